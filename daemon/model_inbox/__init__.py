@@ -1,0 +1,1 @@
+"""model-inbox: drop a trained model in, find it validated, registered and loadable."""

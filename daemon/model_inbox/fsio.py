@@ -1,0 +1,307 @@
+"""The one place that changes the disk for keeps: it writes, syncs, links, renames, copies and removes.
+
+Owns `Disk`, whose methods are single steps (a crash can fall before or after each, and within a write), and the
+few compounds built from them. Never decides anything: who calls it says what goes where. Everything else in the
+package only reads. Tests pass a Disk of their own that counts the steps and stops at one of them.
+
+What is assumed of the medium: rename and link are atomic within a file system, fsync of a file makes its bytes
+last and fsync of a folder its names, and an append that was cut short leaves a prefix of itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import itertools
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from .errors import StorageError
+
+__all__ = [
+    "Disk",
+    "Hash",
+    "copy_open_file",
+    "digest_open_file",
+    "make_folder",
+    "move_file",
+    "open_regular",
+    "read_regular",
+    "remove_quietly",
+    "replace_file",
+    "temporary_name",
+    "write_new_file",
+]
+
+COPY_CHUNK_BYTES = 1 << 20
+_FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
+_RENAME_NOREPLACE = 1  # flag of renameat2(2)
+_AT_FDCWD = -100
+_libc = ctypes.CDLL(None, use_errno=True)
+_counter = itertools.count()
+
+
+class Hash(Protocol):
+    """What `hashlib` returns, as far as it is used here."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@contextmanager
+def _storage(operation: str, path: object) -> Iterator[None]:
+    """Turn an OSError into a StorageError that says what was being done to which path."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(operation, path, error) from error
+
+
+class Disk:
+    """The single steps. Every method either does its step whole or raises the OSError of the system call."""
+
+    def create(self, path: Path, mode: int) -> int:
+        """Make a new file, never an existing one nor through a link, and return its descriptor."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.fchmod(fd, mode)  # the umask does not decide who may read a model
+        return fd
+
+    def open_append(self, path: Path) -> int:
+        """Open an existing file so that each write lands at its end."""
+        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        """Write all of `data`; on an error a prefix of it may be there."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(fd, view) :]
+
+    def clone(self, source: int, target: int) -> None:
+        """Let `target` share the blocks of `source` (a reflink); an OSError where the file system cannot."""
+        fcntl.ioctl(target, _FICLONE, source)
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut the file to `size` bytes."""
+        os.ftruncate(fd, size)
+
+    def fsync(self, fd: int) -> None:
+        """Make the file's bytes last."""
+        os.fsync(fd)
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor that this disk gave out."""
+        os.close(fd)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Set the mode of an open file that we own."""
+        os.fchmod(fd, mode)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; FileExistsError when the name is taken, so nothing is overwritten."""
+        os.link(source, target, follow_symlinks=False)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Rename over whatever stands at `target`."""
+        os.rename(source, target)
+
+    def rename_new(self, source: Path, target: Path) -> None:
+        """Rename, but raise FileExistsError rather than replace what stands at `target` (renameat2)."""
+        done = _libc.renameat2(
+            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
+        )
+        if done == 0:
+            return
+        code = ctypes.get_errno()
+        if code in (errno.EINVAL, errno.ENOSYS):
+            # A file system without the flag. The link refuses a taken name; a crash between the two steps
+            # leaves both names on one inode, which every caller can meet again and finish.
+            os.link(source, target, follow_symlinks=False)
+            os.unlink(source)
+            return
+        raise OSError(code, os.strerror(code), str(source), None, str(target))
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+        os.unlink(path)
+
+    def mkdir(self, path: Path, mode: int) -> None:
+        """Make a folder; FileExistsError when there is one."""
+        os.mkdir(path, 0o700)
+        os.chmod(path, mode)  # the umask does not decide, and setgid has to be set apart
+
+    def rmdir(self, path: Path) -> None:
+        """Remove an empty folder."""
+        os.rmdir(path)
+
+    def fsync_dir(self, path: Path) -> None:
+        """Make the names in a folder last."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name beside `path` that no other writer uses and that readers of the folder ignore."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}.tmp")
+
+
+def write_new_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
+    """Write `data` into a new file and make the bytes last; the name lasts with the folder's next fsync.
+
+    Raises StorageError; on an error nothing of it is left behind (after a crash a partial file may be).
+    """
+    with _storage("write", path):
+        fd = disk.create(path, mode)
+        try:
+            disk.write(fd, data)
+            disk.fsync(fd)
+        except OSError:
+            remove_quietly(disk, path)
+            raise
+        finally:
+            disk.close(fd)
+
+
+def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
+    """Replace `path` by a file of these bytes, all or nothing, and make it last.
+
+    A crash before the rename leaves the old file (and a temporary one); after it, before the folder's fsync,
+    the old or the new one; after that the new one.
+    """
+    temporary = temporary_name(path)
+    write_new_file(disk, temporary, data, mode)
+    with _storage("replace", path):
+        try:
+            disk.rename(temporary, path)
+        except OSError:
+            remove_quietly(disk, temporary)
+            raise
+        disk.fsync_dir(path.parent)
+
+
+def remove_quietly(disk: Disk, path: Path) -> None:
+    """Remove a file of ours that may not be there, or that cannot be removed; the next start tries again."""
+    with suppress(OSError):
+        disk.unlink(path)
+
+
+def make_folder(disk: Disk, path: Path, mode: int = 0o2750) -> None:
+    """Make a folder and its missing parents, lastingly. One that is there is left as it is.
+
+    Raises StorageError, also when the path is a symlink or no folder.
+    """
+    with _storage("make the folder", path):
+        missing = []
+        here = path
+        while not here.exists() and not here.is_symlink():
+            missing.append(here)
+            here = here.parent
+        for folder in reversed(missing):
+            with suppress(FileExistsError):
+                disk.mkdir(folder, mode)
+            disk.fsync_dir(folder.parent)
+        if not stat.S_ISDIR(path.stat().st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def open_regular(path: Path) -> int:
+    """Open a file for reading without following a link at its end and without waiting on a FIFO or device.
+
+    Returns the descriptor; an OSError (ELOOP for a symlink, EINVAL for anything but a regular file) otherwise.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return fd
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return at most `limit` + 1 bytes of a regular file: one more than allowed tells that there is more."""
+    fd = open_regular(path)
+    try:
+        parts = []
+        left = limit + 1
+        while left and (part := os.read(fd, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(fd)
+
+
+def digest_open_file(fd: int) -> str:
+    """Return the SHA-256 of an open file, read from its beginning."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_open_file(disk: Disk, source: int, target: Path, mode: int) -> tuple[str, int]:
+    """Copy an open file into a new file of ours, make its bytes last, return their SHA-256 and number.
+
+    Blocks are shared where the file system can (a reflink); the digest is then taken from our file, else from
+    the very bytes that were written. On an error nothing is left at `target`.
+    """
+    with _storage("copy to", target):
+        fd = disk.create(target, mode)
+        try:
+            try:
+                disk.clone(source, fd)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise
+                digest = hashlib.sha256()
+                size = 0
+                os.lseek(source, 0, os.SEEK_SET)
+                while chunk := os.read(source, COPY_CHUNK_BYTES):
+                    disk.write(fd, chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                result = digest.hexdigest(), size
+            else:
+                result = digest_open_file(fd), os.fstat(fd).st_size
+            disk.fsync(fd)
+        except OSError:
+            remove_quietly(disk, target)
+            raise
+        finally:
+            disk.close(fd)
+    return result
+
+
+def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None:
+    """Move a file to a free name, within or across file systems; the caller syncs both folders.
+
+    Across file systems it is copied under a temporary name, synced, renamed, the folder synced, and only then
+    is the source removed: a crash leaves one whole file or two, never none. Raises StorageError; the code is
+    EEXIST when the name is taken.
+    """
+    with _storage("move", source):
+        try:
+            disk.rename_new(source, target)
+            return
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        temporary = temporary_name(target)
+        fd = open_regular(source)
+        try:
+            copy_open_file(disk, fd, temporary, mode)
+        finally:
+            os.close(fd)
+        disk.rename_new(temporary, target)
+        disk.fsync_dir(target.parent)
+        disk.unlink(source)
