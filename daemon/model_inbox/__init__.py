@@ -1,1 +1,75 @@
-"""model-inbox: drop a trained model in, find it validated, registered and loadable."""
+"""model-inbox: drop a trained model in; find it checked, registered and loadable.
+
+For training jobs: `drop` writes a model into the inbox. For serving code: `ModelRegistry` finds the newest model of
+a currency pair and loads it. The daemon in between is the command `model-inbox run`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    ConfigError,
+    DropRefused,
+    EntryExists,
+    EntryNotFound,
+    EntryProtected,
+    LoadRefused,
+    MetadataError,
+    ModelInboxError,
+    RegistryCorrupted,
+    RegistryError,
+    RegistryLocked,
+    RegistryMissing,
+    RegistryTooNew,
+    ScanError,
+    StorageError,
+)
+from .metadata import ModelMetadata
+from .problems import Problem
+
+if TYPE_CHECKING:
+    from .registry import ModelRegistry
+    from .submit import DropResult, drop
+
+__all__ = [
+    "ConfigError",
+    "DropRefused",
+    "DropResult",
+    "EntryExists",
+    "EntryNotFound",
+    "EntryProtected",
+    "LoadRefused",
+    "MetadataError",
+    "ModelInboxError",
+    "ModelMetadata",
+    "ModelRegistry",
+    "Problem",
+    "RegistryCorrupted",
+    "RegistryError",
+    "RegistryLocked",
+    "RegistryMissing",
+    "RegistryTooNew",
+    "ScanError",
+    "StorageError",
+    "drop",
+]
+
+try:
+    __version__ = version("model-inbox")
+except PackageNotFoundError:  # used from a checkout that was never installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """Import the registry and the producer's side when first asked for: the scanner's worker needs neither."""
+    if name == "ModelRegistry":
+        from .registry import ModelRegistry
+
+        return ModelRegistry
+    if name in ("drop", "DropResult"):
+        from . import submit
+
+        return getattr(submit, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
 
 
-def _read_only(self: object, *args: object, **kwargs: object) -> NoReturn:
+def _read_only(*_: object, **__: object) -> NoReturn:
     raise TypeError("registry entries are read-only: a registered model never changes (copy with dict(entry))")
 
 
@@ -32,7 +32,7 @@ class _FrozenDict(dict[str, Any]):
     __slots__ = ()
     __setitem__ = __delitem__ = _read_only
     clear = pop = popitem = setdefault = update = _read_only
-    __ior__ = _read_only  # type: ignore[assignment]  # it never returns
+    __ior__ = _read_only
 
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
@@ -50,7 +50,7 @@ class _FrozenList(list[Any]):
     __slots__ = ()
     __setitem__ = __delitem__ = _read_only
     append = clear = extend = insert = pop = remove = reverse = sort = _read_only
-    __iadd__ = __imul__ = _read_only  # type: ignore[assignment]  # they never return
+    __iadd__ = __imul__ = _read_only
 
     def __copy__(self) -> list[Any]:
         return list(self)
@@ -144,12 +144,10 @@ class State:
         for name in ("model_path", "scaler_path"):
             path = fields.get(name)
             if isinstance(path, str) and path:
-                fields[name] = os.path.join(self.folder, path)  # noqa: PTH118  # Path would cost more than the rest
+                fields[name] = os.path.join(self.folder, path)  # Path would cost more than the rest
         return Entry(fields)
 
-    def newest(
-        self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool
-    ) -> Entry | None:
+    def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
         """Return the newest entry of the group that is not dated in the future."""
         if self._order is None:
             self._index()
@@ -176,6 +174,7 @@ class State:
         views = self._views
         for _, _, model_id in reversed(keys):  # type: ignore[call-overload]  # a list or an empty tuple
             entry = views.get(model_id) or self.view(model_id)
+            assert entry is not None  # noqa: S101  # the order holds registered ids only
             if currency_pair is not None and entry.get("currency_pair") != currency_pair:
                 continue
             if model_type is not None and entry.get("model_type") != model_type:

@@ -114,9 +114,7 @@ class Disk:
 
     def rename_new(self, source: Path, target: Path) -> None:
         """Rename, but raise FileExistsError rather than replace what stands at `target` (renameat2)."""
-        done = _libc.renameat2(
-            _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE
-        )
+        done = _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
         if done == 0:
             return
         code = ctypes.get_errno()
@@ -133,9 +131,15 @@ class Disk:
         os.unlink(path)
 
     def mkdir(self, path: Path, mode: int) -> None:
-        """Make a folder; FileExistsError when there is one."""
-        os.mkdir(path, 0o700)
-        os.chmod(path, mode)  # the umask does not decide, and setgid has to be set apart
+        """Make a folder; FileExistsError when there is one.
+
+        Who may read what lies in it is the umask's affair, and the group its parent's (setgid); only special
+        bits are set apart, where a hardened service is let.
+        """
+        os.mkdir(path, mode & 0o777)
+        if mode & 0o7000:
+            with suppress(PermissionError):
+                os.chmod(path, mode)
 
     def rmdir(self, path: Path) -> None:
         """Remove an empty folder."""
@@ -195,7 +199,7 @@ def remove_quietly(disk: Disk, path: Path) -> None:
         disk.unlink(path)
 
 
-def make_folder(disk: Disk, path: Path, mode: int = 0o2750) -> None:
+def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
     """Make a folder and its missing parents, lastingly. One that is there is left as it is.
 
     Raises StorageError, also when the path is a symlink or no folder.

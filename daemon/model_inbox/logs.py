@@ -80,7 +80,9 @@ EVENTS: dict[str, Event] = {
         "debug", ("cause", "found", "ready", "waiting", "seconds"), "The folder was listed and judged."
     ),
     "inbox.hints_dropped": Event(
-        "debug", ("dropped",), "More file events came than are kept; the rescan that follows makes up for them."
+        "debug",
+        ("dropped",),
+        "More file events came than are kept; the rescan that follows makes up for them.",
     ),
     "inbox.watch_lost": Event(
         "warning",
@@ -148,8 +150,7 @@ EVENTS: dict[str, Event] = {
     "drop.deferred": Event(
         "warning",
         ("drop_id", "stem", "cause", "retry_in_seconds", "attempt"),
-        "We could not decide now (disk full, I/O error, registry locked); it is tried again, never rejected "
-        "for it.",
+        "We could not decide now (disk full, I/O error, registry locked); it is tried again, never rejected for it.",
         "Mend the disk or the lock if it does not pass.",
     ),
     "drop.recovered": Event(
@@ -191,8 +192,8 @@ EVENTS: dict[str, Event] = {
     ),
     "registry.leftover_found": Event(
         "warning",
-        ("model_id",),
-        "A crash had left files of a retired model at their names; they are in the trash now.",
+        ("count",),
+        "A crash had left files of retired or purged models behind; they were put where they belong.",
     ),
     "journal.tail_truncated": Event(
         "warning",
@@ -201,7 +202,9 @@ EVENTS: dict[str, Event] = {
     ),
     # --- retention
     "retention.planned": Event(
-        "info", ("mode", "keep", "retire", "bytes"), "What the rules keep and retire (when they retire anything)."
+        "info",
+        ("mode", "keep", "retire", "bytes"),
+        "What the rules keep and retire (when they retire anything).",
     ),
     "retention.refused": Event(
         "error",
@@ -210,7 +213,9 @@ EVENTS: dict[str, Event] = {
         "Look at `model-inbox retention plan`; if it is right, `model-inbox retention apply --override-breaker`.",
     ),
     "retention.failed": Event(
-        "error", ("problem",), "Applying the plan stopped half-way; each step is whole, the rest is tried again."
+        "error",
+        ("problem",),
+        "Applying the plan stopped half-way; each step is whole, the rest is tried again.",
     ),
     "entry.retired": Event(
         "info",
@@ -219,7 +224,9 @@ EVENTS: dict[str, Event] = {
         "`model-inbox restore MODEL_ID` brings it back until the grace is over.",
     ),
     "entry.purged": Event(
-        "info", ("model_id", "sequence", "bytes"), "A retired model's files were removed for good after the grace."
+        "info",
+        ("model_id", "sequence", "bytes"),
+        "A retired model's files were removed for good after the grace.",
     ),
 }
 """Every event that can be logged."""
@@ -289,11 +296,11 @@ def _printable(value: Any) -> Any:
     return value
 
 
-def _escape(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {key: _printable(value) for key, value in event.items() if value is not None}
 
 
-def _order(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     first = ("timestamp", "level", "event", "drop_id", "model_id")
     return {key: event[key] for key in first if key in event} | {
         key: value for key, value in event.items() if key not in first

@@ -31,6 +31,7 @@ __all__ = [
     "canonical_instant",
     "check_field",
     "check_metadata",
+    "dotted",
     "fields_of",
     "has_zone",
     "id_problem",
@@ -191,6 +192,11 @@ def parse_instant(text: str) -> datetime:
     with or without a colon, a date alone (midnight UTC), no seconds. Digits after the microseconds are
     dropped. Raises ValueError, saying how to write it.
     """
+    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
+        try:
+            return datetime.fromisoformat(text)  # the stored form, which opening a registry reads by thousands
+        except ValueError:
+            pass  # told below
     match = _INSTANT.fullmatch(text.strip(" "))
     if not match:
         raise ValueError(f"not a date and time; {_INSTANT_HELP}")
@@ -233,16 +239,14 @@ def canonical_instant(moment: datetime) -> str:
     return f"{day}T{utc.hour:02d}:{utc.minute:02d}:{utc.second:02d}{fraction}Z"
 
 
-def _as_instant(value: object) -> datetime:
+def _as_instant(value: datetime | str) -> datetime:
     """Return `trained_at` as an aware datetime; ValueError if it is none."""
-    if isinstance(value, datetime):
-        try:
-            return parse_instant(canonical_instant(value))
-        except (OverflowError, TypeError, ValueError):  # outside the calendar in UTC, or pandas' NaT
-            raise ValueError("not an instant of the calendar") from None
     if isinstance(value, str):
         return parse_instant(value)
-    raise ValueError(f"neither a datetime nor text; {_INSTANT_HELP}")
+    try:
+        return parse_instant(canonical_instant(value))
+    except (OverflowError, TypeError, ValueError):  # outside the calendar in UTC, or pandas' NaT
+        raise ValueError("not an instant of the calendar") from None
 
 
 # --- checks ------------------------------------------------------------------------------------------------
@@ -370,9 +374,7 @@ def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Find
         moment = _as_instant(value)
     except ValueError as error:
         reason, _, hint = str(error).partition("; ")
-        yield _invalid(
-            path, f"{dotted(path)} {quoted(value)} is {reason}", (hint or _INSTANT_HELP).capitalize()
-        )
+        yield _invalid(path, f"{dotted(path)} {quoted(value)} is {reason}", (hint or _INSTANT_HELP).capitalize())
         return
     ahead = moment - now
     if ahead > FUTURE_TOLERANCE:
@@ -393,18 +395,14 @@ def _check_metrics(path: Path, value: object) -> Iterator[Finding]:
 
 def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> Iterator[Finding]:
     if depth > DEPTH_MAX:  # also the end of a mapping that contains itself
-        yield _invalid(
-            path, f"{dotted(path[:3])} is nested more than {DEPTH_MAX} deep", "Nest the metrics less"
-        )
+        yield _invalid(path, f"{dotted(path[:3])} is nested more than {DEPTH_MAX} deep", "Nest the metrics less")
         return
     seen: set[str] = set()
     for key, inner in value.items():
         # json.dump writes {1: ...} as {"1": ...}, and horizons are natural keys: whole numbers count as text.
         name = str(key) if isinstance(key, numbers.Integral) and not isinstance(key, bool) else key
         if not isinstance(name, str):
-            yield _invalid(
-                path, f"a name in {dotted(path)} is {_shown(key)}, and must be text", "Name it by a text"
-            )
+            yield _invalid(path, f"a name in {dotted(path)} is {_shown(key)}, and must be text", "Name it by a text")
             continue
         here = (*path, name)
         if fault := _text_fault(name, NAME_CHARACTERS_MAX):
@@ -412,9 +410,7 @@ def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> It
                 here, f"the name {quoted(name)} in {dotted(path)} {fault}", "Rename the metric", at_name=True
             )
         elif name in seen:
-            yield _invalid(
-                here, f"{dotted(path)} has {quoted(name)} twice", "Rename one of them", at_name=True
-            )
+            yield _invalid(here, f"{dotted(path)} has {quoted(name)} twice", "Rename one of them", at_name=True)
         seen.add(name)
         if isinstance(inner, Mapping):
             yield from _check_metrics_level(here, inner, depth + 1)
@@ -494,23 +490,17 @@ def _check_horizons(path: Path, value: Any) -> Iterator[Finding]:
                 "Write horizons in days, like [1, 7, 30]",
             )
         elif int(days) in seen:
-            yield _invalid(
-                here, f"{dotted(here)}, {int(days)} days, is there twice", "Name each horizon once"
-            )
+            yield _invalid(here, f"{dotted(here)}, {int(days)} days, is there twice", "Name each horizon once")
         else:
             seen.add(int(days))
 
 
 def _check_tags(path: Path, value: object) -> Iterator[Finding]:
     if not isinstance(value, Mapping):
-        yield _wrong(
-            path, value, "a mapping of names to text", "Write it like {stage: production}, or [production]"
-        )
+        yield _wrong(path, value, "a mapping of names to text", "Write it like {stage: production}, or [production]")
         return
     if len(value) > TAGS_MAX:
-        yield _invalid(
-            path, f"{dotted(path)} has {len(value)} tags, and {TAGS_MAX} is the most", "Use fewer tags"
-        )
+        yield _invalid(path, f"{dotted(path)} has {len(value)} tags, and {TAGS_MAX} is the most", "Use fewer tags")
         return
     for name, text in value.items():
         here = (*path, name if isinstance(name, str) else str(name))

@@ -114,15 +114,6 @@ class Duration:
             raise ValueError(f"{self} has no fixed length in seconds")
         return ((self.weeks * 7 + self.days) * 24 + self.hours) * 3600
 
-    def fixed(self, zone: tzinfo) -> timedelta | None:
-        """Return the length where it is the same at any time of the year in `zone`, else None."""
-        if self.years or self.months or (zone is not UTC and (self.weeks or self.days)):
-            return None
-        try:
-            return timedelta(weeks=self.weeks, days=self.days, hours=self.hours)
-        except OverflowError:
-            return None
-
     def __bool__(self) -> bool:
         return bool(self.years or self.months or self.weeks or self.days or self.hours)
 
@@ -144,9 +135,7 @@ def _months_before(wall: datetime, months: int) -> datetime:
     year, month = divmod(wall.year * 12 + wall.month - 1 - months, 12)
     if year < 1:
         raise OverflowError("before the year 1")
-    return wall.replace(
-        year=year, month=month + 1, day=min(wall.day, calendar.monthrange(year, month + 1)[1])
-    )
+    return wall.replace(year=year, month=month + 1, day=min(wall.day, calendar.monthrange(year, month + 1)[1]))
 
 
 def _fixed_length(value: object) -> Duration:
@@ -229,9 +218,7 @@ Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer"
 ModelCount = Annotated[int, BeforeValidator(_at_least_zero), Field(ge=0)]
 Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1, allow_inf_nan=False)]
 Text = Annotated[str, BeforeValidator(_text)]
-Size = Annotated[
-    int, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"], "examples": ["20GiB"]})
-]
+Size = Annotated[int, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"], "examples": ["20GiB"]})]
 CalendarDuration = Annotated[
     Duration,
     PlainValidator(Duration.parse),
@@ -322,8 +309,8 @@ class Keep(_Section):
         for group in value:
             if not isinstance(group, list | tuple):
                 raise ValueError(
-                    f"{quoted(group)} stands alone; each alternative is a list: [[production], [audit]] for one "
-                    "or the other, [[production, audit]] for both"
+                    f"{quoted(group)} stands alone; each alternative is a list: [[production], [audit]] for "
+                    "one or the other, [[production, audit]] for both"
                 )
             if not group:
                 raise ValueError("an empty list names no tag; leave it out or name one")

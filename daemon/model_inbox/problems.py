@@ -24,11 +24,7 @@ def quoted(value: object, limit: int = 80) -> str:
     cut = len(text) > limit
     text = text[:limit]
     safe = "".join(
-        c
-        if c.isprintable() and c not in "'\\"
-        else c.encode("unicode_escape").decode("ascii")
-        if c != "'"
-        else "\\'"
+        c if c.isprintable() and c not in "'\\" else c.encode("unicode_escape").decode("ascii") if c != "'" else "\\'"
         for c in text
     )
     return f"'{safe}{'…' if cut else ''}'"

@@ -1,8 +1,8 @@
 """`ModelRegistry`: the registered models, for those who register, look up, load and retire them.
 
-Owns the order of steps that makes each change a commit (files, then the journal's line; for a retirement the
-line, then the files), and what a handle sees of the changes of others. Bytes of the journal are `segments`'
-affair, entries and their order `entry`'s, files `storage`'s. It logs through structlog and never configures it.
+Owns the order of steps that makes each change of a model a commit: files, then the journal's line; for a
+retirement the line, then the files. Entries on disk are `ledger`'s affair, files `storage`'s. It logs through
+structlog and never configures it.
 
 What is trusted: the registry's folder and whoever may write there. A model that came through the inbox may, when
 loaded, import only what was seen in it when it was checked; one registered from Python (`register_model`) is
@@ -13,24 +13,20 @@ from __future__ import annotations
 
 import atexit
 import errno
-import fcntl
 import getpass
 import hashlib
 import itertools
 import os
 import pickle
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import cloudpickle
-import orjson
-import structlog
 
 from .entry import Entry, State
 from .errors import (
@@ -40,27 +36,19 @@ from .errors import (
     LoadRefused,
     MetadataError,
     ModelInboxError,
-    RegistryCorrupted,
-    RegistryError,
-    RegistryMissing,
     StorageError,
 )
-from .fsio import Disk, open_regular, replace_file, write_new_file
-from .journal import Line, format_time, parse_time
-from .locks import FileLock
-from .metadata import ModelMetadata, check_metadata, fields_of
-from .problems import Problem, quoted
-from .segments import JournalFile, all_lines, begin_segment
+from .fsio import Disk, open_regular, remove_quietly, write_new_file
+from .journal import Line, Operation
+from .leases import in_use
+from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, also_changed
+from .metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
+from .problems import quoted
 from .sidecar import dump_sidecar
-from .storage import STORED_MODE, StagedFiles, Storage, staged_paths
+from .storage import STORED_MODE, StagedFiles, Storage, staged_paths, trash_name
 
 __all__ = ["Candidate", "ModelRegistry", "Registered", "Retired"]
 
-log = structlog.get_logger("model_inbox")
-
-CHECKPOINT_FORMAT = "model-inbox-checkpoint/1"
-CHECKPOINT_MODE = 0o640
-SEGMENT_BYTES_MIN = 4 << 20
 DEFAULT_LOCK_TIMEOUT_SECONDS = 10.0
 _SYSTEM_CLOCK: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731  # a default that can be replaced
 
@@ -107,21 +95,6 @@ class Retired:
     folder: Path
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A line before it has its sequence and time."""
-
-    operation: str
-    model_id: str
-    reason: str = ""
-    actor: str = ""
-    drop_id: str | None = None
-    changes_entry: bool = False
-    entry: dict[str, Any] | None = None
-    removed: Mapping[str, Any] | None = None
-    detail: dict[str, Any] | None = field(default=None)
-
-
 class ModelRegistry:
     """The registry at `registry_path` with its model files in `storage_dir` (default: `prediction/` beside it).
 
@@ -151,32 +124,37 @@ class ModelRegistry:
         self.registry_path = str(path)
         self.storage_dir = str(Path(storage_dir).absolute() if storage_dir is not None else path.parent / "prediction")
         self.read_only = read_only
-        self.lock_timeout = lock_timeout
         self.actor = actor if actor is not None else f"api:{_user_name()}"
-        self.damage: ModelInboxError | None = None
-        """What was found damaged after this handle was opened; it goes on serving what it holds."""
         self._path = path
-        self._journal_path = path.with_name(f"{path.stem}.journal.jsonl")
-        self._journal_name = str(self._journal_path)
-        self._mark_path = path.with_name(f"{path.stem}.checkpoint.json")
-        self._history_dir = path.parent / "history"
         self._clock = clock
         self._disk = disk if disk is not None else Disk()
-        self._segment_bytes = segment_bytes
         self._storage = Storage(path.parent, Path(self.storage_dir), self._disk)
-        self._lock = FileLock(path.with_name(f".{path.stem}.writer.lock"), "registry writer's")
-        self._thread_lock = threading.RLock()
-        self._pid = os.getpid()
-        self._dirty = False  # this process committed something that the JSON file may lack
-        self._checkpoint_bytes = 0
-        self._depth = 0
-        self._retired: dict[str, Line] = {}  # ids retired since the segment began: their files may still lie about
-        self._seen: tuple[int, int, int] = (0, 0, 0)
-        self._journal: JournalFile | None = None
         if not read_only:
-            self._prepare()
-        self._load()
+            self._storage.make_folders()
+        self._ledger = Ledger(
+            path,
+            read_only=read_only,
+            lock_timeout=lock_timeout,
+            clock=clock,
+            disk=self._disk,
+            segment_bytes=segment_bytes,
+        )
+        self._refresh = self._ledger.refresh
         _open_handles.add(self)
+
+    @property
+    def damage(self) -> ModelInboxError | None:
+        """What was found damaged after this handle was opened; it goes on serving what it holds."""
+        return self._ledger.damage
+
+    @property
+    def lock_timeout(self) -> float:
+        """How many seconds a change waits for other writers."""
+        return self._ledger.lock_timeout
+
+    @lock_timeout.setter
+    def lock_timeout(self, seconds: float) -> None:
+        self._ledger.lock_timeout = seconds
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -188,7 +166,7 @@ class ModelRegistry:
     def get_model_info(self, model_id: str) -> Entry | None:
         """Return the entry of a model, or None."""
         self._refresh()
-        return self._state.view(model_id)
+        return self._ledger.state.view(model_id)
 
     def get_model(
         self,
@@ -227,21 +205,21 @@ class ModelRegistry:
     def sequence(self) -> int:
         """The number of the last committed change."""
         self._refresh()
-        return self._state.sequence
+        return self._ledger.state.sequence
 
     def history(self, model_id: str | None = None) -> list[Line]:
         """Return what was committed, oldest first: of one model, or everything that is kept."""
-        lines = all_lines(self._journal_path, self._history_dir)
+        lines = self._ledger.lines()
         if model_id is None:
             return lines
-        return [line for line in lines if line.model_id == model_id or model_id in _also(line)]
+        return [line for line in lines if line.model_id == model_id or model_id in also_changed(line)]
 
     def retired(self) -> list[Retired]:
         """Return the retired models whose files are still in the trash, in the order of their retirement."""
         if not self._trash_names():
             return []
         held: dict[tuple[str, int], Retired] = {}
-        for line in all_lines(self._journal_path, self._history_dir):
+        for line in self._ledger.lines():
             if line.operation == "retire" and line.removed is not None:
                 sequence = int(line.removed.get("sequence") or 0)
                 held[(line.model_id, sequence)] = Retired(
@@ -259,14 +237,15 @@ class ModelRegistry:
                 held.pop((line.model_id, int(line.detail.get("sequence") or 0)), None)
         return [item for item in held.values() if item.folder.is_dir()]
 
-    def was_registered(self, drop_id: str) -> Line | None:
-        """Return the line that registered a drop, whatever came after it, or None. Syncs what it relies on."""
-        with self._writing():
-            self._current.sync()
-            for line in all_lines(self._journal_path, self._history_dir):
-                if line.drop_id == drop_id and line.operation == "register":
-                    return line
-        return None
+    def registrations(self, drop_ids: Collection[str]) -> dict[str, Line]:
+        """Return the lines that registered these drops, whatever came after them. Syncs what it relies on."""
+        with self._ledger.writing():
+            self._ledger.sync()
+            return {
+                line.drop_id: line
+                for line in self._ledger.lines()
+                if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
+            }
 
     # --- loading ----------------------------------------------------------------------------------------------
 
@@ -316,7 +295,7 @@ class ModelRegistry:
         problems = check_metadata(metadata, now=self._clock())
         if problems:
             raise MetadataError(f"cannot register {quoted(metadata.model_id)}: its metadata has problems", problems)
-        self._may_write()
+        self._ledger.may_write()
         if self.get_model_info(metadata.model_id) is not None:
             raise _taken(metadata.model_id)
         files = self._stage_objects(metadata, model_obj, scaler_obj)
@@ -329,7 +308,7 @@ class ModelRegistry:
             raise _taken(metadata.model_id)
         metadata.model_path = done.entry["model_path"]
         metadata.scaler_path = done.entry["scaler_path"]
-        self._checkpoint_when_outgrown()
+        self.change_segment_when_outgrown()
         return done.entry
 
     def register_staged(self, candidates: Sequence[Candidate]) -> list[Registered]:
@@ -339,12 +318,12 @@ class ModelRegistry:
         of the candidates is registered.
         """
         results: list[Registered | None] = [None] * len(candidates)
-        drafts: list[_Draft] = []
+        drafts: list[Draft] = []
         fresh: dict[str, int] = {}
-        with self._writing():
+        with self._ledger.writing():
             for number, candidate in enumerate(candidates):
                 model_id = candidate.fields["model_id"]
-                known = self._state.entries.get(model_id)
+                known = self._ledger.state.entries.get(model_id)
                 if known is None and model_id in fresh:
                     known = drafts[fresh[model_id]].entry
                 if known is not None:
@@ -353,7 +332,7 @@ class ModelRegistry:
                         candidate.files.scaler_sha256,
                     )
                     outcome: Literal["duplicate", "taken"] = "duplicate" if same else "taken"
-                    results[number] = Registered(outcome, self._state.shown(known))
+                    results[number] = Registered(outcome, self._ledger.state.shown(known))
                     continue
                 self._finish_retirement(model_id)
                 self._storage.place(model_id, candidate.files)
@@ -361,31 +340,34 @@ class ModelRegistry:
                 drafts.append(self._registration(candidate))
             if drafts:
                 self._storage.sync_names()
-                self._commit(drafts)
+                self._ledger.commit(drafts)
             else:
-                self._current.sync()  # "duplicate" rests on a line that somebody else may not have synced
+                self._ledger.sync()  # "duplicate" rests on a line that somebody else may not have synced
             for number, candidate in enumerate(candidates):
                 if results[number] is None:
-                    entry = self._state.view(candidate.fields["model_id"])
-                    assert entry is not None  # noqa: S101  # committed just above, under the lock
-                    results[number] = Registered("registered", entry)
+                    results[number] = Registered("registered", self._view(candidate.fields["model_id"]))
         return [result for result in results if result is not None]
 
     def delete_model(
-        self, model_id: str, *, reason: str = "delete_model", actor: str | None = None, expect: int | None = None
+        self,
+        model_id: str,
+        *,
+        reason: str = "delete_model",
+        actor: str | None = None,
+        expect: int | None = None,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
         Raises EntryProtected for a pinned model or one that an alias names. With `expect` (the entry's sequence)
         only that very registration is retired: False when another model has the id by now.
         """
-        with self._writing():
-            entry = self._state.entries.get(model_id)
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
             if entry is None or (expect is not None and entry.get("sequence") != expect):
                 return False
             _refuse_protected(model_id, entry)
-            self._commit(
-                [_Draft("retire", model_id, reason, actor or self.actor, changes_entry=True, removed=entry)]
+            self._ledger.commit(
+                [Draft("retire", model_id, reason, actor or self.actor, changes_entry=True, removed=entry)]
             )
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `_finish_retirement` moves them when a writer meets them.
@@ -397,8 +379,8 @@ class ModelRegistry:
 
         Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now.
         """
-        with self._writing():
-            if model_id in self._state.entries:
+        with self._ledger.writing():
+            if model_id in self._ledger.state.entries:
                 raise EntryExists(
                     f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
                     hint="Delete that one first, or leave the retired one in the trash",
@@ -414,12 +396,10 @@ class ModelRegistry:
                 )
             entry = dict(held[-1].entry)
             self._storage.bring_back(entry)
-            self._commit(
-                [_Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
+            self._ledger.commit(
+                [Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
             )
-            view = self._state.view(model_id)
-            assert view is not None  # noqa: S101  # committed just above, under the lock
-            return view
+            return self._view(model_id)
 
     def purge(self, retired: Retired, *, reason: str = "purge", actor: str | None = None) -> int | None:
         """Remove a retired model's files for good and return the bytes freed.
@@ -427,12 +407,12 @@ class ModelRegistry:
         None, and nothing is done, while a process has one of the files open (a loader that got the entry
         before the retirement). The line comes first: after a crash the start finishes the removal.
         """
-        with self._writing():
+        with self._ledger.writing():
             if not retired.folder.is_dir() or _in_use(retired.folder):
                 return None
-            self._commit(
+            self._ledger.commit(
                 [
-                    _Draft(
+                    Draft(
                         "purge",
                         retired.model_id,
                         reason,
@@ -451,70 +431,134 @@ class ModelRegistry:
         """Take the protection away again. Raises EntryNotFound."""
         return self._change(model_id, "unpin", {"pinned": False}, reason, actor)
 
+    def set_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
+        """Let an alias such as `champion` name a model, within its pair and type; moving one is one commit.
+
+        Raises EntryNotFound, and ValueError for a name that is none (see `metadata.MODEL_ID`).
+        """
+        if not is_valid_id(alias):
+            raise ValueError(f"cannot set the alias {quoted(alias)}: an alias is written like a model_id")
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None:
+                raise _unknown(model_id)
+            pair, kind = str(entry.get("currency_pair")), str(entry.get("model_type"))
+            holder = self._ledger.state.aliased(pair, kind, alias)
+            if holder != model_id:
+                changed = {**entry, "aliases": sorted({*(entry.get("aliases") or ()), alias})}
+                detail: dict[str, Any] = {"alias": alias}
+                if holder is not None:
+                    detail["also"] = {holder: self._without_alias(holder, alias)}
+                self._ledger.commit(
+                    [
+                        Draft(
+                            "alias",
+                            model_id,
+                            reason,
+                            actor or self.actor,
+                            changes_entry=True,
+                            entry=changed,
+                            detail=detail,
+                        )
+                    ]
+                )
+            return self._view(model_id)
+
+    def remove_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
+        """Take an alias away from the model that it names. Raises EntryNotFound when it names another or none."""
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None or alias not in (entry.get("aliases") or ()):
+                raise EntryNotFound(
+                    f"cannot remove the alias {quoted(alias)}: it does not name {quoted(model_id)}",
+                    hint="`model-inbox list --json` shows the aliases",
+                )
+            changed = self._without_alias(model_id, alias)
+            self._ledger.commit(
+                [
+                    Draft(
+                        "unalias",
+                        model_id,
+                        reason,
+                        actor or self.actor,
+                        changes_entry=True,
+                        entry=changed,
+                        detail={"alias": alias},
+                    )
+                ]
+            )
+            return self._view(model_id)
+
+    def _without_alias(self, model_id: str, alias: str) -> dict[str, Any]:
+        entry = self._ledger.state.entries[model_id]
+        return {**entry, "aliases": [name for name in entry.get("aliases") or () if name != alias]}
+
+    def tag(
+        self, model_id: str, tags: Mapping[str, str | None], *, reason: str = "", actor: str | None = None
+    ) -> Entry:
+        """Set tags of a model; a value of None removes one. Raises EntryNotFound and MetadataError."""
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None:
+                raise _unknown(model_id)
+            merged = {**(entry.get("tags") or {}), **tags}
+            kept = {name: value for name, value in merged.items() if value is not None}
+            findings = list(check_field("tags", kept, now=self._clock()))
+            if findings:
+                problems = [finding.problem() for finding in findings]
+                raise MetadataError(f"cannot tag {quoted(model_id)}", problems)
+            return self._change(model_id, "tag", {"tags": kept}, reason, actor)
+
     # --- keeping the JSON file and the segments ---------------------------------------------------------------
 
     def checkpoint(self, *, force: bool = False) -> bool:
-        """Bring `prediction_registry.json` up to date, off the commit path; tell whether it was written.
-
-        The file is made and synced without the lock; the lock is held for its rename only, and only while the
-        segment is still the one that the contents were taken from (else a newer checkpoint exists already).
-        """
-        self._may_write()
-        with self._thread_lock:
-            self._refresh()
-            if not (self._dirty or force):
-                return False
-            data = _checkpoint_bytes(self._state.entries)
-            sequence = self._state.sequence
-            inode = self._current.inode
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}-{next(_token)}.tmp")
-            write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
-            with self._writing():
-                if self._current.inode == inode:
-                    self._current.sync()  # the JSON file must not show what the journal could still lose
-                    self._put_checkpoint(temporary, sequence)
-                else:
-                    self._disk.unlink(temporary)
-            self._checkpoint_bytes = len(data)
-            self._dirty = self._state.sequence != sequence
-        return True
+        """Bring `prediction_registry.json` up to date, off the commit path; tell whether it was written."""
+        return self._ledger.checkpoint(force=force)
 
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`."""
-        with self._writing():
-            for model_id in list(self._retired):
-                self._finish_retirement(model_id)
-            data = _checkpoint_bytes(self._state.entries)
-            temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}-{next(_token)}.tmp")
-            write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
-            self._current.sync()
-            self._put_checkpoint(temporary, self._state.sequence)
-            self._current.change_segment(self._history_dir)
-            self._checkpoint_bytes = len(data)
-            self._dirty = False
-            self._reopen()
+        with self._ledger.writing():
+            for model_id in list(self._ledger.retired_lines):
+                self._finish_retirement(model_id)  # after this the segment no longer tells of them
+            self._ledger.change_segment()
+
+    def change_segment_when_outgrown(self) -> bool:
+        """Change the segment if the journal has outgrown the checkpoint; tell whether it was done."""
+        if not self._ledger.is_outgrown:
+            return False
+        self.change_segment()
+        return True
+
+    def prune_history(self, keep_seconds: float) -> int:
+        """Remove closed journal segments whose last line is older than that; return how many."""
+        with self._ledger.writing():
+            return self._ledger.prune_history(keep_seconds)
 
     def finish_retirements(self) -> int:
         """Move files of retired models that a crash left at their names to the trash; return how many models."""
-        with self._writing():
-            return sum(self._finish_retirement(model_id) for model_id in list(self._retired))
+        with self._ledger.writing():
+            return sum(self._finish_retirement(model_id) for model_id in list(self._ledger.retired_lines))
+
+    def finish_purges(self) -> int:
+        """Remove what a crash left of purged models in the trash; return how many folders went."""
+        names = set(self._trash_names())
+        if not names:
+            return 0
+        with self._ledger.writing():
+            gone: set[str] = set()
+            for line in self._ledger.lines():
+                if line.operation == "purge" and line.detail is not None:
+                    gone.add(trash_name(line.model_id, int(line.detail["sequence"])))
+                elif line.operation == "retire" and line.removed is not None:
+                    gone.discard(trash_name(line.model_id, int(line.removed.get("sequence") or 0)))
+            for name in gone & names:
+                self._storage.erase(self._storage.trash_dir / name)
+            return len(gone & names)
 
     def close(self) -> None:
         """Bring the JSON file up to date if this handle changed something, and close the files."""
-        with self._thread_lock:
-            journal, self._journal = self._journal, None
-            if journal is None:
-                return
-            _open_handles.discard(self)
-            try:
-                if self._dirty and os.getpid() == self._pid:
-                    self._journal = journal
-                    self.checkpoint()
-                    journal = self._current
-            finally:
-                self._journal = None
-                journal.close()
-                self._lock.close()
+        _open_handles.discard(self)
+        self._ledger.close()
 
     def __enter__(self) -> ModelRegistry:
         return self
@@ -528,259 +572,26 @@ class ModelRegistry:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    @property
-    def _current(self) -> JournalFile:
-        if self._journal is None:
-            raise RegistryError(f"cannot use the registry {self.registry_path!r}: this handle is closed")
-        return self._journal
-
-    def _prepare(self) -> None:
-        """Make folders and an empty registry where there is none. Under the lock, so that two makers agree."""
-        self._storage.make_folders()
-        if self._journal_path.exists() and self._path.exists():
-            return
-        with self._thread_lock:
-            self._lock.acquire(self.lock_timeout)
-            try:
-                if self._journal_path.exists():
-                    return
-                if self._mark_path.exists() or self._history_dir.exists():
-                    raise RegistryCorrupted(self._journal_path, None, "the journal is missing, its history is not")
-                entries: dict[str, dict[str, Any]] = {}
-                if self._path.exists():
-                    entries = _read_checkpoint(self._path)
-                else:
-                    replace_file(self._disk, self._path, b"{}\n", CHECKPOINT_MODE)
-                base = max((_sequence_of(entry) for entry in entries.values()), default=0)
-                begin_segment(self._disk, self._journal_path, base)
-            finally:
-                self._lock.release()
-
-    def _load(self) -> None:
-        """Read journal and checkpoint anew; start over while the segment changes under our hands."""
-        while True:
-            journal = self._open_journal()
-            try:
-                entries, self._checkpoint_bytes = self._read_entries(journal)
-                state = State(str(self._path.parent), entries, journal.base_sequence)
-                segment = journal.read_new()
-                if segment is None or not journal.is_current():
-                    journal.close()
-                    continue
-                self._check_mark(journal)
-            except BaseException:
-                with suppress(OSError):
-                    journal.close()
-                raise
-            for line in segment.lines:
-                state.apply(line)
-            break
-        if self._journal is not None:
-            self._journal.close()
-        self._journal = journal
-        self._state = state
-        self._retired = {}
-        for line in segment.lines:
-            self._note(line)
-        self._seen = (0, 0, 0)  # what was appended since the read shows at the next look
-
-    def _open_journal(self) -> JournalFile:
-        try:
-            return JournalFile(self._journal_path, self._disk, writable=not self.read_only)
-        except RegistryMissing:
-            if self._path.exists() or self._mark_path.exists():
-                raise RegistryCorrupted(self._journal_path, None, "the journal is missing") from None
-            raise RegistryMissing(
-                f"cannot open the registry {self.registry_path!r}: there is none",
-                hint="A writer makes it: `ModelRegistry(path, storage_dir)`, or the daemon when it starts",
-            ) from None
-
-    def _read_entries(self, journal: JournalFile) -> tuple[dict[str, dict[str, Any]], int]:
-        try:
-            return _read_checkpoint(self._path), self._path.stat().st_size
-        except FileNotFoundError:
-            if journal.base_sequence == 0:
-                return {}, 0
-            raise RegistryCorrupted(
-                self._path, None, f"the file is missing, the journal begins after line {journal.base_sequence}"
-            ) from None
-
-    def _check_mark(self, journal: JournalFile) -> None:
-        """Notice a journal that ends before a line that a checkpoint already held: somebody cut it."""
-        try:
-            mark = orjson.loads(self._mark_path.read_bytes())
-            reached = int(mark["sequence"])
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError, TypeError):
-            raise RegistryCorrupted(self._mark_path, 0, "not the mark of a checkpoint") from None
-        if journal.sequence < reached:
-            raise RegistryCorrupted(
-                self._journal_path,
-                journal.offset,
-                f"it ends at line {journal.sequence}, but lines up to {reached} were committed",
-            )
-
-    def _stamp(self) -> tuple[int, int, int]:
-        found = os.stat(self._journal_name)
-        return found.st_ino, found.st_size, found.st_mtime_ns
-
-    def _refresh(self) -> None:
-        """Take in what was committed since; one stat when there is nothing."""
-        try:
-            found = os.stat(self._journal_name)
-        except OSError as error:
-            self._went_bad(StorageError("look at the journal", self._journal_name, error))
-            return
-        seen = self._seen
-        if found.st_size == seen[1] and found.st_mtime_ns == seen[2] and found.st_ino == seen[0]:
-            if self._journal is None:
-                self._current  # noqa: B018  # raises: the handle is closed
-            return
-        with self._thread_lock:
-            journal = self._current
-            try:
-                stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-                self._take_in(journal)
-                self._seen = stamp
-                self.damage = None
-            except (RegistryError, StorageError) as error:
-                self._went_bad(error)
-
-    def _take_in(self, journal: JournalFile) -> None:
-        """Read new lines, and follow a change of segment. Starts over when lines were taken back."""
-        segment = journal.read_new()
-        if segment is None:
-            self._load()
-            return
-        self._apply(segment.lines)
-        if not journal.is_current():
-            self._reopen()
-
-    def _reopen(self) -> None:
-        """Go on with the next segment if it begins where we stand, else read everything anew."""
-        journal = self._open_journal()
-        if journal.base_sequence != self._state.sequence:
-            journal.close()
-            self._load()
-            return
-        self._current.close()
-        self._journal = journal
-        self._retired = {}
-        self._seen = (0, 0, 0)
-        segment = journal.read_new()
-        if segment is None or not journal.is_current():
-            self._load()
-            return
-        self._apply(segment.lines)
-
-    def _apply(self, lines: Sequence[Line]) -> None:
-        for line in lines:
-            self._state.apply(line)
-            self._note(line)
-
-    def _note(self, line: Line) -> None:
-        if line.operation == "retire":
-            self._retired[line.model_id] = line
-        elif line.operation in ("register", "restore"):
-            self._retired.pop(line.model_id, None)
-
-    def _went_bad(self, error: ModelInboxError) -> None:
-        """Go on serving what we hold, and say once that it no longer follows the files."""
-        if self._journal is None:
-            raise error
-        if self.damage is None or str(self.damage) != str(error):
-            log.error("registry.unreadable", path=self.registry_path, problem=str(error))
-        self.damage = error
-
-    def _may_write(self) -> None:
-        if self.read_only:
-            raise RegistryError(
-                f"cannot change the registry {self.registry_path!r}: it was opened read-only",
-                hint="Open it without read_only=True",
-            )
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the writer lock over an up-to-date state and a journal without a torn tail. Reentrant."""
-        self._may_write()
-        with self._thread_lock:
-            journal = self._current
-            if self._depth:
-                yield
-                return
-            self._lock.acquire(self.lock_timeout)
-            self._depth = 1
-            try:
-                if journal.broken is not None:
-                    raise journal.broken
-                self._take_in(journal)
-                lost = self._current.cut_torn_tail()
-                if lost:
-                    log.warning(
-                        "journal.tail_truncated",
-                        path=self._journal_name,
-                        offset=self._current.offset,
-                        lost_bytes=lost,
-                    )
-                yield
-            finally:
-                self._depth = 0
-                self._lock.release()
-
-    def _commit(self, drafts: Sequence[_Draft]) -> list[Line]:
-        """Append lines for the drafts and apply them. Under the lock; the append is the commit."""
-        now = self._clock()
-        if self._state.last_time:
-            now = max(now, parse_time(self._state.last_time))  # a clock that was set back must not unsort the history
-        time = format_time(now)
-        lines = []
-        for number, draft in enumerate(drafts, self._state.sequence + 1):
-            entry = draft.entry
-            if draft.operation == "register" and entry is not None:
-                entry["registered_at"] = time
-                entry["sequence"] = number
-            lines.append(
-                Line(
-                    number,
-                    time,
-                    draft.operation,
-                    draft.model_id,
-                    draft.drop_id,
-                    draft.actor,
-                    draft.reason,
-                    draft.changes_entry,
-                    entry,
-                    draft.removed,
-                    draft.detail,
-                )
-            )
-        self._current.append(lines)
-        self._apply(lines)
-        self._dirty = True
-        self._pid = os.getpid()
-        self._seen = self._stamp()
-        return lines
-
     def _change(
-        self, model_id: str, operation: str, fields: Mapping[str, Any], reason: str, actor: str | None
+        self, model_id: str, operation: Operation, fields: Mapping[str, Any], reason: str, actor: str | None
     ) -> Entry:
         """Commit a change of our own fields of one entry; nothing is written when nothing changes."""
-        with self._writing():
-            entry = self._state.entries.get(model_id)
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
             if entry is None:
                 raise _unknown(model_id)
             changed = {**entry, **fields}
             if changed != entry:
-                draft = _Draft(
-                    operation, model_id, reason, actor or self.actor, changes_entry=True, entry=changed
-                )
-                self._commit([draft])
-            view = self._state.view(model_id)
-            assert view is not None  # noqa: S101  # we hold the lock
-            return view
+                draft = Draft(operation, model_id, reason, actor or self.actor, changes_entry=True, entry=changed)
+                self._ledger.commit([draft])
+            return self._view(model_id)
 
-    def _registration(self, candidate: Candidate) -> _Draft:
+    def _view(self, model_id: str) -> Entry:
+        entry = self._ledger.state.view(model_id)
+        assert entry is not None  # noqa: S101  # asked only under the lock, for an id that was seen
+        return entry
+
+    def _registration(self, candidate: Candidate) -> Draft:
         files = candidate.files
         model, scaler, _ = self._storage.final_names(candidate.fields["model_id"])
         fields = dict(candidate.fields)
@@ -803,7 +614,7 @@ class ModelRegistry:
             "aliases": [],
             "pinned": False,
         }
-        return _Draft(
+        return Draft(
             "register",
             entry["model_id"],
             candidate.reason,
@@ -815,8 +626,8 @@ class ModelRegistry:
 
     def _finish_retirement(self, model_id: str) -> bool:
         """Move the files of a model that was retired, and whose writer died before moving them, to the trash."""
-        line = self._retired.get(model_id)
-        if line is None or line.removed is None or model_id in self._state.entries:
+        line = self._ledger.retired_lines.get(model_id)
+        if line is None or line.removed is None or model_id in self._ledger.state.entries:
             return False
         if not any(path.exists() for path in self._storage.files_of(line.removed)):
             return False
@@ -852,8 +663,7 @@ class ModelRegistry:
             write_new_file(self._disk, sidecar, text, STORED_MODE)
         except BaseException:
             for path in written:
-                with suppress(OSError):
-                    self._disk.unlink(path)
+                remove_quietly(self._disk, path)
             raise
         return StagedFiles(
             model,
@@ -865,47 +675,13 @@ class ModelRegistry:
             sidecar,
         )
 
-    def _put_checkpoint(self, temporary: Path, sequence: int) -> None:
-        """Under the lock: put a synced checkpoint and its mark in place, with one sync of the folder.
-
-        The mark tells that the journal had reached `sequence`. Whichever of the two names lasts alone after a
-        crash, it is true: the lines up to `sequence` were synced before.
-        """
-        mark = self._mark_path.with_name(f".{self._mark_path.name}.{os.getpid()}-{next(_token)}.tmp")
-        text = orjson.dumps({"format": CHECKPOINT_FORMAT, "sequence": sequence}) + b"\n"
-        try:
-            write_new_file(self._disk, mark, text, CHECKPOINT_MODE)
-            self._disk.rename(temporary, self._path)
-            self._disk.rename(mark, self._mark_path)
-            self._disk.fsync_dir(self._path.parent)
-        except OSError as error:
-            raise StorageError("write the checkpoint", self._path, error) from error
-
-    def _checkpoint_when_outgrown(self) -> None:
-        """Change the segment when the journal has outgrown the checkpoint: the cost is shared by its lines."""
-        if self._current.offset > max(self._segment_bytes, self._checkpoint_bytes):
-            self.change_segment()
-
     def _at(self, as_of: datetime | None) -> tuple[State, datetime]:
         """Return the state and the instant that a query asks about."""
         if as_of is None:
             self._refresh()
-            return self._state, self._clock()
+            return self._ledger.state, self._clock()
         moment = as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=UTC)
-        return self._state_at(moment), moment
-
-    def _state_at(self, moment: datetime) -> State:
-        lines = all_lines(self._journal_path, self._history_dir)
-        if lines and lines[0].sequence > 1:
-            raise RegistryError(
-                f"cannot tell the registry as of {format_time(moment)}: the history begins at {lines[0].time}"
-            )
-        state = State(str(self._path.parent), {}, 0)
-        for line in lines:
-            if line.at > moment:
-                break
-            state.apply(line)
-        return state
+        return self._ledger.state_at(moment), moment
 
     def _trash_names(self) -> list[str]:
         try:
@@ -922,7 +698,7 @@ class _Entries(Mapping[str, Entry]):
 
     def _state(self) -> State:
         self._registry._refresh()
-        return self._registry._state
+        return self._registry._ledger.state
 
     def __getitem__(self, model_id: str) -> Entry:
         entry = self._registry.get_model_info(model_id)
@@ -940,18 +716,8 @@ class _Entries(Mapping[str, Entry]):
         return repr(dict(self))
 
 
-def _also(line: Line) -> Mapping[str, Any]:
-    also = (line.detail or {}).get("also", {})
-    return also if isinstance(also, dict) else {}
-
-
 def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp()) * 1_000_000 + moment.microsecond
-
-
-def _sequence_of(entry: Mapping[str, Any]) -> int:
-    sequence = entry.get("sequence")
-    return sequence if isinstance(sequence, int) else 0
 
 
 def _user_name() -> str:
@@ -978,7 +744,8 @@ def _unknown(model_id: str) -> EntryNotFound:
 def _refuse_protected(model_id: str, entry: Mapping[str, Any]) -> None:
     if entry.get("pinned"):
         raise EntryProtected(
-            f"cannot delete {quoted(model_id)}: it is pinned", hint=f"Unpin it first: `model-inbox unpin {model_id}`"
+            f"cannot delete {quoted(model_id)}: it is pinned",
+            hint=f"Unpin it first: `model-inbox unpin {model_id}`",
         )
     if entry.get("aliases"):
         names = ", ".join(quoted(alias) for alias in entry["aliases"])
@@ -1007,7 +774,7 @@ def _read_whole(path: Path, retired: Path) -> memoryview:
             continue
         except OSError as error:
             raise StorageError("open", place, error) from error
-        with open(fd, "rb", buffering=0) as file:
+        with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
             data = bytearray(os.fstat(fd).st_size)
             view = memoryview(data)
             filled = 0
@@ -1018,43 +785,21 @@ def _read_whole(path: Path, retired: Path) -> memoryview:
 
 
 def _in_use(folder: Path) -> bool:
-    """Tell whether a process has a file of the folder open: a write lease is refused then (fcntl(2))."""
+    """Tell whether a process has a file of the folder open.
+
+    Where leases are unknown the answer is no: what is open stays readable after its name is gone.
+    """
     for path in folder.iterdir():
         try:
             fd = open_regular(path)
         except OSError:
             continue
         try:
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EBUSY):
+            if in_use(fd):
                 return True
-            # No leases here (a network file system, another's file): what is open stays readable after unlink.
         finally:
             os.close(fd)
     return False
-
-
-def _checkpoint_bytes(entries: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def _read_checkpoint(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of the JSON file. Raises FileNotFoundError and RegistryCorrupted."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageError("read the registry", path, error) from error
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise RegistryCorrupted(path, error.pos, f"not JSON: {error.msg}") from None
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
-        raise RegistryCorrupted(path, 0, "not a JSON object of entries")
-    return value
 
 
 def _close_at_exit() -> None:
@@ -1064,9 +809,3 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
-
-
-def problem_of(error: ModelInboxError) -> Problem:
-    """Return an error as a problem, for reports that list several."""
-    return Problem(error.code, error.message, error.hint)
-

@@ -1,8 +1,8 @@
 """Which models stay and which go: the pure function (entries, policy, now) -> plan.
 
-Owns the meaning of every retention rule, the reasons given for each model, and the limits on one run. It reads
-registry entries and returns a value; it never reads a clock, touches a file, changes an entry or retires
-anything: applying a plan is the business of others, who look at each entry again before they act.
+Owns the meaning of every retention rule, the reasons given for each model, and the limits on one run. It
+reads registry entries and returns a value; it never reads a clock, touches a file, changes an entry or
+retires anything: applying a plan is the business of others, who look at each entry again before they act.
 
 How a plan comes about, group by group:
 
@@ -24,14 +24,15 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import translate
 from fractions import Fraction
-from functools import cached_property
+from itertools import islice
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from .metadata import canonical_instant, parse_instant
-from .policy import BEGINNING, BUCKETS, Best, Breaker, Duration, Policy, RetentionSection, Window
+from .policy import BEGINNING, Best, Breaker, Duration, Policy, RetentionSection, Window
 from .problems import Problem, quoted
 from .units import format_size
 
@@ -117,9 +118,7 @@ class Plan:
         }
 
 
-def plan(
-    entries: Iterable[Mapping[str, Any]], section: RetentionSection, *, now: datetime, sequence: int = 0
-) -> Plan:
+def plan(entries: Iterable[Mapping[str, Any]], section: RetentionSection, *, now: datetime, sequence: int = 0) -> Plan:
     """Return who stays and who goes under `section`, whatever its mode, with the reasons for each.
 
     `entries` are registry entries in any order; `now` is an aware datetime and decides only what is dated in
@@ -130,39 +129,40 @@ def plan(
         raise ValueError("now has no time zone; pass an aware datetime, such as datetime.now(UTC)")
     now = now.astimezone(UTC)
     reader = _Reader(section.group_by, section.zone, now)
-    groups: dict[Group, list[_Model]] = {}
-    strangers: list[Kept] = []
-    for entry in entries:
-        model = reader.read(entry)
-        if isinstance(model, Kept):
-            strangers.append(model)
-        else:
-            groups.setdefault(model.group, []).append(model)
-    warnings = reader.warnings()
+    times = _Times(section.zone, now)
+    models = [model for entry in entries if (model := reader.read(entry)) is not None]
+    models.sort(key=_ORDER, reverse=True)
+    groups: dict[Group, list[int]] = {}  # their positions in the order
+    for at, model in enumerate(models):
+        groups.setdefault(model.group, []).append(at)
     policies = [(_matcher(policy), policy) for policy in section.policies]
-    outcomes: list[_Outcome] = []
-    for group in sorted(groups):
-        models = sorted(groups[group], key=_order, reverse=True)
+    warnings = reader.warnings()
+    outcomes: dict[int, Kept | Retired] = {}
+    for group, positions in sorted(groups.items()):
+        members = [models[at] for at in positions]
         policy = next((policy for matches, policy in policies if matches(group)), None)
         if policy is None:
-            outcomes += [(model, True, (*model.protection, "no policy matches its group")) for model in models]
+            judged: Iterator[Kept | Retired] = (
+                _kept(model, (*model.protection, "no policy matches its group")) for model in members
+            )
         else:
-            outcomes += _judge(models, policy, section.zone, now, warnings)
-    outcomes.sort(key=lambda outcome: _order(outcome[0]), reverse=True)
-    keep = [Kept(*_shown(model, reasons)) for model, stays, reasons in outcomes if stays]
-    retire = [Retired(*_shown(model, reasons)) for model, stays, reasons in reversed(outcomes) if not stays]
+            judged = _judge(members, policy, times, warnings)
+        outcomes.update(zip(positions, judged, strict=True))
+    ordered = [outcomes[at] for at in range(len(models))]
+    keep = [outcome for outcome in ordered if isinstance(outcome, Kept)]
+    retire = [outcome for outcome in reversed(ordered) if isinstance(outcome, Retired)]
     return Plan(
-        keep=(*keep, *sorted(strangers, key=lambda kept: kept.model_id)),
+        keep=(*keep, *sorted(reader.strangers, key=lambda kept: kept.model_id)),
         retire=tuple(retire),
         bytes_freed=sum(retired.bytes for retired in retire),
         warnings=tuple(warnings),
         sequence=sequence,
-        breaker=breaker_problem(len(retire), len(outcomes) + len(strangers), section.breaker),
+        breaker=breaker_problem(len(retire), len(models) + len(reader.strangers), section.breaker),
     )
 
 
 def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | None:
-    """Return why retiring `retired` of `total` models is too much for one run, or None. At a limit is fine."""
+    """Return why retiring `retired` of `total` models is too much for one run; None up to the limits."""
     if retired > breaker.max_deletes:
         limit, field = f"{breaker.max_deletes} models", "retention.breaker.max_deletes"
     # As it is written in decimals: in binary, 0.29 of 100 would be a little less than 29.
@@ -195,17 +195,18 @@ class _Model(NamedTuple):
     metrics: Mapping[str, Any]
 
 
-_Outcome = tuple[_Model, bool, tuple[str, ...]]  # whether it stays, and why
 _NOTHING: Final[Mapping[str, Any]] = {}
+_LISTED: Final = 10  # how many models a warning names
+_ORDER: Final = itemgetter(0, 1, 2)  # instant, sequence, id
 _CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
-def _order(model: _Model) -> tuple[datetime, int, str]:
-    return model[:3]
+def _kept(model: _Model, reasons: tuple[str, ...]) -> Kept:
+    return Kept(model.model_id, reasons, model.bytes, model.group, model.trained_at)
 
 
-def _shown(model: _Model, reasons: tuple[str, ...]) -> tuple[str, tuple[str, ...], int, Group, str]:
-    return model.model_id, reasons, model.bytes, model.group, model.trained_at
+def _retired(model: _Model, reasons: tuple[str, ...]) -> Retired:
+    return Retired(model.model_id, reasons, model.bytes, model.group, model.trained_at)
 
 
 class _Reader:
@@ -216,33 +217,41 @@ class _Reader:
         self._zone = zone
         self._now = now
         self._groups: dict[tuple[Any, ...], Group] = {}
+        self.strangers: list[Kept] = []
         self._unreadable: list[str] = []
         self._future: list[str] = []
 
-    def read(self, entry: Mapping[str, Any]) -> _Model | Kept:
-        """Return the model, or, for an entry that has no place in the order of any group, that it is kept."""
+    def read(self, entry: Mapping[str, Any]) -> _Model | None:
+        """Return the model, or None for one without a place in any order, which goes to `strangers`."""
+        get = entry.get
         faults: list[str] = []
-        model_id = entry.get("model_id")
+        model_id = get("model_id")
         if not isinstance(model_id, str):
             faults.append(_fault("model_id", model_id))
             model_id = str(model_id)
-        moment = self._moment(entry.get("trained_at"), faults)
+        moment = self._moment(get("trained_at"), faults)
         group = self._group(entry, faults)
-        sequence = _whole_number(entry, "sequence", faults)
-        size = _whole_number(entry, "size_bytes", faults)
-        protection = _protection(entry, faults)
-        tags = _tags(entry.get("tags"), faults)
-        metrics = entry.get("validation_metrics")
-        if metrics is None:
-            metrics = _NOTHING
-        elif not isinstance(metrics, Mapping):
-            faults.append(_fault("validation_metrics", metrics))
+        sequence, size = get("sequence"), get("size_bytes")
+        if type(sequence) is not int or sequence < 0:
+            sequence = _odd_number("sequence", sequence, faults)
+        if type(size) is not int or size < 0:
+            size = _odd_number("size_bytes", size, faults)
+        pinned, aliases = get("pinned"), get("aliases")
+        protection = _protection(pinned, aliases, faults) if pinned or aliases else ()
+        tags = get("tags")
+        tags = _tags(tags, faults) if tags else _NOTHING
+        metrics = get("validation_metrics")
+        if not isinstance(metrics, dict):
+            if metrics is not None:
+                faults.append(_fault("validation_metrics", metrics))
             metrics = _NOTHING
         if faults:
             self._unreadable.append(f"{quoted(model_id)} ({', '.join(faults)})")
             protection = (*protection, f"unreadable: {', '.join(faults)}")
         if moment is None or group is None:
-            return Kept(model_id, protection, size, group or (), moment[2] if moment else "")
+            text = moment[2] if moment else ""
+            self.strangers.append(Kept(model_id, protection, size, group or (), text))
+            return None
         instant, local, text = moment
         if instant > self._now:
             self._future.append(f"{quoted(model_id)} ({text})")
@@ -256,7 +265,8 @@ class _Reader:
             found.append(
                 Problem(
                     "retention.unreadable",
-                    f"{len(self._unreadable)} entries cannot be read and are kept: {_listing(self._unreadable)}",
+                    f"{len(self._unreadable)} entries cannot be read and are kept: "
+                    f"{_listing(self._unreadable, len(self._unreadable))}",
                     "Look at them with `model-inbox show ID` and `model-inbox verify`",
                 )
             )
@@ -264,8 +274,8 @@ class _Reader:
             found.append(
                 Problem(
                     "retention.future",
-                    f"{len(self._future)} models are dated after {canonical_instant(self._now)} and are kept: "
-                    f"{_listing(self._future)}",
+                    f"{len(self._future)} models are dated after {canonical_instant(self._now)} and "
+                    f"are kept: {_listing(self._future, len(self._future))}",
                     "See that the clocks of this machine and of the training machines are right",
                 )
             )
@@ -286,11 +296,11 @@ class _Reader:
             return None
 
     def _group(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
-        values = tuple([entry.get(key) for key in self._group_by])
+        values = tuple(map(entry.get, self._group_by))
         try:
             return self._groups[values]
         except (KeyError, TypeError):  # new; or a value that is not even hashable
-            pairs = tuple(zip(self._group_by, values, strict=True))
+            pairs: tuple[tuple[str, Any], ...] = tuple(zip(self._group_by, values, strict=True))
         odd = [_fault(key, value) for key, value in pairs if not isinstance(value, str)]
         if odd:
             faults += odd
@@ -302,45 +312,35 @@ def _fault(field: str, value: object) -> str:
     return f"{field} is missing" if value is None else f"{field} is {quoted(value)}"
 
 
-def _whole_number(entry: Mapping[str, Any], field: str, faults: list[str]) -> int:
-    value = entry.get(field)
-    if value is None:
-        return 0
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    faults.append(_fault(field, value))
+def _odd_number(field: str, value: object, faults: list[str]) -> int:
+    if value is not None:  # an entry made before the field was there has none, and counts as 0
+        faults.append(_fault(field, value))
     return 0
 
 
-def _protection(entry: Mapping[str, Any], faults: list[str]) -> tuple[str, ...]:
-    pinned = entry.get("pinned")
-    aliases = entry.get("aliases")
-    if not pinned and not aliases and (pinned is None or pinned is False) and (not aliases):
-        return ()
+def _protection(pinned: object, aliases: object, faults: list[str]) -> tuple[str, ...]:
     reasons = ["pinned"] if pinned is True else []
-    if pinned is not None and not isinstance(pinned, bool):
+    if pinned and pinned is not True:
         faults.append(_fault("pinned", pinned))
     if isinstance(aliases, list | tuple) and all(isinstance(alias, str) for alias in aliases):
         reasons += [f"alias {quoted(alias)}" for alias in aliases]
-    elif aliases is not None:
+    elif aliases:
         faults.append(_fault("aliases", aliases))
     return tuple(reasons)
 
 
 def _tags(value: object, faults: list[str]) -> Mapping[str, str]:
-    if not value and (value is None or isinstance(value, Mapping | list | tuple)):
-        return _NOTHING
-    if isinstance(value, list | tuple):  # names alone
-        value = dict.fromkeys(value, "") if all(isinstance(name, str) for name in value) else None
-    if isinstance(value, Mapping) and all(isinstance(text, str) for text in value.values()):
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return dict.fromkeys(value, "")  # names alone
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
         return value
     faults.append(_fault("tags", value))
     return _NOTHING
 
 
-def _listing(items: Sequence[str], most: int = 10) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+def _listing(items: Iterable[str], total: int) -> str:
+    shown = list(islice(items, _LISTED))
+    return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")
 
 
 def _matcher(policy: Policy) -> Callable[[Group], bool]:
@@ -358,48 +358,48 @@ def _matcher(policy: Policy) -> Callable[[Group], bool]:
 class _Ruling(NamedTuple):
     """What one rule says of a group, by position in its order.
 
-    `held` gives the reason for each model that the rule holds; `fell` says of any other how it fell out.
-    A firm rule is one that the budget does not overrule.
+    `held` gives the reason for each model that the rule holds; `fell`, given positions of others, says for
+    each how it fell out (in one go, because there may be many). A firm rule is one that the budget does not
+    overrule.
     """
 
     held: Mapping[int, str]
-    fell: Callable[[int], str] | None
+    fell: Callable[[Sequence[int]], list[str]] | None
     firm: bool
 
 
 def _judge(
-    models: Sequence[_Model], policy: Policy, zone: tzinfo, now: datetime, warnings: list[Problem]
-) -> Iterator[_Outcome]:
+    models: Sequence[_Model], policy: Policy, times: _Times, warnings: list[Problem]
+) -> Iterator[Kept | Retired]:
     """Yield the outcome for each of `models`, a group in order, adding to `warnings` what must be said."""
-    rulings = _rulings(models, policy, zone, now, warnings)
+    rulings = _rulings(models, policy, times, warnings)
     held = {at: list(model.protection) for at, model in enumerate(models) if model.protection}
     for ruling in rulings:
         for at, reason in ruling.held.items():
             held.setdefault(at, []).append(reason)
-    if policy.budget is None:
-        overruled: dict[int, str] = {}
-    else:
+    overruled: dict[int, str] = {}
+    if policy.budget is not None:
         overruled = _over_budget(models, held, rulings, policy.budget, warnings)
+    gone = [at for at in range(len(models)) if at not in held]
+    reasons = zip(*[ruling.fell(gone) for ruling in rulings if ruling.fell], strict=True)
     for at, model in enumerate(models):
-        if at in overruled:
-            fell = [ruling.fell(at) for ruling in rulings if ruling.fell and at not in ruling.held]
-            yield model, False, (overruled[at], *fell)
-        elif at in held:
-            yield model, True, tuple(held[at])
+        if at not in held:
+            yield _retired(model, next(reasons))
+        elif at not in overruled:
+            yield _kept(model, tuple(held[at]))
         else:
-            yield model, False, tuple([ruling.fell(at) for ruling in rulings if ruling.fell])
+            others = [ruling.fell([at])[0] for ruling in rulings if ruling.fell and at not in ruling.held]
+            yield _retired(model, (overruled[at], *others))
 
 
-def _rulings(
-    models: Sequence[_Model], policy: Policy, zone: tzinfo, now: datetime, warnings: list[Problem]
-) -> list[_Ruling]:
+def _rulings(models: Sequence[_Model], policy: Policy, times: _Times, warnings: list[Problem]) -> list[_Ruling]:
     keep = policy.keep
     rulings = []
     for rule in keep.rules():
         if rule == "last":
             rulings.append(_last(models, keep.last))
         elif rule == "within" and keep.within:
-            rulings.append(_within(models, _Reach(models, keep.within, zone, now)))
+            rulings.append(_within(models, _Reach(models, keep.within, times)))
         elif rule == "best" and keep.best:
             rulings.append(_best(models, keep.best, warnings))
         elif rule == "tags":
@@ -407,7 +407,7 @@ def _rulings(
         else:
             bucket: int | Window = getattr(keep, rule)
             if isinstance(bucket, Window):
-                rulings.append(_bucketed(models, rule, -1, _Reach(models, bucket.within, zone, now)))
+                rulings.append(_bucketed(models, rule, -1, _Reach(models, bucket.within, times)))
             else:
                 rulings.append(_bucketed(models, rule, bucket, None))
     floor = {at: f"min_keep {at + 1}/{policy.min_keep}" for at in range(min(policy.min_keep, len(models)))}
@@ -420,49 +420,239 @@ def _last(models: Sequence[_Model], count: int) -> _Ruling:
         return _Ruling({at: f"last {at + 1}/all" for at in range(len(models))}, None, firm=True)
     return _Ruling(
         {at: f"last {at + 1}/{count}" for at in range(min(count, len(models)))},
-        lambda at: f"last {count}: since {models[at - count].trained_at}",
+        lambda gone: [f"last {count}: since {models[at - count].trained_at}" for at in gone],
         firm=True,
     )
+
+
+class _Times:
+    """Time as a plan sees it: what is in the future, and how far back a duration reaches from an instant."""
+
+    def __init__(self, zone: tzinfo, now: datetime) -> None:
+        self.now = now
+        self._zone = zone
+        self._steps: dict[Duration, dict[int, timedelta | None]] = {}
+
+    def before(self, duration: Duration) -> Callable[[_Model], datetime]:
+        """Return the function that gives `duration` before a model's instant."""
+        steps = self._steps.setdefault(duration, {})
+
+        def before(model: _Model) -> datetime:
+            # On a day without a change of the clocks, here or there, the step is as long at any time of day.
+            day = model.local.toordinal()
+            try:
+                step = steps[day]
+            except KeyError:
+                step = steps[day] = self._step_on(model.local, duration)
+            return model.instant - step if step else duration.before(model.instant, self._zone)
+
+        return before
+
+    def _step_on(self, local: datetime, duration: Duration) -> timedelta | None:
+        first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        last = local.replace(hour=23, minute=59, second=59, microsecond=999999, fold=1)
+        steps = {moment.astimezone(UTC) - duration.before(moment, self._zone) for moment in (first, last)}
+        return steps.pop() if len(steps) == 1 else None
 
 
 class _Reach:
     """How far back a duration reaches in a group, counted from its newest model that is not in the future."""
 
-    def __init__(self, models: Sequence[_Model], duration: Duration, zone: tzinfo, now: datetime) -> None:
+    def __init__(self, models: Sequence[_Model], duration: Duration, times: _Times) -> None:
         self.duration = duration
         self._models = models
-        self._zone = zone
-        self._reference = next((at for at, model in enumerate(models) if model.instant <= now), None)
-        # Where everything is in the future there is no reference, and everything is protected anyway.
-        self._start = BEGINNING if self._reference is None else self._before(models[self._reference])
+        self._before = times.before(duration)
+        self._reference = next((at for at, model in enumerate(models) if model.instant <= times.now), None)
+        # Where all is in the future there is no reference, and all is protected anyway.
+        self.start = BEGINNING if self._reference is None else self._before(models[self._reference])
 
-    def _before(self, model: _Model) -> datetime:
-        return self.duration.before(model.instant, self._zone)
-
-    def covers(self, model: _Model) -> bool:
-        """Return whether the model is strictly younger than the start of the reach."""
-        return model.instant > self._start
-
-    @cached_property
-    def left(self) -> list[int | None]:
-        """For each model, the position of the one at whose coming it was left behind, or None if it is not.
+    def left(self) -> list[int]:
+        """Return, for each model, the position of the one at whose coming it was left behind, or -1.
 
         Both are followed from the oldest to the newest: whoever came first and reached past a model counts.
         """
-        left: list[int | None] = [None] * len(self._models)
-        behind = len(self._models) - 1
-        for at in range(len(self._models) - 1, (self._reference or 0) - 1, -1):
-            start = self._before(self._models[at])
-            while behind > at and self._models[behind].instant <= start:
+        models = self._models
+        left = [-1] * len(models)
+        behind = len(models) - 1
+        if models[behind].instant > self.start:
+            return left
+        for at in range(len(models) - 1, (self._reference or 0) - 1, -1):
+            start = self._before(models[at])
+            while models[behind].instant <= start:
                 left[behind] = at
                 behind -= 1
         return left
 
 
 def _within(models: Sequence[_Model], reach: _Reach) -> _Ruling:
-    reason = f"within {reach.duration}"
+    reason, left = f"within {reach.duration}", reach.left()
     return _Ruling(
-        {at: reason for at, model in enumerate(models) if reach.covers(model)},
-        lambda at: f"{reason}: since {models[at if reach.left[at] is None else reach.left[at]].trained_at}",
+        {at: reason for at, model in enumerate(models) if model.instant > reach.start},
+        lambda gone: [f"{reason}: since {models[left[at]].trained_at}" for at in gone],
         firm=False,
     )
+
+
+# The number of the bucket that a local time falls into: cheap to compute, and only compared.
+_BUCKET: Final[Mapping[str, Callable[[datetime], int]]] = {
+    # When the clocks go back an hour comes twice; `fold` tells the second from the first.
+    "hourly": lambda local: (local.toordinal() * 24 + local.hour) * 2 + local.fold,
+    "daily": lambda local: local.toordinal(),
+    "weekly": lambda local: (local.toordinal() - 1) // 7,  # day 1 of the calendar was a Monday
+    "monthly": lambda local: local.year * 12 + local.month,
+    "yearly": lambda local: local.year,
+}
+
+
+def _bucket_label(rule: str, local: datetime) -> str:
+    if rule == "weekly":
+        year, week, _ = local.isocalendar()
+        return f"weekly {year:04d}-W{week:02d}"
+    if rule == "hourly":
+        return f"hourly {local.isoformat(timespec='hours').replace('+00:00', 'Z')}"
+    return f"{rule} {local.isoformat()[: {'daily': 10, 'monthly': 7, 'yearly': 4}[rule]]}"
+
+
+def _bucketed(models: Sequence[_Model], rule: str, count: int, reach: _Reach | None) -> _Ruling:
+    """Hold the newest of each of the `count` newest buckets (all if negative), within the reach if any."""
+    number_of = _BUCKET[rule]
+    held: dict[int, str] = {}
+    pushed = [-1] * len(models)  # by whose coming each fell out, as a position
+    ranks: dict[int, int] = {}  # bucket number -> how many buckets are newer
+    oldest: list[int] = []  # by rank, the oldest model of the bucket seen so far
+    for at, model in enumerate(models):
+        number = number_of(model.local)
+        rank = ranks.get(number)
+        if rank is not None:
+            pushed[at], oldest[rank] = oldest[rank], at
+            continue
+        ranks[number] = rank = len(oldest)
+        oldest.append(at)
+        if 0 <= count <= rank:
+            pushed[at] = oldest[rank - count]
+        elif reach is None or model.instant > reach.start:
+            held[at] = _bucket_label(rule, model.local)
+    if reach is None:
+        name = f"{rule} {count}" if count >= 0 else f"{rule} all"
+    else:
+        name = f"{rule} within {reach.duration}"
+        # Whichever came first pushed it out, and positions grow with age.
+        pushed = list(map(max, pushed, reach.left()))
+    return _Ruling(held, lambda gone: [f"{name}: since {models[pushed[at]].trained_at}" for at in gone], firm=False)
+
+
+def _best(models: Sequence[_Model], best: Best, warnings: list[Problem]) -> _Ruling:
+    path = best.metric.split(".")
+    numbers = [_finite_number(model.metrics, path) for model in models]
+    unfit = {at: number for at, number in enumerate(numbers) if isinstance(number, str)}
+    if unfit:
+        listed = (f"{quoted(models[at].model_id)} ({why})" for at, why in unfit.items())
+        warnings.append(
+            Problem(
+                "retention.metric",
+                f"{len(unfit)} of {len(models)} models of {_group_text(models[0].group)} have no finite "
+                f"number at {best.metric} and cannot be best: {_listing(listed, len(unfit))}",
+                "Write the metric into the sidecar's validation_metrics, or name one that they have",
+            )
+        )
+    ranked = [at for at in range(len(models)) if at not in unfit]
+    # The sort is stable, also in reverse, so of equals the newer stays ahead.
+    ranked.sort(key=numbers.__getitem__, reverse=best.order == "max")
+    count = best.n if best.n >= 0 else len(ranked)
+    rank_of = [0] * len(models)
+    since = [0] * len(models)
+    ahead: list[int] = []  # of those ranked so far, the `count` oldest; the newest of these first
+    for rank, at in enumerate(ranked, start=1):
+        rank_of[at] = rank
+        if rank <= count:
+            heapq.heappush(ahead, at)
+        else:
+            # It fell out when `count` better ones were there; if they were before it, it was never in.
+            since[at] = min(at, ahead[0])
+            heapq.heappushpop(ahead, at)
+
+    def standing(at: int) -> str:
+        return f"best {best.metric} {numbers[at]:.10g} #{rank_of[at]}"
+
+    def fell(gone: Sequence[int]) -> list[str]:
+        return [
+            f"best {best.metric}: not eligible, {unfit[at]}"
+            if at in unfit
+            else f"{standing(at)}: since {models[since[at]].trained_at}"
+            for at in gone
+        ]
+
+    return _Ruling({at: standing(at) for at in ranked[:count]}, fell, firm=True)
+
+
+def _finite_number(metrics: Mapping[str, Any], path: Sequence[str]) -> float | str:
+    """Return the finite number at `path`, or what is there instead."""
+    value: Any = metrics
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return "missing"
+        value = value[name]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return value if math.isfinite(value) else str(value)
+        except OverflowError:
+            return "too large"
+    return "nothing" if value is None else quoted(value, 20)
+
+
+def _tagged(models: Sequence[_Model], alternative: Sequence[str]) -> _Ruling:
+    wanted = [tag.partition("=") for tag in alternative]
+    reason = f"tags [{', '.join(alternative)}]"
+    held = {
+        at: reason
+        for at, model in enumerate(models)
+        if model.tags
+        and all(name in model.tags and (not equals or model.tags[name] == value) for name, equals, value in wanted)
+    }
+    return _Ruling(held, lambda gone: [f"{reason}: not set"] * len(gone), firm=True)
+
+
+def _over_budget(
+    models: Sequence[_Model],
+    held: Mapping[int, Sequence[str]],
+    rulings: Sequence[_Ruling],
+    budget: int,
+    warnings: list[Problem],
+) -> dict[int, str]:
+    """Return whom the budget retires of those held, oldest first, each with the reason."""
+    group = _group_text(models[0].group)
+    unsized = [quoted(models[at].model_id) for at in held if not models[at].bytes]
+    if unsized:
+        warnings.append(
+            Problem(
+                "retention.size_unknown",
+                f"{len(unsized)} models of {group} have no size and count as nothing in the budget of "
+                f"{format_size(budget)}: {_listing(unsized, len(unsized))}",
+                "`model-inbox verify` compares the registry with the files",
+            )
+        )
+    firm = {at for ruling in rulings if ruling.firm for at in ruling.held}
+    total = taken = sum(models[at].bytes for at in held)
+    overruled: dict[int, str] = {}
+    for at in sorted(held, reverse=True):
+        if taken <= budget:
+            break
+        if at not in firm and not models[at].protection:
+            taken -= models[at].bytes
+            overruled[at] = (
+                f"budget {format_size(budget)}: the rules hold {format_size(total)}; held only by {', '.join(held[at])}"
+            )
+    if taken > budget:
+        warnings.append(
+            Problem(
+                "retention.budget",
+                f"{group} keeps {format_size(taken)}, over its budget of {format_size(budget)}, because the "
+                "rest is protected or held by last, best, tags or min_keep",
+                "Raise the budget, unpin what is no longer needed, or keep fewer by those rules",
+            )
+        )
+    return overruled
+
+
+def _group_text(group: Group) -> str:
+    return f"the group {', '.join(quoted(value) for _, value in group)}" if group else "the registry"

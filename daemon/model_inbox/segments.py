@@ -25,7 +25,16 @@ from .journal import (
     read_header,
 )
 
-__all__ = ["JournalFile", "all_lines", "begin_segment", "history_segments", "read_segment", "segment_name"]
+__all__ = [
+    "JournalFile",
+    "all_lines",
+    "base_name",
+    "begin_segment",
+    "first_base",
+    "history_segments",
+    "read_segment",
+    "segment_name",
+]
 
 JOURNAL_MODE = 0o640
 _LOOKS_AT_HISTORY = 5
@@ -151,7 +160,7 @@ class JournalFile:
         The old file is linked into `history/` (synced), then a new one renamed over its name (synced). A crash
         in between leaves the old segment current and in the history at once: the next change finds the link.
         """
-        make_folder(self._disk, history, 0o2750)
+        make_folder(self._disk, history, 0o750)
         closed = history / segment_name(self.base_sequence)
         try:
             try:
@@ -206,8 +215,25 @@ def history_segments(history: Path) -> list[Path]:
     """Return the closed segments that are kept, oldest first."""
     names = []
     with suppress(FileNotFoundError):
-        names = [name for name in os.listdir(history) if name.endswith(".jsonl") and name[:20].isdigit()]  # noqa: PTH208
+        names = [name for name in os.listdir(history) if name.endswith(".jsonl") and name[:20].isdigit()]
     return [history / name for name in sorted(names)]
+
+
+def base_name(sequence: int) -> str:
+    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins."""
+    return f"{sequence:020d}.base.json"
+
+
+def first_base(history: Path, before_sequence: int) -> Path | None:
+    """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
+    names = []
+    with suppress(FileNotFoundError):
+        names = [
+            name
+            for name in os.listdir(history)
+            if name.endswith(".base.json") and name[:20].isdigit() and int(name[:20]) < before_sequence
+        ]
+    return history / max(names) if names else None
 
 
 def read_segment(path: Path) -> tuple[int, tuple[Line, ...], int]:
@@ -240,9 +266,7 @@ class _damage_in:  # noqa: N801  # a context manager that reads as a phrase
         if isinstance(error, Damage):
             raise RegistryCorrupted(self._path, self._start + error.offset, error.what) from None
         if isinstance(error, TooNew):
-            raise RegistryTooNew(
-                f"cannot read {str(self._path)!r}: {error}", hint="Use a newer model-inbox"
-            ) from None
+            raise RegistryTooNew(f"cannot read {str(self._path)!r}: {error}", hint="Use a newer model-inbox") from None
 
 
 def all_lines(journal: Path, history: Path) -> list[Line]:

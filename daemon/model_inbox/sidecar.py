@@ -52,6 +52,7 @@ SIDECAR_BYTES_MAX = 64 * 1024
 SIDECAR_NODES_MAX = 10_000
 SIDECAR_DEPTH_MAX = DEPTH_MAX + 1  # the document itself is a mapping, too
 PROBLEMS_MAX = 100
+_LOCATED_MAX = 10 * PROBLEMS_MAX  # more than that is hostile, and is counted without looking for its places
 
 MODEL_SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 """How the name of a model or a scaler ends in the inbox. What is in the file is found out by looking."""
@@ -73,18 +74,16 @@ class SidecarField:
 SIDECAR_FIELDS = (
     SidecarField("model_id", "name", "The model's id; the stem of the sidecar's name when left out."),
     SidecarField("model_type", "text", "The kind of model, like lightgbm.", required=True),
-    SidecarField(
-        "currency_pair", "text", "What it forecasts, like USD/EUR; up to 64 characters.", required=True
-    ),
+    SidecarField("currency_pair", "text", "What it forecasts, like USD/EUR; up to 64 characters.", required=True),
     SidecarField("trained_at", "date and time", "RFC 3339; without a zone it counts as UTC.", required=True),
     SidecarField("version", "text", "The producer's version, as written: 1.10 stays 1.10.", required=True),
-    SidecarField(
-        "validation_metrics", "mapping", "Names with finite numbers, nested at will.", required=True
-    ),
+    SidecarField("validation_metrics", "mapping", "Names with finite numbers, nested at will.", required=True),
     SidecarField("min_samples", "whole number", "How many samples a forecast needs.", required=True),
     SidecarField("calibration_ok", "true or false", "Whether calibration was found good.", required=True),
     SidecarField("features_used", "list of names", "The features, in the model's order.", required=True),
     SidecarField("horizons", "list of days", "Forecast horizons in whole days, 1 to 36500.", required=True),
+    SidecarField("tags", "mapping or list", "Names with text values, for retention and for people."),
+    SidecarField("description", "text", "Anything for people to read, up to 8192 characters."),
     SidecarField("model_file", "file name", "The model beside the sidecar; <stem>.pkl when left out."),
     SidecarField(
         "scaler_file",
@@ -92,10 +91,11 @@ SIDECAR_FIELDS = (
         "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl if it is there.",
     ),
     SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
-    SidecarField("tags", "mapping or list", "Names with text values, for retention and for people."),
-    SidecarField("description", "text", "Anything for people to read, up to 8192 characters."),
 )
-"""Every field of a sidecar, in the order in which `dump_sidecar` writes them."""
+"""Every field of a sidecar, in the order in which `dump_sidecar` writes them.
+
+The digests come last: with them the sidecar can be seen to be whole, so nothing may come behind.
+"""
 
 _NAMES = tuple(f.name for f in SIDECAR_FIELDS)
 _METADATA_NAMES = ("model_id", *REQUIRED_FIELDS, "tags", "description")
@@ -207,16 +207,17 @@ class _Reading:
                     line=root.line,
                     column=root.column,
                 ),
-                mendable=isinstance(root, Scalar) and self._runs_to_the_end(root),
+                mendable=isinstance(root, Scalar) and self._runs_to_the_end(root, on_a_line_of_its_own=True),
             )
 
     def _add(self, problem: Problem, *, mendable: bool = False) -> None:
         place = (problem.line, problem.column, self.file)
-        self.found.append(
-            (Problem(problem.code, problem.message, problem.hint, problem.field, *place), mendable)
-        )
+        self.found.append((Problem(problem.code, problem.message, problem.hint, problem.field, *place), mendable))
 
     def _add_finding(self, finding: Finding) -> None:
+        if len(self.found) > _LOCATED_MAX:
+            self._add(finding.problem())
+            return
         key, value = locate(self.root, finding.path)
         place = key if finding.at_name and key is not None else value
         line, column = (place.line, place.column) if place is not None else (None, None)
@@ -247,9 +248,10 @@ class _Reading:
         for key, _ in root.pairs:
             if key.text in _NAMES:
                 continue
-            near = _OTHER_NAMES.get(key.text) or next(
-                iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None
-            )
+            if len(self.found) > _LOCATED_MAX:
+                self._add(Problem("sidecar.unknown_key", "one of many"))
+                continue
+            near = _OTHER_NAMES.get(key.text) or next(iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None)
             hint = f"Did you mean {near}?" if near else f"The fields are {', '.join(_NAMES)}"
             self._add(
                 Problem(
@@ -302,9 +304,7 @@ class _Reading:
             what = "nothing (null)" if isinstance(node, Scalar) else "not text"
             must = "the name of a file" + (", or null for none" if name == "scaler_file" else "")
             self._add_finding(
-                Finding(
-                    (name,), "sidecar.wrong_type", f"{name} is {what}, and must be {must}", f"Write {must}"
-                )
+                Finding((name,), "sidecar.wrong_type", f"{name} is {what}, and must be {must}", f"Write {must}")
             )
             return None
         finding = _file_name_finding(name, node.text)
@@ -319,9 +319,7 @@ class _Reading:
             for key, value in node.pairs:
                 self._read_digest(key, value)
             if node.get("model") is None:
-                self._miss(
-                    node, "sha256.model", "sha256 has no digest of the model", "Add 'model: ...' to it"
-                )
+                self._miss(node, "sha256.model", "sha256 has no digest of the model", "Add 'model: ...' to it")
         elif node is not None and not _is_refused(node):
             self._add_finding(
                 Finding(
@@ -389,9 +387,7 @@ class _Reading:
         problems.sort(key=lambda p: (p.line is None, p.line or 0, p.column or 0))
         if len(problems) > PROBLEMS_MAX:
             rest = len(problems) - PROBLEMS_MAX
-            more = Problem(
-                "sidecar.more_problems", f"{rest} more problems are not listed", "Mend these first"
-            )
+            more = Problem("sidecar.more_problems", f"{rest} more problems are not listed", "Mend these first")
             problems[PROBLEMS_MAX:] = [more]
         return tuple(problems)
 
@@ -422,22 +418,31 @@ class _Reading:
         return value.flow
 
     def _may_go_on(self, node: Node) -> bool:
-        """Whether more text behind the sidecar could be more of this scalar (or its first, if it is empty)."""
-        if not isinstance(node, Scalar) or node is not self._last_open_leaf():
+        """Whether more text behind the sidecar could be more of this scalar, or its first."""
+        leaf, on_a_line_of_its_own = self._last_open_leaf()
+        if not isinstance(node, Scalar) or node is not leaf:
             return False
-        return self._runs_to_the_end(node) or (node.style == "" and node.text == "")
+        if node.style == "" and node.text == "":
+            return True
+        return self._runs_to_the_end(node, on_a_line_of_its_own=on_a_line_of_its_own)
 
-    def _runs_to_the_end(self, node: Scalar) -> bool:
-        return node.style == "" and not self.document.text[node.end :].strip(" \t")
+    def _runs_to_the_end(self, node: Scalar, *, on_a_line_of_its_own: bool) -> bool:
+        # A text in quotes is complete, but when a line begins with it, it may be a name whose ':' is to come.
+        open_style = ("", "'", '"') if on_a_line_of_its_own else ("",)
+        return node.style in open_style and not self.document.text[node.end :].strip(" \t")
 
-    def _last_open_leaf(self) -> Node | None:
-        """Return the last scalar of the text, unless brackets close behind it."""
+    def _last_open_leaf(self) -> tuple[Node | None, bool]:
+        """Return the last scalar, unless brackets close behind it, and whether its line begins with it."""
         node: Node | None = self.root
+        key: Scalar | None = None
         while isinstance(node, Items | Pairs):
             if node.flow:
-                return None
-            node = node.items[-1] if isinstance(node, Items) else node.pairs[-1][1] if node.pairs else None
-        return node
+                return None, False
+            if isinstance(node, Items):
+                key, node = None, node.items[-1]
+            else:
+                key, node = node.pairs[-1] if node.pairs else (None, None)
+        return node, node is not None and (key is None or key.line != node.line)
 
 
 def _is_refused(node: Node) -> bool:
@@ -449,7 +454,7 @@ def _is_refused(node: Node) -> bool:
 
 
 def _value(name: str, node: Node) -> Any:
-    """Return a field's text as the value that the schema wants; what does not fit stays text for the checks."""
+    """Return a field's text as the kind of value it should be; what cannot be stays text for the checks."""
     if isinstance(node, Scalar):
         return _scalar_value(name, node)
     if isinstance(node, Items):

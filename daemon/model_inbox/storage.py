@@ -21,7 +21,7 @@ from .fsio import Disk, digest_open_file, make_folder, move_file, open_regular, 
 __all__ = ["STORED_MODE", "StagedFiles", "Storage", "trash_name"]
 
 STORED_MODE = 0o440
-FOLDER_MODE = 0o2750
+FOLDER_MODE = 0o750
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Storage:
         for number in range(1, 10_000):
             folder = self.trash_dir / f"{path.name}.leftover-{number}"
             try:
-                self.disk.mkdir(folder, 0o2750)
+                self.disk.mkdir(folder, 0o750)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -133,12 +133,8 @@ class Storage:
 
     def files_of(self, entry: Mapping[str, Any]) -> list[Path]:
         """Return the final names that an entry stands for: model, scaler if it has one, sidecar."""
-        paths = []
-        for name in ("model_path", "scaler_path"):
-            if entry.get(name):
-                paths.append(self.folder / str(entry[name]))
-        paths.append(self.final_names(str(entry["model_id"]))[2])
-        return paths
+        paths = [self.folder / str(entry[name]) for name in ("model_path", "scaler_path") if entry.get(name)]
+        return [*paths, self.final_names(str(entry["model_id"]))[2]]
 
     def trash_folder(self, entry: Mapping[str, Any]) -> Path:
         """Return the folder in the trash that a retired entry's files go to."""
@@ -151,7 +147,7 @@ class Storage:
         entry; the next start does this again.
         """
         folder = self.trash_folder(entry)
-        make_folder(self.disk, folder, 0o2750)
+        make_folder(self.disk, folder, 0o750)
         for path in self.files_of(entry):
             self._move_over(path, folder / path.name)
         self._sync(folder, self.trash_dir, self.storage_dir)
@@ -160,7 +156,7 @@ class Storage:
     def discard_file(self, entry: Mapping[str, Any], path: Path, name: str) -> None:
         """Move one file that an entry no longer names (a replaced scaler) into the entry's trash folder."""
         folder = self.trash_folder(entry)
-        make_folder(self.disk, folder, 0o2750)
+        make_folder(self.disk, folder, 0o750)
         self._move_over(path, folder / name)
         self._sync(folder, self.trash_dir, path.parent)
 
@@ -189,7 +185,7 @@ class Storage:
         """Remove a folder of the trash with its files for good and return the bytes freed."""
         freed = 0
         try:
-            for name in sorted(os.listdir(folder)):  # noqa: PTH208  # names, not paths
+            for name in sorted(os.listdir(folder)):
                 path = folder / name
                 freed += path.lstat().st_size
                 self.disk.unlink(path)
@@ -230,8 +226,8 @@ def _same_bytes(one: Path, other: Path) -> bool:
     """Tell whether two paths are one inode or hold the same bytes; False when either cannot be read."""
     opened: list[int] = []
     try:
-        for path in (one, other):
-            opened.append(open_regular(path))
+        opened.append(open_regular(one))
+        opened.append(open_regular(other))
         first, second = (os.fstat(fd) for fd in opened)
         if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
             return True

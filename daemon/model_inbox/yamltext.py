@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yaml import YAMLError
 from yaml._yaml import CParser
@@ -35,6 +35,7 @@ __all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_valu
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """How a plain scalar says "nothing"."""
 
+_ONE_DOCUMENT = "Keep one document in one file, and nothing behind its last line"
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -180,7 +181,7 @@ class _Reader:
                         self._problem(
                             "several_documents",
                             f"a second document begins in the {self.noun}",
-                            "Keep one document in one file, and end it with '...' and nothing behind it",
+                            _ONE_DOCUMENT,
                             event,
                         )
                         self.ended = True  # whatever comes behind, the first one is whole
@@ -191,13 +192,20 @@ class _Reader:
                     self.root = None
                     break
         except YAMLError as error:
-            self.problems.append(self._syntax_problem(error))
-            parses, self.root, self.ended = False, None, False
+            problem = self._syntax_problem(error)
+            if self.ended:  # the document is whole, and something that is none follows it
+                problem = replace(
+                    problem,
+                    code=f"{self.noun}.several_documents",
+                    message=f"something follows the end of the {self.noun}, its line '...'",
+                    hint=_ONE_DOCUMENT,
+                )
+            else:
+                parses, self.root = False, None
+            self.problems.append(problem)
         if parses and documents == 0:
             self.problems.append(
-                Problem(
-                    f"{self.noun}.empty", f"the {self.noun} is empty", "Write its fields as 'name: value'"
-                )
+                Problem(f"{self.noun}.empty", f"the {self.noun} is empty", "Write its fields as 'name: value'")
             )
             parses = False
         return Document(self.root, tuple(self.problems), parses, self.ended, self.text)

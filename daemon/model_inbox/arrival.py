@@ -1,0 +1,434 @@
+"""What each thing in the inbox waits for: sightings and parsed sidecars in, decisions out.
+
+Owns which files belong together and when a drop is whole, ours to refuse, or to be left alone. Pure: what is on
+the disk and how long it has been so comes in through `Sighting` and `Facts`; the decisions are values that
+`intake` and `service` carry out.
+
+A drop is *whole* when its sidecar has no problems, every file that it names is a regular file of the same owner
+that ends as a pickle must, and nobody is writing any of them. Nobody is writing when the kernel says so for each
+(a read lease) and the sidecar is sealed; otherwise when nothing of it has changed for the settle time, and no
+lease says the contrary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from .leases import Lease
+from .metadata import MODEL_ID, id_problem
+from .problems import Problem, quoted
+from .sidecar import MODEL_SUFFIXES, Sidecar
+from .units import format_duration, format_size
+
+__all__ = [
+    "RESERVED",
+    "SIDECAR_SUFFIX",
+    "Decision",
+    "Drop",
+    "Facts",
+    "Kind",
+    "Limits",
+    "Look",
+    "Refuse",
+    "Sighting",
+    "Take",
+    "Wait",
+    "is_ignored",
+    "judge",
+    "judge_stray",
+    "pair",
+    "safe_stem",
+]
+
+SIDECAR_SUFFIX = ".yaml"
+RESERVED = frozenset({"receipts", "rejected"})
+"""Folders of ours in the inbox beside those whose name begins with a dot."""
+
+Kind = Literal["file", "folder", "symlink", "other"]
+Role = Literal["model", "scaler"]
+
+# Names that programs use while they write (rsync and lftp begin theirs with a dot): never judged, never moved.
+_TEMPORARY = re.compile(
+    r"\..*|.*~|.*\.(part|partial|crdownload|tmp|temp|swp|swx|filepart|download|upload)|sed[A-Za-z0-9]{6}",
+    re.DOTALL | re.IGNORECASE,
+)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+STEM_CHARACTERS_IN_DROP_ID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One observation of a name in the inbox, without following links. Times in nanoseconds since 1970."""
+
+    name: str
+    kind: Kind
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    owner: int
+
+    @property
+    def signature(self) -> tuple[int, int, int, int]:
+        """What stays the same as long as nobody touches the file."""
+        return self.inode, self.size, self.mtime_ns, self.ctime_ns
+
+    @property
+    def content(self) -> tuple[int, int, int]:
+        """What stays the same also when the file is renamed."""
+        return self.inode, self.size, self.mtime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What opening a file told: whether somebody writes it, whether it ends as a pickle does, or why it failed."""
+
+    lease: Lease
+    complete: bool
+    problem: Problem | None = None
+
+
+class Facts(Protocol):
+    """What `judge` may ask about the names that it was given."""
+
+    def unchanged_seconds(self, name: str) -> float:
+        """How long we have seen the name with its present signature."""
+
+    def age_seconds(self, name: str) -> float:
+        """How long ago it changed last, as far as is known (survives a restart of the daemon)."""
+
+    def look(self, name: str) -> Look:
+        """Open the file and look at it."""
+
+    def not_whole(self, drop: Drop) -> tuple[Problem, ...]:
+        """Why this drop, with these very files, was put back after an earlier claim; empty when it was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The keys of config.yaml that decide here; times in seconds, size in bytes."""
+
+    settle_seconds: float
+    incomplete_timeout: float
+    orphan_timeout: float
+    max_artifact_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A sidecar and the files that go with it, as far as they are there. `files` maps roles to names."""
+
+    stem: str
+    sidecar_name: str
+    sidecar: Sidecar | None
+    problem: Problem | None
+    files: Mapping[Role, str]
+    sightings: Mapping[str, Sighting]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The names of the drop that are there, the sidecar first."""
+        return tuple(name for name in (self.sidecar_name, *self.files.values()) if name in self.sightings)
+
+    @property
+    def owner(self) -> int:
+        """The user id of the sidecar's owner."""
+        return self.sightings[self.sidecar_name].owner
+
+    @property
+    def own_files(self) -> tuple[str, ...]:
+        """The present files that belong to the sidecar's owner: all that a refused sidecar takes along."""
+        return tuple(
+            name for name in self.present if name != self.sidecar_name and self.sightings[name].owner == self.owner
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not now. `until` seconds from now it is to be judged again at the latest; None: when something changes.
+
+    `stale` says that no clock will end the wait, so a person has to.
+    """
+
+    problems: tuple[Problem, ...]
+    until: float | None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """Whole: claim it. `integrity` is what told so."""
+
+    integrity: Literal["digest", "lease", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """To be rejected for these problems."""
+
+    problems: tuple[Problem, ...]
+
+
+Decision = Wait | Take | Refuse
+
+
+def is_ignored(name: str) -> bool:
+    """Tell whether a name is ours, hidden, or one that programs use while they write."""
+    return name in RESERVED or _TEMPORARY.fullmatch(name) is not None
+
+
+def safe_stem(text: str) -> str:
+    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
+    return _UNSAFE.sub("_", text)[:STEM_CHARACTERS_IN_DROP_ID] or "_"
+
+
+def stem_of(name: str) -> str:
+    """Return the name without the suffix of a sidecar or a pickle."""
+    for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES):
+        if name.endswith(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def pair(
+    sightings: Mapping[str, Sighting], sidecars: Mapping[str, Sidecar | Problem]
+) -> tuple[list[Drop], list[Sighting]]:
+    """Return the drops and the strays among what was sighted.
+
+    `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
+    them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
+    `<stem>_scaler.pkl` that is there; one that cannot be read is taken to mean the files of its stem.
+    """
+    drops = []
+    owned: set[str] = set()
+    for name, sidecar in sidecars.items():
+        stem = name[: -len(SIDECAR_SUFFIX)]
+        model, scaler = f"{stem}.pkl", f"{stem}_scaler.pkl"
+        problem = None
+        files: dict[Role, str] = {}
+        if isinstance(sidecar, Problem):
+            problem = sidecar
+            files = {role: file for role, file in _named(model, scaler) if file in sightings}
+        else:
+            files["model"] = sidecar.model_file
+            if sidecar.scaler_file is not None:
+                files["scaler"] = sidecar.scaler_file
+            elif not sidecar.scaler_declared and scaler in sightings and scaler != sidecar.model_file:
+                files["scaler"] = scaler
+        seen = {file: sightings[file] for file in (name, *files.values()) if file in sightings}
+        drops.append(Drop(stem, name, sidecar if isinstance(sidecar, Sidecar) else None, problem, files, seen))
+        owned.add(name)
+        owned.update(files.values())
+    strays = [sighting for name, sighting in sightings.items() if name not in owned]
+    return drops, strays
+
+
+def _named(model: str, scaler: str) -> tuple[tuple[Role, str], tuple[Role, str]]:
+    return ("model", model), ("scaler", scaler)
+
+
+def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
+    """Decide about a drop: wait (for what, how long), take it, or refuse it."""
+    sidecar_sighting = drop.sightings[drop.sidecar_name]
+    quiet = min(facts.unchanged_seconds(name) for name in drop.present)
+    age = min(facts.age_seconds(name) for name in drop.present)
+    settling = limits.settle_seconds - quiet
+
+    if sidecar_sighting.kind != "file":
+        return Refuse((_not_regular(drop.sidecar_name, sidecar_sighting.kind, "drop.sidecar_not_regular"),))
+    if drop.problem is not None:
+        return _when_old((drop.problem,), age, limits, forever=True)
+    wrong_name = _stem_problem(drop)
+    if wrong_name is not None:
+        return Refuse((wrong_name,)) if settling <= 0 else _settle(drop, settling)
+
+    sidecar = drop.sidecar
+    assert sidecar is not None  # noqa: S101  # a drop has a sidecar or a problem
+    look = facts.look(drop.sidecar_name)
+    if look.problem is not None:
+        return _when_old((look.problem,), age, limits, forever=True)
+    if look.lease is Lease.OPEN:
+        return _when_old((_open(drop.sidecar_name),), age, limits, forever=True)
+    if sidecar.problems:
+        if sidecar.cut_short or not sidecar.parses:
+            return _when_old(sidecar.problems, age, limits)
+        if settling > 0 and not (sidecar.sealed and look.lease is Lease.FREE):
+            return _settle(drop, settling)
+        return Refuse(sidecar.problems)
+
+    problems: list[Problem] = []
+    missing: list[Problem] = []
+    unusable: list[Problem] = []
+    being_written: list[Problem] = []
+    leases: set[Lease] = {look.lease}
+    for role, name in drop.files.items():
+        sighting = drop.sightings.get(name)
+        if sighting is None:
+            missing.append(_missing(role, name))
+        elif sighting.owner != drop.owner:
+            problems.append(_not_owner(name))
+        elif sighting.kind != "file":
+            problems.append(_not_regular(name, sighting.kind, "artifact.not_regular"))
+        elif sighting.size > limits.max_artifact_size:
+            problems.append(_too_large(name, sighting.size, limits.max_artifact_size))
+        else:
+            look = facts.look(name)
+            leases.add(look.lease)
+            if look.problem is not None:
+                unusable.append(look.problem)
+            elif look.lease is Lease.OPEN:
+                being_written.append(_open(name))
+            elif not look.complete:
+                missing.append(_truncated(name, sighting.size))
+    if problems:
+        sealed_and_free = sidecar.sealed and Lease.UNKNOWN not in leases
+        return Refuse(tuple(problems)) if settling <= 0 or sealed_and_free else _settle(drop, settling)
+    if unusable or being_written:
+        return _when_old((*unusable, *being_written, *missing), age, limits, forever=True)
+    if missing:
+        return _when_old(tuple(missing), age, limits)
+    earlier = facts.not_whole(drop)
+    if earlier:
+        return _when_old(earlier, age, limits)
+
+    digested = all(sidecar.digests.get(role) for role in drop.files)
+    if sidecar.sealed and leases == {Lease.FREE}:
+        return Take("digest" if digested else "lease")
+    if settling <= 0:
+        return Take("digest" if digested else "quiet")
+    return _settle(drop, settling)
+
+
+def judge_stray(stray: Sighting, names: Iterable[str], facts: Facts, limits: Limits) -> Wait | Refuse:
+    """Decide about something that belongs to no drop."""
+    if stray.kind == "folder":
+        problem = Problem(
+            "drop.folder",
+            f"{quoted(stray.name)} is a folder; a drop is a sidecar and the files beside it",
+            "Move its files into the inbox itself, the sidecar last",
+            file=quoted(stray.name)[1:-1],
+        )
+        return Wait((problem,), None, stale=True)
+    problem = _no_sidecar(stray, names)
+    age = facts.age_seconds(stray.name)
+    if age < limits.orphan_timeout:
+        return Wait((problem,), limits.orphan_timeout - age)
+    if stray.kind == "file":
+        look = facts.look(stray.name)
+        if look.lease is Lease.OPEN:
+            return Wait((_open(stray.name),), None, stale=True)
+    return Refuse((problem,))
+
+
+def _when_old(problems: tuple[Problem, ...], age: float, limits: Limits, *, forever: bool = False) -> Decision:
+    """Wait while it is young; then refuse, or with `forever` go on waiting and say that a person is needed."""
+    left = limits.incomplete_timeout - age
+    if left > 0:
+        return Wait(problems, left)
+    if forever:
+        return Wait(problems, None, stale=True)
+    late = Problem(
+        "drop.incomplete_timeout",
+        f"the drop was not whole {format_duration(limits.incomplete_timeout)} after its last change",
+        "Send what is missing together with the sidecar again",
+    )
+    return Refuse((*problems, late))
+
+
+def _settle(drop: Drop, seconds: float) -> Wait:
+    why = (
+        "the sidecar does not end with `...` and gives no sha256"
+        if drop.sidecar is not None and not drop.sidecar.sealed
+        else "nobody can tell whether a file is still being written"
+    )
+    return Wait(
+        (
+            Problem(
+                "drop.settling",
+                f"waits until its files are unchanged for the settle time: {why}",
+                "A last line `...` in the sidecar, or sha256, spares the wait",
+            ),
+        ),
+        seconds,
+    )
+
+
+def _stem_problem(drop: Drop) -> Problem | None:
+    if MODEL_ID.fullmatch(drop.stem) and not drop.stem.endswith("_scaler"):
+        return None
+    problem = id_problem(drop.stem, "the sidecar's name")
+    assert problem is not None  # noqa: S101  # just seen not to match
+    return Problem("drop.invalid_name", problem.message, problem.hint, file=quoted(drop.sidecar_name)[1:-1])
+
+
+def _missing(role: Role, name: str) -> Problem:
+    return Problem(
+        "artifact.missing",
+        f"the {role} {quoted(name)}, named by the sidecar, is not there",
+        f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
+        field=f"{role}_file",
+        file=name,
+    )
+
+
+def _truncated(name: str, size: int) -> Problem:
+    what = "is empty" if size == 0 else f"has {format_size(size)} and lacks the end of a pickle"
+    return Problem(
+        "artifact.truncated",
+        f"{quoted(name)} {what}",
+        "It may still be on its way; if not, write it again",
+        file=name,
+    )
+
+
+def _open(name: str) -> Problem:
+    return Problem(
+        "artifact.open_for_writing",
+        f"{quoted(name)} is still open for writing",
+        "It is taken as soon as its writer closes it",
+        file=quoted(name)[1:-1],
+    )
+
+
+def _not_owner(name: str) -> Problem:
+    return Problem(
+        "sidecar.not_owner",
+        f"{quoted(name)} belongs to another user than the sidecar",
+        "Sidecar and files must be written by the same user; the file was left where it is",
+        file=name,
+    )
+
+
+def _not_regular(name: str, kind: Kind, code: str) -> Problem:
+    what = {"symlink": "a symbolic link", "folder": "a folder"}.get(kind, "no regular file")
+    return Problem(
+        code,
+        f"{quoted(name)} is {what}",
+        "Put the file itself there: copy it, or hard-link it",
+        file=quoted(name)[1:-1],
+    )
+
+
+def _too_large(name: str, size: int, limit: int) -> Problem:
+    return Problem(
+        "artifact.too_large",
+        f"{quoted(name)} has {format_size(size)}, more than inbox.max_artifact_size ({format_size(limit)})",
+        "Drop a smaller model, or ask the operator for a larger limit",
+        file=name,
+    )
+
+
+def _no_sidecar(stray: Sighting, names: Iterable[str]) -> Problem:
+    name = stray.name
+    stem = stem_of(name)
+    near = [other for other in (f"{stem}.yml", f"{stem}.YAML", f"{name}.yaml") if other in set(names) and other != name]
+    if name.endswith((".yml", ".YAML", ".YML")):
+        hint = "Sidecars end in .yaml: rename it"
+    elif near:
+        hint = f"Is {quoted(near[0])} meant to be its sidecar? That is {quoted(stem + SIDECAR_SUFFIX)}"
+    else:
+        hint = f"Send a sidecar {quoted(stem + SIDECAR_SUFFIX)}, or one that names this file in `model_file`"
+    return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=quoted(name)[1:-1])

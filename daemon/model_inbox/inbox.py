@@ -1,0 +1,348 @@
+"""The inbox folder as it stands: what is in it, since when, and what `arrival` decides about each thing.
+
+Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see anew), the
+folders of ours inside it, and opening a producer's file to look at it. Only reads, but for making its own
+folders; `intake` moves files.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from .arrival import (
+    SIDECAR_SUFFIX,
+    Decision,
+    Drop,
+    Kind,
+    Limits,
+    Look,
+    Refuse,
+    Sighting,
+    Take,
+    Wait,
+    is_ignored,
+    judge,
+    judge_stray,
+    pair,
+)
+from .errors import ConfigError, StorageError
+from .fsio import Disk, make_folder, open_regular, read_regular
+from .leases import Lease, read_lease
+from .pickles import looks_complete
+from .problems import Problem, quoted
+from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
+
+__all__ = ["Inbox", "Rescan", "parse_sidecar_file"]
+
+INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
+OWN_MODE = 0o700
+RECEIPTS_MODE = 0o750
+PARSE_SECONDS_PER_RESCAN = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rescan:
+    """What one look at the folder came to. `partial`: more sidecars wait to be read; look again at once."""
+
+    found: int
+    drops: tuple[tuple[Drop, Decision], ...]
+    strays: tuple[tuple[Sighting, Wait | Refuse], ...]
+    seconds: float
+    partial: bool
+
+    @property
+    def next_seconds(self) -> float | None:
+        """In how many seconds something is due to be judged again, or None."""
+        dates = [
+            decision.until
+            for _, decision in (*self.drops, *self.strays)
+            if isinstance(decision, Wait) and decision.until is not None
+        ]
+        return min(dates, default=None)
+
+    def ready(self) -> list[tuple[Drop, Take | Refuse]]:
+        """Return the drops to be taken or refused: oldest first, but the owners in turn."""
+        due = [(drop, decision) for drop, decision in self.drops if isinstance(decision, (Take, Refuse))]
+        due.sort(key=lambda item: (item[0].sightings[item[0].sidecar_name].ctime_ns, item[0].stem))
+        queues: dict[int, deque[tuple[Drop, Take | Refuse]]] = {}
+        for item in due:
+            queues.setdefault(item[0].owner, deque()).append(item)
+        order: list[tuple[Drop, Take | Refuse]] = []
+        while queues:
+            for owner in list(queues):
+                order.append(queues[owner].popleft())
+                if not queues[owner]:
+                    del queues[owner]
+        return order
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What is remembered of a name as long as its signature stays the same. Times of the monotonic clock."""
+
+    sighting: Sighting
+    since: float
+    changed: float
+    sidecar: Sidecar | Problem | None = None
+    complete: bool | None = None
+
+
+class Inbox:
+    """The folder that producers write into.
+
+    `clock` gives the time of day (for `trained_at` in the future and the age of what was there at the start),
+    `monotonic` the seconds that settle times and time-outs count in, so that a clock that jumps changes nothing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        limits: Limits,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+        disk: Disk | None = None,
+    ) -> None:
+        self.path = path
+        self.limits = limits
+        self.receipts_dir = path / "receipts"
+        self.rejected_dir = path / "rejected"
+        self.processing_dir = path / ".processing"
+        self._clock = clock
+        self._monotonic = monotonic
+        self._disk = disk if disk is not None else Disk()
+        self._memory: dict[str, _Memory] = {}
+        self._put_back: dict[str, tuple[tuple[object, ...], tuple[Problem, ...]]] = {}
+        self.has_leases = True
+
+    # --- the folders ------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the inbox and our folders in it, and see that they are ours.
+
+        Raises ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a folder of ours
+        could put files under our hands.
+        """
+        make_folder(self._disk, self.path, INBOX_MODE)
+        owner = self.path.stat().st_uid
+        problems = []
+        if os.geteuid() not in (0, owner):
+            problems.append(_not_ours(self.path, owner, os.geteuid()))
+        else:
+            for folder, mode in (
+                (self.processing_dir, OWN_MODE),
+                (self.rejected_dir, RECEIPTS_MODE),
+                (self.receipts_dir, RECEIPTS_MODE),
+            ):
+                problems += self._prepare_own(folder, mode, {owner, os.geteuid()})
+        if problems:
+            raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
+        self.has_leases = self._probe_leases()
+
+    def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
+        if not os.path.lexists(folder):
+            make_folder(self._disk, folder, mode)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            return [
+                Problem(
+                    "inbox.not_a_folder",
+                    f"{str(folder)!r} is a link or a file, where a folder of ours belongs",
+                    f"Move it away: {folder.name!r} is a reserved name",
+                )
+            ]
+        return [] if found.st_uid in owners else [_not_ours(folder, found.st_uid, os.geteuid())]
+
+    def _probe_leases(self) -> bool:
+        """Tell whether the file system knows leases, by a file of our own that nobody can be writing."""
+        probe = self.processing_dir / ".lease-probe"
+        try:
+            fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            os.close(fd)
+            fd = os.open(probe, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("make a file in", self.processing_dir, error) from error
+        try:
+            return read_lease(fd) is Lease.FREE
+        finally:
+            os.close(fd)
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    def rescan(self) -> Rescan:
+        """List the folder and decide about everything in it. Raises StorageError when it cannot be listed."""
+        began = self._monotonic()
+        sightings = self._list()
+        self._remember(sightings.values(), began)
+        sidecars, partial = self._read_sidecars(sightings, began)
+        drops, strays = pair(sightings, sidecars)
+        judged = tuple((drop, judge(drop, self, self.limits)) for drop in drops)
+        judged_strays: tuple[tuple[Sighting, Wait | Refuse], ...] = ()
+        if not partial:  # a file may belong to a sidecar that was not read yet
+            judged_strays = tuple((s, judge_stray(s, sightings, self, self.limits)) for s in strays)
+        return Rescan(len(sightings), judged, judged_strays, self._monotonic() - began, partial)
+
+    def _list(self) -> dict[str, Sighting]:
+        found = {}
+        try:
+            with os.scandir(self.path) as entries:
+                for entry in entries:
+                    if is_ignored(entry.name):
+                        continue
+                    try:
+                        found[entry.name] = _sighting(entry.name, entry.stat(follow_symlinks=False))
+                    except FileNotFoundError:
+                        continue
+        except OSError as error:
+            raise StorageError("list the inbox", self.path, error) from error
+        return found
+
+    def _remember(self, sightings: Iterable[Sighting], now: float) -> None:
+        memory: dict[str, _Memory] = {}
+        wall = self._clock().timestamp()
+        for sighting in sightings:
+            known = self._memory.get(sighting.name)
+            if known is not None and known.sighting.signature == sighting.signature:
+                memory[sighting.name] = known
+                continue
+            changed = now
+            if known is None:
+                # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
+                changed = now - max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
+            memory[sighting.name] = _Memory(sighting, now, changed)
+        self._memory = memory
+
+    def _read_sidecars(
+        self, sightings: Mapping[str, Sighting], began: float
+    ) -> tuple[dict[str, Sidecar | Problem], bool]:
+        sidecars: dict[str, Sidecar | Problem] = {}
+        names = [name for name in sightings if name.endswith(SIDECAR_SUFFIX)]
+        partial = False
+        for name in sorted(names, key=lambda name: sightings[name].ctime_ns):
+            if sightings[name].kind == "folder":
+                continue
+            known = self._memory[name]
+            if known.sidecar is None:
+                if sidecars and self._monotonic() - began > PARSE_SECONDS_PER_RESCAN:
+                    partial = True
+                    continue
+                known.sidecar = self._read_sidecar(name, sightings[name])
+            sidecars[name] = known.sidecar
+        return sidecars, partial
+
+    def _read_sidecar(self, name: str, sighting: Sighting) -> Sidecar | Problem:
+        stem = name[: -len(SIDECAR_SUFFIX)]
+        if sighting.kind != "file":
+            return parse_sidecar(b"", stem=stem, now=self._clock())
+        try:
+            return parse_sidecar_file(self.path / name, stem, self._clock())
+        except OSError as error:
+            return _unreadable(name, error)
+
+    # --- facts, asked by `judge` ------------------------------------------------------------------------------
+
+    def unchanged_seconds(self, name: str) -> float:
+        """How long we have seen the name with its present signature."""
+        return self._monotonic() - self._memory[name].since
+
+    def age_seconds(self, name: str) -> float:
+        """How long ago it changed last; for what was there when we started, by its own times."""
+        return self._monotonic() - self._memory[name].changed
+
+    def look(self, name: str) -> Look:
+        """Open the file and tell whether somebody writes it and whether it ends as a pickle does."""
+        known = self._memory[name]
+        try:
+            fd = open_regular(self.path / name)
+        except OSError as error:
+            return Look(Lease.UNKNOWN, complete=False, problem=_unreadable(name, error))
+        try:
+            lease = read_lease(fd) if self.has_leases else Lease.UNKNOWN
+            if known.complete is None and not name.endswith(SIDECAR_SUFFIX):
+                known.complete = looks_complete(fd)
+            return Look(lease, complete=bool(known.complete))
+        except OSError as error:
+            return Look(Lease.UNKNOWN, complete=False, problem=_unreadable(name, error))
+        finally:
+            os.close(fd)
+
+    def not_whole(self, drop: Drop) -> tuple[Problem, ...]:
+        """Why this drop, with these very files, was put back after an earlier claim."""
+        known = self._put_back.get(drop.stem)
+        if known is None:
+            return ()
+        if known[0] != _contents(drop.sightings):
+            del self._put_back[drop.stem]
+            return ()
+        return known[1]
+
+    def note_put_back(self, stem: str, problems: tuple[Problem, ...]) -> None:
+        """Remember why a claimed drop went back, until its files change."""
+        sightings = {}
+        for name, sighting in self._list().items():
+            known = self._memory.get(name)
+            if known is not None and known.sighting.content == sighting.content:
+                known.sighting = sighting  # a rename changed its ctime; nobody touched it
+            sightings[name] = sighting
+        sidecar = f"{stem}{SIDECAR_SUFFIX}"
+        if sidecar not in sightings:
+            return
+        self._remember(sightings.values(), self._monotonic())
+        read, _ = self._read_sidecars({sidecar: sightings[sidecar]}, self._monotonic())
+        for drop in pair(sightings, read)[0]:
+            self._put_back[stem] = (_contents(drop.sightings), problems)
+
+
+def parse_sidecar_file(path: Path, stem: str, now: datetime) -> Sidecar:
+    """Read and parse a sidecar. Raises OSError, also for anything but a regular file."""
+    return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
+
+
+def _not_ours(folder: Path, owner: int, we: int) -> Problem:
+    return Problem(
+        "inbox.not_ours",
+        f"{str(folder)!r} belongs to user {owner}, the daemon runs as user {we}",
+        f"chown {we} {str(folder)!r}, or run the daemon as user {owner}",
+    )
+
+
+def _contents(sightings: Mapping[str, Sighting]) -> tuple[object, ...]:
+    return tuple(sorted((name, sighting.content) for name, sighting in sightings.items()))
+
+
+def _sighting(name: str, found: os.stat_result) -> Sighting:
+    mode = found.st_mode
+    kind: Kind
+    if stat.S_ISREG(mode):
+        kind = "file"
+    elif stat.S_ISDIR(mode):
+        kind = "folder"
+    elif stat.S_ISLNK(mode):
+        kind = "symlink"
+    else:
+        kind = "other"
+    return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
+
+
+def _unreadable(name: str, error: OSError) -> Problem:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Problem(
+            "drop.unreadable",
+            f"{quoted(name)} cannot be read by the service: {os.strerror(error.errno or 0)}",
+            f"chmod g+r {quoted(name)}, and see that it has the inbox's group",
+            file=quoted(name)[1:-1],
+        )
+    return Problem(
+        "drop.unreadable",
+        f"{quoted(name)} cannot be read: {error.strerror or error}",
+        "Write it again",
+        file=quoted(name)[1:-1],
+    )

@@ -1,0 +1,444 @@
+"""How the bytes of a pickle are read: the one reader, shared by scan and load, and the places bytes come from.
+
+Owns `Source` (a file, a part of one, memory, a compressed stream) and `Stream` (what an unpickler is given).
+A `Stream` has read, readline and readinto and no peek: with a file that can be peeked at, CPython's unpickler
+mis-steps where an opcode straddles a frame (gh-154848), so that the same bytes parse differently from a file,
+from BytesIO and from `loads`. Without peek there is one parse, and scan and load share it.
+
+Never decides what bytes mean, and never opens a file: descriptors are handed in.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = [
+    "BadStream",
+    "FileSource",
+    "InflatedSource",
+    "MemorySource",
+    "PayloadSkippingStream",
+    "Source",
+    "Stream",
+    "compression_of",
+    "open_compressed",
+]
+
+BUFFER_BYTES = 256 * 1024
+"""Read from the file at a time. Larger reads, the payloads of arrays, go straight to where they are wanted."""
+
+
+class BadStream(Exception):
+    """The bytes are not what their form promises. `what` is a key of `report.FINDINGS`."""
+
+    def __init__(self, what: str, subject: str = "", detail: str = "") -> None:
+        super().__init__(what, subject, detail)
+        self.what = what
+        self.subject = subject
+        self.detail = detail
+
+
+# --- where bytes come from -----------------------------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Bytes that can be read from their start any number of times.
+
+    `size` is their number, or None where only reading to the end tells (compressed data).
+    """
+
+    @property
+    def size(self) -> int | None: ...
+
+    def raw(self) -> io.RawIOBase:
+        """Return a new raw reader that stands at the first byte."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset`, fewer at the end. Small lengths only: this copies."""
+        ...
+
+    def part(self, offset: int, length: int) -> Source:
+        """Return the source of a part of these bytes, without copying it."""
+        ...
+
+
+class _Positioned(io.RawIOBase):
+    """A raw reader over something with random access. Sub-classes say how bytes get from `offset` into a buffer."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+        self._position = 0
+
+    def _fill(self, view: memoryview, offset: int) -> int:
+        raise NotImplementedError
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._position)]
+        count = self._fill(view, self._position) if view else 0
+        self._position += count
+        return count
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+class _FileReader(_Positioned):
+    def __init__(self, fd: int, start: int, size: int) -> None:
+        super().__init__(size)
+        self._fd = fd
+        self._start = start
+
+    def _fill(self, view: memoryview, offset: int) -> int:
+        return os.preadv(self._fd, [view], self._start + offset)
+
+
+class _MemoryReader(_Positioned):
+    def __init__(self, data: memoryview) -> None:
+        super().__init__(len(data))
+        self._data = data
+
+    def _fill(self, view: memoryview, offset: int) -> int:
+        view[:] = self._data[offset : offset + len(view)]
+        return len(view)
+
+
+class FileSource:
+    """An open file, or `size` bytes of it from `start`. Read by position: the descriptor's offset is left alone."""
+
+    def __init__(self, fd: int, size: int, start: int = 0) -> None:
+        self._fd = fd
+        self._start = start
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def raw(self) -> io.RawIOBase:
+        return _FileReader(self._fd, self._start, self._size)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._fd, max(0, min(length, self._size - offset)), self._start + offset)
+
+    def part(self, offset: int, length: int) -> FileSource:
+        return FileSource(self._fd, length, self._start + offset)
+
+
+class MemorySource:
+    """Bytes in memory, never copied."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._data = memoryview(data).cast("B")
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def raw(self) -> io.RawIOBase:
+        return _MemoryReader(self._data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return bytes(self._data[offset : offset + length])
+
+    def part(self, offset: int, length: int) -> MemorySource:
+        return MemorySource(self._data[offset : offset + length])
+
+
+# --- compressed sources --------------------------------------------------------------------------------------
+
+_MAGIC = (
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"BZh", "bz2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"]\x00\x00", "lzma"),
+    (b'\x04"M\x18', "lz4"),
+)
+
+
+def compression_of(start: bytes) -> str:
+    """Return how data that begins with these bytes is compressed, or "" if it is not."""
+    for magic, name in _MAGIC:
+        if start.startswith(magic):
+            return name
+    # zlib has no magic: a compression method, and a check that the two bytes are a multiple of 31.
+    if len(start) >= 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
+        return "zlib"
+    return ""
+
+
+class _Decompressor(Protocol):
+    """What bz2, lzma and lz4 agree on; zlib is adapted to it."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes | None: ...
+
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _ZlibDecompressor:
+    def __init__(self, window_bits: int) -> None:
+        import zlib
+
+        self._inner = zlib.decompressobj(window_bits)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail and not self._inner.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def _new_decompressor(name: str) -> _Decompressor:
+    if name in ("gzip", "zlib"):
+        return _ZlibDecompressor(31 if name == "gzip" else 15)
+    if name == "bz2":
+        import bz2
+
+        return bz2.BZ2Decompressor()
+    if name in ("xz", "lzma"):
+        import lzma
+
+        form = lzma.FORMAT_XZ if name == "xz" else lzma.FORMAT_ALONE
+        return lzma.LZMADecompressor(form, memlimit=1 << 28)
+    try:
+        import lz4.frame
+    except ImportError:
+        raise BadStream("no-lz4") from None
+    decompressor: _Decompressor = lz4.frame.LZ4FrameDecompressor()
+    return decompressor
+
+
+class _Inflater(io.RawIOBase):
+    """Decompresses one compressed stream, which must be all there is. Reads forward only, in bounded steps."""
+
+    _STEP = 1 << 20
+
+    def __init__(self, name: str, compressed: io.RawIOBase, size_max: int) -> None:
+        super().__init__()
+        self._name = name
+        self._compressed = compressed
+        self._decompressor = _new_decompressor(name)
+        self._left = size_max
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        if not self._ready:
+            self._ready = memoryview(self._next_piece())
+        view = memoryview(buffer).cast("B")
+        count = min(len(view), len(self._ready))
+        view[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _next_piece(self) -> bytes:
+        decompressor = self._decompressor
+        while not decompressor.eof:
+            wants_input = decompressor.needs_input
+            piece = (self._compressed.read(self._STEP) or b"") if wants_input else b""
+            try:
+                data = decompressor.decompress(piece, self._STEP)
+            except (OSError, ValueError, EOFError, RuntimeError) as error:
+                raise BadStream("bad-compressed", detail=self._name) from error
+            except Exception as error:
+                # zlib.error and lzma.LZMAError derive from Exception alone.
+                if type(error).__name__ in ("error", "LZMAError"):
+                    raise BadStream("bad-compressed", detail=self._name) from error
+                raise
+            if data:
+                self._left -= len(data)
+                if self._left < 0:
+                    raise BadStream("decompression-bomb", detail=self._name)
+                return data
+            if wants_input and not piece and not decompressor.eof:
+                raise BadStream("truncated-compressed", detail=self._name)
+        if decompressor.unused_data or self._compressed.read(1):
+            raise BadStream("trailing-compressed", detail=self._name)
+        return b""
+
+
+class InflatedSource:
+    """What comes out of a compressed source. Decompressed anew for each reader, never kept."""
+
+    def __init__(self, name: str, compressed: Source, size_max: int) -> None:
+        self._name = name
+        self._compressed = compressed
+        self._size_max = size_max
+
+    @property
+    def size(self) -> None:
+        return None
+
+    def raw(self) -> io.RawIOBase:
+        return _Inflater(self._name, self._compressed.raw(), self._size_max)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        if offset:
+            raise ValueError("compressed data can only be read from its start")
+        with io.BufferedReader(self.raw()) as reader:
+            return reader.read(length)
+
+    def part(self, offset: int, length: int) -> Source:
+        raise ValueError("compressed data has no parts")
+
+    def inflate(self) -> MemorySource:
+        """Return all of it in memory, for formats that need random access."""
+        data = bytearray()
+        raw = self.raw()
+        while piece := raw.read(BUFFER_BYTES * 4):
+            data += piece
+        return MemorySource(data)
+
+
+def open_compressed(source: Source, size_max: int) -> tuple[str, Source]:
+    """Return the name of the compression of `source` ("" for none) and the source of its contents.
+
+    A compressed pickle that is compressed twice stays compressed: no writer makes one.
+    """
+    name = compression_of(source.read_at(0, 8))
+    return name, InflatedSource(name, source, size_max) if name else source
+
+
+# --- what unpicklers read from -------------------------------------------------------------------------------
+
+
+class Stream:
+    """read, readline and readinto over a source, for an unpickler; the rest is for us.
+
+    The three are the methods of a buffered reader themselves, because the unpickler calls them once for every
+    opcode of a pickle without frames.
+    """
+
+    __slots__ = ("_buffered", "read", "readinto", "readline", "size")
+
+    read: Callable[[int], bytes]
+    readline: Callable[[], bytes]
+    readinto: Callable[[Any], int]
+
+    def __init__(self, source: Source) -> None:
+        self._buffered = io.BufferedReader(source.raw(), BUFFER_BYTES)
+        self.size = source.size
+        self.read = self._buffered.read
+        self.readline = self._buffered.readline
+        self.readinto = self._buffered.readinto
+
+    def tell(self) -> int:
+        """Return how many bytes were consumed."""
+        return self._buffered.tell()
+
+    def rest(self, length: int) -> bytes:
+        """Return up to `length` bytes from here, consuming them."""
+        return self._buffered.read(length)
+
+    def read_exactly(self, length: int) -> bytes:
+        """Return `length` bytes, or raise BadStream where there are fewer."""
+        data = self._buffered.read(length)
+        if len(data) != length:
+            raise BadStream("truncated")
+        return data
+
+    def fill(self, view: memoryview) -> None:
+        """Fill `view` from here, or raise BadStream where there are too few bytes."""
+        done = 0
+        while done < len(view):
+            count = self._buffered.readinto(view[done:])
+            if not count:
+                raise BadStream("truncated")
+            done += count
+
+    def skip(self, length: int) -> None:
+        """Pass over `length` bytes without reading them where the source can, or raise BadStream at the end."""
+        if self.size is not None:
+            position = self._buffered.tell() + length
+            if position > self.size:
+                raise BadStream("truncated")
+            self._buffered.seek(position)
+            return
+        while length:
+            piece = self._buffered.read(min(length, BUFFER_BYTES))
+            if not piece:
+                raise BadStream("truncated")
+            length -= len(piece)
+
+
+class PayloadSkippingStream(Stream):
+    """A stream for scanning: large payloads are passed over instead of read, so a 10 GB array needs no 10 GB.
+
+    The unpickler asks `readinto` to fill a fresh buffer. Past `PAYLOAD_BYTES` the buffer gets only a marker that
+    tells where in the file the payload lies; its other pages are never touched, so they take no memory. What a
+    pickle *does* cannot depend on them: no opcode and no name is taken from bytes. Code that needs the true
+    bytes, because they hold a pickle of their own, finds them with `payload`.
+    """
+
+    __slots__ = ("_marker", "_source")
+
+    PAYLOAD_BYTES = 1 << 20
+
+    def __init__(self, source: Source, marker: bytes) -> None:
+        super().__init__(source)
+        self._source = source
+        self._marker = marker
+        if source.size is not None:
+            self.readinto = self._readinto
+
+    def _readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        if len(view) < self.PAYLOAD_BYTES:
+            return self._buffered.readinto(view)
+        position = self._buffered.tell()
+        if self.size is None or position + len(view) > self.size:
+            return 0  # the unpickler says: truncated
+        self._buffered.seek(position + len(view))
+        marker = self._marker + position.to_bytes(8, "big")
+        view[: len(marker)] = marker
+        return len(view)
+
+    def payload(self, data: bytes | bytearray) -> Source:
+        """Return where the true bytes of `data`, made by this stream, are to be read.
+
+        Raises BadStream where only some of them were passed over: a payload that begins inside a frame and ends
+        outside it, which no pickler writes.
+        """
+        length = len(self._marker)
+        found = data.find(self._marker) if len(data) >= self.PAYLOAD_BYTES else -1
+        if found < 0:
+            return MemorySource(data)
+        if found > 0:
+            raise BadStream("straddling-payload")
+        return self._source.part(int.from_bytes(data[length : length + 8], "big"), len(data))

@@ -1,0 +1,258 @@
+"""Inert stand-ins for whatever a pickle names, and the record of what it does with them.
+
+Owns the stub classes that a scanning unpickler hands out and `Recorder`, which collects the uses made of each
+name and everything odd. Never imports or calls what a pickle names: to the unpickler a stub *is* the class or
+function, but all that any operation on it does is to leave a note.
+
+The record is made of plain values (`Finding` tuples, text), so that it can cross from the worker's process as
+JSON; `report` gives it words and weighs it against an allowlist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from .names import carries_code, is_well_formed, resolve
+from .streams import BadStream, PayloadSkippingStream
+
+__all__ = ["BadArguments", "Finding", "Global", "Recorder", "Stub"]
+
+Finding = tuple[str, str, str]
+"""What was found (a key of `report.FINDINGS`), the name it is about, a detail. The last two may be empty."""
+
+NAMES_MAX = 2000
+FINDINGS_MAX = 100
+
+
+class BadArguments(Exception):
+    """Arguments or a state that are not of the one form that a rule accepts. The scan goes on after it."""
+
+
+class Global(type):
+    """The class of every stub class: what is done to it is done to a global name, not to an instance.
+
+    The unpickler asks for `__setstate__`, `append`, `extend` and `add` by attribute and for items by operator;
+    on a global each of these would change the class or module for the whole process, so each ends the scan.
+    """
+
+    name: str
+    uses: set[str]
+    recorder: Recorder
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return cls.recorder.call(cls, args, kwargs)
+
+    def __setitem__(cls, key: object, value: object) -> NoReturn:
+        raise BadStream("changes-global", cls.name, "SETITEM")
+
+    def __repr__(cls) -> str:
+        return f"<global {cls.name}>"
+
+
+def _refuse(what: str) -> property:
+    def refuse(cls: Global) -> NoReturn:
+        raise BadStream("changes-global", cls.name, what)
+
+    return property(refuse)
+
+
+def _no_init_arguments(cls: Global) -> NoReturn:
+    """Python 2's INST and OBJ without arguments ask for this; what they do depends on the real class."""
+    cls.recorder.note("old-instance", cls.name)
+    raise AttributeError("__getinitargs__")
+
+
+for _attribute, _what in {
+    "__setstate__": "BUILD",
+    "append": "APPEND",
+    "extend": "APPENDS",
+    "add": "ADDITEMS",
+}.items():
+    setattr(Global, _attribute, _refuse(_what))
+setattr(Global, "__getinitargs__", property(_no_init_arguments))  # noqa: B010 - beside the loop above
+
+
+class Stub(metaclass=Global):
+    """An object that the pickle made: by NEWOBJ from a global, or the result of a call.
+
+    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array).
+    """
+
+    __slots__ = ("value",)
+    name = "?"
+    value: Any
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        cls.uses.add("n")
+        if args or kwargs:
+            # More than object.__new__ runs then, so it needs what a call needs.
+            return cls.recorder.call(cls, args, kwargs)
+        return object.__new__(cls)
+
+    def __setstate__(self, state: Any) -> None:
+        type(self).uses.add("b")
+        type(self).recorder.build(self, state)
+
+    def __setitem__(self, key: object, value: object) -> None:
+        type(self).uses.add("s")
+
+    def append(self, item: object) -> None:
+        type(self).uses.add("a")
+
+    def extend(self, items: object) -> None:
+        type(self).uses.add("a")
+
+    def add(self, item: object) -> None:
+        type(self).uses.add("d")
+
+    def __hash__(self) -> int:
+        cls = type(self)
+        cls.recorder.note("hashed", cls.name)
+        return object.__hash__(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        type(self).recorder.note("calls-computed", type(self).name)
+        return object.__new__(type(self))
+
+    def __repr__(self) -> str:
+        return f"<object of {type(self).name}>"
+
+
+Rule = Callable[["Recorder", Global, tuple[Any, ...]], Any]
+"""Checks the arguments of a call; returns the result, or None for a plain stub of the callee."""
+
+StateRule = Callable[["Recorder", Stub, Any], None]
+"""Checks the state given to an object."""
+
+
+class Recorder:
+    """What one file does: the uses of each name, findings, and the stub classes of one scan.
+
+    Every scan has its own recorder and its own stub classes, so nothing is left over from one file to the next.
+    """
+
+    NESTING_MAX = 3
+
+    def __init__(
+        self,
+        call_rules: Mapping[str, Rule],
+        state_rules: Mapping[str, StateRule],
+        default_rule: Callable[[str], Rule],
+        size: int,
+    ) -> None:
+        self._call_rules = call_rules
+        self._state_rules = state_rules
+        self._default_rule = default_rule
+        self._classes: dict[str, Global] = {}
+        self._internal: dict[str, Global] = {}
+        self._findings: dict[Finding, None] = {}
+        self.size = size
+        """Bytes of the file: no honest number in it that counts something exceeds this."""
+        self.stream: PayloadSkippingStream | None = None
+        self.nesting = 0
+        self.torch_modules = False
+        """Set where torch's own unpickler would rename an old module."""
+
+    # --- what the unpicklers ask for ---------------------------------------------------------------------------
+
+    def find(self, module: object, name: object) -> Global:
+        """Return the stub for a name and note that it was referred to. Ill-formed names are noted, not fatal."""
+        if not is_well_formed(module, name):
+            self.note("bad-name", f"{module!s:.200} {name!s:.200}")
+            return self.internal("<bad name>")
+        module, name = resolve(str(module), str(name))
+        if self.torch_modules and module == "torch.tensor":
+            module = "torch._tensor"
+        stub = self.named(f"{module}.{name}")
+        stub.uses.add("r")
+        return stub
+
+    def named(self, name: str) -> Global:
+        """Return the stub for a full name without noting a use."""
+        stub = self._classes.get(name)
+        if stub is None:
+            if len(self._classes) >= NAMES_MAX:
+                raise BadStream("too-many-names", detail=str(NAMES_MAX))
+            stub = self._classes[name] = self._new_class(name)
+        return stub
+
+    def internal(self, name: str) -> Global:
+        """Return a stub for something that has no name in the pickle, such as a storage of torch."""
+        stub = self._internal.get(name)
+        if stub is None:
+            stub = self._internal[name] = self._new_class(name)
+        return stub
+
+    def _new_class(self, name: str) -> Global:
+        return Global("stub", (Stub,), {"__slots__": (), "name": name, "uses": set(), "recorder": self})
+
+    # --- what the stubs report ---------------------------------------------------------------------------------
+
+    def call(self, callee: Global, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Note a call and return what stands for its result."""
+        callee.uses.add("c")
+        if kwargs:
+            self.note("keyword-arguments", callee.name)
+        rule = self._call_rules.get(callee.name) or self._default_rule(callee.name)
+        try:
+            result = rule(self, callee, args)
+        except BadArguments as error:
+            self.note("bad-arguments", callee.name, str(error))
+            result = None
+        return object.__new__(callee) if result is None else result
+
+    def build(self, target: Stub, state: Any) -> None:
+        """Check the state that BUILD gives to an object."""
+        cls = type(target)
+        if isinstance(state, (Stub, Global)) and cls.name not in self._state_rules:
+            # What __setstate__ gets to see would be an object with methods of its own.
+            self.note("bad-state", cls.name, "its state is not plain data")
+            return
+        plain: Any = state
+        if type(state) is tuple and len(state) == 2:
+            plain, slots = state
+            if type(slots) is dict and slots:
+                cls.uses.add("t")
+                self._check_attributes(cls, slots)
+        if type(plain) is dict:
+            self._check_attributes(cls, plain)
+        rule = self._state_rules.get(cls.name)
+        if rule is not None:
+            try:
+                rule(self, target, state)
+            except BadArguments as error:
+                self.note("bad-state", cls.name, str(error))
+
+    def _check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
+        for attribute in attributes:
+            if type(attribute) is not str:
+                self.note("bad-state", cls.name, "an attribute whose name is not text")
+            elif attribute[:2] == "__" and attribute[-2:] == "__" and attribute not in _HARMLESS_DUNDERS:
+                # __class__, __setstate__, __dict__ ...: the unpickler and Python look these up on the object.
+                self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
+            elif attribute in _UNPICKLER_ATTRIBUTES and attribute in _TAKES[attribute] & cls.uses:
+                self.note("bad-state", cls.name, f"an attribute {attribute}")
+
+    def note(self, what: str, subject: str = "", detail: str = "") -> None:
+        """Record one finding; the same one is recorded once, and their number is bounded."""
+        if len(self._findings) < FINDINGS_MAX:
+            self._findings[what, subject, detail] = None
+
+    # --- the record --------------------------------------------------------------------------------------------
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """The names that the file carries, sorted, each with its letters in order."""
+        return {name: "".join(sorted(cls.uses)) for name, cls in sorted(self._classes.items()) if cls.uses}
+
+    @property
+    def findings(self) -> list[Finding]:
+        return list(self._findings)
+
+    @property
+    def carries_code(self) -> bool:
+        return any(carries_code(name) for name in self._classes)

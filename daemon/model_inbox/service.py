@@ -1,0 +1,639 @@
+"""The daemon: one loop that looks at the inbox, takes what is whole, and keeps house.
+
+Owns the process: signals, the watch, timers, the two locks, reload, and the order of start and stop. Every pass is
+the same, whatever woke it (start, hint, timer, retry): list the folder, decide, carry out. What happens to a drop
+is `intake`'s; what is in the inbox `inbox`'s; what to retire `retirement`'s.
+
+The loop sleeps in one place, on a pipe that hints and signals write to, until the next thing is due.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from . import __version__
+from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait
+from .config import Config, describe_changes, load_config
+from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
+from .fsio import Disk
+from .inbox import Inbox, Rescan
+from .intake import Checks, Claim, Intake
+from .locks import FileLock
+from .logs import configure
+from .notify import notify
+from .pickles import Allowlist, Scanner
+from .problems import Problem, quoted
+from .registry import ModelRegistry
+from .rejected import purge_receipts, purge_rejected
+from .retirement import apply_retention, purge_trash
+from .watch import Watch, is_network_file_system
+
+__all__ = ["Service", "run"]
+
+log = structlog.get_logger("model_inbox")
+
+BATCH_DROPS = 64
+BATCH_SECONDS = 0.25
+POLLING_SECONDS = 2.0
+CANARY_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 3600.0
+REWATCH_SECONDS = 5.0
+LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
+LOOK_PAUSE_SECONDS_MAX = 2.0
+_INBOX, _WATCH = "/inbox", "/watch"  # what was said of these, beside names of files, which hold no slash
+
+
+class Service:
+    """One daemon on one inbox and one registry.
+
+    `start` takes the locks and settles what an earlier daemon left, `step` makes one pass, `close` lets go;
+    `run` below does these under signals.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+        disk: Disk | None = None,
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._monotonic = monotonic
+        self._disk = disk if disk is not None else Disk()
+        self._wake = wake
+        self._stack = contextlib.ExitStack()
+        self._said: dict[str, str] = {}
+        self._checkpoint_at: float | None = None
+        self._last_checkpoint = monotonic()
+        self._housekeeping_at = monotonic()
+        self._retention_at = monotonic()
+        self._canary_at: float | None = None
+        self._canary_due = monotonic()
+        self._rewatch_at: float | None = None
+        self._registered_since_retention = False
+        self.waiting = 0
+        self.last_rescan: Rescan | None = None
+
+    # --- start and stop ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take the locks, open everything, settle what was in hand. Raises ConfigError, RegistryError,
+        RegistryLocked (a second daemon), StorageError.
+        """
+        config = self.config
+        polling = config.inbox.watcher == "polling"
+        disk = self._disk
+        self.inbox = Inbox(
+            config.inbox.path,
+            _limits(config, polling=polling),
+            clock=self._clock,
+            monotonic=self._monotonic,
+            disk=disk,
+        )
+        self.inbox.prepare()
+        if config.inbox.watcher == "auto" and is_network_file_system(config.inbox.path):
+            polling = True
+            self.inbox.limits = _limits(config, polling=True)
+        self._lock(self.inbox.processing_dir / ".daemon.lock", f"daemon's lock on the inbox {config.inbox.path}")
+        registry_path = config.registry.path
+        registry_path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock(
+            registry_path.with_name(f".{registry_path.stem}.daemon.lock"),
+            f"daemon's lock on the registry {registry_path}",
+        )
+        self.registry = ModelRegistry(
+            registry_path,
+            config.registry.storage_dir,
+            lock_timeout=config.registry.lock_timeout,
+            actor="daemon",
+            clock=self._clock,
+            disk=disk,
+        )
+        self._stack.callback(self.registry.close)
+        log.info(
+            "registry.opened",
+            path=str(registry_path),
+            entries=len(self.registry.registry),
+            sequence=self.registry.sequence,
+        )
+        self.scanner = _scanner(config)
+        self._stack.callback(self._close_scanner)
+        self.intake = Intake(
+            self.inbox,
+            self.registry,
+            self.scanner,
+            _checks(config),
+            clock=self._clock,
+            monotonic=self._monotonic,
+            disk=disk,
+        )
+        self.watch = Watch(config.inbox.path, self._wake, polling=polling)
+        self._stack.callback(self.watch.stop)
+        # The watch first, then the look: what arrives in between is seen by one of them.
+        self._start_watch()
+        left = self.registry.finish_retirements() + self.registry.finish_purges()
+        if left:
+            log.warning("registry.leftover_found", count=left)
+        self.intake.go_on(self.intake.recover())
+
+    def close(self) -> None:
+        """Write the checkpoint and let go of everything."""
+        self._stack.close()
+
+    def _close_scanner(self) -> None:
+        self.scanner.close()
+
+    def _lock(self, path: Path, purpose: str) -> None:
+        lock = FileLock(path, purpose)
+        try:
+            lock.acquire(0)
+        except RegistryLocked as error:
+            raise RegistryLocked(
+                f"cannot start: another model-inbox daemon holds the {purpose}: {lock.holder()}",
+                hint="One daemon serves one inbox and one registry; stop the other one first",
+            ) from error
+        self._stack.callback(lock.close)
+
+    # --- one pass ---------------------------------------------------------------------------------------------
+
+    def step(self, cause: str, stopping: Callable[[], bool] = lambda: False) -> None:
+        """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry."""
+        self._keep_watching()
+        due = self.intake.retry_deferred()
+        if due:
+            self._go_on(due)
+        try:
+            rescan = self.inbox.rescan()
+        except StorageError as error:
+            self._say_unreadable(error)
+            self.last_rescan = None
+            return
+        self._said.pop(_INBOX, None)
+        self.last_rescan = rescan
+        ready = rescan.ready()
+        log.debug(
+            "inbox.rescanned",
+            cause=cause,
+            found=rescan.found,
+            ready=len(ready),
+            waiting=len(rescan.drops) - len(ready),
+            seconds=rescan.seconds,
+        )
+        self._tell(rescan)
+        self._take(ready, stopping)
+        if not stopping():
+            self._refuse_strays(rescan)
+
+    def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], stopping: Callable[[], bool]) -> None:
+        """Claim and go on in batches: drops that are ready together commit together, and none waits long."""
+        batch: list[Claim] = []
+        began = self._monotonic()
+        for drop, decision in ready:
+            if stopping():
+                break
+            try:
+                if isinstance(decision, Take):
+                    claim = self.intake.take(drop, decision.integrity)
+                else:
+                    claim = self.intake.refuse(drop, decision.problems)
+            except StorageError as error:
+                self._say_cannot_claim(drop, error)
+                continue
+            if claim is not None:
+                batch.append(claim)
+            if len(batch) >= BATCH_DROPS or self._monotonic() - began > BATCH_SECONDS:
+                self._go_on(batch)
+                batch = []
+                began = self._monotonic()
+        self._go_on(batch)
+
+    def _go_on(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return
+        before = self.registry.sequence
+        self.intake.go_on(claims)
+        if self.registry.sequence != before:
+            self._registered_since_retention = True
+            self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
+
+    def _refuse_strays(self, rescan: Rescan) -> None:
+        for stray, decision in rescan.strays:
+            problems = decision.problems
+            if isinstance(decision, Wait):
+                model_id = self._late_for(stray)
+                if model_id is None:
+                    continue
+                problems = (_late_scaler(stray, model_id),)
+            try:
+                claim = self.intake.refuse_stray(stray, problems)
+            except StorageError as error:
+                if self._is_news(stray.name, str(error)):
+                    log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=str(error))
+                continue
+            if claim is None:
+                continue
+            if isinstance(decision, Wait):
+                claim.model_id = model_id
+                log.error(
+                    "drop.scaler_late",
+                    stem=quoted(claim.stem)[1:-1],
+                    model_id=model_id,
+                    drop_id=claim.drop_id,
+                )
+            self.intake.go_on([claim])
+
+    def _late_for(self, stray: Sighting) -> str | None:
+        if not stray.name.endswith("_scaler.pkl"):
+            return None
+        if self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds:
+            return None
+        return self.intake.late_scaler(stray)
+
+    # --- saying what waits, once --------------------------------------------------------------------------------
+
+    def _tell(self, rescan: Rescan) -> None:
+        """Say of each drop and stray what it waits for, when that changes; forget those that are gone."""
+        names = set()
+        self.waiting = 0
+        for drop, decision in rescan.drops:
+            if not isinstance(decision, Wait):
+                continue
+            self.waiting += 1
+            names.add(drop.sidecar_name)
+            if [problem.code for problem in decision.problems] == ["drop.settling"]:
+                continue
+            self._tell_waiting(drop.sidecar_name, drop.stem, decision)
+        for stray, stray_decision in rescan.strays:
+            if not isinstance(stray_decision, Wait):
+                continue
+            names.add(stray.name)
+            if stray_decision.stale:
+                problem = str(stray_decision.problems[0])
+                if self._is_news(stray.name, problem):
+                    log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
+            elif self.inbox.unchanged_seconds(stray.name) >= self.inbox.limits.settle_seconds:
+                self._tell_waiting(stray.name, stray.name, stray_decision)
+        for name in list(self._said):
+            if name not in names and name not in (_INBOX, _WATCH):
+                del self._said[name]
+
+    def _tell_waiting(self, name: str, stem: str, decision: Wait) -> None:
+        said = [str(problem) for problem in decision.problems]
+        if not self._is_news(name, f"{decision.stale} {said}"):
+            return
+        shown = quoted(stem, 255)[1:-1]
+        if decision.stale:
+            log.warning("drop.stale", stem=shown, problems=said, age_seconds=self.inbox.age_seconds(name))
+        else:
+            log.info("drop.waiting", stem=shown, problems=said, until=decision.until)
+
+    def _is_news(self, name: str, what: str) -> bool:
+        """Tell whether this was not the last thing said of that name."""
+        if self._said.get(name) == what:
+            return False
+        self._said[name] = what
+        return True
+
+    def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
+        if self._is_news(drop.sidecar_name, str(error)):
+            log.warning(
+                "drop.stale",
+                stem=quoted(drop.stem, 255)[1:-1],
+                problems=[str(error)],
+                age_seconds=self.inbox.age_seconds(drop.sidecar_name),
+            )
+
+    def _say_unreadable(self, error: ModelInboxError) -> None:
+        if self._is_news(_INBOX, str(error)):
+            log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
+
+    # --- the watch --------------------------------------------------------------------------------------------
+
+    def _start_watch(self) -> None:
+        if self.watch.start():
+            self._rewatch_at = None
+            self._canary_due = self._monotonic()
+        else:
+            self._watch_lost(self.watch.deaf_because)
+
+    def _watch_lost(self, cause: str) -> None:
+        if self._is_news(_WATCH, cause):
+            log.warning("inbox.watch_lost", cause=cause)
+        self._rewatch_at = self._monotonic() + REWATCH_SECONDS
+
+    def _keep_watching(self) -> None:
+        """Notice a watch that went deaf, and make it anew. Costs one stat a pass and a small file now and then."""
+        now = self._monotonic()
+        if self.watch.polling:
+            return
+        lost = ""
+        if self.watch.is_deaf:
+            if self._rewatch_at is not None and now < self._rewatch_at:
+                return
+            lost = self.watch.deaf_because or "no watch"
+        elif self.watch.moved():
+            lost = "the folder at the inbox's path is another one now"
+        elif self._canary_at is not None and now >= self._canary_at + CANARY_SECONDS:
+            self._canary_at = None
+            if not self.watch.canary_came(0):
+                lost = "a file of our own was made and no event came"
+        elif self._canary_at is None and now >= self._canary_due:
+            self.watch.send_canary()
+            self._canary_at = now
+            self._canary_due = now + self.config.inbox.rescan_seconds
+        if not lost:
+            return
+        self._watch_lost(lost)
+        self._canary_at = None
+        try:
+            self.inbox.prepare()  # a folder that was made anew lacks ours
+        except (ConfigError, StorageError) as error:
+            self._say_unreadable(error)
+            return
+        if self.watch.start():
+            self._said.pop(_WATCH, None)
+            self._rewatch_at = None
+            self._canary_due = now
+            log.info("inbox.watch_restored", watcher="inotify")
+
+    # --- keeping house ----------------------------------------------------------------------------------------
+
+    def keep_house(self) -> None:
+        """Do what is due by the clock: retention, checkpoint, removal of what has been kept long enough."""
+        now = self._monotonic()
+        if self._registered_since_retention or now >= self._retention_at:
+            self._registered_since_retention = False
+            self._retention_at = now + self.config.retention.interval.seconds
+            self._retire()
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+            self._purge_old()
+        if self._checkpoint_at is not None and now >= self._checkpoint_at:
+            self._checkpoint()
+
+    def _retire(self) -> None:
+        section = self.config.retention
+        if section.mode == "off":
+            return
+        try:
+            before = self.registry.sequence
+            apply_retention(self.registry, section, self._clock())
+            if section.mode == "enforce":
+                purge_trash(self.registry, section.trash_grace.seconds, self._clock())
+            if self.registry.sequence != before:
+                self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
+        except (StorageError, RegistryLocked) as error:
+            log.error("retention.failed", problem=str(error))
+
+    def _purge_old(self) -> None:
+        inbox = self.config.inbox
+        try:
+            drops, freed = purge_rejected(self.inbox.rejected_dir, self._clock(), inbox.rejected_keep, self._disk)
+            if drops:
+                log.info("drop.rejected_purged", purged=drops, bytes=freed)
+            receipts = purge_receipts(self.inbox.receipts_dir, self._clock(), inbox.receipts_keep, self._disk)
+            if receipts:
+                log.debug("inbox.receipts_purged", purged=receipts)
+            self.registry.prune_history(self.config.registry.history_keep)
+        except (StorageError, RegistryLocked) as error:
+            log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
+
+    def _checkpoint_due(self) -> float:
+        """Within a second of idle, and at most every `checkpoint_seconds`."""
+        return max(self._monotonic() + 0.5, self._last_checkpoint + self.config.registry.checkpoint_seconds)
+
+    def _checkpoint(self) -> None:
+        began = self._monotonic()
+        self._checkpoint_at = None
+        self._last_checkpoint = began
+        try:
+            if self.registry.checkpoint():
+                log.debug(
+                    "registry.checkpointed",
+                    sequence=self.registry.sequence,
+                    seconds=self._monotonic() - began,
+                )
+            self.registry.change_segment_when_outgrown()
+        except (StorageError, RegistryLocked) as error:
+            self._checkpoint_at = began + max(self.config.registry.checkpoint_seconds, 1.0)
+            log.error("registry.checkpoint_failed", problem=str(error))
+
+    # --- time and reload --------------------------------------------------------------------------------------
+
+    def next_seconds(self) -> float:
+        """Return how long the loop may sleep when nothing happens."""
+        now = self._monotonic()
+        due = [
+            POLLING_SECONDS if self.watch.polling else self.config.inbox.rescan_seconds,
+            self._housekeeping_at - now,
+        ]
+        if self.config.retention.mode != "off":
+            due.append(self._retention_at - now)
+        if self.last_rescan is not None:
+            if self.last_rescan.partial:
+                return 0.0
+            if self.last_rescan.next_seconds is not None:
+                due.append(self.last_rescan.next_seconds)
+            if any(_may_change_unseen(decision) for _, decision in self.last_rescan.drops):
+                due.append(self.inbox.limits.settle_seconds)
+            if any(self._watched_scaler(stray) for stray, _ in self.last_rescan.strays):
+                due.append(self.inbox.limits.settle_seconds)
+        else:
+            due.append(1.0)
+        due.extend(moment - now for moment in (self._checkpoint_at, self._rewatch_at) if moment is not None)
+        if self._canary_at is not None:
+            due.append(self._canary_at + CANARY_SECONDS - now)
+        elif not self.watch.polling:
+            due.append(self._canary_due - now)
+        if self.intake.next_retry_seconds is not None:
+            due.append(self.intake.next_retry_seconds)
+        return max(min(due), 0.0) + 0.001
+
+    def _watched_scaler(self, stray: Sighting) -> bool:
+        return (
+            stray.name.endswith("_scaler.pkl")
+            and self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds
+        )
+
+    def reload(self) -> None:
+        """Read config.yaml again. A bad one is refused with its problems, and the old stays in force."""
+        path = self.config.path
+        try:
+            new = load_config(path, env=os.environ, cwd=Path.cwd()) if path is not None else self.config
+            scanner = _scanner(new) if new.pickle != self.config.pickle else None
+        except ModelInboxError as error:
+            problems = [str(problem) for problem in getattr(error, "problems", ())] or [str(error)]
+            log.error("config.refused", path=str(path), problems=problems)
+            return
+        changed, restart = describe_changes(self.config, new)
+        self.config = new
+        self.inbox.limits = _limits(new, polling=self.watch.polling)
+        self.intake.checks = _checks(new)
+        self.registry.lock_timeout = new.registry.lock_timeout
+        if scanner is not None:
+            self.scanner.close()
+            self.scanner = self.intake.scanner = scanner
+        self._retention_at = self._monotonic()
+        configure_logs(new)
+        log.info("config.loaded", path=str(path), changed=list(changed), restart_needed=list(restart))
+
+
+def _may_change_unseen(decision: object) -> bool:
+    """A writer that has the file mapped, or a right that is given, sends no event: look again by the clock."""
+    return isinstance(decision, Wait) and any(
+        problem.code in ("artifact.open_for_writing", "drop.unreadable") for problem in decision.problems
+    )
+
+
+def _late_scaler(stray: Sighting, model_id: str) -> Problem:
+    return Problem(
+        "drop.scaler_late",
+        f"{quoted(stray.name)} came after its model {quoted(model_id)} had been registered without a scaler",
+        "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
+        file=stray.name,
+    )
+
+
+def _limits(config: Config, *, polling: bool) -> Limits:
+    inbox = config.inbox
+    return Limits(
+        inbox.settle_for(polling=polling),
+        inbox.incomplete_timeout,
+        inbox.orphan_timeout,
+        inbox.max_artifact_size,
+    )
+
+
+def _checks(config: Config) -> Checks:
+    return Checks(config.checks.model_types, config.checks.currency_pairs, config.inbox.max_artifact_size)
+
+
+def _scanner(config: Config) -> Scanner:
+    section = config.pickle
+    return Scanner(
+        Allowlist.load(section.frameworks, section.allow),
+        memory_limit=section.memory_limit,
+        time_limit=section.time_limit,
+    )
+
+
+def configure_logs(config: Config) -> None:
+    """Set up logging as config.yaml says."""
+    configure(format=config.logging.format, level=config.logging.level, file=config.logging.file)
+
+
+class _Alarm:
+    """A pipe that the loop sleeps on. Hints and signals write a byte; writing never blocks and never fails."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):  # full: the loop is awake already; closed: it has ended
+            os.write(self.writer, b"!")
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until it rings or the time is over; tell whether it rang."""
+        ready, _, _ = select.select([self.reader], [], [], seconds)
+        if ready:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self.reader, 4096):
+                    pass
+        return bool(ready)
+
+
+class _Signals:
+    """What signals asked for, to be done by the loop."""
+
+    def __init__(self, alarm: _Alarm) -> None:
+        self._alarm = alarm
+        self.stop: str | None = None
+        self.reload = False
+
+    def handle(self, number: int, _frame: object) -> None:
+        if number == signal.SIGHUP:
+            self.reload = True
+        else:
+            self.stop = signal.Signals(number).name
+        self._alarm.ring()
+
+    def stopping(self) -> bool:
+        return self.stop is not None
+
+
+@contextlib.contextmanager
+def _handling(signals: _Signals) -> Iterator[None]:
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, signals.handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(config: Config) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises what `Service.start` and a damaged registry raise."""
+    began = time.monotonic()
+    alarm = _Alarm()
+    signals = _Signals(alarm)
+    service = Service(config, wake=alarm.ring)
+    with _handling(signals), contextlib.closing(service):
+        log.info(
+            "daemon.started",
+            version=__version__,
+            pid=os.getpid(),
+            config=str(config.path) if config.path is not None else None,
+            inbox=str(config.inbox.path),
+            registry=str(config.registry.path),
+        )
+        service.start()
+        service.step("start", signals.stopping)
+        service.keep_house()
+        log.info(
+            "daemon.ready",
+            waiting=service.waiting,
+            entries=len(service.registry.registry),
+            seconds=time.monotonic() - began,
+        )
+        notify("READY=1")
+        _loop(service, signals, alarm)
+        log.info("daemon.stopping", signal=signals.stop)
+        notify("STOPPING=1")
+    log.info("daemon.stopped", uptime_seconds=time.monotonic() - began)
+
+
+def _loop(service: Service, signals: _Signals, alarm: _Alarm) -> None:
+    looked = time.monotonic()
+    while not signals.stopping():
+        rang = alarm.sleep(service.next_seconds())
+        if signals.reload:
+            signals.reload = False
+            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            service.reload()
+            notify("READY=1")
+        if signals.stopping():
+            return
+        if rang and service.last_rescan is not None:
+            # Many events may ring for one look: leave the folder alone a little while in proportion to its size.
+            pause = min(service.last_rescan.seconds * LOOK_PAUSE_FACTOR, LOOK_PAUSE_SECONDS_MAX)
+            left = looked + pause - time.monotonic()
+            if left > 0:
+                time.sleep(left)
+        looked = time.monotonic()
+        service.step("hint" if rang else "timer", signals.stopping)
+        service.keep_house()
+        notify(f"STATUS={service.waiting} waiting, {len(service.intake.deferred)} deferred\nWATCHDOG=1")

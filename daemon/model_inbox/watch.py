@@ -1,0 +1,192 @@
+"""File events as hints: "look again", and nothing more.
+
+Owns the watchdog observer and the canary that shows whether events still reach us. Never looks at a drop: what is
+in the folder is found by listing it. Callbacks only set a flag and wake the loop, so an event storm costs no
+memory, and an event that is lost costs at most the time to the next rescan.
+
+A watch can go deaf without a word: the folder is renamed, removed and made again, unmounted or mounted over, or
+the observer's thread dies. So `check` makes a file of ours and expects to be told of it; if not, everything is
+thrown away and set up anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from ctypes import CDLL, create_string_buffer, get_errno
+from pathlib import Path
+from typing import Any
+
+from watchdog.events import (
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+
+__all__ = ["Watch", "is_network_file_system"]
+
+CANARY_PREFIX = ".canary-"
+_NETWORK_MAGIC = {
+    0x6969: "nfs",
+    0x517B: "smb",
+    0xFF534D42: "cifs",
+    0xFE534D42: "smb2",
+    0x65735546: "fuse",
+    0x00C36400: "ceph",
+    0x01021997: "9p",
+    0x5346414F: "afs",
+    0x47504653: "gpfs",
+    0x0BD00BD0: "lustre",
+    0x7461636F: "ocfs2",
+    0x01161970: "gfs2",
+}
+
+
+class _Hints(FileSystemEventHandler):
+    """Called on the observer's thread: notes that something happened, and returns."""
+
+    def __init__(self, hint: Callable[[], None], canary_seen: threading.Event) -> None:
+        self._hint = hint
+        self._canary_seen = canary_seen
+        self.canary = ""
+
+    def dispatch(self, event: FileSystemEvent) -> None:
+        path = os.fsdecode(event.src_path)
+        name = path.rpartition("/")[2]
+        if name.startswith(CANARY_PREFIX):
+            if name == self.canary:
+                self._canary_seen.set()
+            return
+        self._hint()
+
+
+class Watch:
+    """Calls `hint` (from another thread) whenever something in the folder may have changed.
+
+    With `polling` there are no events at all: the loop lists the folder by the clock.
+    """
+
+    def __init__(self, path: Path, hint: Callable[[], None], *, polling: bool) -> None:
+        self.path = path
+        self.polling = polling
+        self.deaf_because = ""
+        self._hint = hint
+        self._seen = threading.Event()
+        self._handler: _Hints | None = None
+        self._observer: Any = None
+        self._inode: tuple[int, int] | None = None
+        self._number = 0
+        self._canary_made = False
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether events are expected but do not come."""
+        return not self.polling and (self._observer is None or bool(self.deaf_because))
+
+    def start(self) -> bool:
+        """Begin to watch; False, with `deaf_because`, when that is not possible now. Never raises OSError."""
+        if self.polling:
+            return True
+        self._discard()
+        self._seen = threading.Event()
+        handler = _Hints(self._hint, self._seen)
+        observer = Observer()
+        try:
+            found = self.path.stat()
+            observer.schedule(
+                handler,
+                str(self.path),
+                recursive=False,
+                event_filter=[
+                    FileCreatedEvent,
+                    FileClosedEvent,
+                    FileMovedEvent,
+                    DirDeletedEvent,
+                    DirMovedEvent,
+                ],
+            )
+            observer.start()
+        except (OSError, RuntimeError) as error:
+            with suppress(Exception):
+                observer.stop()
+            self.deaf_because = _why(error)
+            return False
+        self._inode = (found.st_dev, found.st_ino)
+        self._handler, self._observer = handler, observer
+        self.deaf_because = ""
+        return True
+
+    def moved(self) -> bool:
+        """Tell whether the path no longer names the folder that is being watched. Costs one stat."""
+        if self.polling or self._observer is None:
+            return False
+        try:
+            found = self.path.stat()
+        except OSError:
+            return True
+        return (found.st_dev, found.st_ino) != self._inode
+
+    def send_canary(self) -> None:
+        """Make and remove a file of ours, for `canary_came` to ask about a moment later."""
+        if self.polling or self._handler is None:
+            return
+        self._number += 1
+        self._seen.clear()
+        name = f"{CANARY_PREFIX}{os.getpid()}-{self._number}"
+        self._handler.canary = name
+        path = self.path / name
+        self._canary_made = False
+        with suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._canary_made = True
+            os.unlink(path)
+
+    def canary_came(self, timeout_seconds: float) -> bool:
+        """Tell whether we heard of the canary. True also when none could be made (a full disk is not deafness)."""
+        if self.polling or not self._canary_made:
+            return True
+        return self._seen.wait(timeout_seconds)
+
+    def stop(self) -> None:
+        """Stop watching."""
+        self._discard()
+
+    def _discard(self) -> None:
+        """Let go of an observer that may hang or be dead: it is told to stop, and not waited for."""
+        observer, self._observer, self._handler = self._observer, None, None
+        if observer is not None:
+            threading.Thread(target=_stop_quietly, args=(observer,), daemon=True).start()
+
+
+def _stop_quietly(observer: Any) -> None:
+    with suppress(Exception):
+        observer.stop()
+        observer.join(5)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC:
+            return "no inotify watches are left (sysctl fs.inotify.max_user_watches)"
+        if error.errno == errno.EMFILE:
+            return "no inotify instances or open files are left (sysctl fs.inotify.max_user_instances, ulimit -n)"
+        return error.strerror or str(error)
+    return str(error)
+
+
+def is_network_file_system(path: Path) -> bool:
+    """Tell by statfs(2) whether changes made on other machines would send us no events."""
+    buffer = create_string_buffer(256)
+    if CDLL(None, use_errno=True).statfs(os.fsencode(path), buffer) != 0:
+        raise OSError(get_errno(), os.strerror(get_errno()), str(path))
+    (magic,) = struct.unpack_from("@l", buffer.raw)
+    return magic & 0xFFFFFFFF in _NETWORK_MAGIC

@@ -1,0 +1,398 @@
+"""What may be registered: ids, instants, and every check on the metadata of a model."""
+
+# ruff: noqa: DTZ001 - datetimes without a zone are a case of their own here
+from __future__ import annotations
+
+import copy
+import json
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_inbox.metadata import (
+    MODEL_ID,
+    REQUIRED_FIELDS,
+    ModelMetadata,
+    canonical_instant,
+    check_field,
+    check_metadata,
+    fields_of,
+    has_zone,
+    id_problem,
+    is_valid_id,
+    parse_instant,
+)
+from model_inbox.problems import Problem
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def metadata(**changes: Any) -> ModelMetadata:
+    """Return metadata with nothing wrong but for the changes."""
+    fields: dict[str, Any] = {
+        "model_id": "lgbm_usdeur_1d",
+        "model_type": "lightgbm",
+        "currency_pair": "USD/EUR",
+        "trained_at": datetime(2025, 10, 25, 12, 0, tzinfo=UTC),
+        "version": "1.10",
+        "validation_metrics": {"1d": {"rmse": 0.012}, "coverage": 0.9},
+        "min_samples": 500,
+        "calibration_ok": True,
+        "features_used": ["sma_5", "rsi_14"],
+        "horizons": [1, 7, 30],
+    }
+    return ModelMetadata(**{**fields, **changes})
+
+
+def problems(**changes: Any) -> list[Problem]:
+    return check_metadata(metadata(**changes), now=NOW)
+
+
+def places(**changes: Any) -> list[tuple[str, str | None]]:
+    return [(problem.code.removeprefix("sidecar."), problem.field) for problem in problems(**changes)]
+
+
+# --- the values ------------------------------------------------------------------------------------------
+
+
+def test_the_first_fields_are_positional_and_tags_and_description_by_name_only() -> None:
+    """The order of the fields is part of the API; what came later cannot disturb it."""
+    calibrated = True
+    made = ModelMetadata("a", "lgbm", "USD/EUR", "2025-10-25", "1", {}, 5, calibrated, [], [1], "/m.pkl", None)
+    assert (made.model_path, made.scaler_path, made.tags, made.description) == ("/m.pkl", None, {}, "")
+    made.model_path = "/other.pkl"
+    assert made.model_path == "/other.pkl"
+    with pytest.raises(TypeError):
+        ModelMetadata("a", "b", "c", "d", "1", {}, 5, calibrated, [], [1], "", None, {})  # type: ignore[misc]
+
+
+def test_fields_are_plain_copies_without_paths() -> None:
+    """An entry's fields are JSON, in canonical form, and share nothing with what was given."""
+    given_metadata = metadata(
+        features_used=("sma_5",),
+        horizons=(1, 7),
+        validation_metrics={7: {"n": 3, "r": Fraction(1, 4)}},
+        tags={"year": "2026"},
+        model_path="/x.pkl",
+    )
+    fields = fields_of(given_metadata)
+    assert fields == {
+        "model_id": "lgbm_usdeur_1d",
+        "model_type": "lightgbm",
+        "currency_pair": "USD/EUR",
+        "trained_at": "2025-10-25T12:00:00Z",
+        "version": "1.10",
+        "validation_metrics": {"7": {"n": 3, "r": 0.25}},
+        "min_samples": 500,
+        "calibration_ok": True,
+        "features_used": ["sma_5"],
+        "horizons": [1, 7],
+        "tags": {"year": "2026"},
+        "description": "",
+    }
+    assert json.loads(json.dumps(fields)) == fields
+    fields["tags"]["x"] = "y"
+    assert given_metadata.tags == {"year": "2026"}
+
+
+# --- ids -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["a", "0", "A.b_c-d", "x" * 128, "a_scaler_b", "lgbm..1", "CON"])
+def test_ids_are_letters_digits_dots_dashes_underscores(text: str) -> None:
+    """What can be the name of a file everywhere can be an id."""
+    assert is_valid_id(text)
+    assert id_problem(text, "model_id") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it is empty"),
+        ("x" * 129, "it has 129 characters"),
+        ("a_scaler", "it ends in '_scaler', the name of the scaler of 'a'"),
+        (".hidden", "it starts with '.'"),
+        ("-rf", "it starts with '-'"),
+        ("ä", "it starts with 'ä'"),
+        ("a/b", "it contains '/'"),
+        ("a\n", r"it contains '\n'"),
+        ("a b", "it contains ' '"),
+        ("a!?#%&+", "and more"),
+        ("a\udcff", r"it contains '\udcff'"),
+        ("x y_scaler", "it contains ' '"),
+    ],
+)
+def test_a_bad_id_is_refused_with_what_is_wrong_with_it(text: str, reason: str) -> None:
+    """The message says which character, or which rule."""
+    assert not is_valid_id(text)
+    problem = id_problem(text, "model_id")
+    assert problem is not None
+    assert problem.code == "sidecar.invalid_name"
+    assert "as model_id" in problem.message
+    assert reason in problem.message
+
+
+def test_an_id_that_is_not_text_is_a_wrong_type() -> None:
+    """Only text can be an id."""
+    problem = id_problem(7, "model_id")
+    assert problem is not None
+    assert (problem.code, problem.message) == (
+        "sidecar.wrong_type",
+        "cannot use 7 as model_id: it must be text",
+    )
+
+
+@settings(deadline=None)
+@given(st.from_regex(MODEL_ID, fullmatch=True))
+def test_the_pattern_and_the_scaler_rule_are_the_whole_rule(text: str) -> None:
+    """An id that matches is refused for the ending `_scaler` only."""
+    assert is_valid_id(text) == (not text.endswith("_scaler"))
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_the_explanation_of_an_id_agrees_with_the_rule(text: str) -> None:
+    """Every text is a valid id, or has a problem that can be printed."""
+    problem = id_problem(text, "model_id")
+    assert (problem is None) == is_valid_id(text)
+    assert problem is None or problem.message.isprintable()
+
+
+# --- instants --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "zone"),
+    [
+        ("2025-10-25T12:00:00Z", "2025-10-25T12:00:00Z", True),
+        ("2025-10-25t12:00:00z", "2025-10-25T12:00:00Z", True),
+        ("2025-10-25 12:00:00", "2025-10-25T12:00:00Z", False),
+        ("2025-10-25  12:00:00 +02:00", "2025-10-25T10:00:00Z", True),
+        ("2025-10-25", "2025-10-25T00:00:00Z", False),
+        ("2025-10-25T12:00", "2025-10-25T12:00:00Z", False),
+        ("2025-10-25T12:00:00.5", "2025-10-25T12:00:00.500000Z", False),
+        ("2025-10-25T12:00:00,123456789Z", "2025-10-25T12:00:00.123456Z", True),
+        ("2025-10-25T12:00:00+0530", "2025-10-25T06:30:00Z", True),
+        ("2025-10-25T00:30:00+02", "2025-10-24T22:30:00Z", True),
+        ("2025-10-25T12:00:00-03:30", "2025-10-25T15:30:00Z", True),
+        ("2024-02-29", "2024-02-29T00:00:00Z", False),
+    ],
+)
+def test_the_common_forms_of_an_instant_are_read(text: str, canonical: str, zone: bool) -> None:
+    """RFC 3339 and what people write of ISO 8601; no zone counts as UTC and can be told."""
+    assert canonical_instant(parse_instant(text)) == canonical
+    assert has_zone(text) is zone
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "2025-02-29", "2025-13-01", "25.10.2025", "20251025", "2025-W43", "2025-10-25T12"),
+        *("2025-10-25T24:00:00Z", "2025-10-25T12:00:60Z", "2025-10-25T12:00:00+24:00", "2025-10-25Z"),
+        *("2025-10-25T12:00:00+01:60", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"),
+        *("２０２５-10-25", "2025-10-25\n", "1761393600", "0000-01-01"),
+    ],
+)
+def test_what_is_no_instant_is_refused_with_a_way_to_write_it(text: str) -> None:
+    """Nothing is guessed; the message shows the form."""
+    with pytest.raises(ValueError, match="write it like 2025-10-25T12:00:00Z"):
+        parse_instant(text)
+
+
+@settings(deadline=None)
+@given(st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29)), st.integers(-1439, 1439))
+def test_the_canonical_form_names_the_same_instant(moment: datetime, minutes: int) -> None:
+    """Any zone goes to UTC and back; a datetime without one counts as UTC; the text sorts by time."""
+    local = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    assert parse_instant(canonical_instant(local)) == local
+    assert parse_instant(canonical_instant(moment)) == moment.replace(tzinfo=UTC)
+    assert parse_instant(local.isoformat()) == local
+    assert has_zone(canonical_instant(moment))
+
+
+# --- checks ----------------------------------------------------------------------------------------------
+
+
+def test_good_metadata_has_no_problems() -> None:
+    """The usual case."""
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"features_used": []},
+        {"validation_metrics": {}},
+        {"validation_metrics": {"1d": {}}},
+        {"horizons": []},
+        {"horizons": (1, 36_500)},
+        {"min_samples": 0},
+        {"trained_at": "2025-10-25"},
+        {"trained_at": datetime(2025, 10, 25)},
+        {"trained_at": NOW + timedelta(minutes=5)},
+        {"currency_pair": "USDEUR=X"},
+        {"currency_pair": "日元/欧元"},
+        {"validation_metrics": {"q 0.5": {"a.b": 1}, 30: 1.5}},
+        {"tags": {"stage": "", "mlflow.run/x:y-z": "a b"}, "description": "two\n\tlines, naïve"},
+        {"model_path": 17},
+    ],
+)
+def test_what_hurts_nobody_is_accepted(changes: dict[str, Any]) -> None:
+    """The checks are lenient wherever nothing depends on the value."""
+    assert problems(**changes) == []
+
+
+NESTED: dict[str, Any] = {}
+NESTED["a"] = NESTED["b"] = NESTED
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"model_id": "a/b"}, [("invalid_name", "model_id")]),
+        ({"model_id": None}, [("wrong_type", "model_id")]),
+        ({"model_type": 5}, [("wrong_type", "model_type")]),
+        ({"model_type": ""}, [("invalid_value", "model_type")]),
+        ({"model_type": "x" * 65}, [("invalid_value", "model_type")]),
+        ({"currency_pair": "USD\n"}, [("invalid_value", "currency_pair")]),
+        ({"currency_pair": " USD/EUR"}, [("invalid_value", "currency_pair")]),
+        ({"version": 1.1}, [("wrong_type", "version")]),
+        ({"trained_at": None}, [("wrong_type", "trained_at")]),
+        ({"trained_at": 1761393600}, [("wrong_type", "trained_at")]),
+        ({"trained_at": "soon"}, [("invalid_value", "trained_at")]),
+        (
+            {"trained_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))},
+            [("invalid_value", "trained_at")],
+        ),
+        ({"trained_at": NOW + timedelta(minutes=5, seconds=1)}, [("future_date", "trained_at")]),
+        ({"validation_metrics": None}, [("wrong_type", "validation_metrics")]),
+        ({"validation_metrics": [0.1]}, [("wrong_type", "validation_metrics")]),
+        (
+            {"validation_metrics": {"1d": {"rmse": math.nan}}},
+            [("invalid_value", "validation_metrics.1d.rmse")],
+        ),
+        ({"validation_metrics": {"a": -math.inf}}, [("invalid_value", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": 10**400}}, [("invalid_value", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": True}}, [("wrong_type", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": "0.1"}}, [("wrong_type", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": None}}, [("wrong_type", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": [1]}}, [("wrong_type", "validation_metrics.a")]),
+        ({"validation_metrics": {"": 1}}, [("invalid_value", "validation_metrics.''")]),
+        ({"validation_metrics": {"\x1b": 1}}, [("invalid_value", r"validation_metrics.'\x1b'")]),
+        ({"validation_metrics": {1: 1, "1": 2}}, [("invalid_value", "validation_metrics.1")]),
+        ({"validation_metrics": {None: 1}}, [("invalid_value", "validation_metrics")]),
+        ({"min_samples": True}, [("wrong_type", "min_samples")]),
+        ({"min_samples": "500"}, [("wrong_type", "min_samples")]),
+        ({"min_samples": -1}, [("invalid_value", "min_samples")]),
+        ({"min_samples": 10**5000}, [("invalid_value", "min_samples")]),
+        ({"calibration_ok": 1}, [("wrong_type", "calibration_ok")]),
+        ({"calibration_ok": object()}, [("wrong_type", "calibration_ok")]),
+        ({"features_used": "sma_5"}, [("wrong_type", "features_used")]),
+        (
+            {"features_used": ["a", "a", 5, ""]},
+            [
+                ("invalid_value", "features_used[1]"),
+                ("wrong_type", "features_used[2]"),
+                ("invalid_value", "features_used[3]"),
+            ],
+        ),
+        ({"horizons": 7}, [("wrong_type", "horizons")]),
+        (
+            {"horizons": [1, 1, 0, 36_501, 1.5, True]},
+            [
+                ("invalid_value", "horizons[1]"),
+                ("invalid_value", "horizons[2]"),
+                ("invalid_value", "horizons[3]"),
+                ("wrong_type", "horizons[4]"),
+                ("wrong_type", "horizons[5]"),
+            ],
+        ),
+        ({"tags": ["production"]}, [("wrong_type", "tags")]),
+        ({"tags": {"a b": "x"}}, [("invalid_value", "tags.a b")]),
+        ({"tags": {5: "x"}}, [("invalid_value", "tags.5")]),
+        ({"tags": {"year": 2026}}, [("wrong_type", "tags.year")]),
+        ({"tags": {"note": "x" * 257}}, [("invalid_value", "tags.note")]),
+        ({"tags": dict.fromkeys((f"t{n}" for n in range(65)), "")}, [("invalid_value", "tags")]),
+        ({"description": None}, [("wrong_type", "description")]),
+        ({"description": "a\rb"}, [("invalid_value", "description")]),
+        ({"description": "x" * 8193}, [("invalid_value", "description")]),
+        ({"model_type": "", "version": 1}, [("invalid_value", "model_type"), ("wrong_type", "version")]),
+    ],
+)
+def test_what_would_hurt_later_is_found_with_its_place(changes: dict[str, Any], found: list[tuple[str, str]]) -> None:
+    """Each mistake gives one problem with its code and field, and all are reported at once."""
+    assert places(**changes) == found
+
+
+def test_metrics_that_contain_themselves_end_in_problems() -> None:
+    """A mapping that is its own value is too deep, not a crash."""
+    found = problems(validation_metrics=NESTED)
+    assert {problem.code for problem in found} == {"sidecar.invalid_value"}
+    assert "nested more than 7 deep" in found[0].message
+
+
+def test_seven_levels_of_metrics_are_fine_and_eight_are_not() -> None:
+    """The stated depth is the exact one."""
+    seven: Any = 0.5
+    for _ in range(7):
+        seven = {"level": seven}
+    assert problems(validation_metrics=seven) == []
+    assert len(problems(validation_metrics={"level": seven})) == 1
+
+
+def test_the_future_is_explained_with_both_times() -> None:
+    """Whoever trained with a wrong clock or a local time sees what we compared with what."""
+    (problem,) = problems(trained_at="2026-11-24T14:00:00")
+    assert problem.message == ("trained_at '2026-11-24T14:00:00' is in the future: now is 2026-11-24T12:00:00Z")
+    assert "zone" in problem.hint
+
+
+def test_numpy_like_numbers_count_as_numbers() -> None:
+    """Whatever registers as a number is one, and is stored as Python's; numpy's own bool counts as a bool."""
+
+    class bool_:  # noqa: N801 - the name is what is recognised
+        def __bool__(self) -> bool:
+            return True
+
+    bool_.__module__ = "numpy"
+    given_metadata = metadata(calibration_ok=bool_(), validation_metrics={"a": Fraction(1, 2)})
+    assert check_metadata(given_metadata, now=NOW) == []
+    fields = fields_of(given_metadata)
+    assert fields["calibration_ok"] is True
+    assert type(fields["validation_metrics"]["a"]) is float
+
+
+def test_a_field_that_does_not_exist_is_a_mistake_of_the_caller() -> None:
+    """`check_field` knows the fields of the metadata and no others."""
+    with pytest.raises(KeyError):
+        list(check_field("model_path", "", now=NOW))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.datetimes(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(("model_id", *REQUIRED_FIELDS, "tags", "description"), ANYTHING),
+    )
+)
+def test_any_value_of_any_field_is_registered_whole_or_explained(changes: dict[str, Any]) -> None:
+    """Nothing raises or is changed; messages can be printed; without problems the fields are strict JSON."""
+    before = copy.deepcopy(changes)
+    found = problems(**changes)
+    assert repr(changes) == repr(before)
+    assert all(str(problem).isprintable() for problem in found)
+    if not found:
+        text = json.dumps(fields_of(metadata(**changes)), allow_nan=False)
+        assert json.loads(text) == fields_of(metadata(**changes))
