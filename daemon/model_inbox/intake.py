@@ -1,12 +1,9 @@
-"""One drop's journey: claim, stage, read, scan, verdict, commit, receipt, release.
+"""One drop's journey: claim, stage, read, scan, verdict, commit, answer, release.
 
 Owns everything that happens to a drop from the moment it is known to be whole (or to be refused) until nothing
-of it is left in hand, and the same journey taken up again after a crash. Decides nothing about arrival (`arrival`),
-pickles (`pickles`) or entries (`registry`). A drop ends registered, duplicate or rejected; in between it can be
-deferred, when the disk or a lock says no, and it is then tried again from its claim.
-
-`.processing/<drop_id>/` is the claim: while it is there the drop is in hand. Its sidecar is moved in first and
-out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released.
+of it is left in hand, and the same journey taken up again after a crash. Decides nothing about arrival
+(`arrival`), pickles (`pickles`) or entries (`registry`). A drop ends registered, duplicate or rejected; in between
+it can be deferred, when the disk or a lock says no, and it is then tried again from its claim.
 """
 
 from __future__ import annotations
@@ -14,32 +11,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import orjson
 import structlog
 
-from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, safe_stem, stem_of
+from .answers import Answers, read_receipt, shown
+from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, stem_of
 from .checks import imports_of, verdict
+from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at
 from .errors import RegistryLocked, StorageError
-from .fsio import (
-    Disk,
-    copy_open_file,
-    digest_open_file,
-    move_file,
-    open_regular,
-    read_regular,
-    remove_quietly,
-    replace_file,
-    write_new_file,
-)
+from .fsio import Disk, copy_open_file, digest_open_file, open_regular, read_regular, remove_quietly, write_new_file
 from .inbox import Inbox
 from .leases import Lease, read_lease
 from .metadata import fields_of, is_valid_id
@@ -49,15 +35,13 @@ from .registry import Candidate, ModelRegistry, Registered
 from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
 from .storage import STORED_MODE, StagedFiles, staged_paths
 
-__all__ = ["Checks", "Intake", "owner_name"]
+__all__ = ["Checks", "Intake"]
 
 log = structlog.get_logger("model_inbox")
 
-REASON_NAME = "reason.json"
-RECEIPT_MODE = 0o644
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
-_DROP_ID = re.compile(r"(\d{8}T\d{12})Z-\d{4,}-[A-Za-z0-9._-]{1,64}", re.ASCII)
+STAGING_KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +51,6 @@ class Checks:
     model_types: tuple[str, ...] | None
     currency_pairs: tuple[str, ...] | None
     max_artifact_size: int
-
-
-@dataclass(slots=True)
-class Claim:
-    """A drop in hand. `expected` is what was seen of its files before the claim, None after a restart."""
-
-    drop_id: str
-    folder: Path
-    stem: str
-    names: list[str]
-    integrity: Literal["digest", "lease", "quiet"]
-    expected: dict[str, tuple[int, int, int]] | None = None
-    sidecar_sha256: str | None = None
-    refused: tuple[Problem, ...] = ()
-    owner: str = ""
-    began: float = 0.0
-    steps: dict[str, float] = field(default_factory=dict)
-    attempts: int = 0
-    retry_at: float = 0.0
-    # found out on the way
-    model_id: str | None = None
-    digests: dict[str, str] = field(default_factory=dict)
-    notes: tuple[Problem, ...] = ()
-    committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
-
-    @property
-    def sidecar_name(self) -> str:
-        return f"{self.stem}{SIDECAR_SUFFIX}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +64,7 @@ class _NotWhole:
 
 
 class Intake:
-    """Carries out what was decided about drops. One thread, one daemon: nobody else touches `.processing/`."""
+    """Carries out what was decided about drops. One thread, one daemon."""
 
     def __init__(
         self,
@@ -128,16 +84,18 @@ class Intake:
         self._clock = clock
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
-        self._counter = 0
+        self._claims = Claims(inbox, clock=clock, monotonic=monotonic, disk=self._disk)
+        self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
+        self._staging = Path(registry.storage_dir) / ".staging"
         self.deferred: list[Claim] = []
         self.last_registered_at: datetime | None = None
         self.last_rejected_at: datetime | None = None
 
     # --- the journey ------------------------------------------------------------------------------------------
 
-    def take(self, drop: Drop, integrity: Literal["digest", "lease", "quiet"]) -> Claim | None:
+    def take(self, drop: Drop, integrity: Integrity) -> Claim | None:
         """Claim a whole drop; None when it is gone, or cannot be moved now."""
-        claim = self._claim(drop.stem, drop.present, drop.sightings)
+        claim = self._claims.claim(drop.stem, drop.present, drop.sightings)
         if claim is not None:
             claim.integrity = integrity
             claim.sidecar_sha256 = drop.sidecar.sha256 if drop.sidecar is not None else None
@@ -199,23 +157,23 @@ class Intake:
             claim.model_id = entry.get("model_id")
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
-                self._write_receipt(claim, outcome, (), sync=False)
+                self._answers.write_receipt(claim, outcome)
                 written.append(claim)
         if not written:
             return
         try:
-            self._disk.fsync_dir(self.inbox.receipts_dir)
-        except OSError as error:
+            self._answers.sync_receipts()
+        except StorageError as error:
             for claim in written:
-                self._defer(claim, StorageError("sync the receipts", self.inbox.receipts_dir, error))
+                self._defer(claim, error)
             return
         for claim in written:
             with self._deferring(claim):
-                self._release(claim)
+                self._claims.release(claim)
 
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""
-        claim = self._claim(drop.stem, (drop.sidecar_name, *drop.own_files), drop.sightings)
+        claim = self._claims.claim(drop.stem, (drop.sidecar_name, *drop.own_files), drop.sightings)
         if claim is not None:
             claim.refused = problems
             if drop.sidecar is not None:
@@ -225,7 +183,7 @@ class Intake:
 
     def refuse_stray(self, stray: Sighting, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a file without a sidecar, to be rejected."""
-        claim = self._claim(stem_of(stray.name), (stray.name,), {stray.name: stray})
+        claim = self._claims.claim(stem_of(stray.name), (stray.name,), {stray.name: stray})
         if claim is not None:
             claim.refused = problems
         return claim
@@ -240,7 +198,7 @@ class Intake:
         if stray.kind != "file" or stem == stray.name or not is_valid_id(stem):
             return None
         try:
-            receipt = orjson.loads(read_regular(self.inbox.receipts_dir / f"{stem}.json", 1 << 20))
+            receipt = read_receipt(self.inbox.receipts_dir, stem) or {}
             age = self._clock() - datetime.fromisoformat(receipt["at"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -271,168 +229,41 @@ class Intake:
     def recover(self) -> list[Claim]:
         """Settle what an earlier daemon had in hand; return the claims to go on with, from the start.
 
-        Also removes its leftovers in the staging folder. Raises StorageError.
+        A drop whose drop_id is in the journal was registered, whatever came after: only its answer may be
+        missing. Also removes leftovers in the staging folder. Raises StorageError and RegistryError.
         """
         self._clean_staging()
         claims = []
-        for name in sorted(self._listed(self.inbox.processing_dir)):
-            folder = self.inbox.processing_dir / name
-            if not folder.is_dir() or folder.is_symlink():
+        for folder, names in self._claims.folders():
+            if REASON_NAME in names:  # rejected: only the move was missing
+                self._claims.reject(folder)
                 continue
-            held = self._listed(folder)
-            if REASON_NAME in held:  # rejected: only the move was missing
-                self._move_to_rejected(folder)
+            sidecar_name = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), None)
+            if sidecar_name is None:
+                self._claims.return_files(folder, names)
                 continue
-            sidecars = [file for file in held if file.endswith(SIDECAR_SUFFIX)]
-            if not sidecars:
-                self._return_files(folder, held)
-                continue
-            claim = self._recovered(name, folder, sidecars[0], held)
+            stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
+            sidecar = self._read(folder / sidecar_name, stem)
+            claim = self._claims.take_up(folder, sidecar_name, names, _named_files(stem, sidecar))
+            claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
             claims.append(claim)
         registered = self.registry.registrations({claim.drop_id for claim in claims}) if claims else {}
         for claim in claims:
             line = registered.get(claim.drop_id)
             if line is not None:
                 claim.committed = ("registered", line.entry or {})
-                log.info("drop.recovered", drop_id=claim.drop_id, stem=claim.stem, sequence=line.sequence)
+                log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
         return claims
 
-    def _recovered(self, drop_id: str, folder: Path, sidecar_name: str, held: Sequence[str]) -> Claim:
-        """Take up a claim that was cut short: files that its sidecar names and that did not get along follow."""
-        stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-        names = list(held)
-        sidecar = self._read(folder / sidecar_name, stem)
-        if sidecar is not None:
-            wanted = [sidecar.model_file]
-            if sidecar.scaler_file is not None:
-                wanted.append(sidecar.scaler_file)
-            elif not sidecar.scaler_declared:
-                wanted.append(f"{stem}_scaler.pkl")
-            for name in wanted:
-                if name not in names and self._pull(name, folder):
-                    names.append(name)
-        claim = Claim(drop_id, folder, stem, names, "quiet", began=self._monotonic())
-        claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
-        claim.owner = owner_name((folder / sidecar_name).lstat().st_uid)
-        return claim
-
-    def _pull(self, name: str, folder: Path) -> bool:
-        try:
-            self._disk.rename(self.inbox.path / name, folder / name)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise StorageError("claim", self.inbox.path / name, error) from error
-        return True
-
-    def _return_files(self, folder: Path, held: Sequence[str]) -> None:
-        """A claim without a sidecar: what is in it goes back to the inbox, to be judged like anything there."""
-        for name in held:
-            with contextlib.suppress(StorageError):
-                move_file(self._disk, folder / name, self.inbox.path / name)
-        if self._listed(folder):
-            self._move_to_rejected(folder)  # the names are taken by newer files
-        else:
-            self._disk.rmdir(folder)
-
     def _clean_staging(self) -> None:
-        """Remove staged files of drops; those of API writers that are at work now are a day old at most."""
-        staging = Path(self.registry.storage_dir) / ".staging"
-        old = self._clock().timestamp() - 86_400
-        for name in self._listed(staging):
-            path = staging / name
-            with contextlib.suppress(OSError):
-                if _DROP_ID.match(name) or path.lstat().st_mtime < old:
-                    self._disk.unlink(path)
-
-    # --- claim, put back, release -----------------------------------------------------------------------------
-
-    def _claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
-        """Move a drop's files out of the producers' reach, the sidecar first.
-
-        A crash in between leaves a claim whose sidecar names files that are still in the inbox; the restart
-        fetches them. Nothing here is synced: whichever of the renames a power cut takes back, the drop is whole
-        in the inbox or in its claim, and both are found.
-        """
-        began = self._monotonic()
-        drop_id, folder = self._new_claim_folder(stem)
-        claim = Claim(drop_id, folder, stem, [], "quiet", {}, began=began)
-        claim.owner = owner_name(sightings[names[0]].owner)
-        expected: dict[str, tuple[int, int, int]] = {}
-        for name in names:
-            try:
-                self._disk.rename(self.inbox.path / name, folder / _kept_name(name))
-            except FileNotFoundError:
-                if name == names[0]:  # withdrawn by its producer, or already taken with another drop
-                    self._disk.rmdir(folder)
-                    return None
-                continue
-            except OSError as error:
-                self._return_files(folder, claim.names)
-                raise StorageError("claim", self.inbox.path / name, error) from error
-            claim.names.append(_kept_name(name))
-            expected[_kept_name(name)] = sightings[name].content
-        claim.expected = expected
-        claim.steps["claim"] = self._monotonic() - began
-        log.debug("drop.claimed", drop_id=drop_id, stem=_shown(stem))
-        return claim
-
-    def _new_claim_folder(self, stem: str) -> tuple[str, Path]:
-        moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
-        while True:
-            self._counter += 1
-            drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
-            folder = self.inbox.processing_dir / drop_id
-            if (self.inbox.rejected_dir / drop_id).exists():
-                continue
-            try:
-                self._disk.mkdir(folder, 0o700)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise StorageError("make the folder", folder, error) from error
-            return drop_id, folder
-
-    def _put_back(self, claim: Claim, problems: tuple[Problem, ...]) -> None:
-        """Return a drop that is not whole after all, the sidecar last, never over a newer file.
-
-        A crash in between leaves a claim with its sidecar, which the restart completes again.
-        """
-        names = sorted(claim.names, key=lambda name: name == claim.sidecar_name)
-        for name in names:
-            try:
-                move_file(self._disk, claim.folder / name, self.inbox.path / name)
-            except StorageError as error:
-                if error.errno == errno.ENOENT:
-                    continue
-                if error.errno != errno.EEXIST:
-                    raise
-                replaced = Problem(
-                    "drop.replaced",
-                    f"a newer {quoted(name)} was put into the inbox while this one was being checked",
-                    "Nothing, if the newer one is meant; it is judged on its own",
-                )
-                self._reject(claim, (*problems, replaced))
-                return
-        self._disk.rmdir(claim.folder)
-        self.inbox.note_put_back(claim.stem, problems)
-        log.info("drop.put_back", drop_id=claim.drop_id, stem=_shown(claim.stem), problems=_said(problems))
-
-    def _release(self, claim: Claim) -> None:
-        """Remove the sources of a drop that has its answer, the sidecar last, then the claim."""
-        for name in sorted(claim.names, key=lambda name: name == claim.sidecar_name):
-            try:
-                self._disk.unlink(claim.folder / name)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise StorageError("remove", claim.folder / name, error) from error
-        try:
-            self._disk.rmdir(claim.folder)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise StorageError("remove", claim.folder, error) from error
+        """Remove staged files of drops, all of which are begun anew, and very old ones of others."""
+        oldest = self._clock().timestamp() - STAGING_KEEP_SECONDS
+        with os.scandir(self._staging) as entries:
+            for entry in entries:
+                stem = entry.name.removesuffix(".yaml").removesuffix(".pkl").removesuffix("_scaler")
+                with contextlib.suppress(OSError):
+                    if claimed_at(stem) is not None or entry.stat(follow_symlinks=False).st_mtime < oldest:
+                        self._disk.unlink(self._staging / entry.name)
 
     # --- judging ----------------------------------------------------------------------------------------------
 
@@ -494,11 +325,13 @@ class Intake:
                     remove_quietly(self._disk, path)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
-        roles: dict[Role, str] = {"model": sidecar.model_file}
-        if sidecar.scaler_file is not None:
-            roles["scaler"] = sidecar.scaler_file
-        elif not sidecar.scaler_declared and f"{claim.stem}_scaler.pkl" in claim.names:
-            roles["scaler"] = f"{claim.stem}_scaler.pkl"
+        """Return which claimed name is the model and which, if any, its scaler."""
+        names = _named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared and names[-1] not in claim.names:
+            names = names[:1]
+        roles: dict[Role, str] = {"model": names[0]}
+        if len(names) > 1:
+            roles["scaler"] = names[1]
         return roles
 
     def _stage(self, claim: Claim, name: str, target: Path) -> tuple[str, int] | _NotWhole | _Rejected:
@@ -587,75 +420,46 @@ class Intake:
             "drop",
         )
 
-    # --- answers ----------------------------------------------------------------------------------------------
+    # --- ends that are no registration --------------------------------------------------------------------------
 
     def _reject(self, claim: Claim, problems: tuple[Problem, ...]) -> None:
-        """Move a drop to `rejected/` with its reasons and write its receipt.
+        """Move a drop to `rejected/` with its reasons, and answer.
 
-        reason.json is synced first: a crash after it finds it in the claim and completes the move.
+        The reasons last before the move: a crash after that finds them in the claim and completes the move. The
+        answer comes before the move, too, or a crash could leave a rejected drop that nobody is told of.
         """
-        answer = self._answer(claim, "rejected", problems)
-        replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), RECEIPT_MODE)
-        self._move_to_rejected(claim.folder)
-        self._write_receipt(claim, "rejected", problems, sync=True)
+        self._answers.write_reason(claim, problems)
+        self._answers.write_receipt(claim, "rejected", problems)
+        self._answers.sync_receipts()
+        place = self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
         log.warning(
             "drop.rejected",
             drop_id=claim.drop_id,
-            stem=_shown(claim.stem),
+            stem=shown(claim.stem),
             model_id=claim.model_id,
             problems=_said(problems),
             codes=[problem.code for problem in problems],
             owner=claim.owner,
-            rejected_dir=str(self.inbox.rejected_dir / claim.drop_id),
+            rejected_dir=str(place),
             seconds=self._monotonic() - claim.began,
             steps=claim.steps,
         )
 
-    def _move_to_rejected(self, folder: Path) -> None:
-        target = self.inbox.rejected_dir / folder.name
-        try:
-            os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
-            self._disk.rename(folder, target)
-            self._disk.fsync_dir(self.inbox.rejected_dir)
-            self._disk.fsync_dir(self.inbox.processing_dir)
-        except OSError as error:
-            raise StorageError("move to rejected", target, error) from error
-
-    def _answer(self, claim: Claim, outcome: str, problems: Sequence[Problem]) -> dict[str, Any]:
-        return {
-            "drop_id": claim.drop_id,
-            "outcome": outcome,
-            "model_id": claim.model_id,
-            "at": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "stem": _shown(claim.stem),
-            "owner": claim.owner,
-            "sidecar_sha256": claim.sidecar_sha256,
-            "digests": claim.digests,
-            "problems": [problem.as_dict() for problem in problems],
-        }
-
-    def _write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem], *, sync: bool) -> None:
-        """Write the one answer to a drop; a newer drop of the same stem replaces it."""
-        if not is_valid_id(claim.stem) and not is_valid_id(claim.stem.removesuffix("_scaler")):
-            return  # a stem that cannot be a file name of ours: its answer is in rejected/
-        path = self.inbox.receipts_dir / f"{claim.stem}.json"
-        data = _json(self._answer(claim, outcome, problems))
-        if sync:
-            replace_file(self._disk, path, data, RECEIPT_MODE)
+    def _put_back(self, claim: Claim, problems: tuple[Problem, ...]) -> None:
+        """Return a drop that is not whole after all; it is tried again when its files change."""
+        taken = self._claims.put_back(claim)
+        if taken is not None:
+            claim.names = [name for name in claim.names if (claim.folder / name).exists()]
+            self._reject(claim, (*problems, _replaced(taken)))
             return
-        temporary = path.with_name(f".{path.name}.{claim.drop_id[:26]}.tmp")
-        remove_quietly(self._disk, temporary)
-        write_new_file(self._disk, temporary, data, RECEIPT_MODE)
-        try:
-            self._disk.rename(temporary, path)
-        except OSError as error:
-            raise StorageError("write the receipt", path, error) from error
+        self.inbox.note_put_back(claim.stem, problems)
+        log.info("drop.put_back", drop_id=claim.drop_id, stem=shown(claim.stem), problems=_said(problems))
 
     def _say_committed(self, claim: Claim, outcome: str, entry: Mapping[str, Any]) -> None:
         shared: dict[str, Any] = {
             "drop_id": claim.drop_id,
-            "stem": _shown(claim.stem),
+            "stem": shown(claim.stem),
             "model_id": entry["model_id"],
             "sha256": entry["sha256"],
             "scaler_sha256": entry["scaler_sha256"],
@@ -698,17 +502,13 @@ class Intake:
         log.warning(
             "drop.deferred",
             drop_id=claim.drop_id,
-            stem=_shown(claim.stem),
+            stem=shown(claim.stem),
             cause=str(error),
             retry_in_seconds=wait,
             attempt=claim.attempts,
         )
 
     # --- small things -----------------------------------------------------------------------------------------
-
-    @property
-    def _staging(self) -> Path:
-        return Path(self.registry.storage_dir) / ".staging"
 
     def _unstage(self, candidate: Candidate) -> None:
         for path in candidate.files.paths:
@@ -720,6 +520,7 @@ class Intake:
         return now
 
     def _read(self, path: Path, stem: str) -> Sidecar | None:
+        """Return the sidecar in a claim, None when there is no regular file."""
         try:
             return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=self._clock())
         except FileNotFoundError:
@@ -729,50 +530,27 @@ class Intake:
                 return None
             raise StorageError("read", path, error) from error
 
-    def _listed(self, folder: Path) -> list[str]:
-        try:
-            return sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StorageError("list", folder, error) from error
+
+def _named_files(stem: str, sidecar: Sidecar | None) -> list[str]:
+    """Return the names of the files that a sidecar means, whether they are there or not."""
+    if sidecar is None:
+        return []
+    if sidecar.scaler_file is not None:
+        return [sidecar.model_file, sidecar.scaler_file]
+    return [sidecar.model_file] if sidecar.scaler_declared else [sidecar.model_file, f"{stem}_scaler.pkl"]
 
 
-def claimed_at(drop_id: str) -> datetime | None:
-    """Return the moment in a drop_id, or None when it is none."""
-    match = _DROP_ID.fullmatch(drop_id)
-    return datetime.strptime(match[1], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
-
-
-def is_older(drop_id: str, now: datetime, keep_seconds: float) -> bool:
-    """Tell whether a drop_id is from before the time for which things are kept."""
-    at = claimed_at(drop_id)
-    return at is not None and now - at > timedelta(seconds=keep_seconds)
-
-
-def owner_name(uid: int) -> str:
-    """Return the name of a user, or the number where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _kept_name(name: str) -> str:
-    return name if name != REASON_NAME else f"dropped.{name}"
-
-
-def _shown(text: str) -> str:
-    """Return a stem as it may stand in logs and answers: escaped where it is not plain text."""
-    return text if text.isprintable() else quoted(text, 255)[1:-1]
+def _replaced(name: str) -> Problem:
+    return Problem(
+        "drop.replaced",
+        f"a newer {quoted(name)} was put into the inbox while this one was being checked",
+        "Nothing, if the newer one is meant; it is judged on its own",
+        file=name,
+    )
 
 
 def _said(problems: Sequence[Problem]) -> list[str]:
     return [str(problem) for problem in problems]
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _digests(model: str | None, scaler: str | None) -> dict[str, str]:
@@ -839,6 +617,3 @@ def _id_taken(candidate: Candidate, result: Registered) -> Problem:
         "A registered model never changes: choose another model_id (with a date or a version in it)",
         field="model_id",
     )
-
-
-__all__ += ["claimed_at", "is_older"]

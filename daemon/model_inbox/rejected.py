@@ -17,9 +17,9 @@ from typing import Any
 import orjson
 
 from .arrival import SIDECAR_SUFFIX
+from .claims import REASON_NAME, claimed_at, is_older
 from .errors import EntryNotFound, StorageError
 from .fsio import Disk, move_file, read_regular, remove_quietly
-from .intake import REASON_NAME, claimed_at, is_older
 from .problems import quoted
 
 __all__ = [

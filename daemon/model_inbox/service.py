@@ -17,17 +17,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
 from . import __version__
 from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait
+from .claims import Claim
 from .config import Config, describe_changes, load_config
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from .fsio import Disk
 from .inbox import Inbox, Rescan
-from .intake import Checks, Claim, Intake
+from .intake import Checks, Intake
 from .locks import FileLock
 from .logs import configure
 from .notify import notify

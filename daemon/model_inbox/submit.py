@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from .answers import read_receipt
 from .errors import DropRefused, ModelInboxError, StorageError
 from .fsio import Disk, open_regular, read_regular, remove_quietly, temporary_name
 from .metadata import ModelMetadata, check_metadata
@@ -27,8 +26,7 @@ from .sidecar import SIDECAR_BYTES_MAX, dump_sidecar, parse_sidecar
 __all__ = ["DropResult", "drop", "drop_files", "wait_for_receipt"]
 
 DEFAULT_WAIT_SECONDS = 60.0
-_POLL_SECONDS = 0.05
-_RECEIPT_BYTES_MAX = 4 << 20
+_POLL_SECONDS = 0.02
 _COPY_BYTES = 1 << 20
 _DROPPED_MODE = 0o640  # the inbox's group, and with it the service, may read it
 
@@ -302,14 +300,10 @@ def wait_for_receipt(
 
 
 def _receipt(folder: Path, stem: str) -> Mapping[str, Any] | None:
-    path = folder / "receipts" / f"{stem}.json"
     try:
-        receipt = orjson.loads(read_regular(path, _RECEIPT_BYTES_MAX))
-    except (FileNotFoundError, orjson.JSONDecodeError):
-        return None
+        return read_receipt(folder / "receipts", stem)
     except OSError as error:
         raise ModelInboxError(
-            f"cannot read the answer {str(path)!r}: {error.strerror}",
+            f"cannot read the answers in {str(folder / 'receipts')!r}: {error.strerror}",
             hint="The inbox's group may read receipts: be a member of it",
         ) from error
-    return receipt if isinstance(receipt, dict) else None

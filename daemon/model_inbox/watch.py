@@ -21,16 +21,10 @@ from ctypes import CDLL, create_string_buffer, get_errno
 from pathlib import Path
 from typing import Any
 
-from watchdog.events import (
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
+from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify_c import InotifyConstants, InotifyFD, Mask
 
 __all__ = ["Watch", "is_network_file_system"]
 
@@ -49,6 +43,35 @@ _NETWORK_MAGIC = {
     0x7461636F: "ocfs2",
     0x01161970: "gfs2",
 }
+
+
+class _Emitter(InotifyEmitter):
+    """watchdog's inotify emitter, but only for what adds something to the folder, and on a descriptor of its own.
+
+    Names that leave are not asked for: each claim of ours makes some, and watchdog holds back everything behind
+    a name that left for half a second, in case it arrives elsewhere. The descriptor that watchdog shares between
+    observers cannot be replaced once its reader died; one's own can.
+    """
+
+    MASK = Mask(
+        InotifyConstants.IN_CREATE
+        | InotifyConstants.IN_MOVED_TO
+        | InotifyConstants.IN_CLOSE_WRITE
+        | InotifyConstants.IN_DELETE_SELF
+    )
+
+    def __init__(self, event_queue: EventQueue, watch: ObservedWatch, **options: Any) -> None:
+        self._own = InotifyFD()
+        self._own.start()
+        super().__init__(event_queue, watch, inotify_fd=self._own, **options)
+
+    def get_event_mask_from_filter(self) -> Mask:
+        """Return what the kernel is asked to tell."""
+        return self.MASK
+
+    def on_thread_stop(self) -> None:
+        super().on_thread_stop()
+        self._own.stop()
 
 
 class _Hints(FileSystemEventHandler):
@@ -99,21 +122,10 @@ class Watch:
         self._discard()
         self._seen = threading.Event()
         handler = _Hints(self._hint, self._seen)
-        observer = Observer()
+        observer = BaseObserver(_Emitter)
         try:
             found = self.path.stat()
-            observer.schedule(
-                handler,
-                str(self.path),
-                recursive=False,
-                event_filter=[
-                    FileCreatedEvent,
-                    FileClosedEvent,
-                    FileMovedEvent,
-                    DirDeletedEvent,
-                    DirMovedEvent,
-                ],
-            )
+            observer.schedule(handler, str(self.path), recursive=False)
             observer.start()
         except (OSError, RuntimeError) as error:
             with suppress(Exception):

@@ -150,6 +150,7 @@ class Recorder:
         self._classes: dict[str, Global] = {}
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
+        self._shadowing: dict[tuple[str, str], Global] = {}
         self.size = size
         """Bytes of the file: no honest number in it that counts something exceeds this."""
         self.stream: PayloadSkippingStream | None = None
@@ -217,9 +218,9 @@ class Recorder:
             plain, slots = state
             if type(slots) is dict and slots:
                 cls.uses.add("t")
-                self._check_attributes(cls, slots)
+                self.check_attributes(cls, slots)
         if type(plain) is dict:
-            self._check_attributes(cls, plain)
+            self.check_attributes(cls, plain)
         rule = self._state_rules.get(cls.name)
         if rule is not None:
             try:
@@ -227,15 +228,15 @@ class Recorder:
             except BadArguments as error:
                 self.note("bad-state", cls.name, str(error))
 
-    def _check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
+    def check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
-            elif attribute[:2] == "__" and attribute[-2:] == "__" and attribute not in _HARMLESS_DUNDERS:
+            elif attribute[:2] == "__" and attribute[-2:] == "__":
                 # __class__, __setstate__, __dict__ ...: the unpickler and Python look these up on the object.
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
-            elif attribute in _UNPICKLER_ATTRIBUTES and attribute in _TAKES[attribute] & cls.uses:
-                self.note("bad-state", cls.name, f"an attribute {attribute}")
+            elif attribute in ("append", "extend", "add"):
+                self._shadowing[cls.name, attribute] = cls
 
     def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Record one finding; the same one is recorded once, and their number is bounded."""
@@ -251,6 +252,11 @@ class Recorder:
 
     @property
     def findings(self) -> list[Finding]:
+        """Everything odd, in the order in which it was met."""
+        for (name, attribute), cls in self._shadowing.items():
+            if cls.uses & {"a", "d"}:
+                # Items are handed to the attribute of that name, which the file has chosen.
+                self.note("bad-state", name, f"an attribute {attribute}")
         return list(self._findings)
 
     @property

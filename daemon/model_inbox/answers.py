@@ -1,0 +1,94 @@
+"""The answer to each drop: its receipt, and for a refused one `reason.json`.
+
+Owns the form of both files and their places. An answer is written before the drop's sources go, so that whoever
+dies when, no drop is gone without its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from .claims import REASON_NAME, Claim
+from .errors import StorageError
+from .fsio import Disk, read_regular, remove_quietly, replace_file, write_new_file
+from .metadata import MODEL_ID
+from .problems import Problem, quoted
+
+__all__ = ["Answers", "read_receipt", "shown"]
+
+ANSWER_MODE = 0o644
+_RECEIPT_BYTES_MAX = 4 << 20
+
+
+class Answers:
+    """Writes answers. `clock` dates them."""
+
+    def __init__(self, receipts_dir: Path, *, clock: Callable[[], datetime], disk: Disk) -> None:
+        self._receipts_dir = receipts_dir
+        self._clock = clock
+        self._disk = disk
+
+    def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
+        """Write the reasons into the claim of a refused drop, lastingly."""
+        answer = self._answer(claim, "rejected", problems)
+        replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
+
+    def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> None:
+        """Write the receipt of a drop over an older one of its stem; it lasts with the next `sync_receipts`.
+
+        A stem that cannot be a file name of ours gets none: its answer is in `rejected/`.
+        """
+        if not MODEL_ID.fullmatch(claim.stem):
+            return
+        path = self._receipts_dir / f"{claim.stem}.json"
+        # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
+        temporary = path.with_name(f".{claim.drop_id}.tmp")
+        remove_quietly(self._disk, temporary)
+        write_new_file(self._disk, temporary, _json(self._answer(claim, outcome, problems)), ANSWER_MODE)
+        try:
+            self._disk.rename(temporary, path)
+        except OSError as error:
+            raise StorageError("write the receipt", path, error) from error
+
+    def sync_receipts(self) -> None:
+        """Make the receipts written so far last."""
+        try:
+            self._disk.fsync_dir(self._receipts_dir)
+        except OSError as error:
+            raise StorageError("sync the receipts", self._receipts_dir, error) from error
+
+    def _answer(self, claim: Claim, outcome: str, problems: Sequence[Problem]) -> dict[str, Any]:
+        return {
+            "drop_id": claim.drop_id,
+            "outcome": outcome,
+            "model_id": claim.model_id,
+            "at": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "stem": shown(claim.stem),
+            "owner": claim.owner,
+            "sidecar_sha256": claim.sidecar_sha256,
+            "digests": claim.digests,
+            "problems": [problem.as_dict() for problem in problems],
+        }
+
+
+def read_receipt(receipts_dir: Path, stem: str) -> Mapping[str, Any] | None:
+    """Return the receipt of a stem, or None when there is none, or none that can be parsed. Raises OSError."""
+    try:
+        receipt = orjson.loads(read_regular(receipts_dir / f"{stem}.json", _RECEIPT_BYTES_MAX))
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
+    return receipt if isinstance(receipt, dict) else None
+
+
+def shown(text: str) -> str:
+    """Return a stem or name as it may stand in logs and answers: escaped where it is not plain text."""
+    return text if text.isprintable() else quoted(text, 255)[1:-1]
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,201 @@
+"""What the arguments of calls must look like: the general rules, and those for Python's own types.
+
+Owns `call_rules`, `state_rules` and `default_rule`, which `stubs.Recorder` is given. A rule sees stubs and plain
+values, checks them against the *one* form that honest picklers write, and answers with the result of the call
+where its value matters later. Rules of numpy, torch and the other frameworks stand in modules of their own and
+are joined here.
+
+Why at all: being allowed to call `numpy.dtype` is harmless only with the arguments that numpy itself writes. A
+dtype whose state lies about its size makes numpy read and write where it should not, and a function that calls
+its argument turns every allowed name into a callable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES
+from .rules_numpy import NUMPY_CALLS, NUMPY_STATES
+from .rules_torch import TORCH_CALLS
+from .stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub
+from .values import is_global, is_text, must
+
+__all__ = ["HASHABLE", "call_rules", "default_rule", "state_rules"]
+
+
+# --- Python's own types --------------------------------------------------------------------------------------
+
+
+def _encode(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes:
+    """Protocols 0 to 2 write bytes as text to encode; the result is known exactly, and others look at it."""
+    must(len(args) == 2 and type(args[0]) is str and args[1] in ("latin1", "latin-1"), "not (text, 'latin1')")
+    try:
+        return args[0].encode("latin-1")
+    except UnicodeEncodeError:
+        raise BadArguments("text that is not latin-1") from None
+
+
+def _bytes(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes:
+    must(args == () or (len(args) == 1 and type(args[0]) is bytes), "not bytes")
+    return args[0] if args else b""
+
+
+def _bytearray(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytearray:
+    if len(args) == 2 and type(args[0]) is str and args[1] in ("latin1", "latin-1"):
+        return bytearray(args[0], "latin-1", "replace")
+    must(args == () or (len(args) == 1 and type(args[0]) is bytes), "not bytes")
+    return bytearray(args[0]) if args else bytearray()
+
+
+def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(all(type(arg) in (int, float, str, bytes, bool, type(None)) for arg in args), "not plain values")
+
+
+def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    # Text or bytes would be parsed, and a huge count of bytes or of list items would be made of a small number.
+    must(all(type(arg) in (int, float, bool, type(None)) for arg in args), "not numbers")
+
+
+def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 1 and all(type(arg) in (list, tuple, dict, set) for arg in args), "not one collection")
+
+
+def _deque(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 2 and all(type(arg) in (list, tuple) for arg in args[:1]), "not a list")
+    must(all(arg is None or type(arg) is int for arg in args[1:]), "not a length")
+
+
+_FACTORIES = frozenset(
+    f"builtins.{name}" for name in ("dict", "float", "frozenset", "int", "list", "set", "str", "tuple")
+) | {"collections.OrderedDict", "collections.Counter"}
+
+
+def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 2, "too many arguments")
+    # The factory is called for every key that is missing, so it may only be a plain type.
+    must(all(arg is None or is_global(arg, *_FACTORIES) for arg in args[:1]), "a factory that is no plain type")
+    must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
+
+
+def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(1 <= len(args) <= 2, "not an offset")
+    must(isinstance(args[0], Stub) and type(args[0]).name == "datetime.timedelta", "not an offset")
+    must(all(type(arg) is str for arg in args[1:]), "a name that is not text")
+
+
+def _moment(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(bool(args) and len(args) <= 8, "not the parts of a moment")
+    zones = [arg for arg in args if isinstance(arg, Stub)]
+    must(all(type(zone).name == "datetime.timezone" for zone in zones) and len(zones) <= 1, "an odd time zone")
+    must(not any(is_global(arg) for arg in args), "not the parts of a moment")
+
+
+def _path(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(all(is_text(arg) for arg in args), "not the parts of a path")
+
+
+def _reconstructor(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    """Protocols 0 and 1 make an instance by copyreg: what NEWOBJ does, or a call of the base type with data."""
+    must(len(args) == 3 and is_global(args[0]), "not (class, base, state)")
+    cls, base, _state = args
+    must(is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set"))), "an odd base class")
+    cls.uses.add("n")
+    return object.__new__(cls)
+
+
+def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1 and is_global(args[0]), "not one class")
+    args[0].uses.add("n")
+    return object.__new__(args[0])
+
+
+_PYTHON_CALLS: dict[str, Rule] = {
+    "_codecs.encode": _encode,
+    "builtins.bytes": _bytes,
+    "builtins.bytearray": _bytearray,
+    **{f"builtins.{name}": _plain for name in ("bool", "slice", "str")},
+    **{f"builtins.{name}": _numbers for name in ("complex", "float", "int", "range")},
+    **{f"builtins.{name}": _collection for name in ("dict", "frozenset", "list", "set", "tuple")},
+    "builtins.object": _collection,
+    "collections.Counter": _collection,
+    "collections.OrderedDict": _collection,
+    "collections.defaultdict": _defaultdict,
+    "collections.deque": _deque,
+    "copyreg.__newobj__": _newobj,
+    "copyreg._reconstructor": _reconstructor,
+    "datetime.date": _moment,
+    "datetime.datetime": _moment,
+    "datetime.time": _moment,
+    "datetime.timedelta": _numbers,
+    "datetime.timezone": _timezone,
+    "decimal.Decimal": _plain,
+    "fractions.Fraction": _plain,
+    **{f"pathlib.{name}": _path for name in ("Path", "PosixPath", "PurePath", "PurePosixPath")},
+}
+
+
+# --- any other name ------------------------------------------------------------------------------------------
+
+
+def _data_only(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
+    """Without a rule of its own a callable may get data and objects, but never a class or a function to call."""
+    if _holds_global(args, depth=4):
+        # `report` drops this for names that the user allowed himself: what those do is his to know.
+        recorder.note("global-argument", callee.name)
+
+
+def _holds_global(value: Any, depth: int) -> bool:
+    if isinstance(value, Global):
+        return True
+    if depth and type(value) in (tuple, list, set, frozenset, dict):
+        items = [*value, *value.values()] if type(value) is dict else value
+        return any(_holds_global(item, depth - 1) for item in items)
+    return False
+
+
+def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    """Cython's generated unpicklers: (class, checksum, state or None) make an instance of that class."""
+    must(len(args) == 3 and is_global(args[0]) and type(args[1]) is int, "not (class, checksum, state)")
+    must(args[2] is None or type(args[2]) is tuple, "a state that is no tuple")
+    must(recorder_package(callee) == recorder_package(args[0]), "a class of another package")
+    if type(args[2]) is tuple:
+        must(not _holds_global(args[2], depth=1), "a class or function in its state")
+        for item in args[2]:
+            if type(item) is dict:
+                recorder.check_attributes(callee, item)
+    return None
+
+
+def recorder_package(name: Global) -> str:
+    """Return the top-level package of a stub."""
+    return name.name.partition(".")[0]
+
+
+def default_rule(name: str) -> Rule:
+    """Return the rule for a callable that has none of its own."""
+    if name.rpartition(".")[2].startswith("__pyx_unpickle_"):
+        return _unpickle_extension_type
+    return _data_only
+
+
+call_rules: Mapping[str, Rule] = {**_PYTHON_CALLS, **NUMPY_CALLS, **TORCH_CALLS, **FRAMEWORK_CALLS}
+state_rules: Mapping[str, StateRule] = {**NUMPY_STATES, **FRAMEWORK_STATES}
+
+HASHABLE = frozenset(
+    {
+        *(f"builtins.{name}" for name in ("complex", "frozenset", "object", "range", "slice")),
+        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "PurePath", "PurePosixPath")),
+        "decimal.Decimal",
+        "fractions.Fraction",
+        "uuid.UUID",
+        "numpy._core.multiarray.scalar",
+        "numpy.core.multiarray.scalar",
+        "numpy.dtype",
+        "pandas._libs.tslibs.timestamps._unpickle_timestamp",
+        "torch.device",
+        "torch.Size",
+    }
+)
+"""Whose objects may be keys and set members: hashing and comparing them runs C code on plain values."""

@@ -1,0 +1,133 @@
+"""What the calls and states of scikit-learn, LightGBM, XGBoost, CatBoost and pandas must look like.
+
+Owns the rules for their C and Cython types, whose constructors and states trust what they get, and for functions
+that make an instance of a class they are given. Most estimators need none: they are created and get attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .rules_numpy import ArrayValue, array_of
+from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .values import is_count, is_global, is_object, must, only_scalars
+
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES"]
+
+
+# --- scikit-learn --------------------------------------------------------------------------------------------
+
+
+def _new_of_sklearn(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    """`newObj(cls)` of the neighbour trees and distance metrics."""
+    must(len(args) == 1 and is_global(args[0]) and args[0].name.startswith("sklearn."), "not one class of sklearn")
+    return None
+
+
+def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+    """A decision tree copies n_outputs numbers out of an array without looking at how many there are."""
+    must(len(args) == 3 and is_count(args[0], 1 << 31) and is_count(args[2], 1 << 20), "not (features, classes, outputs)")
+    classes = array_of(args[1])
+    must(classes.shape == (args[2],), "a number of outputs that lies")
+    must(classes.dtype is not None and classes.dtype.itemsize == 8 and not classes.dtype.has_objects, "odd classes")
+    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # a Global is the class of a Stub
+    made.value = args[2]
+    return made
+
+
+def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    must(hasattr(target, "value") and type(state) is dict, "not a state that scikit-learn writes")
+    must({"max_depth", "node_count", "nodes", "values"} <= set(state), "not a state that scikit-learn writes")
+    must(is_count(state["max_depth"], 1 << 31) and is_count(state["node_count"]), "not a state that scikit-learn writes")
+    nodes, values = array_of(state["nodes"]), array_of(state["values"])
+    must(nodes.shape == (state["node_count"],), "a number of nodes that lies")
+    must(len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value), "values of another shape")
+
+
+# --- boosters ------------------------------------------------------------------------------------------------
+
+
+def _xgboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    must(type(state) is dict and "handle" in state, "not a state that XGBoost writes")
+    must(state["handle"] is None or type(state["handle"]) is bytearray, "a model that is not bytes")
+
+
+def _lightgbm_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # What stands under these names is freed as a pointer when the booster goes.
+    must(type(state) is dict, "not a state that LightGBM writes")
+    must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "a model that is not text")
+    must(not state.get("_network"), "a booster with a network")
+
+
+def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    must(type(state) is dict, "not a state that CatBoost writes")
+    must(type(state.get("__model")) in (bytes, str, type(None)), "a model that is not bytes")
+
+
+# --- pandas --------------------------------------------------------------------------------------------------
+
+_INDEXES = frozenset(
+    f"pandas.{prefix}{name}"
+    for prefix in ("", "core.indexes.base.", "core.indexes.range.", "core.indexes.multi.", "core.indexes.datetimes.")
+    for name in ("Index", "RangeIndex", "MultiIndex", "DatetimeIndex", "TimedeltaIndex", "CategoricalIndex",
+                 "IntervalIndex", "PeriodIndex", "Int64Index", "Float64Index", "UInt64Index")
+) | frozenset(
+    {
+        "pandas.core.indexes.category.CategoricalIndex",
+        "pandas.core.indexes.interval.IntervalIndex",
+        "pandas.core.indexes.period.PeriodIndex",
+        "pandas.core.indexes.timedeltas.TimedeltaIndex",
+        "pandas.core.indexes.numeric.Int64Index",
+        "pandas.core.indexes.numeric.Float64Index",
+        "pandas.core.indexes.numeric.UInt64Index",
+    }
+)
+_INDEX_FIELDS = frozenset(
+    "categories closed codes copy data dtype freq left levels name names ordered right sortorder start step stop tz "
+    "verify_integrity".split()
+)
+
+
+def _index(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """`_new_Index(cls, {...})` calls the class with the dictionary as keywords."""
+    must(len(args) == 2 and is_global(args[0], *_INDEXES) and type(args[1]) is dict, "not (index class, fields)")
+    must(set(args[1]) <= _INDEX_FIELDS, "fields that pandas does not write")
+    must(not any(isinstance(value, Global) for value in args[1].values()), "a class or function in its fields")
+
+
+def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 3 and isinstance(args[0], Stub) and args[2] in (1, 2), "not (values, places, dimensions)")
+    must(not is_object(args[0], "numpy.dtype"), "values that are no array")
+    must(is_object(args[1], "builtins.slice", "numpy.ndarray"), "odd places")
+    if is_object(args[0], "numpy.ndarray"):
+        known: ArrayValue = array_of(args[0])
+        must(len(known.shape) == args[2], "a number of dimensions that lies")
+
+
+def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(all(only_scalars(arg) or is_object(arg, "datetime.timezone") for arg in args), "not the parts of a moment")
+
+
+FRAMEWORK_CALLS: dict[str, Rule] = {
+    **{
+        f"sklearn.{module}.newObj": _new_of_sklearn
+        for module in ("neighbors._kd_tree", "neighbors._ball_tree", "metrics._dist_metrics")
+    },
+    "sklearn.tree._tree.Tree": _tree,
+    "pandas._libs.internals._unpickle_block": _block,
+    "pandas._libs.tslibs.timestamps._unpickle_timestamp": _timestamp,
+    "pandas._libs.tslibs.timedeltas._timedelta_unpickle": _timestamp,
+    "pandas.core.indexes.base._new_Index": _index,
+    "pandas.core.indexes.datetimes._new_DatetimeIndex": _index,
+}
+
+FRAMEWORK_STATES: Mapping[str, StateRule] = {
+    "sklearn.tree._tree.Tree": _tree_state,
+    "xgboost.core.Booster": _xgboost_state,
+    "lightgbm.basic.Booster": _lightgbm_state,
+    "catboost.core.CatBoost": _catboost_state,
+    "catboost.core.CatBoostClassifier": _catboost_state,
+    "catboost.core.CatBoostRanker": _catboost_state,
+    "catboost.core.CatBoostRegressor": _catboost_state,
+}

@@ -1,0 +1,263 @@
+"""What numpy's own calls and states must look like.
+
+Owns the one description of dtypes and arrays that scan and joblib's reader share. numpy trusts the state that it
+unpickles: an item size, an offset or an array length that lies is read from or written to out of bounds. So every
+number is checked against the others, a dtype or an array gets its state exactly once and before it is used, and
+only dtypes that numpy itself writes are known.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .values import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
+
+__all__ = ["NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
+
+CORES = ("numpy.core", "numpy._core")
+"""numpy 1 and numpy 2 write different names for the same functions."""
+
+
+@dataclass(slots=True)
+class DtypeValue:
+    """A dtype as far as memory safety goes. `itemsize` in bytes; `built` once it got its state."""
+
+    kind: str
+    itemsize: int
+    has_objects: bool
+    built: bool = False
+
+
+@dataclass(slots=True)
+class ArrayValue:
+    """An array: its dtype and shape. None until its state was set."""
+
+    dtype: DtypeValue | None
+    shape: tuple[int, ...]
+
+
+_DTYPE = re.compile(r"[<>|=]?(?:([?bBhHiIlLqQefdgFDG])|([biufcSUVmM])(\d{1,9})|(O)8?)\Z")
+_SIZE_OF_CHARACTER = dict(zip("?bBhHiIlLqQefdgFDG", (1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 2, 4, 8, 16, 8, 16, 32), strict=True))
+_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "c": (8, 16, 32), "m": (8,), "M": (8,)}
+
+_PLAIN_FLAGS = (0, 8, 16)
+_OBJECT_FLAGS = 63
+_STRUCT_FLAGS = 0x90
+"""What a structured dtype without objects may set: NPY_ALIGNED_STRUCT, NPY_NEEDS_PYAPI's neighbour for records."""
+
+
+def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+    must(len(args) == 3 and type(args[0]) is str, "not (format, align, copy)")
+    # Without copy=True the state would be set on numpy's own shared dtype, for the whole process.
+    must(args[1] in (False, 0) and args[2] in (True, 1), "not (format, False, True)")
+    match = _DTYPE.match(args[0])
+    must(match is not None, "a format that numpy does not write")
+    assert match is not None  # noqa: S101 - for the type checker; `must` has raised
+    character, kind, digits, is_object_format = match.groups()
+    if is_object_format:
+        value = DtypeValue("O", 8, has_objects=True)
+    elif character:
+        value = DtypeValue(character, _SIZE_OF_CHARACTER[character], has_objects=False)
+    else:
+        must(kind not in _SIZES or int(digits) in _SIZES[kind], "a format that numpy does not write")
+        value = DtypeValue(kind, int(digits) * (4 if kind == "U" else 1), has_objects=False)
+    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # a Global is the class of a Stub
+    made.value = value
+    return made
+
+
+def dtype_of(value: Any, *, objects: bool = False) -> DtypeValue:
+    """Return what is known of a dtype that is about to be used; refuse anything else, and unfinished ones."""
+    must(is_object(value, "numpy.dtype") and hasattr(value, "value"), "not a dtype")
+    known: DtypeValue = value.value
+    must(known.built, "a dtype without its state")
+    must(objects or not known.has_objects, "a dtype of objects")
+    return known
+
+
+def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    must(hasattr(target, "value"), "a dtype that was not made by a call")
+    known: DtypeValue = target.value
+    must(not known.built, "set a second time")
+    must(type(state) is tuple and len(state) in (8, 9), "not a state that numpy writes")
+    version, byte_order, sub_array, names, fields, itemsize, alignment, flags = state[:8]
+    must(type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="), "not a state that numpy writes")
+    must(sub_array is None, "a dtype of sub-arrays")
+    flexible = known.kind in ("S", "U", "V")
+    must(type(itemsize) is int and itemsize == (known.itemsize if flexible else -1), "an item size that lies")
+    must(type(alignment) is int and alignment in (-1, 1, 2, 4, 8, 16), "an odd alignment")
+    must(type(flags) is int, "odd flags")
+    if len(state) == 9:
+        _check_metadata(known, state[8])
+    if names is None and fields is None:
+        must(flags in (_PLAIN_FLAGS if not known.has_objects else (_OBJECT_FLAGS,)), "odd flags")
+    else:
+        _check_fields(known, names, fields)
+        must(flags & ~_STRUCT_FLAGS == 0, "odd flags")
+    known.built = True
+
+
+def _check_metadata(known: DtypeValue, metadata: Any) -> None:
+    """Dates carry their unit: ({}, (b'ns', 1, 1, 1)). Nothing else carries anything."""
+    if known.kind not in ("m", "M"):
+        must(metadata is None or metadata == {}, "a dtype with metadata")
+        return
+    must(type(metadata) is tuple and len(metadata) == 2 and metadata[0] == {}, "a unit that numpy does not write")
+    unit = metadata[1]
+    must(type(unit) is tuple and len(unit) == 4, "a unit that numpy does not write")
+    must(type(unit[0]) in (bytes, str) and len(unit[0]) <= 8, "a unit that numpy does not write")
+    must(all(is_count(item, 1 << 31) for item in unit[1:]), "a unit that numpy does not write")
+
+
+def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
+    must(known.kind == "V" and type(names) is tuple and type(fields) is dict, "fields where none can be")
+    must(all(type(name) is str for name in names), "a field whose name is not text")
+    must(len(names) == len(fields) and set(names) == set(fields), "names and fields that differ")
+    for field in fields.values():
+        must(type(field) is tuple and len(field) == 2 and is_count(field[1]), "an odd field")
+        part = dtype_of(field[0])
+        must(field[1] + part.itemsize <= known.itemsize, "an offset that lies")
+
+
+# --- arrays --------------------------------------------------------------------------------------------------
+
+
+def new_array(recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...]) -> Stub:
+    """Return a stub for an array that no BUILD has to finish, or that one will (dtype None)."""
+    array: Stub = object.__new__(recorder.named("numpy.ndarray"))  # type: ignore[assignment]  # as above
+    array.value = ArrayValue(dtype, shape)
+    return array
+
+
+def array_of(value: Any) -> ArrayValue:
+    """Return what is known of a finished array; refuse anything else."""
+    must(is_object(value, "numpy.ndarray") and hasattr(value, "value"), "not an array")
+    known: ArrayValue = value.value
+    must(known.dtype is not None, "an array without its contents")
+    return known
+
+
+def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Stub:
+    must(
+        len(args) == 3 and is_global(args[0], "numpy.ndarray") and args[1] == (0,) and args[2] in (b"b", "b"),
+        "not (ndarray, (0,), b'b')",
+    )
+    return new_array(recorder, None, ())
+
+
+def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    must(hasattr(target, "value"), "an array that was not made by a call")
+    known: ArrayValue = target.value
+    # A second state would free memory that others may hold a view of.
+    must(known.dtype is None, "set a second time")
+    must(type(state) is tuple and len(state) == 5, "not a state that numpy writes")
+    version, shape, dtype, fortran, data = state
+    must(type(version) is int and version == 1, "not a state that numpy writes")
+    _check_array(shape, dtype, fortran, data)
+    known.dtype, known.shape = dtype.value, shape
+
+
+def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
+    must(is_shape(shape) and fortran in (0, 1), "an odd shape")
+    described = dtype_of(dtype, objects=True)
+    if described.has_objects:
+        must(type(data) is list and len(data) == count_of(shape), "a shape that lies")
+    else:
+        must(type(data) in (bytes, bytearray), "contents that are not bytes")
+        must(len(data) == count_of(shape) * described.itemsize, "a shape that lies")
+
+
+def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Stub:
+    """Protocol 5: (buffer, dtype, shape, order), and since numpy 2.1 the order of the axes."""
+    must(len(args) in (4, 5), "not (buffer, dtype, shape, order)")
+    data, dtype, shape, order = args[:4]
+    must(type(data) in (bytes, bytearray), "contents that are not bytes")
+    described = dtype_of(dtype)
+    must(is_shape(shape) and order in ("C", "F", "K"), "an odd shape")
+    must(len(data) == count_of(shape) * described.itemsize, "a shape that lies")
+    must(all(axes is None or is_shape(axes) for axes in args[4:]), "an odd order of axes")
+    return new_array(recorder, described, shape)
+
+
+def _scalar(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 2, "not (dtype, bytes)")
+    described = dtype_of(args[0])
+    must(type(args[1]) is bytes and len(args[1]) == described.itemsize, "contents that are not of its size")
+
+
+def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+    must(
+        len(args) == 4
+        and is_global(args[0], "numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray")
+        and is_global(args[1], "numpy.ndarray")
+        and args[2] == (0,)
+        and args[3] in (b"b", "b"),
+        "not (MaskedArray, ndarray, (0,), 'b')",
+    )
+    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # as above
+    made.value = ArrayValue(None, ())
+    return made
+
+
+def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    must(hasattr(target, "value") and target.value.dtype is None, "set a second time")
+    must(type(state) is tuple and len(state) == 7, "not a state that numpy writes")
+    _version, shape, dtype, fortran, data, mask, fill_value = state
+    _check_array(shape, dtype, fortran, data)
+    must(type(mask) in (bytes, bytearray) and len(mask) == count_of(shape), "a mask of another size")
+    is_array = is_object(fill_value, "numpy.ndarray") and fill_value.value.dtype is not None
+    must(is_array or only_scalars(fill_value), "an odd fill value")
+    target.value.dtype, target.value.shape = dtype.value, shape
+
+
+# --- random numbers ------------------------------------------------------------------------------------------
+
+_BIT_GENERATORS = {
+    "MT19937": "numpy.random._mt19937",
+    "PCG64": "numpy.random._pcg64",
+    "PCG64DXSM": "numpy.random._pcg64",
+    "Philox": "numpy.random._philox",
+    "SFC64": "numpy.random._sfc64",
+}
+_BIT_GENERATOR_CALL = "numpy.random._pickle.__bit_generator_ctor"
+
+
+def _is_bit_generator_name(value: Any) -> bool:
+    # numpy calls whatever class it is given here, so it must be one of the five.
+    return value in _BIT_GENERATORS if type(value) is str else is_global(value, *(f"{module}.{name}" for name, module in _BIT_GENERATORS.items()))
+
+
+def _bit_generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 1 and all(_is_bit_generator_name(arg) for arg in args), "not the name of a bit generator")
+
+
+def _generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Generator and RandomState: from a bit generator, or from its name and the function that makes one."""
+    must(len(args) <= 2, "too many arguments")
+    must(
+        all(_is_bit_generator_name(arg) or is_object(arg, _BIT_GENERATOR_CALL) for arg in args[:1]),
+        "not a bit generator",
+    )
+    must(all(is_global(arg, _BIT_GENERATOR_CALL) for arg in args[1:]), "a function that makes no bit generator")
+
+
+NUMPY_CALLS: dict[str, Rule] = {
+    "numpy.dtype": _dtype,
+    **{f"{core}.multiarray._reconstruct": _reconstruct for core in CORES},
+    **{f"{core}.multiarray.scalar": _scalar for core in CORES},
+    **{f"{core}.numeric._frombuffer": _from_buffer for core in CORES},
+    "numpy.ma.core._mareconstruct": _masked,
+    _BIT_GENERATOR_CALL: _bit_generator,
+    "numpy.random._pickle.__generator_ctor": _generator,
+    "numpy.random._pickle.__randomstate_ctor": _generator,
+}
+
+NUMPY_STATES: dict[str, StateRule] = {
+    "numpy.dtype": _dtype_state,
+    "numpy.ndarray": _array_state,
+    "numpy.ma.core._mareconstruct": _masked_state,
+}
+

@@ -1,0 +1,110 @@
+"""What torch's own calls must look like.
+
+Owns the description of storages that the torch parsers and these rules share. torch takes sizes and strides from
+the pickle and looks into a storage with them, so a tensor must lie within its storage, and a storage within the
+bytes that the file has for it. Functions of torch that call what they are given (`_rebuild_from_type_v2`) have
+no rule and are on no list.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from .stubs import Global, Recorder, Rule, Stub
+from .values import is_count, is_object, is_shape, must
+
+__all__ = ["ITEM_SIZES", "LOAD_FROM_BYTES", "TORCH_CALLS", "StorageValue", "new_storage"]
+
+LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
+
+ITEM_SIZES = {
+    "torch.BFloat16Storage": 2,
+    "torch.BoolStorage": 1,
+    "torch.ByteStorage": 1,
+    "torch.CharStorage": 1,
+    "torch.ComplexDoubleStorage": 16,
+    "torch.ComplexFloatStorage": 8,
+    "torch.DoubleStorage": 8,
+    "torch.FloatStorage": 4,
+    "torch.HalfStorage": 2,
+    "torch.IntStorage": 4,
+    "torch.LongStorage": 8,
+    "torch.ShortStorage": 2,
+    "torch.UntypedStorage": 1,
+    "torch.storage.UntypedStorage": 1,
+}
+"""The types of storages that torch writes, with the bytes of an item."""
+
+_DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,4})?\Z")
+_TENSOR_CALLS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
+
+
+@dataclass(frozen=True, slots=True)
+class StorageValue:
+    """A storage: how many items it has, each of how many bytes."""
+
+    count: int
+    item_size: int
+
+
+def new_storage(recorder: Recorder, value: StorageValue) -> Stub:
+    """Return what stands for a storage in the scan."""
+    made: Stub = object.__new__(recorder.internal("<torch storage>"))  # type: ignore[assignment]  # see rules_numpy
+    made.value = value
+    return made
+
+
+def _tensor(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+    must(len(args) in (6, 7), "not (storage, offset, size, stride, requires_grad, hooks)")
+    storage, offset, size, stride, requires_grad, hooks = args[:6]
+    must(isinstance(storage, Stub) and hasattr(storage, "value"), "not a storage")
+    known = storage.value
+    must(isinstance(known, StorageValue), "not a storage")
+    must(is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride), "an odd size or stride")
+    if 0 not in size:
+        last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+        must(last < known.count, "a size that lies")
+    else:
+        must(offset <= known.count, "an offset that lies")
+    must(type(requires_grad) is bool, "an odd flag")
+    must(hooks is None or is_object(hooks, "collections.OrderedDict"), "odd hooks")
+    for metadata in args[6:]:
+        must(
+            metadata is None
+            or (type(metadata) is dict and set(metadata) <= {"conj", "neg"} and all(type(v) is bool for v in metadata.values())),
+            "odd metadata",
+        )
+    return object.__new__(callee)  # type: ignore[return-value]  # a Global is the class of a Stub
+
+
+def _parameter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 3 and is_object(args[0], *_TENSOR_CALLS) and type(args[1]) is bool, "not (tensor, flag, hooks)")
+    must(args[2] is None or is_object(args[2], "collections.OrderedDict"), "odd hooks")
+
+
+def _device(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(1 <= len(args) <= 2 and type(args[0]) is str and _DEVICE.match(args[0]) is not None, "not a device")
+    must(all(is_count(arg, 4096) for arg in args[1:]), "not a device")
+
+
+def _size(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 1 and all(is_shape(arg) for arg in args), "not a size")
+
+
+def _nested(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    """A storage inside a plain pickle is a whole torch file in bytes, with a pickle of its own in it."""
+    from .torch_files import scan_nested
+
+    must(len(args) == 1 and type(args[0]) is bytes, "not bytes")
+    return scan_nested(recorder, args[0])
+
+
+TORCH_CALLS: dict[str, Rule] = {
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch.Size": _size,
+    "torch.device": _device,
+    LOAD_FROM_BYTES: _nested,
+}
