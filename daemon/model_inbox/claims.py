@@ -17,6 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+import structlog
+
 from .arrival import SIDECAR_SUFFIX, Sighting, safe_stem
 from .errors import StorageError
 from .fsio import Disk, move_file
@@ -24,6 +26,8 @@ from .inbox import Inbox
 from .problems import Problem
 
 __all__ = ["REASON_NAME", "Claim", "Claims", "Integrity", "claimed_at", "is_older", "owner_name"]
+
+log = structlog.get_logger("model_inbox")
 
 Integrity = Literal["digest", "lease", "quiet"]
 
@@ -111,6 +115,7 @@ class Claims:
         claim = Claim(drop_id, folder, stem, moved, expected=expected, began=began)
         claim.owner = owner_name(sightings[names[0]].owner)
         claim.steps["claim"] = self._monotonic() - began
+        log.debug("drop.claimed", drop_id=drop_id, stem=safe_stem(stem))
         return claim
 
     def put_back(self, claim: Claim) -> str | None:

@@ -79,11 +79,6 @@ EVENTS: dict[str, Event] = {
     "inbox.rescanned": Event(
         "debug", ("cause", "found", "ready", "waiting", "seconds"), "The folder was listed and judged."
     ),
-    "inbox.hints_dropped": Event(
-        "debug",
-        ("dropped",),
-        "More file events came than are kept; the rescan that follows makes up for them.",
-    ),
     "inbox.watch_lost": Event(
         "warning",
         ("cause",),
@@ -112,7 +107,7 @@ EVENTS: dict[str, Event] = {
         "read or moved).",
         "The producer closes the file or mends its rights; `problems` tells which.",
     ),
-    "drop.claimed": Event("debug", (*_DROP,), "A whole drop was moved out of the producers' reach."),
+    "drop.claimed": Event("debug", ("drop_id", "stem"), "A whole drop was moved out of the producers' reach."),
     "drop.put_back": Event(
         "info",
         ("drop_id", "stem", "problems"),

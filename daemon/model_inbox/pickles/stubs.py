@@ -142,7 +142,6 @@ class Recorder:
         call_rules: Mapping[str, Rule],
         state_rules: Mapping[str, StateRule],
         default_rule: Callable[[str], Rule],
-        size: int,
     ) -> None:
         self._call_rules = call_rules
         self._state_rules = state_rules
@@ -151,8 +150,6 @@ class Recorder:
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
         self._shadowing: dict[tuple[str, str], Global] = {}
-        self.size = size
-        """Bytes of the file: no honest number in it that counts something exceeds this."""
         self.stream: PayloadSkippingStream | None = None
         self.nesting = 0
         self.torch_modules = False

@@ -1,0 +1,97 @@
+"""The command `model-inbox`: what people type, and what scripts call with `--json`.
+
+Owns the words, the tables and the exit codes; every command is a thin layer over a function of the library. One
+file for each command or noun. A command's module is imported when that command is called, and the library within
+it: `--help`, `--version` and the quick commands do not wait for what they do not use.
+
+Exit codes: 0 done, 1 refused or problems found, 2 usage, 75 try again, 78 configuration or damaged data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import sys
+from pathlib import Path
+
+import click
+
+from .common import App, Group
+
+__all__ = ["COMMANDS", "main", "root"]
+
+COMMANDS = {
+    "run": "run",
+    "drop": "drop",
+    "check": "check",
+    "list": "listing",
+    "show": "show",
+    "history": "history",
+    "alias": "alias",
+    "pin": "pin",
+    "unpin": "pin",
+    "tag": "tag",
+    "delete": "delete",
+    "restore": "restore",
+    "trash": "trash",
+    "rejected": "rejected",
+    "retention": "retention",
+    "verify": "verify",
+    "rebuild": "rebuild",
+    "config": "config",
+}
+"""Where each command lives: the module `cli.<value>` has it as an attribute of the command's name."""
+
+
+class _Lazy(Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        """Return the commands in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
+        """Import a command, or return None for a word that is none."""
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), f"{cmd_name}_")
+        return found
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's
+    if value and not ctx.resilient_parsing:
+        from .. import __version__
+
+        click.echo(f"model-inbox {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration; else $MODEL_INBOX_CONFIG, ./config.yaml, /etc/model-inbox/config.yaml, or the defaults.",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def root(ctx: click.Context, config_file: Path | None) -> None:
+    """Drop trained models in; find them checked, registered and loadable.
+
+    Start the daemon with `model-inbox run`, see what it took with `list` and what it refused with `rejected list`.
+    """
+    ctx.obj = App(config_file)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding still gets its answer
+    root(prog_name="model-inbox")

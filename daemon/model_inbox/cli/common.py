@@ -1,0 +1,388 @@
+"""What the commands share: options, opening the registry, printing, and the one place that reports errors.
+
+Owns how an answer looks (JSON for programs, tables and lines for people) and that nothing a producer wrote reaches
+a terminal raw. Never decides what a command does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE, ModelInboxError, RegistryMissing, StorageError
+from ..metadata import parse_instant
+from ..permissions import act_as_owner, name_of_user, person
+from ..problems import Problem, quoted
+from ..units import parse_duration
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..registry import ModelRegistry
+
+__all__ = [
+    "ALL_EXITS",
+    "DURATION",
+    "INSTANT",
+    "App",
+    "Command",
+    "Group",
+    "Refused",
+    "age",
+    "ask",
+    "now",
+    "parse_stored",
+    "print_fields",
+    "print_json",
+    "print_lines",
+    "print_problems",
+    "print_table",
+    "printable",
+    "report_error",
+    "when",
+]
+
+ALL_EXITS: Mapping[int, str] = {
+    EXIT_DONE: "done",
+    EXIT_USAGE: "the command line is wrong",
+    EXIT_CONFIG: "the configuration is wrong, or data is missing or damaged",
+}
+_PAIRS_OF_AGES = ((86400 * 365.25 * 2, "y", 86400 * 365.25), (86400 * 2, "d", 86400), (3600 * 2, "h", 3600))
+
+
+class Refused(ModelInboxError):
+    """A command was not carried out: nobody confirmed it, or it makes no sense now. Nothing was changed."""
+
+    code = "command.refused"
+
+
+def now() -> datetime:
+    """Return the present instant; the commands' only clock."""
+    return datetime.now(UTC)
+
+
+# --- commands ----------------------------------------------------------------------------------------------
+
+
+class Command(click.Command):
+    """A command with `--json`, examples and its exit codes in the help, and our way of reporting errors.
+
+    The callback gets `as_json` and returns the exit status (None is 0).
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str], exits: Mapping[int, str] | None = None, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.examples = tuple(examples)
+        self.exits = dict(sorted({**ALL_EXITS, **(exits or {})}.items()))
+        self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON for programs."))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """Write the examples and the exit codes below the options."""
+        with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), meaning) for status, meaning in self.exits.items()])
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command, report what stopped it, and exit with its status."""
+        as_json = bool(ctx.params.get("as_json"))
+        try:
+            status = super().invoke(ctx)
+        except ModelInboxError as error:
+            report_error(error, as_json=as_json)
+            status = error.exit_status
+        except BrokenPipeError:
+            raise  # whoever read our output has seen enough: click ends quietly
+        except OSError as error:
+            wrapped = StorageError("use", error.filename if error.filename is not None else "a file", error)
+            report_error(wrapped, as_json=as_json)
+            status = wrapped.exit_status
+        ctx.exit(status or EXIT_DONE)
+
+
+class Group(click.Group):
+    """A group of commands; a word that is none is answered with the nearest that is."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the first argument names."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name[:64], self.list_commands(ctx), 1, 0.6)
+            hint = f"Did you mean {near[0]}?" if near else f"The commands are {', '.join(self.list_commands(ctx))}."
+            ctx.fail(f"There is no command {quoted(name)}. {hint}")
+        return super().resolve_command(ctx, args)
+
+
+class _Instant(click.ParamType):
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            return parse_instant(value)
+        except ValueError as error:
+            self.fail(f"{quoted(value)} is {error}", param, ctx)
+
+
+class _Duration(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(f"{quoted(value)}: {error}", param, ctx)
+
+
+INSTANT = _Instant()
+"""The type of an option that takes a date and time; without a zone it is UTC."""
+
+DURATION = _Duration()
+"""The type of an option that takes a duration; the command gets seconds."""
+
+
+class App:
+    """What the commands work on: the configuration and the registry that it names."""
+
+    PASS: ClassVar[Any]
+
+    def __init__(self, config_file: Path | None) -> None:
+        self.config_file = config_file
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError with all that is wrong with it."""
+        from ..config import load_config
+
+        return load_config(self.config_file, env=os.environ, cwd=Path.cwd())
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[ModelRegistry]:
+        """Open the registry to read it; nothing is made, cut or locked. Raises RegistryMissing."""
+        from ..registry import ModelRegistry
+
+        section = self.config.registry
+        self.must_exist()
+        with ModelRegistry(section.path, section.storage_dir, read_only=True) as registry:
+            yield registry
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[ModelRegistry]:
+        """Open the registry to change it, as its folder's owner; the JSON file is up to date at the end."""
+        from ..registry import ModelRegistry
+
+        section = self.config.registry
+        self.must_exist()
+        actor = f"cli:{person()}"
+        act_as_owner(section.path.parent)
+        with ModelRegistry(
+            section.path, section.storage_dir, lock_timeout=section.lock_timeout, actor=actor
+        ) as registry:
+            yield registry
+
+    def must_exist(self) -> None:
+        """Raise RegistryMissing when there is no registry where the configuration says."""
+        path = self.config.registry.path
+        journal = path.with_name(f"{path.stem}.journal.jsonl")
+        if path.exists() or journal.exists():
+            return
+        source = self.config.path
+        says = f"{str(source)!r} says so" if source is not None else "no config.yaml was found, so the default holds"
+        raise RegistryMissing(
+            f"cannot open the registry {str(path)!r}: there is none",
+            hint=f"The daemon makes it when it starts (`model-inbox run`). Is the path right? {says}",
+        )
+
+
+App.PASS = click.make_pass_decorator(App)
+
+
+def ask(question: str, *, yes: bool, to: str) -> None:
+    """Have a person confirm what cannot be undone lightly. Raises Refused without a yes.
+
+    `yes` is the option --yes; without it the question is put on a terminal, and without a terminal it is a no.
+    `to` completes the sentence "cannot ...".
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"cannot {to}: nobody confirmed it", hint="Look at what would be done, then add --yes")
+    if not click.confirm(question, err=True):
+        raise Refused(f"cannot {to}: the answer was no", hint="Nothing was changed")
+
+
+# --- errors ------------------------------------------------------------------------------------------------
+
+
+def report_error(error: ModelInboxError, *, as_json: bool) -> None:
+    """Tell people on stderr what went wrong and what to do; with `as_json` programs on stdout, too."""
+    problems: Sequence[Problem] = getattr(error, "problems", ())
+    hint = error.hint or _hint_for(error)
+    click.echo(f"model-inbox: {printable(error.message)}", err=True)
+    if hint:
+        click.echo(f"  {printable(hint)}", err=True)
+    print_problems(problems, err=True)
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "code": error.code,
+                    "message": error.message,
+                    "hint": hint,
+                    "problems": [problem.as_dict() for problem in problems],
+                }
+            }
+        )
+
+
+def _hint_for(error: ModelInboxError) -> str:
+    """Return what helps when the system refused us a file: to be its owner."""
+    if not isinstance(error, StorageError) or error.errno not in (errno.EACCES, errno.EPERM):
+        return ""
+    place = Path(error.path)
+    for folder in (place, *place.parents):
+        with contextlib.suppress(OSError):
+            owner = name_of_user(folder.stat().st_uid)
+            return f"It belongs to {owner}: run this as that user, like `sudo -u {owner} model-inbox ...`"
+    return ""
+
+
+def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
+    """Print problems as a list: where, what, its code, and below it what to do."""
+    for problem in problems:
+        place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+        if not place.startswith(problem.file or "\0") and problem.line is not None:
+            place = f"line {problem.line}" + (f", column {problem.column}" if problem.column is not None else "")
+        head = f"{place}: {problem.message}" if place else problem.message
+        print_lines(f"- {head} [{problem.code}]", indent=2, hanging=4, err=err)
+        if problem.hint:
+            print_lines(problem.hint, indent=6, err=err)
+
+
+# --- printing ----------------------------------------------------------------------------------------------
+
+
+def printable(text: object) -> str:
+    """Return text with everything escaped that a terminal would act on or that could not be seen."""
+    shown = text if isinstance(text, str) else str(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    import orjson
+
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # a file name that is no UTF-8
+        text = json.dumps(value, indent=2, default=str)
+    click.echo(text)
+
+
+def width() -> int | None:
+    """Return the columns of the terminal, or None where the output is not one and lines may be long."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: bool = False) -> None:
+    """Print text, each of its lines wrapped to the terminal. Whatever is not printable is escaped."""
+    columns = width()
+    first, rest = " " * indent, " " * (indent if hanging is None else hanging)
+    for line in text.splitlines() or [""]:
+        safe = printable(line)
+        if columns is None:
+            click.echo(first + safe, err=err)
+            continue
+        wrapped = textwrap.wrap(
+            safe, max(columns, 20), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
+        )
+        click.echo("\n".join(wrapped), err=err)
+
+
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one a line, the values under each other. What is None or empty is left out."""
+    pairs = [(name, str(value)) for name, value in fields if value not in (None, "")]
+    column = max((len(name) for name, _ in pairs), default=0) + 4
+    for name, value in pairs:
+        print_lines(f"{name:<{column - 2}}{value}", indent=2, hanging=column)
+
+
+def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """Print rows below titles. On a terminal long cells are folded to its width; elsewhere a row is one line.
+
+    `right` names the columns of numbers. All text is taken as it is, but for what is not printable.
+    """
+    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
+    columns = width()
+    if columns is None:
+        _print_plain(titles, cells, right)
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(file=sys.stdout, width=columns, markup=False, highlight=False, emoji=False).print(table)
+
+
+def _print_plain(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    widths = [max(len(title), *(len(row[at]) for row in cells)) if cells else len(title) for at, title in enumerate(titles)]
+    lines = []
+    for row in (titles, *cells):
+        padded = (
+            cell.rjust(size) if title in right else cell.ljust(size)
+            for cell, size, title in zip(row, widths, titles, strict=True)
+        )
+        lines.append("  ".join(padded).rstrip())
+    click.echo("\n".join(lines))
+
+
+def parse_stored(text: object) -> datetime | None:
+    """Return an instant of an entry or an answer, or None when it is none."""
+    try:
+        return parse_instant(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def when(moment: datetime | None, *, seconds: bool = False) -> str:
+    """Return an instant for people, in UTC."""
+    if moment is None:
+        return "?"
+    utc = moment.astimezone(UTC)
+    return f"{utc:%Y-%m-%d %H:%M:%S}" if seconds else f"{utc:%Y-%m-%d %H:%M}"
+
+
+def age(moment: datetime | None, at: datetime) -> str:
+    """Return how long ago an instant was, in one unit: `40s`, `3h`, `12d`; a minus for the future."""
+    if moment is None:
+        return "?"
+    seconds = (at - moment).total_seconds()
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    for least, unit, length in (*_PAIRS_OF_AGES, (60 * 2, "m", 60)):
+        if seconds >= least:
+            return f"{sign}{int(seconds // length)}{unit}"
+    return f"{sign}{int(seconds)}s"
+
+

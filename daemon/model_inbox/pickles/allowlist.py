@@ -1,0 +1,156 @@
+"""Which names a pickle may carry, and what it may do with each: the shipped lists and the user's own lines.
+
+Owns the data files beside it (`allow/<framework>.tsv`), their reading, and the checks on what users add. Exact
+names only: no prefix, no pattern. Never looks at a pickle and never imports a name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+
+from ..errors import ConfigError
+from ..problems import Problem, quoted
+from .names import USES, describe_uses, is_well_formed, never_allowed
+
+__all__ = ["FRAMEWORKS", "AllowedName", "Allowlist", "check_extra", "parse_list", "read_list"]
+
+FRAMEWORKS = ("builtins", "catboost", "joblib", "lightgbm", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
+"""The lists that are shipped, by the names that `pickle.frameworks` takes."""
+
+_IMPLIED: Mapping[str, tuple[str, ...]] = {
+    "builtins": (),
+    "catboost": ("numpy",),
+    "joblib": ("numpy",),
+    "lightgbm": ("numpy", "scikit-learn"),
+    "numpy": (),
+    "pandas": ("numpy",),
+    "scikit-learn": ("numpy",),
+    "torch": ("numpy",),
+    "xgboost": ("numpy", "scikit-learn"),
+}
+"""What a framework's own pickles are made of; `builtins` is always part of it."""
+
+RULES_VERSION = 1
+"""Counted up whenever the rules for arguments change, so that verdicts given before can be told from new ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedName:
+    """A line of a list. `hooks` are the Python functions that run when it is loaded, each with a hash of its source."""
+
+    name: str
+    uses: str
+    hooks: str = ""
+
+
+def parse_list(text: str) -> Iterator[AllowedName]:
+    """Yield the lines of a list: name, uses and hooks between tabs; # begins a comment."""
+    for line in text.splitlines():
+        content = line.partition("#")[0].rstrip()
+        if content:
+            name, uses, *hooks = content.split("\t")
+            yield AllowedName(name, uses, hooks[0] if hooks else "")
+
+
+def read_list(framework: str) -> list[AllowedName]:
+    """Return the shipped list of one framework."""
+    return list(parse_list(resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")))
+
+
+class Allowlist:
+    """Names with the uses that may be made of them. A value: nothing in it changes after `load`."""
+
+    __slots__ = ("_extra", "_names", "digest")
+
+    def __init__(self, names: Mapping[str, str], extra: Mapping[str, str]) -> None:
+        self._names = MappingProxyType({**names, **extra})
+        self._extra = frozenset(extra)
+        lines = [f"rules {RULES_VERSION}"]
+        lines += [f"{name}\t{''.join(sorted(uses))}" for name, uses in sorted(self._names.items())]
+        self.digest: str = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Changes whenever a verdict might: names, uses, or the rules for arguments."""
+
+    @classmethod
+    def load(cls, frameworks: Sequence[str] | None = None, extra: Mapping[str, str] | None = None) -> Allowlist:
+        """Return the lists of `frameworks` (None: all shipped) and `extra`, the lines of `pickle.allow`.
+
+        A framework brings along those that its own pickles are made of. ConfigError, with all problems, where a
+        framework is unknown or an extra line may not be.
+        """
+        extra = extra or {}
+        wanted = FRAMEWORKS if frameworks is None else tuple(frameworks)
+        problems = [_unknown_framework(name) for name in wanted if name not in FRAMEWORKS]
+        problems += check_extra(extra)
+        if problems:
+            raise ConfigError("cannot make the allowlist", problems)
+        names: dict[str, set[str]] = {}
+        for framework in sorted(_with_implied(wanted)):
+            for allowed in read_list(framework):
+                names.setdefault(allowed.name, set()).update(allowed.uses)
+        own = {name: uses for name, uses in extra.items() if name not in names}
+        for name in extra.keys() & names.keys():
+            names[name].update(extra[name])
+        return cls({name: "".join(sorted(uses)) for name, uses in names.items()}, own)
+
+    def uses(self, name: str) -> str | None:
+        """Return the letters of what may be done with `name`, or None where it may not even be named."""
+        if never_allowed(name):
+            return None
+        return self._names.get(name)
+
+    def is_extra(self, name: str) -> bool:
+        """Tell whether a name is the user's own, on no shipped list."""
+        return name in self._extra
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+
+def _with_implied(frameworks: Sequence[str]) -> set[str]:
+    found = {"builtins"}
+    for name in frameworks:
+        found |= {name, *_IMPLIED[name]}
+    return found
+
+
+def _unknown_framework(name: str) -> Problem:
+    close = difflib.get_close_matches(name, FRAMEWORKS, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"The frameworks are {', '.join(FRAMEWORKS)}"
+    return Problem("config.invalid_value", f"{quoted(name)} is no framework that we know", hint, "pickle.frameworks")
+
+
+def check_extra(extra: Mapping[str, str]) -> list[Problem]:
+    """Return what is wrong with the lines under `pickle.allow`: spelling, letters, and names never allowed."""
+    problems = []
+    for name, uses in extra.items():
+        message, hint = _fault_of_extra(name, uses)
+        if message:
+            problems.append(Problem("config.invalid_allow", message, hint, "pickle.allow"))
+    return problems
+
+
+_LETTERS = "The letters are " + ", ".join(f"{letter} ({text})" for letter, text in USES.items())
+
+
+def _fault_of_extra(name: str, uses: str) -> tuple[str, str]:
+    module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
+    if not module or not is_well_formed(module, last):
+        hint = "Write the class as module.Class, exactly as the rejection named it; patterns are not accepted"
+        return f"{quoted(name)} is no full name", hint
+    if not isinstance(uses, str) or not uses or not set(uses) <= set(USES) or len(set(uses)) != len(uses):
+        return f"{quoted(uses)} is no set of uses (of {quoted(name)})", _LETTERS
+    if "r" not in uses:
+        return f"{quoted(name)} may not be referred to, so that {quoted(uses)} permits nothing", "Add r to the letters"
+    if reason := never_allowed(name, uses):
+        called = never_allowed(name) is None
+        what = f"{quoted(name)} can never be allowed to {describe_uses('c')}" if called else f"{quoted(name)} can never be allowed"
+        return f"{what}: {reason}", "Remove the line; a model that needs it can be registered by a trusted process"
+    return "", ""

@@ -1,0 +1,227 @@
+"""The result of a scan in words: `PickleReport`, and how a recording becomes one.
+
+Owns the texts and codes of everything that a scan can find (`FINDINGS`) and the comparison of names and uses with
+an allowlist. Pure: reads no file and starts nothing. Producer text enters a message through `quoted` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..problems import Problem, quoted
+from .allowlist import Allowlist
+from .names import carries_code, describe_uses, framework_of, never_allowed
+from .rules import HASHABLE
+
+__all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "report_of"]
+
+PROBLEMS_MAX = 50
+"""Names that a report complains about one by one; more are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PickleReport:
+    """What a file is and does, and what is wrong with that.
+
+    `kind` is how it is read: "plain", "joblib", "torch-zip", "torch-legacy", behind its compression if it has one
+    ("gzip+joblib"); "" if unknown. `imports` maps each name that the file carries to the letters of its uses
+    (`names.USES`), as the loader resolves them. `frameworks` are those that the names belong to. `embedded_code`
+    tells whether the file holds functions or classes by value. Accepted means: no `problems`.
+    """
+
+    kind: str = ""
+    imports: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    frameworks: tuple[str, ...] = ()
+    embedded_code: bool = False
+
+    @property
+    def accepted(self) -> bool:
+        """Whether nothing speaks against loading the file."""
+        return not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
+        return {
+            "kind": self.kind,
+            "imports": dict(self.imports),
+            "problems": [problem.as_dict() for problem in self.problems],
+            "frameworks": list(self.frameworks),
+            "embedded_code": self.embedded_code,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> PickleReport:
+        """Return the report that `as_dict` described."""
+        return cls(
+            kind=str(data.get("kind", "")),
+            imports=dict(data.get("imports", {})),
+            problems=tuple(Problem.from_dict(problem) for problem in data.get("problems", ())),
+            frameworks=tuple(data.get("frameworks", ())),
+            embedded_code=bool(data.get("embedded_code", False)),
+        )
+
+
+# --- what a scan can find ------------------------------------------------------------------------------------
+
+_AGAIN = "Write the file again, and drop it when the writer has finished"
+_PICKLERS = "Write it with pickle.dump, cloudpickle.dump, joblib.dump or torch.save, one object to a file"
+_SUSPECT = "No pickler writes this: treat the file as hostile, and find out where it comes from"
+
+FINDINGS: Mapping[str, tuple[str, str, str]] = {
+    # what: (problem code, message with {subject} and {detail}, hint)
+    "empty": ("artifact.truncated", "the file is empty", _AGAIN),
+    "truncated": ("artifact.truncated", "the file ends before its end", _AGAIN),
+    "truncated-compressed": ("artifact.truncated", "the {detail} data ends before its end", _AGAIN),
+    "not-a-pickle": ("artifact.not_a_pickle", "the file is not a pickle", _PICKLERS),
+    "not-regular": ("artifact.not_a_pickle", "this is not a regular file", "Drop the file itself, not a link or a pipe"),
+    "malformed": ("artifact.malformed", "the pickle cannot be parsed: {detail}", _PICKLERS),
+    "bad-compressed": ("artifact.malformed", "the {detail} data cannot be decompressed", _AGAIN),
+    "trailing-compressed": ("artifact.trailing_data", "something follows the {detail} data", _PICKLERS),
+    "trailing-data": ("artifact.trailing_data", "something follows the pickle", _PICKLERS),
+    "several-pickles": ("artifact.several_pickles", "several pickles stand one after the other", _PICKLERS),
+    "size-differs": ("artifact.truncated", "the file has another size than the one that was staged: {detail}", _AGAIN),
+    "new-protocol": ("artifact.unsupported", "the pickle cannot be parsed: {detail}", "Use a protocol that this Python knows"),
+    "extension-codes": ("artifact.unsupported", "the pickle uses extension codes", "Pickle without copyreg.add_extension"),
+    "persistent-id": ("artifact.unsupported", "the pickle uses persistent ids outside a torch file", _PICKLERS),
+    "old-joblib": ("artifact.unsupported", "the file has the format of joblib before 0.10", "Write it again with a newer joblib"),
+    "no-lz4": ("artifact.unsupported", "the file is compressed with lz4, which is not installed here",
+               "Install lz4 where the daemon runs, or use another compression"),
+    "decompression-bomb": ("artifact.scan_limits", "the {detail} data is far larger than its file", _SUSPECT),
+    "needs-memory": ("artifact.scan_limits", "scanning the file takes more memory than it may",
+                     "If the model is honest, raise pickle.memory_limit"),
+    "too-deep": ("artifact.scan_limits", "the pickle is nested too deeply", _SUSPECT),
+    "too-many-names": ("artifact.scan_limits", "the pickle carries more than {detail} names", _SUSPECT),
+    "nested-too-deep": ("artifact.scan_limits", "pickles inside pickles are nested too deeply", _SUSPECT),
+    "worker-died": ("artifact.scan_limits", "the scan was ended: {detail}",
+                    "If the model is honest, raise pickle.memory_limit or pickle.time_limit"),
+    "worker-audit": ("artifact.scan_limits", "the scan was ended because it was about to {detail}", _SUSPECT),
+    "bad-name": ("artifact.never_allowed", "the pickle names {subject}, which is no plain full name", _SUSPECT),
+    "changes-global": ("artifact.forbidden_use", "the pickle changes {subject} itself ({detail})", _SUSPECT),
+    "calls-computed": ("artifact.forbidden_use", "the pickle calls an object that it made with {subject}", _SUSPECT),
+    "old-instance": ("artifact.forbidden_use", "the pickle makes {subject} in the way of Python 2", _SUSPECT),
+    "hashed": ("artifact.forbidden_use", "an object of {subject} is used as a key, which runs its code",
+               "Use plain values as keys"),
+    "bad-arguments": ("artifact.forbidden_arguments", "{subject} is called in a way that it never is by its own library: {detail}", _SUSPECT),
+    "keyword-arguments": ("artifact.forbidden_arguments", "{subject} is called with keywords", _SUSPECT),
+    "global-argument": ("artifact.forbidden_arguments", "{subject} is given a class or function that it might call", _SUSPECT),
+    "bad-state": ("artifact.forbidden_arguments", "{subject} gets a state that it never has: {detail}", _SUSPECT),
+    "bad-zip": ("artifact.malformed", "the archive is not laid out as torch writes it: {detail}", "Write it again with torch.save"),
+    "odd-zip-member": ("artifact.malformed", "the archive has an odd member {subject}",
+                       "Write it again with torch.save; TorchScript archives are not accepted"),
+    "bad-storage": ("artifact.malformed", "the file does not have what it says of the storage {subject}", _SUSPECT),
+    "odd-persistent-id": ("artifact.malformed", "the torch file has an odd persistent id", _SUSPECT),
+    "bad-torch-legacy": ("artifact.malformed", "the file begins as torch's old format and is not one", _SUSPECT),
+    "bad-joblib-array": ("artifact.malformed", "an array in the joblib file is odd: {detail}", _SUSPECT),
+    "joblib-in-torch": ("artifact.malformed", "the torch file holds an array of joblib", _SUSPECT),
+    "nested-not-torch": ("artifact.malformed", "bytes that should be a torch file are none", _SUSPECT),
+    "straddling-payload": ("artifact.malformed", "a payload begins inside a frame and ends outside it", _SUSPECT),
+}  # fmt: skip
+"""Every finding: the stable code that programs see, what was found, what to do."""
+
+_ABOUT_A_CALL = frozenset({"global-argument", "keyword-arguments", "hashed"})
+"""Findings about what a name's own code might do with its arguments: not ours to judge for names that a user
+allowed himself."""
+
+
+def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleReport:
+    """Return the report on what `scan.record` saw, judged by `allowlist`."""
+    uses: dict[str, str] = recording["uses"]
+    code = bool(recording["carries_code"])
+    problems = [_embedded_code(uses)] if code else []
+    problems += _problems_of_names(uses, allowlist, code=code)
+    refused = {name for name in uses if allowlist.uses(name) is None}
+    for what, subject, detail in recording["findings"]:
+        if _is_covered(what, subject, refused, allowlist):
+            continue
+        code_of, message, hint = FINDINGS[what]
+        problems.append(Problem(code_of, message.format(subject=quoted(subject), detail=_plain(detail)), hint))
+    return PickleReport(
+        kind=recording["kind"],
+        imports=uses,
+        problems=tuple(problems),
+        frameworks=tuple(sorted({framework for name in uses if (framework := framework_of(name))})),
+        embedded_code=code,
+    )
+
+
+def _plain(detail: str) -> str:
+    """Details are our own words but may end in a parser's, which quote the file."""
+    return quoted(detail, 200)[1:-1]
+
+
+def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:
+    """Tell whether a finding needs no problem of its own."""
+    if what == "hashed" and subject in HASHABLE:
+        return True
+    if what in _ABOUT_A_CALL and allowlist.is_extra(subject):
+        return True
+    # That the name itself is refused says it all.
+    return subject in refused and what in (*_ABOUT_A_CALL, "bad-state", "calls-computed")
+
+
+def _embedded_code(uses: Mapping[str, str]) -> Problem:
+    named = sorted(name for name in uses if carries_code(name))
+    return Problem(
+        "artifact.embedded_code",
+        f"the pickle carries functions or classes themselves, not only their names ({quoted(named[0])})",
+        "Put the class into a module that the serving process imports too and add its line under pickle.allow, "
+        "or pickle a state dict or plain values, or register the model with "
+        "ModelRegistry.register_model from a process that you trust",
+    )
+
+
+def _problems_of_names(uses: Mapping[str, str], allowlist: Allowlist, *, code: bool) -> list[Problem]:
+    problems = []
+    for name, letters in uses.items():
+        if code and carries_code(name):
+            continue
+        problem = _problem_of_name(name, letters, allowlist)
+        if problem is not None:
+            problems.append(problem)
+    if len(problems) > PROBLEMS_MAX:
+        more = len(problems) - PROBLEMS_MAX
+        problems[PROBLEMS_MAX:] = [
+            Problem("artifact.forbidden_import", f"the pickle carries {more} more names that are not allowed")
+        ]
+    return problems
+
+
+def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem | None:
+    allowed = allowlist.uses(name)
+    if allowed is not None:
+        missing = "".join(letter for letter in letters if letter not in allowed)
+        if not missing:
+            return None
+        return Problem(
+            "artifact.forbidden_use",
+            f"the pickle wants {quoted(name)} to {describe_uses(missing)}, "
+            f"which it may not (it may {describe_uses(allowed)})",
+            _hint_for_uses(name, letters, allowlist),
+        )
+    if reason := never_allowed(name):
+        hint = "It cannot be allowed"
+        if name.startswith("__main__."):
+            hint = "Move the class into a module, import it from there, pickle again, and allow that name"
+        return Problem("artifact.never_allowed", f"the pickle names {quoted(name)}: {reason}", hint)
+    return Problem(
+        "artifact.forbidden_import", f"the pickle names {quoted(name)}, which is on no list", _hint(name, letters)
+    )
+
+
+def _hint_for_uses(name: str, letters: str, allowlist: Allowlist) -> str:
+    if allowlist.is_extra(name):
+        return _hint(name, letters)
+    return _SUSPECT
+
+
+def _hint(name: str, letters: str) -> str:
+    """Return the very line to add, and what it permits; no line where a list may not have the name."""
+    if reason := never_allowed(name, letters):
+        return f"It cannot be allowed: {reason}"
+    return (
+        f'If you trust its code, add under pickle.allow in config.yaml: "{name}": "{letters}". '
+        f"It would permit {name} to {describe_uses(letters)} while a model is loaded"
+    )

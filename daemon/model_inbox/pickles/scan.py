@@ -1,0 +1,239 @@
+"""One scan of one source: which parser, and what it recorded.
+
+Owns `record`, the whole scan without any process around it: any bytes end in a `Recording`, never in an
+exception (but for the interpreter's own limits, which the worker's process has). Knows no allowlist: what is
+recorded is weighed in `report`.
+
+The parsers are those that load: CPython's C unpickler for plain and torch files, the pure-Python one for joblib.
+Only find_class and persistent_load differ, and hand out stubs.
+"""
+
+from __future__ import annotations
+
+import _pickle
+import copyreg
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
+from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
+from .names import JOBLIB_ARRAY
+from .rules import call_rules, default_rule, state_rules
+from .rules_numpy import DtypeValue, dtype_of, new_array
+from .streams import BadStream, PayloadSkippingStream, Source, Stream, open_compressed
+from .stubs import BadArguments, Finding, Global, Recorder, Stub
+from .torch_files import scan_legacy, scan_zip
+from .values import count_of, is_global, is_object, is_shape
+
+__all__ = ["PlainUnpickler", "Recording", "TorchUnpickler", "decompressed_max", "finish", "new_recorder", "open_stream", "record"]
+
+Recording = dict[str, Any]
+"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code."""
+
+
+def decompressed_max(size: int) -> int:
+    """Return how many bytes may come out of `size` compressed ones before it counts as a bomb."""
+    return min(max(1 << 30, size * 64), 32 << 30)
+
+
+class PlainUnpickler(_pickle.Unpickler):
+    """The C unpickler over stubs."""
+
+    def __init__(self, recorder: Recorder, stream: Stream) -> None:
+        super().__init__(stream)
+        self.recorder = recorder
+
+    def find_class(self, module: Any, name: Any, /) -> Any:
+        found = self.recorder.find(module, name)
+        if found.name == JOBLIB_ARRAY:
+            raise NeedsJoblib
+        return found
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        raise BadStream("persistent-id")
+
+
+class TorchUnpickler(PlainUnpickler):
+    """The C unpickler over stubs, with torch's persistent ids."""
+
+    def __init__(self, recorder: Recorder, stream: Stream, load_id: Callable[[Any], Any]) -> None:
+        super().__init__(recorder, stream)
+        self._load_id = load_id
+
+    def find_class(self, module: Any, name: Any, /) -> Any:
+        found = self.recorder.find(module, name)
+        if found.name == JOBLIB_ARRAY:
+            raise BadStream("joblib-in-torch")
+        return found
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        return self._load_id(pid)
+
+
+class ScanningJoblibUnpickler(JoblibUnpickler):
+    """joblib's parser over stubs: the bytes of arrays are passed over."""
+
+    def __init__(self, recorder: Recorder, stream: Stream, *, inner: bool = False) -> None:
+        super().__init__(stream)
+        self.recorder = recorder
+        self._inner = inner
+
+    def find_class(self, module: Any, name: Any, /) -> Any:
+        found = self.recorder.find(module, name)
+        if self._inner and found.name == JOBLIB_ARRAY:
+            raise BadStream("bad-joblib-array", detail="an array inside an array of objects")
+        return found
+
+    def persistent_load(self, pid: Any, /) -> Any:
+        raise BadStream("persistent-id")
+
+    def wrapper_state(self, wrapper: Any) -> Mapping[str, Any] | None:
+        if not is_object(wrapper, JOBLIB_ARRAY):
+            return None
+        state = getattr(wrapper, "value", None)
+        check_fields(state)
+        assert type(state) is dict  # noqa: S101 - for the type checker; `check_fields` has looked
+        sane = (
+            is_global(state["subclass"], "numpy.ndarray", "numpy.memmap")
+            and is_shape(state["shape"])
+            and state["order"] in ("C", "F")
+            and type(state["allow_mmap"]) is bool
+            and state.get(ALIGNMENT_FIELD) in (None, 16)
+        )
+        if not sane:
+            raise BadStream("bad-joblib-array", detail="its fields")
+        self._dtype(state)
+        return state
+
+    def _dtype(self, state: Mapping[str, Any]) -> DtypeValue:
+        try:
+            return dtype_of(state["dtype"], objects=True)
+        except BadArguments as error:
+            raise BadStream("bad-joblib-array", detail=str(error)) from None
+
+    def holds_objects(self, state: Mapping[str, Any]) -> bool:
+        return self._dtype(state).has_objects
+
+    def array_of_objects(self, state: Mapping[str, Any]) -> Any:
+        return ScanningJoblibUnpickler(self.recorder, self.stream, inner=True).load()
+
+    def array_of_bytes(self, state: Mapping[str, Any]) -> Any:
+        dtype = self._dtype(state)
+        self.stream.skip(count_of(state["shape"]) * dtype.itemsize)
+        return new_array(self.recorder, dtype, state["shape"])
+
+
+def _keep_wrapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    target.value = state
+
+
+_STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
+
+
+def new_recorder() -> Recorder:
+    """Return the recorder of a new scan, with all rules."""
+    return Recorder(call_rules, _STATE_RULES, default_rule)
+
+
+def open_stream(recorder: Recorder, source: Source) -> PayloadSkippingStream:
+    """Return a stream over `source` and make it the recorder's current one."""
+    stream = PayloadSkippingStream(source, os.urandom(16))
+    recorder.stream = stream
+    return stream
+
+
+def finish(stream: Stream) -> None:
+    """Raise BadStream if anything follows the pickle."""
+    rest = stream.rest(2)
+    if not rest:
+        return
+    if rest[0] == 0x80 and rest[1:] and rest[1] <= pickle.HIGHEST_PROTOCOL:
+        raise BadStream("several-pickles")
+    raise BadStream("trailing-data")
+
+
+def record(source: Source) -> Recording:
+    """Scan a file. Any bytes end in a recording; what was found before something fatal is in it too."""
+    scan = _Scan(source)
+    try:
+        scan.run()
+    except Exception as error:  # noqa: BLE001 - whatever a hostile file makes the parser raise is a finding
+        scan.recorder.note(*_finding_of(error, scan.start))
+    return scan.recording()
+
+
+class _Scan:
+    """The steps of one scan, and what is known of the file so far."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._compression = ""
+        self._kind = ""
+        self.start = b""
+        self.recorder = new_recorder()
+
+    def run(self) -> None:
+        if copyreg._inverted_registry:  # type: ignore[attr-defined]  # the codes that EXT opcodes stand for
+            raise BadStream("extension-codes")
+        size = self._source.size or 0
+        if size == 0:
+            raise BadStream("empty")
+        self._compression, contents = open_compressed(self._source, decompressed_max(size))
+        self.start = contents.read_at(0, START_BYTES)
+        if self.start.startswith(b"ZF"):
+            raise BadStream("old-joblib")
+        self._kind = kind_of_start(self.start)
+        if self._kind == TORCH_ZIP:
+            self.recorder.torch_modules = True
+            scan_zip(self.recorder, contents)
+        elif self._kind == TORCH_LEGACY:
+            self.recorder.torch_modules = True
+            scan_legacy(self.recorder, contents)
+        else:
+            self._scan_pickle(contents)
+
+    def _scan_pickle(self, contents: Source) -> None:
+        self._kind = PLAIN
+        stream = open_stream(self.recorder, contents)
+        try:
+            PlainUnpickler(self.recorder, stream).load()
+        except NeedsJoblib:
+            self._kind = JOBLIB
+            self.recorder = new_recorder()
+            stream = open_stream(self.recorder, contents)
+            ScanningJoblibUnpickler(self.recorder, stream).load()
+        finish(stream)
+
+    def recording(self) -> Recording:
+        return {
+            "kind": "+".join(part for part in (self._compression, self._kind) if part),
+            "uses": self.recorder.uses,
+            "findings": [list(finding) for finding in self.recorder.findings],
+            "carries_code": self.recorder.carries_code,
+        }
+
+
+def _finding_of(error: Exception, start: bytes) -> Finding:
+    """Return what an error of the parser says about the file that begins with `start`."""
+    text = str(error)
+    match error:
+        case BadStream():
+            return error.what, error.subject, error.detail
+        case MemoryError():
+            return "needs-memory", "", ""
+        case RecursionError():
+            return "too-deep", "", ""
+        case EOFError():
+            return "truncated", "", ""
+        case pickle.UnpicklingError() if "truncated" in text or "exhausted" in text:
+            return "truncated", "", ""
+        case ValueError() if "unsupported pickle protocol" in text:
+            return "new-protocol", "", text[:200]
+        case ValueError() if "extension code" in text:
+            return "extension-codes", "", ""
+    if not start.startswith(b"\x80"):
+        # Protocols 0 and 1 have no header, so that any text or image might be the start of one.
+        return "not-a-pickle", "", ""
+    return "malformed", "", f"{type(error).__name__}: {text[:200]}"

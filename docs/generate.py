@@ -1,0 +1,151 @@
+"""Writes the tables of the manual that the code knows best, between the markers in each page.
+
+`python docs/generate.py` rewrites them; with `--check PAGE...` it only tells whether they are up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from model_inbox.cli import main as command_line
+from model_inbox.config import Config
+from model_inbox.logs import EVENTS
+from model_inbox.sidecar import SIDECAR_FIELDS
+
+DOCS = Path(__file__).resolve().parent
+MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def cell(text: object) -> str:
+    """Return text that can stand in a table's cell."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
+def table(heads: list[str], rows: list[list[object]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def events() -> str:
+    """The catalogue of log events, by noun."""
+    parts = []
+    for noun in dict.fromkeys(name.partition(".")[0] for name in EVENTS):
+        rows: list[list[object]] = [
+            [f"`{name}`", event.level, ", ".join(f"`{field}`" for field in event.fields), event.meaning, event.action]
+            for name, event in EVENTS.items()
+            if name.startswith(noun + ".")
+        ]
+        parts.append(f"## {noun}\n\n" + table(["Event", "Level", "Fields", "Meaning", "What to do"], rows))
+    return "\n".join(parts)
+
+
+def sidecar_fields() -> str:
+    """The fields of a sidecar."""
+    return table(
+        ["Field", "Kind", "", "Meaning"],
+        [[f"`{f.name}`", f.kind, "required" if f.required else "", f.meaning] for f in SIDECAR_FIELDS],
+    )
+
+
+def config_keys() -> str:
+    """Every key of config.yaml with its default."""
+
+    def walk(model: type[BaseModel], prefix: str) -> Iterator[list[object]]:
+        for name, field in model.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from walk(inner, f"{prefix}{name}.")
+            else:
+                yield [f"`{prefix}{name}`", f"`{written(field.default)}`", field.description or "See retention.md."]
+
+    def written(default: Any) -> str:
+        if default is None:
+            return "null"
+        if isinstance(default, (dict, list, tuple)):
+            return str(list(default) if isinstance(default, tuple) else default)
+        return str(default)
+
+    return table(["Key", "Default", "Meaning"], list(walk(Config, "")))
+
+
+def commands() -> str:
+    """Every command with its summary and options."""
+
+    def walk(command: click.Command, words: str, context: click.Context) -> Iterator[list[object]]:
+        if isinstance(command, click.Group):
+            for name in command.list_commands(context):
+                inner = command.get_command(context, name)
+                assert inner is not None
+                yield from walk(inner, f"{words} {name}".strip(), click.Context(inner, info_name=name, parent=context))
+            return
+        arguments = " ".join(p.make_metavar(context) for p in command.params if isinstance(p, click.Argument))
+        options = ", ".join(
+            f"`{'/'.join(p.opts)}`" for p in command.params if isinstance(p, click.Option) and p.name != "help"
+        )
+        yield [f"`{words} {arguments}`".replace(" `", "`"), command.get_short_help_str(200), options]
+
+    group = root_group()
+    return table(["Command", "What it does", "Options"], list(walk(group, "", click.Context(group))))
+
+
+def root_group() -> click.Group:
+    """Return the group behind the console script."""
+    import model_inbox.cli as package
+
+    for value in [command_line, *vars(package).values()]:
+        if isinstance(value, click.Group):
+            return value
+    raise SystemExit("cannot find the commands' group in model_inbox.cli")
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "events": events,
+    "sidecar-fields": sidecar_fields,
+    "config-keys": config_keys,
+    "commands": commands,
+}
+
+
+def refreshed(text: str) -> str:
+    """Return a page with its tables as they should be."""
+    return MARKED.sub(lambda m: m[1] + "\n" + TABLES[m[2]]() + "\n" + m[3], text)
+
+
+def main() -> int:
+    """Rewrite the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("pages", nargs="*")
+    options = parser.parse_args()
+    stale = 0
+    for path in sorted(DOCS.glob("*.md")):
+        if options.pages and path.name not in options.pages:
+            continue
+        old = path.read_text()
+        new = refreshed(old)
+        if new == old:
+            continue
+        stale += 1
+        if options.check:
+            sys.stdout.writelines(
+                difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "as it should be")
+            )
+            print(f"{path.name} is not up to date: run `make docs`")
+        else:
+            path.write_text(new)
+    return 1 if stale and options.check else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
