@@ -21,14 +21,14 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-frameworks test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run test test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: env ## start the daemon in the foreground on inbox/ and models/ with config.yaml; Ctrl-C ends it
-	@exec $(VENV)/bin/model-inbox --config $(CONFIG) run
+	@$(VENV)/bin/model-inbox --config $(CONFIG) run
 
 # --- examples: in another terminal, while `make run` runs -----------------------------------------------------------
 
@@ -44,7 +44,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-frameworks test-examples ## all of the checks below
+check: lint types test test-system test-frameworks test-examples ## everything that must hold: rules, types, every test
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -61,7 +61,14 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 # One process: the tests start daemons and wait for the clock of the kernel (leases, quiet times), and share two
 # cores with them; more processes would make the suite a race without making it much shorter.
 test: env-test ## the tests, with at least 90 % of lines and branches covered
-	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks $(COVERAGE_ARGS) $(PYTEST_ARGS)
+	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system \
+		$(COVERAGE_ARGS) $(PYTEST_ARGS)
+
+test-system: env-test ## the tests that need programs of the system: rsync and scp (rsync, openssh-client)
+	@for program in rsync scp; do command -v $$program >/dev/null || { \
+		echo "cannot run these tests: there is no $$program here." >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
+	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)
@@ -100,7 +107,7 @@ libgomp:
 # torch is left out of every lock: see requirements/torch.in. LOCK_ARGS= keeps the versions that still fit.
 LOCK_ARGS ?= --upgrade
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --excludes requirements/excludes.txt \
+	--no-emit-index-url --no-emit-find-links --no-strip-extras --excludes requirements/excludes.txt \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml requirements/build.in
 
 lock: ## resolve the locks in requirements/ anew (the only thing that needs uv)

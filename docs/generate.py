@@ -139,7 +139,9 @@ def main() -> int:
         stale += 1
         if options.check:
             sys.stdout.writelines(
-                difflib.unified_diff(old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "as it should be")
+                difflib.unified_diff(
+                    old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "as it should be"
+                )
             )
             print(f"{path.name} is not up to date: run `make docs`")
         else:

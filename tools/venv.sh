@@ -53,7 +53,7 @@ package_key=$(
 )
 
 pip() {
-    "$folder/bin/python" -m pip --quiet --disable-pip-version-check --no-input "$@"
+    "$folder/bin/python" -m pip -qq --disable-pip-version-check --no-input "$@"
 }
 
 is_key() { # is the text the content of the file?

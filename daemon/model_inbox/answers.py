@@ -45,15 +45,36 @@ class Answers:
         """
         if not MODEL_ID.fullmatch(claim.stem):
             return
-        path = self._receipts_dir / f"{claim.stem}.json"
+        self._put_receipt(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
+
+    def _put_receipt(self, stem: str, drop_id: str, text: bytes) -> None:
+        path = self._receipts_dir / f"{stem}.json"
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
-        temporary = path.with_name(f".{claim.drop_id}.tmp")
+        temporary = path.with_name(f".{drop_id}.tmp")
         remove_quietly(self._disk, temporary)
-        write_new_file(self._disk, temporary, _json(self._answer(claim, outcome, problems)), ANSWER_MODE)
+        write_new_file(self._disk, temporary, text, ANSWER_MODE)
         try:
             self._disk.rename(temporary, path)
         except OSError as error:
             raise StorageError("write the receipt", path, error) from error
+
+    def repeat_receipt(self, folder: Path) -> Mapping[str, Any]:
+        """Write the receipt of a refused drop from the reasons in its claim, unless a newer drop has answered.
+
+        Returns the reasons. Raises StorageError; reasons that cannot be read count as none.
+        """
+        try:
+            reason = orjson.loads(read_regular(folder / REASON_NAME, _RECEIPT_BYTES_MAX))
+            stem = str(reason["stem"])
+            earlier = read_receipt(self._receipts_dir, stem) if MODEL_ID.fullmatch(stem) else None
+        except (ValueError, KeyError, TypeError):
+            return {}
+        except OSError as error:
+            raise StorageError("read the reasons in", folder, error) from error
+        if not MODEL_ID.fullmatch(stem) or str((earlier or {}).get("drop_id", "")) > folder.name:
+            return dict(reason)
+        self._put_receipt(stem, folder.name, _json(reason))
+        return dict(reason)
 
     def sync_receipts(self) -> None:
         """Make the receipts written so far last."""

@@ -13,7 +13,8 @@ lease says the contrary.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -29,6 +30,7 @@ __all__ = [
     "Decision",
     "Drop",
     "Facts",
+    "Held",
     "Kind",
     "Limits",
     "Look",
@@ -91,6 +93,17 @@ class Look:
     problem: Problem | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an earlier claim of a drop came to. `seconds` from now it may be claimed again.
+
+    None: its very bytes were seen not to be whole, so it waits for other ones.
+    """
+
+    problems: tuple[Problem, ...]
+    seconds: float | None
+
+
 class Facts(Protocol):
     """What `judge` may ask about the names that it was given."""
 
@@ -103,8 +116,8 @@ class Facts(Protocol):
     def look(self, name: str) -> Look:
         """Open the file and look at it."""
 
-    def not_whole(self, drop: Drop) -> tuple[Problem, ...]:
-        """Why this drop, with these very files, was put back after an earlier claim; empty when it was not."""
+    def held(self, drop: Drop) -> Held | None:
+        """Why this drop, though it looks ready, is not to be claimed now; None when nothing is known against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +132,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A sidecar and the files that go with it, as far as they are there. `files` maps roles to names."""
+    """A sidecar and the files that go with it, as far as they are there.
+
+    `files` maps roles to names, `shared` are those of them that other sidecars name, too.
+    """
 
     stem: str
     sidecar_name: str
@@ -127,6 +143,7 @@ class Drop:
     problem: Problem | None
     files: Mapping[Role, str]
     sightings: Mapping[str, Sighting]
+    shared: frozenset[str] = frozenset()
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -140,9 +157,17 @@ class Drop:
 
     @property
     def own_files(self) -> tuple[str, ...]:
-        """The present files that belong to the sidecar's owner: all that a refused sidecar takes along."""
+        """The present files that are this drop's alone: all that a refused sidecar takes along.
+
+        Not those of other users, not what another sidecar is waiting for, and no folders, which stay where they are.
+        """
         return tuple(
-            name for name in self.present if name != self.sidecar_name and self.sightings[name].owner == self.owner
+            name
+            for name in self.present
+            if name != self.sidecar_name
+            and name not in self.shared
+            and self.sightings[name].owner == self.owner
+            and self.sightings[name].kind != "folder"
         )
 
 
@@ -200,38 +225,68 @@ def pair(
 
     `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
     them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
-    `<stem>_scaler.pkl` that is there; one that cannot be read is taken to mean the files of its stem.
+    `<stem>_scaler.pkl` that is there, if it is of the same owner and no other sidecar names it; one that cannot be
+    read is taken to mean the files of its stem. What another user's sidecar names changes nothing for a drop.
     """
+    named = {name: _named_files(name, sidecar, sightings) for name, sidecar in sidecars.items()}
+    claimants = Counter(
+        file
+        for name, files in named.items()
+        for file in set(files.values())
+        if file not in sightings or sightings[file].owner == sightings[name].owner
+    )
     drops = []
-    owned: set[str] = set()
     for name, sidecar in sidecars.items():
-        stem = name[: -len(SIDECAR_SUFFIX)]
-        model, scaler = f"{stem}.pkl", f"{stem}_scaler.pkl"
-        problem = None
-        files: dict[Role, str] = {}
-        if isinstance(sidecar, Problem):
-            problem = sidecar
-            files = {role: file for role, file in _named(model, scaler) if file in sightings}
-        else:
-            files["model"] = sidecar.model_file
-            if sidecar.scaler_file is not None:
-                files["scaler"] = sidecar.scaler_file
-            elif not sidecar.scaler_declared and scaler in sightings and scaler != sidecar.model_file:
-                files["scaler"] = scaler
+        stem, files = name[: -len(SIDECAR_SUFFIX)], named[name]
+        scaler = f"{stem}_scaler.pkl"
+        found = sightings.get(scaler)
+        if (
+            isinstance(sidecar, Sidecar)
+            and not sidecar.scaler_declared
+            and found is not None
+            and found.owner == sightings[name].owner
+            and not claimants[scaler]
+        ):
+            files["scaler"] = scaler
         seen = {file: sightings[file] for file in (name, *files.values()) if file in sightings}
-        drops.append(Drop(stem, name, sidecar if isinstance(sidecar, Sidecar) else None, problem, files, seen))
-        owned.add(name)
-        owned.update(files.values())
+        shared = frozenset(file for file in files.values() if claimants[file] > 1)
+        known = sidecar if isinstance(sidecar, Sidecar) else None
+        problem = sidecar if isinstance(sidecar, Problem) else None
+        drops.append(Drop(stem, name, known, problem, files, seen, shared))
+    owned = {*sidecars, *(file for drop in drops for file in drop.files.values())}
     strays = [sighting for name, sighting in sightings.items() if name not in owned]
     return drops, strays
 
 
-def _named(model: str, scaler: str) -> tuple[tuple[Role, str], tuple[Role, str]]:
-    return ("model", model), ("scaler", scaler)
+def _named_files(name: str, sidecar: Sidecar | Problem, sightings: Mapping[str, Sighting]) -> dict[Role, str]:
+    """Return the files that a sidecar names, whether they are there or not."""
+    if isinstance(sidecar, Sidecar):
+        files: dict[Role, str] = {"model": sidecar.model_file}
+        if sidecar.scaler_file is not None:
+            files["scaler"] = sidecar.scaler_file
+        return files
+    stem = name[: -len(SIDECAR_SUFFIX)]
+    guessed: tuple[tuple[Role, str], ...] = (("model", f"{stem}.pkl"), ("scaler", f"{stem}_scaler.pkl"))
+    return {role: file for role, file in guessed if file in sightings}
 
 
 def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     """Decide about a drop: wait (for what, how long), take it, or refuse it."""
+    decision = _judge(drop, facts, limits)
+    if isinstance(decision, Wait):
+        return decision
+    held = facts.held(drop)
+    if held is None:
+        return decision
+    if held.seconds is not None:
+        return Wait(held.problems, held.seconds)
+    if isinstance(decision, Refuse):
+        return decision
+    return _when_old(held.problems, min(facts.age_seconds(name) for name in drop.present), limits)
+
+
+def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
+    """Decide by what can be seen of the files now."""
     sidecar_sighting = drop.sightings[drop.sidecar_name]
     quiet = min(facts.unchanged_seconds(name) for name in drop.present)
     age = min(facts.age_seconds(name) for name in drop.present)
@@ -290,9 +345,6 @@ def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
         return _when_old((*unusable, *being_written, *missing), age, limits, forever=True)
     if missing:
         return _when_old(tuple(missing), age, limits)
-    earlier = facts.not_whole(drop)
-    if earlier:
-        return _when_old(earlier, age, limits)
 
     digested = all(sidecar.digests.get(role) for role in drop.files)
     if sidecar.sealed and leases == {Lease.FREE}:
@@ -302,7 +354,7 @@ def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     return _settle(drop, settling)
 
 
-def judge_stray(stray: Sighting, names: Iterable[str], facts: Facts, limits: Limits) -> Wait | Refuse:
+def judge_stray(stray: Sighting, names: Container[str], facts: Facts, limits: Limits) -> Wait | Refuse:
     """Decide about something that belongs to no drop."""
     if stray.kind == "folder":
         problem = Problem(
@@ -421,10 +473,10 @@ def _too_large(name: str, size: int, limit: int) -> Problem:
     )
 
 
-def _no_sidecar(stray: Sighting, names: Iterable[str]) -> Problem:
+def _no_sidecar(stray: Sighting, names: Container[str]) -> Problem:
     name = stray.name
     stem = stem_of(name)
-    near = [other for other in (f"{stem}.yml", f"{stem}.YAML", f"{name}.yaml") if other in set(names) and other != name]
+    near = [other for other in (f"{stem}.yml", f"{stem}.YAML", f"{name}.yaml") if other in names and other != name]
     if name.endswith((".yml", ".YAML", ".YML")):
         hint = "Sidecars end in .yaml: rename it"
     elif near:

@@ -1,7 +1,8 @@
 """Drops in hand: moving a drop's files out of the producers' reach, back again, or away for good.
 
 Owns `.processing/<drop_id>/`, the claim: while it is there the drop is in hand. Its sidecar is moved in first and
-out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released. Decides nothing.
+out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released. A claim whose
+folder is out of sight (the inbox was renamed away, or mounted over) is nobody's until it comes back. Decides nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import errno
 import os
 import pwd
 import re
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,7 +27,17 @@ from .fsio import Disk, move_file
 from .inbox import Inbox
 from .problems import Problem
 
-__all__ = ["REASON_NAME", "Claim", "Claims", "Integrity", "claimed_at", "is_older", "owner_name"]
+__all__ = [
+    "REASON_NAME",
+    "Claim",
+    "Claims",
+    "Integrity",
+    "claimed_at",
+    "content_of",
+    "is_older",
+    "original_name",
+    "owner_name",
+]
 
 log = structlog.get_logger("model_inbox")
 
@@ -41,9 +53,10 @@ _DROP_ID = re.compile(r"(\d{8}T\d{12})Z-\d{4,}-[A-Za-z0-9._-]{1,64}", re.ASCII)
 class Claim:
     """A drop in hand, and what became known of it on its way.
 
-    `expected` is what was seen of its files before the claim, None after a restart. `refused` are the problems for
-    which it was claimed only to be rejected. `committed` is the registry's answer, once there is one. Times are of
-    the monotonic clock, in seconds.
+    `names` are what its files are called in the claim, `expected` what was seen of them before the claim (after a
+    restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
+    the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
+    `committed` is the registry's answer, once there is one. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -51,9 +64,11 @@ class Claim:
     stem: str
     names: list[str]
     integrity: Integrity = "quiet"
-    expected: Mapping[str, tuple[int, int, int]] | None = None
+    expected: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     refused: tuple[Problem, ...] = ()
+    absent: tuple[str, ...] = ()
     owner: str = ""
+    uid: int = -1
     began: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
     attempts: int = 0
@@ -90,9 +105,10 @@ class Claims:
     def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
         """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
 
-        None when it was withdrawn meanwhile. A crash in between leaves a claim whose sidecar names files that
-        are still in the inbox; the restart fetches them. Nothing here is synced: whichever of the renames a
-        power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
+        None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
+        is back in the inbox then, or is left as a claim. A crash in between leaves a claim whose sidecar names
+        files that are still in the inbox; whoever finds it fetches them. Nothing here is synced: whichever of the
+        renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
         """
         began = self._monotonic()
         drop_id, folder = self._new_folder(stem)
@@ -104,37 +120,44 @@ class Claims:
                 self._disk.rename(self._inbox.path / name, folder / kept)
             except FileNotFoundError:
                 if not moved:
-                    self._disk.rmdir(folder)
+                    self._remove_folder(folder)
                     return None
                 continue
             except OSError as error:
-                self.return_files(folder, moved)
-                raise StorageError("claim", self._inbox.path / name, error) from error
+                with contextlib.suppress(StorageError):
+                    self._return(folder, sorted(moved, key=lambda kept: kept == names[0]))
+                raise StorageError("take", self._inbox.path / name, error) from error
             moved.append(kept)
             expected[kept] = sightings[name].content
         claim = Claim(drop_id, folder, stem, moved, expected=expected, began=began)
-        claim.owner = owner_name(sightings[names[0]].owner)
+        claim.uid = sightings[names[0]].owner
+        claim.owner = owner_name(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
         log.debug("drop.claimed", drop_id=drop_id, stem=safe_stem(stem))
         return claim
 
-    def put_back(self, claim: Claim) -> str | None:
-        """Return a drop to the inbox, the sidecar last, never over a newer file.
+    def is_in_sight(self, claim: Claim) -> bool:
+        """Tell whether the claim's folder is where it was made."""
+        return claim.folder.is_dir()
 
-        Returns the name that a newer file has there, which keeps the rest claimed; None when all is back. A
-        crash in between leaves a claim with its sidecar, which the restart completes again.
+    def put_back(self, claim: Claim) -> str | None:
+        """Return a drop to the inbox, the sidecar last, never over a newer file and never beside one.
+
+        Returns the name of a newer file that is there, and then all of the drop stays claimed: it must not be
+        taken for a part of the newer drop. None when all is back. A crash in between leaves a claim with its
+        sidecar, which whoever finds it completes again.
         """
-        for name in claim.sidecar_last:
-            try:
-                move_file(self._disk, claim.folder / name, self._inbox.path / name)
-            except StorageError as error:
-                if error.errno == errno.ENOENT:
-                    continue
-                if error.errno == errno.EEXIST:
-                    return name
-                raise
-        self._remove_folder(claim.folder)
-        return None
+        for name in claim.names:
+            there = original_name(name)
+            if os.path.lexists(self._inbox.path / there):
+                return there
+        taken = self._return(claim.folder, claim.sidecar_last)
+        if taken is not None:
+            for name in claim.sidecar_last:  # it came while we moved: what has gone back is fetched again
+                if not os.path.lexists(claim.folder / name):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._disk.rename(self._inbox.path / original_name(name), claim.folder / name)
+        return taken
 
     def release(self, claim: Claim) -> None:
         """Remove the sources of a drop that has its answer, the sidecar last, then the claim."""
@@ -148,7 +171,7 @@ class Claims:
         self._remove_folder(claim.folder)
 
     def reject(self, folder: Path) -> Path:
-        """Move a claim, with its reasons in it, to `rejected/`, lastingly; return where it is."""
+        """Move a claim, with its reasons in it, to `rejected/`, lastingly; return where it is. Raises StorageError."""
         target = self._inbox.rejected_dir / folder.name
         try:
             os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
@@ -160,7 +183,7 @@ class Claims:
         return target
 
     def folders(self) -> list[tuple[Path, list[str]]]:
-        """Return the claims that an earlier daemon left, oldest first, with the names in each."""
+        """Return the claims that are there, oldest first, with the names in each."""
         found = []
         for name in _listed(self._inbox.processing_dir):
             folder = self._inbox.processing_dir / name
@@ -168,36 +191,67 @@ class Claims:
                 found.append((folder, _listed(folder)))
         return found
 
-    def take_up(self, folder: Path, sidecar_name: str, names: list[str], wanted: Sequence[str]) -> Claim:
-        """Take up a claim that was cut short: of `wanted`, what did not get along follows from the inbox."""
-        names = list(names)
+    def take_up(self, folder: Path, sidecar_name: str, names: Sequence[str]) -> Claim:
+        """Take up a claim that was cut short, with what is in it. Raises StorageError."""
+        stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
+        claim = Claim(folder.name, folder, stem, list(names), began=self._monotonic())
+        try:
+            found = {name: (folder / name).lstat() for name in names}
+        except OSError as error:
+            raise StorageError("take up", folder, error) from error
+        claim.expected = {name: content_of(status) for name, status in found.items()}
+        claim.uid = found[sidecar_name].st_uid
+        claim.owner = owner_name(claim.uid)
+        return claim
+
+    def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
+        """Let follow from the inbox what did not get along when the claim was cut short.
+
+        Only files of the sidecar's owner. Not for a drop that is registered: what bears its names in the inbox
+        by now is the next one's. Raises StorageError.
+        """
         for name in wanted:
-            if name in names:
+            if name in claim.names:
                 continue
+            path = self._inbox.path / name
             try:
-                self._disk.rename(self._inbox.path / name, folder / name)
+                found = path.lstat()
+                if found.st_uid != claim.uid or not stat.S_ISREG(found.st_mode):
+                    continue
+                self._disk.rename(path, claim.folder / name)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StorageError("claim", self._inbox.path / name, error) from error
-            names.append(name)
-        stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-        claim = Claim(folder.name, folder, stem, names, began=self._monotonic())
-        claim.owner = owner_name((folder / sidecar_name).lstat().st_uid)
-        return claim
+                raise StorageError("take", path, error) from error
+            claim.names.append(name)
+            claim.expected[name] = content_of(found)
 
-    def return_files(self, folder: Path, names: Sequence[str]) -> None:
+    def give_up(self, folder: Path, names: Sequence[str]) -> list[str]:
         """End a claim that is no drop: what is in it goes back to the inbox, to be judged like anything there.
 
-        What cannot go back, because its name is taken there by now, goes to `rejected/`.
+        Returns what cannot go back, because its name is taken there by now: the claim is still there then.
         """
         for name in names:
-            with contextlib.suppress(StorageError):
-                move_file(self._disk, folder / name, self._inbox.path / name)
-        if _listed(folder):
-            self.reject(folder)
-        else:
+            self._return(folder, [name], keep_folder=True)
+        left = _listed(folder)
+        if not left:
             self._remove_folder(folder)
+        return left
+
+    def _return(self, folder: Path, names: Sequence[str], *, keep_folder: bool = False) -> str | None:
+        """Move files of a claim back, in that order, and remove the folder; or return the first name that is taken."""
+        for name in names:
+            there = original_name(name)
+            try:
+                move_file(self._disk, folder / name, self._inbox.path / there)
+            except StorageError as error:
+                if error.errno == errno.EEXIST:
+                    return there
+                if error.errno != errno.ENOENT:
+                    raise
+        if not keep_folder:
+            self._remove_folder(folder)
+        return None
 
     def _new_folder(self, stem: str) -> tuple[str, Path]:
         moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -224,6 +278,11 @@ class Claims:
             raise StorageError("remove", folder, error) from error
 
 
+def content_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def claimed_at(drop_id: str) -> datetime | None:
     """Return the moment in a drop_id, or None when it is none."""
     match = _DROP_ID.fullmatch(drop_id)
@@ -244,9 +303,17 @@ def owner_name(uid: int) -> str:
         return str(uid)
 
 
+_REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")
+
+
 def _kept_name(name: str) -> str:
-    """Return the name of a file in its claim: its own, but for the one that our reasons will have."""
-    return name if name != REASON_NAME else f"dropped.{name}"
+    """Return the name of a file in its claim: its own, but where our reasons will have that one."""
+    return f"dropped.{name}" if _REASON_LIKE.fullmatch(name) else name
+
+
+def original_name(kept: str) -> str:
+    """Return the name that a file in a claim had in the inbox."""
+    return kept.removeprefix("dropped.") if _REASON_LIKE.fullmatch(kept) else kept
 
 
 def _listed(folder: Path) -> list[str]:

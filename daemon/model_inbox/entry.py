@@ -7,8 +7,9 @@ changes only by applying journal lines. Pure: no disk, no clock.
 from __future__ import annotations
 
 import os
+import threading
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -106,37 +107,46 @@ class State:
 
     `entries` maps ids to entries as they are stored (paths relative to the registry's folder). The indexes are
     built when first asked for and kept up by `apply`, so that neither opening nor registering pays for them.
+    Threads may query while one applies lines: each sees the entries before or after a line, never in between.
     """
 
-    def __init__(self, folder: str, entries: dict[str, dict[str, Any]], sequence: int) -> None:
+    def __init__(self, folder: str, entries: dict[str, dict[str, Any]], sequence: int, last_time: str = "") -> None:
         self.folder = folder
         self.entries = entries
         self.sequence = sequence
-        self.last_time = ""
+        self.last_time = last_time
+        self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
         self._groups: dict[tuple[str, str], list[_Key]] = {}
         self._aliases: dict[tuple[str, str, str], str] = {}
 
+    def after_fork(self) -> None:
+        """In the child of a fork: no thread that held the lock is here."""
+        self._lock = threading.RLock()
+
     def apply(self, line: Line) -> None:
         """Make the change that a committed line tells of."""
-        if line.changes_entry:
-            self._set(line.model_id, line.entry)
-        if line.detail is not None:
-            for model_id, entry in line.detail.get("also", {}).items():
-                self._set(model_id, entry)
-        self.sequence = line.sequence
-        self.last_time = line.time
+        with self._lock:
+            if line.changes_entry:
+                self._set(line.model_id, line.entry)
+            if line.detail is not None:
+                for model_id, entry in line.detail.get("also", {}).items():
+                    self._set(model_id, entry)
+            self.sequence = line.sequence
+            self.last_time = line.time
 
     def view(self, model_id: str) -> Entry | None:
         """Return the entry as the API shows it, or None."""
         view = self._views.get(model_id)
-        if view is None:
+        if view is not None:  # without the lock: a view is replaced by one assignment, and dropped by one pop
+            return view
+        with self._lock:
             stored = self.entries.get(model_id)
             if stored is None:
                 return None
             view = self._views[model_id] = self.shown(stored)
-        return view
+            return view
 
     def shown(self, stored: Mapping[str, Any]) -> Entry:
         """Return a stored entry as the API shows it: read-only, with absolute paths."""
@@ -149,45 +159,59 @@ class State:
 
     def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
         """Return the newest entry of the group that is not dated in the future."""
-        if self._order is None:
-            self._index()
-        for at, _, model_id in reversed(self._groups.get((currency_pair, model_type), ())):
-            if at <= now_microseconds and (not calibrated or self.entries[model_id].get("calibration_ok")):
-                return self.view(model_id)
-        return None
+        with self._lock:
+            if self._order is None:
+                self._index()
+            for at, _, model_id in reversed(self._groups.get((currency_pair, model_type), ())):
+                if at <= now_microseconds and (not calibrated or self.entries[model_id].get("calibration_ok")):
+                    return self.view(model_id)
+            return None
 
-    def aliased(self, currency_pair: str, model_type: str, alias: str) -> str | None:
-        """Return the id that an alias names within its group, or None."""
-        if self._order is None:
-            self._index()
-        return self._aliases.get((currency_pair, model_type, alias))
+    def aliased(self, currency_pair: str, model_type: str, alias: str) -> Entry | None:
+        """Return the entry that an alias names within its group, or None."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            model_id = self._aliases.get((currency_pair, model_type, alias))
+            return self.view(model_id) if model_id is not None else None
 
-    def newest_first(self, currency_pair: str | None, model_type: str | None) -> Iterator[Entry]:
-        """Yield the entries, newest first, of one pair, one type, both or all."""
-        if self._order is None:
-            self._index()
-        keys: Iterable[_Key]
-        if currency_pair is not None and model_type is not None:
-            keys = self._groups.get((currency_pair, model_type), ())
-        else:
-            keys = self._order or ()
-        views = self._views
-        for _, _, model_id in reversed(keys):  # type: ignore[call-overload]  # a list or an empty tuple
-            entry = views.get(model_id) or self.view(model_id)
-            assert entry is not None  # noqa: S101  # the order holds registered ids only
-            if currency_pair is not None and entry.get("currency_pair") != currency_pair:
-                continue
-            if model_type is not None and entry.get("model_type") != model_type:
-                continue
-            yield entry
+    def newest_first(self, currency_pair: str | None, model_type: str | None) -> list[Entry]:
+        """Return the entries, newest first, of one pair, one type, both or all."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            keys: Sequence[_Key]
+            if currency_pair is not None and model_type is not None:
+                keys = self._groups.get((currency_pair, model_type), ())
+            else:
+                keys = self._order or ()
+            views = self._views
+            # Every id in the order is registered, so `shown` finds it.
+            found = [views.get(key[2]) or self._new_view(key[2]) for key in reversed(keys)]
+        if (currency_pair is None) == (model_type is None):
+            return found
+        name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
+        return [entry for entry in found if entry.get(name) == wanted]
+
+    def ids(self) -> list[str]:
+        """Return the ids of all entries."""
+        with self._lock:
+            return list(self.entries)
+
+    def _new_view(self, model_id: str) -> Entry:
+        view = self._views[model_id] = self.shown(self.entries[model_id])
+        return view
 
     def _set(self, model_id: str, entry: Mapping[str, Any] | None) -> None:
-        old = self.entries.pop(model_id, None)
-        self._views.pop(model_id, None)
+        old = self.entries.get(model_id)
         if old is not None and self._order is not None:
             self._unindex(model_id, old)
-        if entry is not None:
+        if entry is None:
+            self.entries.pop(model_id, None)
+            self._views.pop(model_id, None)
+        else:
             self.entries[model_id] = dict(entry)
+            self._views.pop(model_id, None)
             if self._order is not None:
                 key = _key(model_id, entry)
                 insort(self._order, key)

@@ -14,8 +14,8 @@ import ctypes
 import errno
 import fcntl
 import hashlib
-import itertools
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +29,7 @@ __all__ = [
     "Hash",
     "copy_open_file",
     "digest_open_file",
+    "is_temporary",
     "make_folder",
     "move_file",
     "open_regular",
@@ -36,6 +37,7 @@ __all__ = [
     "remove_quietly",
     "replace_file",
     "temporary_name",
+    "unique_token",
     "write_new_file",
 ]
 
@@ -44,7 +46,7 @@ _FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
 _RENAME_NOREPLACE = 1  # flag of renameat2(2)
 _AT_FDCWD = -100
 _libc = ctypes.CDLL(None, use_errno=True)
-_counter = itertools.count()
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
 
 class Hash(Protocol):
@@ -71,7 +73,11 @@ class Disk:
     def create(self, path: Path, mode: int) -> int:
         """Make a new file, never an existing one nor through a link, and return its descriptor."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        os.fchmod(fd, mode)  # the umask does not decide who may read a model
+        try:
+            os.fchmod(fd, mode)  # the umask does not decide who may read a model
+        except OSError:
+            os.close(fd)
+            raise
         return fd
 
     def open_append(self, path: Path) -> int:
@@ -154,9 +160,23 @@ class Disk:
             os.close(fd)
 
 
+def unique_token() -> str:
+    """Return text for a name that no process uses, ever.
+
+    Process numbers would not do: in a container each run has the same one, and what a crash left under a name
+    would stand in the way of the next run.
+    """
+    return os.urandom(8).hex()
+
+
 def temporary_name(path: Path) -> Path:
     """Return a name beside `path` that no other writer uses and that readers of the folder ignore."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{next(_counter)}.tmp")
+    return path.with_name(f".{path.name[:200]}.{unique_token()}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a name is one that `temporary_name` gave."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def write_new_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
@@ -306,6 +326,10 @@ def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None
             copy_open_file(disk, fd, temporary, mode)
         finally:
             os.close(fd)
-        disk.rename_new(temporary, target)
+        try:
+            disk.rename_new(temporary, target)
+        except OSError:
+            remove_quietly(disk, temporary)
+            raise
         disk.fsync_dir(target.parent)
         disk.unlink(source)

@@ -21,6 +21,7 @@ from .arrival import (
     SIDECAR_SUFFIX,
     Decision,
     Drop,
+    Held,
     Kind,
     Limits,
     Look,
@@ -46,12 +47,19 @@ INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody ta
 OWN_MODE = 0o700
 RECEIPTS_MODE = 0o750
 PARSE_SECONDS_PER_RESCAN = 1.0
+FIRST_RETRY_SECONDS = 1.0
+CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs a claim that often
 
 
 @dataclass(frozen=True, slots=True)
 class Rescan:
-    """What one look at the folder came to. `partial`: more sidecars wait to be read; look again at once."""
+    """What one look at the folder came to.
 
+    `at` is when it began, on the monotonic clock: what the decisions say about time counts from there. `partial`:
+    more sidecars wait to be read; look again at once.
+    """
+
+    at: float
     found: int
     drops: tuple[tuple[Drop, Decision], ...]
     strays: tuple[tuple[Sighting, Wait | Refuse], ...]
@@ -59,10 +67,10 @@ class Rescan:
     partial: bool
 
     @property
-    def next_seconds(self) -> float | None:
-        """In how many seconds something is due to be judged again, or None."""
+    def next_at(self) -> float | None:
+        """When, on the monotonic clock, something is due to be judged again, or None."""
         dates = [
-            decision.until
+            self.at + decision.until
             for _, decision in (*self.drops, *self.strays)
             if isinstance(decision, Wait) and decision.until is not None
         ]
@@ -82,6 +90,16 @@ class Rescan:
                 if not queues[owner]:
                     del queues[owner]
         return order
+
+
+@dataclass(slots=True)
+class _Hold:
+    """Why a drop is not claimed: until a moment, or (`signatures`) as long as its files are these."""
+
+    problems: tuple[Problem, ...]
+    again_at: float = 0.0
+    attempts: int = 0
+    signatures: Mapping[str, tuple[int, int, int, int]] | None = None
 
 
 @dataclass(slots=True)
@@ -120,19 +138,33 @@ class Inbox:
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
         self._memory: dict[str, _Memory] = {}
-        self._put_back: dict[str, tuple[tuple[object, ...], tuple[Problem, ...]]] = {}
+        self._holds: dict[str, _Hold] = {}
+        self._folder: int | None = None
         self.has_leases = True
 
     # --- the folders ------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Make the inbox and our folders in it, and see that they are ours.
+    def prepare(self, *, make: bool = True) -> None:
+        """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
 
-        Raises ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a folder of ours
-        could put files under our hands.
+        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a
+        folder of ours could put files under our hands.
         """
-        make_folder(self._disk, self.path, INBOX_MODE)
-        owner = self.path.stat().st_uid
+        if make:
+            make_folder(self._disk, self.path, INBOX_MODE)
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("open the inbox", self.path, error) from error
+        try:
+            self._prepare_folders(os.fstat(handle).st_uid)
+        except BaseException:
+            os.close(handle)
+            raise
+        self.close()
+        self._folder = handle
+
+    def _prepare_folders(self, owner: int) -> None:
         problems = []
         if os.geteuid() not in (0, owner):
             problems.append(_not_ours(self.path, owner, os.geteuid()))
@@ -146,6 +178,28 @@ class Inbox:
         if problems:
             raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
         self.has_leases = self._probe_leases()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the folder that we prepared is gone for good, and not just renamed or mounted over."""
+        return self._folder is not None and os.fstat(self._folder).st_nlink == 0
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the inbox's path still names the folder that we prepared. Costs one stat."""
+        if self._folder is None:
+            return False
+        try:
+            there = self.path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._folder))
 
     def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
         if not os.path.lexists(folder):
@@ -184,11 +238,13 @@ class Inbox:
         self._remember(sightings.values(), began)
         sidecars, partial = self._read_sidecars(sightings, began)
         drops, strays = pair(sightings, sidecars)
+        for stem in [stem for stem in self._holds if f"{stem}{SIDECAR_SUFFIX}" not in sightings]:
+            del self._holds[stem]
         judged = tuple((drop, judge(drop, self, self.limits)) for drop in drops)
         judged_strays: tuple[tuple[Sighting, Wait | Refuse], ...] = ()
         if not partial:  # a file may belong to a sidecar that was not read yet
             judged_strays = tuple((s, judge_stray(s, sightings, self, self.limits)) for s in strays)
-        return Rescan(len(sightings), judged, judged_strays, self._monotonic() - began, partial)
+        return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, partial)
 
     def _list(self) -> dict[str, Sighting]:
         found = {}
@@ -199,7 +255,7 @@ class Inbox:
                         continue
                     try:
                         found[entry.name] = _sighting(entry.name, entry.stat(follow_symlinks=False))
-                    except FileNotFoundError:
+                    except OSError:  # it left, or its inode cannot be read: nothing else may wait for that
                         continue
         except OSError as error:
             raise StorageError("list the inbox", self.path, error) from error
@@ -230,7 +286,8 @@ class Inbox:
             if sightings[name].kind == "folder":
                 continue
             known = self._memory[name]
-            if known.sidecar is None:
+            # One that could not be read is read again each time: what kept us from it may leave no trace on it.
+            if known.sidecar is None or isinstance(known.sidecar, Problem):
                 if sidecars and self._monotonic() - began > PARSE_SECONDS_PER_RESCAN:
                     partial = True
                     continue
@@ -266,7 +323,12 @@ class Inbox:
             return Look(Lease.UNKNOWN, complete=False, problem=_unreadable(name, error))
         try:
             lease = read_lease(fd) if self.has_leases else Lease.UNKNOWN
-            if known.complete is None and not name.endswith(SIDECAR_SUFFIX):
+            if _sighting(name, os.fstat(fd)).signature != known.sighting.signature:
+                lease = Lease.OPEN  # it has changed since it was listed, maybe after it was read
+            if lease is Lease.OPEN:
+                # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
+                known.complete = known.sidecar = None
+            elif known.complete is None and not name.endswith(SIDECAR_SUFFIX):
                 known.complete = looks_complete(fd)
             return Look(lease, complete=bool(known.complete))
         except OSError as error:
@@ -274,31 +336,59 @@ class Inbox:
         finally:
             os.close(fd)
 
-    def not_whole(self, drop: Drop) -> tuple[Problem, ...]:
-        """Why this drop, with these very files, was put back after an earlier claim."""
-        known = self._put_back.get(drop.stem)
-        if known is None:
-            return ()
-        if known[0] != _contents(drop.sightings):
-            del self._put_back[drop.stem]
-            return ()
-        return known[1]
+    def held(self, drop: Drop) -> Held | None:
+        """Why this drop is not to be claimed now, from what an earlier claim of it came to."""
+        hold = self._holds.get(drop.stem)
+        if hold is None:
+            return None
+        if hold.signatures is not None:
+            if hold.signatures == {name: drop.sightings[name].signature for name in drop.present}:
+                return Held(hold.problems, None)
+            del self._holds[drop.stem]
+            return None
+        left = hold.again_at - self._monotonic()
+        return Held(hold.problems, left) if left > 0 else None
 
-    def note_put_back(self, stem: str, problems: tuple[Problem, ...]) -> None:
-        """Remember why a claimed drop went back, until its files change."""
-        sightings = {}
-        for name, sighting in self._list().items():
+    # --- what became of claims --------------------------------------------------------------------------------
+
+    def note_not_whole(
+        self, stem: str, contents: Mapping[str, tuple[int, int, int]], problems: tuple[Problem, ...]
+    ) -> None:
+        """Remember that a drop with these bytes, put back just now, is not whole, until its files change.
+
+        `contents` are the names of its files and what they were like when that was seen: if one has changed
+        since, nothing is remembered.
+        """
+        sightings = {name: sighting for name in contents if (sighting := self._look_at(name)) is not None}
+        if {name: sighting.content for name, sighting in sightings.items()} != dict(contents):
+            self.note_changed(stem, contents, problems)
+            return
+        for name, sighting in sightings.items():
             known = self._memory.get(name)
             if known is not None and known.sighting.content == sighting.content:
-                known.sighting = sighting  # a rename changed its ctime; nobody touched it
-            sightings[name] = sighting
-        sidecar = f"{stem}{SIDECAR_SUFFIX}"
-        if sidecar not in sightings:
-            return
-        self._remember(sightings.values(), self._monotonic())
-        read, _ = self._read_sidecars({sidecar: sightings[sidecar]}, self._monotonic())
-        for drop in pair(sightings, read)[0]:
-            self._put_back[stem] = (_contents(drop.sightings), problems)
+                known.sighting = sighting  # our rename changed its ctime; nobody touched it
+        signatures = {name: sighting.signature for name, sighting in sightings.items()}
+        self._holds[stem] = _Hold(problems, signatures=signatures)
+
+    def note_changed(self, stem: str, names: Iterable[str], problems: tuple[Problem, ...]) -> None:
+        """Remember that a drop changed under our hands: it is left alone for a moment, and seen as new."""
+        for name in names:
+            self._memory.pop(name, None)
+        wait = min(self.limits.settle_seconds, CHANGED_SECONDS)
+        self._holds[stem] = _Hold(problems, again_at=self._monotonic() + wait)
+
+    def note_unmovable(self, stem: str, problem: Problem, longest_seconds: float) -> None:
+        """Remember that a drop could not be claimed: it is tried again, less and less often."""
+        earlier = self._holds.get(stem)
+        attempts = earlier.attempts + 1 if earlier is not None and earlier.signatures is None else 1
+        wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), longest_seconds)
+        self._holds[stem] = _Hold((problem,), self._monotonic() + wait, attempts)
+
+    def _look_at(self, name: str) -> Sighting | None:
+        try:
+            return _sighting(name, (self.path / name).lstat())
+        except OSError:
+            return None
 
 
 def parse_sidecar_file(path: Path, stem: str, now: datetime) -> Sidecar:
@@ -312,10 +402,6 @@ def _not_ours(folder: Path, owner: int, we: int) -> Problem:
         f"{str(folder)!r} belongs to user {owner}, the daemon runs as user {we}",
         f"chown {we} {str(folder)!r}, or run the daemon as user {owner}",
     )
-
-
-def _contents(sightings: Mapping[str, Sighting]) -> tuple[object, ...]:
-    return tuple(sorted((name, sighting.content) for name, sighting in sightings.items()))
 
 
 def _sighting(name: str, found: os.stat_result) -> Sighting:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,10 +25,20 @@ import structlog
 from .answers import Answers, read_receipt, shown
 from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, stem_of
 from .checks import imports_of, verdict
-from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at
-from .errors import RegistryLocked, StorageError
-from .fsio import Disk, copy_open_file, digest_open_file, open_regular, read_regular, remove_quietly, write_new_file
+from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at, content_of, owner_name
+from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
+from .fsio import (
+    Disk,
+    copy_open_file,
+    digest_open_file,
+    is_temporary,
+    open_regular,
+    read_regular,
+    remove_quietly,
+    write_new_file,
+)
 from .inbox import Inbox
+from .journal import Line
 from .leases import Lease, read_lease
 from .metadata import fields_of, is_valid_id
 from .pickles import PickleReport, Scanner
@@ -41,6 +53,7 @@ log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
+LEFT_AGAIN_SECONDS = 5.0
 STAGING_KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 
 
@@ -60,7 +73,20 @@ class _Rejected:
 
 @dataclass(frozen=True, slots=True)
 class _NotWhole:
+    """`final` tells that other bytes are needed; else it may be whole the next time that it is looked at."""
+
     problems: tuple[Problem, ...]
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone."""
+
+    path: Path
+    sha256: str
+    size: int
+    linked: bool
 
 
 class Intake:
@@ -88,6 +114,8 @@ class Intake:
         self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
         self._staging = Path(registry.storage_dir) / ".staging"
         self.deferred: list[Claim] = []
+        self._left_again_at = 0.0
+        self._left_staged: set[Path] = set()  # what could not be removed from the staging folder
         self.last_registered_at: datetime | None = None
         self.last_rejected_at: datetime | None = None
 
@@ -111,11 +139,14 @@ class Intake:
             if claim.committed is not None:  # only the answer was missing
                 continue
             with self._deferring(claim):
-                step = _Rejected(claim.refused) if claim.refused else self._judge(claim)
+                if not self._claims.is_in_sight(claim):
+                    self._lose_sight(claim)
+                    continue
+                step = self._check_refusal(claim) if claim.refused else self._judge_safely(claim)
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
                 elif isinstance(step, _NotWhole):
-                    self._put_back(claim, step.problems)
+                    self._put_back(claim, step)
                 else:
                     self._reject(claim, step.problems)
         self._commit(accepted)
@@ -128,10 +159,15 @@ class Intake:
         began = self._monotonic()
         try:
             results = self.registry.register_staged([candidate for _, candidate in accepted])
-        except (StorageError, RegistryLocked) as error:
-            for claim, candidate in accepted:
-                self._unstage(candidate)
-                self._defer(claim, error)
+        except StorageError as error:
+            if len(accepted) > 1:  # one of them may be the cause: it must not hold up the others
+                for one in accepted:
+                    self._commit([one])
+                return
+            self._defer_accepted(accepted, error)
+            return
+        except RegistryLocked as error:
+            self._defer_accepted(accepted, error)
             return
         commit_seconds = self._monotonic() - began
         for (claim, candidate), result in zip(accepted, results, strict=True):
@@ -143,6 +179,13 @@ class Intake:
             else:
                 claim.committed = (result.outcome, result.entry)
                 self._say_committed(claim, result.outcome, result.entry)
+
+    def _defer_accepted(
+        self, accepted: Sequence[tuple[Claim, Candidate]], error: StorageError | RegistryLocked
+    ) -> None:
+        for claim, candidate in accepted:
+            self._unstage(candidate)
+            self._defer(claim, error)
 
     def _answer_committed(self, claims: Sequence[Claim]) -> None:
         """Write the receipts of committed drops, make them last, and let go of the sources.
@@ -176,6 +219,7 @@ class Intake:
         claim = self._claims.claim(drop.stem, (drop.sidecar_name, *drop.own_files), drop.sightings)
         if claim is not None:
             claim.refused = problems
+            claim.absent = tuple(name for name in drop.files.values() if name not in drop.sightings)
             if drop.sidecar is not None:
                 claim.model_id = drop.sidecar.model_id
                 claim.sidecar_sha256 = drop.sidecar.sha256
@@ -197,6 +241,8 @@ class Intake:
         stem = stray.name.removesuffix("_scaler.pkl")
         if stray.kind != "file" or stem == stray.name or not is_valid_id(stem):
             return None
+        if os.path.lexists(self.inbox.path / f"{stem}.pkl") or os.path.lexists(self.inbox.path / f"{stem}.yaml"):
+            return None  # more of the next drop is there already
         try:
             receipt = read_receipt(self.inbox.receipts_dir, stem) or {}
             age = self._clock() - datetime.fromisoformat(receipt["at"])
@@ -205,6 +251,7 @@ class Intake:
         entry = self.registry.get_model_info(str(receipt.get("model_id")))
         late = (
             receipt.get("outcome") == "registered"
+            and receipt.get("owner") == owner_name(stray.owner)
             and age.total_seconds() <= self.inbox.limits.incomplete_timeout
             and entry is not None
             and entry.get("drop_id") == receipt.get("drop_id")
@@ -229,31 +276,94 @@ class Intake:
     def recover(self) -> list[Claim]:
         """Settle what an earlier daemon had in hand; return the claims to go on with, from the start.
 
-        A drop whose drop_id is in the journal was registered, whatever came after: only its answer may be
-        missing. Also removes leftovers in the staging folder. Raises StorageError and RegistryError.
+        Also removes leftovers in the staging folder. Raises RegistryError.
         """
         self._clean_staging()
-        claims = []
-        for folder, names in self._claims.folders():
-            if REASON_NAME in names:  # rejected: only the move was missing
-                self._claims.reject(folder)
-                continue
-            sidecar_name = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), None)
-            if sidecar_name is None:
-                self._claims.return_files(folder, names)
-                continue
-            stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-            sidecar = self._read(folder / sidecar_name, stem)
-            claim = self._claims.take_up(folder, sidecar_name, names, _named_files(stem, sidecar))
-            claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
-            claims.append(claim)
-        registered = self.registry.registrations({claim.drop_id for claim in claims}) if claims else {}
-        for claim in claims:
-            line = registered.get(claim.drop_id)
-            if line is not None:
-                claim.committed = ("registered", line.entry or {})
-                log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
-        return claims
+        return self.take_up_left()
+
+    def take_up_left(self) -> list[Claim]:
+        """Settle the claims that are there and that nobody has in hand; return those to go on with.
+
+        They were left by a crash, or were out of sight with the whole inbox for a while. A drop whose drop_id is
+        in the journal was registered, whatever came after: only its answer may be missing. Costs the listing of
+        a folder that is empty but for them. Raises RegistryError.
+        """
+        if self._monotonic() < self._left_again_at:
+            return []
+        if self._left_staged:
+            left, self._left_staged = self._left_staged, set()
+            self._remove_staged(left)
+        in_hand = {claim.folder for claim in self.deferred}
+        claims: list[Claim] = []
+        try:
+            for folder, names in self._claims.folders():
+                if folder in in_hand:
+                    continue
+                try:
+                    claims += self._settle_left(folder, names)
+                except StorageError as error:
+                    self._leave(error)
+            registered = self.registry.registrations({claim.drop_id for claim in claims}) if claims else {}
+        except (StorageError, RegistryLocked) as error:
+            self._leave(error)
+            return []
+        return [claim for claim in claims if self._sort_left(claim, registered.get(claim.drop_id))]
+
+    def _leave(self, error: StorageError | RegistryLocked) -> None:
+        """Leave claims that nobody has in hand for a moment."""
+        self._left_again_at = self._monotonic() + LEFT_AGAIN_SECONDS
+        log.warning("drop.deferred", cause=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
+
+    def _settle_left(self, folder: Path, names: list[str]) -> list[Claim]:
+        """Finish with a claim that was left, or return it (in a list) if it is a drop to go on with."""
+        for name in filter(is_temporary, names):  # of reasons whose writing was cut short; no drop has such a file
+            remove_quietly(self._disk, folder / name)
+        names = [name for name in names if not is_temporary(name)]
+        if REASON_NAME in names:  # refused: the receipt and the move may be missing
+            reason = self._answers.repeat_receipt(folder)
+            self._answers.sync_receipts()
+            place = self._claims.reject(folder)
+            self.last_rejected_at = self._clock()
+            _say_rejected_before(folder.name, reason, place)
+            return []
+        sidecar_name = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), None)
+        if sidecar_name is not None:
+            return [self._claims.take_up(folder, sidecar_name, names)]
+        left = self._claims.give_up(folder, names)
+        if left:
+            self._reject(Claim(folder.name, folder, stem_of(left[0]), left), (_replaced(left[0]),))
+        return []
+
+    def _sort_left(self, claim: Claim, line: Line | None) -> bool:
+        """Complete a claim that was left, unless `line` registered it; tell whether to go on with it now."""
+        if line is not None:
+            claim.committed = ("registered", line.entry or {})
+            log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
+        with self._deferring(claim):
+            if line is None and self._was_duplicate(claim):
+                self._claims.release(claim)
+                return False
+            text = self._read_sidecar(claim)
+            if text is not None:
+                claim.sidecar_sha256 = hashlib.sha256(text).hexdigest()
+            if line is None and text is not None:
+                sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+                self._claims.fetch(claim, _named_files(claim.stem, sidecar))
+            return True
+        return False
+
+    def _was_duplicate(self, claim: Claim) -> bool:
+        """Tell whether a claim that was left was answered as a duplicate, and only its release was cut short.
+
+        The journal has no line of a duplicate, so the receipt tells: it lasts before the first source goes.
+        """
+        if not is_valid_id(claim.stem):
+            return False
+        try:
+            receipt = read_receipt(self.inbox.receipts_dir, claim.stem) or {}
+        except OSError as error:
+            raise StorageError("read the receipt of", claim.folder, error) from error
+        return receipt.get("outcome") == "duplicate" and receipt.get("drop_id") == claim.drop_id
 
     def _clean_staging(self) -> None:
         """Remove staged files of drops, all of which are begun anew, and very old ones of others."""
@@ -267,12 +377,35 @@ class Intake:
 
     # --- judging ----------------------------------------------------------------------------------------------
 
+    def _check_refusal(self, claim: Claim) -> _Rejected | _NotWhole:
+        """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
+        for name, content in claim.expected.items():
+            try:
+                found = (claim.folder / name).lstat()
+            except FileNotFoundError:
+                continue
+            if content_of(found) != content:
+                return _NotWhole((_changed(name),))
+        if any(os.path.lexists(self.inbox.path / name) for name in claim.absent):
+            return _NotWhole((_changed(claim.absent[0]),))
+        return _Rejected(claim.refused)
+
+    def _judge_safely(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
+        """Judge; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
+        try:
+            return self._judge(claim)
+        except (ModelInboxError, OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return _Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
+
     def _judge(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
         """Stage the claimed files and decide about what was staged. Leaves nothing staged but when accepting."""
-        sidecar = self._read(claim.folder / claim.sidecar_name, claim.stem)
-        if sidecar is None or (claim.expected is not None and sidecar.sha256 != claim.sidecar_sha256):
+        text = self._read_sidecar(claim)
+        if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return _NotWhole((_changed(claim.sidecar_name),))
-        claim.sidecar_sha256 = sidecar.sha256
+        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
@@ -281,48 +414,54 @@ class Intake:
         for role, name in roles.items():
             if name not in claim.names:
                 return _NotWhole((_gone(role, name),))
-        staged: dict[str, tuple[Path, str, int]] = {}
         targets = dict(zip(("model", "scaler", "sidecar"), staged_paths(self._staging, claim.drop_id), strict=True))
-        done = False
+        if claim.attempts:
+            self._remove_staged(targets.values())
+        accepted = None
         try:
-            began = self._monotonic()
-            for role, name in roles.items():
-                outcome = self._stage(claim, name, targets[role])
-                if not isinstance(outcome, tuple):
-                    return outcome
-                staged[role] = (targets[role], *outcome)
-                claim.digests[role] = outcome[0]
-                said = sidecar.digests.get(role)
-                if said is not None and said != outcome[0]:
-                    return _NotWhole((_wrong_digest(role, name, said, outcome[0]),))
-            began = self._step(claim, "stage", began)
-            reports = {name: self._scan(staged[role][0], staged[role][2]) for role, name in roles.items()}
-            self._step(claim, "scan", began)
-            if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
-                return _NotWhole(tuple(p for report in reports.values() for p in report.problems))
-            assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-            problems = verdict(
-                sidecar.metadata,
-                reports,
-                model_types=self.checks.model_types,
-                currency_pairs=self.checks.currency_pairs,
-            )
-            if problems:
-                return _Rejected(tuple(problems))
-            write_new_file(
-                self._disk,
-                targets["sidecar"],
-                read_regular(claim.folder / claim.sidecar_name, SIDECAR_BYTES_MAX),
-                STORED_MODE,
-            )
-            claim.notes = sidecar.notes
-            candidate = self._candidate(claim, sidecar, staged, targets["sidecar"], reports)
-            done = True
-            return candidate
+            step = self._judge_files(claim, sidecar, text, roles, targets)
+            accepted = step if isinstance(step, Candidate) else None
+            return step
         finally:
-            if not done:
-                for path in targets.values():
-                    remove_quietly(self._disk, path)
+            if accepted is None:
+                self._remove_staged(targets.values())
+
+    def _judge_files(
+        self, claim: Claim, sidecar: Sidecar, text: bytes, roles: Mapping[Role, str], targets: Mapping[str, Path]
+    ) -> Candidate | _Rejected | _NotWhole:
+        staged: dict[str, _Staged] = {}
+        began = self._monotonic()
+        for role, name in roles.items():
+            outcome = self._stage(claim, name, targets[role])
+            if not isinstance(outcome, _Staged):
+                return outcome
+            staged[role] = outcome
+            claim.digests[role] = outcome.sha256
+            said = sidecar.digests.get(role)
+            if said is not None and said != outcome.sha256:
+                return _NotWhole((_wrong_digest(role, name, said, outcome.sha256),), final=True)
+        if all(sidecar.digests.get(role) for role in roles):
+            claim.integrity = "digest"
+        began = self._step(claim, "stage", began)
+        reports = {name: self._scan(staged[role]) for role, name in roles.items()}
+        self._step(claim, "scan", began)
+        if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
+            return _NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
+        assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
+        problems = verdict(
+            sidecar.metadata,
+            reports,
+            model_types=self.checks.model_types,
+            currency_pairs=self.checks.currency_pairs,
+        )
+        if problems:
+            return _Rejected(tuple(problems))
+        for part in staged.values():
+            if part.linked:
+                self._make_ours(part.path)
+        write_new_file(self._disk, targets["sidecar"], text, STORED_MODE)
+        claim.notes = sidecar.notes
+        return self._candidate(claim, sidecar, staged, targets["sidecar"], reports)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
@@ -334,8 +473,8 @@ class Intake:
             roles["scaler"] = names[1]
         return roles
 
-    def _stage(self, claim: Claim, name: str, target: Path) -> tuple[str, int] | _NotWhole | _Rejected:
-        """Bring one claimed file into the staging folder as a synced file of ours; return digest and size.
+    def _stage(self, claim: Claim, name: str, target: Path) -> _Staged | _NotWhole | _Rejected:
+        """Bring one claimed file into the staging folder as a file of ours, and digest it there.
 
         A file that is ours alone is linked, whatever its size; any other is copied, so that nobody else can
         change what we judge.
@@ -343,14 +482,15 @@ class Intake:
         source = claim.folder / name
         try:
             fd = open_regular(source)
+        except FileNotFoundError:
+            return _NotWhole((_changed(name),))
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EINVAL):
-                return _Rejected((_not_a_file(name),))
+                return _NotWhole((_changed(name),))
             raise StorageError("open", source, error) from error
         try:
             found = os.fstat(fd)
-            content = (found.st_ino, found.st_size, found.st_mtime_ns)
-            if claim.expected is not None and content != claim.expected.get(name):
+            if content_of(found) != claim.expected.get(name) or found.st_uid != claim.uid:
                 return _NotWhole((_changed(name),))
             lease = read_lease(fd) if self.inbox.has_leases else Lease.UNKNOWN
             if lease is Lease.OPEN:
@@ -358,18 +498,18 @@ class Intake:
             if found.st_size > self.checks.max_artifact_size:
                 return _Rejected((_too_large(name),))
             if lease is Lease.FREE and found.st_uid == os.geteuid() and found.st_nlink == 1:
-                result = self._stage_by_link(fd, source, target)
-                if result is not None:
-                    return result, found.st_size
+                digest = self._stage_by_link(fd, source, target)
+                if digest is not None:
+                    return _Staged(target, digest, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE)
             if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
                 return _NotWhole((_changed(name),))
-            return digest, size
+            return _Staged(target, digest, size, linked=False)
         finally:
             os.close(fd)
 
     def _stage_by_link(self, fd: int, source: Path, target: Path) -> str | None:
-        """Link, sync and digest a file of ours; None on another file system."""
+        """Link and digest a file of ours; None on another file system."""
         try:
             self._disk.link(source, target)
         except OSError as error:
@@ -377,14 +517,26 @@ class Intake:
                 return None
             raise StorageError("stage", target, error) from error
         try:
-            self._disk.chmod(fd, STORED_MODE)
-            self._disk.fsync(fd)  # the producer may have left it in the page cache only
             return digest_open_file(fd)
         except OSError as error:
             raise StorageError("stage", target, error) from error
 
-    def _scan(self, path: Path, size: int) -> PickleReport:
-        report = self.scanner.scan(path, size=size)
+    def _make_ours(self, path: Path) -> None:
+        """Give a linked file the mode of stored ones and make its bytes last: its producer may have left them in
+        the page cache. Only now that it is accepted, for a file that goes back must be as it was.
+        """
+        try:
+            fd = open_regular(path)
+            try:
+                self._disk.chmod(fd, STORED_MODE)
+                self._disk.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError("stage", path, error) from error
+
+    def _scan(self, staged: _Staged) -> PickleReport:
+        report = self.scanner.scan(staged.path, size=staged.size)
         if any(problem.code == "artifact.scan_limits" for problem in report.problems):
             log.warning("daemon.scanner_restarted", cause=_said(report.problems))
         return report
@@ -393,7 +545,7 @@ class Intake:
         self,
         claim: Claim,
         sidecar: Sidecar,
-        staged: Mapping[str, tuple[Path, str, int]],
+        staged: Mapping[str, _Staged],
         sidecar_path: Path,
         reports: Mapping[str, PickleReport],
     ) -> Candidate:
@@ -401,12 +553,12 @@ class Intake:
         model = staged["model"]
         scaler = staged.get("scaler")
         files = StagedFiles(
-            model[0],
-            model[1],
-            model[2],
-            scaler[0] if scaler is not None else None,
-            scaler[1] if scaler is not None else None,
-            scaler[2] if scaler is not None else 0,
+            model.path,
+            model.sha256,
+            model.size,
+            scaler.path if scaler is not None else None,
+            scaler.sha256 if scaler is not None else None,
+            scaler.size if scaler is not None else 0,
             sidecar_path,
         )
         return Candidate(
@@ -446,15 +598,28 @@ class Intake:
             steps=claim.steps,
         )
 
-    def _put_back(self, claim: Claim, problems: tuple[Problem, ...]) -> None:
+    def _put_back(self, claim: Claim, step: _NotWhole) -> None:
         """Return a drop that is not whole after all; it is tried again when its files change."""
         taken = self._claims.put_back(claim)
         if taken is not None:
-            claim.names = [name for name in claim.names if (claim.folder / name).exists()]
-            self._reject(claim, (*problems, _replaced(taken)))
+            claim.names = [name for name in claim.names if os.path.lexists(claim.folder / name)]
+            self._reject(claim, (*step.problems, _replaced(taken)))
             return
-        self.inbox.note_put_back(claim.stem, problems)
-        log.info("drop.put_back", drop_id=claim.drop_id, stem=shown(claim.stem), problems=_said(problems))
+        if step.final:
+            self.inbox.note_not_whole(claim.stem, claim.expected, step.problems)
+        else:
+            self.inbox.note_changed(claim.stem, claim.names, step.problems)
+        log.info("drop.put_back", drop_id=claim.drop_id, stem=shown(claim.stem), problems=_said(step.problems))
+
+    def _lose_sight(self, claim: Claim) -> None:
+        """Let go of a drop whose claim went away with the inbox; `take_up_left` finds it when that is back."""
+        log.warning(
+            "drop.deferred",
+            drop_id=claim.drop_id,
+            stem=shown(claim.stem),
+            cause=f"{str(claim.folder)!r} is out of sight: the inbox was moved away, mounted over or removed",
+            attempt=claim.attempts,
+        )
 
     def _say_committed(self, claim: Claim, outcome: str, entry: Mapping[str, Any]) -> None:
         shared: dict[str, Any] = {
@@ -489,12 +654,15 @@ class Intake:
         """Keep a drop in hand, to be tried again, when the disk says no."""
         try:
             yield
-        except (StorageError, RegistryLocked) as error:
+        except (StorageError, RegistryLocked, ScanError) as error:
             self._defer(claim, error)
         except OSError as error:
             self._defer(claim, StorageError("go on with", claim.folder, error))
+        except MemoryError:
+            no_memory = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+            self._defer(claim, StorageError("go on with", claim.folder, no_memory))
 
-    def _defer(self, claim: Claim, error: StorageError | RegistryLocked) -> None:
+    def _defer(self, claim: Claim, error: StorageError | RegistryLocked | ScanError) -> None:
         claim.attempts += 1
         wait = min(FIRST_RETRY_SECONDS * 2 ** (claim.attempts - 1), LONGEST_RETRY_SECONDS)
         claim.retry_at = self._monotonic() + wait
@@ -511,18 +679,30 @@ class Intake:
     # --- small things -----------------------------------------------------------------------------------------
 
     def _unstage(self, candidate: Candidate) -> None:
-        for path in candidate.files.paths:
+        self._remove_staged(candidate.files.paths)
+
+    def _remove_staged(self, paths: Iterable[Path]) -> None:
+        for path in paths:
             remove_quietly(self._disk, path)
+            if os.path.lexists(path):
+                self._left_staged.add(path)
 
     def _step(self, claim: Claim, name: str, began: float) -> float:
         now = self._monotonic()
         claim.steps[name] = now - began
         return now
 
-    def _read(self, path: Path, stem: str) -> Sidecar | None:
-        """Return the sidecar in a claim, None when there is no regular file."""
+    def _read_sidecar(self, claim: Claim) -> bytes | None:
+        """Return the bytes of a claim's sidecar; None when it is no regular file, or somebody writes to it."""
+        path = claim.folder / claim.sidecar_name
         try:
-            return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=self._clock())
+            fd = open_regular(path)
+            try:
+                if self.inbox.has_leases and read_lease(fd) is Lease.OPEN:
+                    return None
+            finally:
+                os.close(fd)
+            return read_regular(path, SIDECAR_BYTES_MAX)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -531,10 +711,8 @@ class Intake:
             raise StorageError("read", path, error) from error
 
 
-def _named_files(stem: str, sidecar: Sidecar | None) -> list[str]:
+def _named_files(stem: str, sidecar: Sidecar) -> list[str]:
     """Return the names of the files that a sidecar means, whether they are there or not."""
-    if sidecar is None:
-        return []
     if sidecar.scaler_file is not None:
         return [sidecar.model_file, sidecar.scaler_file]
     return [sidecar.model_file] if sidecar.scaler_declared else [sidecar.model_file, f"{stem}_scaler.pkl"]
@@ -561,6 +739,29 @@ def _is_cut(report: PickleReport) -> bool:
     return any(problem.code == "artifact.truncated" for problem in report.problems)
 
 
+def _tripped(error: Exception, place: str) -> Problem:
+    return Problem(
+        "drop.not_judged",
+        f"judging it failed with {type(error).__name__}: {quoted(error)} ({place})",
+        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
+    )
+
+
+def _say_rejected_before(drop_id: str, reason: Mapping[str, Any], place: Path) -> None:
+    """Log a rejection that an earlier daemon decided and did not live to finish."""
+    problems = [p for p in reason.get("problems", ()) if isinstance(p, dict) and "code" in p and "message" in p]
+    log.warning(
+        "drop.rejected",
+        drop_id=drop_id,
+        stem=reason.get("stem"),
+        model_id=reason.get("model_id"),
+        problems=_said([Problem.from_dict(problem) for problem in problems]),
+        codes=[problem["code"] for problem in problems],
+        owner=reason.get("owner"),
+        rejected_dir=str(place),
+    )
+
+
 def _changed(name: str) -> Problem:
     return Problem(
         "drop.changed",
@@ -576,15 +777,6 @@ def _gone(role: str, name: str) -> Problem:
         f"the {role} {quoted(name)}, named by the sidecar, is not there",
         f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
         field=f"{role}_file",
-        file=name,
-    )
-
-
-def _not_a_file(name: str) -> Problem:
-    return Problem(
-        "artifact.not_regular",
-        f"{quoted(name)} is no regular file",
-        "Put the file itself there: copy it, or hard-link it",
         file=name,
     )
 

@@ -4,11 +4,11 @@ Owns the bytes of a line and of a segment, and what a damaged or torn one looks 
 (`registry` appends and reads) and knows nothing of models beyond the names of a line's fields.
 
 A segment is a file of lines. The first is `{"format": "model-inbox-journal/1", "base_sequence": n, ...}`: the
-checkpoint holds everything through n. Each later line has the next sequence number and ends with
-`,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all bytes of the line before that, in hex. A line sets an
-entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or, without the
-key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began therefore ends
-in the same state, so a checkpoint needs no sequence of its own.
+checkpoint holds everything through n, and `base_time` is the time of line n. Each later line has the next sequence
+number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all bytes of the line before that, in hex.
+A line sets an entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or,
+without the key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began
+therefore ends in the same state, so a checkpoint needs no sequence of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,12 @@ from typing import Any, Literal
 
 import orjson
 
+from .problems import quoted
+
 __all__ = [
     "FORMAT",
     "Damage",
+    "Header",
     "Line",
     "Segment",
     "TooNew",
@@ -41,6 +44,19 @@ FORMAT_NAME = "model-inbox-journal/"
 _SEAL = b',"checksum":"'
 _SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
 
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "sequence": int,
+    "time": str,
+    "operation": str,
+    "model_id": str,
+    "drop_id": (str, type(None)),
+    "actor": str,
+    "reason": str,
+    "entry": (dict, type(None)),
+    "removed": (dict, type(None)),
+    "detail": (dict, type(None)),
+}
+
 Operation = Literal[
     "register",
     "retire",
@@ -52,6 +68,7 @@ Operation = Literal[
     "unpin",
     "tag",
     "replace_scaler",
+    "rebuild",
 ]
 
 
@@ -95,6 +112,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Header:
+    """What a segment begins with: its lines follow `base_sequence`, whose time was `base_time` (or ""); they
+    begin at `end`.
+    """
+
+    base_sequence: int
+    base_time: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Lines read from a segment; `end` is the offset behind the last whole one, `torn` the bytes after that."""
 
@@ -130,9 +158,12 @@ def _unseal(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def encode_header(base_sequence: int) -> bytes:
-    """Return the first line of a segment whose lines follow `base_sequence`."""
-    return _seal(orjson.dumps({"format": FORMAT, "base_sequence": base_sequence})[:-1])
+def encode_header(base_sequence: int, base_time: str = "") -> bytes:
+    """Return the first line of a segment whose lines follow `base_sequence`, committed at `base_time`."""
+    fields: dict[str, Any] = {"format": FORMAT, "base_sequence": base_sequence}
+    if base_time:
+        fields["base_time"] = base_time
+    return _seal(orjson.dumps(fields)[:-1])
 
 
 def encode_line(line: Line) -> bytes:
@@ -160,26 +191,32 @@ def decode_line(raw: bytes) -> Line:
     fields = _unseal(raw)
     if fields is None:
         raise Damage(0, "a line whose checksum does not match its bytes")
+    for name, kinds in _FIELDS.items():
+        if not isinstance(fields.get(name), kinds) or isinstance(fields.get(name), bool):
+            raise Damage(0, f"a line whose field {name!r} is missing or of another kind")
     try:
-        return Line(
-            sequence=fields["sequence"],
-            time=fields["time"],
-            operation=fields["operation"],
-            model_id=fields["model_id"],
-            drop_id=fields["drop_id"],
-            actor=fields["actor"],
-            reason=fields["reason"],
-            changes_entry="entry" in fields,
-            entry=fields.get("entry"),
-            removed=fields.get("removed"),
-            detail=fields.get("detail"),
-        )
-    except KeyError as error:
-        raise Damage(0, f"a line without its field {error}") from None
+        has_zone = parse_time(fields["time"]).tzinfo is not None
+    except ValueError:
+        has_zone = False
+    if not has_zone:
+        raise Damage(0, "a line whose time is none")
+    return Line(
+        sequence=fields["sequence"],
+        time=fields["time"],
+        operation=fields["operation"],
+        model_id=fields["model_id"],
+        drop_id=fields["drop_id"],
+        actor=fields["actor"],
+        reason=fields["reason"],
+        changes_entry="entry" in fields,
+        entry=fields.get("entry"),
+        removed=fields.get("removed"),
+        detail=fields.get("detail"),
+    )
 
 
-def read_header(data: bytes) -> tuple[int, int]:
-    """Return (base_sequence, offset of the first line) of a segment that begins with `data`.
+def read_header(data: bytes) -> Header:
+    """Return the header of a segment that begins with `data`.
 
     The header is written with the file, so a missing or cut one is damage, never a torn tail.
     Raises Damage and TooNew.
@@ -191,9 +228,12 @@ def read_header(data: bytes) -> tuple[int, int]:
     name = fields.get("format")
     if name != FORMAT:
         if isinstance(name, str) and name.startswith(FORMAT_NAME):
-            raise TooNew(f"the journal has the format {name}, this version reads {FORMAT}")
+            raise TooNew(f"the journal has the format {quoted(name)}, this version reads {FORMAT}")
         raise Damage(0, "the first line is not a journal's header")
-    return int(fields["base_sequence"]), end + 1
+    base_sequence, base_time = fields.get("base_sequence"), fields.get("base_time", "")
+    if type(base_sequence) is not int or base_sequence < 0 or not isinstance(base_time, str):
+        raise Damage(0, "the journal's header does not say what comes before it")
+    return Header(base_sequence, base_time, end + 1)
 
 
 def parse_segment(data: bytes, sequence: int) -> Segment:

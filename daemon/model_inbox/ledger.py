@@ -3,12 +3,19 @@
 Owns the JSON file (a checkpoint), the journal that is the truth between checkpoints, the writer lock, and what one
 handle has read of them. A change is a `Draft`; committing it appends its line. Knows entries as dictionaries with
 ids, nothing of model files: `registry` puts those in place before, or takes them away after.
+
+Beside the JSON file lies its mark, `<registry>.checkpoint.json`: the line that the journal had reached, and the size
+and CRC-32 of the JSON file put in place with it and of the one before, so that a byte that rots in either file is
+found.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
+import weakref
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,12 +27,22 @@ import orjson
 import structlog
 
 from .entry import State
-from .errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryMissing, StorageError
-from .fsio import Disk, make_folder, replace_file, temporary_name, write_new_file
+from .errors import (
+    ModelInboxError,
+    RegistryCorrupted,
+    RegistryError,
+    RegistryLocked,
+    RegistryMissing,
+    RegistryTooNew,
+    StorageError,
+)
+from .fsio import Disk, make_folder, remove_quietly, replace_file, temporary_name, write_new_file
 from .journal import Line, Operation, format_time, parse_time
 from .locks import FileLock
+from .problems import quoted
 from .segments import (
     JournalFile,
+    NotTakenBack,
     all_lines,
     base_name,
     begin_segment,
@@ -34,14 +51,32 @@ from .segments import (
     read_segment,
 )
 
-__all__ = ["Draft", "Ledger", "also_changed", "read_checkpoint"]
+__all__ = [
+    "CHECKPOINT_MODE",
+    "Draft",
+    "Ledger",
+    "Mark",
+    "RegistryFiles",
+    "also_changed",
+    "checkpoint_bytes",
+    "mark_bytes",
+    "note_retirement",
+    "parse_checkpoint",
+    "read_mark",
+]
 
 log = structlog.get_logger("model_inbox")
 
-CHECKPOINT_FORMAT = "model-inbox-checkpoint/1"
+CHECKPOINT_FORMAT_NAME = "model-inbox-checkpoint/"
+CHECKPOINT_FORMAT = f"{CHECKPOINT_FORMAT_NAME}1"
 CHECKPOINT_MODE = 0o640
 SEGMENT_BYTES_MIN = 4 << 20
 _LOADS_MAX = 100
+_LOOKS_MAX = 5
+_NEVER = (0, 0, 0)
+
+Held = dict[tuple[str, int], Line]
+"""The retirements whose models the trash should hold: (model_id, sequence of its registration) -> line."""
 
 
 @dataclass(slots=True)
@@ -59,12 +94,60 @@ class Draft:
     detail: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RegistryFiles:
+    """Where the files of the registry at `path` are."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """The current segment of the journal."""
+        return self.path.with_name(f"{self.path.stem}.journal.jsonl")
+
+    @property
+    def mark(self) -> Path:
+        """What the JSON file and the journal must not fall behind."""
+        return self.path.with_name(f"{self.path.stem}.checkpoint.json")
+
+    @property
+    def history(self) -> Path:
+        """The folder of the closed segments."""
+        return self.path.parent / "history"
+
+    @property
+    def writer_lock(self) -> Path:
+        """The lock that every change is made under."""
+        return self.path.with_name(f".{self.path.stem}.writer.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The journal had reached line `sequence`; the JSON file has one of these sizes and CRC-32 (none: unknown)."""
+
+    sequence: int
+    files: tuple[tuple[int, str], ...] = ()
+
+    def fits(self, data: bytes) -> bool:
+        """Tell whether `data` can be the JSON file that the mark was put in place with."""
+        return not self.files or _fingerprint(data) in self.files
+
+    def is_of(self, data: bytes) -> bool:
+        """Tell whether `data` is the JSON file of line `sequence`, and not the one before."""
+        return bool(self.files) and _fingerprint(data) == self.files[0]
+
+
 class Ledger:
     """One handle on the registry's JSON file and journal.
 
     `state` is what was committed as far as this handle has looked; `refresh` looks. With `read_only` nothing is
-    made, cut or locked. Several threads may use a handle. Raises RegistryMissing, RegistryCorrupted,
-    RegistryTooNew, RegistryLocked and StorageError.
+    made, cut or locked; `denied` says why, when it was not asked for. Several threads may use a handle, and a
+    child process may go on with the one it inherited. Raises RegistryMissing, RegistryCorrupted, RegistryTooNew,
+    RegistryLocked and StorageError.
+
+    Two locks order the threads. `_thread_lock` belongs to the one that writes, and is held while it waits for other
+    processes. `_state_lock` belongs to the one that takes lines in, and is never held for longer than an append:
+    readers wait for that at most. Where both are needed the first is taken first.
     """
 
     def __init__(
@@ -76,31 +159,41 @@ class Ledger:
         clock: Callable[[], datetime],
         disk: Disk,
         segment_bytes: int = SEGMENT_BYTES_MIN,
+        denied: str = "",
     ) -> None:
         self.path = path
         self.read_only = read_only
+        self.denied = denied
         self.lock_timeout = lock_timeout
         self.damage: ModelInboxError | None = None
-        self.journal_path = path.with_name(f"{path.stem}.journal.jsonl")
-        self.history_dir = path.parent / "history"
-        self.mark_path = path.with_name(f"{path.stem}.checkpoint.json")
-        self.retired_lines: dict[str, Line] = {}
-        """Retirements since the segment began whose id is free: files of theirs may still lie about."""
-        self._journal_name = str(self.journal_path)
+        self.files = RegistryFiles(path)
+        self.unfinished: dict[str, list[Line]] = {}
+        """By model id, lines of this segment after which files may still lie where no entry names them."""
+        self.state = State(str(path.parent), {}, 0)
+        self._journal_name = str(self.files.journal)
         self._clock = clock
         self._disk = disk
         self._segment_bytes = segment_bytes
-        self._lock = FileLock(path.with_name(f".{path.stem}.writer.lock"), "registry writer's")
+        self._lock = FileLock(self.files.writer_lock, "registry writer's")
         self._thread_lock = threading.RLock()
+        self._state_lock = threading.RLock()
         self._depth = 0
+        self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
+        self._broken: StorageError | None = None
         self._pid = os.getpid()
         self._dirty = False  # this process committed something that the JSON file may lack
-        self._checkpoint_bytes = 0
-        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._checkpoint = (0, (0, ""))  # inode and fingerprint of the JSON file that was read or written last
+        self._held: Held | None = None
+        self._seen = _NEVER
         self._journal: JournalFile | None = None
-        if not read_only:
-            self._prepare()
-        self._load()
+        try:
+            if not read_only:
+                self._prepare()
+            self._load()
+        except BaseException:
+            self._lock.close()
+            raise
+        _ledgers.add(self)
 
     # --- opening ----------------------------------------------------------------------------------------------
 
@@ -109,40 +202,65 @@ class Ledger:
 
         The JSON file comes first: after a crash in between, the next maker finds it and goes on.
         """
-        if self.journal_path.exists() and self.path.exists():
+        files = self.files
+        if _exists(files.journal) and _exists(self.path):
             return
-        with self._thread_lock:
+        try:
             self._lock.acquire(self.lock_timeout)
-            try:
-                if self.journal_path.exists():
-                    return
-                if self.mark_path.exists() or history_segments(self.history_dir):
-                    raise RegistryCorrupted(self.journal_path, None, "the journal is missing, its history is not")
-                entries: dict[str, dict[str, Any]] = {}
-                if self.path.exists():
-                    entries = read_checkpoint(self.path)
-                else:
-                    replace_file(self._disk, self.path, _checkpoint_bytes({}), CHECKPOINT_MODE)
-                base = max((_sequence_of(entry) for entry in entries.values()), default=0)
-                if entries:  # a registry that was not ours: what it held is where our history begins
-                    make_folder(self._disk, self.history_dir)
-                    kept = self.history_dir / base_name(base)
-                    replace_file(self._disk, kept, _checkpoint_bytes(entries), CHECKPOINT_MODE)
-                begin_segment(self._disk, self.journal_path, base)
-            finally:
-                self._lock.release()
+            if _exists(files.journal):
+                self._dirty = not _exists(self.path)  # a JSON file that is missed is made anew at the next checkpoint
+                return
+            if _exists(files.mark) or history_segments(files.history):
+                raise RegistryCorrupted(files.journal, None, "the journal is missing, its history is not")
+            for other in sorted(self.path.parent.glob("*.journal.jsonl")):
+                raise RegistryError(
+                    f"cannot make the registry {str(self.path)!r}: its folder belongs to that of {other.name!r}",
+                    hint="History and trash are beside a registry: give each one a folder of its own",
+                )
+            entries: dict[str, dict[str, Any]] = {}
+            if _exists(self.path):
+                entries = parse_checkpoint(self.path, _read_bytes(self.path))
+            else:
+                replace_file(self._disk, self.path, checkpoint_bytes({}), CHECKPOINT_MODE)
+            base = 0
+            if entries:  # a registry that was not ours: what it held is where our history begins
+                base = max(1, *(_sequence_of(entry) for entry in entries.values()))
+                make_folder(self._disk, files.history)
+                kept = files.history / base_name(base)
+                replace_file(self._disk, kept, checkpoint_bytes(entries), CHECKPOINT_MODE)
+            begin_segment(self._disk, files.journal, base, "")
+        finally:
+            self._lock.release()
 
     def _load(self) -> None:
-        """Read journal and checkpoint anew; start over while the segment changes under our hands."""
+        """Read journal and checkpoint anew; start over while either changes under our hands.
+
+        The journal is opened first and read last: a checkpoint that is put in place meanwhile holds no line that
+        is not read after it. The mark is read before both are.
+        """
         for _ in range(_LOADS_MAX):
             journal = self._open_journal()
             try:
-                entries, size = self._read_entries(journal)
+                mark = read_mark(self.files.mark)
+                data, inode = self._read_entries(journal)
+                if data is not None and mark is not None and not mark.fits(data):
+                    if read_mark(self.files.mark) == mark and _inode(self.path) == inode:
+                        raise RegistryCorrupted(
+                            self.path, None, "its bytes are not those of the checkpoint that was written last"
+                        )
+                    journal.close()
+                    continue
+                entries = parse_checkpoint(self.path, data) if data is not None else {}
                 segment = journal.read_new()
                 if segment is None or not journal.is_current():
                     journal.close()
                     continue
-                self._check_mark(journal)
+                if mark is not None and journal.sequence < mark.sequence:
+                    raise RegistryCorrupted(
+                        self.files.journal,
+                        journal.offset,
+                        f"it ends at line {journal.sequence}, but lines up to {mark.sequence} were committed",
+                    )
             except BaseException:
                 with suppress(OSError):
                     journal.close()
@@ -150,50 +268,39 @@ class Ledger:
             break
         else:
             raise RegistryError(f"cannot read the registry {str(self.path)!r}: it changed during each of many tries")
+        state = State(str(self.path.parent), entries, journal.base_sequence, journal.base_time)
+        unfinished: dict[str, list[Line]] = {}
+        for line in segment.lines:
+            state.apply(line)
+            _note_unfinished(unfinished, line)
         if self._journal is not None:
             self._journal.close()
         self._journal = journal
-        self._checkpoint_bytes = size
-        self.state = State(str(self.path.parent), entries, journal.base_sequence)
-        self.retired_lines = {}
-        self._apply(segment.lines)
-        self._seen = (0, 0, 0)  # what was appended since the read shows at the next look
+        self._checkpoint = (inode, _fingerprint(data or b""))
+        self.state, self.unfinished, self._held = state, unfinished, None
+        self._seen = _NEVER  # what was appended since the read shows at the next look
+        self._unsettled = False
 
     def _open_journal(self) -> JournalFile:
         try:
-            return JournalFile(self.journal_path, self._disk, writable=not self.read_only)
+            return JournalFile(self.files.journal, self._disk, writable=not self.read_only)
         except RegistryMissing:
-            if self.path.exists() or self.mark_path.exists():
-                raise RegistryCorrupted(self.journal_path, None, "the journal is missing") from None
+            if _exists(self.path) or _exists(self.files.mark):
+                raise RegistryCorrupted(self.files.journal, None, "the journal is missing") from None
             raise RegistryMissing(
                 f"cannot open the registry {str(self.path)!r}: there is none",
                 hint="A writer makes it: `ModelRegistry(path, storage_dir)`, or the daemon when it starts",
             ) from None
 
-    def _read_entries(self, journal: JournalFile) -> tuple[dict[str, dict[str, Any]], int]:
+    def _read_entries(self, journal: JournalFile) -> tuple[bytes | None, int]:
         try:
-            return read_checkpoint(self.path), self.path.stat().st_size
+            return _read_bytes(self.path), _inode(self.path)
         except FileNotFoundError:
             if journal.base_sequence == 0:
-                return {}, 0
+                return None, 0
             raise RegistryCorrupted(
                 self.path, None, f"the file is missing, the journal begins after line {journal.base_sequence}"
             ) from None
-
-    def _check_mark(self, journal: JournalFile) -> None:
-        """Notice a journal that ends before a line that a checkpoint already held: somebody cut it."""
-        try:
-            reached = int(orjson.loads(self.mark_path.read_bytes())["sequence"])
-        except FileNotFoundError:
-            return
-        except (ValueError, KeyError, TypeError):
-            raise RegistryCorrupted(self.mark_path, 0, "not the mark of a checkpoint") from None
-        if journal.sequence < reached:
-            raise RegistryCorrupted(
-                self.journal_path,
-                journal.offset,
-                f"it ends at line {journal.sequence}, but lines up to {reached} were committed",
-            )
 
     # --- following --------------------------------------------------------------------------------------------
 
@@ -206,18 +313,24 @@ class Ledger:
         try:
             found = os.stat(self._journal_name)
         except OSError as error:
+            self._seen = _NEVER
             self._went_bad(StorageError("look at the journal", self._journal_name, error))
             return
         seen = self._seen
         if found.st_size == seen[1] and found.st_mtime_ns == seen[2] and found.st_ino == seen[0]:
             return
-        with self._thread_lock:
+        look = (found.st_ino, found.st_size, found.st_mtime_ns)
+        with self._state_lock:
             try:
-                self._take_in(self.journal)
-                self._seen = found.st_ino, found.st_size, found.st_mtime_ns
-                self.damage = None
-            except (RegistryError, StorageError) as error:
+                self._take_in()
+            except RegistryError as error:
                 self._went_bad(error)
+            except StorageError as error:
+                self._went_bad(error)
+                return
+            else:
+                self.damage = None
+            self._seen = look  # damage is looked at again when the file has changed
 
     @property
     def journal(self) -> JournalFile:
@@ -228,16 +341,37 @@ class Ledger:
 
     def lines(self) -> list[Line]:
         """Return every line that is kept, oldest first."""
-        return all_lines(self.journal_path, self.history_dir)
+        return all_lines(self.files.journal, self.files.history)
+
+    def held(self) -> Held:
+        """Return the retirements whose models the trash should hold, in order. Reads the history once."""
+        self.refresh()
+        with self._state_lock:
+            if self._held is None:
+                held: Held = {}
+                for line in self.lines():
+                    if line.sequence <= self.state.sequence:
+                        note_retirement(held, line)
+                self._held = held
+            return dict(self._held)
 
     def state_at(self, moment: datetime) -> State:
         """Return the entries after the last line at or before `moment`.
 
-        Raises RegistryError for a moment before the history that is kept.
+        Raises RegistryError for a moment before the history that is kept, RegistryCorrupted when its beginning
+        is missing.
         """
-        lines = self.lines()
-        self.refresh()
-        base, state = self._first_state(lines[0].sequence if lines else self.state.sequence + 1)
+        for _ in range(_LOOKS_MAX):  # the oldest segment may turn into a base file while we look
+            lines = self.lines()
+            base, state = self._first_state(lines[0].sequence if lines else self.state.sequence + 1)
+            if not lines or lines[0].sequence == state.sequence + 1:
+                break
+        else:
+            raise RegistryCorrupted(
+                self.files.history,
+                None,
+                f"the history begins at line {lines[0].sequence}, and the entries before that line are missing",
+            )
         if base is not None and (not lines or moment < lines[0].at):
             raise RegistryError(
                 f"cannot tell the registry as of {format_time(moment)}: its history begins at "
@@ -247,24 +381,40 @@ class Ledger:
         for line in lines:
             if line.at > moment:
                 break
-            if line.sequence > state.sequence:
-                state.apply(line)
+            state.apply(line)
         return state
 
     def _first_state(self, before_sequence: int) -> tuple[Path | None, State]:
         """Return the registry as it was before the oldest line that is kept, with the file that holds it."""
-        base = first_base(self.history_dir, before_sequence)
-        if base is None:
-            return None, State(str(self.path.parent), {}, 0)
-        return base, State(str(self.path.parent), read_checkpoint(base), int(base.name[:20]))
+        for _ in range(_LOOKS_MAX):
+            base = first_base(self.files.history, before_sequence)
+            if base is None:
+                return None, State(str(self.path.parent), {}, 0)
+            with suppress(FileNotFoundError):  # pruned meanwhile
+                entries = parse_checkpoint(base, _read_bytes(base))
+                return base, State(str(self.path.parent), entries, int(base.name[:20]))
+        raise RegistryError(f"cannot read {str(self.files.history)!r}: it changed during each of many tries")
 
-    def _take_in(self, journal: JournalFile) -> None:
-        """Read new lines, and follow a change of segment. Starts over when lines were taken back."""
-        segment = journal.read_new()
+    def _take_in(self) -> None:
+        """Read new lines, and follow a change of segment. Starts over when lines were taken back.
+
+        With `_state_lock` held.
+        """
+        journal = self.journal
+        if self._unsettled:
+            self._load()
+            return
+        self._unsettled = True
+        try:
+            segment = journal.read_new()
+        except ModelInboxError:
+            self._unsettled = False  # nothing was changed
+            raise
         if segment is None:
             self._load()
             return
         self._apply(segment.lines)
+        self._unsettled = False
         if not journal.is_current():
             self._go_to_next_segment()
 
@@ -275,28 +425,29 @@ class Ledger:
             journal.close()
             self._load()
             return
+        self._unsettled = True
         self.journal.close()
         self._journal = journal
-        self.retired_lines = {}
-        self._seen = (0, 0, 0)
+        self.unfinished = {}
+        self._seen = _NEVER
         segment = journal.read_new()
         if segment is None or not journal.is_current():
             self._load()
             return
         self._apply(segment.lines)
+        self._unsettled = False
 
     def _apply(self, lines: Sequence[Line]) -> None:
         for line in lines:
             self.state.apply(line)
-            if line.operation == "retire":
-                self.retired_lines[line.model_id] = line
-            elif line.operation in ("register", "restore"):
-                self.retired_lines.pop(line.model_id, None)
+            _note_unfinished(self.unfinished, line)
+            if self._held is not None:
+                note_retirement(self._held, line)
 
     def _went_bad(self, error: ModelInboxError) -> None:
         """Go on serving what we hold, and say once that it no longer follows the files."""
         if self._journal is None:
-            raise error
+            raise RegistryError(f"cannot use the registry {str(self.path)!r}: this handle is closed") from error
         if self.damage is None or str(self.damage) != str(error):
             log.error("registry.unreadable", path=str(self.path), problem=str(error))
         self.damage = error
@@ -305,6 +456,11 @@ class Ledger:
 
     def may_write(self) -> None:
         """Raise RegistryError for a handle that only reads."""
+        if self.denied:
+            raise RegistryError(
+                f"cannot change the registry {str(self.path)!r}: {self.denied}",
+                hint="Change it as the user who owns its folder (the service); reading works as you are",
+            )
         if self.read_only:
             raise RegistryError(
                 f"cannot change the registry {str(self.path)!r}: it was opened read-only",
@@ -315,18 +471,25 @@ class Ledger:
     def writing(self) -> Iterator[None]:
         """Hold the writer lock over an up-to-date state and a journal without a torn tail. Reentrant."""
         self.may_write()
-        with self._thread_lock:
-            journal = self.journal
+        if not self._thread_lock.acquire(timeout=max(self.lock_timeout, 0)):
+            raise RegistryLocked(
+                f"cannot take the registry writer's lock {str(self._lock.path)!r} within {self.lock_timeout:g} s: "
+                "held by another thread of this process",
+                hint="Try again, or wait for that thread",
+            )
+        try:
             if self._depth:
                 yield
                 return
-            self._lock.acquire(self.lock_timeout)
-            self._depth = 1
+            if self._broken is not None:
+                raise self._broken
+            _ = self.journal
             try:
-                if journal.broken is not None:
-                    raise journal.broken
-                self._take_in(journal)
-                lost = self.journal.cut_torn_tail()
+                self._lock.acquire(self.lock_timeout)
+                self._depth = 1
+                with self._state_lock:
+                    self._take_in()
+                    lost = self.journal.cut_torn_tail()
                 if lost:
                     log.warning(
                         "journal.tail_truncated",
@@ -338,6 +501,8 @@ class Ledger:
             finally:
                 self._depth = 0
                 self._lock.release()
+        finally:
+            self._thread_lock.release()
 
     def commit(self, drafts: Sequence[Draft]) -> list[Line]:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
@@ -368,12 +533,21 @@ class Ledger:
                     draft.detail,
                 )
             )
-        self.journal.append(lines)
-        self._apply(lines)
-        self._dirty = True
-        self._pid = os.getpid()
-        found = os.stat(self._journal_name)
-        self._seen = found.st_ino, found.st_size, found.st_mtime_ns
+        with self._state_lock:
+            self._unsettled = True
+            try:
+                self.journal.append(lines)
+            except NotTakenBack as error:
+                self._broken = error
+                raise
+            except ModelInboxError:
+                self._unsettled = False  # nothing was changed
+                raise
+            self._apply(lines)
+            self._unsettled = False
+            self._dirty = True
+            self._pid = os.getpid()
+            self._seen = self.journal.look()
         return lines
 
     def sync(self) -> None:
@@ -386,27 +560,32 @@ class Ledger:
         """Bring the JSON file up to date, off the commit path; tell whether it was written.
 
         The file is made and synced without the lock; the lock is held for its rename only, and only while the
-        segment is still the one that the contents were taken from (else a newer checkpoint exists already).
+        segment is still the one that the contents were taken from and no newer checkpoint stands there.
         """
         self.may_write()
         with self._thread_lock:
             self.refresh()
-            if not (self._dirty or force):
+            if not (self._dirty or force or self._marked() < self.state.sequence):
                 return False
-            data = _checkpoint_bytes(self.state.entries)
-            sequence = self.state.sequence
-            inode = self.journal.inode
+            with self._state_lock:
+                data = checkpoint_bytes(self.state.entries)
+                sequence = self.state.sequence
+                inode = self.journal.inode
             temporary = temporary_name(self.path)
             write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
-            with self.writing():
-                if self.journal.inode == inode:
-                    self.journal.sync()  # the JSON file must not show what the journal could still lose
-                    self._put_checkpoint(temporary, sequence)
-                else:
-                    self._disk.unlink(temporary)
-            self._checkpoint_bytes = len(data)
-            self._dirty = self.state.sequence != sequence
-        return True
+            try:
+                with self.writing():
+                    put = self.journal.inode == inode and self._marked() <= sequence
+                    if put:
+                        self.journal.sync()  # the JSON file must not show what the journal could still lose
+                        self._put_checkpoint(temporary, data, sequence)
+            except ModelInboxError:
+                remove_quietly(self._disk, temporary)
+                raise
+            if not put:
+                remove_quietly(self._disk, temporary)
+            self._dirty = False  # what is newer by now is another handle's to bring in
+        return put
 
     @property
     def is_outgrown(self) -> bool:
@@ -414,80 +593,145 @@ class Ledger:
 
         The cost of a checkpoint is so shared by as many lines as it has bytes.
         """
-        return self.journal.offset > max(self._segment_bytes, self._checkpoint_bytes)
+        return self.journal.offset > max(self._segment_bytes, self._checkpoint[1][0])
 
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`. Inside `writing`.
 
         Checkpoint and mark last before the old journal is replaced: whatever a crash leaves, the checkpoint
-        holds at least what the current journal builds on.
+        holds at least what the current journal builds on. A segment without lines stays.
         """
-        data = _checkpoint_bytes(self.state.entries)
+        data = checkpoint_bytes(self.state.entries)
         temporary = temporary_name(self.path)
         write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
-        self.journal.sync()
-        self._put_checkpoint(temporary, self.state.sequence)
-        self.journal.change_segment(self.history_dir)
-        self._checkpoint_bytes = len(data)
+        try:
+            self.journal.sync()
+            self._put_checkpoint(temporary, data, self.state.sequence)
+        except ModelInboxError:
+            remove_quietly(self._disk, temporary)
+            raise
+        if self.journal.sequence > self.journal.base_sequence:
+            self.journal.change_segment(self.files.history, self.state.last_time)
+            with self._state_lock:
+                self._go_to_next_segment()
         self._dirty = False
-        self._go_to_next_segment()
 
-    def prune_history(self, keep_seconds: float) -> int:
+    def prune_history(self, keep_seconds: float, *, needed: int | None = None) -> int:
         """Remove closed segments whose last line is older than that; return how many. Inside `writing`.
 
-        The registry as it was at their end stays as a base file, so that `state_at` goes on to work from there.
-        A crash before a removal leaves a base that is not used while its segment is there.
+        A segment with line `needed`, or any after it, stays. The registry as it was at the end of a removed one
+        stays as a base file, so that `state_at` goes on to work from there. A crash before a removal leaves a base
+        that is not used while its segment is there. Raises RegistryCorrupted when the entries that a segment
+        builds on are missing.
         """
         oldest = self._clock().timestamp() - keep_seconds
         removed = 0
-        for path in history_segments(self.history_dir):
-            base_sequence, lines, _ = read_segment(path)
-            if path.stat().st_ino == self.journal.inode or (lines and lines[-1].at.timestamp() >= oldest):
+        for path in history_segments(self.files.history):
+            segment = read_segment(path)
+            lines = segment.lines
+            if _inode(path) == self.journal.inode or (lines and lines[-1].at.timestamp() >= oldest):
                 break
-            base, state = self._first_state(base_sequence + 1)
+            if needed is not None and (not lines or lines[-1].sequence >= needed):
+                break
+            base, state = self._first_state(segment.header.base_sequence + 1)
+            if state.sequence != segment.header.base_sequence:
+                raise RegistryCorrupted(
+                    path, 0, f"the entries before line {segment.header.base_sequence + 1} are in no file"
+                )
             for line in lines:
                 state.apply(line)
-            kept = self.history_dir / base_name(state.sequence)
-            replace_file(self._disk, kept, _checkpoint_bytes(state.entries), CHECKPOINT_MODE)
+            kept = self.files.history / base_name(state.sequence)
+            if kept != base:
+                replace_file(self._disk, kept, checkpoint_bytes(state.entries), CHECKPOINT_MODE)
             try:
                 self._disk.unlink(path)
+                self._disk.fsync_dir(self.files.history)  # the segment must not outlast the base that it builds on
                 if base is not None and base != kept:
                     self._disk.unlink(base)
-                self._disk.fsync_dir(self.history_dir)
             except OSError as error:
-                raise StorageError("prune the history in", self.history_dir, error) from error
+                raise StorageError("prune the history in", self.files.history, error) from error
             removed += 1
         return removed
 
-    def _put_checkpoint(self, temporary: Path, sequence: int) -> None:
-        """Under the lock: put a synced checkpoint and its mark in place, with one sync of the folder.
+    def _marked(self) -> int:
+        """Return the line that the checkpoint in place is known to hold."""
+        mark = read_mark(self.files.mark)
+        return mark.sequence if mark is not None else self.journal.base_sequence
 
-        The mark tells that the journal had reached `sequence`. Whichever of the two names lasts alone after a
-        crash, it is true: the lines up to `sequence` were synced before.
+    def _put_checkpoint(self, temporary: Path, data: bytes, sequence: int) -> None:
+        """Under the lock: put a synced checkpoint in place, its mark before it.
+
+        The mark tells that the journal had reached `sequence`, which is true already, and allows for the JSON file
+        that is there as for the one that comes: it is lasting before that one is renamed, so they always agree.
         """
-        mark = temporary_name(self.mark_path)
-        text = orjson.dumps({"format": CHECKPOINT_FORMAT, "sequence": sequence}, option=orjson.OPT_APPEND_NEWLINE)
-        write_new_file(self._disk, mark, text, CHECKPOINT_MODE)
+        inode, before = self._checkpoint
+        try:
+            there = _inode(self.path)
+            if there != inode:  # another process wrote it
+                before = _fingerprint(_read_bytes(self.path))
+        except FileNotFoundError:
+            before = (0, "")
+        after = _fingerprint(data)
+        replace_file(self._disk, self.files.mark, _mark_bytes(sequence, after, before), CHECKPOINT_MODE)
         try:
             self._disk.rename(temporary, self.path)
-            self._disk.rename(mark, self.mark_path)
             self._disk.fsync_dir(self.path.parent)
         except OSError as error:
             raise StorageError("write the checkpoint", self.path, error) from error
+        self._checkpoint = (_inode(self.path), after)
 
-    def close(self) -> None:
-        """Bring the JSON file up to date if this process changed something, and close the files."""
-        with self._thread_lock:
+    def close(self, *, wait: bool = True) -> None:
+        """Bring the JSON file up to date if this process changed something, and close the files.
+
+        Without `wait` a lock that somebody holds is no reason to wait: others, and the next open, do not depend
+        on the JSON file's being up to date.
+        """
+        if not self._thread_lock.acquire(blocking=wait):
+            return
+        try:
             if self._journal is None:
                 return
+            if not wait:
+                self.lock_timeout = 0
             try:
-                if self._dirty and os.getpid() == self._pid:
+                if self._dirty and os.getpid() == self._pid and self._broken is None:
                     self.checkpoint()
             finally:
-                self._journal.close()
-                self._journal = None
-                self._lock.close()
-                self._seen = (0, 0, 0)
+                with self._state_lock:
+                    self._journal.close()
+                    self._journal = None
+                    self._lock.close()
+                    self._seen = _NEVER
+        finally:
+            self._thread_lock.release()
+
+    def _after_fork(self) -> None:
+        """In the child of a fork: locks held by threads that stayed behind, and the lock file, are not ours."""
+        self._thread_lock = threading.RLock()
+        self._state_lock = threading.RLock()
+        self.state.after_fork()
+        self._lock.close()
+        self._depth = 0
+        self._dirty = False
+        if self._unsettled:
+            self._seen = _NEVER
+
+
+def note_retirement(held: Held, line: Line) -> None:
+    """Bring the retirements up to date with one more line."""
+    if line.operation == "retire" and line.removed is not None:
+        held[(line.model_id, _sequence_of(line.removed))] = line
+    elif line.operation == "restore" and line.entry is not None:
+        held.pop((line.model_id, _sequence_of(line.entry)), None)
+    elif line.operation == "purge" and line.detail is not None:
+        held.pop((line.model_id, _sequence_of(line.detail)), None)
+
+
+def _note_unfinished(unfinished: dict[str, list[Line]], line: Line) -> None:
+    if line.operation in ("retire", "replace_scaler"):
+        unfinished.setdefault(line.model_id, []).append(line)
+    elif line.operation in ("register", "restore"):
+        unfinished.pop(line.model_id, None)  # its writer finished what was left of an earlier model of that id
 
 
 def also_changed(line: Line) -> Mapping[str, Any]:
@@ -496,27 +740,117 @@ def also_changed(line: Line) -> Mapping[str, Any]:
     return also if isinstance(also, dict) else {}
 
 
-def read_checkpoint(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of the JSON file. Raises FileNotFoundError, RegistryCorrupted, StorageError."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageError("read the registry", path, error) from error
+def parse_checkpoint(path: Path, data: bytes) -> dict[str, dict[str, Any]]:
+    """Return the entries in the bytes of the JSON file at `path`. Raises RegistryCorrupted."""
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise RegistryCorrupted(path, error.pos, f"not JSON: {error.msg}") from None
     if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
         raise RegistryCorrupted(path, 0, "not a JSON object of entries")
+    for model_id, entry in value.items():
+        if entry.get("model_id") != model_id:
+            if "model_id" in entry:
+                raise RegistryCorrupted(path, None, f"the entry {quoted(model_id)} calls itself by another model_id")
+            entry["model_id"] = model_id
     return value
 
 
-def _checkpoint_bytes(entries: Mapping[str, Any]) -> bytes:
+def checkpoint_bytes(entries: Mapping[str, Any]) -> bytes:
+    """Return the JSON file of these entries."""
     return orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def read_mark(path: Path) -> Mark | None:
+    """Return the mark of the last checkpoint; None where there is none yet.
+
+    Raises RegistryCorrupted, RegistryTooNew, StorageError.
+    """
+    try:
+        data = _read_bytes(path)
+    except FileNotFoundError:
+        return None
+    try:
+        fields = orjson.loads(data)
+        name = fields["format"]
+        if name != CHECKPOINT_FORMAT and str(name).startswith(CHECKPOINT_FORMAT_NAME):
+            raise RegistryTooNew(
+                f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
+                hint="Use a newer model-inbox",
+            )
+        if name != CHECKPOINT_FORMAT:
+            raise ValueError(name)
+        before = fields["previous"]
+        files = ((int(fields["size"]), str(fields["crc32"])), (int(before["size"]), str(before["crc32"])))
+        return Mark(int(fields["sequence"]), files)
+    except (ValueError, KeyError, TypeError):
+        raise RegistryCorrupted(path, 0, "not the mark of a checkpoint") from None
+
+
+def mark_bytes(sequence: int, data: bytes, before: bytes | None) -> bytes:
+    """Return the mark of a checkpoint whose JSON file is `data`; `before` is the one in its place, if it is sound."""
+    return _mark_bytes(sequence, _fingerprint(data), _fingerprint(before) if before is not None else (0, ""))
+
+
+def _mark_bytes(sequence: int, after: tuple[int, str], before: tuple[int, str]) -> bytes:
+    fields = {
+        "format": CHECKPOINT_FORMAT,
+        "sequence": sequence,
+        "size": after[0],
+        "crc32": after[1],
+        "previous": {"size": before[0], "crc32": before[1]},
+    }
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _fingerprint(data: bytes) -> tuple[int, str]:
+    return len(data), f"{zlib.crc32(data):08x}"
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return a file's bytes. Raises FileNotFoundError and StorageError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError("read", path, error) from error
+
+
+def _inode(path: Path) -> int:
+    """Return a file's inode. Raises FileNotFoundError and StorageError."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError("look at", path, error) from error
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether there is something at the path. Raises StorageError when that cannot be seen."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENOTDIR:
+            return False
+        raise StorageError("look at", path, error) from error
+    return True
 
 
 def _sequence_of(entry: Mapping[str, Any]) -> int:
     sequence = entry.get("sequence")
     return sequence if isinstance(sequence, int) else 0
+
+
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for ledger in list(_ledgers):
+        ledger._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -120,9 +121,10 @@ class FileLock:
 
     def _sign(self, fd: int) -> None:
         text = f"process {os.getpid()} ({_program_name()})\n".encode()
-        if os.pread(fd, _HOLDER_BYTES, 0) != text:
-            os.pwrite(fd, text, 0)
-            os.ftruncate(fd, len(text))
+        with suppress(OSError):  # a full disk has no room for the name; the lock is taken all the same
+            if os.pread(fd, _HOLDER_BYTES, 0) != text:
+                os.pwrite(fd, text, 0)
+                os.ftruncate(fd, len(text))
 
 
 def _program_name() -> str:

@@ -15,18 +15,18 @@ import atexit
 import errno
 import getpass
 import hashlib
-import itertools
 import os
 import pickle
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 import cloudpickle
+import structlog
 
 from .entry import Entry, State
 from .errors import (
@@ -36,12 +36,13 @@ from .errors import (
     LoadRefused,
     MetadataError,
     ModelInboxError,
+    RegistryError,
     StorageError,
 )
-from .fsio import Disk, open_regular, remove_quietly, write_new_file
+from .fsio import Disk, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
 from .journal import Line, Operation
 from .leases import in_use
-from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, also_changed
+from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, RegistryFiles, also_changed
 from .metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
 from .problems import quoted
 from .sidecar import dump_sidecar
@@ -49,11 +50,15 @@ from .storage import STORED_MODE, StagedFiles, Storage, staged_paths, trash_name
 
 __all__ = ["Candidate", "ModelRegistry", "Registered", "Retired"]
 
+log = structlog.get_logger("model_inbox")
+
 DEFAULT_LOCK_TIMEOUT_SECONDS = 10.0
 _SYSTEM_CLOCK: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731  # a default that can be replaced
 
 _open_handles: weakref.WeakSet[ModelRegistry] = weakref.WeakSet()
-_token = itertools.count()
+_TEMPORARY_SECONDS = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,8 @@ class ModelRegistry:
     block, to bring the JSON file up to date at once; at exit that happens by itself, and other handles never
     depend on it.
 
+    Who may not write there gets a handle that reads (`read_only` is true then) and is refused changes.
+
     Raises RegistryCorrupted (with file and offset) rather than guess; nothing is overwritten then.
     `lock_timeout` is in seconds. `clock` and `disk` are for tests.
     """
@@ -120,9 +127,11 @@ class ModelRegistry:
         disk: Disk | None = None,
         segment_bytes: int = SEGMENT_BYTES_MIN,
     ) -> None:
-        path = Path(registry_path).absolute()
+        path = _absolute(registry_path)
         self.registry_path = str(path)
-        self.storage_dir = str(Path(storage_dir).absolute() if storage_dir is not None else path.parent / "prediction")
+        self.storage_dir = str(_absolute(storage_dir) if storage_dir is not None else path.parent / "prediction")
+        denied = "" if read_only else _why_not_writable(path)
+        read_only = read_only or bool(denied)
         self.read_only = read_only
         self.actor = actor if actor is not None else f"api:{_user_name()}"
         self._path = path
@@ -138,6 +147,7 @@ class ModelRegistry:
             clock=clock,
             disk=self._disk,
             segment_bytes=segment_bytes,
+            denied=denied,
         )
         self._refresh = self._ledger.refresh
         _open_handles.add(self)
@@ -185,8 +195,7 @@ class ModelRegistry:
         """
         state, now = self._at(as_of)
         if alias is not None:
-            model_id = state.aliased(currency_pair, model_type, alias)
-            entry = state.view(model_id) if model_id is not None else None
+            entry = state.aliased(currency_pair, model_type, alias)
             return entry if entry is not None and (not calibrated or entry.get("calibration_ok")) else None
         return state.newest(currency_pair, model_type, _microseconds(now), calibrated=calibrated)
 
@@ -199,7 +208,7 @@ class ModelRegistry:
     ) -> list[Entry]:
         """Return the entries of a pair, of a type, of both, or all; newest first."""
         state, _ = self._at(as_of)
-        return list(state.newest_first(currency_pair, model_type))
+        return state.newest_first(currency_pair, model_type)
 
     @property
     def sequence(self) -> int:
@@ -218,24 +227,8 @@ class ModelRegistry:
         """Return the retired models whose files are still in the trash, in the order of their retirement."""
         if not self._trash_names():
             return []
-        held: dict[tuple[str, int], Retired] = {}
-        for line in self._ledger.lines():
-            if line.operation == "retire" and line.removed is not None:
-                sequence = int(line.removed.get("sequence") or 0)
-                held[(line.model_id, sequence)] = Retired(
-                    line.model_id,
-                    sequence,
-                    line.at,
-                    line.actor,
-                    line.reason,
-                    line.removed,
-                    self._storage.trash_folder(line.removed),
-                )
-            elif line.operation == "restore" and line.entry is not None:
-                held.pop((line.model_id, int(line.entry.get("sequence") or 0)), None)
-            elif line.operation == "purge" and line.detail is not None:
-                held.pop((line.model_id, int(line.detail.get("sequence") or 0)), None)
-        return [item for item in held.values() if item.folder.is_dir()]
+        found = (self._retirement(line) for line in self._ledger.held().values())
+        return [item for item in found if item.folder.is_dir()]
 
     def registrations(self, drop_ids: Collection[str]) -> dict[str, Line]:
         """Return the lines that registered these drops, whatever came after them. Syncs what it relies on."""
@@ -271,16 +264,10 @@ class ModelRegistry:
         from .pickles import load
 
         path = self._path.parent / str(entry[path_field])
-        data = _read_whole(path, self._storage.trash_folder(entry) / path.name)
-        wanted = entry.get(digest_field)
-        if wanted is not None and hashlib.sha256(data).hexdigest() != wanted:
-            raise LoadRefused(
-                f"cannot load {str(path)!r}: its bytes are not those that were registered",
-                hint="The file was changed or damaged on disk; `model-inbox verify` tells which are",
-            )
-        imports = entry.get("imports") if entry.get("origin") == "inbox" else None
-        if entry.get("origin") == "inbox" and imports is None:
-            imports = {}
+        data = _read_whole(path, self._storage.trash_folder(entry) / path.name, entry.get(digest_field))
+        imports: Mapping[str, str] | None = None
+        if entry.get("origin") == "inbox" and not (digest_field == "scaler_sha256" and entry.get("scaler_replaced")):
+            imports = entry.get("imports") or {}
         return load(data, imports)
 
     # --- changing ---------------------------------------------------------------------------------------------
@@ -308,7 +295,7 @@ class ModelRegistry:
             raise _taken(metadata.model_id)
         metadata.model_path = done.entry["model_path"]
         metadata.scaler_path = done.entry["scaler_path"]
-        self.change_segment_when_outgrown()
+        self._tidy()
         return done.entry
 
     def register_staged(self, candidates: Sequence[Candidate]) -> list[Registered]:
@@ -317,36 +304,29 @@ class ModelRegistry:
         The staged files stay until the caller unstages them. Raises StorageError or RegistryError, and then none
         of the candidates is registered.
         """
-        results: list[Registered | None] = [None] * len(candidates)
+        outcomes: list[Literal["registered", "duplicate", "taken"]] = []
         drafts: list[Draft] = []
-        fresh: dict[str, int] = {}
+        fresh: dict[str, Draft] = {}
         with self._ledger.writing():
-            for number, candidate in enumerate(candidates):
+            entries = self._ledger.state.entries
+            for candidate in candidates:
                 model_id = candidate.fields["model_id"]
-                known = self._ledger.state.entries.get(model_id)
-                if known is None and model_id in fresh:
-                    known = drafts[fresh[model_id]].entry
+                known = fresh[model_id].entry if model_id in fresh else entries.get(model_id)
                 if known is not None:
-                    same = (known.get("sha256"), known.get("scaler_sha256")) == (
-                        candidate.files.sha256,
-                        candidate.files.scaler_sha256,
-                    )
-                    outcome: Literal["duplicate", "taken"] = "duplicate" if same else "taken"
-                    results[number] = Registered(outcome, self._ledger.state.shown(known))
+                    outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
                     continue
-                self._finish_retirement(model_id)
+                self._finish(model_id)
                 self._storage.place(model_id, candidate.files)
-                fresh[model_id] = len(drafts)
-                drafts.append(self._registration(candidate))
+                fresh[model_id] = self._registration(candidate)
+                drafts.append(fresh[model_id])
+                outcomes.append("registered")
             if drafts:
                 self._storage.sync_names()
                 self._ledger.commit(drafts)
             else:
                 self._ledger.sync()  # "duplicate" rests on a line that somebody else may not have synced
-            for number, candidate in enumerate(candidates):
-                if results[number] is None:
-                    results[number] = Registered("registered", self._view(candidate.fields["model_id"]))
-        return [result for result in results if result is not None]
+            views = [self._view(candidate.fields["model_id"]) for candidate in candidates]
+        return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
 
     def delete_model(
         self,
@@ -364,13 +344,14 @@ class ModelRegistry:
         with self._ledger.writing():
             entry = self._ledger.state.entries.get(model_id)
             if entry is None or (expect is not None and entry.get("sequence") != expect):
+                self._ledger.sync()  # that it is gone may rest on a line that its writer did not live to sync
                 return False
             _refuse_protected(model_id, entry)
             self._ledger.commit(
                 [Draft("retire", model_id, reason, actor or self.actor, changes_entry=True, removed=entry)]
             )
             # From here the model is retired. A crash before its files have moved leaves them at their names
-            # without an entry; `_finish_retirement` moves them when a writer meets them.
+            # without an entry; `_finish` moves them when a writer meets them.
             self._storage.discard(entry)
         return True
 
@@ -385,7 +366,7 @@ class ModelRegistry:
                     f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
                     hint="Delete that one first, or leave the retired one in the trash",
                 )
-            self._finish_retirement(model_id)
+            self._finish(model_id)
             held = [item for item in self.retired() if item.model_id == model_id]
             if sequence is not None:
                 held = [item for item in held if item.sequence == sequence]
@@ -399,15 +380,20 @@ class ModelRegistry:
             self._ledger.commit(
                 [Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
             )
+            self._storage.let_go(entry)
             return self._view(model_id)
 
     def purge(self, retired: Retired, *, reason: str = "purge", actor: str | None = None) -> int | None:
         """Remove a retired model's files for good and return the bytes freed.
 
         None, and nothing is done, while a process has one of the files open (a loader that got the entry
-        before the retirement). The line comes first: after a crash the start finishes the removal.
+        before the retirement), and when the model was restored meanwhile. The line comes first: after a crash
+        the start finishes the removal.
         """
         with self._ledger.writing():
+            line = self._ledger.held().get((retired.model_id, retired.sequence))
+            if line is None or self._retirement(line) != retired:
+                return None
             if not retired.folder.is_dir() or _in_use(retired.folder):
                 return None
             self._ledger.commit(
@@ -443,8 +429,11 @@ class ModelRegistry:
             if entry is None:
                 raise _unknown(model_id)
             pair, kind = str(entry.get("currency_pair")), str(entry.get("model_type"))
-            holder = self._ledger.state.aliased(pair, kind, alias)
-            if holder != model_id:
+            held = self._ledger.state.aliased(pair, kind, alias)
+            holder = held["model_id"] if held is not None else None
+            if holder == model_id:
+                self._ledger.sync()
+            else:
                 changed = {**entry, "aliases": sorted({*(entry.get("aliases") or ()), alias})}
                 detail: dict[str, Any] = {"alias": alias}
                 if holder is not None:
@@ -509,6 +498,64 @@ class ModelRegistry:
                 raise MetadataError(f"cannot tag {quoted(model_id)}", problems)
             return self._change(model_id, "tag", {"tags": kept}, reason, actor)
 
+    def replace_scaler(self, model_id: str, scaler_obj: Any, *, reason: str = "", actor: str | None = None) -> Entry:
+        """Give a model another scaler, or its first: the one thing of a registered model that may change.
+
+        The new scaler is a new file under a name that no model's own files have, the line is the commit, and the
+        old file goes to the model's folder in the trash, where who still holds the old entry finds it. It stays
+        there until the model itself is purged. Raises EntryNotFound, StorageError, and ModelInboxError for an
+        object that cannot be pickled.
+        """
+        self._ledger.may_write()
+        if scaler_obj is None:
+            raise ModelInboxError(
+                f"cannot replace the scaler of {quoted(model_id)} by None",
+                hint="A model registered with a scaler keeps one; register one without as a new model",
+            )
+        if self.get_model_info(model_id) is None:
+            raise _unknown(model_id)
+        data = _pickled(scaler_obj, "scaler", model_id)
+        _, staged, _ = staged_paths(self._storage.staging_dir, f"api-{unique_token()}")
+        write_new_file(self._disk, staged, data, STORED_MODE)
+        try:
+            with self._ledger.writing():
+                entry = self._ledger.state.entries.get(model_id)
+                if entry is None:
+                    raise _unknown(model_id)
+                self._finish(model_id)
+                number = self._ledger.state.sequence + 1
+                final = self._storage.scaler_name(model_id, number)
+                self._storage.place_file(staged, final)
+                self._storage.sync_names()
+                old = entry.get("scaler_path")
+                changed = {
+                    **entry,
+                    "scaler_path": self._storage.stored_path(final),
+                    "scaler_sha256": hashlib.sha256(data).hexdigest(),
+                    "scaler_replaced": number,
+                    "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + len(data),
+                }
+                detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
+                self._ledger.commit(
+                    [
+                        Draft(
+                            "replace_scaler",
+                            model_id,
+                            reason,
+                            actor or self.actor,
+                            changes_entry=True,
+                            entry=changed,
+                            detail=detail,
+                        )
+                    ]
+                )
+                # A crash here leaves the old file at its name; `_finish` moves it when a writer meets it.
+                if old:
+                    self._storage.discard_file(changed, self._path.parent / str(old))
+                return self._view(model_id)
+        finally:
+            remove_quietly(self._disk, staged)
+
     # --- keeping the JSON file and the segments ---------------------------------------------------------------
 
     def checkpoint(self, *, force: bool = False) -> bool:
@@ -518,42 +565,57 @@ class ModelRegistry:
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`."""
         with self._ledger.writing():
-            for model_id in list(self._ledger.retired_lines):
-                self._finish_retirement(model_id)  # after this the segment no longer tells of them
+            for model_id in list(self._ledger.unfinished):
+                self._finish(model_id)  # after this the segment no longer tells of them
             self._ledger.change_segment()
 
     def change_segment_when_outgrown(self) -> bool:
         """Change the segment if the journal has outgrown the checkpoint; tell whether it was done."""
         if not self._ledger.is_outgrown:
             return False
-        self.change_segment()
-        return True
+        with self._ledger.writing():
+            if not self._ledger.is_outgrown:  # somebody else was quicker
+                return False
+            self.change_segment()
+            return True
 
     def prune_history(self, keep_seconds: float) -> int:
-        """Remove closed journal segments whose last line is older than that; return how many."""
+        """Remove closed journal segments whose last line is older than that; return how many.
+
+        A segment that tells of a model in the trash stays until that is purged, and so do the later ones.
+        """
         with self._ledger.writing():
-            return self._ledger.prune_history(keep_seconds)
+            kept = [line.sequence for line in self._ledger.held().values() if self._retirement(line).folder.is_dir()]
+            return self._ledger.prune_history(keep_seconds, needed=min(kept, default=None))
 
     def finish_retirements(self) -> int:
-        """Move files of retired models that a crash left at their names to the trash; return how many models."""
+        """Move files that a crash left where no entry names them any more to the trash; return of how many models."""
         with self._ledger.writing():
-            return sum(self._finish_retirement(model_id) for model_id in list(self._ledger.retired_lines))
+            return sum(self._finish(model_id) for model_id in list(self._ledger.unfinished))
 
     def finish_purges(self) -> int:
-        """Remove what a crash left of purged models in the trash; return how many folders went."""
+        """Remove what a crash left in the trash of models that were purged or restored; return of how many.
+
+        Temporary files beside the registry that are a day old go too: no writer is that slow.
+        """
+        self._remove_old_temporaries()
         names = set(self._trash_names())
         if not names:
             return 0
         with self._ledger.writing():
-            gone: set[str] = set()
+            last: dict[str, Line] = {}
             for line in self._ledger.lines():
-                if line.operation == "purge" and line.detail is not None:
-                    gone.add(trash_name(line.model_id, int(line.detail["sequence"])))
-                elif line.operation == "retire" and line.removed is not None:
-                    gone.discard(trash_name(line.model_id, int(line.removed.get("sequence") or 0)))
-            for name in gone & names:
-                self._storage.erase(self._storage.trash_dir / name)
-            return len(gone & names)
+                said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
+                if said is not None:
+                    last[trash_name(line.model_id, int(said.get("sequence") or 0))] = line
+            count = 0
+            for name, line in last.items():
+                if name in names and line.operation == "purge":
+                    self._storage.erase(self._storage.trash_dir / name)
+                    count += 1
+                elif name in names and line.operation == "restore" and line.entry is not None:
+                    count += self._storage.let_go(line.entry)
+            return count
 
     def close(self) -> None:
         """Bring the JSON file up to date if this handle changed something, and close the files."""
@@ -567,8 +629,8 @@ class ModelRegistry:
         self.close()
 
     def __del__(self) -> None:
-        with suppress(Exception):
-            self.close()
+        with suppress(Exception):  # called at any moment, so it waits for no lock
+            self._ledger.close(wait=False)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -581,7 +643,9 @@ class ModelRegistry:
             if entry is None:
                 raise _unknown(model_id)
             changed = {**entry, **fields}
-            if changed != entry:
+            if changed == entry:
+                self._ledger.sync()  # what it rests on may be a line that its writer did not live to sync
+            else:
                 draft = Draft(operation, model_id, reason, actor or self.actor, changes_entry=True, entry=changed)
                 self._ledger.commit([draft])
             return self._view(model_id)
@@ -624,19 +688,48 @@ class ModelRegistry:
             entry=entry,
         )
 
-    def _finish_retirement(self, model_id: str) -> bool:
-        """Move the files of a model that was retired, and whose writer died before moving them, to the trash."""
-        line = self._ledger.retired_lines.get(model_id)
-        if line is None or line.removed is None or model_id in self._ledger.state.entries:
-            return False
-        if not any(path.exists() for path in self._storage.files_of(line.removed)):
-            return False
-        self._storage.discard(line.removed)
-        return True
+    def _retirement(self, line: Line) -> Retired:
+        entry = line.removed or {}
+        sequence = int(entry.get("sequence") or 0)
+        folder = self._storage.trash_folder(entry)
+        return Retired(line.model_id, sequence, line.at, line.actor, line.reason, entry, folder)
+
+    def _finish(self, model_id: str) -> bool:
+        """Move files whose writer died between the line that let go of them and the move to the trash."""
+        known = self._ledger.state.entries.get(model_id)
+        named = self._storage.files_of(known) if known is not None else []
+        found = False
+        for line in self._ledger.unfinished.get(model_id, ()):
+            if line.operation == "retire" and line.removed is not None:
+                left = [path for path in self._storage.files_of(line.removed) if os.path.lexists(path)]
+                if known is None and left:
+                    self._storage.discard(line.removed)
+                    found = True
+            elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
+                path = self._path.parent / str(line.detail["replaced"])
+                if path not in named and os.path.lexists(path):
+                    self._storage.discard_file(line.entry, path)
+                    found = True
+        return found
+
+    def _tidy(self) -> None:
+        """Change the segment if it is time; what was committed before does not fail for it."""
+        try:
+            self.change_segment_when_outgrown()
+        except (StorageError, RegistryError) as error:
+            log.error("registry.checkpoint_failed", problem=str(error))
+
+    def _remove_old_temporaries(self) -> None:
+        oldest = self._clock().timestamp() - _TEMPORARY_SECONDS
+        for folder in (self._path.parent, self._ledger.files.history):
+            with suppress(OSError):
+                for name in os.listdir(folder):
+                    if is_temporary(name) and (folder / name).lstat().st_mtime < oldest:
+                        remove_quietly(self._disk, folder / name)
 
     def _stage_objects(self, metadata: ModelMetadata, model_obj: Any, scaler_obj: Any) -> StagedFiles:
         """Pickle into the staging folder: each file written and synced, nothing under its final name yet."""
-        token = f"api-{os.getpid()}-{next(_token)}-{metadata.model_id}"
+        token = f"api-{unique_token()}-{metadata.model_id}"
         model, scaler, sidecar = staged_paths(self._storage.staging_dir, token)
         written: list[Path] = []
         try:
@@ -707,7 +800,7 @@ class _Entries(Mapping[str, Entry]):
         return entry
 
     def __iter__(self) -> Iterator[str]:
-        return iter(list(self._state().entries))
+        return iter(self._state().ids())
 
     def __len__(self) -> int:
         return len(self._state().entries)
@@ -717,7 +810,32 @@ class _Entries(Mapping[str, Entry]):
 
 
 def _microseconds(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path without `..`, which a relative path in an entry could not be taken from.
+
+    Links are followed only where there are dots: the name that the user knows is what errors show.
+    """
+    whole = Path(path).absolute()
+    return Path(os.path.realpath(whole.parent)) / whole.name if ".." in whole.parts else whole
+
+
+def _why_not_writable(path: Path) -> str:
+    """Return why a registry that is there cannot be written by this process; "" when it can, or is not there."""
+    journal = RegistryFiles(path).journal
+    if not os.path.lexists(journal):
+        return ""
+    for place in (path.parent, journal):
+        if not os.access(place, os.W_OK, effective_ids=True):
+            return f"{_user_name()} may not write {str(place)!r}"
+    return ""
+
+
+def _is_same(known: Mapping[str, Any], files: StagedFiles) -> bool:
+    """Tell whether an entry was made of these very bytes."""
+    return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
 
 
 def _user_name() -> str:
@@ -765,8 +883,21 @@ def _pickled(value: Any, what: str, model_id: str) -> bytes:
         ) from error
 
 
-def _read_whole(path: Path, retired: Path) -> memoryview:
-    """Return a file's bytes, looking into the trash when it was retired meanwhile. Read once into memory."""
+def _size_of(path: Path) -> int:
+    """Return the size of a model's file; 0 when it is not there (`verify` reports that)."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _read_whole(path: Path, retired: Path, wanted: str | None) -> memoryview:
+    """Return the bytes of the file with the digest `wanted` (None: any), looking into the trash too.
+
+    The trash has the file when the model was retired meanwhile; its own name may belong to another model by then.
+    Read once into memory. Raises FileNotFoundError, LoadRefused when there are other bytes only, StorageError.
+    """
+    other: Path | None = None
     for place in (path, retired, path):  # the third look: restored between the first and the second
         try:
             fd = open_regular(place)
@@ -780,7 +911,15 @@ def _read_whole(path: Path, retired: Path) -> memoryview:
             filled = 0
             while filled < len(data) and (count := file.readinto(view[filled:])):
                 filled += count
-            return view[:filled]
+            view = view[:filled]
+        if wanted is None or hashlib.sha256(view).hexdigest() == wanted:
+            return view
+        other = place
+    if other is not None:
+        raise LoadRefused(
+            f"cannot load {str(other)!r}: its bytes are not those that were registered",
+            hint="The file was changed or damaged on disk; `model-inbox verify` tells which are",
+        )
     raise FileNotFoundError(errno.ENOENT, "The model's file is gone", str(path))
 
 

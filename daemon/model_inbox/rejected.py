@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from .arrival import SIDECAR_SUFFIX
-from .claims import REASON_NAME, claimed_at, is_older
+from .claims import REASON_NAME, claimed_at, is_older, original_name
 from .errors import EntryNotFound, StorageError
 from .fsio import Disk, move_file, read_regular, remove_quietly
 from .problems import quoted
@@ -25,6 +25,7 @@ from .problems import quoted
 __all__ = [
     "RejectedDrop",
     "find_rejected",
+    "is_older",
     "list_rejected",
     "purge_receipts",
     "purge_rejected",
@@ -91,35 +92,41 @@ def retry_rejected(drop: RejectedDrop, inbox: Path, disk: Disk) -> list[str]:
     leaves the rest in `rejected/`; doing it again completes it.
     """
     names = sorted(drop.files, key=lambda name: name.endswith(SIDECAR_SUFFIX))
-    for name in names:
-        if os.path.lexists(inbox / name):
-            raise StorageError(
-                "put back", inbox / name, FileExistsError(errno.EEXIST, "a newer file of that name is there")
-            )
-    for name in names:
-        move_file(disk, drop.folder / name, inbox / name)
+    targets = {name: inbox / original_name(name) for name in names}
+    for target in targets.values():
+        if os.path.lexists(target):
+            raise StorageError("put back", target, FileExistsError(errno.EEXIST, "a newer file of that name is there"))
+    for name, target in targets.items():
+        move_file(disk, drop.folder / name, target)
     remove_quietly(disk, drop.folder / REASON_NAME)
     with contextlib.suppress(OSError):
         disk.rmdir(drop.folder)
-    return names
+    return [target.name for target in targets.values()]
 
 
 def purge_rejected(rejected_dir: Path, now: datetime, keep_seconds: float, disk: Disk) -> tuple[int, int]:
-    """Remove for good the rejected drops that are older than `keep_seconds`; return (drops, bytes)."""
+    """Remove for good the rejected drops that are older than `keep_seconds`; return (drops, bytes).
+
+    One that cannot be removed keeps no other from going; the first such error is raised in the end (StorageError).
+    """
     drops = freed = 0
+    failed: StorageError | None = None
     for drop in list_rejected(rejected_dir):
         if not is_older(drop.drop_id, now, keep_seconds):
             continue
         size = drop.bytes
         try:
-            for name in (*drop.files, REASON_NAME):
+            for name in (*drop.files, REASON_NAME):  # the reasons last: what is left of it stays explained
                 with contextlib.suppress(FileNotFoundError):
                     disk.unlink(drop.folder / name)
             disk.rmdir(drop.folder)
         except OSError as error:
-            raise StorageError("purge", drop.folder, error) from error
+            failed = failed or StorageError("purge", drop.folder, error)
+            continue
         drops += 1
         freed += size
+    if failed is not None:
+        raise failed
     return drops, freed
 
 

@@ -6,19 +6,25 @@ every step is a committed line before a file moves. The rules themselves are `re
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
-from .errors import EntryProtected
+from .errors import EntryProtected, StorageError
+from .fsio import Disk
 from .policy import RetentionSection
 from .registry import ModelRegistry
 from .retention import Plan, plan
 
-__all__ = ["Applied", "apply_retention", "plan_retention", "purge_trash"]
+__all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
 
 log = structlog.get_logger("model_inbox")
+
+_LEFTOVER = re.compile(r"(?P<file>.+)\.leftover-[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +116,42 @@ def purge_trash(
         freed += count
         log.info("entry.purged", model_id=item.model_id, sequence=item.sequence, bytes=count)
     return models, freed
+
+
+def purge_leftovers(trash_dir: Path, grace_seconds: float, now: datetime, disk: Disk) -> tuple[int, int]:
+    """Remove for good the files without an entry that were set aside longer ago than the grace.
+
+    They were never a registered model's, so the journal has nothing to say of them. Returns (folders, bytes freed).
+    One that cannot be removed keeps no other from going; the first such error is raised in the end (StorageError).
+    """
+    folders = freed = 0
+    failed: StorageError | None = None
+    try:
+        names = sorted(os.listdir(trash_dir))
+    except FileNotFoundError:
+        return 0, 0
+    except OSError as error:
+        raise StorageError("list", trash_dir, error) from error
+    for name in names:
+        match = _LEFTOVER.fullmatch(name)
+        if match is None:
+            continue
+        folder = trash_dir / name
+        try:
+            if now.timestamp() - folder.stat(follow_symlinks=False).st_mtime <= grace_seconds:
+                continue
+            size = 0
+            for held in sorted(os.listdir(folder)):
+                size += (folder / held).lstat().st_size
+                disk.unlink(folder / held)
+            disk.rmdir(folder)
+            disk.fsync_dir(trash_dir)
+        except OSError as error:
+            failed = failed or StorageError("purge", folder, error)
+            continue
+        folders += 1
+        freed += size
+        log.info("entry.purged", model_id=match["file"], bytes=size)
+    if failed is not None:
+        raise failed
+    return folders, freed

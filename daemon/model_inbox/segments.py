@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError
-from .fsio import Disk, make_folder, remove_quietly, temporary_name, write_new_file
+from .fsio import Disk, make_folder, open_regular, replace_file, temporary_name
 from .journal import (
     Damage,
+    Header,
     Line,
     Segment,
     TooNew,
@@ -27,6 +30,8 @@ from .journal import (
 
 __all__ = [
     "JournalFile",
+    "NotTakenBack",
+    "ReadSegment",
     "all_lines",
     "base_name",
     "begin_segment",
@@ -38,6 +43,9 @@ __all__ = [
 
 JOURNAL_MODE = 0o640
 _LOOKS_AT_HISTORY = 5
+_HEADER_BYTES_MAX = 4096
+_SEGMENT_NAME = re.compile(r"[0-9]{20}\.jsonl", re.ASCII)
+_BASE_NAME = re.compile(r"[0-9]{20}\.base\.json", re.ASCII)
 
 
 class JournalFile:
@@ -50,32 +58,28 @@ class JournalFile:
     def __init__(self, path: Path, disk: Disk, *, writable: bool) -> None:
         self.path = path
         self._disk = disk
-        self._writable = writable
         try:
-            if writable:
-                self._fd = disk.open_append(path)
-            else:
-                self._fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            self._fd = disk.open_append(path) if writable else open_regular(path)
         except FileNotFoundError:
             raise RegistryMissing(f"cannot open {str(path)!r}: there is no such journal") from None
         except OSError as error:
             raise StorageError("open the journal", path, error) from error
         self.inode = os.fstat(self._fd).st_ino
-        self.broken: StorageError | None = None
         self._last = b""  # the last line read, to notice that a writer took it back
         try:
-            data = self._read(0)
             with _damage_in(path, 0):
-                self.base_sequence, self.offset = read_header(data)
-            self.sequence = self.base_sequence
+                header = read_header(self._read(0, _HEADER_BYTES_MAX))
+            self.base_sequence = self.sequence = header.base_sequence
+            self.base_time = header.base_time
+            self.offset = header.end
             self.synced = 0  # the offset up to which we know that the bytes last
         except BaseException:
-            os.close(self._fd)
+            self.close()
             raise
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._fd)
+        self._disk.close(self._fd)
 
     def is_current(self) -> bool:
         """Tell whether the path still names the file that is open here."""
@@ -86,6 +90,11 @@ class JournalFile:
         except OSError as error:
             raise StorageError("look at the journal", self.path, error) from error
 
+    def look(self) -> tuple[int, int, int]:
+        """Return what changes with every append to the file: inode, size, time of change."""
+        found = os.fstat(self._fd)
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
     def read_new(self) -> Segment | None:
         """Return the lines that were appended since, or None when what was read before is no longer there.
 
@@ -94,10 +103,18 @@ class JournalFile:
         """
         start = self.offset - len(self._last)
         data = self._read(start)
-        if not data.startswith(self._last):
-            return None
-        with _damage_in(self.path, self.offset):
-            segment = parse_segment(data[len(self._last) :], self.sequence)
+        while True:
+            if not data.startswith(self._last):
+                return None
+            try:
+                segment = parse_segment(data[len(self._last) :], self.sequence)
+                break
+            except Damage as damage:
+                # A read that overlaps the cutting of a torn tail and the append after it can see some of both.
+                again = self._read(start)
+                if again == data:
+                    raise RegistryCorrupted(self.path, self.offset + damage.offset, damage.what) from None
+                data = again
         if segment.lines:
             whole = data[: len(self._last) + segment.end]
             self._last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
@@ -108,12 +125,15 @@ class JournalFile:
     def cut_torn_tail(self) -> int:
         """Under the writer lock: cut what is behind the last whole line; return how many bytes that was.
 
-        A crash before the cut leaves the tail for the next writer; after it, the journal is whole.
+        A crash before the cut leaves the tail for the next writer; after it, the journal is whole. Raises
+        RegistryCorrupted when the file is shorter than what was read from it.
         """
-        lost = os.fstat(self._fd).st_size - self.offset
-        if lost > 0:
+        size = os.fstat(self._fd).st_size
+        if size < self.offset:
+            raise RegistryCorrupted(self.path, size, f"the file ends there, but {self.offset} bytes were committed")
+        if size > self.offset:
             self._take_back()
-        return max(lost, 0)
+        return size - self.offset
 
     def sync(self) -> None:
         """Make everything read so far last, unless we know that it does.
@@ -132,29 +152,25 @@ class JournalFile:
         """Commit lines: one write, one fsync. Afterwards they are there whatever happens.
 
         A crash before the fsync leaves a prefix of the write: some of the lines whole, or a torn one that the
-        next writer cuts. When the write or the fsync fails, what was written is taken back and the error
-        raised; when even that fails, this handle refuses to append again, since it no longer knows the end.
+        next writer cuts. When the write or the fsync fails, what was written is taken back and StorageError
+        raised; when even that fails, NotTakenBack: nobody knows any more where the journal ends on the medium.
         """
-        if self.broken is not None:
-            raise self.broken
         data = b"".join(encode_line(line) for line in lines)
         try:
             self._disk.write(self._fd, data)
             self._disk.fsync(self._fd)
         except OSError as error:
-            failure = StorageError("append to the journal", self.path, error)
             try:
                 self._take_back()
             except StorageError as worse:
-                self.broken = worse
-                raise worse from error
-            raise failure from error
+                raise NotTakenBack(worse.operation, self.path, error) from worse
+            raise StorageError("append to the journal", self.path, error) from error
         self.offset += len(data)
         self.synced = self.offset
         self.sequence = lines[-1].sequence
         self._last = data[data.rfind(b"\n", 0, -1) + 1 :]
 
-    def change_segment(self, history: Path) -> None:
+    def change_segment(self, history: Path, last_time: str) -> None:
         """Under the writer lock, and after a durable checkpoint: close this segment and begin the next.
 
         The old file is linked into `history/` (synced), then a new one renamed over its name (synced). A crash
@@ -167,15 +183,31 @@ class JournalFile:
                 self._disk.link(self.path, closed)
             except FileExistsError:
                 if closed.stat().st_ino != self.inode:
-                    raise
+                    self._close_anew(closed)
             self._disk.fsync_dir(history)
-            begin_segment(self._disk, self.path, self.sequence)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
+        begin_segment(self._disk, self.path, self.sequence, last_time)
 
-    def _read(self, start: int) -> bytes:
+    def _close_anew(self, closed: Path) -> None:
+        """Put this segment in the place of a closed file that holds nothing but its beginning.
+
+        Such a file is what a copy of the registry makes of a link that a crash left.
+        """
+        begun = closed.read_bytes()
+        if not self._read(0).startswith(begun):
+            raise RegistryCorrupted(
+                closed, 0, f"it stands where the segment that follows line {self.base_sequence} belongs, but is another"
+            )
+        temporary = temporary_name(closed)
+        self._disk.link(self.path, temporary)
+        self._disk.rename(temporary, closed)
+
+    def _read(self, start: int, limit: int | None = None) -> bytes:
         try:
             size = os.fstat(self._fd).st_size - start
+            if limit is not None:
+                size = min(size, limit)
             parts = []
             while size > 0 and (part := os.pread(self._fd, min(size, 1 << 30), start)):
                 parts.append(part)
@@ -194,16 +226,13 @@ class JournalFile:
         self.synced = self.offset
 
 
-def begin_segment(disk: Disk, path: Path, base_sequence: int) -> None:
-    """Put a new, empty segment at `path`, replacing what stands there, and make it last."""
-    temporary = temporary_name(path)
-    write_new_file(disk, temporary, encode_header(base_sequence), JOURNAL_MODE)
-    try:
-        disk.rename(temporary, path)
-    except OSError:
-        remove_quietly(disk, temporary)
-        raise
-    disk.fsync_dir(path.parent)
+class NotTakenBack(StorageError):
+    """An append failed and could not be undone: the handle must not append again."""
+
+
+def begin_segment(disk: Disk, path: Path, base_sequence: int, base_time: str) -> None:
+    """Put a new, empty segment at `path`, replacing what stands there, and make it last. Raises StorageError."""
+    replace_file(disk, path, encode_header(base_sequence, base_time), JOURNAL_MODE)
 
 
 def segment_name(base_sequence: int) -> str:
@@ -215,7 +244,7 @@ def history_segments(history: Path) -> list[Path]:
     """Return the closed segments that are kept, oldest first."""
     names = []
     with suppress(FileNotFoundError):
-        names = [name for name in os.listdir(history) if name.endswith(".jsonl") and name[:20].isdigit()]
+        names = [name for name in os.listdir(history) if _SEGMENT_NAME.fullmatch(name)]
     return [history / name for name in sorted(names)]
 
 
@@ -228,28 +257,32 @@ def first_base(history: Path, before_sequence: int) -> Path | None:
     """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
     names = []
     with suppress(FileNotFoundError):
-        names = [
-            name
-            for name in os.listdir(history)
-            if name.endswith(".base.json") and name[:20].isdigit() and int(name[:20]) < before_sequence
-        ]
+        names = [n for n in os.listdir(history) if _BASE_NAME.fullmatch(n) and int(n[:20]) < before_sequence]
     return history / max(names) if names else None
 
 
-def read_segment(path: Path) -> tuple[int, tuple[Line, ...], int]:
-    """Return (base_sequence, lines, torn bytes) of a segment, current or closed.
-
-    Raises RegistryCorrupted, RegistryTooNew, StorageError.
-    """
+def read_segment(path: Path) -> ReadSegment:
+    """Return what a segment holds, current or closed. Raises RegistryCorrupted, RegistryTooNew, StorageError."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise StorageError("read the journal segment", path, error) from error
     with _damage_in(path, 0):
-        base, start = read_header(data)
-    with _damage_in(path, start):
-        segment = parse_segment(data[start:], base)
-    return base, segment.lines, segment.torn
+        header = read_header(data)
+    with _damage_in(path, header.end):
+        segment = parse_segment(data[header.end :], header.base_sequence)
+    return ReadSegment(path, header, segment.lines, header.end + segment.end, segment.torn)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSegment:
+    """A whole segment: `end` is the offset behind its last line, `torn` the bytes behind that."""
+
+    path: Path
+    header: Header
+    lines: tuple[Line, ...]
+    end: int
+    torn: int
 
 
 class _damage_in:  # noqa: N801  # a context manager that reads as a phrase
@@ -280,16 +313,16 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
         gap: Path | None = None
         for path in [*history_segments(history), journal]:
             try:
-                base, found, _ = read_segment(path)
+                found = read_segment(path)
             except StorageError as error:
                 if error.errno != errno.ENOENT:
                     raise
                 continue
-            if lines and base > lines[-1].sequence:
+            if lines and found.header.base_sequence > lines[-1].sequence:
                 gap = path
                 break
             reached = lines[-1].sequence if lines else -1
-            lines.extend(line for line in found if line.sequence > reached)
+            lines.extend(line for line in found.lines if line.sequence > reached)
         if gap is None:
             return lines
         if attempt + 1 == _LOOKS_AT_HISTORY:

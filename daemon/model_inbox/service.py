@@ -21,11 +21,11 @@ from pathlib import Path
 import structlog
 
 from . import __version__
-from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait
+from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait, is_ignored
 from .claims import Claim
 from .config import Config, describe_changes, load_config
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
-from .fsio import Disk
+from .fsio import Disk, make_folder
 from .inbox import Inbox, Rescan
 from .intake import Checks, Intake
 from .locks import FileLock
@@ -35,7 +35,7 @@ from .pickles import Allowlist, Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
 from .rejected import purge_receipts, purge_rejected
-from .retirement import apply_retention, purge_trash
+from .retirement import apply_retention, purge_leftovers, purge_trash
 from .watch import Watch, is_network_file_system
 
 __all__ = ["Service", "run"]
@@ -48,6 +48,8 @@ POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
 REWATCH_SECONDS = 5.0
+RETENTION_DELAY_SECONDS = 1.0
+LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change unseen, is looked at again after t / 10
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
 _INBOX, _WATCH = "/inbox", "/watch"  # what was said of these, beside names of files, which hold no slash
@@ -68,13 +70,17 @@ class Service:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
+        make_scanner: Callable[[Config], Scanner] | None = None,
     ) -> None:
         self.config = config
+        self._started_with = config
         self._clock = clock
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
         self._wake = wake
+        self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
+        self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._said: dict[str, str] = {}
         self._checkpoint_at: float | None = None
         self._last_checkpoint = monotonic()
@@ -83,9 +89,9 @@ class Service:
         self._canary_at: float | None = None
         self._canary_due = monotonic()
         self._rewatch_at: float | None = None
-        self._registered_since_retention = False
         self.waiting = 0
         self.last_rescan: Rescan | None = None
+        self._unseen_after: float | None = None
 
     # --- start and stop ---------------------------------------------------------------------------------------
 
@@ -103,17 +109,19 @@ class Service:
             monotonic=self._monotonic,
             disk=disk,
         )
+        self._stack.callback(self.inbox.close)
         self.inbox.prepare()
         if config.inbox.watcher == "auto" and is_network_file_system(config.inbox.path):
             polling = True
             self.inbox.limits = _limits(config, polling=True)
-        self._lock(self.inbox.processing_dir / ".daemon.lock", f"daemon's lock on the inbox {config.inbox.path}")
+        self._lock_inbox()
         registry_path = config.registry.path
-        registry_path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock(
+        make_folder(disk, registry_path.parent)
+        registry_lock = _locked(
             registry_path.with_name(f".{registry_path.stem}.daemon.lock"),
             f"daemon's lock on the registry {registry_path}",
         )
+        self._stack.callback(registry_lock.close)
         self.registry = ModelRegistry(
             registry_path,
             config.registry.storage_dir,
@@ -129,7 +137,7 @@ class Service:
             entries=len(self.registry.registry),
             sequence=self.registry.sequence,
         )
-        self.scanner = _scanner(config)
+        self.scanner = self._make_scanner(config)
         self._stack.callback(self._close_scanner)
         self.intake = Intake(
             self.inbox,
@@ -140,14 +148,14 @@ class Service:
             monotonic=self._monotonic,
             disk=disk,
         )
-        self.watch = Watch(config.inbox.path, self._wake, polling=polling)
+        self.watch = Watch(config.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
         self._stack.callback(self.watch.stop)
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
         left = self.registry.finish_retirements() + self.registry.finish_purges()
         if left:
             log.warning("registry.leftover_found", count=left)
-        self.intake.go_on(self.intake.recover())
+        self._go_on(self.intake.recover())
 
     def close(self) -> None:
         """Write the checkpoint and let go of everything."""
@@ -156,25 +164,23 @@ class Service:
     def _close_scanner(self) -> None:
         self.scanner.close()
 
-    def _lock(self, path: Path, purpose: str) -> None:
-        lock = FileLock(path, purpose)
-        try:
-            lock.acquire(0)
-        except RegistryLocked as error:
-            raise RegistryLocked(
-                f"cannot start: another model-inbox daemon holds the {purpose}: {lock.holder()}",
-                hint="One daemon serves one inbox and one registry; stop the other one first",
-            ) from error
-        self._stack.callback(lock.close)
+    def _lock_inbox(self) -> None:
+        """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
+        path = self.inbox.processing_dir / ".daemon.lock"
+        lock = _locked(path, f"daemon's lock on the inbox {self.inbox.path}")
+        self._inbox_locks.close()
+        self._inbox_locks.callback(lock.close)
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
     def step(self, cause: str, stopping: Callable[[], bool] = lambda: False) -> None:
         """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry."""
+        if not self._keep_in_place():
+            self.last_rescan = None
+            return
         self._keep_watching()
-        due = self.intake.retry_deferred()
-        if due:
-            self._go_on(due)
+        left = self.intake.take_up_left()  # before the deferred ones that are due stop being in hand
+        self._go_on([*self.intake.retry_deferred(), *left])
         try:
             rescan = self.inbox.rescan()
         except StorageError as error:
@@ -183,6 +189,7 @@ class Service:
             return
         self._said.pop(_INBOX, None)
         self.last_rescan = rescan
+        self._unseen_after = self._look_again_after(rescan)
         ready = rescan.ready()
         log.debug(
             "inbox.rescanned",
@@ -210,6 +217,13 @@ class Service:
                 else:
                     claim = self.intake.refuse(drop, decision.problems)
             except StorageError as error:
+                problem = Problem(
+                    "drop.not_movable",
+                    str(error),
+                    "See that no attribute (chattr), mount or right keeps the service from moving it",
+                    file=quoted(drop.sidecar_name)[1:-1],
+                )
+                self.inbox.note_unmovable(drop.stem, problem, self.config.inbox.rescan_seconds)
                 self._say_cannot_claim(drop, error)
                 continue
             if claim is not None:
@@ -226,7 +240,8 @@ class Service:
         before = self.registry.sequence
         self.intake.go_on(claims)
         if self.registry.sequence != before:
-            self._registered_since_retention = True
+            # Not after each: what the rules cost grows with the registry, what a registration costs must not.
+            self._retention_at = min(self._retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
             self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
 
     def _refuse_strays(self, rescan: Rescan) -> None:
@@ -334,6 +349,24 @@ class Service:
             log.warning("inbox.watch_lost", cause=cause)
         self._rewatch_at = self._monotonic() + REWATCH_SECONDS
 
+    def _keep_in_place(self) -> bool:
+        """Notice that the inbox is another folder now, and make it ours; tell whether there is one to work in.
+
+        One that was renamed away is waited for: making a new one would stand in its way when it comes back. One
+        that was removed for good is made anew.
+        """
+        if self.inbox.is_in_place:
+            return True
+        try:
+            self.inbox.prepare(make=self.inbox.is_removed)
+            self._lock_inbox()
+        except (ConfigError, StorageError, RegistryLocked) as error:
+            self.inbox.close()
+            self._say_unreadable(error)
+            return False
+        self._rewatch_at = None
+        return True
+
     def _keep_watching(self) -> None:
         """Notice a watch that went deaf, and make it anew. Costs one stat a pass and a small file now and then."""
         now = self._monotonic()
@@ -346,6 +379,8 @@ class Service:
             lost = self.watch.deaf_because or "no watch"
         elif self.watch.moved():
             lost = "the folder at the inbox's path is another one now"
+        elif not self.watch.is_alive:
+            lost = "a thread of the watch ended"
         elif self._canary_at is not None and now >= self._canary_at + CANARY_SECONDS:
             self._canary_at = None
             if not self.watch.canary_came(0):
@@ -358,11 +393,6 @@ class Service:
             return
         self._watch_lost(lost)
         self._canary_at = None
-        try:
-            self.inbox.prepare()  # a folder that was made anew lacks ours
-        except (ConfigError, StorageError) as error:
-            self._say_unreadable(error)
-            return
         if self.watch.start():
             self._said.pop(_WATCH, None)
             self._rewatch_at = None
@@ -374,8 +404,7 @@ class Service:
     def keep_house(self) -> None:
         """Do what is due by the clock: retention, checkpoint, removal of what has been kept long enough."""
         now = self._monotonic()
-        if self._registered_since_retention or now >= self._retention_at:
-            self._registered_since_retention = False
+        if now >= self._retention_at:
             self._retention_at = now + self.config.retention.interval.seconds
             self._retire()
         if now >= self._housekeeping_at:
@@ -393,21 +422,31 @@ class Service:
             apply_retention(self.registry, section, self._clock())
             if section.mode == "enforce":
                 purge_trash(self.registry, section.trash_grace.seconds, self._clock())
+                trash = Path(self.registry.registry_path).parent / ".trash"
+                purge_leftovers(trash, section.trash_grace.seconds, self._clock(), self._disk)
             if self.registry.sequence != before:
                 self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
         except (StorageError, RegistryLocked) as error:
             log.error("retention.failed", problem=str(error))
 
     def _purge_old(self) -> None:
-        inbox = self.config.inbox
-        try:
-            drops, freed = purge_rejected(self.inbox.rejected_dir, self._clock(), inbox.rejected_keep, self._disk)
+        """Remove what has been kept long enough. What cannot be removed keeps nothing else from going."""
+        inbox, now = self.config.inbox, self._clock()
+        with self._saying_what_failed():
+            drops, freed = purge_rejected(self.inbox.rejected_dir, now, inbox.rejected_keep, self._disk)
             if drops:
                 log.info("drop.rejected_purged", purged=drops, bytes=freed)
-            receipts = purge_receipts(self.inbox.receipts_dir, self._clock(), inbox.receipts_keep, self._disk)
+        with self._saying_what_failed():
+            receipts = purge_receipts(self.inbox.receipts_dir, now, inbox.receipts_keep, self._disk)
             if receipts:
                 log.debug("inbox.receipts_purged", purged=receipts)
+        with self._saying_what_failed():
             self.registry.prune_history(self.config.registry.history_keep)
+
+    @contextlib.contextmanager
+    def _saying_what_failed(self) -> Iterator[None]:
+        try:
+            yield
         except (StorageError, RegistryLocked) as error:
             log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
 
@@ -443,42 +482,53 @@ class Service:
         if self.config.retention.mode != "off":
             due.append(self._retention_at - now)
         if self.last_rescan is not None:
-            if self.last_rescan.partial:
+            rescan = self.last_rescan
+            if rescan.partial:
                 return 0.0
-            if self.last_rescan.next_seconds is not None:
-                due.append(self.last_rescan.next_seconds)
-            if any(_may_change_unseen(decision) for _, decision in self.last_rescan.drops):
-                due.append(self.inbox.limits.settle_seconds)
-            if any(self._watched_scaler(stray) for stray, _ in self.last_rescan.strays):
-                due.append(self.inbox.limits.settle_seconds)
+            if rescan.next_at is not None:
+                due.append(rescan.next_at - now)
+            if self._unseen_after is not None:
+                due.append(rescan.at + self._unseen_after - now)
         else:
             due.append(1.0)
         due.extend(moment - now for moment in (self._checkpoint_at, self._rewatch_at) if moment is not None)
-        if self._canary_at is not None:
-            due.append(self._canary_at + CANARY_SECONDS - now)
-        elif not self.watch.polling:
-            due.append(self._canary_due - now)
+        if self._canary_at is None and not self.watch.polling:
+            due.append(self._canary_due - now)  # whether it came is asked at the next pass, whatever that is for
         if self.intake.next_retry_seconds is not None:
             due.append(self.intake.next_retry_seconds)
         return max(min(due), 0.0) + 0.001
 
-    def _watched_scaler(self, stray: Sighting) -> bool:
-        return (
-            stray.name.endswith("_scaler.pkl")
-            and self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds
-        )
+    def _look_again_after(self, rescan: Rescan) -> float | None:
+        """In how many seconds to look again at what may change without an event, or None.
+
+        A writer that has the file mapped and a right that is given send none; nor does the time that tells a
+        late scaler from the first file of a drop. The longer a thing has stayed so, the less often it is looked at.
+        """
+        settle = self.inbox.limits.settle_seconds
+        ages = [
+            min(self.inbox.age_seconds(name) for name in drop.present)
+            for drop, decision in rescan.drops
+            if _may_change_unseen(decision)
+        ]
+        waits = [max(settle, age / LOOK_AGAIN_FRACTION) for age in ages]
+        for stray, _ in rescan.strays:
+            if stray.name.endswith("_scaler.pkl"):
+                left = settle - self.inbox.unchanged_seconds(stray.name)
+                waits += [left] if left > 0 else []
+        return min(waits, default=None)
 
     def reload(self) -> None:
         """Read config.yaml again. A bad one is refused with its problems, and the old stays in force."""
         path = self.config.path
         try:
-            new = load_config(path, env=os.environ, cwd=Path.cwd()) if path is not None else self.config
-            scanner = _scanner(new) if new.pickle != self.config.pickle else None
+            new = load_config(path, env=os.environ, cwd=Path.cwd())
+            scanner = self._make_scanner(new) if new.pickle != self.config.pickle else None
         except ModelInboxError as error:
             problems = [str(problem) for problem in getattr(error, "problems", ())] or [str(error)]
             log.error("config.refused", path=str(path), problems=problems)
             return
-        changed, restart = describe_changes(self.config, new)
+        changed, _ = describe_changes(self.config, new)
+        _, restart = describe_changes(self._started_with, new)  # said until there is a restart
         self.config = new
         self.inbox.limits = _limits(new, polling=self.watch.polling)
         self.intake.checks = _checks(new)
@@ -533,6 +583,20 @@ def _scanner(config: Config) -> Scanner:
 def configure_logs(config: Config) -> None:
     """Set up logging as config.yaml says."""
     configure(format=config.logging.format, level=config.logging.level, file=config.logging.file)
+
+
+def _locked(path: Path, purpose: str) -> FileLock:
+    """Return a lock that is held. Raises RegistryLocked, saying who holds it, at once."""
+    lock = FileLock(path, purpose)
+    try:
+        lock.acquire(0)
+    except RegistryLocked as error:
+        lock.close()
+        raise RegistryLocked(
+            f"cannot start: another model-inbox daemon holds the {purpose}: {lock.holder()}",
+            hint="One daemon serves one inbox and one registry; stop the other one first",
+        ) from error
+    return lock
 
 
 class _Alarm:

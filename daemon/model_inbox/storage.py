@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,9 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StorageError
-from .fsio import Disk, digest_open_file, make_folder, move_file, open_regular, remove_quietly
+from .fsio import (
+    Disk,
+    copy_open_file,
+    digest_open_file,
+    make_folder,
+    move_file,
+    open_regular,
+    remove_quietly,
+    temporary_name,
+)
+from .metadata import is_valid_id
 
-__all__ = ["STORED_MODE", "StagedFiles", "Storage", "trash_name"]
+__all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
 
 STORED_MODE = 0o440
 FOLDER_MODE = 0o750
@@ -47,7 +59,11 @@ class StagedFiles:
 
 def trash_name(model_id: str, sequence: int) -> str:
     """Return the name of the folder in the trash that holds the model registered as `sequence`."""
-    return f"{model_id}.{sequence}"
+    if is_valid_id(model_id):
+        return f"{model_id}.{sequence}"
+    # Ids of a registry that was not ours may hold anything; a name must stay in the trash and be theirs alone.
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", model_id, flags=re.ASCII)[:100]
+    return f"{plain}.{zlib.crc32(model_id.encode('utf-8', 'surrogatepass')):08x}.{sequence}"
 
 
 class Storage:
@@ -81,6 +97,12 @@ class Storage:
             self.storage_dir / f"{model_id}.yaml",
         )
 
+    def scaler_name(self, model_id: str, number: int) -> Path:
+        """Return where a scaler goes that replaces another one. No model's own file has such a name: an id holds
+        no '@'.
+        """
+        return self.storage_dir / f"{model_id}_scaler@{number}.pkl"
+
     def place(self, model_id: str, staged: StagedFiles) -> None:
         """Link staged files to their final names; the caller syncs the folder once for all of a batch.
 
@@ -90,19 +112,43 @@ class Storage:
         model, scaler, sidecar = self.final_names(model_id)
         wanted = {model: staged.model, scaler: staged.scaler, sidecar: staged.sidecar}
         for final, source in wanted.items():
-            if source is None:
+            if source is not None:
+                self.place_file(source, final)
+            elif _exists(final):
                 # An entry without a scaler must not stand beside a file that looks like its scaler.
-                if final.is_symlink() or final.exists():
-                    self.set_aside(final)
-                continue
-            try:
+                self.set_aside(final)
+
+    def place_file(self, source: Path, final: Path) -> None:
+        """Link one staged file to its final name; a leftover there is used or set aside."""
+        try:
+            self._link(source, final)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            if not self._can_use(final, source):
+                self.set_aside(final)
                 self._link(source, final)
-            except StorageError as error:
-                if error.errno != errno.EEXIST:
-                    raise
-                if not _same_bytes(source, final):
-                    self.set_aside(final)
-                    self._link(source, final)
+
+    def _can_use(self, leftover: Path, source: Path) -> bool:
+        """Tell whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
+
+        A file that was put there by somebody else may be changed after we looked.
+        """
+        if not same_bytes(source, leftover):
+            return False
+        fd = open_regular(leftover)
+        try:
+            there, ours = os.fstat(fd), source.stat()
+            if there.st_ino == ours.st_ino:
+                return True
+            if there.st_uid != ours.st_uid or there.st_mode & 0o222:
+                return False
+            self.disk.fsync(fd)
+        except OSError as error:
+            raise StorageError("place", leftover, error) from error
+        finally:
+            os.close(fd)
+        return True
 
     def unstage(self, staged: StagedFiles) -> None:
         """Remove the staging names; unsynced, since a start removes what a crash leaves there."""
@@ -121,20 +167,27 @@ class Storage:
         for number in range(1, 10_000):
             folder = self.trash_dir / f"{path.name}.leftover-{number}"
             try:
-                self.disk.mkdir(folder, 0o750)
+                self.disk.mkdir(folder, FOLDER_MODE)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise StorageError("make the folder", folder, error) from error
+            self._sync(self.trash_dir)
             move_file(self.disk, path, folder / path.name)
-            self._sync(folder, self.trash_dir, path.parent)
+            self._sync(folder, path.parent)
             return folder / path.name
         raise StorageError("set aside", path, FileExistsError(errno.EEXIST, "too many leftovers of that name"))
 
+    def needed_files_of(self, entry: Mapping[str, Any]) -> dict[Path, str | None]:
+        """Return the final names of an entry's model and, if it has one, scaler, with their digests."""
+        pairs = (("model_path", "sha256"), ("scaler_path", "scaler_sha256"))
+        return {self.folder / str(entry[name]): entry.get(digest) for name, digest in pairs if entry.get(name)}
+
     def files_of(self, entry: Mapping[str, Any]) -> list[Path]:
         """Return the final names that an entry stands for: model, scaler if it has one, sidecar."""
-        paths = [self.folder / str(entry[name]) for name in ("model_path", "scaler_path") if entry.get(name)]
-        return [*paths, self.final_names(str(entry["model_id"]))[2]]
+        model_id = str(entry["model_id"])
+        sidecar = [self.final_names(model_id)[2]] if is_valid_id(model_id) else []
+        return [*self.needed_files_of(entry), *sidecar]
 
     def trash_folder(self, entry: Mapping[str, Any]) -> Path:
         """Return the folder in the trash that a retired entry's files go to."""
@@ -147,39 +200,60 @@ class Storage:
         entry; the next start does this again.
         """
         folder = self.trash_folder(entry)
-        make_folder(self.disk, folder, 0o750)
-        for path in self.files_of(entry):
+        make_folder(self.disk, folder, FOLDER_MODE)
+        paths = self.files_of(entry)
+        for path in paths:
             self._move_over(path, folder / path.name)
-        self._sync(folder, self.trash_dir, self.storage_dir)
+        # The trash before the folders that the files left: a crash between leaves two names, never none.
+        self._sync(folder, self.trash_dir, *(path.parent for path in paths))
         return folder
 
-    def discard_file(self, entry: Mapping[str, Any], path: Path, name: str) -> None:
+    def discard_file(self, entry: Mapping[str, Any], path: Path) -> None:
         """Move one file that an entry no longer names (a replaced scaler) into the entry's trash folder."""
         folder = self.trash_folder(entry)
-        make_folder(self.disk, folder, 0o750)
-        self._move_over(path, folder / name)
+        make_folder(self.disk, folder, FOLDER_MODE)
+        self._move_over(path, folder / path.name)
         self._sync(folder, self.trash_dir, path.parent)
 
     def bring_back(self, entry: Mapping[str, Any]) -> None:
-        """Move the files of a retired entry back to their final names. Called before the journal line.
+        """Give the files of a retired entry their final names again. Called before the journal line.
 
-        A crash leaves names without an entry: leftovers with the retired model's bytes, which a second
-        restore finds in place. Raises StorageError (ENOENT) when the model's file is nowhere.
+        The trash keeps them too until `let_go`, after the line: a crash in between leaves leftovers at the final
+        names and the retired model restorable. Raises StorageError (ENOENT), and changes nothing, when a file is
+        nowhere.
         """
         folder = self.trash_folder(entry)
-        names = self.files_of(entry)
-        for path in names:
-            held = folder / path.name
-            if held.exists():
-                if path.exists() and not _same_bytes(held, path):
-                    self.set_aside(path)
-                self._move_over(held, path)
-        for path in names[:-1]:
-            if not path.exists():
+        needed = self.needed_files_of(entry)
+        for path, digest in needed.items():
+            if not _exists(folder / path.name) and not (digest and _digest_of(path) == digest):
                 raise StorageError("restore", path, FileNotFoundError(errno.ENOENT, "not in the trash"))
-        self._sync(self.storage_dir)
+        paths = self.files_of(entry)
+        for path in paths:
+            held = folder / path.name
+            if not _exists(held):
+                continue
+            if _exists(path):
+                if same_bytes(held, path):
+                    continue
+                self.set_aside(path)
+            self._link_or_copy(held, path)
+        self._sync(*(path.parent for path in paths))
+
+    def let_go(self, entry: Mapping[str, Any]) -> bool:
+        """Remove from the trash what an entry has at its final names again; tell whether there was any.
+
+        Unsynced: what a crash leaves of it is removed at the next start. Scalers that were replaced stay.
+        """
+        folder = self.trash_folder(entry)
+        found = False
+        for path in self.files_of(entry):
+            held = folder / path.name
+            if _exists(held) and same_bytes(held, path):
+                found = True
+                remove_quietly(self.disk, held)
         with suppress(OSError):
             self.disk.rmdir(folder)
+        return found
 
     def erase(self, folder: Path) -> int:
         """Remove a folder of the trash with its files for good and return the bytes freed."""
@@ -204,15 +278,46 @@ class Storage:
             raise StorageError("place", final, error) from error
 
     def _move_over(self, source: Path, target: Path) -> None:
-        """Move a file; one that is gone, or that stands at the target with the same bytes, is done already."""
+        """Move a file; one that is gone, or that stands at the target with the same bytes, is done already.
+
+        Other bytes under the name of a file that the trash has are a leftover of the next model of that id, whose
+        registration was cut short before its line: it is set aside.
+        """
         try:
             move_file(self.disk, source, target)
         except StorageError as error:
             if error.errno == errno.ENOENT:
                 return
-            if error.errno != errno.EEXIST or not _same_bytes(source, target):
+            if error.errno != errno.EEXIST:
                 raise
-            self.disk.unlink(source)
+            if not same_bytes(source, target):
+                self.set_aside(source)
+                return
+            try:
+                self.disk.unlink(source)
+            except OSError as cause:
+                raise StorageError("move", source, cause) from cause
+
+    def _link_or_copy(self, source: Path, target: Path) -> None:
+        """Give a file a second name; across file systems, a second file."""
+        try:
+            self.disk.link(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise StorageError("restore", target, error) from error
+        else:
+            return
+        temporary = temporary_name(target)
+        try:
+            fd = open_regular(source)
+            try:
+                copy_open_file(self.disk, fd, temporary, STORED_MODE)
+            finally:
+                os.close(fd)
+            self.disk.rename_new(temporary, target)
+        except OSError as error:
+            remove_quietly(self.disk, temporary)
+            raise StorageError("restore", target, error) from error
 
     def _sync(self, *folders: Path) -> None:
         for folder in dict.fromkeys(folders):
@@ -222,7 +327,7 @@ class Storage:
                 raise StorageError("sync the folder", folder, error) from error
 
 
-def _same_bytes(one: Path, other: Path) -> bool:
+def same_bytes(one: Path, other: Path) -> bool:
     """Tell whether two paths are one inode or hold the same bytes; False when either cannot be read."""
     opened: list[int] = []
     try:
@@ -237,6 +342,25 @@ def _same_bytes(one: Path, other: Path) -> bool:
     finally:
         for fd in opened:
             os.close(fd)
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or None when there is none that can be read."""
+    try:
+        fd = open_regular(path)
+    except OSError:
+        return None
+    try:
+        return digest_open_file(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether anything has that name, be it a link to nowhere."""
+    return os.path.lexists(path)
 
 
 def staged_paths(staging: Path, token: str) -> Sequence[Path]:

@@ -91,7 +91,7 @@ def drop(
         scaler_file=parts["scaler"][0] if "scaler" in parts else None,
         digests=digests,
     )
-    earlier = _receipt(folder, stem)
+    earlier = _receipt(folder, stem) if wait is not False else None
     with _Writing(folder) as writing:
         for name, data in parts.values():
             writing.add(name, lambda fd, data=data: _write_all(fd, data))  # type: ignore[misc]  # bound now
@@ -126,10 +126,10 @@ def drop_files(
     if scaler is not None:
         sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
     digests: dict[str, str] = {}
-    earlier = _receipt(folder, stem)
+    earlier = _receipt(folder, stem) if wait is not False else None
     with _Writing(folder) as writing:
         for role, (name, source) in sources.items():
-            digests[role] = writing.add(name, lambda fd, source=source: _copy_all(fd, source))  # type: ignore[misc]
+            digests[role] = writing.add(name, lambda fd, source=source: _copy_all(fd, source))  # type: ignore[misc]  # bound now
             said = parsed.digests.get(role)
             if said is not None and said != digests[role]:
                 problem = Problem(
@@ -188,7 +188,7 @@ class _Writing:
         return digest
 
     def publish(self) -> tuple[Path, ...]:
-        """Give the files their names, the sidecar last, never over a file that is there."""
+        """Give the files their names, lastingly, the sidecar last, never over a file that is there."""
         for hidden, target in self._parts:
             try:
                 self._disk.rename_new(hidden, target)
@@ -197,6 +197,12 @@ class _Writing:
             except OSError as error:
                 raise StorageError("write into the inbox", target, error) from error
             self._published.append(target)
+        try:
+            self._disk.fsync_dir(self._folder)
+        except PermissionError:  # a folder that we may write to but not read; the daemon's own syncs come soon
+            pass
+        except OSError as error:
+            raise StorageError("write into the inbox", self._folder, error) from error
         return tuple(self._published)
 
 

@@ -29,6 +29,7 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyFD, Mask
 __all__ = ["Watch", "is_network_file_system"]
 
 CANARY_PREFIX = ".canary-"
+QUEUED_MAX = 1000  # events on their way to us: each says "look again", and one look sees all
 _NETWORK_MAGIC = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -69,6 +70,16 @@ class _Emitter(InotifyEmitter):
         """Return what the kernel is asked to tell."""
         return self.MASK
 
+    def queue_event(self, event: FileSystemEvent) -> None:
+        """Queue an event; one more of very many says nothing new, but for a canary, which is looked for by name."""
+        if self._event_queue.qsize() < QUEUED_MAX or CANARY_PREFIX in os.fsdecode(event.src_path):
+            super().queue_event(event)
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether it and the reader of its descriptor are running."""
+        return bool(self.is_alive() and self._own.is_alive())
+
     def on_thread_stop(self) -> None:
         super().on_thread_stop()
         self._own.stop()
@@ -77,8 +88,11 @@ class _Emitter(InotifyEmitter):
 class _Hints(FileSystemEventHandler):
     """Called on the observer's thread: notes that something happened, and returns."""
 
-    def __init__(self, hint: Callable[[], None], canary_seen: threading.Event) -> None:
+    def __init__(
+        self, hint: Callable[[], None], canary_seen: threading.Event, is_ignored: Callable[[str], bool]
+    ) -> None:
         self._hint = hint
+        self._is_ignored = is_ignored
         self._canary_seen = canary_seen
         self.canary = ""
 
@@ -89,20 +103,30 @@ class _Hints(FileSystemEventHandler):
             if name == self.canary:
                 self._canary_seen.set()
             return
-        self._hint()
+        if not self._is_ignored(name):
+            self._hint()
 
 
 class Watch:
     """Calls `hint` (from another thread) whenever something in the folder may have changed.
 
-    With `polling` there are no events at all: the loop lists the folder by the clock.
+    With `polling` there are no events at all: the loop lists the folder by the clock. `is_ignored` tells the names
+    that are none of ours: of a producer that writes under a temporary name only the last step counts.
     """
 
-    def __init__(self, path: Path, hint: Callable[[], None], *, polling: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hint: Callable[[], None],
+        *,
+        polling: bool,
+        is_ignored: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.path = path
         self.polling = polling
         self.deaf_because = ""
         self._hint = hint
+        self._is_ignored = is_ignored
         self._seen = threading.Event()
         self._handler: _Hints | None = None
         self._observer: Any = None
@@ -121,7 +145,7 @@ class Watch:
             return True
         self._discard()
         self._seen = threading.Event()
-        handler = _Hints(self._hint, self._seen)
+        handler = _Hints(self._hint, self._seen, self._is_ignored)
         observer = BaseObserver(_Emitter)
         try:
             found = self.path.stat()
@@ -136,6 +160,14 @@ class Watch:
         self._handler, self._observer = handler, observer
         self.deaf_because = ""
         return True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether every thread that an event passes through is running."""
+        if self.polling or self._observer is None:
+            return self.polling
+        emitters = self._observer.emitters
+        return self._observer.is_alive() and bool(emitters) and all(emitter.has_threads for emitter in emitters)
 
     def moved(self) -> bool:
         """Tell whether the path no longer names the folder that is being watched. Costs one stat."""

@@ -22,9 +22,7 @@ from model_inbox import ModelInboxError, ModelRegistry
 def main() -> None:
     """Print a forecast. Exits with 1 and the reason when the registry or a model of the pair is missing."""
     parser = argparse.ArgumentParser(description="Forecast a pair with its newest LightGBM model.")
-    parser.add_argument(
-        "pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)"
-    )
+    parser.add_argument("pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)")
     parser.add_argument("--registry", type=Path, default=Path("models/prediction_registry.json"))
     parser.add_argument("--storage-dir", type=Path, default=Path("models/prediction"))
     arguments = parser.parse_args()

@@ -16,9 +16,7 @@ QUANTILES = [0.1, 0.5, 0.9]
 Models = dict[int, dict[float, LGBMRegressor]]
 
 
-def split(
-    features: pd.DataFrame, returns: pd.DataFrame, test_from: pd.Timestamp
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split(features: pd.DataFrame, returns: pd.DataFrame, test_from: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Join features with returns and cut them in time: (training rows, test rows).
 
     A training row's target is published before `test_from`; a test row begins on it or later. The rows

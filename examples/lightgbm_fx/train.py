@@ -43,9 +43,7 @@ def train(rate: pd.Series) -> tuple[Models, StandardScaler, dict[str, dict[str, 
     return models, scaler, metrics, fewest_rows
 
 
-def describe(
-    pair: str, rate: pd.Series, metrics: dict[str, dict[str, float]], fewest_rows: int
-) -> ModelMetadata:
+def describe(pair: str, rate: pd.Series, metrics: dict[str, dict[str, float]], fewest_rows: int) -> ModelMetadata:
     """Say what a registry should know about the models: this becomes the YAML sidecar of the drop."""
     now = datetime.now(UTC)
     return ModelMetadata(
@@ -69,13 +67,9 @@ def describe(
 
 def main() -> None:
     """Train and drop each pair. Exits with 1 and the reason when a drop was not registered."""
-    parser = argparse.ArgumentParser(
-        description="Train LightGBM quantile models and drop them into the inbox."
-    )
+    parser = argparse.ArgumentParser(description="Train LightGBM quantile models and drop them into the inbox.")
     parser.add_argument("pairs", nargs="*", default=PAIRS, metavar="PAIR", help="BASE/QUOTE, such as USD/EUR")
-    parser.add_argument(
-        "--inbox", type=Path, default=Path("inbox"), help="the daemon's inbox (default: inbox)"
-    )
+    parser.add_argument("--inbox", type=Path, default=Path("inbox"), help="the daemon's inbox (default: inbox)")
     arguments = parser.parse_args()
 
     rates = load_rates()

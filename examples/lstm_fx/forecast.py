@@ -31,9 +31,7 @@ def network_of(model: Any) -> FxLSTM:
 def main() -> None:
     """Print the forecasts. Exits with 1 and the reason when the registry or a model is missing."""
     parser = argparse.ArgumentParser(description="Forecast a pair with its newest LSTM, loaded in both ways.")
-    parser.add_argument(
-        "pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)"
-    )
+    parser.add_argument("pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)")
     parser.add_argument("--registry", type=Path, default=Path("models/prediction_registry.json"))
     parser.add_argument("--storage-dir", type=Path, default=Path("models/prediction"))
     arguments = parser.parse_args()
@@ -53,9 +51,7 @@ def main() -> None:
         for way in ("weights", "module"):
             entry = next((entry for entry in entries if entry["tags"].get("way") == way), None)
             if entry is None:
-                sys.exit(
-                    f"The registry has no LSTM of {arguments.pair} dropped as {way}: train.py makes one."
-                )
+                sys.exit(f"The registry has no LSTM of {arguments.pair} dropped as {way}: train.py makes one.")
             model, _ = registry.load_model_objects(entry)
             network = network_of(model)
             with torch.no_grad():
@@ -63,8 +59,7 @@ def main() -> None:
             table = pd.DataFrame(
                 spot * np.exp(log_returns),
                 index=[
-                    f"{days:>2} d, on or after {today + pd.Timedelta(days=days):%a %d %b}"
-                    for days in network.horizons
+                    f"{days:>2} d, on or after {today + pd.Timedelta(days=days):%a %d %b}" for days in network.horizons
                 ],
                 columns=[f"{quantile:.0%}" for quantile in network.quantiles],
             )

@@ -96,12 +96,8 @@ def weights_of(network: FxLSTM) -> dict[str, Any]:
 def main() -> None:
     """Train once, drop twice. Exits with 1 and the reason when a drop was not registered."""
     parser = argparse.ArgumentParser(description="Train an LSTM and drop it into the inbox in two ways.")
-    parser.add_argument(
-        "pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)"
-    )
-    parser.add_argument(
-        "--inbox", type=Path, default=Path("inbox"), help="the daemon's inbox (default: inbox)"
-    )
+    parser.add_argument("pair", nargs="?", default="USD/EUR", metavar="PAIR", help="BASE/QUOTE (default: USD/EUR)")
+    parser.add_argument("--inbox", type=Path, default=Path("inbox"), help="the daemon's inbox (default: inbox)")
     arguments = parser.parse_args()
 
     try:
@@ -114,12 +110,9 @@ def main() -> None:
     network = train(windows[past], actual[past])
     with torch.no_grad():
         predicted = network(as_tensor(windows[future])).numpy()
-    metrics = {
-        f"{days}d": score(actual[future][days].to_numpy(), predicted[:, i]) for i, days in enumerate(HORIZONS)
-    }
+    metrics = {f"{days}d": score(actual[future][days].to_numpy(), predicted[:, i]) for i, days in enumerate(HORIZONS)}
     calibration_ok = all(
-        abs(of_horizon["quantile_coverage"] - NOMINAL_COVERAGE) <= COVERAGE_TOLERANCE
-        for of_horizon in metrics.values()
+        abs(of_horizon["quantile_coverage"] - NOMINAL_COVERAGE) <= COVERAGE_TOLERANCE for of_horizon in metrics.values()
     )
     calibrated = "calibrated" if calibration_ok else "not calibrated"
     print(f"{arguments.pair}: {past.sum()} training days, {calibrated}")

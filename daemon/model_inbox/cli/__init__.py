@@ -22,45 +22,45 @@ from .common import App, Group
 __all__ = ["COMMANDS", "main", "root"]
 
 COMMANDS = {
-    "run": "run",
-    "drop": "drop",
-    "check": "check",
-    "list": "listing",
-    "show": "show",
-    "history": "history",
-    "alias": "alias",
-    "pin": "pin",
-    "unpin": "pin",
-    "tag": "tag",
-    "delete": "delete",
-    "restore": "restore",
-    "trash": "trash",
-    "rejected": "rejected",
-    "retention": "retention",
-    "verify": "verify",
-    "rebuild": "rebuild",
-    "config": "config",
+    "run": "run:run",
+    "drop": "drop:drop",
+    "check": "check:check",
+    "list": "listing:list_models",
+    "show": "show:show",
+    "history": "history:history",
+    "alias": "alias:alias",
+    "pin": "pin:pin",
+    "unpin": "pin:unpin",
+    "tag": "tag:tag",
+    "delete": "delete:delete",
+    "restore": "delete:restore",
+    "trash": "trash:trash",
+    "rejected": "rejected:rejected",
+    "retention": "retention:retention",
+    "verify": "verify:verify",
+    "rebuild": "rebuild:rebuild",
+    "config": "config:config",
 }
-"""Where each command lives: the module `cli.<value>` has it as an attribute of the command's name."""
+"""Where each command lives: the module of this package, and the name in it."""
 
 
 class _Lazy(Group):
     """A group whose commands are imported when they are asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click asks
         """Return the commands in the order in which people meet them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
         """Import a command, or return None for a word that is none."""
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), f"{cmd_name}_")
+        module, name = COMMANDS[cmd_name].split(":")
+        found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return found
 
 
-def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         from .. import __version__
 

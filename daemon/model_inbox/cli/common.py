@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_EXITS",
-    "DURATION",
-    "INSTANT",
     "App",
     "Command",
     "Group",
     "Refused",
     "age",
+    "as_instant",
+    "as_seconds",
     "ask",
     "now",
     "parse_stored",
+    "pass_app",
+    "print_error",
     "print_fields",
     "print_json",
     "print_lines",
@@ -58,7 +60,7 @@ ALL_EXITS: Mapping[int, str] = {
     EXIT_USAGE: "the command line is wrong",
     EXIT_CONFIG: "the configuration is wrong, or data is missing or damaged",
 }
-_PAIRS_OF_AGES = ((86400 * 365.25 * 2, "y", 86400 * 365.25), (86400 * 2, "d", 86400), (3600 * 2, "h", 3600))
+_UNITS_OF_AGE = (("y", 365.25 * 86400), ("d", 86400.0), ("h", 3600.0), ("m", 60.0))
 
 
 class Refused(ModelInboxError):
@@ -115,7 +117,9 @@ class Command(click.Command):
 class Group(click.Group):
     """A group of commands; a word that is none is answered with the nearest that is."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that the first argument names."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
@@ -127,39 +131,24 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class _Instant(click.ParamType):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
-        try:
-            return parse_instant(value)
-        except ValueError as error:
-            self.fail(f"{quoted(value)} is {error}", param, ctx)
+def as_instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """Make an instant of an option's text; the callback of options that take a time. Without a zone it is UTC."""
+    try:
+        return None if value is None else parse_instant(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{quoted(value)} is {error}") from error
 
 
-class _Duration(click.ParamType):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(f"{quoted(value)}: {error}", param, ctx)
-
-
-INSTANT = _Instant()
-"""The type of an option that takes a date and time; without a zone it is UTC."""
-
-DURATION = _Duration()
-"""The type of an option that takes a duration; the command gets seconds."""
+def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Make seconds of an option's text; the callback of options that take a duration."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{quoted(value)} is {error}") from error
 
 
 class App:
     """What the commands work on: the configuration and the registry that it names."""
-
-    PASS: ClassVar[Any]
 
     def __init__(self, config_file: Path | None) -> None:
         self.config_file = config_file
@@ -188,6 +177,7 @@ class App:
 
         section = self.config.registry
         self.must_exist()
+        _log_to_stderr()
         actor = f"cli:{person()}"
         act_as_owner(section.path.parent)
         with ModelRegistry(
@@ -198,9 +188,9 @@ class App:
     def must_exist(self) -> None:
         """Raise RegistryMissing when there is no registry where the configuration says."""
         path = self.config.registry.path
-        journal = path.with_name(f"{path.stem}.journal.jsonl")
-        if path.exists() or journal.exists():
-            return
+        parts = (path, path.with_name(f"{path.stem}.journal.jsonl"), path.with_name("history"))
+        if any(part.exists() for part in parts):
+            return  # what is missing of it is damage, and for others to tell
         source = self.config.path
         says = f"{str(source)!r} says so" if source is not None else "no config.yaml was found, so the default holds"
         raise RegistryMissing(
@@ -209,7 +199,15 @@ class App:
         )
 
 
-App.PASS = click.make_pass_decorator(App)
+pass_app = click.make_pass_decorator(App)
+"""Gives a command its `App` as the first argument."""
+
+
+def _log_to_stderr() -> None:
+    """Have the library's warnings on stderr: without a word from us they would mix with the answer on stdout."""
+    from ..logs import configure
+
+    configure(format="console", level="warning")
 
 
 def ask(question: str, *, yes: bool, to: str) -> None:
@@ -238,16 +236,19 @@ def report_error(error: ModelInboxError, *, as_json: bool) -> None:
         click.echo(f"  {printable(hint)}", err=True)
     print_problems(problems, err=True)
     if as_json:
-        print_json(
-            {
-                "error": {
-                    "code": error.code,
-                    "message": error.message,
-                    "hint": hint,
-                    "problems": [problem.as_dict() for problem in problems],
-                }
-            }
-        )
+        print_error(error)
+
+
+def print_error(error: ModelInboxError) -> None:
+    """Print an error as JSON, for programs."""
+    problems: Sequence[Problem] = getattr(error, "problems", ())
+    said = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint or _hint_for(error),
+        "problems": [problem.as_dict() for problem in problems],
+    }
+    print_json({"error": said})
 
 
 def _hint_for(error: ModelInboxError) -> str:
@@ -265,13 +266,19 @@ def _hint_for(error: ModelInboxError) -> str:
 def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
     """Print problems as a list: where, what, its code, and below it what to do."""
     for problem in problems:
-        place = ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
-        if not place.startswith(problem.file or "\0") and problem.line is not None:
-            place = f"line {problem.line}" + (f", column {problem.column}" if problem.column is not None else "")
-        head = f"{place}: {problem.message}" if place else problem.message
-        print_lines(f"- {head} [{problem.code}]", indent=2, hanging=4, err=err)
+        place = _place_of(problem)
+        print_lines(f"- {place}{': ' if place else ''}{problem.message} [{problem.code}]", indent=2, hanging=4, err=err)
         if problem.hint:
             print_lines(problem.hint, indent=6, err=err)
+
+
+def _place_of(problem: Problem) -> str:
+    """Return where a problem is as far as its message does not say so: `a.yaml:3:5`, `line 3, column 5`, `a.pkl`."""
+    if problem.line is None:
+        return problem.file if problem.file is not None and problem.file not in problem.message else ""
+    if problem.file is not None:
+        return ":".join(str(part) for part in (problem.file, problem.line, problem.column) if part is not None)
+    return f"line {problem.line}" + (f", column {problem.column}" if problem.column is not None else "")
 
 
 # --- printing ----------------------------------------------------------------------------------------------
@@ -296,24 +303,28 @@ def print_json(value: object) -> None:
     click.echo(text)
 
 
-def width() -> int | None:
+def width(*, err: bool = False) -> int | None:
     """Return the columns of the terminal, or None where the output is not one and lines may be long."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    stream = sys.stderr if err else sys.stdout
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: bool = False) -> None:
     """Print text, each of its lines wrapped to the terminal. Whatever is not printable is escaped."""
-    columns = width()
-    first, rest = " " * indent, " " * (indent if hanging is None else hanging)
+    columns = width(err=err)
+    margin, rest = " " * indent, " " * (indent if hanging is None else hanging)
     for line in text.splitlines() or [""]:
-        safe = printable(line)
-        if columns is None:
-            click.echo(first + safe, err=err)
-            continue
-        wrapped = textwrap.wrap(
-            safe, max(columns, 20), initial_indent=first, subsequent_indent=rest, break_on_hyphens=False
-        )
+        wrapped = [margin + printable(line)]
+        if columns is not None:
+            wrapped = textwrap.wrap(
+                printable(line),
+                max(columns, 40),
+                initial_indent=margin,
+                subsequent_indent=rest,
+                break_on_hyphens=False,
+            )
         click.echo("\n".join(wrapped), err=err)
+        margin = rest
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
@@ -347,7 +358,9 @@ def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], *, righ
 
 
 def _print_plain(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
-    widths = [max(len(title), *(len(row[at]) for row in cells)) if cells else len(title) for at, title in enumerate(titles)]
+    widths = [
+        max(len(title), *(len(row[at]) for row in cells)) if cells else len(title) for at, title in enumerate(titles)
+    ]
     lines = []
     for row in (titles, *cells):
         padded = (
@@ -380,9 +393,7 @@ def age(moment: datetime | None, at: datetime) -> str:
         return "?"
     seconds = (at - moment).total_seconds()
     sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
-    for least, unit, length in (*_PAIRS_OF_AGES, (60 * 2, "m", 60)):
-        if seconds >= least:
+    for unit, length in _UNITS_OF_AGE:
+        if seconds >= 2 * length:
             return f"{sign}{int(seconds // length)}{unit}"
     return f"{sign}{int(seconds)}s"
-
-

@@ -11,7 +11,7 @@ Read next: `scan` (one scan), `stubs` (what stands for every name), `rules` (arg
 
 from __future__ import annotations
 
-from .allowlist import FRAMEWORKS, Allowlist, check_extra
+from .allowlist import FRAMEWORKS, Allowlist, check_extra, explain
 from .basis import verdict_basis
 from .kinds import looks_complete
 from .loading import load
@@ -27,6 +27,7 @@ __all__ = [
     "Scanner",
     "check_extra",
     "describe_uses",
+    "explain",
     "load",
     "looks_complete",
     "report_of",

@@ -17,7 +17,7 @@ from ..errors import ConfigError
 from ..problems import Problem, quoted
 from .names import USES, describe_uses, is_well_formed, never_allowed
 
-__all__ = ["FRAMEWORKS", "AllowedName", "Allowlist", "check_extra", "parse_list", "read_list"]
+__all__ = ["FRAMEWORKS", "AllowedName", "Allowlist", "check_extra", "explain", "parse_list", "read_list"]
 
 FRAMEWORKS = ("builtins", "catboost", "joblib", "lightgbm", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
 """The lists that are shipped, by the names that `pickle.frameworks` takes."""
@@ -60,6 +60,24 @@ def parse_list(text: str) -> Iterator[AllowedName]:
 def read_list(framework: str) -> list[AllowedName]:
     """Return the shipped list of one framework."""
     return list(parse_list(resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")))
+
+
+def explain(name: str) -> dict[str, str | list[str]]:
+    """Return what is known of a name: the lists that have it, what they permit, which code runs, why it is refused.
+
+    `never` says why no list may have it, and is empty otherwise; `hooks` is the Python code that a load may run
+    for it, each function with a hash of its source.
+    """
+    listed = [(framework, line) for framework in FRAMEWORKS for line in read_list(framework) if line.name == name]
+    uses = "".join(sorted({letter for _, line in listed for letter in line.uses}))
+    return {
+        "name": name,
+        "frameworks": [framework for framework, _ in listed],
+        "uses": uses,
+        "permits": describe_uses(uses),
+        "hooks": sorted({hook for _, line in listed for hook in line.hooks.split()}),
+        "never": never_allowed(name) or "",
+    }
 
 
 class Allowlist:
@@ -133,7 +151,7 @@ def check_extra(extra: Mapping[str, str]) -> list[Problem]:
     for name, uses in extra.items():
         message, hint = _fault_of_extra(name, uses)
         if message:
-            problems.append(Problem("config.invalid_allow", message, hint, "pickle.allow"))
+            problems.append(Problem("config.invalid_allow", message, hint, f"pickle.allow.{name}"))
     return problems
 
 
@@ -151,6 +169,10 @@ def _fault_of_extra(name: str, uses: str) -> tuple[str, str]:
         return f"{quoted(name)} may not be referred to, so that {quoted(uses)} permits nothing", "Add r to the letters"
     if reason := never_allowed(name, uses):
         called = never_allowed(name) is None
-        what = f"{quoted(name)} can never be allowed to {describe_uses('c')}" if called else f"{quoted(name)} can never be allowed"
+        what = (
+            f"{quoted(name)} can never be allowed to {describe_uses('c')}"
+            if called
+            else f"{quoted(name)} can never be allowed"
+        )
         return f"{what}: {reason}", "Remove the line; a model that needs it can be registered by a trusted process"
     return "", ""

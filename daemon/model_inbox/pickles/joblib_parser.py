@@ -20,7 +20,7 @@ ALIGNMENT_FIELD = "numpy_array_alignment_bytes"
 WRAPPER_FIELDS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
 """What the wrapper's state holds, besides the alignment that joblib added in 1.2."""
 
-_PythonUnpickler: type[Any] = pickle._Unpickler  # type: ignore[attr-defined]  # the pure-Python one, as joblib uses
+_PythonUnpickler: type[Any] = pickle._Unpickler  # the pure-Python one, as joblib uses
 
 
 class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
@@ -37,7 +37,7 @@ class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
         """Return the fields of a joblib array wrapper that was just built, or None for any other object."""
         raise NotImplementedError
 
-    def array_of_objects(self, state: Mapping[str, Any]) -> Any:
+    def array_of_objects(self) -> Any:
         """Return the array that the pickle at this place holds."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
         if state is None:
             return
         if self.holds_objects(state):
-            self.stack[-1] = self.array_of_objects(state)
+            self.stack[-1] = self.array_of_objects()
             return
         if state.get(ALIGNMENT_FIELD) is not None:
             padding = self.stream.read_exactly(1)[0]

@@ -8,12 +8,19 @@ parser. Whether an uncompressed stream is joblib's shows only when the parser me
 from __future__ import annotations
 
 import os
-from contextlib import suppress
-from pathlib import Path
 
 from .streams import compression_of
 
-__all__ = ["JOBLIB", "PLAIN", "TORCH_LEGACY", "TORCH_MAGIC", "TORCH_ZIP", "NeedsJoblib", "kind_of_start", "looks_complete"]
+__all__ = [
+    "JOBLIB",
+    "PLAIN",
+    "TORCH_LEGACY",
+    "TORCH_MAGIC",
+    "TORCH_ZIP",
+    "NeedsJoblib",
+    "kind_of_start",
+    "looks_complete",
+]
 
 PLAIN = "plain"
 JOBLIB = "joblib"
@@ -52,12 +59,11 @@ def looks_complete(file: int | str | os.PathLike[str]) -> bool:
     has no end. OSError where it cannot be read.
     """
     if not isinstance(file, int):
-        fd = os.open(Path(file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             return looks_complete(fd)
         finally:
-            with suppress(OSError):
-                os.close(fd)
+            os.close(fd)
     size = os.fstat(file).st_size
     if size == 0:
         return False

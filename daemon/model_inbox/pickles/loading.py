@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _pickle
 import importlib
-import io
 import pickle
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -17,7 +16,7 @@ from typing import Any
 
 from ..errors import LoadRefused
 from ..problems import quoted
-from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
+from .joblib_parser import JoblibUnpickler, check_fields
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY, is_well_formed, resolve
 from .report import FINDINGS
@@ -55,7 +54,7 @@ def _text_of(error: BadStream) -> str:
 def _load(
     source: MemorySource, resolver: Resolver, *, may_be_joblib: bool = False, must_be_joblib: bool = False
 ) -> Any:
-    compression, contents = open_compressed(source, decompressed_max(source.size))
+    _, contents = open_compressed(source, decompressed_max(source.size))
     start = contents.read_at(0, START_BYTES)
     kind = kind_of_start(start)
     if kind in (TORCH_ZIP, TORCH_LEGACY):
@@ -149,7 +148,7 @@ def _load_torch(source: MemorySource, resolver: Resolver, *, is_zip: bool) -> An
     """Let torch walk its own formats, with our unpickler and our reader in place of its own."""
     if is_zip:
         read_zip_layout(source)
-    import torch
+    torch = importlib.import_module("torch")
 
     class Unpickler(_LoadingUnpickler):
         def __init__(self, file: Any, **_options: Any) -> None:
@@ -161,7 +160,7 @@ def _load_torch(source: MemorySource, resolver: Resolver, *, is_zip: bool) -> An
         UnpicklingError=pickle.UnpicklingError,
         load=lambda file, **_options: Unpickler(file).load(),
     )
-    file = io.BufferedReader(source.raw())
+    file = source.buffered()
     return torch.load(file, map_location="cpu", pickle_module=pickling, weights_only=False)
 
 
@@ -222,11 +221,11 @@ class _LoadingJoblibUnpickler(JoblibUnpickler):
     def holds_objects(self, state: Mapping[str, Any]) -> bool:
         return bool(state["dtype"].hasobject)
 
-    def array_of_objects(self, state: Mapping[str, Any]) -> Any:
+    def array_of_objects(self) -> Any:
         return _LoadingJoblibUnpickler(self.stream, self._resolver, inner=True).load()
 
     def array_of_bytes(self, state: Mapping[str, Any]) -> Any:
-        import numpy as np
+        np = importlib.import_module("numpy")
 
         array = np.empty(state["shape"], dtype=state["dtype"], order=state["order"])
         if array.size and array.itemsize:

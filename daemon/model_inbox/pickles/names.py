@@ -10,6 +10,8 @@ import sys
 
 __all__ = [
     "JOBLIB_ARRAY",
+    "PATH_MODULES",
+    "PATH_NAMES",
     "USES",
     "carries_code",
     "describe_uses",
@@ -73,17 +75,35 @@ def root_of(name: str) -> str:
 
 # --- rule 4: never, whatever a list says ---------------------------------------------------------------------
 
+PATH_MODULES = ("pathlib", "pathlib._local")
+PATH_NAMES = ("Path", "PosixPath", "PurePath", "PurePosixPath")
+"""Python 3.13 writes paths under another module than those before and after it."""
+
 _STDLIB_VALUES = frozenset(
     {
         *(
             f"builtins.{name}"
-            for name in (
-                "bool bytearray bytes complex dict float frozenset int list object range set slice str tuple"
-            ).split()
+            for name in [
+                "bool",
+                "bytearray",
+                "bytes",
+                "complex",
+                "dict",
+                "float",
+                "frozenset",
+                "int",
+                "list",
+                "object",
+                "range",
+                "set",
+                "slice",
+                "str",
+                "tuple",
+            ]
         ),
         *(f"collections.{name}" for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
         *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        *(f"pathlib.{name}" for name in ("PurePath", "PurePosixPath", "PosixPath", "Path")),
+        *(f"{module}.{name}" for module in PATH_MODULES for name in PATH_NAMES),
         "_codecs.encode",
         "copyreg.__newobj__",
         "copyreg._reconstructor",
@@ -157,7 +177,21 @@ _NEVER_NAMES = {
 }
 
 _NO_CALLS_ADDED = frozenset(
-    "numpy scipy pandas sklearn joblib torch lightgbm xgboost catboost pyarrow polars keras tensorflow".split()
+    [
+        "numpy",
+        "scipy",
+        "pandas",
+        "sklearn",
+        "joblib",
+        "torch",
+        "lightgbm",
+        "xgboost",
+        "catboost",
+        "pyarrow",
+        "polars",
+        "keras",
+        "tensorflow",
+    ]
 )
 """Packages so full of functions that open files or call other functions that only the shipped lists, each entry
 with a rule for its arguments, may let one be called."""
@@ -213,6 +247,7 @@ def carries_code(name: str) -> bool:
 # --- frameworks ----------------------------------------------------------------------------------------------
 
 _FRAMEWORK_OF_PACKAGE = {
+    "_loss": "scikit-learn",  # its losses go by this name before scikit-learn 1.8
     "catboost": "catboost",
     "joblib": "joblib",
     "lightgbm": "lightgbm",

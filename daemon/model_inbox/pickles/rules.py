@@ -12,13 +12,15 @@ its argument turns every allowed name into a callable.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from .names import PATH_MODULES, PATH_NAMES
 from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES
 from .rules_numpy import NUMPY_CALLS, NUMPY_STATES
 from .rules_torch import TORCH_CALLS
-from .stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub
+from .stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
 from .values import is_global, is_text, must
 
 __all__ = ["HASHABLE", "call_rules", "default_rule", "state_rules"]
@@ -31,7 +33,7 @@ def _encode(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> byte
     """Protocols 0 to 2 write bytes as text to encode; the result is known exactly, and others look at it."""
     must(len(args) == 2 and type(args[0]) is str and args[1] in ("latin1", "latin-1"), "not (text, 'latin1')")
     try:
-        return args[0].encode("latin-1")
+        return str(args[0]).encode("latin-1")
     except UnicodeEncodeError:
         raise BadArguments("text that is not latin-1") from None
 
@@ -61,6 +63,35 @@ def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     must(len(args) <= 1 and all(type(arg) in (list, tuple, dict, set) for arg in args), "not one collection")
 
 
+def _hashing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Sets and counters hash their items, so the stubs among them must be seen to be hashed."""
+    _collection(_recorder, _callee, args)
+    try:
+        frozenset(*args)
+    except TypeError:
+        raise BadArguments("items that cannot be hashed") from None
+
+
+def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Dictionaries hash their keys; protocols 0 and 1 give them as a list of pairs."""
+    _collection(_recorder, _callee, args)
+    try:
+        dict(*args)
+    except (TypeError, ValueError):
+        raise BadArguments("not pairs of keys and values") from None
+
+
+def _fraction(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    if len(args) == 2:
+        must(all(type(arg) is int for arg in args), "not a quotient")
+        return
+    # Before Python 3.10 it was written as text; '1e1000000000' would be worked out digit by digit.
+    must(len(args) == 1 and type(args[0]) is str and _FRACTION.match(args[0]) is not None, "not a quotient")
+
+
+_FRACTION = re.compile(r"-?\d{1,4000}(/\d{1,4000})?\Z", re.ASCII)
+
+
 def _deque(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2 and all(type(arg) in (list, tuple) for arg in args[:1]), "not a list")
     must(all(arg is None or type(arg) is int for arg in args[1:]), "not a length")
@@ -85,6 +116,8 @@ def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> No
 
 
 def _moment(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    if len(args) == 1 and type(args[0]) is bytes:
+        return  # nearly all of them
     must(bool(args) and len(args) <= 8, "not the parts of a moment")
     zones = [arg for arg in args if isinstance(arg, Stub)]
     must(all(type(zone).name == "datetime.timezone" for zone in zones) and len(zones) <= 1, "an odd time zone")
@@ -95,19 +128,21 @@ def _path(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(all(is_text(arg) for arg in args), "not the parts of a path")
 
 
-def _reconstructor(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+def _reconstructor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     """Protocols 0 and 1 make an instance by copyreg: what NEWOBJ does, or a call of the base type with data."""
     must(len(args) == 3 and is_global(args[0]), "not (class, base, state)")
-    cls, base, _state = args
+    cls, base, state = args
     must(is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set"))), "an odd base class")
+    plain = type(state) in (dict, list, tuple, set) or (state is None and base.name == "builtins.object")
+    must(plain, "a base value that is no plain collection")
     cls.uses.add("n")
-    return object.__new__(cls)
+    return instance_of(cls)
 
 
 def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 1 and is_global(args[0]), "not one class")
     args[0].uses.add("n")
-    return object.__new__(args[0])
+    return instance_of(args[0])
 
 
 _PYTHON_CALLS: dict[str, Rule] = {
@@ -116,10 +151,11 @@ _PYTHON_CALLS: dict[str, Rule] = {
     "builtins.bytearray": _bytearray,
     **{f"builtins.{name}": _plain for name in ("bool", "slice", "str")},
     **{f"builtins.{name}": _numbers for name in ("complex", "float", "int", "range")},
-    **{f"builtins.{name}": _collection for name in ("dict", "frozenset", "list", "set", "tuple")},
-    "builtins.object": _collection,
-    "collections.Counter": _collection,
-    "collections.OrderedDict": _collection,
+    **{f"builtins.{name}": _collection for name in ("list", "tuple")},
+    **{f"builtins.{name}": _hashing for name in ("frozenset", "set")},
+    "builtins.dict": _mapping,
+    "collections.Counter": _hashing,
+    "collections.OrderedDict": _mapping,
     "collections.defaultdict": _defaultdict,
     "collections.deque": _deque,
     "copyreg.__newobj__": _newobj,
@@ -130,8 +166,8 @@ _PYTHON_CALLS: dict[str, Rule] = {
     "datetime.timedelta": _numbers,
     "datetime.timezone": _timezone,
     "decimal.Decimal": _plain,
-    "fractions.Fraction": _plain,
-    **{f"pathlib.{name}": _path for name in ("Path", "PosixPath", "PurePath", "PurePosixPath")},
+    "fractions.Fraction": _fraction,
+    **{f"{module}.{name}": _path for module in PATH_MODULES for name in PATH_NAMES},
 }
 
 
@@ -158,7 +194,7 @@ def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any
     """Cython's generated unpicklers: (class, checksum, state or None) make an instance of that class."""
     must(len(args) == 3 and is_global(args[0]) and type(args[1]) is int, "not (class, checksum, state)")
     must(args[2] is None or type(args[2]) is tuple, "a state that is no tuple")
-    must(recorder_package(callee) == recorder_package(args[0]), "a class of another package")
+    must(_package_of(callee) == _package_of(args[0]), "a class of another package")
     if type(args[2]) is tuple:
         must(not _holds_global(args[2], depth=1), "a class or function in its state")
         for item in args[2]:
@@ -167,7 +203,7 @@ def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any
     return None
 
 
-def recorder_package(name: Global) -> str:
+def _package_of(name: Global) -> str:
     """Return the top-level package of a stub."""
     return name.name.partition(".")[0]
 
@@ -186,13 +222,14 @@ HASHABLE = frozenset(
     {
         *(f"builtins.{name}" for name in ("complex", "frozenset", "object", "range", "slice")),
         *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
-        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "PurePath", "PurePosixPath")),
+        *(f"{module}.{name}" for module in PATH_MODULES for name in PATH_NAMES),
         "decimal.Decimal",
         "fractions.Fraction",
         "uuid.UUID",
         "numpy._core.multiarray.scalar",
         "numpy.core.multiarray.scalar",
         "numpy.dtype",
+        "pandas._libs.tslibs.timedeltas._timedelta_unpickle",
         "pandas._libs.tslibs.timestamps._unpickle_timestamp",
         "torch.device",
         "torch.Size",

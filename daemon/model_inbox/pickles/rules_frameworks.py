@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .rules_numpy import ArrayValue, array_of
-from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .values import is_count, is_global, is_object, must, only_scalars
 
 __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES"]
@@ -25,21 +25,23 @@ def _new_of_sklearn(_recorder: Recorder, _callee: Global, args: tuple[Any, ...])
     return None
 
 
-def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     """A decision tree copies n_outputs numbers out of an array without looking at how many there are."""
-    must(len(args) == 3 and is_count(args[0], 1 << 31) and is_count(args[2], 1 << 20), "not (features, classes, outputs)")
+    must(
+        len(args) == 3 and is_count(args[0], 1 << 31) and is_count(args[2], 1 << 20), "not (features, classes, outputs)"
+    )
     classes = array_of(args[1])
     must(classes.shape == (args[2],), "a number of outputs that lies")
     must(classes.dtype is not None and classes.dtype.itemsize == 8 and not classes.dtype.has_objects, "odd classes")
-    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # a Global is the class of a Stub
-    made.value = args[2]
-    return made
+    return instance_of(callee, args[2])
 
 
 def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(hasattr(target, "value") and type(state) is dict, "not a state that scikit-learn writes")
     must({"max_depth", "node_count", "nodes", "values"} <= set(state), "not a state that scikit-learn writes")
-    must(is_count(state["max_depth"], 1 << 31) and is_count(state["node_count"]), "not a state that scikit-learn writes")
+    must(
+        is_count(state["max_depth"], 1 << 31) and is_count(state["node_count"]), "not a state that scikit-learn writes"
+    )
     nodes, values = array_of(state["nodes"]), array_of(state["values"])
     must(nodes.shape == (state["node_count"],), "a number of nodes that lies")
     must(len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value), "values of another shape")
@@ -70,8 +72,19 @@ def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 _INDEXES = frozenset(
     f"pandas.{prefix}{name}"
     for prefix in ("", "core.indexes.base.", "core.indexes.range.", "core.indexes.multi.", "core.indexes.datetimes.")
-    for name in ("Index", "RangeIndex", "MultiIndex", "DatetimeIndex", "TimedeltaIndex", "CategoricalIndex",
-                 "IntervalIndex", "PeriodIndex", "Int64Index", "Float64Index", "UInt64Index")
+    for name in (
+        "Index",
+        "RangeIndex",
+        "MultiIndex",
+        "DatetimeIndex",
+        "TimedeltaIndex",
+        "CategoricalIndex",
+        "IntervalIndex",
+        "PeriodIndex",
+        "Int64Index",
+        "Float64Index",
+        "UInt64Index",
+    )
 ) | frozenset(
     {
         "pandas.core.indexes.category.CategoricalIndex",
@@ -84,8 +97,27 @@ _INDEXES = frozenset(
     }
 )
 _INDEX_FIELDS = frozenset(
-    "categories closed codes copy data dtype freq left levels name names ordered right sortorder start step stop tz "
-    "verify_integrity".split()
+    [
+        "categories",
+        "closed",
+        "codes",
+        "copy",
+        "data",
+        "dtype",
+        "freq",
+        "left",
+        "levels",
+        "name",
+        "names",
+        "ordered",
+        "right",
+        "sortorder",
+        "start",
+        "step",
+        "stop",
+        "tz",
+        "verify_integrity",
+    ]
 )
 
 
@@ -109,6 +141,15 @@ def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> N
     must(all(only_scalars(arg) or is_object(arg, "datetime.timezone") for arg in args), "not the parts of a moment")
 
 
+def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) <= 2 and all(arg in ("python", "pyarrow", None) for arg in args[:1]), "not (storage, missing)")
+    # The missing value is a float, or pandas.NA: an object that goes by its name.
+    must(
+        all(type(arg) is float or is_global(arg, "pandas.NA", "pandas._libs.missing.NA") for arg in args[1:]),
+        "an odd missing value",
+    )
+
+
 FRAMEWORK_CALLS: dict[str, Rule] = {
     **{
         f"sklearn.{module}.newObj": _new_of_sklearn
@@ -120,6 +161,10 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
     "pandas._libs.tslibs.timedeltas._timedelta_unpickle": _timestamp,
     "pandas.core.indexes.base._new_Index": _index,
     "pandas.core.indexes.datetimes._new_DatetimeIndex": _index,
+    "pandas.core.indexes.interval._new_IntervalIndex": _index,
+    "pandas.core.indexes.timedeltas._new_TimedeltaIndex": _index,
+    "pandas.StringDtype": _string_dtype,
+    "pandas.core.arrays.string_.StringDtype": _string_dtype,
 }
 
 FRAMEWORK_STATES: Mapping[str, StateRule] = {

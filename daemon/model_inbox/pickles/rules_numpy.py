@@ -9,10 +9,9 @@ only dtypes that numpy itself writes are known.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
-from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .values import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 
 __all__ = ["NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
@@ -21,26 +20,32 @@ CORES = ("numpy.core", "numpy._core")
 """numpy 1 and numpy 2 write different names for the same functions."""
 
 
-@dataclass(slots=True)
 class DtypeValue:
     """A dtype as far as memory safety goes. `itemsize` in bytes; `built` once it got its state."""
 
-    kind: str
-    itemsize: int
-    has_objects: bool
-    built: bool = False
+    __slots__ = ("built", "has_objects", "itemsize", "kind")
+
+    def __init__(self, kind: str, itemsize: int, *, has_objects: bool) -> None:
+        self.kind = kind
+        self.itemsize = itemsize
+        self.has_objects = has_objects
+        self.built = False
 
 
-@dataclass(slots=True)
 class ArrayValue:
     """An array: its dtype and shape. None until its state was set."""
 
-    dtype: DtypeValue | None
-    shape: tuple[int, ...]
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self, dtype: DtypeValue | None, shape: tuple[int, ...]) -> None:
+        self.dtype = dtype
+        self.shape = shape
 
 
 _DTYPE = re.compile(r"[<>|=]?(?:([?bBhHiIlLqQefdgFDG])|([biufcSUVmM])(\d{1,9})|(O)8?)\Z")
-_SIZE_OF_CHARACTER = dict(zip("?bBhHiIlLqQefdgFDG", (1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 2, 4, 8, 16, 8, 16, 32), strict=True))
+_SIZE_OF_CHARACTER = dict(
+    zip("?bBhHiIlLqQefdgFDG", (1, 1, 1, 2, 2, 4, 4, 8, 8, 8, 8, 2, 4, 8, 16, 8, 16, 32), strict=True)
+)
 _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "c": (8, 16, 32), "m": (8,), "M": (8,)}
 
 _PLAIN_FLAGS = (0, 8, 16)
@@ -49,7 +54,7 @@ _STRUCT_FLAGS = 0x90
 """What a structured dtype without objects may set: NPY_ALIGNED_STRUCT, NPY_NEEDS_PYAPI's neighbour for records."""
 
 
-def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 3 and type(args[0]) is str, "not (format, align, copy)")
     # Without copy=True the state would be set on numpy's own shared dtype, for the whole process.
     must(args[1] in (False, 0) and args[2] in (True, 1), "not (format, False, True)")
@@ -64,9 +69,7 @@ def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
     else:
         must(kind not in _SIZES or int(digits) in _SIZES[kind], "a format that numpy does not write")
         value = DtypeValue(kind, int(digits) * (4 if kind == "U" else 1), has_objects=False)
-    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # a Global is the class of a Stub
-    made.value = value
-    return made
+    return instance_of(callee, value)
 
 
 def dtype_of(value: Any, *, objects: bool = False) -> DtypeValue:
@@ -84,12 +87,16 @@ def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(not known.built, "set a second time")
     must(type(state) is tuple and len(state) in (8, 9), "not a state that numpy writes")
     version, byte_order, sub_array, names, fields, itemsize, alignment, flags = state[:8]
-    must(type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="), "not a state that numpy writes")
+    must(
+        type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="),
+        "not a state that numpy writes",
+    )
     must(sub_array is None, "a dtype of sub-arrays")
     flexible = known.kind in ("S", "U", "V")
     must(type(itemsize) is int and itemsize == (known.itemsize if flexible else -1), "an item size that lies")
     must(type(alignment) is int and alignment in (-1, 1, 2, 4, 8, 16), "an odd alignment")
-    must(type(flags) is int, "odd flags")
+    must(type(flags) is int and -128 <= flags < 256, "odd flags")
+    flags &= 0xFF  # numpy 1 writes them as a signed byte
     if len(state) == 9:
         _check_metadata(known, state[8])
     if names is None and fields is None:
@@ -101,11 +108,13 @@ def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
 
 
 def _check_metadata(known: DtypeValue, metadata: Any) -> None:
-    """Dates carry their unit: ({}, (b'ns', 1, 1, 1)). Nothing else carries anything."""
+    """Dates carry their unit: (None, (b'ns', 1, 1, 1)). Nothing else carries anything."""
     if known.kind not in ("m", "M"):
         must(metadata is None or metadata == {}, "a dtype with metadata")
         return
-    must(type(metadata) is tuple and len(metadata) == 2 and metadata[0] == {}, "a unit that numpy does not write")
+    must(
+        type(metadata) is tuple and len(metadata) == 2 and metadata[0] in (None, {}), "a unit that numpy does not write"
+    )
     unit = metadata[1]
     must(type(unit) is tuple and len(unit) == 4, "a unit that numpy does not write")
     must(type(unit[0]) in (bytes, str) and len(unit[0]) <= 8, "a unit that numpy does not write")
@@ -125,11 +134,9 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
-def new_array(recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...]) -> Stub:
+def new_array(recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...]) -> Any:
     """Return a stub for an array that no BUILD has to finish, or that one will (dtype None)."""
-    array: Stub = object.__new__(recorder.named("numpy.ndarray"))  # type: ignore[assignment]  # as above
-    array.value = ArrayValue(dtype, shape)
-    return array
+    return instance_of(recorder.named("numpy.ndarray"), ArrayValue(dtype, shape))
 
 
 def array_of(value: Any) -> ArrayValue:
@@ -140,7 +147,7 @@ def array_of(value: Any) -> ArrayValue:
     return known
 
 
-def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Stub:
+def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     must(
         len(args) == 3 and is_global(args[0], "numpy.ndarray") and args[1] == (0,) and args[2] in (b"b", "b"),
         "not (ndarray, (0,), b'b')",
@@ -170,7 +177,7 @@ def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
         must(len(data) == count_of(shape) * described.itemsize, "a shape that lies")
 
 
-def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Stub:
+def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     """Protocol 5: (buffer, dtype, shape, order), and since numpy 2.1 the order of the axes."""
     must(len(args) in (4, 5), "not (buffer, dtype, shape, order)")
     data, dtype, shape, order = args[:4]
@@ -188,7 +195,7 @@ def _scalar(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
     must(type(args[1]) is bytes and len(args[1]) == described.itemsize, "contents that are not of its size")
 
 
-def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(
         len(args) == 4
         and is_global(args[0], "numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray")
@@ -197,9 +204,7 @@ def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
         and args[3] in (b"b", "b"),
         "not (MaskedArray, ndarray, (0,), 'b')",
     )
-    made: Stub = object.__new__(callee)  # type: ignore[assignment]  # as above
-    made.value = ArrayValue(None, ())
-    return made
+    return instance_of(callee, ArrayValue(None, ()))
 
 
 def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
@@ -227,7 +232,11 @@ _BIT_GENERATOR_CALL = "numpy.random._pickle.__bit_generator_ctor"
 
 def _is_bit_generator_name(value: Any) -> bool:
     # numpy calls whatever class it is given here, so it must be one of the five.
-    return value in _BIT_GENERATORS if type(value) is str else is_global(value, *(f"{module}.{name}" for name, module in _BIT_GENERATORS.items()))
+    return (
+        value in _BIT_GENERATORS
+        if type(value) is str
+        else is_global(value, *(f"{module}.{name}" for name, module in _BIT_GENERATORS.items()))
+    )
 
 
 def _bit_generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -242,6 +251,25 @@ def _generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> N
         "not a bit generator",
     )
     must(all(is_global(arg, _BIT_GENERATOR_CALL) for arg in args[1:]), "a function that makes no bit generator")
+
+
+_POSITIONS = {"pos": 624, "buffer_pos": 4}
+"""Where a generator stands in its own tables, which it indexes without looking: the largest honest value."""
+
+
+def _random_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """The state of a generator: a dictionary with one inside, since numpy 1.26 in a tuple with its seed sequence."""
+    parts = [state, *state] if type(state) is tuple else [state]
+    for part in parts:
+        if type(part) is dict:
+            for numbers in (part, part.get("state"), part.get("bit_generator")):
+                _check_positions(numbers)
+
+
+def _check_positions(numbers: Any) -> None:
+    if type(numbers) is dict:
+        for name, most in _POSITIONS.items():
+            must(name not in numbers or is_count(numbers[name], most), "a position that lies")
 
 
 NUMPY_CALLS: dict[str, Rule] = {
@@ -259,5 +287,7 @@ NUMPY_STATES: dict[str, StateRule] = {
     "numpy.dtype": _dtype_state,
     "numpy.ndarray": _array_state,
     "numpy.ma.core._mareconstruct": _masked_state,
+    _BIT_GENERATOR_CALL: _random_state,
+    "numpy.random._pickle.__generator_ctor": _random_state,
+    "numpy.random._pickle.__randomstate_ctor": _random_state,
 }
-

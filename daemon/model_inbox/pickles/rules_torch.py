@@ -9,10 +9,9 @@ no rule and are on no list.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from .stubs import Global, Recorder, Rule, Stub
+from .stubs import Global, Recorder, Rule, Stub, instance_of
 from .values import is_count, is_object, is_shape, must
 
 __all__ = ["ITEM_SIZES", "LOAD_FROM_BYTES", "TORCH_CALLS", "StorageValue", "new_storage"]
@@ -41,22 +40,19 @@ _DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,4})?\Z")
 _TENSOR_CALLS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
 
 
-@dataclass(frozen=True, slots=True)
-class StorageValue:
+class StorageValue(NamedTuple):
     """A storage: how many items it has, each of how many bytes."""
 
-    count: int
+    items: int
     item_size: int
 
 
-def new_storage(recorder: Recorder, value: StorageValue) -> Stub:
+def new_storage(recorder: Recorder, value: StorageValue) -> Any:
     """Return what stands for a storage in the scan."""
-    made: Stub = object.__new__(recorder.internal("<torch storage>"))  # type: ignore[assignment]  # see rules_numpy
-    made.value = value
-    return made
+    return instance_of(recorder.internal("<torch storage>"), value)
 
 
-def _tensor(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
+def _tensor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) in (6, 7), "not (storage, offset, size, stride, requires_grad, hooks)")
     storage, offset, size, stride, requires_grad, hooks = args[:6]
     must(isinstance(storage, Stub) and hasattr(storage, "value"), "not a storage")
@@ -65,18 +61,21 @@ def _tensor(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Stub:
     must(is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride), "an odd size or stride")
     if 0 not in size:
         last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-        must(last < known.count, "a size that lies")
+        must(last < known.items, "a size that lies")
     else:
-        must(offset <= known.count, "an offset that lies")
+        must(offset <= known.items, "an offset that lies")
     must(type(requires_grad) is bool, "an odd flag")
     must(hooks is None or is_object(hooks, "collections.OrderedDict"), "odd hooks")
     for metadata in args[6:]:
         must(
             metadata is None
-            or (type(metadata) is dict and set(metadata) <= {"conj", "neg"} and all(type(v) is bool for v in metadata.values())),
+            or (
+                type(metadata) is dict
+                and set(metadata) <= {"conj", "neg"}
+                and all(type(v) is bool for v in metadata.values())
+            ),
             "odd metadata",
         )
-    return object.__new__(callee)  # type: ignore[return-value]  # a Global is the class of a Stub
 
 
 def _parameter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

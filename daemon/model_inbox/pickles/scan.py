@@ -23,11 +23,20 @@ from .names import JOBLIB_ARRAY
 from .rules import call_rules, default_rule, state_rules
 from .rules_numpy import DtypeValue, dtype_of, new_array
 from .streams import BadStream, PayloadSkippingStream, Source, Stream, open_compressed
-from .stubs import BadArguments, Finding, Global, Recorder, Stub
+from .stubs import BadArguments, Finding, Recorder, Stub
 from .torch_files import scan_legacy, scan_zip
 from .values import count_of, is_global, is_object, is_shape
 
-__all__ = ["PlainUnpickler", "Recording", "TorchUnpickler", "decompressed_max", "finish", "new_recorder", "open_stream", "record"]
+__all__ = [
+    "PlainUnpickler",
+    "Recording",
+    "TorchUnpickler",
+    "decompressed_max",
+    "finish",
+    "new_recorder",
+    "open_stream",
+    "record",
+]
 
 Recording = dict[str, Any]
 """What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code."""
@@ -51,7 +60,7 @@ class PlainUnpickler(_pickle.Unpickler):
             raise NeedsJoblib
         return found
 
-    def persistent_load(self, pid: Any, /) -> Any:
+    def persistent_load(self, _pid: Any, /) -> Any:
         raise BadStream("persistent-id")
 
 
@@ -86,7 +95,7 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
             raise BadStream("bad-joblib-array", detail="an array inside an array of objects")
         return found
 
-    def persistent_load(self, pid: Any, /) -> Any:
+    def persistent_load(self, _pid: Any, /) -> Any:
         raise BadStream("persistent-id")
 
     def wrapper_state(self, wrapper: Any) -> Mapping[str, Any] | None:
@@ -116,7 +125,7 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
     def holds_objects(self, state: Mapping[str, Any]) -> bool:
         return self._dtype(state).has_objects
 
-    def array_of_objects(self, state: Mapping[str, Any]) -> Any:
+    def array_of_objects(self) -> Any:
         return ScanningJoblibUnpickler(self.recorder, self.stream, inner=True).load()
 
     def array_of_bytes(self, state: Mapping[str, Any]) -> Any:

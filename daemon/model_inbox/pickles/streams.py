@@ -10,6 +10,7 @@ Never decides what bytes mean, and never opens a file: descriptors are handed in
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from collections.abc import Callable
@@ -44,6 +45,11 @@ class BadStream(Exception):
         self.detail = detail
 
 
+SMALL_BYTES = 64 << 20
+"""Sources up to this size are read from memory: a pickle without frames (protocols 0 to 3) is read opcode by opcode,
+and a call of BytesIO costs half of one of a buffered reader."""
+
+
 # --- where bytes come from -----------------------------------------------------------------------------------
 
 
@@ -58,6 +64,10 @@ class Source(Protocol):
 
     def raw(self) -> io.RawIOBase:
         """Return a new raw reader that stands at the first byte."""
+        ...
+
+    def buffered(self) -> io.BufferedIOBase:
+        """Return a new buffered reader that stands at the first byte."""
         ...
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -136,6 +146,10 @@ class FileSource:
     def raw(self) -> io.RawIOBase:
         return _FileReader(self._fd, self._start, self._size)
 
+    def buffered(self) -> io.BufferedIOBase:
+        reader = io.BufferedReader(self.raw(), BUFFER_BYTES)
+        return io.BytesIO(reader.read()) if self._size <= SMALL_BYTES else reader
+
     def read_at(self, offset: int, length: int) -> bytes:
         return os.pread(self._fd, max(0, min(length, self._size - offset)), self._start + offset)
 
@@ -155,6 +169,12 @@ class MemorySource:
 
     def raw(self) -> io.RawIOBase:
         return _MemoryReader(self._data)
+
+    def buffered(self) -> io.BufferedIOBase:
+        whole = self._data.obj
+        if type(whole) is bytes and len(whole) == len(self._data):
+            return io.BytesIO(whole)  # shares the bytes
+        return io.BytesIO(self._data) if len(self._data) <= SMALL_BYTES else io.BufferedReader(self.raw(), BUFFER_BYTES)
 
     def read_at(self, offset: int, length: int) -> bytes:
         return bytes(self._data[offset : offset + length])
@@ -235,10 +255,10 @@ def _new_decompressor(name: str) -> _Decompressor:
         form = lzma.FORMAT_XZ if name == "xz" else lzma.FORMAT_ALONE
         return lzma.LZMADecompressor(form, memlimit=1 << 28)
     try:
-        import lz4.frame
+        lz4_frame = importlib.import_module("lz4.frame")
     except ImportError:
         raise BadStream("no-lz4") from None
-    decompressor: _Decompressor = lz4.frame.LZ4FrameDecompressor()
+    decompressor: _Decompressor = lz4_frame.LZ4FrameDecompressor()
     return decompressor
 
 
@@ -308,6 +328,9 @@ class InflatedSource:
     def raw(self) -> io.RawIOBase:
         return _Inflater(self._name, self._compressed.raw(), self._size_max)
 
+    def buffered(self) -> io.BufferedIOBase:
+        return io.BufferedReader(self.raw(), BUFFER_BYTES)
+
     def read_at(self, offset: int, length: int) -> bytes:
         if offset:
             raise ValueError("compressed data can only be read from its start")
@@ -315,7 +338,7 @@ class InflatedSource:
             return reader.read(length)
 
     def part(self, offset: int, length: int) -> Source:
-        raise ValueError("compressed data has no parts")
+        raise ValueError(f"compressed data has no parts ({length} bytes at {offset})")
 
     def inflate(self) -> MemorySource:
         """Return all of it in memory, for formats that need random access."""
@@ -352,7 +375,7 @@ class Stream:
     readinto: Callable[[Any], int]
 
     def __init__(self, source: Source) -> None:
-        self._buffered = io.BufferedReader(source.raw(), BUFFER_BYTES)
+        self._buffered = source.buffered()
         self.size = source.size
         self.read = self._buffered.read
         self.readline = self._buffered.readline

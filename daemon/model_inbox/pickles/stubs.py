@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from .names import carries_code, is_well_formed, resolve
 from .streams import BadStream, PayloadSkippingStream
 
-__all__ = ["BadArguments", "Finding", "Global", "Recorder", "Stub"]
+__all__ = ["BadArguments", "Finding", "Global", "Recorder", "Rule", "StateRule", "Stub", "instance_of"]
 
 Finding = tuple[str, str, str]
 """What was found (a key of `report.FINDINGS`), the name it is about, a detail. The last two may be empty."""
@@ -39,6 +39,7 @@ class Global(type):
     name: str
     uses: set[str]
     recorder: Recorder
+    rule: Rule
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return cls.recorder.call(cls, args, kwargs)
@@ -97,13 +98,13 @@ class Stub(metaclass=Global):
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
 
-    def append(self, item: object) -> None:
+    def append(self, _item: object) -> None:
         type(self).uses.add("a")
 
-    def extend(self, items: object) -> None:
+    def extend(self, _items: object) -> None:
         type(self).uses.add("a")
 
-    def add(self, item: object) -> None:
+    def add(self, _item: object) -> None:
         type(self).uses.add("d")
 
     def __hash__(self) -> int:
@@ -114,12 +115,27 @@ class Stub(metaclass=Global):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
         type(self).recorder.note("calls-computed", type(self).name)
-        return object.__new__(type(self))
+        return instance_of(type(self))
 
     def __repr__(self) -> str:
         return f"<object of {type(self).name}>"
+
+
+def _is_dunder(name: Any) -> bool:
+    return type(name) is str and name[:2] == "__" and name[-2:] == "__"
+
+
+def instance_of(cls: Global, value: Any = None) -> Any:
+    """Return a new object of a stub class, without noting a use; `value` is what rules know of it.
+
+    Typed Any, because to the type checker a `Global` is any class, and only here is it known to be a `Stub`'s.
+    """
+    made: Any = object.__new__(cls)  # type: ignore[arg-type]  # as said
+    if value is not None:
+        made.value = value
+    return made
 
 
 Rule = Callable[["Recorder", Global, tuple[Any, ...]], Any]
@@ -186,7 +202,9 @@ class Recorder:
         return stub
 
     def _new_class(self, name: str) -> Global:
-        return Global("stub", (Stub,), {"__slots__": (), "name": name, "uses": set(), "recorder": self})
+        rule = staticmethod(self._call_rules.get(name) or self._default_rule(name))
+        members = {"__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule}
+        return Global("stub", (Stub,), members)
 
     # --- what the stubs report ---------------------------------------------------------------------------------
 
@@ -195,13 +213,12 @@ class Recorder:
         callee.uses.add("c")
         if kwargs:
             self.note("keyword-arguments", callee.name)
-        rule = self._call_rules.get(callee.name) or self._default_rule(callee.name)
         try:
-            result = rule(self, callee, args)
+            result = callee.rule(self, callee, args)
         except BadArguments as error:
             self.note("bad-arguments", callee.name, str(error))
             result = None
-        return object.__new__(callee) if result is None else result
+        return instance_of(callee) if result is None else result
 
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
@@ -218,6 +235,11 @@ class Recorder:
                 self.check_attributes(cls, slots)
         if type(plain) is dict:
             self.check_attributes(cls, plain)
+        elif type(state) is tuple:
+            # A __setstate__ that takes a tuple may set attributes from a dictionary in it.
+            for part in state:
+                if type(part) is dict and any(_is_dunder(key) for key in part):
+                    self.note("bad-state", cls.name, "an attribute with a special name")
         rule = self._state_rules.get(cls.name)
         if rule is not None:
             try:
@@ -229,7 +251,7 @@ class Recorder:
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
-            elif attribute[:2] == "__" and attribute[-2:] == "__":
+            elif _is_dunder(attribute):
                 # __class__, __setstate__, __dict__ ...: the unpickler and Python look these up on the object.
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):

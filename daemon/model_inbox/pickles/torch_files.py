@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
 from .rules_torch import ITEM_SIZES, StorageValue, new_storage
@@ -41,16 +40,14 @@ _MEMBER = re.compile(
 _SMALL_MEMBER_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A stored member of the archive: where its bytes begin, and how many they are."""
 
     offset: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """A line of the central directory."""
 
     name: str
@@ -256,7 +253,7 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
 
     def check(key: str, value: StorageValue) -> None:
         member = members.get(f"data/{key}") if key.isascii() and key.isdigit() else None
-        if member is None or member.size != value.count * value.item_size:
+        if member is None or member.size != value.items * value.item_size:
             raise BadStream("bad-storage", key[:40])
 
     data = members["data.pkl"]
@@ -306,7 +303,7 @@ def scan_legacy(recorder: Recorder, source: Source) -> Any:
     for key in keys:
         (count,) = struct.unpack("<q", stream.read_exactly(8))
         value = storages[key]
-        if count != value.count:
+        if count != value.items:
             raise BadStream("bad-storage", key[:40])
         stream.skip(count * value.item_size)
     finish(stream)

@@ -17,9 +17,7 @@ def test_split_purges_rows_whose_target_is_in_the_test_period() -> None:
     features = pd.DataFrame({"x": range(5)}, index=days)
     returns = pd.DataFrame({"target_date": days + pd.Timedelta(days=2), "log_return": 0.0}, index=days)
     past, future = split(features, returns, pd.Timestamp("2025-01-04"))
-    assert past["x"].tolist() == [
-        0
-    ]  # its target is of the 3rd; those of the 2nd and 3rd are of the 4th and 5th
+    assert past["x"].tolist() == [0]  # its target is of the 3rd; those of the 2nd and 3rd are of the 4th and 5th
     assert future["x"].tolist() == [3, 4]
 
 

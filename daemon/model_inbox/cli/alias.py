@@ -1,0 +1,42 @@
+"""`model-inbox alias`: names like `champion` that serving code asks for."""
+
+from __future__ import annotations
+
+import click
+
+from ..problems import quoted
+from .common import App, Command, pass_app, print_json, print_lines
+
+__all__ = ["alias"]
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox alias champion usd_eur_20251025", "model-inbox alias --remove champion usd_eur_20251025"],
+    exits={1: "no such model, or the alias does not name it", 75: "another writer holds the registry"},
+)
+@click.argument("name", metavar="NAME")
+@click.argument("model_id", metavar="ID")
+@click.option("--remove", is_flag=True, help="Take the alias away from the model.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_json: bool) -> None:
+    """Let NAME stand for the model ID, or no longer.
+
+    The name counts among the models of its pair and type; one that names another of them moves. A model with an
+    alias is never retired.
+    """
+    with app.writing() as registry:
+        if remove:
+            entry = registry.remove_alias(name, model_id, reason=reason)
+        else:
+            try:
+                entry = registry.set_alias(name, model_id, reason=reason)
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint="NAME") from error
+    if as_json:
+        print_json(entry)
+        return
+    where = f"{quoted(entry.get('currency_pair'))} {quoted(entry.get('model_type'))}"
+    says = "no longer names" if remove else "names"
+    print_lines(f"{quoted(name)} {says} {quoted(model_id)} (of {where}).")

@@ -1,0 +1,293 @@
+"""`model-inbox check`: what the inbox would say of a drop, without dropping it.
+
+Runs the daemon's own judgement on files where they lie: pairing and arrival rules, the sidecar's schema, the pickle
+scan in its worker, the operator's checks. Moves nothing, and asks neither the inbox nor the registry.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError
+from ..problems import Problem, quoted
+from ..units import format_size
+from .common import App, Command, now, pass_app, print_json, print_lines, print_problems
+
+if TYPE_CHECKING:
+    from ..arrival import Drop, Kind, Limits, Look, Sighting
+    from ..config import Config
+    from ..pickles import PickleReport, Scanner
+
+__all__ = ["check"]
+
+_OTHER_SIDECAR_SUFFIXES = (".yml", ".YAML", ".YML")
+
+
+@dataclass(slots=True)
+class _Result:
+    """What was found out about the files of one call."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    pickles: list[tuple[str, int, PickleReport]] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
+
+    @property
+    def verdict(self) -> str:
+        return "reject" if self.problems else "accept"
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "model-inbox check usd_eur.yaml",
+        "model-inbox check usd_eur.pkl usd_eur_scaler.pkl --json",
+    ],
+    exits={EXIT_DONE: "accept", EXIT_REFUSED: "reject", 75: "the scanner could not work"},
+)
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@pass_app
+def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
+    """Tell whether a drop would be taken, and if not, why not.
+
+    FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a pickle alone. No pickle is
+    loaded or run. Whether a model_id is still free is known only when it is dropped.
+    """
+    from ..pickles import Allowlist, Scanner
+
+    config = app.config
+    section = config.pickle
+    scanner = Scanner(
+        Allowlist.load(section.frameworks, section.allow),
+        memory_limit=section.memory_limit,
+        time_limit=section.time_limit,
+    )
+    result = _Result()
+    try:
+        sidecars = [path for path in files if path.suffix in (".yaml", *_OTHER_SIDECAR_SUFFIXES)]
+        for path in sidecars:
+            _check_drop(path, config, scanner, result)
+        for path in files:
+            if path not in sidecars and path.absolute() not in result.seen:
+                _check_pickle(path, scanner, result)
+    finally:
+        scanner.close()
+    if as_json:
+        print_json(_as_dict(result))
+    else:
+        _print(result)
+    return EXIT_REFUSED if result.problems else EXIT_DONE
+
+
+def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -> None:
+    """Judge a sidecar with the files that it names, or that go with it by their names."""
+    from ..arrival import pair
+    from ..checks import verdict
+    from ..inbox import parse_sidecar_file
+
+    moment = now()
+    stem = path.name.removesuffix(path.suffix)
+    if path.suffix != ".yaml":
+        message = f"{quoted(path.name)} would not be taken for a sidecar"
+        hint = f"Sidecars end in .yaml: name it {quoted(f'{stem}.yaml')}"
+        result.problems.append(Problem("drop.no_sidecar", message, hint, file=path.name))
+    name = f"{stem}.yaml"
+    own = _sighting(path, name)
+    if own.kind != "file":
+        result.problems.append(_not_regular(path.name))
+        return
+    try:
+        sidecar = parse_sidecar_file(path, stem, moment)
+    except OSError as error:
+        raise StorageError("read the sidecar", path, error) from error
+    result.problems += [replace(problem, file=path.name) for problem in sidecar.problems]
+    result.notes += [replace(note, file=path.name) for note in sidecar.notes]
+    beside = {sidecar.model_file, sidecar.scaler_file, f"{stem}_scaler.pkl"} - {None}
+    sightings = {name: own}
+    for file in sorted(str(file) for file in beside):
+        if os.path.lexists(path.with_name(file)):
+            sightings[file] = _sighting(path.with_name(file), file)
+    # The sidecar's own problems are told above, and must not keep us from telling those of the files.
+    drop = pair(sightings, {name: replace(sidecar, problems=(), cut_short=False, parses=True)})[0][0]
+    result.problems += _problems_of_arrival(drop, path.parent, config)
+    reports = {}
+    for role, file in drop.files.items():
+        if file in sightings and sightings[file].kind == "file":
+            place = path.with_name(file)
+            result.problems += _problem_of_digest(place, role, sidecar.digests.get(role))
+            reports[file] = _scan(place, scanner, result)
+    if sidecar.metadata is not None:
+        result.problems += verdict(
+            sidecar.metadata,
+            reports,
+            model_types=config.checks.model_types,
+            currency_pairs=config.checks.currency_pairs,
+        )
+    else:
+        result.problems += [_in(file, problem) for file, report in reports.items() for problem in report.problems]
+    truncated = {problem.file for problem in result.problems if problem.code == "artifact.truncated"}
+    if truncated:  # arrival and scan both notice a missing end: say it once
+        result.problems[:] = _without_repeats(result.problems)
+
+
+def _check_pickle(path: Path, scanner: Scanner, result: _Result) -> None:
+    if _sighting(path, path.name).kind != "file":
+        result.problems.append(_not_regular(path.name))
+        return
+    report = _scan(path, scanner, result)
+    result.problems += [_in(path.name, problem) for problem in report.problems]
+
+
+def _scan(path: Path, scanner: Scanner, result: _Result) -> PickleReport:
+    result.seen.add(path.absolute())
+    size = path.stat().st_size
+    report = scanner.scan(path, size=size)
+    result.pickles.append((path.name, size, report))
+    return report
+
+
+# --- arrival, as if everything had been quiet for ever -------------------------------------------------------
+
+
+class _Quiet:
+    """Facts about files that lie still: nobody writes them, and whatever is missing will not come."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def unchanged_seconds(self, name: str) -> float:  # noqa: ARG002  # the same for all
+        return math.inf
+
+    def age_seconds(self, name: str) -> float:  # noqa: ARG002  # the same for all
+        return math.inf
+
+    def look(self, name: str) -> Look:
+        from ..arrival import SIDECAR_SUFFIX, Look
+        from ..leases import Lease
+        from ..pickles import looks_complete
+
+        try:
+            complete = name.endswith(SIDECAR_SUFFIX) or looks_complete(self._folder / name)
+        except OSError as error:
+            message = f"{quoted(name)} cannot be read: {error.strerror}"
+            problem = Problem("drop.unreadable", message, "See to its rights", file=name)
+            return Look(Lease.UNKNOWN, complete=False, problem=problem)
+        return Look(Lease.UNKNOWN, complete=complete)
+
+    def held(self, drop: Drop) -> None:  # noqa: ARG002  # nothing was ever claimed
+        return None
+
+
+def _problems_of_arrival(drop: Drop, folder: Path, config: Config) -> list[Problem]:
+    from ..arrival import Take, judge
+
+    decision = judge(drop, _Quiet(folder), _limits(config))
+    if isinstance(decision, Take):
+        return []
+    return [problem for problem in decision.problems if problem.code != "drop.incomplete_timeout"]
+
+
+def _limits(config: Config) -> Limits:
+    from ..arrival import Limits
+
+    return Limits(0.0, 0.0, 0.0, config.inbox.max_artifact_size)
+
+
+def _sighting(path: Path, name: str) -> Sighting:
+    from ..arrival import Sighting
+
+    found = path.lstat()
+    kinds: Sequence[tuple[bool, Kind]] = (
+        (stat.S_ISREG(found.st_mode), "file"),
+        (stat.S_ISDIR(found.st_mode), "folder"),
+        (stat.S_ISLNK(found.st_mode), "symlink"),
+    )
+    kind: Kind = next((kind for is_it, kind in kinds if is_it), "other")
+    return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
+
+
+# --- problems ----------------------------------------------------------------------------------------------
+
+
+def _problem_of_digest(path: Path, role: str, said: str | None) -> list[Problem]:
+    from ..fsio import digest_open_file, open_regular
+
+    if said is None:
+        return []
+    try:
+        fd = open_regular(path)
+        try:
+            found = digest_open_file(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise StorageError("read", path, error) from error
+    if found == said:
+        return []
+    message = f"{quoted(path.name)} has the SHA-256 {found}, the sidecar says {said}"
+    hint = "Mend the sidecar, or find the file that it describes"
+    return [Problem("artifact.digest_mismatch", message, hint, field=f"sha256.{role}", file=path.name)]
+
+
+def _not_regular(name: str) -> Problem:
+    message = f"{quoted(name)} is no regular file"
+    return Problem("artifact.not_regular", message, "Give the file itself: copy it, or hard-link it", file=name)
+
+
+def _in(file: str, problem: Problem) -> Problem:
+    return problem if problem.file else replace(problem, file=file)
+
+
+def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:
+    kept: dict[tuple[str, str | None] | int, Problem] = {}
+    for at, problem in enumerate(problems):
+        key: tuple[str, str | None] | int = at
+        if problem.code == "artifact.truncated":
+            key = problem.code, problem.file
+        kept.setdefault(key, problem)
+    return list(kept.values())
+
+
+# --- printing ----------------------------------------------------------------------------------------------
+
+
+def _as_dict(result: _Result) -> Mapping[str, Any]:
+    return {
+        "verdict": result.verdict,
+        "problems": [problem.as_dict() for problem in result.problems],
+        "notes": [note.as_dict() for note in result.notes],
+        "pickles": [{"file": name, **report.as_dict()} for name, _, report in result.pickles],
+    }
+
+
+def _print(result: _Result) -> None:
+    print_lines(result.verdict.upper())
+    for name, size, report in result.pickles:
+        what = f"{report.kind or 'unknown'}, {format_size(size)}"
+        if report.frameworks:
+            what += f", of {', '.join(report.frameworks)}"
+        print_lines(f"\n{name} ({what})")
+        if not report.imports:
+            print_lines("imports nothing", indent=2)
+        for imported, uses in sorted(report.imports.items()):
+            print_lines(f"{imported}: to {_uses(uses)}", indent=2, hanging=4)
+    for title, problems in (("problems", result.problems), ("notes", result.notes)):
+        if problems:
+            print_lines(f"\n{title}")
+            print_problems(problems)
+
+
+def _uses(letters: str) -> str:
+    from ..pickles import describe_uses
+
+    return describe_uses(letters)

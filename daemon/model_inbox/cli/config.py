@@ -1,0 +1,96 @@
+"""`model-inbox config`: is the configuration right, what may stand in it, and what holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from ..errors import EXIT_CONFIG, EXIT_DONE, ConfigError
+from ..units import format_duration, format_size, parse_duration, parse_size
+from .common import App, Command, Group, pass_app, print_json, print_lines, report_error
+
+__all__ = ["config"]
+
+
+@click.group(cls=Group)
+def config() -> None:
+    """Check and show the configuration."""
+
+
+@config.command(cls=Command, examples=["model-inbox --config config.yaml config check"])
+@pass_app
+def check(app: App, *, as_json: bool) -> int:
+    """Check the configuration: every problem with its line, column and remedy."""
+    try:
+        source = app.config.path
+    except ConfigError as error:
+        report_error(error, as_json=False)
+        if as_json:
+            problems = [problem.as_dict() for problem in error.problems]
+            print_json({"ok": False, "problems": problems, "error": {"code": error.code, "message": error.message}})
+        return EXIT_CONFIG
+    if as_json:
+        print_json({"ok": True, "path": str(source) if source is not None else None, "problems": []})
+    elif source is None:
+        print_lines("There is no config.yaml; the defaults hold.")
+    else:
+        print_lines(f"{str(source)!r} is right.")
+    return EXIT_DONE
+
+
+@config.command(cls=Command, examples=["model-inbox config schema > config.schema.json"])
+def schema(*, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
+    """Print the JSON schema of config.yaml, for editors."""
+    from ..config import config_schema
+
+    print_json(config_schema())
+
+
+@config.command(cls=Command, examples=["model-inbox config show", "model-inbox config show --json"])
+@pass_app
+def show(app: App, *, as_json: bool) -> None:
+    """Show the settings that hold, defaults included, as they could stand in config.yaml.
+
+    With --json durations are in seconds and sizes in bytes.
+    """
+    import yaml
+
+    from ..config import Config
+
+    values = app.config.model_dump(mode="json")
+    if as_json:
+        print_json(values)
+        return
+    source = app.config.path
+    print_lines(f"# {f'from {str(source)!r}' if source is not None else 'no config.yaml: the defaults'}")
+    readable = _readable(values, Config.model_json_schema())
+    click.echo(yaml.safe_dump(readable, sort_keys=False, allow_unicode=True, width=100), nl=False)
+
+
+def _readable(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with durations and sizes as people write them, where that loses nothing."""
+    definitions = schema.get("$defs", {})
+
+    def walk(value: Any, node: Mapping[str, Any]) -> Any:
+        while "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[1]]
+        for choice in node.get("anyOf", ()):
+            if (choice.get("type") == "null") == (value is None):
+                return walk(value, choice)
+        if isinstance(value, dict) and "properties" in node:
+            return {name: walk(item, node["properties"][name]) for name, item in value.items()}
+        kinds = node.get("type")
+        if kinds == ["string", "number"]:
+            return _written(value, format_duration, parse_duration)
+        if kinds in (["string", "integer"], ["integer", "string"]):
+            return _written(value, format_size, parse_size)
+        return value
+
+    return {name: walk(value, schema["properties"][name]) for name, value in values.items()}
+
+
+def _written(value: Any, write: Callable[[Any], str], read: Callable[[Any], float]) -> Any:
+    text = write(value)
+    return text if read(text) == value else value

@@ -1,0 +1,57 @@
+"""`model-inbox delete` and `restore`: retire a model to the trash, and bring one back."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import EntryNotFound
+from ..problems import quoted
+from .common import App, Command, pass_app, print_json, print_lines
+
+__all__ = ["delete", "restore"]
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox delete usd_eur_20251025 --reason 'trained on wrong rates'"],
+    exits={1: "no such model, or it is pinned or named by an alias", 75: "another writer holds the registry"},
+)
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", default="deleted by hand", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
+    """Retire a model to the trash.
+
+    Its id is free again. `model-inbox restore` brings it back as long as the trash holds it.
+    """
+    with app.writing() as registry:
+        entry = registry.get_model_info(model_id)
+        if entry is None or not registry.delete_model(model_id, reason=reason):
+            raise EntryNotFound(
+                f"cannot delete {quoted(model_id)}: no model of that id is registered",
+                hint="`model-inbox list` shows the ids; `model-inbox trash list` the retired ones",
+            )
+    if as_json:
+        print_json({"model_id": model_id, "sequence": entry.get("sequence"), "reason": reason})
+    else:
+        print_lines(f"{quoted(model_id)} is in the trash; `model-inbox restore {model_id}` brings it back.")
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox restore usd_eur_20251025"],
+    exits={1: "the trash does not hold it, or its id is taken by now", 75: "another writer holds the registry"},
+)
+@click.argument("model_id", metavar="ID")
+@click.option("--sequence", type=int, metavar="N", help="Which, if several of that id were retired (see `trash list`).")
+@pass_app
+def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> None:
+    """Bring a retired model back from the trash.
+
+    Of several of that id it is the one that was retired last, or the one of --sequence."""
+    with app.writing() as registry:
+        entry = registry.restore(model_id, sequence=sequence)
+    if as_json:
+        print_json(entry)
+    else:
+        print_lines(f"{quoted(model_id)} is registered again.")

@@ -1,0 +1,112 @@
+"""`model-inbox drop`: put a model with its sidecar into the inbox, and wait for the answer.
+
+A thin layer over `submit.drop_files`. Runs as whoever calls it: the inbox gives producers the right to write there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
+from ..problems import quoted
+from ..units import format_duration, parse_duration
+from .common import App, Command, as_seconds, pass_app, print_json, print_lines, print_problems
+
+__all__ = ["drop"]
+
+WAIT_SECONDS = 60.0
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+class _Drop(Command):
+    """Lets `--wait` stand alone, also in front of a file name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for at, word in enumerate(args):
+            if word == "--":
+                break
+            if word == "--wait" and not _is_duration(args[at + 1 : at + 2]):
+                args = [*args[:at], f"--wait={WAIT_SECONDS:g}", *args[at + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+def _is_duration(words: list[str]) -> bool:
+    try:
+        parse_duration(*words)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@click.command(
+    cls=_Drop,
+    examples=[
+        "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --scaler usd_eur_scaler.pkl --wait",
+        "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --wait 30 --json",
+    ],
+    exits={
+        EXIT_DONE: "dropped; with --wait: registered, or the same model was registered already",
+        EXIT_REFUSED: "rejected, or not dropped because the sidecar has problems",
+        EXIT_TRY_AGAIN: "dropped, but not answered in time",
+    },
+)
+@click.argument("model", type=_FILE, metavar="MODEL.pkl")
+@click.option(
+    "--meta", "sidecar", type=_FILE, required=True, metavar="META.yaml", help="The sidecar; its name decides."
+)
+@click.option("--scaler", type=_FILE, metavar="SCALER.pkl", help="The scaler that goes with the model.")
+@click.option(
+    "--inbox",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The inbox, if not that of the configuration.",
+)
+@click.option(
+    "--wait",
+    callback=as_seconds,
+    metavar="[SECONDS]",
+    help="Wait for the daemon's answer, a minute or as long as given (30, 90s, 5m).",
+)
+@pass_app
+def drop(
+    app: App,
+    *,
+    model: Path,
+    sidecar: Path,
+    scaler: Path | None,
+    inbox: Path | None,
+    wait: float | None,
+    as_json: bool,
+) -> int:
+    """Drop a model into the inbox.
+
+    The files are copied under the name of the sidecar, and the sidecar with their digests comes last, so the drop
+    is taken at once. Your own files stay as they are.
+    """
+    from ..submit import drop_files
+
+    folder = inbox if inbox is not None else app.config.inbox.path
+    result = drop_files(model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        name = quoted(result.model_id)
+        if result.outcome == "dropped":
+            print_lines(f"Dropped {name} into {str(folder)!r}; `--wait` would wait for the answer.")
+        elif result.outcome == "waiting":
+            waited = format_duration(wait or 0)
+            print_lines(f"Dropped {name}, but no answer came within {waited}. It stays in the inbox.")
+            print_lines("Is the daemon running (`model-inbox run`)? Its log says what the drop waits for.", indent=2)
+        elif result.outcome == "registered":
+            print_lines(f"Registered {name} (drop {result.drop_id}).")
+        elif result.outcome == "duplicate":
+            print_lines(f"{name} with the same bytes was registered already; nothing changed.")
+        else:
+            print_lines(f"Rejected {name} (drop {result.drop_id}):")
+            print_problems(result.problems)
+    if result.outcome == "waiting":
+        return EXIT_TRY_AGAIN
+    return EXIT_DONE if result.ok else EXIT_REFUSED

@@ -1,0 +1,81 @@
+"""`model-inbox history`: who changed what in the registry, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EntryNotFound
+from ..problems import quoted
+from .common import App, Command, pass_app, print_json, print_lines, print_table, when
+
+if TYPE_CHECKING:
+    from ..journal import Line
+
+__all__ = ["change_of", "history"]
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox history usd_eur_20251025", "model-inbox history --json"],
+    exits={1: "nothing was ever registered under that id"},
+)
+@click.argument("model_id", metavar="[ID]", required=False)
+@pass_app
+def history(app: App, *, model_id: str | None, as_json: bool) -> None:
+    """Tell what happened to one model, or to all.
+
+    One line for each committed change, oldest first: who, what and why. Times are in UTC.
+    """
+    with app.reading() as registry:
+        lines = registry.history(model_id)
+    if not lines and model_id is not None:
+        raise EntryNotFound(
+            f"cannot tell the history of {quoted(model_id)}: nothing is known of that id",
+            hint="`model-inbox list` shows the ids, `model-inbox history` everything that happened",
+        )
+    if as_json:
+        print_json([_as_dict(line) for line in lines])
+        return
+    if not lines:
+        print_lines("Nothing has happened yet.")
+        return
+    rows = []
+    for line in lines:
+        what, why = change_of(line, model_id)
+        row = (str(line.sequence), when(line.at, seconds=True), what, line.model_id, line.actor, why)
+        rows.append(row if model_id is None else (*row[:3], *row[4:]))
+    titles = ("LINE", "WHEN (UTC)", "WHAT", "MODEL", "WHO", "WHY")
+    print_table(titles if model_id is None else (*titles[:3], *titles[4:]), rows, right=("LINE",))
+
+
+def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
+    """Return what a line did, in words, and why; `model_id` is the model that is being told about, if one is."""
+    detail: Mapping[str, Any] = line.detail or {}
+    why = "" if line.reason == line.operation else line.reason
+    if line.drop_id:
+        why = f"{why} {line.drop_id}".strip()
+    what = line.operation
+    if detail.get("alias"):
+        what = f"{what} {detail['alias']}"
+        if model_id is not None and line.model_id != model_id:
+            what = f"{what} moved to {line.model_id}"
+    return what, why
+
+
+def _as_dict(line: Line) -> dict[str, Any]:
+    told = {
+        "sequence": line.sequence,
+        "at": line.time,
+        "operation": line.operation,
+        "model_id": line.model_id,
+        "actor": line.actor,
+        "reason": line.reason,
+        "drop_id": line.drop_id,
+    }
+    if line.detail and "alias" in line.detail:
+        told["alias"] = line.detail["alias"]
+        told["also"] = sorted(line.detail.get("also", {}))
+    return told

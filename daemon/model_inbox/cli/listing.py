@@ -1,0 +1,66 @@
+"""`model-inbox list`: the registered models, newest first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from .common import (
+    App,
+    Command,
+    age,
+    as_instant,
+    now,
+    parse_stored,
+    pass_app,
+    print_json,
+    print_lines,
+    print_table,
+    when,
+)
+
+__all__ = ["list_models"]
+
+
+@click.command(
+    "list",
+    cls=Command,
+    examples=["model-inbox list", "model-inbox list --currency-pair USD/EUR --as-of 2025-10-25T12:00:00Z --json"],
+)
+@click.option("--currency-pair", metavar="PAIR", help="Only models of this pair, like USD/EUR.")
+@click.option("--model-type", metavar="TYPE", help="Only models of this type, like lightgbm.")
+@click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry as it was then.")
+@pass_app
+def list_models(
+    app: App, *, currency_pair: str | None, model_type: str | None, as_of: datetime | None, as_json: bool
+) -> None:
+    """List the registered models, newest first.
+
+    Newest is by `trained_at`. Times are in UTC.
+    """
+    with app.reading() as registry:
+        entries = registry.list_models(currency_pair, model_type, as_of=as_of)
+    if as_json:
+        print_json(entries)
+        return
+    if not entries:
+        print_lines("No models are registered." if currency_pair is model_type is None else "No such model.")
+        return
+    moment = as_of if as_of is not None else now()
+    rows = []
+    for entry in entries:
+        trained = parse_stored(entry.get("trained_at"))
+        notes = ["pinned"] if entry.get("pinned") else []
+        rows.append(
+            (
+                entry["model_id"],
+                entry.get("currency_pair"),
+                entry.get("model_type"),
+                entry.get("version"),
+                when(trained),
+                age(trained, moment),
+                ", ".join([*notes, *(entry.get("aliases") or ())]),
+            )
+        )
+    print_table(("MODEL", "PAIR", "TYPE", "VERSION", "TRAINED (UTC)", "AGE", "NOTES"), rows, right=("AGE",))

@@ -1,0 +1,40 @@
+"""`model-inbox pin` and `unpin`: protect a model from retirement, and let it go again."""
+
+from __future__ import annotations
+
+import click
+
+from ..problems import quoted
+from .common import App, Command, pass_app, print_json, print_lines
+
+__all__ = ["pin", "unpin"]
+
+_EXITS = {1: "no such model", 75: "another writer holds the registry"}
+
+
+@click.command(cls=Command, examples=["model-inbox pin usd_eur_20251025 --reason 'audit of October'"], exits=_EXITS)
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
+    """Protect a model: no rule and no `delete` retires it."""
+    with app.writing() as registry:
+        entry = registry.pin(model_id, reason=reason)
+    if as_json:
+        print_json(entry)
+    else:
+        print_lines(f"{quoted(model_id)} is pinned.")
+
+
+@click.command(cls=Command, examples=["model-inbox unpin usd_eur_20251025"], exits=_EXITS)
+@click.argument("model_id", metavar="ID")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
+    """Take the protection away: the rules apply again."""
+    with app.writing() as registry:
+        entry = registry.unpin(model_id, reason=reason)
+    if as_json:
+        print_json(entry)
+    else:
+        print_lines(f"{quoted(model_id)} is not pinned.")

@@ -1,0 +1,186 @@
+"""`model-inbox rejected`: what was refused, why, and another try."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..permissions import act_as_owner
+from ..problems import Problem
+from ..units import format_duration, format_size
+from .common import (
+    App,
+    Command,
+    Group,
+    age,
+    as_seconds,
+    ask,
+    now,
+    parse_stored,
+    pass_app,
+    print_fields,
+    print_json,
+    print_lines,
+    print_problems,
+    print_table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from ..rejected import RejectedDrop
+
+__all__ = ["rejected"]
+
+
+@click.group(cls=Group)
+def rejected() -> None:
+    """See why drops were refused; try one again.
+
+    The files lie in `inbox/rejected/<drop_id>/` with their reasons until `inbox.rejected_keep` is over.
+    """
+
+
+@rejected.command("list", cls=Command, examples=["model-inbox rejected list"])
+@pass_app
+def list_drops(app: App, *, as_json: bool) -> None:
+    """List the rejected drops, oldest first."""
+    from ..rejected import list_rejected
+
+    drops = list_rejected(_folder(app))
+    if as_json:
+        print_json([drop.as_dict() for drop in drops])
+        return
+    if not drops:
+        print_lines("Nothing was rejected.")
+        return
+    moment = now()
+    rows = []
+    for drop in drops:
+        at = parse_stored(drop.reason.get("at"))
+        codes = list(dict.fromkeys(problem.code for problem in _problems(drop)))
+        rows.append((drop.drop_id, drop.reason.get("stem"), age(at, moment), ", ".join(codes) or "?"))
+    print_table(("DROP", "STEM", "AGE", "PROBLEMS"), rows, right=("AGE",))
+
+
+@rejected.command(
+    cls=Command,
+    examples=["model-inbox rejected show usd_eur_20251025"],
+    exits={1: "no such rejected drop"},
+)
+@click.argument("drop_id", metavar="DROP")
+@pass_app
+def show(app: App, *, drop_id: str, as_json: bool) -> None:
+    """Show a rejected drop with every problem: what was found, where, and what to do.
+
+    DROP is its id, or the stem or model_id of the newest one of that name.
+    """
+    from ..rejected import find_rejected
+
+    drop = find_rejected(_folder(app), drop_id)
+    if as_json:
+        print_json(drop.as_dict())
+        return
+    at = parse_stored(drop.reason.get("at"))
+    print_lines(drop.drop_id)
+    print_fields(
+        [
+            ("rejected", f"{when(at, seconds=True)} UTC ({age(at, now())} ago)" if at is not None else "at some time"),
+            ("stem", drop.reason.get("stem")),
+            ("model", drop.reason.get("model_id")),
+            ("from", drop.reason.get("owner")),
+            ("files", f"{', '.join(drop.files) or 'none'} ({format_size(drop.bytes)})"),
+            ("folder", drop.folder),
+        ]
+    )
+    problems = _problems(drop)
+    if not problems:
+        print_lines("\nIts reasons cannot be read: reason.json is missing or damaged.")
+        return
+    print_lines("\n1 problem:" if len(problems) == 1 else f"\n{len(problems)} problems:")
+    print_problems(problems)
+    print_lines(
+        f"\nMend it and drop it again, or, if it was not the drop's fault: `model-inbox rejected retry {drop.drop_id}`"
+    )
+
+
+@rejected.command(
+    cls=Command,
+    examples=["model-inbox rejected retry usd_eur_20251025"],
+    exits={1: "no such rejected drop, or a newer file of that name is in the inbox", 75: "the disk refused"},
+)
+@click.argument("drop_id", metavar="DROP")
+@pass_app
+def retry(app: App, *, drop_id: str, as_json: bool) -> None:
+    """Put the files of a rejected drop back into the inbox, where they are judged like any other.
+
+    For what was refused because of a setting that you have changed since, such as `pickle.allow`.
+    """
+    from ..fsio import Disk
+    from ..rejected import find_rejected, retry_rejected
+
+    drop = find_rejected(_folder(app), drop_id)
+    inbox = app.config.inbox.path
+    act_as_owner(inbox)
+    names = retry_rejected(drop, inbox, Disk())
+    if as_json:
+        print_json({"drop_id": drop.drop_id, "files": names, "inbox": str(inbox)})
+    else:
+        print_lines(f"{', '.join(names)}: in the inbox again.")
+
+
+@rejected.command(
+    cls=Command,
+    examples=["model-inbox rejected purge", "model-inbox rejected purge --older-than 7d --yes --json"],
+    exits={1: "nobody confirmed it", 75: "the disk refused"},
+)
+@click.option("--older-than", callback=as_seconds, metavar="AGE", help="Like 7d; else `inbox.rejected_keep`.")
+@click.option("--all", "everything", is_flag=True, help="All, however new.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_app
+def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as_json: bool) -> None:
+    """Remove rejected drops for good, with their files. Shows which, and asks."""
+    from ..claims import is_older
+    from ..fsio import Disk
+    from ..rejected import list_rejected, purge_rejected
+
+    if everything and older_than is not None:
+        raise click.UsageError("Give either --all or --older-than.")
+    keep = 0.0 if everything else older_than if older_than is not None else app.config.inbox.rejected_keep
+    moment = now()
+    folder = _folder(app)
+    due = [drop for drop in list_rejected(folder) if is_older(drop.drop_id, moment, keep)]
+    if not due:
+        if as_json:
+            print_json({"purged": [], "bytes_freed": 0})
+        else:
+            print_lines(f"Nothing was rejected more than {format_duration(keep)} ago.")
+        return
+    if not as_json:
+        rows = [(drop.drop_id, ", ".join(drop.files), format_size(drop.bytes)) for drop in due]
+        print_table(("DROP", "FILES", "SIZE"), rows, right=("SIZE",))
+    count = "1 rejected drop" if len(due) == 1 else f"{len(due)} rejected drops"
+    ask(f"Remove {count} for good?", yes=yes, to="purge rejected drops")
+    act_as_owner(app.config.inbox.path)
+    _, freed = purge_rejected(folder, moment, keep, Disk())
+    if as_json:
+        print_json({"purged": [drop.drop_id for drop in due], "bytes_freed": freed})
+    else:
+        print_lines(f"Removed {count} for good, {format_size(freed)} freed.")
+
+
+def _folder(app: App) -> Path:
+    return app.config.inbox.path / "rejected"
+
+
+def _problems(drop: RejectedDrop) -> list[Problem]:
+    """Return the problems of a drop; those that are not as we write them are left out."""
+    found = drop.reason.get("problems")
+    return [
+        Problem.from_dict(problem)
+        for problem in (found if isinstance(found, list) else ())
+        if isinstance(problem, dict)
+        and isinstance(problem.get("code"), str)
+        and isinstance(problem.get("message"), str)
+    ]

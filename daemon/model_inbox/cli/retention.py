@@ -1,0 +1,189 @@
+"""`model-inbox retention`: what the rules would retire and why, and doing it by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
+from ..units import format_size
+from .common import (
+    App,
+    Command,
+    Group,
+    Refused,
+    as_instant,
+    ask,
+    now,
+    parse_stored,
+    pass_app,
+    print_json,
+    print_lines,
+    print_problems,
+    print_table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from ..policy import RetentionSection
+    from ..retention import Kept, Plan, Retired
+
+__all__ = ["retention"]
+
+_POLICY_BYTES_MAX = 1 << 20
+
+
+class _ChangedMeanwhile(ModelInboxError):
+    """The registry changed between the plan that was shown and its application. Nothing was done."""
+
+    code = "retention.changed"
+    exit_status = 75
+
+
+@click.group(cls=Group)
+def retention() -> None:
+    """See what the rules keep and retire, and why."""
+
+
+@retention.command(
+    cls=Command,
+    examples=[
+        "model-inbox retention plan",
+        "model-inbox retention plan --policy stricter.yaml --now 2026-01-01 --json",
+    ],
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Rules to try instead: what would stand under `retention:`.",
+)
+@click.option("--now", "moment", callback=as_instant, metavar="TIME", help="Plan as if it were that time.")
+@pass_app
+def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json: bool) -> None:
+    """Show what the rules keep and what they would retire, each with its reasons. Changes nothing."""
+    from ..retirement import plan_retention
+
+    section = _policy(policy_file) if policy_file is not None else app.config.retention
+    with app.reading() as registry:
+        made = plan_retention(registry, section, moment if moment is not None else now())
+    if as_json:
+        print_json(made.as_dict())
+        return
+    _print_plan(made, section)
+
+
+@retention.command(
+    cls=Command,
+    examples=["model-inbox retention apply", "model-inbox retention apply --yes --json"],
+    exits={
+        1: "nobody confirmed it, the breaker stopped it, or the mode is dry-run",
+        75: "the registry changed meanwhile, another writer holds it, or the disk refused",
+    },
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--override-breaker", is_flag=True, help="Go ahead with more than `retention.breaker` permits.")
+@pass_app
+def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
+    """Retire now what the rules let go of, to the trash.
+
+    Shows the plan and asks. The daemon does this by itself when `retention.mode` is enforce; with off, this command
+    is the only one that does; with dry-run nothing is ever retired.
+    """
+    from ..retirement import apply_retention, plan_retention
+
+    section = app.config.retention
+    moment = now()
+    with app.reading() as registry:
+        shown = plan_retention(registry, section, moment)
+    if not as_json:
+        _print_plan(shown, section)
+    if not shown.retire:
+        if as_json:
+            print_json(_applied(shown, (), ()))
+        return EXIT_DONE
+    if section.mode == "dry-run":
+        raise Refused(
+            "cannot apply the plan: retention.mode is dry-run", hint="Set it to enforce when the plan is right"
+        )
+    if shown.breaker is not None and not override_breaker:
+        raise Refused(f"cannot apply the plan: {shown.breaker.message}", hint=shown.breaker.hint)
+    ask(f"Retire {_count(len(shown.retire))} to the trash?", yes=yes, to="apply the plan")
+    with app.writing() as registry:
+        if _ids(plan_retention(registry, section, moment).retire) != _ids(shown.retire):
+            raise _ChangedMeanwhile(
+                "cannot apply the plan: the registry changed meanwhile, and so would the plan",
+                hint="Run the command again",
+            )
+        done = apply_retention(registry, section, moment, actor=registry.actor, override_breaker=override_breaker)
+    if as_json:
+        print_json(_applied(done.plan, done.retired, done.skipped))
+    else:
+        print_lines(f"\nRetired {_count(len(done.retired))}; `model-inbox restore ID` brings one back.")
+        if done.skipped:
+            print_lines(f"Left alone, because it was protected or gone when its turn came: {', '.join(done.skipped)}")
+    return EXIT_REFUSED if done.refused else EXIT_DONE
+
+
+def _policy(file: Path) -> RetentionSection:
+    from ..config import parse_retention
+    from ..fsio import read_regular
+
+    try:
+        data = read_regular(file, _POLICY_BYTES_MAX)
+    except OSError as error:
+        raise StorageError("read the policy", file, error) from error
+    return parse_retention(data, file=file.absolute())
+
+
+def _ids(models: Sequence[Kept | Retired]) -> set[str]:
+    return {model.model_id for model in models}
+
+
+def _applied(made: Plan, retired: Sequence[str], skipped: Sequence[str]) -> dict[str, Any]:
+    return {**made.as_dict(), "retired": list(retired), "skipped": list(skipped)}
+
+
+def _print_plan(made: Plan, section: RetentionSection) -> None:
+    if not made.keep and not made.retire:
+        print_lines("No models are registered.")
+        return
+    if made.retire:
+        print_lines(f"Retire {_count(len(made.retire))} ({format_size(made.bytes_freed)}):\n")
+        _print_models(made.retire)
+        print_lines("")
+    print_lines(f"Keep {_count(len(made.keep))}{':' if made.keep else '.'}\n")
+    if made.keep:
+        _print_models(made.keep)
+    notes = list(made.warnings)
+    if made.breaker is not None:
+        notes.append(made.breaker)
+    if notes:
+        print_lines("")
+        print_problems(notes)
+    if section.mode != "enforce" and made.retire:
+        who = "only this command's `apply` retires" if section.mode == "off" else "nothing is retired"
+        print_lines(f"\nretention.mode is {section.mode}: {who}.")
+
+
+def _print_models(models: Sequence[Kept | Retired]) -> None:
+    rows = [
+        (
+            model.model_id,
+            " ".join(value for _, value in model.group),
+            when(parse_stored(model.trained_at)),
+            format_size(model.bytes),
+            "; ".join(model.reasons),
+        )
+        for model in models
+    ]
+    print_table(("MODEL", "GROUP", "TRAINED (UTC)", "SIZE", "WHY"), rows, right=("SIZE",))
+
+
+def _count(models: int) -> str:
+    return "1 model" if models == 1 else f"{models} models"

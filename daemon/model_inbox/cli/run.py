@@ -1,0 +1,67 @@
+"""`model-inbox run`: the daemon in the foreground.
+
+Owns the way from the command line to `service.run` and what is said when it cannot go on: one critical line in the
+log, whatever form that has, and the same in plain words for a person at a terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import structlog
+
+from ..errors import EXIT_TRY_AGAIN, ModelInboxError
+from ..permissions import act_as_owner
+from .common import App, Command, pass_app, print_error, report_error
+
+__all__ = ["run"]
+
+log = structlog.get_logger("model_inbox")
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox run", "model-inbox --config /etc/model-inbox/config.yaml run"],
+    exits={
+        1: "the disk or the system refused something",
+        EXIT_TRY_AGAIN: "another daemon serves this inbox or registry",
+    },
+)
+@pass_app
+def run(app: App, *, as_json: bool) -> int:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    It takes what is dropped into the inbox, checks it, registers it, and retires old models by rule. The log goes
+    to stderr: coloured on a terminal, the journal under systemd, else JSON lines; with --json always JSON lines.
+    SIGHUP makes it read its configuration again.
+    """
+    from ..logs import configure
+    from ..service import configure_logs
+    from ..service import run as run_service
+
+    configure(format="json" if as_json else "auto")
+    try:
+        config = app.config
+        if as_json:
+            as_asked = config.logging.model_copy(update={"format": "json"})
+            config = config.model_copy(update={"logging": as_asked})
+        act_as_owner(config.registry.path.parent)
+        configure_logs(config)
+        run_service(config)
+    except ModelInboxError as error:
+        problems = [str(problem) for problem in getattr(error, "problems", ())]
+        log.critical("daemon.failed", problem="; ".join([error.message, *problems]), hint=error.hint or None)
+        if sys.stderr.isatty():
+            report_error(error, as_json=as_json)
+        elif as_json:
+            print_error(error)
+        return error.exit_status
+    except Exception as error:
+        log.critical(
+            "daemon.failed",
+            problem=f"an error that should not be: {type(error).__name__}: {error}",
+            hint="Report it with the traceback; nothing that was dropped is lost",
+        )
+        raise
+    return 0

@@ -1,0 +1,159 @@
+"""`model-inbox show`: one model on a card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import EntryNotFound
+from ..problems import quoted
+from ..units import format_size
+from .common import (
+    App,
+    Command,
+    age,
+    as_instant,
+    now,
+    parse_stored,
+    pass_app,
+    print_fields,
+    print_json,
+    print_lines,
+    print_table,
+    when,
+)
+from .history import change_of
+
+__all__ = ["show"]
+
+_HISTORY_LINES = 10
+_SCALARS = (int, float, str, bool, type(None))
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox show usd_eur_20251025", "model-inbox show usd_eur_20251025 --json"],
+    exits={1: "no such model"},
+)
+@click.argument("model_id", metavar="ID")
+@click.option("--as-of", callback=as_instant, metavar="TIME", help="The model as it was registered then.")
+@pass_app
+def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> None:
+    """Show everything that is known of a model.
+
+    Metadata, metrics, files with sizes and digests, what its pickles may import, and what became of it. With
+    --json it is the entry of the registry.
+    """
+    with app.reading() as registry:
+        if as_of is None:
+            entry = registry.get_model_info(model_id)
+        else:
+            entry = next((e for e in registry.list_models(as_of=as_of) if e["model_id"] == model_id), None)
+        if entry is None:
+            raise EntryNotFound(
+                f"cannot show {quoted(model_id)}: {'it is not' if as_of is None else 'it was not then'} registered",
+                hint="`model-inbox list` shows the ids; `model-inbox history ID` tells whether there was one",
+            )
+        if as_json:
+            print_json(entry)
+            return
+        changes = registry.history(model_id)
+    moment = now()
+    print_lines(str(entry["model_id"]))
+    print_fields(_facts(entry, moment))
+    print_lines("\nmetrics")
+    _print_metrics(entry.get("validation_metrics") or {})
+    print_lines("\nfiles")
+    print_fields(_files(entry))
+    print_lines("\nmay import")
+    print_lines(_imports(entry), indent=2)
+    print_lines("\nhistory")
+    if len(changes) > _HISTORY_LINES:
+        print_lines(f"{len(changes) - _HISTORY_LINES} earlier: `model-inbox history {model_id}`", indent=2)
+    for line in changes[-_HISTORY_LINES:]:
+        what, why = change_of(line, model_id)
+        print_lines(f"{when(line.at)}  {what} by {line.actor}{f': {why}' if why else ''}", indent=2, hanging=20)
+
+
+def _facts(entry: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, object]]:
+    trained, registered = parse_stored(entry.get("trained_at")), parse_stored(entry.get("registered_at"))
+    features: Sequence[object] = entry.get("features_used") or ()
+    tags: Mapping[str, str] = entry.get("tags") or {}
+    yield "pair", entry.get("currency_pair")
+    yield "type", entry.get("model_type")
+    yield "version", entry.get("version")
+    yield "trained", f"{when(trained)} UTC ({age(trained, moment)} ago)"
+    yield "registered", f"{when(registered)} UTC ({age(registered, moment)} ago), line {entry.get('sequence')}"
+    yield "from", _origin(entry)
+    yield "calibrated", "yes" if entry.get("calibration_ok") else "no"
+    yield "min samples", entry.get("min_samples")
+    yield "horizons", ", ".join(f"{days} d" for days in entry.get("horizons") or ())
+    yield "features", f"{len(features)}: {', '.join(str(name) for name in features)}" if features else "none"
+    yield "pinned", "yes" if entry.get("pinned") else None
+    yield "aliases", ", ".join(entry.get("aliases") or ())
+    yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
+    yield "description", entry.get("description")
+
+
+def _origin(entry: Mapping[str, Any]) -> str:
+    if entry.get("origin") == "inbox":
+        return f"the inbox (whole by {entry.get('integrity')}), drop {entry.get('drop_id')}"
+    return "Python (register_model)"
+
+
+def _print_metrics(metrics: Mapping[str, Any]) -> None:
+    """Print metrics as a table: one column for each inner name where all are grouped alike, else one a line."""
+    groups = [value for value in metrics.values() if isinstance(value, Mapping)]
+    flat = not groups or len(groups) < len(metrics) or any(isinstance(v, Mapping) for g in groups for v in g.values())
+    if not metrics:
+        print_lines("none", indent=2)
+    elif flat:
+        print_fields((name, _number(value)) for name, value in _flattened(metrics))
+    else:
+        inner = list(dict.fromkeys(str(name) for group in groups for name in group))
+        rows = [[f"  {name}", *(_number(group.get(key, "")) for key in inner)] for name, group in metrics.items()]
+        print_table(["  ", *inner], rows, right=inner)
+
+
+def _flattened(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _number(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _files(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for role, path_field, digest_field in (
+        ("model", "model_path", "sha256"),
+        ("scaler", "scaler_path", "scaler_sha256"),
+    ):
+        if entry.get(path_field):
+            path = Path(str(entry[path_field]))
+            try:
+                size = format_size(path.stat().st_size)
+            except FileNotFoundError:
+                size = "missing"
+            except OSError as error:
+                size = f"cannot be seen: {error.strerror}"
+            yield role, f"{path} ({size})\nSHA-256 {entry.get(digest_field) or 'unknown'}"
+
+
+def _imports(entry: Mapping[str, Any]) -> str:
+    imports = entry.get("imports")
+    if imports is None:
+        return "anything: it was registered from Python, and is trusted like the code that did so"
+    if not imports:
+        return "nothing"
+    roots = Counter(str(name).partition(".")[0] for name in imports)
+    parts = ", ".join(f"{root} ({count})" for root, count in sorted(roots.items()))
+    return f"{len(imports)} names: {parts}; --json lists them with their uses"

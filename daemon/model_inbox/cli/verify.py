@@ -1,0 +1,67 @@
+"""`model-inbox verify`: does the registry agree with its journal, its files and their digests?"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED
+from .common import App, Command, pass_app, print_json, print_lines, print_problems
+
+__all__ = ["progress_bar", "verify"]
+
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox verify", "model-inbox verify --no-digests --json"],
+    exits={EXIT_DONE: "all is well", EXIT_REFUSED: "problems were found"},
+)
+@click.option(
+    "--digests/--no-digests", default=True, help="Read every stored file to compare its digest (the default)."
+)
+@pass_app
+def verify(app: App, *, digests: bool, as_json: bool) -> int:
+    """Compare the registry with what is on the disk.
+
+    That is its journal, its history, the stored files and their digests. Changes nothing, and may run while the
+    daemon works. `model-inbox rebuild` makes a damaged registry anew.
+    """
+    section = app.config.registry
+    app.must_exist()
+    from ..audit import verify as audit
+
+    with progress_bar(shown=not as_json and sys.stderr.isatty()) as progress:
+        problems = audit(section.path, section.storage_dir, digests=digests, progress=progress)
+    if as_json:
+        print_json({"ok": not problems, "problems": [problem.as_dict() for problem in problems]})
+    elif problems:
+        print_lines("1 problem:" if len(problems) == 1 else f"{len(problems)} problems:")
+        print_problems(problems)
+    else:
+        print_lines("Everything agrees." if digests else "Everything agrees; the digests were not compared.")
+    return EXIT_REFUSED if problems else EXIT_DONE
+
+
+@contextlib.contextmanager
+def progress_bar(*, shown: bool) -> Iterator[Progress | None]:
+    """Show a bar on the terminal while the block runs; the block gets what to tell its progress to, or None."""
+    if not shown:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("verify"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("verify", total=None)
+
+        def step(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield step

@@ -1,0 +1,263 @@
+"""Judging files in a process of their own, which may die of them.
+
+Owns the worker's life: starting it, handing it one open file at a time, ending it when it takes too long, and
+starting it anew for the next file. A file that kills the worker gets a report that says so (`artifact.scan_limits`)
+and nothing else happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
+callers that have limits of their own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..errors import ScanError, StorageError
+from .allowlist import Allowlist
+from .messages import ANSWER_BYTES_MAX, AUDIT_STATUS, LENGTH, READY, REQUEST
+from .report import PickleReport, report_of
+from .scan import record
+from .streams import MemorySource
+
+__all__ = ["Scanner", "scan_bytes"]
+
+START_SECONDS = 60.0
+"""A worker that is not ready by then will not be."""
+
+MEMORY_FLOOR = 256 << 20
+MEMORY_PER_BYTE = 64
+"""What a scan may take: this much for any file, and this much more for each of its bytes (an empty list in a list
+is two bytes in the file and some hundred in memory), up to the limit that the operator set."""
+
+CPU_FLOOR_SECONDS = 5
+CPU_BYTES_PER_SECOND = 1 << 20
+"""What a scan may take: this much for any file, and a second more for each of its megabytes."""
+
+
+def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> PickleReport:
+    """Return the report on `data`, scanned in this process: without any limit on memory, time or stack."""
+    return report_of(record(MemorySource(data)), allowlist)
+
+
+class Scanner:
+    """Scans files in a worker process that is kept between scans.
+
+    `allowlist` judges what is found and may be replaced at any time. `memory_limit` (bytes) and `time_limit`
+    (seconds) bound one scan. To be used by one thread at a time; `close` it, or use it as a context manager.
+    """
+
+    def __init__(self, allowlist: Allowlist, *, memory_limit: int = 2 << 30, time_limit: float = 120.0) -> None:
+        self.allowlist = allowlist
+        self.memory_limit = memory_limit
+        self.time_limit = time_limit
+        self.restarts = 0
+        """How often a worker was started in place of one that died or was ended."""
+        self._worker: _Worker | None = None
+        self._started_before = False
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process id of the worker, or None while there is none."""
+        return self._worker.pid if self._worker is not None else None
+
+    def scan(self, path: str | os.PathLike[str], *, size: int | None = None) -> PickleReport:
+        """Return the report on the file at `path`, whatever it holds.
+
+        `size` is what the file must have, where that is known. ScanError when no worker can be started;
+        StorageError when the file cannot be opened. Neither says anything about the file's contents.
+        """
+        path = Path(path)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("scan", path, error) from error
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return self._report_without_scan("not-regular")
+            if size is not None and size != status.st_size:
+                return self._report_without_scan("size-differs", f"{status.st_size} bytes, not {size}")
+            return report_of(self._record(fd, status.st_size), self.allowlist)
+        finally:
+            os.close(fd)
+
+    def _report_without_scan(self, what: str, detail: str = "") -> PickleReport:
+        return report_of(_recording_of(what, detail), self.allowlist)
+
+    def _record(self, fd: int, size: int) -> dict[str, Any]:
+        # Address space for payloads that are passed over is asked for and never touched.
+        memory = min(self.memory_limit, MEMORY_FLOOR + MEMORY_PER_BYTE * size) + size
+        cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
+        worker = self._ready_worker()
+        try:
+            recording = worker.ask(fd, size, memory, cpu_seconds, self.time_limit)
+        except _WorkerLost as lost:
+            self._worker = None
+            return _recording_of(lost.what, lost.detail)
+        if recording.pop("retires", False):
+            self._end_worker()
+        return recording
+
+    def _ready_worker(self) -> _Worker:
+        if self._worker is not None and not self._worker.is_alive():
+            # It was ended from outside while nothing was being scanned: no file is to blame.
+            self._end_worker()
+        if self._worker is None:
+            if self._started_before:
+                self.restarts += 1
+            self._worker = _Worker.start()
+            self._started_before = True
+        return self._worker
+
+    def _end_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
+
+    def close(self) -> None:
+        """End the worker. A later scan would start one again."""
+        self._end_worker()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _recording_of(what: str, detail: str = "") -> dict[str, Any]:
+    """Return the recording of a file of which nothing is known but this."""
+    return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False}
+
+
+class _WorkerLost(Exception):
+    """The worker ended, or was ended, during a scan. `what` is a key of `report.FINDINGS`."""
+
+    def __init__(self, what: str, detail: str) -> None:
+        super().__init__(what, detail)
+        self.what = what
+        self.detail = detail
+
+
+class _Worker:
+    """One worker process and the socket to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @classmethod
+    def start(cls) -> _Worker:
+        """Start a worker and wait until it is armed. ScanError says why it did not."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # -S: no .pth file of the environment runs in it, so that the audit hook sees only our own code.
+            process = subprocess.Popen(  # noqa: S603 - our own file, with our own interpreter
+                [sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("worker.py")),
+                 str(os.getpid()), _lz4_path()],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={},
+                cwd="/",
+            )  # fmt: skip
+        except OSError as error:
+            ours.close()
+            raise ScanError(f"cannot start the worker that scans pickles: {error}") from error
+        finally:
+            theirs.close()
+        worker = cls(process, ours)
+        try:
+            greeting = worker._receive(len(READY), time.monotonic() + START_SECONDS)
+        except (OSError, EOFError):
+            greeting = b""
+        if greeting != READY:
+            said = worker.end()
+            raise ScanError(
+                f"cannot start the worker that scans pickles: {said or 'it said nothing'}",
+                hint=f"It runs {sys.executable}, which must be able to run as this user",
+            )
+        return worker
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> dict[str, Any]:
+        """Return the recording of the open file `fd`. Raises _WorkerLost, the process being gone by then."""
+        deadline = time.monotonic() + seconds
+        try:
+            self._connection.settimeout(seconds)
+            socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline))
+            if length > ANSWER_BYTES_MAX:
+                raise EOFError
+            recording: dict[str, Any] = json.loads(self._receive(length, deadline))
+        except TimeoutError:
+            self.end()
+            raise _WorkerLost("worker-died", f"it took more than {seconds:g} s") from None
+        except (OSError, EOFError, ValueError):
+            raise self._lost(cpu_seconds) from None
+        return recording
+
+    def _receive(self, length: int, deadline: float) -> bytes:
+        parts = []
+        while length:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._connection.settimeout(left)
+            part = self._connection.recv(min(length, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def _lost(self, cpu_seconds: int) -> _WorkerLost:
+        """Return what became of a worker that closed its socket in the middle of a scan."""
+        try:
+            status = self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
+        said = self.end()
+        if status == AUDIT_STATUS:
+            return _WorkerLost("worker-audit", said)
+        causes = {
+            -signal.SIGXCPU: f"it took more than {cpu_seconds} s of CPU",
+            -signal.SIGSEGV: "it overflowed the stack, as deeply nested data does",
+            -signal.SIGABRT: "the interpreter gave up",
+            -signal.SIGKILL: "it was killed, as for want of memory",
+        }
+        return _WorkerLost("worker-died", causes.get(status, f"its worker ended with status {status}"))
+
+    def end(self) -> str:
+        """End the process and return the first words that it left on stderr."""
+        self._connection.close()
+        self._process.kill()
+        assert self._process.stderr is not None  # noqa: S101 - for the type checker: it is a pipe
+        with self._process.stderr as pipe:
+            os.set_blocking(pipe.fileno(), False)
+            said = pipe.read(4096) or b""
+        self._process.wait()
+        return said.decode("utf-8", "replace").strip()[-400:]
+
+
+def _lz4_path() -> str:
+    """Return the folder that lz4 is installed in, or "": the worker has no site-packages of its own."""
+    spec = importlib.util.find_spec("lz4")
+    return str(Path(spec.origin).parent.parent) if spec is not None and spec.origin is not None else ""

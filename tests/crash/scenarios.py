@@ -1,0 +1,227 @@
+"""What is done to a registry while it crashes, step by step, and what must be true of what is left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crash.disk import QuickDisk
+from crash.kit import START, Clock, metadata, plain, register, staged
+from model_inbox import ModelRegistry
+from model_inbox.fsio import Disk
+
+Step = Callable[[ModelRegistry], object]
+
+GROUP = {"currency_pair": "USD/EUR", "model_type": "lightgbm"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`prepare` makes the folder as it is before; each of `steps` is acknowledged when it returns.
+
+    With `batch` a step stands for several changes, each of which is there or not by itself.
+
+    `gone` are the registrations (by their sequence) whose bytes may be gone for good: the steps purge them.
+    """
+
+    name: str
+    prepare: Callable[[Path], None]
+    steps: tuple[Step, ...]
+    gone: frozenset[int] = frozenset()
+    segment_bytes: int = 1 << 20
+    batch: bool = False
+
+    def open(self, folder: Path, disk: Disk) -> ModelRegistry:
+        return ModelRegistry(
+            folder / "registry.json",
+            folder / "prediction",
+            clock=Clock(),
+            disk=disk,
+            actor="test",
+            segment_bytes=self.segment_bytes,
+        )
+
+    def states(self, folder: Path) -> list[dict[str, Any]]:
+        """Return the entries before the first step and after each, from a run without a crash."""
+        registry = self.open(folder, QuickDisk())
+        states = [plain(registry)]
+        for step in self.steps:
+            step(registry)
+            states.append(plain(registry))
+        registry.close()
+        return states
+
+
+def nothing(folder: Path) -> None:
+    return
+
+
+def some(folder: Path) -> None:
+    """Four models: `old` retired, `champ` named by an alias, `plain` and `scaled`."""
+    with ModelRegistry(
+        folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk(), actor="test"
+    ) as registry:
+        register(registry, "old", b"old bytes", b"old scaler")
+        register(registry, "champ", b"champion")
+        register(registry, "plain", b"plain bytes")
+        register(registry, "scaled", b"scaled bytes", b"its scaler")
+        registry.set_alias("champion", "champ")
+        registry.delete_model("old")
+
+
+def some_and_closed_segments(folder: Path) -> None:
+    """As `some`, with two closed segments, and nothing in the trash."""
+    some(folder)
+    with ModelRegistry(
+        folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk(), actor="test"
+    ) as registry:
+        registry.change_segment()
+        (old,) = registry.retired()
+        registry.purge(old)
+        registry.change_segment()
+        registry.pin("champ")
+
+
+def stranger(folder: Path) -> None:
+    """A JSON file that some other program made."""
+    (folder / "registry.json").write_text(
+        json.dumps({"theirs": {"model_id": "theirs", "model_type": "lightgbm", "currency_pair": "USD/EUR"}})
+    )
+
+
+def _api(registry: ModelRegistry) -> object:
+    if registry.get_model_info("api") is not None:
+        return None
+    return registry.register_model(metadata("api"), {"weights": [1, 2]}, {"mean": 3})
+
+
+def _batch(registry: ModelRegistry) -> object:
+    names = [name for name in ("one", "two") if registry.get_model_info(name) is None]
+    return registry.register_staged([staged(registry, name, name.encode(), b"s" + name.encode()) for name in names])
+
+
+def _alias(registry: ModelRegistry) -> object:
+    return registry.set_alias("champion", "plain")
+
+
+def _delete(registry: ModelRegistry) -> object:
+    return registry.delete_model("scaled")
+
+
+def _restore(registry: ModelRegistry) -> object:
+    return registry.restore("old") if registry.get_model_info("old") is None else None
+
+
+def _purge(registry: ModelRegistry) -> object:
+    return [registry.purge(item) for item in registry.retired() if item.model_id == "old"]
+
+
+def _replace(model_id: str) -> Step:
+    def step(registry: ModelRegistry) -> object:
+        entry = registry.get_model_info(model_id)
+        assert entry is not None
+        return None if entry.get("scaler_replaced") else registry.replace_scaler(model_id, {"mean": 9})
+
+    return step
+
+
+def _again(registry: ModelRegistry) -> object:
+    """Another model under the id that was retired."""
+    return register(registry, "scaled", b"other bytes") if registry.get_model_info("scaled") is None else None
+
+
+def _checkpoint(registry: ModelRegistry) -> object:
+    return registry.checkpoint(force=True)
+
+
+def _prune(registry: ModelRegistry) -> object:
+    registry._clock.ahead(1000)  # type: ignore[attr-defined]
+    registry._ledger._clock = registry._clock
+    return registry.prune_history(10)
+
+
+SCENARIOS = (
+    Scenario("make", nothing, (_api,)),
+    Scenario("adopt", stranger, (_api, _checkpoint)),
+    Scenario("register with a scaler", some, (_api,)),
+    Scenario("register two together", some, (_batch,), batch=True),
+    Scenario("register and change the segment", some, (_api, lambda r: r.change_segment()), segment_bytes=1),
+    Scenario("alias", some, (_alias, lambda r: r.remove_alias("champion", "plain"))),
+    Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
+    Scenario("delete", some, (_delete, lambda r: r.change_segment())),
+    Scenario("delete and take the id", some, (_delete, _again)),
+    Scenario("restore", some, (_restore,)),
+    Scenario("restore from a closed segment", some, (lambda r: r.change_segment(), _restore)),
+    Scenario("purge", some, (_purge,), gone=frozenset({1})),
+    Scenario("replace a scaler", some, (_replace("scaled"), _delete)),
+    Scenario("give a scaler", some, (_replace("plain"),)),
+    Scenario("checkpoint", some, (lambda r: r.pin("plain"), _checkpoint, _checkpoint)),
+    Scenario("change the segment twice", some, (lambda r: r.change_segment(), _api, lambda r: r.change_segment())),
+    Scenario("prune", some_and_closed_segments, (_prune,), gone=frozenset({1})),
+)
+
+
+def check(folder: Path, scenario: Scenario, states: list[dict[str, Any]], acknowledged: int) -> int:
+    """Open what a crash left and hold it against every promise; return which of the states it is."""
+    registry = scenario.open(folder, QuickDisk())
+    try:
+        found = plain(registry)
+        allowed = states[acknowledged : acknowledged + 2]
+        if scenario.batch and found not in allowed:
+            before, after = allowed
+            assert {**found, **before} == found and {**after, **found} == after, f"no part of it: {sorted(found)}"
+            at = acknowledged
+        else:
+            assert found in allowed, f"neither before nor after the step: {sorted(found)}"
+            at = acknowledged + allowed.index(found)
+        # A plain reader gets JSON, always.
+        assert isinstance(json.loads((folder / "registry.json").read_text()), dict)
+        for entry in registry.registry.values():
+            _has_its_files(entry)
+        # What was retired can be restored, and its files are nowhere lost.
+        registry.finish_retirements()
+        registry.finish_purges()
+        for line in registry._ledger.held().values():
+            assert line.removed is not None
+            if line.removed["sequence"] not in scenario.gone or at == 0:
+                held = registry._storage.trash_folder(line.removed)
+                for path, digest in registry._storage.needed_files_of(line.removed).items():
+                    assert hashlib.sha256((held / path.name).read_bytes()).hexdigest() == digest
+        # Going on comes to where no crash would have.
+        for step in scenario.steps[at:]:
+            step(registry)
+        assert plain(registry) == states[-1]
+        for entry in registry.registry.values():
+            _has_its_files(entry)
+        assert _stored(registry) == _named(registry)
+        assert [line.sequence for line in registry.history()] == sorted({line.sequence for line in registry.history()})
+    finally:
+        registry._ledger._dirty = True
+        registry.close()
+    assert list(json.loads((folder / "registry.json").read_text())) is not None
+    with ModelRegistry(folder / "registry.json", folder / "prediction", read_only=True, clock=Clock()) as reader:
+        assert plain(reader) == states[-1]
+    return at
+
+
+def _has_its_files(entry: Any) -> None:
+    for path, digest in (("model_path", "sha256"), ("scaler_path", "scaler_sha256")):
+        if entry.get(path) and entry.get(digest):
+            assert hashlib.sha256(Path(entry[path]).read_bytes()).hexdigest() == entry[digest], entry[path]
+
+
+def _stored(registry: ModelRegistry) -> set[str]:
+    return {path.name for path in Path(registry.storage_dir).iterdir() if path.suffix == ".pkl"}
+
+
+def _named(registry: ModelRegistry) -> set[str]:
+    entries = registry.registry.values()
+    paths = [entry.get(name) for entry in entries for name in ("model_path", "scaler_path")]
+    return {Path(path).name for path in paths if path}
+
+
+__all__ = ["GROUP", "SCENARIOS", "START", "Scenario", "check"]

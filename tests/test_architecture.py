@@ -1,0 +1,388 @@
+"""The shape of the package, read from its sources: who may import whom, who is pure, who changes the disk.
+
+Nothing is imported here, so that a module which does not import is still looked at. A new module needs a place in
+LAYERS; an exception needs its reason, and is a failure once it is needed no more.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "daemon" / "model_inbox"
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# From the bottom up. A module imports only from rows below its own; `pickles` and `cli` count as one module each.
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("journald", "leases", "notify", "problems", "units", "watch"),
+    ("errors", "journal", "logs", "metadata", "policy", "yamltext"),
+    ("entry", "fsio", "locks", "permissions", "pickles", "retention", "sidecar"),
+    ("arrival", "checks", "config", "segments", "storage"),
+    ("inbox", "ledger"),
+    ("claims", "registry", "salvage"),
+    ("answers", "audit", "rebuild", "retirement"),
+    ("intake", "rejected", "submit"),
+    ("service",),
+    ("__init__",),
+    ("cli",),
+    ("__main__",),
+)
+RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
+
+# No clock, no disk, no randomness: values in, values out.
+PURE = words("""
+    arrival checks entry errors journal metadata policy problems retention sidecar units yamltext
+""")
+# What a pure module may import of one that is not: values, and nothing that does anything.
+VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}
+CLOCKS_AND_DISKS = words("""
+    asyncio fcntl glob io multiprocessing random secrets select shutil signal socket structlog subprocess sys
+    tempfile time uuid watchdog
+""")
+
+FRAMEWORKS = words("""
+    catboost joblib keras lightgbm numpy pandas scipy sklearn statsmodels tensorflow torch xgboost
+""")
+
+# Steps that a crash can fall between. They are methods of `fsio.Disk`, so that a test can stop at each.
+OS_STEPS = words("""
+    O_CREAT O_TRUNC chmod chown copy_file_range fchmod fchown fdatasync fsync ftruncate lchown link makedirs mkdir
+    mkfifo mknod remove removedirs rename renames replace rmdir sendfile symlink truncate unlink utime
+""")
+PATH_STEPS = words("""
+    chmod hardlink_to mkdir rename rmdir symlink_to touch truncate unlink write_bytes write_text
+""")
+# (module, step): why that one need not go through the Disk.
+STEPS_OUTSIDE_FSIO = {
+    ("locks", "O_CREAT"): "a lock file holds nothing that must outlast a crash",
+    ("locks", "ftruncate"): "the holder's name in it is for people",
+    ("logs", "O_CREAT"): "a log file is appended to, never promised",
+    ("watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
+    ("watch", "unlink"): "and is gone again at once",
+    ("claims", "chmod"): "only who may read a rejected drop; a crash after it leaves a claim, which is judged again",
+    ("inbox", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import of a module of ours: `names` of `target`, by the module `unit`."""
+
+    unit: str
+    target: str
+    names: frozenset[str]
+    line: int
+
+
+def sources() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def unit_of(path: Path) -> str:
+    """Return the name that stands in LAYERS: that of the module, or of the package in the package."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(ROOT)}:{line}"
+
+
+def module_name(path: Path) -> list[str]:
+    """Return the dotted name of the package that relative imports in `path` count from, in parts."""
+    return ["model_inbox", *path.relative_to(PACKAGE).parent.parts]
+
+
+def own_imports(path: Path) -> Iterator[Import]:
+    """Every import of a module of ours, wherever in the source it stands."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.ImportFrom):
+            if node.level:
+                package = module_name(path)
+                base = package[: len(package) - node.level + 1]
+                parts = [*base, *(node.module.split(".") if node.module else [])]
+            else:
+                parts = (node.module or "").split(".")
+            if parts[0] != "model_inbox":
+                continue
+            names = frozenset(alias.name for alias in node.names)
+            if len(parts) > 1:
+                yield Import(unit_of(path), parts[1], names, node.lineno)
+                continue
+            for name in names:  # `from . import submit` is of a module, `from . import __version__` of the package
+                yield Import(unit_of(path), name if name in RANK else "__init__", frozenset({name}), node.lineno)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                parts = alias.name.split(".")
+                if parts[0] == "model_inbox":
+                    yield Import(unit_of(path), parts[1] if len(parts) > 1 else "__init__", frozenset(), node.lineno)
+
+
+def outside_imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The first part of every absolute import, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.split(".")[0], node.lineno
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield node.module.split(".")[0], node.lineno
+
+
+def test_every_module_has_one_layer() -> None:
+    """LAYERS names every module of the package once, and nothing else."""
+    named = [name for row in LAYERS for name in row]
+    assert sorted(named) == sorted(set(named))
+    assert sorted(named) == sorted({unit_of(path) for path in sources()})
+
+
+def test_imports_go_one_way() -> None:
+    """A module imports only from layers below its own, also inside functions and for the type checker alone."""
+    upward = [
+        f"{where(path, found.line)}: {found.unit} imports {found.target}"
+        for path in sources()
+        for found in own_imports(path)
+        if found.unit != found.target
+        and found.names != {"__version__"}
+        and RANK.get(found.target, len(LAYERS)) >= RANK.get(found.unit, 0)
+    ]
+    assert upward == []
+
+
+def test_a_package_in_the_package_has_no_cycles() -> None:
+    """In `pickles` and `cli`, the imports that run when a module is imported lead one way, too."""
+    for package in ("pickles", "cli"):
+        graph: dict[str, set[str]] = {}
+        for path in sorted((PACKAGE / package).glob("*.py")):
+            graph[path.stem] = {
+                name
+                for node in tree_of(path).body
+                if isinstance(node, ast.ImportFrom) and node.level == 1
+                for name in ([node.module] if node.module else [alias.name for alias in node.names])
+            }
+        done: set[str] = set()
+        while True:
+            free = {name for name, wanted in graph.items() if not wanted & graph.keys() - done} - done
+            if not free:
+                break
+            done |= free
+        assert sorted(graph.keys() - done) == [], f"these modules of {package} import each other"
+
+
+def test_pure_modules_touch_nothing() -> None:
+    """A pure module imports no clock, disk, process or log, and of ours only pure modules and values."""
+    assert set(RANK) >= PURE
+    found = []
+    for path in sources():
+        if unit_of(path) not in PURE:
+            continue
+        tree = tree_of(path)
+        for name, line in outside_imports(tree):
+            if name in CLOCKS_AND_DISKS:
+                found.append(f"{where(path, line)}: import {name}")
+        for use in own_imports(path):
+            values = VALUES_FROM.get((use.unit, use.target), set())
+            if use.target not in PURE and not (use.names and use.names <= values):
+                found.append(f"{where(path, use.line)}: {sorted(use.names)} of {use.target}, which is not pure")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                dotted = f"{node.value.id}.{node.attr}"
+                if node.attr in {"now", "today", "utcnow"} and node.value.id in {"datetime", "date"}:
+                    found.append(f"{where(path, node.lineno)}: {dotted}; `now` is passed in")
+                if node.value.id == "os" and node.attr not in {"path", "fspath", "PathLike"}:
+                    found.append(f"{where(path, node.lineno)}: {dotted}")
+            if isinstance(node, ast.Name) and node.id in {"open", "print", "input"}:
+                found.append(f"{where(path, node.lineno)}: {node.id}")
+    assert found == []
+
+
+def disk_steps(path: Path) -> Iterator[tuple[str, int]]:
+    """The steps in a source that change names or make bytes last, and are not asked of a Disk."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "os" and node.attr in OS_STEPS:
+                yield node.attr, node.lineno
+            if node.value.id == "shutil" and node.attr not in {"get_terminal_size", "disk_usage", "which"}:
+                yield f"shutil.{node.attr}", node.lineno
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if ast.unparse(node.func.value) in ("disk", "self.disk", "self._disk", "os"):
+                continue
+            # `replace` of a path takes one argument; that of text takes two, that of a date names its own.
+            is_replace = node.func.attr == "replace" and len(node.args) == 1 and not node.keywords
+            if node.func.attr in PATH_STEPS or is_replace:
+                yield node.func.attr, node.lineno
+        if isinstance(node, ast.ImportFrom) and node.module in ("os", "shutil"):
+            for alias in node.names:
+                if node.module == "shutil" or alias.name in OS_STEPS:
+                    yield f"from {node.module} import {alias.name}", node.lineno
+
+
+def test_only_fsio_changes_the_disk() -> None:
+    """Names change and bytes are made to last in `fsio` alone; each exception is listed, and needed."""
+    unlisted, used = [], set()
+    for path in sources():
+        if unit_of(path) == "fsio":
+            continue
+        for step, line in disk_steps(path):
+            if (unit_of(path), step) in STEPS_OUTSIDE_FSIO:
+                used.add((unit_of(path), step))
+            else:
+                unlisted.append(f"{where(path, line)}: {step}")
+    assert unlisted == []
+    assert STEPS_OUTSIDE_FSIO.keys() - used == set(), "no longer needed"
+
+
+def top_level_imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The imports that run when the module is imported: not those in functions, nor those for the type checker."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            waiting += node.orelse
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from outside_imports(node)
+        waiting += ast.iter_child_nodes(node)
+
+
+def test_no_training_framework_is_needed() -> None:
+    """No module imports a training framework when it is imported: the daemon runs without any."""
+    found = [
+        f"{where(path, line)}: import {name}"
+        for path in sources()
+        for name, line in top_level_imports(tree_of(path))
+        if name in FRAMEWORKS
+    ]
+    assert found == []
+
+
+def test_watchdog_stays_in_watch() -> None:
+    """Only `watch` knows the library that tells of changes; to all others they are hints."""
+    users = {unit_of(path) for path in sources() for name, _ in outside_imports(tree_of(path)) if name == "watchdog"}
+    assert users == {"watch"}
+
+
+def test_the_library_never_configures_logging() -> None:
+    """Only `logs` configures structlog, and only the daemon and its commands ask it to."""
+    configuring = {
+        unit_of(path)
+        for path in sources()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("structlog.configure", "structlog.configure_once")
+    }
+    asking = {found.unit for path in sources() for found in own_imports(path) if found.target == "logs"}
+    assert configuring == {"logs"}
+    assert asking <= {"service", "cli"}
+
+
+def test_the_source_root_is_no_package() -> None:
+    """daemon/ has no __init__.py: in a checkout it would hide python-daemon, whose package has that name."""
+    assert not (PACKAGE.parent / "__init__.py").exists()
+    assert (PACKAGE / "py.typed").is_file()
+
+
+def all_of(tree: ast.Module) -> set[str]:
+    """The names in a module's `__all__`."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings(path: Path) -> None:
+    """A module says what it owns, and every function and class in its `__all__` what it means.
+
+    Of what `import model_inbox` gives to users, every method does, too.
+    """
+    tree = tree_of(path)
+    assert (ast.get_docstring(tree) or "").strip(), f"{path.name} has no docstring"
+    for_users = all_of(tree_of(PACKAGE / "__init__.py"))
+    silent = []
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name not in all_of(tree):
+            continue
+        if not ast.get_docstring(node):
+            silent.append(node.name)
+        for method in node.body if isinstance(node, ast.ClassDef) and node.name in for_users else []:
+            if not isinstance(method, ast.FunctionDef) or method.name.startswith("_") or ast.get_docstring(method):
+                continue
+            if not any(ast.unparse(decorator).endswith(".setter") for decorator in method.decorator_list):
+                silent.append(f"{node.name}.{method.name}")
+    assert silent == []
+
+
+def test_every_ignored_type_error_has_its_reason() -> None:
+    """`# type: ignore` names the error that it hides and says why, on its line."""
+    bare = []
+    for path in [*sources(), ROOT / "tests" / "typing" / "api.py"]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if re.search(r"#\s*type:\s*ignore", line) and not re.search(
+                r"# type: ignore\[[a-z, -]+\]  # (?!noqa)\S.*", line
+            ):
+                bare.append(where(path, number))
+    assert bare == [], "write `# type: ignore[code]  # why`"
+
+
+def test_nothing_is_left_out_of_the_measure() -> None:
+    """No line is kept from coverage or skipped by a comment."""
+    mark = "pragma: no " + "cover"
+    assert [str(path) for path in sources() if mark in path.read_text(encoding="utf-8")] == []
+
+
+BAD = '''
+import os
+import time
+from datetime import datetime
+
+import torch
+from watchdog.observers import Observer
+
+from .registry import ModelRegistry
+from . import service
+
+
+def now(path, disk):
+    """Break each rule once."""
+    os.replace(path, path)
+    path.unlink()
+    path.replace(path)
+    disk.unlink(path)  # allowed
+    "text".replace("a", "b")  # allowed
+    return datetime.now()  # type: ignore
+'''
+
+
+def test_the_checks_see_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source that breaks the rules is found by each check here; what is allowed in it is not."""
+    path = tmp_path / "units.py"
+    path.write_text(BAD)
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    assert [(found.unit, found.target) for found in own_imports(path)] == [("units", "registry"), ("units", "service")]
+    assert sorted(step for step, _ in disk_steps(path)) == ["replace", "replace", "unlink"]
+    assert {name for name, _ in top_level_imports(tree_of(path))} == {"os", "time", "datetime", "torch", "watchdog"}
+    for check in (
+        test_imports_go_one_way,
+        test_pure_modules_touch_nothing,
+        test_only_fsio_changes_the_disk,
+        test_no_training_framework_is_needed,
+        test_watchdog_stays_in_watch,
+    ):
+        with pytest.raises(AssertionError, match=r"units"):
+            check()

@@ -1,0 +1,47 @@
+"""Small real model files, written by the frameworks themselves, are accepted without any framework installed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model_inbox.pickles import Allowlist, Scanner, looks_complete, scan_bytes
+
+FOLDER = Path(__file__).parent / "data" / "pickles"
+MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
+ALLOWLIST = Allowlist.load()
+
+
+@pytest.fixture(name="scanner", scope="module")
+def _scanner() -> Iterator[Scanner]:
+    with Scanner(ALLOWLIST) as scanner:
+        yield scanner
+
+
+@pytest.mark.parametrize("name", MANIFEST["files"])
+def test_real_file_is_accepted(scanner: Scanner, name: str) -> None:
+    """Through the worker as in this process, with the kind and the frameworks that wrote it."""
+    path = FOLDER / name
+    expected = MANIFEST["files"][name]
+    report = scanner.scan(path)
+    assert report.problems == ()
+    assert report.kind == expected["kind"]
+    assert set(expected["frameworks"]) <= set(report.frameworks)
+    assert report == scan_bytes(path.read_bytes(), ALLOWLIST)
+    assert looks_complete(path)
+
+
+def test_manifest_lists_every_file() -> None:
+    """No file is there by chance, and none is missing."""
+    assert sorted([*MANIFEST["files"], "manifest.json"]) == sorted(path.name for path in FOLDER.iterdir())
+
+
+@pytest.mark.parametrize("name", [name for name in MANIFEST["files"] if not name.endswith(".pt")])
+def test_real_file_is_refused_with_its_framework_switched_off(name: str) -> None:
+    """With the plain values of Python alone, each says which names it would need."""
+    problems = scan_bytes((FOLDER / name).read_bytes(), Allowlist.load([])).problems
+    assert {problem.code for problem in problems} == {"artifact.forbidden_import"}
+    assert all(problem.hint for problem in problems)

@@ -1,0 +1,316 @@
+"""The worker process: it judges, dies of what it is given without harm, and does not outlive its parent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pickle_builders as build
+from model_inbox.errors import ScanError, StorageError
+from model_inbox.pickles import Allowlist, PickleReport, Scanner
+from model_inbox.pickles import scanner as scanner_module
+from model_inbox.pickles.messages import READY, REQUEST
+from model_inbox.pickles.serving import serve
+
+ALLOWLIST = Allowlist.load()
+
+
+@pytest.fixture(name="scanner", scope="module")
+def _scanner() -> Iterator[Scanner]:
+    with Scanner(ALLOWLIST, memory_limit=1 << 30, time_limit=20) as scanner:
+        yield scanner
+
+
+def codes(report: PickleReport) -> list[str]:
+    """The codes of the problems of a report."""
+    return [problem.code for problem in report.problems]
+
+
+def write(tmp_path: Path, data: bytes) -> Path:
+    """Write a file to scan."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(data)
+    return path
+
+
+def test_files_are_judged_in_another_process_that_is_kept(scanner: Scanner, tmp_path: Path) -> None:
+    """Two files, one worker, and it is not us."""
+    path = write(tmp_path, pickle.dumps({"a": 1}))
+    assert scanner.scan(path, size=path.stat().st_size) == PickleReport(kind="plain")
+    first = scanner.worker_pid
+    assert first not in (None, os.getpid())
+    assert codes(scanner.scan(write(tmp_path, build.pickled(build.runs(tmp_path / "ran"))))) == [
+        "artifact.never_allowed"
+    ]
+    assert scanner.worker_pid == first
+    assert not (tmp_path / "ran").exists()
+
+
+def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_path: Path) -> None:
+    """Its socket, nothing, its stderr and one file of its own in /proc; some ten megabytes."""
+    with (tmp_path / "ours").open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)  # noqa: FBT003 - its only form
+        scanner.scan(write(tmp_path, pickle.dumps(1)))
+        folder = Path(f"/proc/{scanner.worker_pid}/fd")
+        targets = {entry.name: os.readlink(entry) for entry in folder.iterdir()}
+    assert set(targets) == {"0", "1", "2", "3"}
+    assert targets["0"].startswith("socket:")
+    assert targets["1"] == "/dev/null"
+    assert targets["3"].endswith("/statm")
+    status = Path(f"/proc/{scanner.worker_pid}/status").read_text()
+    resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+    assert resident < 24_000
+
+
+BOMBS = {
+    "a memo of a hundred million": build.pickled(b"N", b"r" + (10**8).to_bytes(4, "little")),
+    "two million nested tuples as a key": build.pickled(b"}N", b"\x85" * 2_000_000, b"Ns"),
+    "a claim of a terabyte": build.pickled(b"\x8e" + (1 << 40).to_bytes(8, "little")),
+    "a frame of a terabyte": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
+def test_bomb_costs_only_its_own_file(scanner: Scanner, tmp_path: Path, bomb: bytes) -> None:
+    """Its report says that a limit was met, and the next file is judged as if nothing had been."""
+    found = codes(scanner.scan(write(tmp_path, bomb)))
+    assert found in (["artifact.scan_limits"], ["artifact.truncated"])
+    assert scanner.scan(write(tmp_path, pickle.dumps({"a": 1}))).problems == ()
+
+
+def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path) -> None:
+    """Ints that all hash alike take quadratic time; the worker is ended after its seconds, not after minutes."""
+    modulus = (1 << 61) - 1
+    keys = b"".join(b"\x8a\x0b" + (i * modulus).to_bytes(11, "little") + b"N" for i in range(1, 60_000))
+    with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
+        report = scanner.scan(write(tmp_path, build.pickled(b"}(", keys, b"u")))
+        assert codes(report) == ["artifact.scan_limits"]
+        assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
+        assert scanner.restarts == 1
+
+
+def test_decompression_bomb_is_refused(scanner: Scanner, tmp_path: Path) -> None:
+    """One megabyte that would become more than a gigabyte stops at the bound, in steps, without taking that memory."""
+    import zlib
+
+    packer = zlib.compressobj(9)
+    zeros = bytes(1 << 24)
+    body = build.PROTO[4] + b"\x8e" + ((2 << 30) - 32).to_bytes(8, "little")
+    data = packer.compress(body) + b"".join(packer.compress(zeros) for _ in range(70)) + packer.flush()
+    assert codes(scanner.scan(write(tmp_path, data))) == ["artifact.scan_limits"]
+
+
+def test_worker_that_grew_is_replaced(tmp_path: Path) -> None:
+    """After a scan that left it large it ends by itself, which is no restart because of a file."""
+    data = pickle.dumps([{"a": i, "b": [i, str(i)]} for i in range(150_000)], 4)
+    with Scanner(ALLOWLIST) as scanner:
+        assert scanner.scan(write(tmp_path, data)).problems == ()
+        assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
+
+
+def test_worker_ended_from_outside_is_no_fault_of_the_next_file(tmp_path: Path) -> None:
+    """Killed while idle, it is started anew, and the file is judged."""
+    with Scanner(ALLOWLIST) as scanner:
+        path = write(tmp_path, pickle.dumps(1))
+        scanner.scan(path)
+        assert scanner.worker_pid is not None
+        os.kill(scanner.worker_pid, signal.SIGKILL)
+        os.waitid(os.P_PID, scanner.worker_pid, os.WEXITED | os.WNOWAIT)
+        assert scanner.scan(path).problems == ()
+        assert scanner.restarts == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_worker_leaves_signals_to_the_daemon(scanner: Scanner, tmp_path: Path, number: int) -> None:
+    """Ctrl-C and systemd's stop reach every process of the group; a scan in hand is finished."""
+    path = write(tmp_path, pickle.dumps(1))
+    scanner.scan(path)
+    before = scanner.worker_pid
+    assert before is not None
+    os.kill(before, number)
+    assert scanner.scan(path).problems == ()
+    assert scanner.worker_pid == before
+
+
+def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
+    """A parent that is killed leaves no worker behind."""
+    path = write(tmp_path, pickle.dumps(1))
+    code = (
+        "import sys; from model_inbox.pickles import Allowlist, Scanner\n"
+        "scanner = Scanner(Allowlist.load(['builtins'])); scanner.scan(sys.argv[1])\n"
+        "print(scanner.worker_pid, flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = os.pidfd_open(int(parent.stdout.readline()))
+        parent.kill()
+        import select
+
+        assert select.select([worker], [], [], 10)[0], "the worker lives on"
+        os.close(worker)
+
+
+def test_file_that_is_none_is_refused(scanner: Scanner, tmp_path: Path) -> None:
+    """Folders and pipes get a report; links and missing files an error that names them. Nothing blocks."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert codes(scanner.scan(pipe)) == ["artifact.not_a_pickle"]
+    assert codes(scanner.scan(tmp_path)) == ["artifact.not_a_pickle"]
+    target = write(tmp_path, pickle.dumps(1))
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    with pytest.raises(StorageError, match="link"):
+        scanner.scan(link)
+    with pytest.raises(StorageError, match="gone"):
+        scanner.scan(tmp_path / "gone")
+    assert codes(scanner.scan(target, size=1)) == ["artifact.truncated"]
+
+
+def test_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the file's fault: ScanError, with what the interpreter said or the system."""
+    path = write(tmp_path, pickle.dumps(1))
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho no luck >&2\nexit 3\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with pytest.raises(ScanError, match="no luck"):
+        Scanner(ALLOWLIST).scan(path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    with pytest.raises(ScanError, match="No such file"):
+        Scanner(ALLOWLIST).scan(path)
+
+
+def test_scan_that_hangs_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is stopped answers never; the wall clock ends it."""
+    with Scanner(ALLOWLIST, time_limit=0.3) as scanner:
+        path = write(tmp_path, pickle.dumps(1))
+        scanner.scan(path)
+        assert scanner.worker_pid is not None
+        os.kill(scanner.worker_pid, signal.SIGSTOP)
+        report = scanner.scan(path)
+        assert codes(report) == ["artifact.scan_limits"]
+        assert "0.3 s" in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import os; os.write(2, b'open'); os._exit(99)", "about to open"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "the interpreter gave up"),
+        ("import os; os._exit(7)", "status 7"),
+    ],
+)
+def test_report_says_how_the_worker_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
+) -> None:
+    """By its audit hook, by a signal, or in its own way."""
+    fake = tmp_path / "python"
+    greeting = "import socket; ours = socket.socket(fileno=0); ours.send(b'ready\\n'); ours.recv(1)"
+    fake.write_text(f"#!{sys.executable}\n{greeting}\n{code}\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    monkeypatch.setattr(scanner_module, "START_SECONDS", 20.0)
+    with Scanner(ALLOWLIST, time_limit=20) as scanner:
+        report = scanner.scan(write(tmp_path, pickle.dumps(1)))
+    assert codes(report) == ["artifact.scan_limits"]
+    assert message in report.problems[0].message
+
+
+class Unbounded:
+    """Bounds without effect, for the loop in this process."""
+
+    def __init__(self) -> None:
+        self.grown = 0
+
+    def set(self, memory: int, cpu_seconds: int) -> None:
+        self.asked = (memory, cpu_seconds)
+
+    def lift(self) -> None:
+        self.grown += 40 << 20
+
+    def resident(self) -> int:
+        return self.grown
+
+
+def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:
+    """One recording for each open file; the second answer says that it was the last."""
+    import json
+
+    ours, theirs = socket.socketpair()
+    bounds = Unbounded()
+    thread = threading.Thread(target=serve, args=(theirs, bounds))
+    thread.start()
+    fd = os.open(write(tmp_path, pickle.dumps({"a": 1})), os.O_RDONLY)
+    answers = []
+    with ours, ours.makefile("rb") as incoming:
+        assert incoming.read(len(READY)) == READY
+        for _ in range(2):
+            socket.send_fds(ours, [REQUEST.pack(os.fstat(fd).st_size, 1 << 20, 5)], [fd])
+            answers.append(json.loads(incoming.read(int.from_bytes(incoming.read(4), "little"))))
+        thread.join(10)
+    os.close(fd)
+    theirs.close()
+    assert [answer["retires"] for answer in answers] == [False, True]
+    assert answers[0]["kind"] == "plain"
+    assert bounds.asked == (1 << 20, 5)
+
+
+def test_loop_ends_with_its_socket() -> None:
+    """A closed socket and a request without a file both end it."""
+    for message in (b"", REQUEST.pack(1, 1, 1)):
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            if message:
+                ours.send(message)
+            ours.shutdown(socket.SHUT_WR)
+            serve(theirs, Unbounded())
+
+
+def test_no_audit_event_is_raised_by_any_scan(tmp_path: Path) -> None:
+    """Under a hook that records everything, scanning every kind of file opens, imports and runs nothing."""
+    code = """
+import sys, pickle
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import pickle_builders as build
+from model_inbox.pickles import scan_bytes, Allowlist
+from model_inbox.pickles.worker import HARMLESS_EVENTS, warm_up
+allowlist = Allowlist.load()
+import gzip
+tensor = build.pickled(build.tensor(build.storage_id()))
+files = [
+    build.pickled(build.runs(Path("/nowhere/x"))),
+    build.pickled(build.array()),
+    build.pickled(build.joblib_array()),
+    build.torch_archive(tensor, {"0": bytes(8)}),
+    gzip.compress(b"N."),
+    b"(S'a'\\nVb\\nI1\\nL1L\\nt.",
+    b"garbage",
+    pickle.dumps({"a": {1, 2}, "b": 1.5}, 0),
+    b"\\x80\\x02}N" + b"\\x85" * 99 + b"Ns.",
+]
+warm_up()
+for data in files:
+    scan_bytes(data, allowlist)
+events = []
+armed = True
+sys.addaudithook(lambda event, args: events.append(event) if armed and event not in HARMLESS_EVENTS else None)
+for data in files:
+    scan_bytes(data, allowlist)
+armed = False
+print(events)
+"""
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code, here], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

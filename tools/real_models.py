@@ -1,0 +1,632 @@
+"""Real models for learning what honest pickles carry: fitted, small, and of as many kinds as there are.
+
+Owns the learning set and nothing else: `tools/build_allowlist.py` pickles what it yields. The models of the test
+suites are made by other code, on other data, so that what was learned is tested on what was not.
+"""
+
+# ruff: noqa: PERF401, PLW0108 - a long list of constructors reads better line by line
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import fractions
+import pathlib
+import uuid
+import warnings
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+Model = tuple[str, Any]
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(60, 4))
+POSITIVE = np.abs(X) + 0.1
+Y = X[:, 0] * 2 + X[:, 1]
+CLASSES = (Y > 0).astype(int)
+NAMES = np.where(Y > 0, "up", "down")
+THREE = np.digitize(Y, [-1.0, 1.0])
+TEXTS = ["euro dollar rise", "yen falls again", "dollar yen flat"] * 20
+CATEGORIES = np.array([["a", "x"], ["b", "y"], ["a", "z"]] * 20, dtype=object)
+
+FITS: tuple[tuple[Any, ...], ...] = (
+    (X, Y),
+    (X, CLASSES),
+    (X, NAMES),
+    (X, THREE),
+    (POSITIVE, THREE),
+    (POSITIVE, CLASSES),
+    (POSITIVE, POSITIVE[:, 0]),
+    (X,),
+    (POSITIVE,),
+    (CATEGORIES, CLASSES),
+    (CATEGORIES,),
+    (TEXTS, CLASSES),
+    (TEXTS,),
+    (CLASSES,),
+    (Y[:, None], Y),
+    (X, np.c_[Y, Y]),
+    (X, np.c_[CLASSES, 1 - CLASSES]),
+    ([{"a": 1, "b": 2}, {"a": 3}] * 10,),
+    ([["a", "b"], ["a"]] * 10,),
+    (np.cov(X.T) @ np.cov(X.T).T,),
+)
+
+
+def fitted(make: Callable[[], Any], *fits: tuple[Any, ...], all_of_them: bool = False) -> Iterator[Any]:
+    """Yield a fitted copy for the first kind of data that suits, or for every one."""
+    for data in fits or FITS:
+        try:
+            model = make()
+            model.fit(*data)
+        except Exception:  # noqa: BLE001 - most estimators suit few kinds of data
+            continue
+        yield model
+        if not all_of_them:
+            return
+
+
+def python_values() -> Iterator[Model]:
+    """Plain values of the standard library, as they stand in dictionaries beside a model."""
+    zone = dt.timezone(dt.timedelta(hours=2), "X")
+    now = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=zone)
+    yield (
+        "values",
+        {
+            "now": now,
+            "naive": now.replace(tzinfo=None),
+            "utc": now.replace(tzinfo=dt.UTC),
+            "day": now.date(),
+            "time": now.time(),
+            "delta": dt.timedelta(days=1),
+            "decimal": decimal.Decimal("1.5"),
+            "fraction": fractions.Fraction(1, 3),
+            "uuid": uuid.UUID(int=5),
+            "path": pathlib.PurePosixPath("a/b"),
+            "real_path": pathlib.Path("a/b"),
+            "counter": Counter("aab"),
+            "ordered": OrderedDict(a=1),
+            "default": defaultdict(list, a=[1]),
+            "default_int": defaultdict(int, a=1),
+            "default_float": defaultdict(float, a=1.0),
+            "default_dict": defaultdict(dict, a={}),
+            "default_set": defaultdict(set, a={1}),
+            "deque": deque([1, 2], 5),
+            "set": {1, 2},
+            "frozen": frozenset({1}),
+            "complex": 1 + 2j,
+            "range": range(3),
+            "slice": slice(1, 2),
+            "bytes": b"ab",
+            "no_bytes": b"",
+            "bytearray": bytearray(b"ab"),
+            "types": [int, float, str, bool, list, dict, set, tuple, bytes, object, complex, frozenset],
+            "object": object(),
+            "key_date": {now.date(): 1, decimal.Decimal(1): 2, frozenset({1}): 3},
+        },
+    )
+
+
+def numpy_values() -> Iterator[Model]:
+    """Arrays, scalars, dtypes and generators."""
+    yield (
+        "arrays",
+        {
+            "f8": X,
+            "f4": X.astype("f4"),
+            "fortran": np.asfortranarray(X),
+            "view": X[::2, ::-1],
+            "bool": CLASSES.astype(bool),
+            "i1": CLASSES.astype("i1"),
+            "big": CLASSES.astype(">i4"),
+            "str": NAMES,
+            "bytes": NAMES.astype("S"),
+            "object": CATEGORIES,
+            "complex": X.astype(complex),
+            "dates": np.array(["2026-01-01", "2026-01-02"], "M8[ns]"),
+            "deltas": np.array([1, 2], "m8[D]"),
+            "records": np.array([(1, 2.0)], [("a", "i4"), ("b", "f8")]),
+            "aligned": np.array([(1, 2.0)], np.dtype([("a", "i1"), ("b", "f8")], align=True)),
+            "empty": np.empty((0, 3)),
+            "scalar_array": np.array(1.0),
+            "masked": np.ma.MaskedArray([1.0, 2.0], mask=[True, False]),
+            "masked_int": np.ma.masked_array([1, 2], mask=[True, False], fill_value=-1),
+            "longdouble": np.array([1.0], "g"),
+            "half": np.array([1.0], "f2"),
+        },
+    )
+    scalars = [np.float64(1), np.float32(1), np.int64(1), np.int32(1), np.bool_(1), np.str_("a"), np.uint8(1),
+               np.datetime64("2026-01-01"), np.timedelta64(1, "D"), np.bytes_(b"a"), np.int8(1), np.float16(1),
+               np.complex128(1)]  # fmt: skip
+    yield "scalars", {"list": scalars, "keys": dict.fromkeys(scalars, 1)}
+    yield "dtypes", [np.dtype(code) for code in ("f8", "f4", "i8", "O", "U3", "M8[ns]", "bool")]
+    kinds = [np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.uint16,
+             np.uint32, np.uint64, np.bool_, np.str_, np.object_, np.complex128, np.complex64, np.datetime64,
+             np.timedelta64, np.bytes_, np.longdouble, np.generic, np.number, np.integer, np.floating]  # fmt: skip
+    yield "types", kinds
+    yield "functions", [getattr(np, name) for name in NUMPY_FUNCTIONS if hasattr(np, name)]
+    for generator in (np.random.MT19937, np.random.PCG64, np.random.PCG64DXSM, np.random.Philox, np.random.SFC64):
+        yield "generator", np.random.Generator(generator(3))
+        yield "bit generator", generator(3)
+    yield "random state", np.random.RandomState(3)
+    yield "seed sequence", np.random.SeedSequence(3)
+
+
+NUMPY_FUNCTIONS = [
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "exp",
+    "expm1",
+    "exp2",
+    "sqrt",
+    "square",
+    "abs",
+    "absolute",
+    "tanh",
+    "sinh",
+    "cosh",
+    "arcsinh",
+    "arccosh",
+    "arctanh",
+    "sin",
+    "cos",
+    "tan",
+    "arcsin",
+    "arccos",
+    "arctan",
+    "sign",
+    "negative",
+    "reciprocal",
+    "cbrt",
+    "clip",
+    "mean",
+    "median",
+    "sum",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "std",
+    "var",
+    "nanmean",
+    "nanmedian",
+    "nanstd",
+    "nansum",
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "maximum",
+    "minimum",
+    "power",
+    "floor",
+    "ceil",
+    "rint",
+    "isnan",
+    "isfinite",
+    "concatenate",
+    "vstack",
+    "hstack",
+    "stack",
+    "argmax",
+    "argmin",
+    "sort",
+    "argsort",
+    "cumsum",
+    "diff",
+    "quantile",
+    "percentile",
+    "ravel",
+    "float_power",
+]
+"""Functions of numpy that stand as parameters in pipelines. They are referred to, never called by a load."""
+
+
+def sklearn_models() -> Iterator[Model]:
+    """Every estimator that can be fitted on some of our data, and the variants that bring in helper classes."""
+    from sklearn.utils import all_estimators
+
+    try:
+        from sklearn.utils._test_common.instance_generator import _construct_instances
+    except ImportError:  # before 1.6
+        from sklearn.utils.estimator_checks import _construct_instance
+
+        def _construct_instances(kind: Any) -> Iterator[Any]:
+            yield _construct_instance(kind)
+
+    for name, kind in all_estimators():
+        try:
+            count = len(list(_construct_instances(kind)))
+        except BaseException:  # noqa: BLE001 - a few need arguments; their tests raise unittest.SkipTest
+            continue
+        for index in range(min(count, 4)):
+            yield from (
+                (name, model)
+                for model in fitted(
+                    lambda kind=kind, index=index: list(_construct_instances(kind))[index], all_of_them=True
+                )
+            )
+    yield from scipy_values()
+    yield from sklearn_variants()
+
+
+def scipy_values() -> Iterator[Model]:
+    """What scipy puts into models: sparse matrices and interpolators."""
+    from scipy import interpolate, sparse
+
+    dense = np.where(X > 0.5, X, 0)
+    for form in ("csr", "csc", "coo", "bsr", "dia", "lil", "dok"):
+        for kind in ("matrix", "array"):
+            yield form, getattr(sparse, f"{form}_{kind}")(dense)
+    steps = np.arange(10.0)
+    yield "cubic", interpolate.CubicSpline(steps, steps**2)
+    yield "pchip", interpolate.PchipInterpolator(steps, steps**2)
+    yield "akima", interpolate.Akima1DInterpolator(steps, steps**2)
+    yield "spline", interpolate.make_interp_spline(steps, steps**2)
+    yield "pieces", interpolate.PPoly(np.ones((2, 9)), steps)
+
+
+def sklearn_variants() -> Iterator[Model]:
+    """Estimators whose parameters choose a class of their own: losses, metrics, kernels, splitters, searches."""
+    import sklearn
+    from sklearn import (
+        calibration,
+        cluster,
+        compose,
+        decomposition,
+        ensemble,
+        feature_extraction,
+        feature_selection,
+        gaussian_process,
+        impute,
+        linear_model,
+        metrics,
+        model_selection,
+        multiclass,
+        multioutput,
+        naive_bayes,
+        neighbors,
+        neural_network,
+        pipeline,
+        preprocessing,
+        svm,
+        tree,
+    )  # fmt: skip
+
+    makes: list[Callable[[], Any]] = []
+    for loss in ("squared_error", "absolute_error", "huber", "quantile"):
+        makes.append(lambda loss=loss: ensemble.GradientBoostingRegressor(loss=loss, n_estimators=3))
+    for loss in ("log_loss", "exponential"):
+        makes.append(lambda loss=loss: ensemble.GradientBoostingClassifier(loss=loss, n_estimators=3))
+    for loss in ("squared_error", "absolute_error", "quantile", "gamma", "poisson"):
+        makes.append(lambda loss=loss: ensemble.HistGradientBoostingRegressor(loss=loss, max_iter=3, quantile=0.5))
+    makes.append(lambda: ensemble.HistGradientBoostingClassifier(max_iter=3))
+    for loss in ("squared_error", "huber", "epsilon_insensitive", "squared_epsilon_insensitive"):
+        makes.append(lambda loss=loss: linear_model.SGDRegressor(loss=loss))
+    for loss in ("hinge", "log_loss", "modified_huber", "squared_hinge", "perceptron", "squared_error", "huber"):
+        makes.append(lambda loss=loss: linear_model.SGDClassifier(loss=loss))
+    makes += [linear_model.GammaRegressor, linear_model.PoissonRegressor]
+    for power, link in ((0, "auto"), (1.5, "log"), (1, "auto"), (2, "auto"), (3, "identity"), (1.5, "identity")):
+        makes.append(lambda power=power, link=link: linear_model.TweedieRegressor(power=power, link=link))
+    for algorithm in ("ball_tree", "kd_tree", "brute", "auto"):
+        for metric in ("euclidean", "manhattan", "chebyshev", "minkowski", "cosine", "canberra", "braycurtis",
+                       "hamming", "seuclidean", "haversine", "l1", "l2", "cityblock", "jaccard"):  # fmt: skip
+            for kind in (neighbors.KNeighborsRegressor, neighbors.KNeighborsClassifier):
+                makes.append(
+                    lambda a=algorithm, m=metric, k=kind: k(algorithm=a, metric=m, p=3 if m == "minkowski" else 2)
+                )
+    makes.append(lambda: neighbors.KernelDensity(metric="manhattan"))
+    for method in ("sigmoid", "isotonic", "temperature"):
+        makes.append(
+            lambda m=method: calibration.CalibratedClassifierCV(linear_model.LogisticRegression(), method=m, cv=2)
+        )
+    kernels = gaussian_process.kernels
+    for kernel in (
+        kernels.RBF() + kernels.WhiteKernel(), kernels.ConstantKernel() * kernels.Matern(), kernels.RationalQuadratic(),
+        kernels.ExpSineSquared(), kernels.DotProduct() ** 2, kernels.PairwiseKernel(),
+        kernels.CompoundKernel([kernels.RBF()]),
+    ):  # fmt: skip
+        makes.append(lambda kernel=kernel: gaussian_process.GaussianProcessRegressor(kernel))
+        makes.append(lambda kernel=kernel: gaussian_process.GaussianProcessClassifier(kernel))
+    splitters = [
+        model_selection.KFold(3), model_selection.StratifiedKFold(3), model_selection.TimeSeriesSplit(3),
+        model_selection.ShuffleSplit(2), model_selection.StratifiedShuffleSplit(2),
+        model_selection.RepeatedKFold(n_repeats=1), model_selection.RepeatedStratifiedKFold(n_repeats=1),
+        model_selection.GroupKFold(2), model_selection.LeaveOneOut(),
+        model_selection.PredefinedSplit([0, 1] * 30), model_selection.StratifiedGroupKFold(2),
+    ]  # fmt: skip
+    for splitter in splitters:
+        makes.append(lambda cv=splitter: model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [1, 2]}, cv=cv))
+        makes.append(
+            lambda cv=splitter: model_selection.RandomizedSearchCV(
+                linear_model.LogisticRegression(), {"C": [1, 2]}, n_iter=1, cv=cv
+            )
+        )
+    scorer = metrics.make_scorer(metrics.mean_absolute_error, greater_is_better=False)
+    makes.append(lambda: model_selection.GridSearchCV(linear_model.Ridge(), {"alpha": [1]}, cv=2, scoring=scorer))
+    makes.append(
+        lambda: model_selection.GridSearchCV(
+            linear_model.Ridge(), {"alpha": [1]}, cv=2, scoring={"r": "r2", "m": scorer}, refit="r"
+        )
+    )
+    makes.append(
+        lambda: model_selection.GridSearchCV(
+            ensemble.RandomForestClassifier(3), {"max_depth": [1, 2]}, cv=2, scoring="roc_auc"
+        )
+    )
+    makes.append(
+        lambda: pipeline.make_pipeline(
+            preprocessing.StandardScaler(), decomposition.PCA(2), linear_model.LogisticRegression()
+        )
+    )
+    makes.append(lambda: pipeline.make_pipeline(preprocessing.FunctionTransformer(np.log1p), linear_model.Ridge()))
+    makes.append(
+        lambda: pipeline.make_pipeline(
+            impute.SimpleImputer(), impute.KNNImputer(), preprocessing.PolynomialFeatures(), linear_model.Lasso()
+        )
+    )
+    makes.append(
+        lambda: pipeline.make_union(preprocessing.StandardScaler(), preprocessing.QuantileTransformer(n_quantiles=5))
+    )
+    makes.append(
+        lambda: compose.ColumnTransformer([("n", preprocessing.StandardScaler(), [0, 1])], remainder="passthrough")
+    )
+    makes.append(lambda: compose.ColumnTransformer([("o", preprocessing.OneHotEncoder(), [0]), ("d", "drop", [1])]))
+    makes.append(
+        lambda: compose.TransformedTargetRegressor(linear_model.Ridge(), func=np.arcsinh, inverse_func=np.sinh)
+    )
+    makes.append(
+        lambda: compose.TransformedTargetRegressor(linear_model.Ridge(), transformer=preprocessing.StandardScaler())
+    )
+    makes.append(lambda: feature_selection.SelectKBest(feature_selection.f_regression, k=2))
+    makes.append(lambda: feature_selection.SelectKBest(feature_selection.mutual_info_classif, k=2))
+    makes.append(lambda: feature_selection.SelectPercentile(feature_selection.chi2))
+    makes.append(lambda: feature_selection.SelectFromModel(linear_model.Lasso()))
+    makes.append(lambda: feature_selection.RFECV(linear_model.Ridge(), cv=2))
+    makes.append(lambda: feature_selection.SequentialFeatureSelector(linear_model.Ridge(), n_features_to_select=1))
+    makes.append(
+        lambda: ensemble.StackingRegressor(
+            [("a", linear_model.Ridge()), ("b", tree.DecisionTreeRegressor(max_depth=2))]
+        )
+    )
+    makes.append(
+        lambda: ensemble.VotingClassifier(
+            [("a", linear_model.LogisticRegression()), ("b", naive_bayes.GaussianNB())], voting="soft"
+        )
+    )
+    makes.append(lambda: ensemble.BaggingRegressor(svm.SVR(), n_estimators=2))
+    makes.append(lambda: ensemble.AdaBoostClassifier(tree.DecisionTreeClassifier(max_depth=1), n_estimators=3))
+    makes.append(lambda: ensemble.IsolationForest(n_estimators=5))
+    makes.append(
+        lambda: ensemble.RandomForestRegressor(3, criterion="absolute_error", random_state=np.random.RandomState(1))
+    )
+    makes.append(lambda: ensemble.ExtraTreesClassifier(3, criterion="entropy"))
+    for criterion in ("squared_error", "friedman_mse", "absolute_error", "poisson"):
+        makes.append(lambda c=criterion: tree.DecisionTreeRegressor(criterion=c, splitter="random"))
+    makes.append(lambda: multioutput.MultiOutputRegressor(ensemble.GradientBoostingRegressor(n_estimators=2)))
+    makes.append(lambda: multioutput.RegressorChain(linear_model.Ridge()))
+    makes.append(lambda: multiclass.OneVsRestClassifier(svm.LinearSVC()))
+    for solver in ("adam", "sgd", "lbfgs"):
+        makes.append(
+            lambda s=solver: neural_network.MLPRegressor((4,), solver=s, max_iter=20, early_stopping=s == "adam")
+        )
+        makes.append(lambda s=solver: neural_network.MLPClassifier((4,), solver=s, max_iter=20))
+    makes.append(lambda: preprocessing.SplineTransformer())
+    makes.append(lambda: preprocessing.KBinsDiscretizer(3, encode="ordinal"))
+    makes.append(lambda: cluster.KMeans(2, n_init=1, random_state=np.random.RandomState(0)))
+    makes.append(lambda: cluster.HDBSCAN())
+    makes.append(lambda: cluster.FeatureAgglomeration(2))
+    makes.append(lambda: feature_extraction.text.TfidfVectorizer())
+    makes.append(lambda: feature_extraction.text.HashingVectorizer())
+    makes.append(lambda: linear_model.RANSACRegressor(random_state=np.random.default_rng(1).integers(10)))
+    makes.append(lambda: linear_model.LogisticRegressionCV(cv=2))
+    makes.append(lambda: linear_model.RidgeCV())
+    makes.append(
+        lambda: calibration.CalibratedClassifierCV(ensemble.RandomForestClassifier(3), method="isotonic", cv=2)
+    )
+    for make in makes:
+        for model in fitted(make, all_of_them=True):
+            yield "variant", model
+    import pandas as pd
+
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    frame["k"] = ["x", "y", "z"] * 20
+    column_transformer = compose.ColumnTransformer(
+        [
+            ("n", preprocessing.StandardScaler(), ["a", "b"]),
+            ("c", preprocessing.OneHotEncoder(handle_unknown="ignore"), ["k"]),
+        ],
+        remainder="passthrough",
+    )
+    yield "frame", pipeline.make_pipeline(column_transformer, linear_model.LogisticRegression()).fit(frame, CLASSES)
+    selector = compose.make_column_transformer(
+        (preprocessing.StandardScaler(), compose.make_column_selector(dtype_include="number")), remainder="drop"
+    )
+    yield "selector", selector.fit(frame)
+    search = model_selection.GridSearchCV(
+        pipeline.make_pipeline(column_transformer, linear_model.Ridge()), {"ridge__alpha": [1.0]}, cv=2
+    )
+    yield "search", search.fit(frame, Y).set_params(estimator__ridge__alpha=2.0)
+    yield "frame out", preprocessing.StandardScaler().set_output(transform="pandas").fit(frame[list("abcd")])
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = linear_model.LogisticRegression().set_fit_request(sample_weight=True)
+        yield "routed", routed.fit(X, CLASSES)
+
+
+def lightgbm_models() -> Iterator[Model]:
+    """LightGBM's estimators and its booster."""
+    import lightgbm as lgb
+    import pandas as pd
+
+    options: dict[str, Any] = {"n_estimators": 4, "num_leaves": 4, "min_child_samples": 2, "verbose": -1}
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(k=pd.Categorical(["x", "y", "z"] * 20))
+    yield "regressor", lgb.LGBMRegressor(**options).fit(X, Y)
+    yield "classifier", lgb.LGBMClassifier(**options).fit(X, CLASSES)
+    yield "classifier names", lgb.LGBMClassifier(**options).fit(frame, NAMES)
+    yield "frame", lgb.LGBMRegressor(**options).fit(frame, Y)
+    yield "ranker", lgb.LGBMRanker(**options).fit(X, CLASSES, group=[30, 30])
+    yield (
+        "eval",
+        lgb.LGBMRegressor(**options).fit(X, Y, eval_set=[(X, Y)], callbacks=[lgb.early_stopping(2, verbose=False)]),
+    )
+    for boosting in ("dart", "rf"):
+        extra = {"bagging_freq": 1, "bagging_fraction": 0.5} if boosting == "rf" else {}
+        yield boosting, lgb.LGBMRegressor(boosting_type=boosting, **options, **extra).fit(X, Y)
+    parameters = {"num_leaves": 4, "verbose": -1, "min_data_in_leaf": 2}
+    yield "booster", lgb.train({**parameters, "objective": "quantile", "alpha": 0.1}, lgb.Dataset(X, Y), 4)
+    yield (
+        "bundle",
+        {
+            "model": lgb.train(parameters, lgb.Dataset(frame, Y), 4),
+            "features": list("abcd"),
+            "at": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        },
+    )
+
+
+def xgboost_models() -> Iterator[Model]:
+    """XGBoost's estimators and its booster."""
+    import xgboost as xgb
+
+    for booster in ("gbtree", "gblinear", "dart"):
+        yield booster, xgb.XGBRegressor(n_estimators=3, max_depth=2, booster=booster).fit(X, Y)
+    yield "classifier", xgb.XGBClassifier(n_estimators=3, max_depth=2).fit(X, CLASSES)
+    yield (
+        "eval",
+        xgb.XGBClassifier(n_estimators=3, max_depth=2, early_stopping_rounds=2).fit(
+            X, CLASSES, eval_set=[(X, CLASSES)], verbose=False
+        ),
+    )
+    yield "ranker", xgb.XGBRanker(n_estimators=3).fit(X, CLASSES, qid=np.repeat([0, 1], 30))
+    yield "forest", xgb.XGBRFRegressor(n_estimators=3).fit(X, Y)
+    yield "forest classifier", xgb.XGBRFClassifier(n_estimators=3).fit(X, CLASSES)
+    yield "booster", xgb.train({"max_depth": 2}, xgb.DMatrix(X, Y), 3)
+
+
+def catboost_models() -> Iterator[Model]:
+    """CatBoost's estimators."""
+    import catboost as cb
+
+    options: dict[str, Any] = {"iterations": 3, "depth": 2, "verbose": False, "allow_writing_files": False}
+    yield "regressor", cb.CatBoostRegressor(**options).fit(X, Y)
+    yield "classifier", cb.CatBoostClassifier(**options).fit(X, CLASSES)
+    yield "eval", cb.CatBoostClassifier(**options).fit(X, NAMES, eval_set=(X, NAMES))
+    yield "plain", cb.CatBoost({**options, "loss_function": "RMSE"}).fit(X, Y)
+    yield "ranker", cb.CatBoostRanker(**options).fit(X, CLASSES, group_id=np.repeat([0, 1], 30))
+    yield "unfitted", cb.CatBoostRegressor(**options)
+
+
+def pandas_values() -> Iterator[Model]:
+    """Frames, series and indexes of every common dtype."""
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "f": X[:, 0],
+            "i": CLASSES,
+            "s": NAMES,
+            "c": pd.Categorical(NAMES),
+            "t": pd.date_range("2026-01-01", periods=60, freq="h"),
+            "z": pd.date_range("2026-01-01", periods=60, freq="h", tz="UTC"),
+            "d": pd.to_timedelta(np.arange(60), unit="s"),
+            "I": pd.array([1, None] * 30, dtype="Int64"),
+            "F": pd.array([1.5, None] * 30, dtype="Float64"),
+            "B": pd.array([True, None] * 30, dtype="boolean"),
+            "S": pd.array(["a", None] * 30, dtype="string"),
+            "o": pd.Series([1, "a"] * 30, dtype=object),
+        }
+    )
+    yield "frame", frame
+    yield "indexed", frame.set_index("t")
+    yield "no freq", frame.set_index("t").iloc[[1, 5, 9]]
+    yield "multi", frame.set_index(["s", "i"])
+    yield "categorical index", frame.set_index("c")
+    yield "columns", frame[["f", "i"]]
+    for column in frame:
+        yield f"series {column}", frame[column]
+    yield "timestamp", [pd.Timestamp("2026-01-01"), pd.Timestamp("2026-01-01", tz="UTC"), pd.Timedelta(1, "D"), pd.NaT]
+    yield "keys", {pd.Timestamp("2026-01-01"): 1, pd.Timedelta(1, "D"): 2}
+    yield (
+        "offsets",
+        [
+            pd.offsets.Hour(1),
+            pd.offsets.Day(1),
+            pd.offsets.BusinessDay(1),
+            pd.offsets.MonthEnd(1),
+            pd.offsets.Minute(5),
+        ],
+    )
+    yield "period", pd.period_range("2026-01", periods=3, freq="M")
+    yield "interval", pd.interval_range(0, 3)
+    yield "cut", pd.cut(X[:, 0], 3)
+    yield "range", pd.RangeIndex(5)
+    yield "timedeltas", pd.timedelta_range(0, periods=3, freq="s")
+    yield "sparse", pd.arrays.SparseArray([0.0, 1.0])
+    yield "dtypes", [frame[column].dtype for column in frame]
+    yield "na", pd.NA
+
+
+def torch_models() -> Iterator[Model]:
+    """Modules of every stock kind, their state dicts, tensors of every dtype, optimizers' states."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(1)
+    dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
+              torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128)  # fmt: skip
+    yield "tensors", {str(dtype): torch.ones(2, 3).to(dtype) for dtype in dtypes}
+    yield (
+        "views",
+        [torch.arange(12.0).reshape(3, 4).T[1:], torch.zeros(0, 3), torch.tensor(1.0), torch.ones(1).expand(4)],
+    )
+    yield "conjugate", torch.ones(2, dtype=torch.complex64).conj()
+    yield (
+        "values",
+        [*dtypes, torch.device("cpu"), torch.device("cuda", 0), torch.Size([1, 2]), nn.Parameter(torch.ones(2))],
+    )
+    yield "storage", torch.ones(3).untyped_storage()
+    for module in (
+        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1)),
+        nn.LSTM(4, 8, 2, batch_first=True), nn.GRU(4, 8), nn.RNN(4, 8), nn.LSTMCell(2, 2),
+        nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1, enable_nested_tensor=False),
+        nn.TransformerEncoderLayer(8, 2, 16, activation="gelu"), nn.TransformerDecoderLayer(8, 2, 16),
+        nn.Transformer(8, 2, 1, 1, 16), nn.MultiheadAttention(8, 2),
+        nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.MaxPool1d(2), nn.Flatten(), nn.LazyLinear(3)),
+        nn.ModuleDict({"a": nn.Embedding(3, 4), "b": nn.LayerNorm(4)}), nn.ModuleList([nn.GELU(), nn.Softmax(1)]),
+        nn.ParameterList([nn.Parameter(torch.ones(1))]), nn.ParameterDict({"a": nn.Parameter(torch.ones(1))}),
+    ):  # fmt: skip
+        yield type(module).__name__, module
+        if not any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
+            yield f"{type(module).__name__} state", module.state_dict()
+            yield f"{type(module).__name__} halves", module.half().state_dict()
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    yield "checkpoint", {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3, "loss": 0.1}
+    yield "optimizer", optimizer
+    yield "loss", nn.MSELoss()
+    yield "weight norm", nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)).state_dict()
+
+
+SOURCES: dict[str, Callable[[], Iterator[Model]]] = {
+    "builtins": python_values,
+    "numpy": numpy_values,
+    "scikit-learn": sklearn_models,
+    "lightgbm": lightgbm_models,
+    "xgboost": xgboost_models,
+    "catboost": catboost_models,
+    "pandas": pandas_values,
+    "torch": torch_models,
+}
+
+
+def models(framework: str) -> Iterator[Model]:
+    """Yield (label, object) of one framework, quietly."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield from SOURCES[framework]()
