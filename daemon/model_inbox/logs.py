@@ -62,6 +62,18 @@ EVENTS: dict[str, Event] = {
         "The process that scans pickles ended and was started anew; the drop that killed it is rejected.",
         "Nothing, unless it happens for good files: then raise pickle.memory_limit or pickle.time_limit.",
     ),
+    "daemon.status_unwritten": Event(
+        "warning",
+        ("problem",),
+        "The status file could not be replaced in each of its places; `model-inbox status` may tell old news.",
+        "See that disk and folder can be written.",
+    ),
+    "daemon.metrics_unwritten": Event(
+        "error",
+        ("problem",),
+        "The metrics cannot be written or served as `metrics:` in config.yaml says; all else goes on.",
+        "Mend the path or the address, then `model-inbox reload`.",
+    ),
     # --- the configuration
     "config.loaded": Event(
         "info",
