@@ -355,25 +355,25 @@ class News:
 
     def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
         """Return what waits longest, the longest first: drops by their sidecars, and single files."""
-        inbox = self._service.inbox
-        waits: list[tuple[float, str, tuple[Sighting, ...], Wait]] = []
+        waits: list[tuple[int, str, tuple[Sighting, ...], Wait]] = []
         for drop, decision in rescan.drops:
             if isinstance(decision, Wait):
                 seen = tuple(drop.sightings[name] for name in drop.present)
-                age = min(inbox.age_seconds(sighting.name) for sighting in seen)
-                waits.append((age, drop.sidecar_name, seen, decision))
+                waits.append((_changed_ns(seen), drop.sidecar_name, seen, decision))
         for stray, stray_decision in rescan.strays:
             if isinstance(stray_decision, Wait) and stray.kind != "folder":
-                waits.append((inbox.age_seconds(stray.name), stray.name, (stray,), stray_decision))
+                waits.append((_changed_ns((stray,)), stray.name, (stray,), stray_decision))
         passed = self._monotonic() - rescan.at
         shown = []
-        for age, name, seen, wait in heapq.nlargest(WAITING_SHOWN, waits, key=lambda item: item[0]):
+        for changed_ns, name, seen, wait in heapq.nsmallest(WAITING_SHOWN, waits, key=lambda item: item[0]):
+            # A producer sets the times of its files as it likes: what lies ahead counts as now.
+            since = datetime.fromtimestamp(min(max(changed_ns, 0) / 1e9, now.timestamp()), UTC)
             until = None if wait.until is None else _text(now + timedelta(seconds=wait.until - passed))
             shown.append(
                 {
                     "name": quoted(name, 255)[1:-1],
                     "owner": owner_name(seen[0].owner),
-                    "since": _text(now - timedelta(seconds=age)),
+                    "since": _text(since),
                     "problems": [problem.as_dict() for problem in wait.problems],
                     "until": until,
                     "stale": wait.stale,
@@ -381,6 +381,11 @@ class News:
                 }
             )
         return shown
+
+
+def _changed_ns(seen: Sequence[Sighting]) -> int:
+    """Return when the last of the files changed, by their own times: the inbox may know them no longer."""
+    return max(max(sighting.mtime_ns, sighting.ctime_ns) for sighting in seen)
 
 
 def _gist(document: dict[str, Any]) -> object:

@@ -657,6 +657,7 @@ class Service:
             return
         self._stop_listening()
         self.listener = new
+        self._news.metrics_problem("")
 
     def _stop_listening(self) -> None:
         if self.listener is not None:
@@ -792,14 +793,14 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
         service.start()
         service.step("start", signals.stopping)
         service.keep_house()
+        heartbeat.ready()
+        service.begin_serving()
         log.info(
             "daemon.ready",
             waiting=service.waiting,
             entries=len(service.registry.registry),
             seconds=time.monotonic() - began,
         )
-        heartbeat.ready()
-        service.begin_serving()
         _loop(service, signals, alarm, heartbeat)
         log.info("daemon.stopping", signal=signals.stop)
         heartbeat.stopping()
