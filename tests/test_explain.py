@@ -249,9 +249,14 @@ def test_what_a_user_cannot_know_is_said(shared: Path) -> None:
     assert "nobody can tell" in one["problems"][0]["message"]
     for name in ("m.pkl", "m.yaml"):
         os.chown(shared / name, ALICE, SERVICE)  # now a file for the service's own group, which Bob is not in
-    one = as_user(BOB, ask("m.yaml"), [PRODUCERS])
-    assert one["state"] in ("unknown", "waiting")
-    assert one["problems"][0]["code"] in ("explain.unknown", "drop.unreadable")
+    service = Service(SERVICE, frozenset({SERVICE}))
+
+    def look() -> Any:
+        return [one.as_dict() for one in explain(["m.yaml"], shared, LIMITS, now, service=service)]
+
+    (one,) = as_user(BOB, look, [PRODUCERS])
+    assert (one["state"], one["problems"][0]["code"]) == ("unknown", "explain.unknown")
+    assert "cannot be read by you" in one["problems"][0]["message"]
 
 
 def test_it_needs_no_daemon_and_makes_nothing(shared: Path) -> None:

@@ -73,6 +73,11 @@ class FileLock:
                 return
             self.close()  # somebody removed the file while we waited: a lock on it would exclude nobody
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether we hold the lock, and on the very file that is at the path now."""
+        return self._fd is not None and self._pid == os.getpid() and self._still_the_file(self._fd)
+
     def release(self) -> None:
         """Let go; the file stays open for the next time."""
         if self._fd is not None and self._pid == os.getpid():

@@ -143,19 +143,17 @@ class News:
         if since < NEWS_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
             return
-        document = self.document()
-        if _gist(document) != self._told or since >= 0.9 * self._longest:
-            self._write(document)
+        if since >= 0.9 * self._longest or _gist(self.document()) != self._told:
+            self.publish()
         else:
             self._changed = False
 
     def publish(self) -> None:
         """Publish now."""
-        if self._publisher is not None:
-            self._write(self.document())
-
-    def _write(self, document: dict[str, Any]) -> None:
-        assert self._publisher is not None  # noqa: S101  # the callers see to it
+        if self._publisher is None:
+            return
+        self._write_textfile()  # first: what is wrong with it belongs into the document
+        document = self.document()
         problem = self._publisher.publish(document)
         if problem and problem != self._status_problem:
             log.warning("daemon.status_unwritten", problem=problem)
@@ -163,7 +161,6 @@ class News:
         self._told = _gist(document)
         self._published_at = self._monotonic()
         self._changed = False
-        self._write_textfile()
 
     # --- what happened ----------------------------------------------------------------------------------------
 
@@ -306,7 +303,9 @@ class News:
         deaf = service.watch.is_deaf
         self._deaf_since = (self._deaf_since or now) if deaf else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
-        deferred = sorted(intake.deferred, key=lambda claim: claim.drop_id)
+        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and claim.folder.exists()}
+        again |= {claim.drop_id: claim for claim in intake.deferred}
+        deferred = [again[drop_id] for drop_id in sorted(again)]
         told |= {
             **self._last,
             "deaf": deaf,
@@ -390,7 +389,7 @@ def _changed_ns(seen: Sequence[Sighting]) -> int:
 
 def _gist(document: dict[str, Any]) -> object:
     """Return what of a document is news: all but what passes with time."""
-    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest", "doing")
+    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest")
     kept = {name: value for name, value in document.items() if name not in passing}
     kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
     waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]

@@ -93,6 +93,7 @@ class Service:
         self._wake = wake
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
+        self._inbox_lock: FileLock | None = None
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._said: dict[str, str] = {}
         self._checkpoint_at: float | None = None
@@ -192,9 +193,12 @@ class Service:
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
         path = self.inbox.processing_dir / ".daemon.lock"
+        if self._inbox_lock is not None and self._inbox_lock.is_in_place:
+            return  # the folder went away and came back: a second lock on its file would wait for the first
         lock = _locked(path, f"daemon's lock on the inbox {self.inbox.path}")
         self._inbox_locks.close()
         self._inbox_locks.callback(lock.close)
+        self._inbox_lock = lock
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
