@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from model_inbox.fsio import COPY_CHUNK_BYTES, DIGEST_CHUNK_BYTES, Disk, PacedDisk, copy_open_file, digest_open_file
 from model_inbox.heartbeat import Heartbeat
 from world import Clock, World, digest, pickled
@@ -107,6 +109,27 @@ def test_steps_of_the_disk_are_pieces(tmp_path: Path) -> None:
     disk.unlink(tmp_path / "a")
     assert len(pieces) == 2
     assert not (tmp_path / "a").exists()
+
+
+def test_a_large_file_is_made_to_last_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync of gigabytes would be one long silence: it is flushed range by range; what cannot be is synced at once."""
+    monkeypatch.setattr("model_inbox.fsio.FLUSH_BYTES", 1 << 20)
+    pieces: list[int] = []
+    disk = PacedDisk(lambda: pieces.append(1))
+    fd = disk.create(tmp_path / "a", 0o600)
+    disk.write(fd, os.urandom(5 << 20))
+    disk.fsync(fd)
+    disk.close(fd)
+    assert len(pieces) == 5 + 1
+    folder = os.open(tmp_path, os.O_RDONLY)
+    disk.fsync(folder)
+    os.close(folder)
+    assert len(pieces) == 5 + 2
+    closed = os.open(tmp_path / "a", os.O_RDONLY)
+    monkeypatch.setattr("model_inbox.fsio._FLUSH", 0x80)  # no such flag: as where the call is not known
+    disk.fsync(closed)
+    os.close(closed)
+    assert len(pieces) == 5 + 3
 
 
 def test_a_drop_is_taken_in_pieces(tmp_path: Path) -> None:

@@ -273,3 +273,42 @@ def test_lateness_counts_from_what_was_promised() -> None:
     for minutes, codes in ((59, []), (61, ["status.unresponsive"])):
         found = assess(hourly, HELD, NOW + timedelta(minutes=minutes), disks=[])
         assert [problem.code for problem in found] == codes
+
+
+# --- for whom it can be read -------------------------------------------------------------------------------------
+
+
+def test_each_group_reads_its_own_copy_and_nobody_else_does(tmp_path: Path) -> None:
+    """A producer sees only the inbox, a consumer only the models, a stranger neither; both learn that it lives."""
+    service, producers, consumers = 65520, 65521, 65522
+    let_through(tmp_path)
+    models, inbox = tmp_path / "models", tmp_path / "inbox"
+    for folder, group, mode in (
+        (models, consumers, 0o2750),
+        (inbox, producers, 0o3770),
+        (inbox / "receipts", producers, 0o2750),
+        (inbox / ".processing", producers, 0o700),
+    ):
+        folder.mkdir()
+        os.chown(folder, service, group)
+        folder.chmod(mode)
+    lock = FileLock(daemon_lock(models / "r.json"), "test's")
+    lock.acquire(0)
+    told = document(pid=os.getpid(), process_started=process_started(os.getpid()))
+    assert Publisher(status_paths(models / "r.json", inbox)).publish(told) == ""
+
+    def look() -> list[Any]:
+        try:
+            found = find_daemon(models / "r.json", inbox)
+        except StorageError as error:
+            return [str(error)]
+        return [found.holding.held, found.holding.pid, found.document == told]
+
+    try:
+        assert as_user(PRODUCER, look, [producers]) == [True, os.getpid(), True]
+        assert as_user(PRODUCER, look, [consumers]) == [True, os.getpid(), True]
+        (refused,) = as_user(PRODUCER, look)
+    finally:
+        lock.close()
+    assert refused.startswith(f"cannot read '{models / 'r.status.json'}': Permission denied")
+    assert as_user(PRODUCER, look, [consumers]) == [False, None, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -389,3 +390,32 @@ def test_a_status_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
         world.live_on(service)
         assert world.receipt("m")
     assert disk.failed >= 4
+
+
+# --- a watch that is deaf, for real ----------------------------------------------------------------------------
+
+
+def _no_inotify() -> None:
+    """Put the new process into a user namespace of its own, in which no inotify instance may be made."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.unshare(0x10000000) == 0, os.strerror(ctypes.get_errno())  # CLONE_NEWUSER
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text("0 0 1")
+    Path("/proc/self/gid_map").write_text("0 0 1")
+    Path("/proc/sys/user/max_inotify_instances").write_text("0")
+
+
+def test_a_deaf_watch_is_told_of_until_it_hears_again(world: World) -> None:
+    """Without inotify the daemon is deaf, says so, and takes drops by the clock; given some, it hears again."""
+    must_be_root()
+    world.configure(inbox={"rescan_seconds": 1})
+    with world.daemon(before=_no_inotify) as daemon:
+        told = daemon.wait(lambda: (t := call(world, "status")[1])["deaf"] and t)
+        assert problems(told) == ["status.deaf"]
+        assert "inotify" in told["deaf_because"]
+        world.put("m")
+        daemon.wait_for("drop.registered")
+        enter = ["nsenter", "--user", "--preserve-credentials", "--target", str(daemon.process.pid)]
+        subprocess.run([*enter, "sh", "-c", "echo 64 >/proc/sys/user/max_inotify_instances"], check=True)
+        daemon.wait(lambda: not (call(world, "status")[1])["deaf"])
+        assert problems(call(world, "status")[1]) == []
