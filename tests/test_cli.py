@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pickle
-import sys
-import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -715,51 +712,78 @@ def test_apply_tells_what_was_protected_meanwhile(home: Home, monkeypatch: pytes
 
 # --- verify and rebuild ------------------------------------------------------------------------------------
 
+FIELDS = {
+    "model_type": "lightgbm",
+    "currency_pair": "USD/EUR",
+    "trained_at": "2026-01-01T00:00:00Z",
+    "version": "1",
+    "validation_metrics": "{}",
+    "min_samples": "1",
+    "calibration_ok": "true",
+    "features_used": "[]",
+    "horizons": "[1]",
+}
 
-def test_verify_prints_what_the_audit_found(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 0 and ok when nothing was found, else 1 with the problems; --no-digests is handed on."""
-    asked: list[dict[str, Any]] = []
-    found: list[Problem] = []
-    audit = types.ModuleType("model_inbox.audit")
 
-    def verify(registry_path: Path, storage_dir: Path, **options: Any) -> list[Problem]:
-        asked.append({"registry": registry_path, "storage": storage_dir, **options})
-        return found
-
-    audit.verify = verify  # type: ignore[attr-defined]  # a stand-in for the module
-    monkeypatch.setitem(sys.modules, "model_inbox.audit", audit)
+def test_verify_tells_what_does_not_agree(home: Home) -> None:
+    """Exit 0 and ok when all agrees, else 1 with every problem; --no-digests reads no stored file."""
     assert home.json("verify") == {"ok": True, "problems": []}
-    assert home.text("verify", "--no-digests") == "Everything agrees; the digests were not compared.\n"
     assert home.text("verify") == "Everything agrees.\n"
-    expected = {"registry": home.registry_path, "storage": home.storage_dir, "progress": None}
-    assert asked == [{**expected, "digests": wanted} for wanted in (True, False, True)]
-    found.append(Problem("verify.digest_mismatch", "'old.pkl' has changed", "Restore it", file="old.pkl"))
-    assert home.json("verify", status=1) == {"ok": False, "problems": [found[0].as_dict()]}
-    assert "1 problem:\n  - 'old.pkl' has changed [verify.digest_mismatch]\n" in home.text("verify", status=1)
+    path = home.storage_dir / "old.pkl"
+    path.chmod(0o640)
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert home.text("verify", "--no-digests") == "Everything agrees; the digests were not compared.\n"
+    said = home.json("verify", status=1)
+    (problem,) = said["problems"]
+    assert (said["ok"], problem["code"], problem["file"]) == (False, "registry.digest_mismatch", str(path))
+    (home.storage_dir / "new.pkl").unlink()
+    shown = home.text("verify", status=1)
+    assert shown.startswith("2 problems:\n")
+    assert "[registry.file_missing]" in shown
+    assert "[registry.digest_mismatch]" in shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Rebuilt:
-    """Stands for what a rebuild tells."""
+def test_rebuild_makes_a_damaged_registry_anew(home: Home) -> None:
+    """It tells what it made, what is lost and where the old files are; afterwards `verify` finds nothing."""
+    journal = home.registry_path.with_name("prediction_registry.journal.jsonl")
+    text = journal.read_bytes()
+    journal.write_bytes(text.replace(b'"model_id":"new"', b'"model_id":"mew"', 1))
+    (home.storage_dir / "other.pkl").unlink()
+    assert "journal.damaged" in {problem["code"] for problem in home.json("verify", status=1)["problems"]}
+    shown = home.text("rebuild")
+    assert "models registered" in shown
+    assert "- lost: other: other.pkl: the file is missing" in shown
+    assert home.json("verify") == {"ok": True, "problems": []}
+    assert sorted(home.stored()) == ["new", "old"]
+    (kept,) = home.registry_path.parent.glob("prediction_registry.rebuilt-*")
+    assert (kept / journal.name).read_bytes() != text
+    assert str(kept) in shown
+    made = home.json("rebuild")
+    assert (made["entries"], made["lines_lost"], made["lost"]) == (2, 0, [])
 
-    entries: int
-    kept_in: str
+
+def test_rebuild_scans_by_the_configuration(home: Home) -> None:
+    """What the configuration allows beyond the shipped lists is allowed to a model that only a sidecar tells of."""
+    (home.storage_dir / "mine.pkl").write_bytes(b"\x80\x02cmymodels.core\nModel\n)\x81.")
+    text = "".join(f"{name}: {value}\n" for name, value in FIELDS.items())
+    (home.storage_dir / "mine.yaml").write_text(text + "...\n")
+    (home.folder / "config.yaml").write_text("pickle: {allow: {mymodels.core.Model: nr}}\n")
+    made = home.json("rebuild")
+    assert (made["from_sidecars"], made["lost"]) == (["mine"], [])
+    assert list(home.stored()["mine"]["imports"]) == ["mymodels.core.Model"]
+    assert home.json("verify")["ok"] is True
 
 
-def test_rebuild_tells_what_it_made(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The result is told for people and programs; the paths are the configuration's."""
-    asked: list[tuple[Path, Path]] = []
-    module = types.ModuleType("model_inbox.rebuild")
-
-    def rebuild(registry_path: Path, storage_dir: Path, **_: object) -> Rebuilt:
-        asked.append((registry_path, storage_dir))
-        return Rebuilt(3, "models/old")
-
-    module.rebuild = rebuild  # type: ignore[attr-defined]  # a stand-in for the module
-    monkeypatch.setitem(sys.modules, "model_inbox.rebuild", module)
-    assert home.json("rebuild") == {"entries": 3, "kept_in": "models/old"}
-    assert home.text("rebuild") == f"Made '{home.registry_path}' anew.\n  entries  3\n  kept in  models/old\n"
-    assert asked == [(home.registry_path, home.storage_dir)] * 2
+def test_rebuild_waits_for_nobody_and_makes_nothing_of_nothing(home: Home, empty: Home) -> None:
+    """While a daemon holds the registry exit 75 naming it; where there is nothing exit 1."""
+    lock = FileLock(home.registry_path.with_name(".prediction_registry.daemon.lock"), "test's")
+    lock.acquire(0)
+    error = home.error("rebuild", status=75)
+    assert (error["code"], f"process {os.getpid()}" in error["message"]) == ("registry.locked", True)
+    lock.close()
+    (home.folder / "config.yaml").write_text("registry: {path: none/registry.json, storage_dir: none/prediction}\n")
+    assert home.error("rebuild", status=1)["code"] == "registry.failed"
+    assert not (home.folder / "none").exists()
 
 
 def test_the_progress_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ the reading of receipts. Knows nothing of the daemon but the folder. It needs no
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pickle
@@ -81,21 +82,22 @@ def drop(
     if problems:
         raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: its metadata has problems", problems)
     stem = metadata.model_id
-    parts = {"model": (f"{stem}.pkl", _pickled(model, "model"))}
+    parts = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
-        parts["scaler"] = (f"{stem}_scaler.pkl", _pickled(scaler, "scaler"))
-    digests = {role: hashlib.sha256(data).hexdigest() for role, (_, data) in parts.items()}
-    sidecar = dump_sidecar(
-        metadata,
-        model_file=parts["model"][0],
-        scaler_file=parts["scaler"][0] if "scaler" in parts else None,
-        digests=digests,
-    )
+        parts["scaler"] = (f"{stem}_scaler.pkl", scaler)
     earlier = _receipt(folder, stem) if wait is not False else None
     with _Writing(folder) as writing:
-        for name, data in parts.values():
-            writing.add(name, lambda fd, data=data: _write_all(fd, data))  # type: ignore[misc]  # bound now
-        writing.add(f"{stem}.yaml", lambda fd: _write_all(fd, sidecar))
+        digests = {
+            role: writing.add(name, functools.partial(_write_pickle, value=value, what=role))
+            for role, (name, value) in parts.items()
+        }
+        sidecar = dump_sidecar(
+            metadata,
+            model_file=parts["model"][0],
+            scaler_file=parts["scaler"][0] if "scaler" in parts else None,
+            digests=digests,
+        )
+        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
         files = writing.publish()
     return _answered(folder, stem, metadata.model_id, sidecar, files, wait, earlier)
 
@@ -129,7 +131,7 @@ def drop_files(
     earlier = _receipt(folder, stem) if wait is not False else None
     with _Writing(folder) as writing:
         for role, (name, source) in sources.items():
-            digests[role] = writing.add(name, lambda fd, source=source: _copy_all(fd, source))  # type: ignore[misc]  # bound now
+            digests[role] = writing.add(name, functools.partial(_copy_all, source=source))
             said = parsed.digests.get(role)
             if said is not None and said != digests[role]:
                 problem = Problem(
@@ -145,7 +147,7 @@ def drop_files(
             scaler_file=sources["scaler"][0] if "scaler" in sources else None,
             digests=digests,
         )
-        writing.add(f"{stem}.yaml", lambda fd: _write_all(fd, text))
+        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
         files = writing.publish()
     return _answered(folder, stem, parsed.metadata.model_id, text, files, wait, earlier)
 
@@ -223,35 +225,54 @@ def _inbox_folder(inbox: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _pickled(value: Any, what: str) -> bytes:
+class _DigestingWriter:
+    """A file for `pickle.dump` and the like, which digests what goes through: nothing is held in memory."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._digest.update(data)
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self._fd, view) :]
+        return len(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _write_pickle(fd: int, *, value: Any, what: str) -> str:
+    writer = _DigestingWriter(fd)
     try:
-        return pickle.dumps(value, protocol=5)
+        pickle.dump(value, writer, protocol=5)
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         raise DropRefused(
             f"cannot pickle the {what}: {error}",
             hint="Its class must be importable by name: put it into a module, or drop plain data (a state dict)",
         ) from error
+    return writer.hexdigest()
 
 
-def _write_all(fd: int, data: bytes) -> str:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-    return hashlib.sha256(data).hexdigest()
+def _write_all(fd: int, *, data: bytes) -> str:
+    writer = _DigestingWriter(fd)
+    writer.write(data)
+    return writer.hexdigest()
 
 
-def _copy_all(fd: int, source: Path) -> str:
-    digest = hashlib.sha256()
-    opened = open_regular(source)
+def _copy_all(fd: int, *, source: Path) -> str:
+    writer = _DigestingWriter(fd)
+    try:
+        opened = open_regular(source)
+    except OSError as error:
+        raise StorageError("read", source, error) from error
     try:
         while chunk := os.read(opened, _COPY_BYTES):
-            digest.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(fd, view) :]
+            writer.write(chunk)
     finally:
         os.close(opened)
-    return digest.hexdigest()
+    return writer.hexdigest()
 
 
 def _answered(
