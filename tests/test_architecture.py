@@ -42,7 +42,7 @@ RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks entry errors journal metadata policy problems retention sidecar units yamltext
+    arrival checks entry errors journal metadata metrics policy problems retention sidecar units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}
