@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,10 +21,10 @@ import model_inbox.cli.inbox
 import model_inbox.cli.status
 import model_inbox.config
 import model_inbox.status
-import model_inbox.watch  # noqa: F401
+import model_inbox.watch
 from model_inbox.arrival import Limits
 from model_inbox.cli import root
-from model_inbox.explain import Explained, Service, explain, look_over
+from model_inbox.explain import STATES, Explained, Service, explain, look_over
 from users import as_user, let_through
 from world import World, pickled, sidecar
 
@@ -289,3 +290,16 @@ def test_a_file_that_was_answered_leads_to_its_receipt(tmp_path: Path) -> None:
     assert "m.pkl is not in the inbox" in done.stdout
     assert "rejected" in done.stdout
     assert "sidecar.unknown_key" in done.stdout
+
+
+# --- the manual ------------------------------------------------------------------------------------------------
+
+
+def test_the_manual_names_every_state_and_every_problem_of_status() -> None:
+    """docs/commands.md has the states of `inbox explain`, docs/metrics.md the codes of `status`; neither has others."""
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    table = (docs / "commands.md").read_text().partition("| State | Means |")[2].partition("## Reload")[0]
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)) == set(STATES)
+    source = Path(model_inbox.status.__file__).read_text()
+    codes = {code for code in re.findall(r'"(status\.[a-z_]+)"', source) if code != "status.json"}
+    assert set(re.findall(r"^\| `(status\.[a-z_]+)` \|", (docs / "metrics.md").read_text(), re.MULTILINE)) == codes
