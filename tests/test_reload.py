@@ -14,21 +14,25 @@ import pytest
 import structlog
 from pydantic import BaseModel
 
-from model_inbox.config import RESTART_KEYS, Config
+from model_inbox.config import RESTART_KEYS, Config, PickleSection
 from model_inbox.errors import RegistryLocked
 from model_inbox.locks import FileLock
 from model_inbox.logs import configure
 from model_inbox.metadata import ModelMetadata
-from model_inbox.pickles import Allowlist, Scanner
 from model_inbox.service import Service
-from world import Clock, World, pickled
+from model_inbox.service import _scanner as scanner_of
+from world import Clock, SharedScanner, World, pickled
 
 DAY = 86_400.0
+LINEAR = b"csklearn.linear_model._base\nLinearRegression\n."
 KEEP_ONE = {"match": {}, "keep": {"last": 1}, "min_keep": 0}
 
 
 class Reloaded:
-    """A daemon in this process, with time of its own, whose config.yaml changes. It has real scanners."""
+    """A daemon in this process, with time of its own, whose config.yaml changes.
+
+    It judges with a real worker: one that all tests share, until `pickle` says something else than the defaults.
+    """
 
     def __init__(self, root: Path) -> None:
         self.world = World(root, clock=Clock())
@@ -38,6 +42,7 @@ class Reloaded:
             self.world.config,
             clock=self.world.clock.now,
             monotonic=self.world.clock.monotonic,
+            make_scanner=lambda config: SharedScanner() if config.pickle == PickleSection() else scanner_of(config),
         )
         self.service.start()
         self.live()
@@ -187,12 +192,15 @@ def history_keep(it: Reloaded) -> None:
 
 
 def frameworks(it: Reloaded) -> None:
-    assert it.service.scanner.allowlist != Allowlist.load(("numpy",), {})
-    before = it.service.scanner
+    with_class(it, "before", LINEAR, "registered")
     it.reload(pickle={"frameworks": ["numpy"]})
-    assert it.service.scanner is it.service.intake.scanner is not before
-    assert before.worker_pid is None
-    with_class(it, "sklearn_like", b"csklearn.linear_model._base\nLinearRegression\n.", "rejected")
+    numpy_alone = it.service.scanner
+    with_class(it, "after", LINEAR, "rejected")
+    assert numpy_alone is it.service.intake.scanner
+    assert numpy_alone.worker_pid is not None
+    it.reload(pickle={"frameworks": None})
+    assert numpy_alone.worker_pid is None
+    with_class(it, "again", LINEAR, "registered")
 
 
 def with_class(it: Reloaded, stem: str, data: bytes, outcome: str) -> None:
@@ -467,8 +475,3 @@ def test_an_address_that_cannot_be_had_is_a_bad_file(it: Reloaded) -> None:
     assert (problem["code"], problem["field"]) == ("config.not_available", "metrics.listen")
     assert it.service.config.inbox.rescan_seconds == 30.0
     socket.create_connection(("127.0.0.1", first)).close()
-
-
-def test_the_scanner_of_the_service_is_real(it: Reloaded) -> None:
-    """The tests above judge with the worker that the daemon has."""
-    assert isinstance(it.service.scanner, Scanner)
