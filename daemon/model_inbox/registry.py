@@ -149,6 +149,7 @@ class ModelRegistry:
             segment_bytes=segment_bytes,
             denied=denied,
         )
+        self._adopted: list[str] | None = None  # ids of entries that were not registered by us, once asked for
         self._refresh = self._ledger.refresh
         _open_handles.add(self)
 
@@ -334,16 +335,16 @@ class ModelRegistry:
         *,
         reason: str = "delete_model",
         actor: str | None = None,
-        expect: int | None = None,
+        at: int | None = None,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
-        Raises EntryProtected for a pinned model or one that an alias names. With `expect` (the entry's sequence)
-        only that very registration is retired: False when another model has the id by now.
+        Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's
+        sequence) it is retired only if nothing at all was committed after that: False otherwise.
         """
         with self._ledger.writing():
             entry = self._ledger.state.entries.get(model_id)
-            if entry is None or (expect is not None and entry.get("sequence") != expect):
+            if entry is None or (at is not None and self._ledger.state.sequence != at):
                 self._ledger.sync()  # that it is gone may rest on a line that its writer did not live to sync
                 return False
             _refuse_protected(model_id, entry)
@@ -352,7 +353,7 @@ class ModelRegistry:
             )
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `_finish` moves them when a writer meets them.
-            self._storage.discard(entry)
+            self._storage.discard(entry, self._named_by_others(entry))
         return True
 
     def restore(self, model_id: str, *, sequence: int | None = None, actor: str | None = None) -> Entry:
@@ -376,7 +377,8 @@ class ModelRegistry:
                     hint="`model-inbox trash list` shows what can be restored",
                 )
             entry = dict(held[-1].entry)
-            self._storage.bring_back(entry)
+            self._storage.bring_back(entry, self._named_by_others(entry))
+            self._adopted = None
             self._ledger.commit(
                 [Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
             )
@@ -394,6 +396,7 @@ class ModelRegistry:
             line = self._ledger.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
+            self._finish(retired.model_id)  # what a move that failed left at its final name goes with the rest
             if not retired.folder.is_dir() or _in_use(retired.folder):
                 return None
             self._ledger.commit(
@@ -701,9 +704,10 @@ class ModelRegistry:
         found = False
         for line in self._ledger.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
-                left = [path for path in self._storage.files_of(line.removed) if os.path.lexists(path)]
-                if known is None and left:
-                    self._storage.discard(line.removed)
+                others = self._named_by_others(line.removed)
+                paths = (path for path in self._storage.files_of(line.removed) if path not in others)
+                if known is None and any(map(os.path.lexists, paths)):
+                    self._storage.discard(line.removed, others)
                     found = True
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
                 path = self._path.parent / str(line.detail["replaced"])
@@ -711,6 +715,17 @@ class ModelRegistry:
                     self._storage.discard_file(line.entry, path)
                     found = True
         return found
+
+    def _named_by_others(self, entry: Mapping[str, Any]) -> set[Path]:
+        """Return the files that other entries name, of those that came from a registry that was not ours.
+
+        There models may share a scaler, or one may use the file of another. What is registered here has its own.
+        """
+        entries = self._ledger.state.entries
+        if self._adopted is None:
+            self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
+        others = (entries.get(model_id) for model_id in self._adopted if model_id != entry["model_id"])
+        return {path for one in others if one is not None for path in self._storage.needed_files_of(one)}
 
     def _tidy(self) -> None:
         """Change the segment if it is time; what was committed before does not fail for it."""

@@ -69,7 +69,8 @@ class Kept(NamedTuple):
 class Retired(NamedTuple):
     """A model that goes. `reasons`, never empty, names every rule that it fell out of and since when.
 
-    "Since" is the training time of the model whose coming pushed this one out.
+    "Since" is the training time of the model whose coming pushed this one out. `sequence` is that of its
+    registration, by which it is told from a later model of the same id.
     """
 
     model_id: str
@@ -77,6 +78,7 @@ class Retired(NamedTuple):
     bytes: int = 0
     group: Group = ()
     trained_at: str = ""
+    sequence: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the model as a JSON object."""
@@ -226,7 +228,7 @@ def _kept(model: _Model, reasons: tuple[str, ...]) -> Kept:
 
 
 def _retired(model: _Model, reasons: tuple[str, ...]) -> Retired:
-    return Retired(model.model_id, reasons, model.bytes, model.group, model.trained_at)
+    return Retired(model.model_id, reasons, model.bytes, model.group, model.trained_at, model.sequence)
 
 
 class _Reader:

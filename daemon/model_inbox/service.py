@@ -35,7 +35,7 @@ from .pickles import Allowlist, Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
 from .rejected import purge_receipts, purge_rejected
-from .retirement import apply_retention, purge_leftovers, purge_trash
+from .retirement import Applied, apply_retention, purge_leftovers, purge_trash
 from .watch import Watch, is_network_file_system
 
 __all__ = ["Service", "run"]
@@ -91,6 +91,9 @@ class Service:
         self._rewatch_at: float | None = None
         self.waiting = 0
         self.last_rescan: Rescan | None = None
+        self.last_retention: Applied | None = None
+        self.retention_problem: str | None = None  # why the last run of the rules did not do all; None: it did
+        self._left_unfinished = False
         self._unseen_after: float | None = None
 
     # --- start and stop ---------------------------------------------------------------------------------------
@@ -152,9 +155,14 @@ class Service:
         self._stack.callback(self.watch.stop)
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
-        left = self.registry.finish_retirements() + self.registry.finish_purges()
-        if left:
-            log.warning("registry.leftover_found", count=left)
+        try:
+            left = self.registry.finish_retirements() + self.registry.finish_purges()
+        except StorageError as error:  # a file that cannot be moved or removed: no reason to take no drops
+            self._left_unfinished = True
+            log.error("retention.failed", problem=str(error))
+        else:
+            if left:
+                log.warning("registry.leftover_found", count=left)
         self._go_on(self.intake.recover())
 
     def close(self) -> None:
@@ -414,20 +422,39 @@ class Service:
             self._checkpoint()
 
     def _retire(self) -> None:
+        """Apply the rules and empty the trash of what is due. What fails of it keeps nothing else from being done:
+        on a full disk it is the purge that makes room.
+        """
         section = self.config.retention
         if section.mode == "off":
+            self.retention_problem = None
             return
-        try:
-            before = self.registry.sequence
-            apply_retention(self.registry, section, self._clock())
-            if section.mode == "enforce":
-                purge_trash(self.registry, section.trash_grace.seconds, self._clock())
-                trash = Path(self.registry.registry_path).parent / ".trash"
-                purge_leftovers(trash, section.trash_grace.seconds, self._clock(), self._disk)
-            if self.registry.sequence != before:
-                self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
-        except (StorageError, RegistryLocked) as error:
-            log.error("retention.failed", problem=str(error))
+        before, now = self.registry.sequence, self._clock()
+        failed: list[str] = []
+        with _noting(failed):
+            done = apply_retention(self.registry, section, now)
+            self.last_retention = done
+        if section.mode == "enforce":
+            grace = section.trash_grace.seconds
+            with _noting(failed):
+                self._finish_left()
+            with _noting(failed):
+                purge_trash(self.registry, grace, now)
+            with _noting(failed):
+                purge_leftovers(Path(self.registry.registry_path).parent / ".trash", grace, now, self._disk)
+        self._left_unfinished = bool(failed)
+        for problem in dict.fromkeys(failed):
+            log.error("retention.failed", problem=problem)
+        stopped = self.last_retention.plan.breaker if self.last_retention and self.last_retention.refused else None
+        self.retention_problem = failed[0] if failed else str(stopped) if stopped else None
+        if self.registry.sequence != before:
+            self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
+
+    def _finish_left(self) -> None:
+        """Move what a writer that died left behind, and try again what failed the last time, as a start does."""
+        self.registry.finish_retirements()
+        if self._left_unfinished:  # looks through the whole history, so not each time
+            self.registry.finish_purges()
 
     def _purge_old(self) -> None:
         """Remove what has been kept long enough. What cannot be removed keeps nothing else from going."""
@@ -539,6 +566,15 @@ class Service:
         self._retention_at = self._monotonic()
         configure_logs(new)
         log.info("config.loaded", path=str(path), changed=list(changed), restart_needed=list(restart))
+
+
+@contextlib.contextmanager
+def _noting(failed: list[str]) -> Iterator[None]:
+    """Note what went wrong in the block, and go on after it."""
+    try:
+        yield
+    except (StorageError, RegistryLocked) as error:
+        failed.append(str(error))
 
 
 def _may_change_unseen(decision: object) -> bool:
