@@ -8,11 +8,15 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 from structlog.testing import capture_logs
@@ -371,6 +375,99 @@ def test_a_model_that_is_loaded_is_not_pulled_away(registry: ModelRegistry) -> N
         registry.load_model_objects(entry)
 
 
+@pytest.fixture(name="open_path")
+def _open_path() -> Iterator[Path]:
+    """A folder that every user can look into (pytest's own cannot be)."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_purge_waits_for_a_reader_who_is_somebody_else(open_path: Path) -> None:
+    """The service, no root, is refused the write lease on its own file while another user has it open."""
+    must_be_root()
+    service, reader, consumers = 12001, 12002, 12003
+    folder = open_path / "models"
+    folder.mkdir()
+    os.chown(folder, service, consumers)
+    folder.chmod(0o2750)  # so that the group of all that is made in it is the consumers'
+
+    def load() -> None:
+        """Hold the entry from before the retirement, and load what it names."""
+        with open_registry(folder, read_only=True) as registry:
+            entry = registry.history("a")[0].entry
+            assert entry is not None
+            print(registry.load_model_objects(entry))
+
+    def purge() -> None:
+        with open_registry(folder) as registry:
+            print(purge_trash(registry, WEEK, NOW + timedelta(days=8))[0])
+
+    def retire() -> None:
+        with open_registry(folder) as registry:
+            fill(registry, "a", "new")
+            print(apply_retention(registry, rules(), NOW).retired)
+
+    assert as_user(service, service, retire) == "('a',)"
+    assert as_user(reader, consumers, load) == "({'is': 'a'}, {'scales': 'a'})"
+    (file,) = folder.glob(".trash/*/a.pkl")
+    with reading(reader, consumers, file):
+        assert as_user(service, service, purge) == "0"
+        assert file.exists()
+    assert as_user(service, service, purge) == "1"
+    assert not file.parent.exists()
+
+
+def as_user(uid: int, gid: int, work: Callable[[], None]) -> str:
+    """Do something in a process of another user and return the last line it prints."""
+    with forked(uid, gid, work) as output:
+        return output.read().rstrip().rpartition("\n")[2]
+
+
+@contextlib.contextmanager
+def forked(uid: int, gid: int, work: Callable[[], None]) -> Iterator[TextIO]:
+    """Let a process of another user work meanwhile, and yield what it prints; it must end well."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            sys.stdout = os.fdopen(writer, "w", buffering=1)
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader) as output:
+        yield output
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@contextlib.contextmanager
+def reading(uid: int, gid: int, path: Path) -> Iterator[None]:
+    """Let a process of another user have a file open meanwhile."""
+    waiting, tell = os.pipe()
+
+    def read() -> None:
+        os.close(tell)
+        with path.open("rb"):
+            print("open")
+            os.read(waiting, 1)  # until the other end is closed
+
+    with forked(uid, gid, read) as output:
+        os.close(waiting)
+        try:
+            assert output.readline() == "open\n"
+            yield
+        finally:
+            os.close(tell)
+
+
 # --- the end of the grace ----------------------------------------------------------------------------------
 
 
@@ -616,3 +713,26 @@ def kill_erase(registry: ModelRegistry) -> bool:
 
     registry._storage.erase = killed  # type: ignore[method-assign]
     return True
+
+
+# --- a real daemon -----------------------------------------------------------------------------------------
+
+
+def test_a_daemon_retires_after_a_registration_and_purges_in_time(tmp_path: Path) -> None:
+    """The older of two drops goes by itself, with its reasons in the log; without a grace it is gone at once."""
+    world = World(tmp_path / "world", {"retention": section_of(mode="enforce", trash_grace="1w")})
+    with world.daemon() as daemon:
+        world.put("first", trained_at="2025-10-01T00:00:00Z")
+        daemon.wait_for("drop.registered")
+        world.put("second", trained_at="2025-10-02T00:00:00Z")
+        (retired,) = daemon.wait_for("entry.retired")
+        assert retired["model_id"] == "first"
+        assert retired["reasons"] == ["last 1: since 2025-10-02T00:00:00Z"]
+        assert (world.models / ".trash" / f"first.{retired['sequence']}" / "first.pkl").exists()
+        world.configure(retention=section_of(mode="enforce", trash_grace="0h"))
+        daemon.process.send_signal(signal.SIGHUP)
+        (purged,) = daemon.wait_for("entry.purged")
+        assert (purged["model_id"], purged["sequence"]) == ("first", retired["sequence"])
+        assert purged["bytes"] > retired["bytes"] > 0  # the sidecar goes too
+    assert os.listdir(world.models / ".trash") == []
+    assert world.registrations() == ["first", "second"]  # the history knows both
