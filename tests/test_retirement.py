@@ -498,6 +498,44 @@ def test_one_that_cannot_be_removed_keeps_no_other_from_going(tmp_path: Path) ->
         assert os.listdir(tmp_path / ".trash") == []
 
 
+def test_what_was_left_is_finished_though_one_of_it_cannot_be(tmp_path: Path) -> None:
+    """Of two moves and two removals that were cut short, the one that is possible is done; the other is an error."""
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    with open_registry(tmp_path) as registry:
+        fill(registry, "a", "b", "c", "d")
+        registry.delete_model("a")
+        registry.delete_model("b")
+        registry._storage.erase = die  # type: ignore[method-assign,assignment]
+        for item in registry.retired():
+            with pytest.raises(Killed):
+                registry.purge(item)
+        registry._storage.discard = die  # type: ignore[method-assign,assignment]
+        for name in ("c", "d"):
+            with pytest.raises(Killed):
+                registry.delete_model(name)
+
+    def stuck(name: str, *args: Any) -> int | None:
+        return errno.EPERM if name in ("unlink", "rename_new") and args[0].name in ("a.pkl", "c.pkl") else None
+
+    with open_registry(tmp_path, disk=FailingDisk(stuck)) as registry:
+        with pytest.raises(StorageError, match=r"prediction/c\.pkl"):
+            registry.finish_retirements()
+        with pytest.raises(StorageError, match=r"a\.1"):
+            registry.finish_purges()
+        assert sorted(os.listdir(tmp_path / ".trash")) == ["a.1", "c.3", "d.4"]
+        assert sorted(path.name for path in (tmp_path / "prediction").glob("[cd]*")) == [
+            "c.pkl",
+            "c.yaml",
+            "c_scaler.pkl",
+        ]
+    with open_registry(tmp_path) as registry:
+        assert (registry.finish_retirements(), registry.finish_purges()) == (1, 1)
+        assert in_trash(registry) == ["c", "d"]
+
+
 def leftover(trash: Path, name: str, age_seconds: float, data: bytes = b"12345") -> Path:
     """Make a leftover as `Storage.set_aside` does, that long ago."""
     folder = trash / f"{name}.leftover-1"

@@ -19,7 +19,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -592,20 +592,28 @@ class ModelRegistry:
             return self._ledger.prune_history(keep_seconds, needed=min(kept, default=None))
 
     def finish_retirements(self) -> int:
-        """Move files that a crash left where no entry names them any more to the trash; return of how many models."""
-        with self._ledger.writing():
-            return sum(self._finish(model_id) for model_id in list(self._ledger.unfinished))
+        """Move files that a crash left where no entry names them any more to the trash; return of how many models.
+
+        One that cannot be moved keeps no other from it; the first such StorageError is raised in the end.
+        """
+        with self._ledger.writing(), _in_the_end() as attempt:
+            count = 0
+            for model_id in list(self._ledger.unfinished):
+                with attempt():
+                    count += self._finish(model_id)
+            return count
 
     def finish_purges(self) -> int:
         """Remove what a crash left in the trash of models that were purged or restored; return of how many.
 
-        Temporary files beside the registry that are a day old go too: no writer is that slow.
+        Temporary files beside the registry that are a day old go too: no writer is that slow. One that cannot be
+        removed keeps no other from going; the first such StorageError is raised in the end.
         """
         self._remove_old_temporaries()
         names = set(self._trash_names())
         if not names:
             return 0
-        with self._ledger.writing():
+        with self._ledger.writing(), _in_the_end() as attempt:
             last: dict[str, Line] = {}
             for line in self._ledger.lines():
                 said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
@@ -614,8 +622,9 @@ class ModelRegistry:
             count = 0
             for name, line in last.items():
                 if name in names and line.operation == "purge":
-                    self._storage.erase(self._storage.trash_dir / name)
-                    count += 1
+                    with attempt():
+                        self._storage.erase(self._storage.trash_dir / name)
+                        count += 1
                 elif name in names and line.operation == "restore" and line.entry is not None:
                     count += self._storage.let_go(line.entry)
             return count
@@ -724,8 +733,17 @@ class ModelRegistry:
         entries = self._ledger.state.entries
         if self._adopted is None:
             self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
+        ours = {str(path): path for path in self._storage.files_of(entry)} if self._adopted else {}
         others = (entries.get(model_id) for model_id in self._adopted if model_id != entry["model_id"])
-        return {path for one in others if one is not None for path in self._storage.needed_files_of(one)}
+        folder = f"{self._path.parent}/"
+        named = set()
+        for one in others:
+            for name in ("model_path", "scaler_path"):
+                path = str(one.get(name) or "") if one is not None else ""
+                place = path if path.startswith("/") else folder + path
+                if place in ours:
+                    named.add(ours[place])
+        return named
 
     def _tidy(self) -> None:
         """Change the segment if it is time; what was committed before does not fail for it."""
@@ -954,6 +972,23 @@ def _in_use(folder: Path) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+@contextmanager
+def _in_the_end() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let several things be attempted, and raise the first StorageError of them when all have had their turn."""
+    failed: list[StorageError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise failed[0]
 
 
 def _close_at_exit() -> None:
