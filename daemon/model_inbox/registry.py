@@ -217,6 +217,14 @@ class ModelRegistry:
         self._refresh()
         return self._ledger.state.sequence
 
+    def stored_entries(self) -> tuple[int, list[Mapping[str, Any]]]:
+        """Return `sequence` and the entries as of that change, as they are stored: for who looks at all of them.
+
+        Paths are relative here, and nothing is copied: who changed one would change the registry. In no order.
+        """
+        self._refresh()
+        return self._ledger.state.stored()
+
     def history(self, model_id: str | None = None) -> list[Line]:
         """Return what was committed, oldest first: of one model, or everything that is kept."""
         lines = self._ledger.lines()

@@ -44,11 +44,9 @@ class Applied:
 
 
 def plan_retention(registry: ModelRegistry, section: RetentionSection, now: datetime) -> Plan:
-    """Return the plan for the registry as it is."""
-    sequence = (
-        registry.sequence
-    )  # first: what is committed in between makes the plan look older than it is, never newer
-    return plan(registry.list_models(), section, now=now, sequence=sequence)
+    """Return the plan for the registry as it is, with its sequence."""
+    sequence, entries = registry.stored_entries()
+    return plan(entries, section, now=now, sequence=sequence)
 
 
 def apply_retention(
