@@ -229,8 +229,8 @@ def _kept(model: _Model, reasons: tuple[str, ...]) -> Kept:
 
 
 def _retired(model: _Model, reasons: tuple[str, ...]) -> Retired:
-    _, sequence, model_id, _, trained_at, size, group, *_ = model
-    return Retired(model_id, reasons, size, group, trained_at, sequence)
+    # Made by the hundred thousand: past the constructor, which takes twice as long as the tuple itself.
+    return tuple.__new__(Retired, (model.model_id, reasons, model.bytes, model.group, model.trained_at, model.sequence))
 
 
 class _Reader:
