@@ -84,9 +84,17 @@ class Home:
         entries: dict[str, Any] = json.loads(self.registry_path.read_text())
         return entries
 
-    def tree(self) -> dict[str, bytes]:
-        """Return every file with its bytes."""
-        return {str(path): path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file()}
+    def tree(self) -> dict[str, tuple[object, ...]]:
+        """Return every file and folder with its bytes, rights, owner and times (but for when it was read)."""
+        return {
+            str(path): (
+                path.read_bytes() if path.is_file() else b"",
+                *(about.st_ino, about.st_mode, about.st_nlink, about.st_uid, about.st_gid),
+                *(about.st_mtime_ns, about.st_ctime_ns),
+            )
+            for path in sorted(self.folder.rglob("*"))
+            for about in [path.lstat()]
+        }
 
 
 @pytest.fixture(name="empty")
@@ -708,6 +716,21 @@ def test_apply_tells_what_was_protected_meanwhile(home: Home, monkeypatch: pytes
     shown = home.text("retention", "apply", "--yes")
     assert "Retired 0 models" in shown
     assert shown.rstrip().endswith("old")
+
+
+def test_restore_says_when_the_rules_would_retire_it_again(home: Home) -> None:
+    """Plan, apply, undo: who brings a model back learns that a pin is needed, unless the rules hold it by now."""
+    (home.folder / "config.yaml").write_text(rules())
+    home.text("retention", "apply", "--yes")
+    assert home.text("restore", "old") == (
+        "'old' is registered again.\nThe rules let go of it: `model-inbox pin old`, or the next run retires it again.\n"
+    )
+    home.text("pin", "old")
+    assert "Keep 3 models" in home.text("retention", "apply", "--yes")
+    home.text("unpin", "old")
+    home.text("retention", "apply", "--yes")
+    home.text("delete", "new")
+    assert home.text("restore", "old") == "'old' is registered again.\n"
 
 
 # --- verify and rebuild ------------------------------------------------------------------------------------

@@ -360,11 +360,11 @@ def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        if target.exists() or target.is_symlink():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         temporary = temporary_name(target)
-        fd = open_regular(source)
+        fd = open_regular(source)  # first: of a move that was done already, that the source is gone is what matters
         try:
+            if target.exists() or target.is_symlink():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             copy_open_file(disk, fd, temporary, mode)
         finally:
             os.close(fd)

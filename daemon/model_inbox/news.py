@@ -53,6 +53,8 @@ class Served(Protocol):
     watch: Watch
     last_rescan: Rescan | None
     waiting: int
+    last_retention: Applied | None
+    retention_problem: str | None
 
     @property
     def inbox_problem(self) -> str | None:
@@ -89,14 +91,12 @@ class News:
         self.state = "starting"
         self.doing = "starting"
         self.checkpoint_failed = False
-        self.retention_problem: str | None = None
         self._is_open = False
         self._began = self._clock()
         self._loaded_at = self._began
         self._restart_needed: tuple[str, ...] = ()
         self._reload: dict[str, Any] | None = None
         self._retention_ran_at: datetime | None = None
-        self._breaker: str | None = None
         self._status_problem = ""
         self._metrics_problems: dict[str, str] = {}
         self._deaf_since: datetime | None = None
@@ -182,11 +182,6 @@ class News:
     def retention_ran(self) -> None:
         """The rules are being applied."""
         self._retention_ran_at = self._clock()
-        self.retention_problem = None
-
-    def retention_applied(self, applied: Applied) -> None:
-        """The rules were applied, or the breaker kept them from it."""
-        self._breaker = str(applied.plan.breaker) if applied.refused else None
 
     # --- metrics ----------------------------------------------------------------------------------------------
 
@@ -331,13 +326,16 @@ class News:
             "checkpoint_failed": self.checkpoint_failed,
         }
         is_on = service.config.retention.mode != "off"
+        ran, problem = service.last_retention, service.retention_problem
+        breaker = str(ran.plan.breaker) if is_on and ran is not None and ran.refused else None
+        failed = is_on and problem is not None and problem != breaker
         told["retention"] |= {
             "last_run_at": _text(self._retention_ran_at) if self._retention_ran_at is not None else None,
             "next_run_at": _text(now + timedelta(seconds=service.retention_seconds)) if is_on else None,
-            "breaker_tripped": is_on and self._breaker is not None,
-            "breaker": self._breaker if is_on else None,
-            "failed": is_on and self.retention_problem is not None,
-            "problem": self.retention_problem if is_on else None,
+            "breaker_tripped": breaker is not None,
+            "breaker": breaker,
+            "failed": failed,
+            "problem": problem if failed else None,
         }
 
     def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:

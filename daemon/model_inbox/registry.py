@@ -19,7 +19,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -149,6 +149,7 @@ class ModelRegistry:
             segment_bytes=segment_bytes,
             denied=denied,
         )
+        self._adopted: list[str] | None = None  # ids of entries that were not registered by us, once asked for
         self._refresh = self._ledger.refresh
         _open_handles.add(self)
 
@@ -215,6 +216,14 @@ class ModelRegistry:
         """The number of the last committed change."""
         self._refresh()
         return self._ledger.state.sequence
+
+    def stored_entries(self) -> tuple[int, list[Mapping[str, Any]]]:
+        """Return `sequence` and the entries as of that change, as they are stored: for who looks at all of them.
+
+        Paths are relative here, and nothing is copied: who changed one would change the registry. In no order.
+        """
+        self._refresh()
+        return self._ledger.state.stored()
 
     def history(self, model_id: str | None = None) -> list[Line]:
         """Return what was committed, oldest first: of one model, or everything that is kept."""
@@ -334,16 +343,16 @@ class ModelRegistry:
         *,
         reason: str = "delete_model",
         actor: str | None = None,
-        expect: int | None = None,
+        at: int | None = None,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
-        Raises EntryProtected for a pinned model or one that an alias names. With `expect` (the entry's sequence)
-        only that very registration is retired: False when another model has the id by now.
+        Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's
+        sequence) it is retired only if nothing at all was committed after that: False otherwise.
         """
         with self._ledger.writing():
             entry = self._ledger.state.entries.get(model_id)
-            if entry is None or (expect is not None and entry.get("sequence") != expect):
+            if entry is None or (at is not None and self._ledger.state.sequence != at):
                 self._ledger.sync()  # that it is gone may rest on a line that its writer did not live to sync
                 return False
             _refuse_protected(model_id, entry)
@@ -352,7 +361,7 @@ class ModelRegistry:
             )
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `_finish` moves them when a writer meets them.
-            self._storage.discard(entry)
+            self._storage.discard(entry, self._named_by_others(entry))
         return True
 
     def restore(self, model_id: str, *, sequence: int | None = None, actor: str | None = None) -> Entry:
@@ -376,7 +385,8 @@ class ModelRegistry:
                     hint="`model-inbox trash list` shows what can be restored",
                 )
             entry = dict(held[-1].entry)
-            self._storage.bring_back(entry)
+            self._storage.bring_back(entry, self._named_by_others(entry))
+            self._adopted = None
             self._ledger.commit(
                 [Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
             )
@@ -394,6 +404,7 @@ class ModelRegistry:
             line = self._ledger.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
+            self._finish(retired.model_id)  # what a move that failed left at its final name goes with the rest
             if not retired.folder.is_dir() or _in_use(retired.folder):
                 return None
             self._ledger.commit(
@@ -589,20 +600,28 @@ class ModelRegistry:
             return self._ledger.prune_history(keep_seconds, needed=min(kept, default=None))
 
     def finish_retirements(self) -> int:
-        """Move files that a crash left where no entry names them any more to the trash; return of how many models."""
-        with self._ledger.writing():
-            return sum(self._finish(model_id) for model_id in list(self._ledger.unfinished))
+        """Move files that a crash left where no entry names them any more to the trash; return of how many models.
+
+        One that cannot be moved keeps no other from it; the first such StorageError is raised in the end.
+        """
+        with self._ledger.writing(), _in_the_end() as attempt:
+            count = 0
+            for model_id in list(self._ledger.unfinished):
+                with attempt():
+                    count += self._finish(model_id)
+            return count
 
     def finish_purges(self) -> int:
         """Remove what a crash left in the trash of models that were purged or restored; return of how many.
 
-        Temporary files beside the registry that are a day old go too: no writer is that slow.
+        Temporary files beside the registry that are a day old go too: no writer is that slow. One that cannot be
+        removed keeps no other from going; the first such StorageError is raised in the end.
         """
         self._remove_old_temporaries()
         names = set(self._trash_names())
         if not names:
             return 0
-        with self._ledger.writing():
+        with self._ledger.writing(), _in_the_end() as attempt:
             last: dict[str, Line] = {}
             for line in self._ledger.lines():
                 said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
@@ -611,8 +630,9 @@ class ModelRegistry:
             count = 0
             for name, line in last.items():
                 if name in names and line.operation == "purge":
-                    self._storage.erase(self._storage.trash_dir / name)
-                    count += 1
+                    with attempt():
+                        self._storage.erase(self._storage.trash_dir / name)
+                        count += 1
                 elif name in names and line.operation == "restore" and line.entry is not None:
                     count += self._storage.let_go(line.entry)
             return count
@@ -701,9 +721,10 @@ class ModelRegistry:
         found = False
         for line in self._ledger.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
-                left = [path for path in self._storage.files_of(line.removed) if os.path.lexists(path)]
-                if known is None and left:
-                    self._storage.discard(line.removed)
+                others = self._named_by_others(line.removed)
+                paths = (path for path in self._storage.files_of(line.removed) if path not in others)
+                if known is None and any(map(os.path.lexists, paths)):
+                    self._storage.discard(line.removed, others)
                     found = True
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
                 path = self._path.parent / str(line.detail["replaced"])
@@ -711,6 +732,26 @@ class ModelRegistry:
                     self._storage.discard_file(line.entry, path)
                     found = True
         return found
+
+    def _named_by_others(self, entry: Mapping[str, Any]) -> set[Path]:
+        """Return the files that other entries name, of those that came from a registry that was not ours.
+
+        There models may share a scaler, or one may use the file of another. What is registered here has its own.
+        """
+        entries = self._ledger.state.entries
+        if self._adopted is None:
+            self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
+        ours = {str(path): path for path in self._storage.files_of(entry)} if self._adopted else {}
+        others = (entries.get(model_id) for model_id in self._adopted if model_id != entry["model_id"])
+        folder = f"{self._path.parent}/"
+        named = set()
+        for one in others:
+            for name in ("model_path", "scaler_path"):
+                path = str(one.get(name) or "") if one is not None else ""
+                place = path if path.startswith("/") else folder + path
+                if place in ours:
+                    named.add(ours[place])
+        return named
 
     def _tidy(self) -> None:
         """Change the segment if it is time; what was committed before does not fail for it."""
@@ -939,6 +980,23 @@ def _in_use(folder: Path) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+@contextmanager
+def _in_the_end() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let several things be attempted, and raise the first StorageError of them when all have had their turn."""
+    failed: list[StorageError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise failed[0]
 
 
 def _close_at_exit() -> None:
