@@ -21,7 +21,7 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run test bench-registry test-registry test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -69,6 +69,20 @@ test-system: env-test ## the tests that need programs of the system: rsync and s
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
+# Where `bench-registry` measures: a folder on the disk in question.
+BENCH_FOLDER ?= .
+bench-registry: env-test ## time the registry against its floor, up to 100,000 models; fails when a target is missed
+	@command -v strace >/dev/null || echo 'strace is missing, so fsyncs are not counted: sudo apt-get install strace' >&2
+	$(VENV)-test/bin/python benchmarks/registry.py --folder $(BENCH_FOLDER)
+
+# The long campaign against the registry: MINUTES of processes that write, read and are killed, then every crash with
+# many more states of the disk. SEED names the run; the same seed makes the same choices.
+SEED ?= 1
+MINUTES ?= 5
+test-registry: env-test ## the registry under SIGKILL, four writers and two readers for MINUTES, and every crash (SEED)
+	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
+	CRASH_STATES=60 CRASH_SEED=$(SEED) $(VENV)-test/bin/python -m pytest tests/crash $(PYTEST_ARGS)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ __all__ = [
 JOURNAL_MODE = 0o640
 _LOOKS_AT_HISTORY = 5
 _HEADER_BYTES_MAX = 4096
+_TICK_SECONDS = 0.001
+_TICKS_MAX = 2_000  # no file system counts in more than a second
 _SEGMENT_NAME = re.compile(r"[0-9]{20}\.jsonl", re.ASCII)
 _BASE_NAME = re.compile(r"[0-9]{20}\.base\.json", re.ASCII)
 
@@ -59,12 +62,12 @@ class JournalFile:
         self.path = path
         self._disk = disk
         try:
-            self._fd = disk.open_append(path) if writable else open_regular(path)
+            self.fd = disk.open_append(path) if writable else open_regular(path)
         except FileNotFoundError:
             raise RegistryMissing(f"cannot open {str(path)!r}: there is no such journal") from None
         except OSError as error:
             raise StorageError("open the journal", path, error) from error
-        self.inode = os.fstat(self._fd).st_ino
+        self.inode = os.fstat(self.fd).st_ino
         self._last = b""  # the last line read, to notice that a writer took it back
         try:
             with _damage_in(path, 0):
@@ -79,7 +82,7 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._disk.close(self._fd)
+        self._disk.close(self.fd)
 
     def is_current(self) -> bool:
         """Tell whether the path still names the file that is open here."""
@@ -90,10 +93,14 @@ class JournalFile:
         except OSError as error:
             raise StorageError("look at the journal", self.path, error) from error
 
-    def look(self) -> tuple[int, int, int]:
-        """Return what changes with every append to the file: inode, size, time of change."""
-        found = os.fstat(self._fd)
-        return found.st_ino, found.st_size, found.st_mtime_ns
+    def look(self) -> tuple[int, int, int, int]:
+        """Return what tells readers that there is something new: inode, size, time of change, number of names.
+
+        Appends change the size. When a segment is closed its inode loses the path's name, so the number of names
+        or, when it was linked into the history since the last look, the time of change is another.
+        """
+        found = os.fstat(self.fd)
+        return found.st_ino, found.st_size, found.st_ctime_ns, found.st_nlink
 
     def read_new(self) -> Segment | None:
         """Return the lines that were appended since, or None when what was read before is no longer there.
@@ -128,7 +135,7 @@ class JournalFile:
         A crash before the cut leaves the tail for the next writer; after it, the journal is whole. Raises
         RegistryCorrupted when the file is shorter than what was read from it.
         """
-        size = os.fstat(self._fd).st_size
+        size = os.fstat(self.fd).st_size
         if size < self.offset:
             raise RegistryCorrupted(self.path, size, f"the file ends there, but {self.offset} bytes were committed")
         if size > self.offset:
@@ -143,7 +150,7 @@ class JournalFile:
         """
         if self.synced < self.offset:
             try:
-                self._disk.fsync(self._fd)
+                self._disk.fsync(self.fd)
             except OSError as error:
                 raise StorageError("sync the journal", self.path, error) from error
             self.synced = self.offset
@@ -157,8 +164,8 @@ class JournalFile:
         """
         data = b"".join(encode_line(line) for line in lines)
         try:
-            self._disk.write(self._fd, data)
-            self._disk.fsync(self._fd)
+            self._disk.write(self.fd, data)
+            self._disk.fsync(self.fd)
         except OSError as error:
             try:
                 self._take_back()
@@ -178,6 +185,7 @@ class JournalFile:
         """
         make_folder(self._disk, history, 0o750)
         closed = history / segment_name(self.base_sequence)
+        before = self.look()
         try:
             try:
                 self._disk.link(self.path, closed)
@@ -185,6 +193,7 @@ class JournalFile:
                 if closed.stat().st_ino != self.inode:
                     self._close_anew(closed)
             self._disk.fsync_dir(history)
+            self._become_newer(before)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
         begin_segment(self._disk, self.path, self.sequence, last_time)
@@ -205,11 +214,11 @@ class JournalFile:
 
     def _read(self, start: int, limit: int | None = None) -> bytes:
         try:
-            size = os.fstat(self._fd).st_size - start
+            size = os.fstat(self.fd).st_size - start
             if limit is not None:
                 size = min(size, limit)
             parts = []
-            while size > 0 and (part := os.pread(self._fd, min(size, 1 << 30), start)):
+            while size > 0 and (part := os.pread(self.fd, min(size, 1 << 30), start)):
                 parts.append(part)
                 start += len(part)
                 size -= len(part)
@@ -217,10 +226,24 @@ class JournalFile:
             raise StorageError("read the journal", self.path, error) from error
         return b"".join(parts)
 
+    def _become_newer(self, before: tuple[int, int, int, int]) -> None:
+        """See to it that the file's time of change is another than before, whatever readers have looked at.
+
+        The clock of a file system stands still for some milliseconds: two changes of one tick look the same, and a
+        reader that looked between them would not notice the second.
+        """
+        for _ in range(_TICKS_MAX):
+            if self.look()[2] != before[2]:
+                return
+            time.sleep(_TICK_SECONDS)
+            self._disk.touch(self.fd)
+
     def _take_back(self) -> None:
         try:
-            self._disk.truncate(self._fd, self.offset)
-            self._disk.fsync(self._fd)
+            before = self.look()
+            self._disk.truncate(self.fd, self.offset)
+            self._disk.fsync(self.fd)
+            self._become_newer(before)  # what is appended next may be as long as what is cut here
         except OSError as error:
             raise StorageError("cut the journal back to its last commit", self.path, error) from error
         self.synced = self.offset
