@@ -64,10 +64,11 @@ test: env-test ## the tests, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
-test-system: env-test ## the tests that need programs of the system: rsync and scp (rsync, openssh-client)
-	@for program in rsync scp; do command -v $$program >/dev/null || { \
+test-system: env-test ## the tests that need programs of the system: rsync, scp, jq, perl
+	@for program in rsync scp jq perl; do command -v $$program >/dev/null || { \
 		echo "cannot run these tests: there is no $$program here." >&2; \
-		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
+		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client jq perl' >&2; exit 1; }; done
+	@perl -MJSON::PP -e 1 || { echo 'cannot run these tests: sudo apt-get install perl' >&2; exit 1; }
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
 
 # Where `bench-registry` measures: a folder on the disk in question.

@@ -6,7 +6,7 @@ ids, nothing of model files: `registry` puts those in place before, or takes the
 
 Beside the JSON file lies its mark, `<registry>.checkpoint.json`: the line that the journal had reached, and the size
 and CRC-32 of the JSON file put in place with it and of the one before, so that a byte that rots in either file is
-found.
+found, and closed with a checksum like a line of the journal, so that one that rots in it is, too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from .errors import (
     StorageError,
 )
 from .fsio import Disk, make_folder, remove_quietly, replace_file, temporary_name, write_new_file
-from .journal import Line, Operation, format_time, parse_time
+from .journal import Line, Operation, format_time, parse_time, seal, unseal
 from .locks import FileLock
 from .problems import quoted
 from .segments import (
@@ -804,15 +804,15 @@ def read_mark(path: Path) -> Mark | None:
         data = _read_bytes(path)
     except FileNotFoundError:
         return None
+    fields = unseal(data.removesuffix(b"\n"))
+    name = fields.get("format") if fields is not None else None
+    if isinstance(name, str) and name != CHECKPOINT_FORMAT and name.startswith(CHECKPOINT_FORMAT_NAME):
+        raise RegistryTooNew(
+            f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
+            hint="Use a newer model-inbox",
+        )
     try:
-        fields = orjson.loads(data)
-        name = fields["format"]
-        if name != CHECKPOINT_FORMAT and str(name).startswith(CHECKPOINT_FORMAT_NAME):
-            raise RegistryTooNew(
-                f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
-                hint="Use a newer model-inbox",
-            )
-        if name != CHECKPOINT_FORMAT:
+        if fields is None or name != CHECKPOINT_FORMAT:
             raise ValueError(name)
         before = fields["previous"]
         files = ((int(fields["size"]), str(fields["crc32"])), (int(before["size"]), str(before["crc32"])))
@@ -834,7 +834,7 @@ def _mark_bytes(sequence: int, after: tuple[int, str], before: tuple[int, str]) 
         "crc32": after[1],
         "previous": {"size": before[0], "crc32": before[1]},
     }
-    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    return seal(fields)
 
 
 def _fingerprint(data: bytes) -> tuple[int, str]:

@@ -50,10 +50,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     --json it is the entry of the registry.
     """
     with app.reading() as registry:
-        if as_of is None:
-            entry = registry.get_model_info(model_id)
-        else:
-            entry = next((e for e in registry.list_models(as_of=as_of) if e["model_id"] == model_id), None)
+        entry = registry.get_model_info(model_id, as_of=as_of)
         if entry is None:
             raise EntryNotFound(
                 f"cannot show {quoted(model_id)}: {'it is not' if as_of is None else 'it was not then'} registered",
