@@ -48,6 +48,7 @@ from .segments import (
     all_lines,
     base_name,
     begin_segment,
+    check_base,
     first_base,
     history_segments,
     read_segment,
@@ -231,8 +232,8 @@ class Ledger:
             if entries:  # a registry that was not ours: what it held is where our history begins
                 base = max(1, *(_sequence_of(entry) for entry in entries.values()))
                 make_folder(self._disk, files.history)
-                kept = files.history / base_name(base)
-                replace_file(self._disk, kept, checkpoint_bytes(entries), CHECKPOINT_MODE)
+                data = checkpoint_bytes(entries)
+                replace_file(self._disk, files.history / base_name(base, data), data, CHECKPOINT_MODE)
             begin_segment(self._disk, files.journal, base, "")
         finally:
             self._lock.release()
@@ -411,7 +412,9 @@ class Ledger:
             if base is None:
                 return None, State(str(self.path.parent), {}, 0)
             with suppress(FileNotFoundError):  # pruned meanwhile
-                entries = parse_checkpoint(base, _read_bytes(base))
+                data = _read_bytes(base)
+                check_base(base, data)
+                entries = parse_checkpoint(base, data)
                 return base, State(str(self.path.parent), entries, int(base.name[:20]))
         raise RegistryError(f"cannot read {str(self.files.history)!r}: it changed during each of many tries")
 
@@ -658,9 +661,10 @@ class Ledger:
                 )
             for line in lines:
                 state.apply(line)
-            kept = self.files.history / base_name(state.sequence)
+            data = checkpoint_bytes(state.entries)
+            kept = self.files.history / base_name(state.sequence, data)
             if kept != base:
-                replace_file(self._disk, kept, checkpoint_bytes(state.entries), CHECKPOINT_MODE)
+                replace_file(self._disk, kept, data, CHECKPOINT_MODE)
             try:
                 self._disk.unlink(path)
                 self._disk.fsync_dir(self.files.history)  # the segment must not outlast the base that it builds on

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import time
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ __all__ = [
     "all_lines",
     "base_name",
     "begin_segment",
+    "check_base",
     "first_base",
     "history_segments",
     "read_segment",
@@ -48,7 +50,7 @@ _HEADER_BYTES_MAX = 4096
 _TICK_SECONDS = 0.001
 _TICKS_MAX = 2_000  # no file system counts in more than a second
 _SEGMENT_NAME = re.compile(r"[0-9]{20}\.jsonl", re.ASCII)
-_BASE_NAME = re.compile(r"[0-9]{20}\.base\.json", re.ASCII)
+_BASE_NAME = re.compile(r"[0-9]{20}(?:\.([0-9a-f]{8}))?\.base\.json", re.ASCII)
 
 
 class JournalFile:
@@ -271,9 +273,19 @@ def history_segments(history: Path) -> list[Path]:
     return [history / name for name in sorted(names)]
 
 
-def base_name(sequence: int) -> str:
-    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins."""
-    return f"{sequence:020d}.base.json"
+def base_name(sequence: int, data: bytes) -> str:
+    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins.
+
+    It holds the CRC-32 of the bytes, since nothing else would tell when one of them rots.
+    """
+    return f"{sequence:020d}.{zlib.crc32(data):08x}.base.json"
+
+
+def check_base(path: Path, data: bytes) -> None:
+    """Raise RegistryCorrupted when these are not the bytes that the base file's name speaks of, if it does."""
+    named = _BASE_NAME.fullmatch(path.name)
+    if named is not None and named[1] is not None and named[1] != f"{zlib.crc32(data):08x}":
+        raise RegistryCorrupted(path, None, "its bytes are not those that its name tells the CRC-32 of")
 
 
 def first_base(history: Path, before_sequence: int) -> Path | None:
@@ -333,7 +345,8 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
     """
     for attempt in range(_LOOKS_AT_HISTORY):
         lines: list[Line] = []
-        gap: Path | None = None
+        reached: int | None = None
+        before = gap = None
         for path in [*history_segments(history), journal]:
             try:
                 found = read_segment(path)
@@ -341,13 +354,15 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                 if error.errno != errno.ENOENT:
                     raise
                 continue
-            if lines and found.header.base_sequence > lines[-1].sequence:
-                gap = path
+            if reached is not None and found.header.base_sequence > reached:
+                gap = before
                 break
-            reached = lines[-1].sequence if lines else -1
-            lines.extend(line for line in found.lines if line.sequence > reached)
+            first = found.header.base_sequence if reached is None else reached
+            lines.extend(line for line in found.lines if line.sequence > first)
+            reached = max(first, found.lines[-1].sequence if found.lines else first)
+            before = path
         if gap is None:
             return lines
         if attempt + 1 == _LOOKS_AT_HISTORY:
-            raise RegistryCorrupted(gap, 0, f"the lines after line {lines[-1].sequence} are in no segment")
+            raise RegistryCorrupted(gap, None, f"it ends at line {reached}, and the lines after that are in no segment")
     return []
