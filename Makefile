@@ -21,7 +21,8 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test bench-registry test-registry test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run test bench-registry test-registry campaign-registry test-system test-frameworks test-examples lint \
+	format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -77,13 +78,16 @@ bench-registry: env-test ## time the registry against its floor, up to 100,000 m
 	@command -v strace >/dev/null || echo 'strace is missing, so fsyncs are not counted: sudo apt-get install strace' >&2
 	$(VENV)-test/bin/python benchmarks/registry.py --folder $(BENCH_FOLDER)
 
-# The long campaign against the registry: MINUTES of processes that write, read and are killed, then every crash with
-# many more states of the disk. SEED names the run; the same seed makes the same choices.
+# The long campaigns against the registry. SEED names a run: the same seed makes the same choices.
 SEED ?= 1
 MINUTES ?= 5
-test-registry: env-test ## the registry under SIGKILL, four writers and two readers for MINUTES, and every crash (SEED)
-	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
+test-registry: env-test campaign-registry ## the registry at length: MINUTES under fire, games, every bit, power cuts (SEED)
+	PROPERTY_EXAMPLES=1000 DAMAGE_BITS=8 $(VENV)-test/bin/python -m pytest tests/properties \
+		--hypothesis-seed=$(SEED) $(PYTEST_ARGS)
 	CRASH_STATES=60 CRASH_SEED=$(SEED) $(VENV)-test/bin/python -m pytest tests/crash $(PYTEST_ARGS)
+
+campaign-registry: env-test ## four writers, killed again and again, and two readers, for MINUTES (SEED)
+	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)

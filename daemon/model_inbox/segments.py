@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError
+from .errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
 from .fsio import Disk, make_folder, open_regular, replace_file, temporary_name
 from .journal import (
     Damage,
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 JOURNAL_MODE = 0o640
-_LOOKS_AT_HISTORY = 5
+_LOOKS_AT_HISTORY = 1_000
 _HEADER_BYTES_MAX = 4096
 _TICK_SECONDS = 0.001
 _TICKS_MAX = 2_000  # no file system counts in more than a second
@@ -341,13 +341,19 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
     """Return every line that is kept, oldest first: the closed segments, then the current one.
 
     A segment that is linked into the history while still current is read once. One that is closed while we read
-    shows as a gap, and we look again. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
+    shows as a gap, and we go on from there with what the history holds by then; a gap in files that nobody changes
+    is damage. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
     """
-    for attempt in range(_LOOKS_AT_HISTORY):
-        lines: list[Line] = []
-        reached: int | None = None
-        before = gap = None
-        for path in [*history_segments(history), journal]:
+    lines: list[Line] = []
+    reached: int | None = None
+    last: Path | None = None
+    seen: object = None
+    for _ in range(_LOOKS_AT_HISTORY):
+        names = history_segments(history)
+        there = (reached, names, _inode_of(journal))
+        for path in [*names, journal]:
+            if last is not None and path != journal and path.name < last.name:
+                continue  # read before; the last one may have been the current segment then, and have grown
             try:
                 found = read_segment(path)
             except StorageError as error:
@@ -355,14 +361,25 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                     raise
                 continue
             if reached is not None and found.header.base_sequence > reached:
-                gap = before
                 break
             first = found.header.base_sequence if reached is None else reached
             lines.extend(line for line in found.lines if line.sequence > first)
             reached = max(first, found.lines[-1].sequence if found.lines else first)
-            before = path
-        if gap is None:
+            if path != journal:
+                last = path
+        else:
             return lines
-        if attempt + 1 == _LOOKS_AT_HISTORY:
-            raise RegistryCorrupted(gap, None, f"it ends at line {reached}, and the lines after that are in no segment")
-    return []
+        if there == seen:
+            where = last if last is not None else journal
+            raise RegistryCorrupted(
+                where, None, f"it ends at line {reached}, and the lines after that are in no segment"
+            )
+        seen = there
+    raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
