@@ -368,7 +368,10 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
             if path != journal:
                 last = path
         else:
-            return lines
+            if last is not None or not history_segments(history):
+                return lines
+            lines, reached = [], None  # the first segment of all was closed between the look and the reading
+            continue
         if there == seen:
             where = last if last is not None else journal
             raise RegistryCorrupted(
