@@ -1,7 +1,8 @@
 """A small registry damaged at every byte: the right answer, or an error that names the place; never a wrong answer.
 
-Each file is cut at every length, and has a bit flipped in every byte: the journal, the JSON file, the mark, and the
-closed segment and base file in `history/`. `DAMAGE_BITS=8`, as in `make test-registry`, flips each bit of a byte.
+Each file has a bit flipped in every byte: the journal, the JSON file, the mark, and the closed segment and base file in
+`history/`. The journal is cut at every length, the others at every eighth. `DAMAGE_BITS=8`, as in `make test-registry`,
+flips each bit of a byte, and cuts everything everywhere.
 """
 
 from __future__ import annotations
@@ -49,10 +50,11 @@ def _folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def damaged(data: bytes) -> Iterator[tuple[str, int, bytes]]:
+def damaged(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
     """Yield what was done, where, and the bytes afterwards."""
     for at in range(len(data)):
-        yield "cut", at, data[:at]
+        if name == CURRENT[0] or at % 8 == 0 or BITS > 1:
+            yield "cut", at, data[:at]
         for bit in range(BITS):
             flipped = data[at] ^ (1 << ((at + bit) % 8))
             yield "flipped", at, data[:at] + bytes([flipped]) + data[at + 1 :]
@@ -86,7 +88,7 @@ def test_the_files_that_say_what_is(folder: Path) -> None:
         whole = path.read_bytes()
         ends = [at + 1 for at, byte in enumerate(whole) if byte == ord("\n")]
         try:
-            for how, at, data in damaged(whole):
+            for how, at, data in damaged(name, whole):
                 path.write_bytes(data)
                 try:
                     found = look(folder)
@@ -126,12 +128,13 @@ def test_the_files_that_say_what_was(folder: Path) -> None:
     assert sorted(path.suffix for path in paths) == [".json", ".jsonl"]
     for path in paths:
         name = path.name
-        asked = QUESTIONS if path.suffix == ".jsonl" else {"as_of": QUESTIONS["as_of"]}
         whole = path.read_bytes()
         try:
-            for how, at, data in damaged(whole):
+            for how, at, data in damaged(name, whole):
                 path.write_bytes(data)
-                for question, ask in asked.items():
+                for question, ask in QUESTIONS.items():
+                    if question == "history" and how == "flipped" and BITS == 1:
+                        continue  # as_of reads the same lines
                     try:
                         assert ask(reader) == right[question], f"{how} at {at} of {name}: {question}"
                     except ModelInboxError as error:
