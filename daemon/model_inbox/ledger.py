@@ -47,6 +47,7 @@ from .segments import (
     NotTakenBack,
     all_lines,
     base_name,
+    base_sequence,
     begin_segment,
     check_base,
     first_base,
@@ -415,7 +416,7 @@ class Ledger:
                 data = _read_bytes(base)
                 check_base(base, data)
                 entries = parse_checkpoint(base, data)
-                return base, State(str(self.path.parent), entries, int(base.name[:20]))
+                return base, State(str(self.path.parent), entries, base_sequence(base))
         raise RegistryError(f"cannot read {str(self.files.history)!r}: it changed during each of many tries")
 
     def _take_in(self) -> None:
@@ -809,7 +810,7 @@ def read_mark(path: Path) -> Mark | None:
     except FileNotFoundError:
         return None
     fields = unseal(data.removesuffix(b"\n"))
-    name = fields.get("format") if fields is not None else None
+    name = _format_of(data)
     if isinstance(name, str) and name != CHECKPOINT_FORMAT and name.startswith(CHECKPOINT_FORMAT_NAME):
         raise RegistryTooNew(
             f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
@@ -823,6 +824,15 @@ def read_mark(path: Path) -> Mark | None:
         return Mark(int(fields["sequence"]), files)
     except (ValueError, KeyError, TypeError):
         raise RegistryCorrupted(path, 0, "not the mark of a checkpoint") from None
+
+
+def _format_of(data: bytes) -> object:
+    """Return the format that a mark names, before anything is asked that a later version may do otherwise."""
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return fields.get("format") if isinstance(fields, dict) else None
 
 
 def mark_bytes(sequence: int, data: bytes, before: bytes | None) -> bytes:

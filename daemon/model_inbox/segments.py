@@ -35,7 +35,9 @@ __all__ = [
     "NotTakenBack",
     "ReadSegment",
     "all_lines",
+    "base_files",
     "base_name",
+    "base_sequence",
     "begin_segment",
     "check_base",
     "first_base",
@@ -288,12 +290,22 @@ def check_base(path: Path, data: bytes) -> None:
         raise RegistryCorrupted(path, None, "its bytes are not those that its name tells the CRC-32 of")
 
 
-def first_base(history: Path, before_sequence: int) -> Path | None:
-    """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
+def base_files(history: Path) -> list[Path]:
+    """Return the base files that are there, newest first."""
     names = []
     with suppress(FileNotFoundError):
-        names = [n for n in os.listdir(history) if _BASE_NAME.fullmatch(n) and int(n[:20]) < before_sequence]
-    return history / max(names) if names else None
+        names = [name for name in os.listdir(history) if _BASE_NAME.fullmatch(name)]
+    return [history / name for name in sorted(names, reverse=True)]
+
+
+def base_sequence(path: Path) -> int:
+    """Return the line that a base file's name says it stands behind."""
+    return int(path.name[:20])
+
+
+def first_base(history: Path, before_sequence: int) -> Path | None:
+    """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
+    return next((path for path in base_files(history) if base_sequence(path) < before_sequence), None)
 
 
 def read_segment(path: Path) -> ReadSegment:
