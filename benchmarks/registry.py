@@ -179,7 +179,7 @@ class Results:
             self.missed.append(name)
 
 
-def timed(work: Callable[[], object], least_seconds: float = 0.005, loops: int = 60) -> float:
+def timed(work: Callable[[], object], least_seconds: float = 0.001, loops: int = 400) -> float:
     """Return the seconds of one call: the best of many short loops, so that what else runs here counts little."""
     count = 1
     while (seconds := timeit.timeit(work, number=count)) < least_seconds:

@@ -342,7 +342,7 @@ def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypa
     names = {"numpy.ndarray": "r", "numpy.dtype": "r", "sklearn.x.Y": "r"}
     for imports, said in ((names, "3 names: numpy (2), sklearn (1); --json"), ({}, "may import\n  nothing\n")):
         shown = {**entry, "imports": imports}
-        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown: shown)
+        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown, **__: shown)
         card = home.text("show", "old")
         assert said in card
         assert "the inbox (whole by digest), drop d-1" in card
@@ -474,6 +474,7 @@ def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
         "actor": f"cli:{person()}",
         "reason": "wrong window",
     }
+    assert "its scaler, of line 4: nothing" in home.text("show", "old")
     assert home.text("replace-scaler", "old", str(file)).startswith("'old' has another scaler: ")
 
 
