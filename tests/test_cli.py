@@ -20,6 +20,7 @@ from model_inbox.cli import COMMANDS, root
 from model_inbox.cli.verify import progress_bar
 from model_inbox.config import load_config, parse_config
 from model_inbox.locks import FileLock
+from model_inbox.permissions import person
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -153,6 +154,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     """The words of the command line are stable: nouns with verbs, and plain verbs."""
     assert {" ".join(words) for words, _ in commands()} == {
         *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
+        "replace-scaler",
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("config check", "config show", "config schema"),
@@ -349,7 +351,7 @@ def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypa
     names = {"numpy.ndarray": "r", "numpy.dtype": "r", "sklearn.x.Y": "r"}
     for imports, said in ((names, "3 names: numpy (2), sklearn (1); --json"), ({}, "may import\n  nothing\n")):
         shown = {**entry, "imports": imports}
-        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown: shown)
+        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown, **__: shown)
         card = home.text("show", "old")
         assert said in card
         assert "the inbox (whole by digest), drop d-1" in card
@@ -458,6 +460,47 @@ def test_a_deleted_model_can_be_restored(home: Home) -> None:
     assert home.error("restore", "nothing", status=1)["code"] == "registry.not_found"
     assert home.text("delete", "old").startswith("'old' is in the trash")
     assert home.json("restore", "old", "--sequence", "1")["model_id"] == "old"
+
+
+def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
+    """The file is copied and judged as in the inbox, never loaded; the old scaler stays loadable from old entries."""
+    file = home.folder / "better.pkl"
+    file.write_bytes(pickle.dumps({"scaler": "better"}))
+    with home.open() as registry:
+        before = registry.registry["old"]
+    entry = home.json("replace-scaler", "old", str(file), "--reason", "wrong window")
+    assert home.stored()["old"]["scaler_sha256"] == entry["scaler_sha256"] != before["scaler_sha256"]
+    assert entry["scaler_imports"] == {}
+    with home.open() as registry:
+        assert registry.load_scaler(entry) == {"scaler": "better"}
+        assert registry.load_scaler(before) == {"scaler": "old"}
+    assert home.json("history", "old")[-1] | {"at": ""} == {
+        "sequence": 4,
+        "at": "",
+        "operation": "replace_scaler",
+        "model_id": "old",
+        "drop_id": None,
+        "actor": f"cli:{person()}",
+        "reason": "wrong window",
+    }
+    assert "its scaler, of line 4: nothing" in home.text("show", "old")
+    assert home.text("replace-scaler", "old", str(file)).startswith("'old' has another scaler: ")
+
+
+def test_a_scaler_that_the_scan_refuses_changes_nothing(home: Home) -> None:
+    """The problems are told, and what would have run did not; an unknown model and a missing file are errors too."""
+    file = home.folder / "bad.pkl"
+    file.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    before = home.tree()
+    error = home.error("replace-scaler", "old", str(file), status=1)
+    assert error["code"] == "scaler.refused"
+    assert any("os.system" in problem["message"] for problem in error["problems"]), error
+    file.unlink()
+    before.pop(str(file))
+    assert home.tree() == before
+    assert home.run("replace-scaler", "old", str(file)).exit_code == 2
+    (home.folder / "good.pkl").write_bytes(pickle.dumps(1))
+    assert home.error("replace-scaler", "none", str(home.folder / "good.pkl"), status=1)["code"] == "registry.not_found"
 
 
 def test_protected_and_unknown_models_are_not_deleted(home: Home) -> None:

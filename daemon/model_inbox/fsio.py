@@ -102,6 +102,10 @@ class Disk:
         """Cut the file to `size` bytes."""
         os.ftruncate(fd, size)
 
+    def touch(self, fd: int) -> None:
+        """Set the file's times to now; of no account after a crash."""
+        os.utime(fd)
+
     def fsync(self, fd: int) -> None:
         """Make the file's bytes last."""
         os.fsync(fd)

@@ -24,7 +24,7 @@ from typing import Any
 
 from .audit import check_sidecar
 from .errors import RegistryLocked, StorageError
-from .fsio import Disk, make_folder, move_file, open_regular, replace_file
+from .fsio import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from .journal import encode_header, encode_line
 from .ledger import CHECKPOINT_MODE, RegistryFiles, checkpoint_bytes, mark_bytes
 from .locks import FileLock
@@ -32,7 +32,7 @@ from .metadata import REQUIRED_FIELDS, ModelMetadata
 from .pickles import Allowlist, Scanner
 from .rebuild_plan import Lost, Plan, nothing_to_do
 from .salvage import read_evidence
-from .segments import JOURNAL_MODE, base_name, segment_name
+from .segments import JOURNAL_MODE, base_files, base_name, base_sequence, segment_name
 from .sidecar import dump_sidecar
 from .storage import STORED_MODE, Storage, same_bytes
 
@@ -139,7 +139,7 @@ class _Writing:
         """
         make_folder(self.disk, self.kept)
         damaged = self._not_sound()
-        bases = sorted(self.files.history.glob("*.base.json"))
+        bases = base_files(self.files.history)
         with self._saying("keep the old files in", self.kept):
             for path in (self.files.path, self.files.mark, self.files.journal, *damaged, *bases):
                 if os.path.lexists(path):
@@ -227,8 +227,12 @@ class _Writing:
         make_folder(self.disk, self.files.history)
         if self.evidence.base is None and plan.base.sequence > 0:
             # Before the journal: the segments that build on it are read by its number. A crash leaves a base too many.
-            base = self.files.history / base_name(plan.base.sequence)
-            replace_file(self.disk, base, checkpoint_bytes(plan.base.entries), CHECKPOINT_MODE)
+            data = checkpoint_bytes(plan.base.entries)
+            base = self.files.history / base_name(plan.base.sequence, data)
+            replace_file(self.disk, base, data, CHECKPOINT_MODE)
+            for other in base_files(self.files.history):  # a damaged one, which is kept by now, must not be met first
+                if other != base and base_sequence(other) == plan.base.sequence:
+                    remove_quietly(self.disk, other)
         lines = {**plan.lines, **{line.sequence: encode_line(line) for line in plan.added}}
         *runs, tail = self._runs(lines)
         for begins, numbers in runs:

@@ -39,7 +39,7 @@ from .errors import (
     RegistryError,
     StorageError,
 )
-from .fsio import Disk, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
+from .fsio import Disk, copy_open_file, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
 from .journal import Line, Operation
 from .leases import in_use
 from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, RegistryFiles, also_changed
@@ -174,8 +174,10 @@ class ModelRegistry:
         """The mapping {model_id: entry}, read-only and always up to date."""
         return _Entries(self)
 
-    def get_model_info(self, model_id: str) -> Entry | None:
-        """Return the entry of a model, or None."""
+    def get_model_info(self, model_id: str, *, as_of: datetime | None = None) -> Entry | None:
+        """Return the entry of a model, or None; with `as_of` as it was at that instant."""
+        if as_of is not None:
+            return self._at(as_of)[0].view(model_id)
         self._refresh()
         return self._ledger.state.view(model_id)
 
@@ -275,7 +277,9 @@ class ModelRegistry:
         path = self._path.parent / str(entry[path_field])
         data = _read_whole(path, self._storage.trash_folder(entry) / path.name, entry.get(digest_field))
         imports: Mapping[str, str] | None = None
-        if entry.get("origin") == "inbox" and not (digest_field == "scaler_sha256" and entry.get("scaler_replaced")):
+        if digest_field == "scaler_sha256" and entry.get("scaler_replaced"):
+            imports = entry.get("scaler_imports")
+        elif entry.get("origin") == "inbox":
             imports = entry.get("imports") or {}
         return load(data, imports)
 
@@ -526,46 +530,88 @@ class ModelRegistry:
         if self.get_model_info(model_id) is None:
             raise _unknown(model_id)
         data = _pickled(scaler_obj, "scaler", model_id)
-        _, staged, _ = staged_paths(self._storage.staging_dir, f"api-{unique_token()}")
+        staged = self._scaler_staging()
         write_new_file(self._disk, staged, data, STORED_MODE)
         try:
-            with self._ledger.writing():
-                entry = self._ledger.state.entries.get(model_id)
-                if entry is None:
-                    raise _unknown(model_id)
-                self._finish(model_id)
-                number = self._ledger.state.sequence + 1
-                final = self._storage.scaler_name(model_id, number)
-                self._storage.place_file(staged, final)
-                self._storage.sync_names()
-                old = entry.get("scaler_path")
-                changed = {
-                    **entry,
-                    "scaler_path": self._storage.stored_path(final),
-                    "scaler_sha256": hashlib.sha256(data).hexdigest(),
-                    "scaler_replaced": number,
-                    "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + len(data),
-                }
-                detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
-                self._ledger.commit(
-                    [
-                        Draft(
-                            "replace_scaler",
-                            model_id,
-                            reason,
-                            actor or self.actor,
-                            changes_entry=True,
-                            entry=changed,
-                            detail=detail,
-                        )
-                    ]
-                )
-                # A crash here leaves the old file at its name; `_finish` moves it when a writer meets it.
-                if old:
-                    self._storage.discard_file(changed, self._path.parent / str(old))
-                return self._view(model_id)
+            return self._replace_scaler(model_id, staged, hashlib.sha256(data).hexdigest(), len(data), reason, actor)
         finally:
             remove_quietly(self._disk, staged)
+
+    def replace_scaler_file(
+        self,
+        model_id: str,
+        scaler_fd: int,
+        judge: Callable[[Path], Mapping[str, str]],
+        *,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> Entry:
+        """Do what `replace_scaler` does with an open file that holds a pickle, which is never loaded here.
+
+        `judge` gets the path of our copy and returns what that may import when it is loaded (names with their
+        uses), or raises, and then nothing is changed. Raises as `replace_scaler` does.
+        """
+        self._ledger.may_write()
+        if self.get_model_info(model_id) is None:
+            raise _unknown(model_id)
+        staged = self._scaler_staging()
+        digest, size = copy_open_file(self._disk, scaler_fd, staged, STORED_MODE)
+        try:
+            imports = judge(staged)  # of the copy: the file itself may be another by the time it is committed
+            return self._replace_scaler(model_id, staged, digest, size, reason, actor, imports)
+        finally:
+            remove_quietly(self._disk, staged)
+
+    def _scaler_staging(self) -> Path:
+        return staged_paths(self._storage.staging_dir, f"api-{unique_token()}")[1]
+
+    def _replace_scaler(
+        self,
+        model_id: str,
+        staged: Path,
+        digest: str,
+        size: int,
+        reason: str,
+        actor: str | None,
+        imports: Mapping[str, str] | None = None,
+    ) -> Entry:
+        """Put a staged scaler in the place of a model's: its name, the line, and the old one to the trash."""
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None:
+                raise _unknown(model_id)
+            self._finish(model_id)
+            number = self._ledger.state.sequence + 1
+            final = self._storage.scaler_name(model_id, number)
+            self._storage.place_file(staged, final)
+            self._storage.sync_names()
+            old = entry.get("scaler_path")
+            changed = {
+                **entry,
+                "scaler_path": self._storage.stored_path(final),
+                "scaler_sha256": digest,
+                "scaler_replaced": number,
+                "scaler_imports": dict(imports) if imports is not None else None,
+                "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + size,
+            }
+            detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
+            self._ledger.commit(
+                [
+                    Draft(
+                        "replace_scaler",
+                        model_id,
+                        reason,
+                        actor or self.actor,
+                        changes_entry=True,
+                        entry=changed,
+                        detail=detail,
+                    )
+                ]
+            )
+            # A crash here leaves the old file at its name; `_finish` moves it when a writer meets it.
+            if old:
+                self._storage.discard_file(changed, self._path.parent / str(old))
+            return self._view(model_id)
 
     # --- keeping the JSON file and the segments ---------------------------------------------------------------
 

@@ -19,13 +19,12 @@ from .errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageE
 from .journal import Damage, Header, Line, TooNew, decode_line, read_header
 from .ledger import Mark, RegistryFiles, parse_checkpoint, read_mark
 from .problems import Problem
-from .segments import history_segments
+from .segments import base_files, base_sequence, check_base, history_segments
 
 __all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence", "sequence_of"]
 
 _LOOKS_MAX = 5
 _HISTORY = "history"
-_BASE_END = ".base.json"
 _REBUILD = "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole"
 _REBUILD_JSON = "Stop the daemon, then `model-inbox rebuild` writes it anew from the journal"
 
@@ -338,16 +337,18 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
     begins = min((piece.begins_after for piece in pieces if piece.begins_after is not None), default=None)
     if begins == 0:
         return Base(0, {})
-    names: list[str] = []
+    bases: list[Path] = []
     with suppress(OSError):
-        names = [n for n in os.listdir(files.history) if n.endswith(_BASE_END) and n[: -len(_BASE_END)].isdecimal()]
+        bases = base_files(files.history)
     found = len(problems)
-    for path in sorted((files.history / name for name in names), reverse=True):
-        sequence = _base_in_name(path)
+    for path in bases:
+        sequence = base_sequence(path)
         if begins is not None and sequence > begins:
             continue
         try:
-            entries = parse_checkpoint(path, path.read_bytes())
+            data = path.read_bytes()
+            check_base(path, data)
+            entries = parse_checkpoint(path, data)
         except OSError as error:
             problems.append(_unreadable(path, error))
             continue
