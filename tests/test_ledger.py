@@ -435,6 +435,62 @@ def test_a_checkpoint_that_fails_leaves_the_old_one(tmp_path: Path, step: str) -
     assert list(json.loads((tmp_path / "registry.json").read_text())) == ["a"]
 
 
+class _DiesBehindTheMark(QuickDisk):
+    """Ends, as a process that is killed, between the mark of a checkpoint and the JSON file."""
+
+    armed = False
+
+    def rename(self, source: Path, target: Path) -> None:
+        if self.armed and target.name == "registry.json":
+            raise KeyboardInterrupt
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize("when", ["while it opened", "since it wrote its own"])
+def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The mark allows for the JSON file that is there, whoever put it there and whatever number its inode has."""
+    other = open_registry(tmp_path, disk=QuickDisk())
+    register(other, "a")
+    other.checkpoint()
+    disk = _DiesBehindTheMark()
+    original = ledger._read_bytes
+
+    def commit_and_checkpoint() -> None:
+        for name in "bc":
+            register(other, name, name.encode())
+            other.checkpoint()
+
+    def overtaken(path: Path) -> bytes:
+        data = original(path)
+        if path.name == "registry.json":
+            monkeypatch.setattr(ledger, "_read_bytes", original)
+            commit_and_checkpoint()
+        return data
+
+    if when == "while it opened":
+        monkeypatch.setattr(ledger, "_read_bytes", overtaken)
+        dying = open_registry(tmp_path, disk=disk)
+    else:
+        dying = open_registry(tmp_path, disk=disk)
+        dying.checkpoint(force=True)
+        inode = (tmp_path / "registry.json").stat().st_ino
+        commit_and_checkpoint()
+        for _ in range(50):  # many file systems soon give the number of a file that is gone to another
+            if (tmp_path / "registry.json").stat().st_ino == inode:
+                break
+            other.checkpoint(force=True)
+    dying.pin("a")
+    disk.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        dying.checkpoint()
+    monkeypatch.undo()
+    assert sorted(open_registry(tmp_path, read_only=True).registry) == ["a", "b", "c"]
+    assert other.checkpoint(force=True) is True
+    assert sorted(open_registry(tmp_path, read_only=True).registry) == ["a", "b", "c"]
+
+
 def test_a_checkpoint_is_written_when_there_is_something_new(tmp_path: Path) -> None:
     """Twice in a row the second does nothing; who committed nothing brings in what others left out."""
     one, other = open_registry(tmp_path), open_registry(tmp_path)

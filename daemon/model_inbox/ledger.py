@@ -187,7 +187,8 @@ class Ledger:
         self._broken: StorageError | None = None
         self._pid = os.getpid()
         self._dirty = False  # this process committed something that the JSON file may lack
-        self._checkpoint = (0, (0, ""))  # inode and fingerprint of the JSON file that was read or written last
+        self._checkpoint_bytes = 0  # of the JSON file that was read or written last
+        self._placed: Mark | None = None  # as long as this mark stands, the JSON file is the one of its line
         self._held: Held | None = None
         self._seen = _NEVER
         self._path_look_due = 0.0
@@ -249,9 +250,9 @@ class Ledger:
             journal = self._open_journal()
             try:
                 mark = read_mark(self.files.mark)
-                data, inode = self._read_entries(journal)
+                data = self._read_entries(journal)
                 if data is not None and mark is not None and not mark.fits(data):
-                    if read_mark(self.files.mark) == mark and _inode(self.path) == inode:
+                    if read_mark(self.files.mark) == mark:  # so it was the mark while the file was read
                         raise RegistryCorrupted(
                             self.path, None, "its bytes are not those of the checkpoint that was written last"
                         )
@@ -281,7 +282,8 @@ class Ledger:
             state.apply(line)
             _note_unfinished(unfinished, line)
         self._follow(journal)
-        self._checkpoint = (inode, _fingerprint(data or b""))
+        self._checkpoint_bytes = len(data or b"")
+        self._placed = mark if mark is not None and data is not None and mark.is_of(data) else None
         self.state, self.unfinished, self._held = state, unfinished, None
         self._unsettled = False
 
@@ -303,12 +305,12 @@ class Ledger:
                 hint="A writer makes it: `ModelRegistry(path, storage_dir)`, or the daemon when it starts",
             ) from None
 
-    def _read_entries(self, journal: JournalFile) -> tuple[bytes | None, int]:
+    def _read_entries(self, journal: JournalFile) -> bytes | None:
         try:
-            return _read_bytes(self.path), _inode(self.path)
+            return _read_bytes(self.path)
         except FileNotFoundError:
             if journal.base_sequence == 0:
-                return None, 0
+                return None
             raise RegistryCorrupted(
                 self.path, None, f"the file is missing, the journal begins after line {journal.base_sequence}"
             ) from None
@@ -615,7 +617,7 @@ class Ledger:
 
         The cost of a checkpoint is so shared by as many lines as it has bytes.
         """
-        return self.journal.offset > max(self._segment_bytes, self._checkpoint[1][0])
+        return self.journal.offset > max(self._segment_bytes, self._checkpoint_bytes)
 
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`. Inside `writing`.
@@ -686,14 +688,18 @@ class Ledger:
 
         The mark tells that the journal had reached `sequence`, which is true already, and allows for the JSON file
         that is there as for the one that comes: it is lasting before that one is renamed, so they always agree.
+
+        Which one is there is known when the mark is still the one that we know it by. Nothing about the file itself
+        would tell: a later one may have the number of an inode that was freed meanwhile.
         """
-        inode, before = self._checkpoint
-        try:
-            there = _inode(self.path)
-            if there != inode:  # another process wrote it
+        mark = read_mark(self.files.mark)
+        if mark is not None and mark == self._placed:
+            before = mark.files[0]
+        else:
+            try:
                 before = _fingerprint(_read_bytes(self.path))
-        except FileNotFoundError:
-            before = (0, "")
+            except FileNotFoundError:
+                before = (0, "")
         after = _fingerprint(data)
         replace_file(self._disk, self.files.mark, _mark_bytes(sequence, after, before), CHECKPOINT_MODE)
         try:
@@ -701,7 +707,8 @@ class Ledger:
             self._disk.fsync_dir(self.path.parent)
         except OSError as error:
             raise StorageError("write the checkpoint", self.path, error) from error
-        self._checkpoint = (_inode(self.path), after)
+        self._checkpoint_bytes = len(data)
+        self._placed = Mark(sequence, (after, before))
 
     def close(self, *, wait: bool = True) -> None:
         """Bring the JSON file up to date if this process changed something, and close the files.

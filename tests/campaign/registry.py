@@ -247,11 +247,14 @@ class Campaign:
                     self.kill(writer)
             for key, _ in self.selector.select(0.02):
                 self.hear(key.data)
+            if any(process.poll() is not None for process in self.readers.values()):
+                break
         for writer in self.writers.values():
             if writer.process is not None:
                 self.kill(writer)
         for name, process in self.readers.items():
-            assert process.poll() is None, f"the reader {name} ended with {process.poll()}"
+            if process.poll() is not None:
+                self.wrong.append(f"{name} ended by itself with {process.poll()}")
             self.end(name, process)
 
     def kill(self, writer: Writer) -> None:

@@ -70,9 +70,8 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     print_lines("\nmay import")
     print_lines(_imports(entry.get("imports")), indent=2)
     if entry.get("scaler_replaced"):
-        print_lines(
-            f"its scaler, of line {entry['scaler_replaced']}: {_imports(entry.get('scaler_imports'))}", indent=2
-        )
+        said = _imports(entry.get("scaler_imports"))
+        print_lines(f"its scaler, of line {entry['scaler_replaced']}: {said}", indent=2)
     print_lines("\nhistory")
     if len(changes) > _HISTORY_LINES:
         print_lines(f"{len(changes) - _HISTORY_LINES} earlier: `model-inbox history {model_id}`", indent=2)
