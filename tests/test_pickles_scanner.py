@@ -74,6 +74,9 @@ def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_p
 BOMBS = {
     "a memo of a hundred million": build.pickled(b"N", b"r" + (10**8).to_bytes(4, "little")),
     "two million nested tuples as a key": build.pickled(b"}N", b"\x85" * 2_000_000, b"Ns"),
+    "two million nested tuples as a key of another mapping": build.pickled(
+        build.called(build.named("collections", "OrderedDict")), b"N", b"\x85" * 2_000_000, b"Ns"
+    ),
     "a claim of a terabyte": build.pickled(b"\x8e" + (1 << 40).to_bytes(8, "little")),
     "a frame of a terabyte": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
 }
@@ -87,12 +90,13 @@ def test_bomb_costs_only_its_own_file(scanner: Scanner, tmp_path: Path, bomb: by
     assert scanner.scan(write(tmp_path, pickle.dumps({"a": 1}))).problems == ()
 
 
-def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapping", [b"}", build.called(build.named("collections", "OrderedDict"))])
+def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: bytes) -> None:
     """Ints that all hash alike take quadratic time; the worker is ended after its seconds, not after minutes."""
     modulus = (1 << 61) - 1
     keys = b"".join(b"\x8a\x0b" + (i * modulus).to_bytes(11, "little") + b"N" for i in range(1, 60_000))
     with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
-        report = scanner.scan(write(tmp_path, build.pickled(b"}(", keys, b"u")))
+        report = scanner.scan(write(tmp_path, build.pickled(mapping, b"(", keys, b"u")))
         assert codes(report) == ["artifact.scan_limits"]
         assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
         assert scanner.restarts == 1

@@ -11,9 +11,9 @@ from typing import Any
 
 from .rules_numpy import ArrayValue, array_of
 from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from .values import is_count, is_global, is_object, must, only_scalars
+from .values import is_count, is_global, is_object, must, only_scalars, package_of
 
-__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES"]
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "pandas_state"]
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -45,6 +45,17 @@ def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     nodes, values = array_of(state["nodes"]), array_of(state["values"])
     must(nodes.shape == (state["node_count"],), "a number of nodes that lies")
     must(len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value), "values of another shape")
+
+
+def _isotonic_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # It is called by `__setstate__`, with two values of the state's.
+    must(type(state) is dict and "_build_f" not in state, "a method replaced")
+
+
+def _predictor_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # `__setstate__` asks its nodes for their dtype and converts them.
+    must(type(state) is dict, "not a state that scikit-learn writes")
+    must("nodes" not in state or is_object(state["nodes"], "numpy.ndarray"), "nodes that are no array")
 
 
 # --- boosters ------------------------------------------------------------------------------------------------
@@ -150,6 +161,33 @@ def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -
     )
 
 
+_WITHOUT_CALLS = frozenset(
+    ["builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pandas", "pathlib", "uuid"]
+)
+"""The packages whose objects pandas' own may hold: none of them can be called."""
+_MISSING_VALUES = ("pandas.NA", "pandas._libs.missing.NA")
+
+
+def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """pandas calls methods of its dtypes and arrays while it loads others: no attribute may stand in for one."""
+    for part in state if type(state) is tuple else (state,):
+        if type(part) is dict:
+            for value in part.values():
+                foreign = isinstance(value, Stub) and package_of(type(value)) not in _WITHOUT_CALLS
+                named = isinstance(value, Global) and not is_global(value, *_MISSING_VALUES)
+                must(not foreign and not named, "something that could be called among its attributes")
+
+
+def _backed_array_state(recorder: Recorder, target: Stub, state: Any) -> None:
+    """Arrays over numpy's: their dtype and data, in either order, and their attributes."""
+    must(type(state) is tuple and len(state) in (2, 3), "not a state that pandas writes")
+    must(any(is_object(part, "numpy.ndarray") for part in state[:2]), "no array")
+    for part in state[:2]:
+        must(isinstance(part, Stub) and package_of(type(part)) in ("numpy", "pandas"), "an odd dtype")
+    must(all(type(part) is dict for part in state[2:]), "attributes that are no dictionary")
+    pandas_state(recorder, target, state)
+
+
 FRAMEWORK_CALLS: dict[str, Rule] = {
     **{
         f"sklearn.{module}.newObj": _new_of_sklearn
@@ -169,6 +207,9 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
 
 FRAMEWORK_STATES: Mapping[str, StateRule] = {
     "sklearn.tree._tree.Tree": _tree_state,
+    "sklearn.isotonic.IsotonicRegression": _isotonic_state,
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": _predictor_state,
+    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": _backed_array_state,
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
     "catboost.core.CatBoost": _catboost_state,

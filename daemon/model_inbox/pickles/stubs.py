@@ -77,11 +77,13 @@ setattr(Global, "__getinitargs__", property(_no_init_arguments))  # noqa: B010 -
 class Stub(metaclass=Global):
     """An object that the pickle made: by NEWOBJ from a global, or the result of a call.
 
-    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array).
+    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array); `keys` are
+    those that it was given items by.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("keys", "value")
     name = "?"
+    keys: set[Any]
     value: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -97,6 +99,7 @@ class Stub(metaclass=Global):
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
+        self._hash(key)
 
     def append(self, _item: object) -> None:
         type(self).uses.add("a")
@@ -104,8 +107,16 @@ class Stub(metaclass=Global):
     def extend(self, _items: object) -> None:
         type(self).uses.add("a")
 
-    def add(self, _item: object) -> None:
+    def add(self, item: object) -> None:
         type(self).uses.add("d")
+        self._hash(item)
+
+    def _hash(self, key: object) -> None:
+        """Do with a key what a mapping or set does: what that costs, or crashes, must show here and not at the load."""
+        try:
+            self.keys.add(key)
+        except AttributeError:
+            self.keys = {key}
 
     def __hash__(self) -> int:
         cls = type(self)
@@ -158,10 +169,12 @@ class Recorder:
         call_rules: Mapping[str, Rule],
         state_rules: Mapping[str, StateRule],
         default_rule: Callable[[str], Rule],
+        default_state_rule: Callable[[str], StateRule | None] = lambda _name: None,
     ) -> None:
         self._call_rules = call_rules
         self._state_rules = state_rules
         self._default_rule = default_rule
+        self._default_state_rule = default_state_rule
         self._classes: dict[str, Global] = {}
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
@@ -223,8 +236,10 @@ class Recorder:
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
-        if isinstance(state, (Stub, Global)) and cls.name not in self._state_rules:
-            # What __setstate__ gets to see would be an object with methods of its own.
+        # What __setstate__ gets to see would be an object with methods of its own. In a tuple of two, the unpickler
+        # takes the parts for two dictionaries of attributes, and an OrderedDict passes for one that we looked into.
+        parts = state if type(state) is tuple and len(state) == 2 else (state,)
+        if cls.name not in self._state_rules and any(isinstance(part, (Stub, Global)) for part in parts):
             self.note("bad-state", cls.name, "its state is not plain data")
             return
         plain: Any = state
@@ -240,7 +255,7 @@ class Recorder:
             for part in state:
                 if type(part) is dict and any(_is_dunder(key) for key in part):
                     self.note("bad-state", cls.name, "an attribute with a special name")
-        rule = self._state_rules.get(cls.name)
+        rule = self._state_rules.get(cls.name) or self._default_state_rule(cls.name)
         if rule is not None:
             try:
                 rule(self, target, state)
