@@ -21,8 +21,8 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
-	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
+.PHONY: help run test test-system test-frameworks test-frameworks-older test-examples lint format types docs-check check example example-lstm \
+	lock dist clean env env-test env-frameworks env-frameworks-older env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,7 +44,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-frameworks test-examples ## everything that must hold: rules, types, every test
+check: lint types test test-system test-frameworks test-frameworks-older test-examples ## everything that must hold: rules, types, every test
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -76,6 +76,11 @@ docs-check: env-test ## only the tests that hold the documents to the code
 test-frameworks: env-frameworks ## scan and load real models of scikit-learn, LightGBM, PyTorch and others
 	$(VENV)-frameworks/bin/python -m pytest tests/frameworks $(PYTEST_ARGS)
 
+# torch's one version is tested beside the newest of the others.
+test-frameworks-older: env-frameworks-older ## the same with an earlier minor version of each framework
+	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py \
+		$(PYTEST_ARGS)
+
 test-examples: env-example env-example-lstm ## the tests of the examples
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)
@@ -90,6 +95,9 @@ env-test:
 
 env-frameworks: libgomp
 	$(MAKE_VENV) $(VENV)-frameworks requirements/frameworks.txt $(TORCH)
+
+env-frameworks-older: libgomp
+	$(MAKE_VENV) $(VENV)-frameworks-older requirements/older.txt
 
 env-example: libgomp
 	$(MAKE_VENV) $(VENV)-example requirements/example.txt
@@ -116,6 +124,7 @@ lock: ## resolve the locks in requirements/ anew (the only thing that needs uv)
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt
 	$(LOCK) -c requirements/test.txt --group dev requirements/frameworks.in requirements/torch.in \
 		-o requirements/frameworks.txt
+	$(LOCK) -c requirements/test.txt --group dev requirements/older.in -o requirements/older.txt
 	$(LOCK) -c requirements/frameworks.txt examples/requirements.in -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt examples/requirements-lstm.in requirements/torch.in \
 		-o requirements/example-lstm.txt

@@ -155,6 +155,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
+        *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema"),
         *("status", "reload", "inbox list", "inbox explain"),
     }

@@ -18,11 +18,11 @@ STORED = current(ALLOWLIST, {"model": MODEL, "scaler": SCALER})
 
 def test_digest_kind_python_and_allowlist_are_stored() -> None:
     """The four things that a verdict depends on, for each file of a model."""
-    assert STORED == {
+    assert {
         "python": platform.python_version(),
         "allowlist": ALLOWLIST.digest,
         "files": {"model": {"sha256": "a" * 64, "kind": "plain"}, "scaler": {"sha256": "b" * 64, "kind": "plain"}},
-    }
+    } == STORED
 
 
 def test_verdict_holds_while_nothing_changed() -> None:

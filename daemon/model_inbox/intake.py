@@ -471,7 +471,9 @@ class Intake:
                 self._make_ours(part.path)
         write_new_file(self._disk, targets["sidecar"], text, STORED_MODE)
         claim.notes = sidecar.notes
-        judged = {role: (staged[role].sha256, reports[name]) for role, name in roles.items()}
+        judged: dict[str, tuple[str, PickleReport]] = {
+            role: (staged[role].sha256, reports[name]) for role, name in roles.items()
+        }
         return self._candidate(claim, sidecar, staged, targets["sidecar"], judged)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
