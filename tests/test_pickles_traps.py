@@ -330,6 +330,18 @@ MISUSES: dict[str, tuple[bytes, str]] = {
         ),
         "artifact.forbidden_arguments",
     ),
+    "an object as the number of a loss": (
+        build.built(
+            build.called(
+                build.named("_loss", "__pyx_unpickle_CyHalfMultinomialLoss"),
+                build.named("_loss", "CyHalfMultinomialLoss"),
+                build.value(1),
+                b"N",
+            ),
+            RIDGE + b"\x85",
+        ),
+        "artifact.forbidden_arguments",
+    ),
     "an array of pandas over no array": (
         build.built(BACKED, build.dtype() + RBF + b"}\x87"),
         "artifact.forbidden_arguments",

@@ -12,10 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-
 from held_out_models import LABELS, PRICES, RETURNS
-
-Estimator = tuple[str, Any, Callable[[Any], Any]]
 
 POSITIVE = np.abs(PRICES - PRICES.mean(0)) + 0.05
 COUNTS = np.arange(len(RETURNS)) % 3
@@ -108,7 +105,10 @@ def question(model: Any, data: Any) -> Callable[[Any], Any] | None:
         result = (
             result[0] if isinstance(result, (tuple, list)) and len(result) and hasattr(result[0], "shape") else result
         )
-        return np.asarray(result.todense() if hasattr(result, "todense") else result)
+        if hasattr(result, "tocsr"):  # too wide, now and then, to be written out
+            result = result.tocsr()
+            return np.concatenate([result.data, result.indices, result.indptr])
+        return np.asarray(result)
 
     for name in ASKED:
         if not hasattr(model, name):
@@ -123,25 +123,27 @@ def question(model: Any, data: Any) -> Callable[[Any], Any] | None:
     return None
 
 
-def every_estimator() -> Iterator[Estimator]:
-    """Yield each estimator once for every second kind of data that it can be fitted on, at most three times."""
+def names() -> list[str]:
+    """Return the names of all estimators that scikit-learn knows of."""
     from sklearn.utils import all_estimators
 
-    for name, kind in all_estimators():
-        fitted = 0
-        for make in makes(kind):
-            for data in FITS:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    try:
-                        model = make().fit(*data)
-                        ask = question(model, data[0])
-                    except Exception:
-                        continue
-                if ask is not None:
-                    fitted += 1
-                    yield name, model, ask
-                if fitted == 2:
-                    break
-            if fitted == 2:
-                break
+    return [name for name, _ in all_estimators()]
+
+
+def fitted(name: str) -> tuple[Any, Callable[[Any], Any]] | None:
+    """Return the estimator of this name, fitted on the first kind of data that suits it, with what to ask it."""
+    from sklearn.utils import all_estimators
+
+    kind = dict(all_estimators())[name]
+    for make in makes(kind):
+        for data in FITS:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    model = make().fit(*data)
+                    ask = question(model, data[0])
+                except Exception:
+                    continue
+            if ask is not None:
+                return model, ask
+    return None

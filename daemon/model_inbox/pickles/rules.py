@@ -22,7 +22,7 @@ from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
 from .rules_numpy import NUMPY_CALLS, NUMPY_STATES
 from .rules_torch import TORCH_CALLS, TORCH_STATES
 from .stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
-from .values import is_global, is_text, must, package_of
+from .values import is_global, is_text, must, only_scalars, package_of
 
 __all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
 
@@ -51,13 +51,17 @@ def _bytearray(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> b
     return bytearray(args[0]) if args else bytearray()
 
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_PLAIN = _NUMBERS | {str, bytes}
+
+
 def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(all(type(arg) in (int, float, str, bytes, bool, type(None)) for arg in args), "not plain values")
+    must(_PLAIN.issuperset(map(type, args)), "not plain values")
 
 
 def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     # Text or bytes would be parsed, and a huge count of bytes or of list items would be made of a small number.
-    must(all(type(arg) in (int, float, bool, type(None)) for arg in args), "not numbers")
+    must(_NUMBERS.issuperset(map(type, args)), "not numbers")
 
 
 def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -75,6 +79,8 @@ def _hashing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
 
 def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     """Dictionaries hash their keys; protocols 0 and 1 give them as a list of pairs."""
+    if not args:
+        return
     _collection(_recorder, _callee, args)
     try:
         dict(*args)
@@ -231,9 +237,16 @@ def default_rule(name: str) -> Rule:
     return _data_only
 
 
+def _flat_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """Cython's generated types keep numbers in C, which they take from their state."""
+    must(type(state) is tuple and only_scalars(state), "a state that is no tuple of numbers")
+
+
 def default_state_rule(name: str) -> StateRule | None:
     """Return the rule for the states of a class that has none of its own, or None where any plain state will do."""
-    return pandas_state if name.startswith("pandas.") else None
+    if name.startswith("pandas."):
+        return pandas_state
+    return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
 
 
 call_rules: Mapping[str, Rule] = {**_PYTHON_CALLS, **NUMPY_CALLS, **TORCH_CALLS, **FRAMEWORK_CALLS}

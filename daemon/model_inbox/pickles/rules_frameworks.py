@@ -73,9 +73,14 @@ def _lightgbm_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(not state.get("_network"), "a booster with a network")
 
 
+_CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals", "_set_trained_model_attributes")
+"""What its `__setstate__` calls."""
+
+
 def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is dict, "not a state that CatBoost writes")
     must(type(state.get("__model")) in (bytes, str, type(None)), "a model that is not bytes")
+    must(not any(name in state for name in _CATBOOST_METHODS), "a method replaced")
 
 
 # --- pandas --------------------------------------------------------------------------------------------------

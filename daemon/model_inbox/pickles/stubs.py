@@ -23,6 +23,7 @@ Finding = tuple[str, str, str]
 
 NAMES_MAX = 2000
 FINDINGS_MAX = 100
+ATTRIBUTES_MAX = 1000
 
 
 class BadArguments(Exception):
@@ -40,9 +41,19 @@ class Global(type):
     uses: set[str]
     recorder: Recorder
     rule: Rule
+    attributes: set[str] | None
+    """Names of attributes that a plain state has set and that are in order; None where a rule wants every state."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls.recorder.call(cls, args, kwargs)
+        cls.uses.add("c")
+        if kwargs:
+            cls.recorder.note("keyword-arguments", cls.name)
+        try:
+            result = cls.rule(cls.recorder, cls, args)
+        except BadArguments as error:
+            cls.recorder.note("bad-arguments", cls.name, str(error))
+            result = None
+        return object.__new__(cls) if result is None else result  # type: ignore[arg-type]  # see `instance_of`
 
     def __setitem__(cls, key: object, value: object) -> NoReturn:
         raise BadStream("changes-global", cls.name, "SETITEM")
@@ -90,12 +101,15 @@ class Stub(metaclass=Global):
         cls.uses.add("n")
         if args or kwargs:
             # More than object.__new__ runs then, so it needs what a call needs.
-            return cls.recorder.call(cls, args, kwargs)
+            return Global.__call__(cls, *args, **kwargs)
         return object.__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
-        type(self).uses.add("b")
-        type(self).recorder.build(self, state)
+        cls = type(self)
+        cls.uses.add("b")
+        # Millions of objects of one class have the same attributes: one look at them tells.
+        if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
+            cls.recorder.build(self, state)
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
@@ -216,22 +230,14 @@ class Recorder:
 
     def _new_class(self, name: str) -> Global:
         rule = staticmethod(self._call_rules.get(name) or self._default_rule(name))
-        members = {"__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule}
+        has_rule = name in self._state_rules or self._default_state_rule(name) is not None
+        attributes: set[str] | None = None if has_rule else set()
+        members = {
+            "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes
+        }  # fmt: skip
         return Global("stub", (Stub,), members)
 
     # --- what the stubs report ---------------------------------------------------------------------------------
-
-    def call(self, callee: Global, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Note a call and return what stands for its result."""
-        callee.uses.add("c")
-        if kwargs:
-            self.note("keyword-arguments", callee.name)
-        try:
-            result = callee.rule(self, callee, args)
-        except BadArguments as error:
-            self.note("bad-arguments", callee.name, str(error))
-            result = None
-        return instance_of(callee) if result is None else result
 
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
@@ -263,6 +269,7 @@ class Recorder:
                 self.note("bad-state", cls.name, str(error))
 
     def check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
+        """Note names of attributes that the unpickler or Python would look up on the object."""
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
@@ -271,6 +278,8 @@ class Recorder:
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):
                 self._shadowing[cls.name, attribute] = cls
+            elif cls.attributes is not None and len(cls.attributes) < ATTRIBUTES_MAX:
+                cls.attributes.add(attribute)
 
     def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Record one finding; the same one is recorded once, and their number is bounded."""
