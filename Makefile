@@ -21,7 +21,7 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-system test-frameworks test-frameworks-older test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run test test-system test-frameworks test-frameworks-older fuzz test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-frameworks-older env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -80,6 +80,12 @@ test-frameworks: env-frameworks ## scan and load real models of scikit-learn, Li
 test-frameworks-older: env-frameworks-older ## the same with an earlier minor version of each framework
 	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py \
 		$(PYTEST_ARGS)
+
+# For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
+fuzz: env-frameworks ## scan damaged and recombined real models, and load in a child what is accepted
+	$(VENV)-frameworks/bin/python tools/fuzz_pickles.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 test-examples: env-example env-example-lstm ## the tests of the examples
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx $(PYTEST_ARGS)

@@ -6,6 +6,7 @@ that make an instance of a class they are given. Most estimators need none: they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -66,11 +67,35 @@ def _xgboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(state["handle"] is None or type(state["handle"]) is bytearray, "a model that is not bytes")
 
 
-def _lightgbm_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+_TREE_SIZES = re.compile(r"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
+_FIRST_TREE = re.compile(r"^Tree=", re.MULTILINE)
+
+
+def _trees_are_in_place(text: str) -> bool:
+    """Tell whether a model's text has a tree wherever its table of sizes says: LightGBM aborts the process if not."""
+    sizes, first = _TREE_SIZES.search(text), _FIRST_TREE.search(text)
+    if sizes is None or first is None:
+        return sizes is None or not sizes[1].strip()
+    position = first.start()
+    for size in sizes[1].split():
+        if len(size) > 12 or not text.startswith("Tree=", position):
+            return False
+        position += int(size)
+    return position <= len(text)
+
+
+_LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
+
+
+def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
     # What stands under these names is freed as a pointer when the booster goes.
     must(type(state) is dict, "not a state that LightGBM writes")
     must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "a model that is not text")
     must(not state.get("_network"), "a booster with a network")
+    text = state.get("_handle", state.get("handle"))
+    if text is not None and (match := _LIGHTGBM_VERSION.match(text)):
+        recorder.note_version("lightgbm", match[1])  # of the model's text, which changes with a major version
+    must(text is None or _trees_are_in_place(text), "a model whose trees are not where its table says")
 
 
 _CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals", "_set_trained_model_attributes")

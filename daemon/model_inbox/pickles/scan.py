@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Recording = dict[str, Any]
-"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code."""
+"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code, versions."""
 
 
 def decompressed_max(size: int) -> int:
@@ -221,6 +221,7 @@ class _Scan:
             "uses": self.recorder.uses,
             "findings": [list(finding) for finding in self.recorder.findings],
             "carries_code": self.recorder.carries_code,
+            "versions": self.recorder.versions,
         }
 
 

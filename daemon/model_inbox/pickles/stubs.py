@@ -10,6 +10,7 @@ JSON; `report` gives it words and weighs it against an allowlist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -24,6 +25,9 @@ Finding = tuple[str, str, str]
 NAMES_MAX = 2000
 FINDINGS_MAX = 100
 ATTRIBUTES_MAX = 1000
+
+
+_VERSION = re.compile(r"v?\d{1,4}[0-9A-Za-z.+]{0,30}", re.ASCII)
 
 
 class BadArguments(Exception):
@@ -193,6 +197,8 @@ class Recorder:
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
         self._shadowing: dict[tuple[str, str], Global] = {}
+        self.versions: dict[str, str] = {}
+        """What the file says of the frameworks that wrote it, where they leave word of their version."""
         self.stream: PayloadSkippingStream | None = None
         self.nesting = 0
         self.torch_modules = False
@@ -256,6 +262,7 @@ class Recorder:
                 self.check_attributes(cls, slots)
         if type(plain) is dict:
             self.check_attributes(cls, plain)
+            self.note_version("scikit-learn", plain.get("_sklearn_version"))
         elif type(state) is tuple:
             # A __setstate__ that takes a tuple may set attributes from a dictionary in it.
             for part in state:
@@ -280,6 +287,11 @@ class Recorder:
                 self._shadowing[cls.name, attribute] = cls
             elif cls.attributes is not None and len(cls.attributes) < ATTRIBUTES_MAX:
                 cls.attributes.add(attribute)
+
+    def note_version(self, framework: str, version: Any) -> None:
+        """Record the version that a file claims, if it has the form of one. Nothing is decided by it."""
+        if type(version) is str and _VERSION.fullmatch(version):
+            self.versions.setdefault(framework, version)
 
     def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Record one finding; the same one is recorded once, and their number is bounded."""
