@@ -23,9 +23,8 @@ FXMODELS = ./examples/lstm_fx/fxmodels
 SYSTEM_PROGRAMS = jq perl promtool rsync scp
 SYSTEM_PACKAGES = jq openssh-client perl prometheus rsync
 
-.PHONY: help run test bench-registry test-registry campaign-registry test-system test-frameworks test-examples lint \
-	format types docs-check check example example-lstm \
-	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
+# No target is the name of a file that it makes.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,7 +46,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-frameworks test-examples ## everything that must hold: rules, types, every test
+check: lint types test test-system test-frameworks test-frameworks-older test-examples ## everything that must hold: rules, types, every test
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -97,6 +96,17 @@ docs-check: env-test ## only the tests that hold the documents to the code
 test-frameworks: env-frameworks ## scan and load real models of scikit-learn, LightGBM, PyTorch and others
 	$(VENV)-frameworks/bin/python -m pytest tests/frameworks $(PYTEST_ARGS)
 
+# torch's one version is tested beside the newest of the others.
+test-frameworks-older: env-frameworks-older ## the same with an earlier minor version of each framework
+	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py \
+		$(PYTEST_ARGS)
+
+# For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
+fuzz: env-frameworks ## scan damaged and recombined real models, and load in a child what is accepted
+	$(VENV)-frameworks/bin/python tools/fuzz_pickles.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
 test-examples: env-example env-example-lstm ## the tests of the examples
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)
@@ -111,6 +121,9 @@ env-test:
 
 env-frameworks: libgomp
 	$(MAKE_VENV) $(VENV)-frameworks requirements/frameworks.txt $(TORCH)
+
+env-frameworks-older: libgomp
+	$(MAKE_VENV) $(VENV)-frameworks-older requirements/older.txt
 
 env-example: libgomp
 	$(MAKE_VENV) $(VENV)-example requirements/example.txt
@@ -137,6 +150,7 @@ lock: ## resolve the locks in requirements/ anew (the only thing that needs uv)
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt
 	$(LOCK) -c requirements/test.txt --group dev requirements/frameworks.in requirements/torch.in \
 		-o requirements/frameworks.txt
+	$(LOCK) -c requirements/test.txt --group dev requirements/older.in -o requirements/older.txt
 	$(LOCK) -c requirements/frameworks.txt examples/requirements.in -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt examples/requirements-lstm.in requirements/torch.in \
 		-o requirements/example-lstm.txt

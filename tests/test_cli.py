@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -157,6 +158,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "replace-scaler",
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
+        *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema"),
         *("status", "reload", "inbox list", "inbox explain"),
     }
@@ -1012,6 +1014,24 @@ def test_check_accepts_what_the_inbox_would(files: Home) -> None:
     ]
     assert files.text("check", "m.pkl", "s.pkl").startswith("ACCEPT\n\nm.pkl (plain, ")
     assert files.tree() == before
+
+
+def test_check_prints_all_that_is_known_of_a_pickle(files: Home) -> None:
+    """Kind, frameworks with versions, names with their uses, and code carried by value with the three ways out."""
+    shutil.copy(Path(__file__).parent / "data" / "pickles" / "scaler-protocol2.pkl", files.folder / "x.pkl")
+    said = files.text("check", "x.pkl")
+    assert "x.pkl (plain, 698 B, of numpy 2, scikit-learn 1.9.1)" in said
+    assert "numpy.dtype: to be referred to, be called, have its state set" in said
+    import cloudpickle
+
+    (files.folder / "y.pkl").write_bytes(cloudpickle.dumps(lambda: 1))
+    result = files.run("check", "y.pkl")
+    assert result.exit_code == 1
+    words = " ".join(result.stdout.split())
+    assert "carries functions or classes themselves, not only their names" in words
+    assert "cloudpickle.cloudpickle._make_function: to be referred to, be called" in words
+    for way in ("pickle.allow", "a state dict", "ModelRegistry.register_model"):
+        assert way in words
 
 
 def test_check_tells_every_problem_at_once(files: Home) -> None:

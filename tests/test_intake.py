@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
+from model_inbox.pickles import changes_since
 from model_inbox.service import Service
 from world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 
@@ -275,6 +276,18 @@ def test_a_drop_with_a_wrong_digest_is_claimed_once_and_not_again_and_again(tmp_
         world.live_on(service)
         assert len(claims) == 2
     assert world.answered().registered["m"]["integrity"] == "digest"
+
+
+def test_an_entry_stores_what_its_verdict_holds_for(tmp_path: Path) -> None:
+    """Digest, kind, Python and allowlist of the scan: nothing of it has changed for the files as they are stored."""
+    world = World(tmp_path)
+    with world.running() as service:
+        world.put("m", {"v": 1})
+        world.live_on(service, 10)
+        allowlist = service.scanner.allowlist
+    entry = world.answered().registered["m"]
+    assert entry["verdict"]["files"] == {"model": {"sha256": entry["sha256"], "kind": "plain"}}
+    assert changes_since(entry["verdict"], allowlist, {"model": entry["sha256"], "scaler": None}) == []
 
 
 def count_calls(owner: Any, name: str) -> list[Any]:

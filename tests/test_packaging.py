@@ -185,6 +185,7 @@ WANTED = {
     "run": [],
     "test": DEV,
     "frameworks": [*DEV, *TORCH, *requirements_in(REQUIREMENTS / "frameworks.in")],
+    "older": [*DEV, *requirements_in(REQUIREMENTS / "older.in")],
     "example": requirements_in(EXAMPLES / "requirements.in"),
     "example-lstm": [*TORCH, *requirements_in(EXAMPLES / "requirements-lstm.in")],
 }
@@ -328,7 +329,7 @@ esac
 
     anew = [
         "venv",
-        f"install --require-hashes --requirement {lock}",
+        f"install --require-hashes --no-deps --requirement {lock}",
         "install --no-deps --no-build-isolation --editable .",
     ]
     assert make() == anew

@@ -103,3 +103,35 @@ def test_report_names_the_frameworks() -> None:
     assert report.frameworks == ("lightgbm", "numpy")
     assert report.accepted
     assert not report.embedded_code
+
+
+@pytest.mark.parametrize(
+    ("opcodes", "versions"),
+    [
+        (build.array(), {"numpy": "2"}),
+        (build.named("numpy.core.multiarray", "_reconstruct"), {"numpy": "1"}),
+        (
+            build.built(
+                build.new("sklearn.linear_model._ridge", "Ridge"),
+                build.mapping({"_sklearn_version": build.text("1.6.1")}),
+            ),
+            {"scikit-learn": "1.6.1"},
+        ),
+        (
+            build.built(
+                build.new("lightgbm.basic", "Booster"), build.mapping({"_handle": build.text("tree\nversion=v4\n...")})
+            ),
+            {"lightgbm": "v4"},
+        ),
+        (
+            build.built(
+                build.new("sklearn.linear_model._ridge", "Ridge"),
+                build.mapping({"_sklearn_version": build.text("1.6\x1b[2J")}),
+            ),
+            {},
+        ),
+    ],
+)
+def test_report_tells_the_versions_that_the_file_leaves_word_of(opcodes: bytes, versions: dict[str, str]) -> None:
+    """scikit-learn's own, LightGBM's of its text, numpy before or since 2; never text that is no version."""
+    assert scan_bytes(build.pickled(opcodes), ALLOWLIST).versions == versions

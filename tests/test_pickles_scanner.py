@@ -16,7 +16,7 @@ import pytest
 
 import pickle_builders as build
 from model_inbox.errors import ScanError, StorageError
-from model_inbox.pickles import Allowlist, PickleReport, Scanner
+from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.pickles import scanner as scanner_module
 from model_inbox.pickles.messages import READY, REQUEST
 from model_inbox.pickles.serving import serve
@@ -74,6 +74,9 @@ def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_p
 BOMBS = {
     "a memo of a hundred million": build.pickled(b"N", b"r" + (10**8).to_bytes(4, "little")),
     "two million nested tuples as a key": build.pickled(b"}N", b"\x85" * 2_000_000, b"Ns"),
+    "two million nested tuples as a key of another mapping": build.pickled(
+        build.called(build.named("collections", "OrderedDict")), b"N", b"\x85" * 2_000_000, b"Ns"
+    ),
     "a claim of a terabyte": build.pickled(b"\x8e" + (1 << 40).to_bytes(8, "little")),
     "a frame of a terabyte": b"\x80\x04\x95" + (1 << 40).to_bytes(8, "little") + b"N.",
 }
@@ -87,12 +90,13 @@ def test_bomb_costs_only_its_own_file(scanner: Scanner, tmp_path: Path, bomb: by
     assert scanner.scan(write(tmp_path, pickle.dumps({"a": 1}))).problems == ()
 
 
-def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapping", [b"}", build.called(build.named("collections", "OrderedDict"))])
+def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: bytes) -> None:
     """Ints that all hash alike take quadratic time; the worker is ended after its seconds, not after minutes."""
     modulus = (1 << 61) - 1
     keys = b"".join(b"\x8a\x0b" + (i * modulus).to_bytes(11, "little") + b"N" for i in range(1, 60_000))
     with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
-        report = scanner.scan(write(tmp_path, build.pickled(b"}(", keys, b"u")))
+        report = scanner.scan(write(tmp_path, build.pickled(mapping, b"(", keys, b"u")))
         assert codes(report) == ["artifact.scan_limits"]
         assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
         assert scanner.restarts == 1
@@ -314,3 +318,35 @@ print(events)
     here = str(Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", code, here], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("opcode", [b"S'a\\x41'\n", b"Va\\u0041\n", b"I1\n", b"F1.0\n", b"L1L\n", b"I01\n"])
+@pytest.mark.parametrize("head", [b"", b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n0"], ids=["plain", "joblib"])
+def test_old_opcodes_need_nothing_that_is_not_there(
+    scanner: Scanner, tmp_path: Path, head: bytes, opcode: bytes
+) -> None:
+    """The codecs of protocol 0 are at hand in both parsers before the worker may import nothing more."""
+    assert scanner.scan(write(tmp_path, head + opcode + b".")).problems == ()
+
+
+LIGHTGBM_TEXT = (
+    "tree\nversion=v4\nnum_class=1\ntree_sizes=19 19\n\nTree=0\nnum_leaves\n\nTree=1\nnum_leaves\n\nend of trees\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        (LIGHTGBM_TEXT, True),
+        (LIGHTGBM_TEXT.replace("19 19", ""), True),
+        ("tree\nversion=v2\n", True),
+        (LIGHTGBM_TEXT.replace("19 19", "18 19"), False),
+        (LIGHTGBM_TEXT.replace("19 19", "19 999999"), False),
+        (LIGHTGBM_TEXT.replace("Tree=1", "Three=1"), False),
+        (LIGHTGBM_TEXT.replace("Tree=", "tree="), False),
+    ],
+)
+def test_model_of_lightgbm_has_its_trees_where_its_table_says(text: str, accepted: bool) -> None:
+    """Otherwise LightGBM ends the whole process that loads it, from a thread of its own."""
+    booster = build.built(build.new("lightgbm.basic", "Booster"), build.mapping({"_handle": build.text(text)}))
+    assert scan_bytes(build.pickled(booster), ALLOWLIST).accepted is accepted

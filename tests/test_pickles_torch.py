@@ -18,6 +18,8 @@ from pickle_builders import Part
 
 ALLOWLIST = Allowlist.load()
 TENSOR = build.pickled(build.tensor(build.storage_id()))
+RETYPED = build.pickled(build.tensor(build.storage_id()), b"0", build.storage_id("ByteStorage", items=8))
+"""The same storage again as one of another type: torch would give what it made for the first mention."""
 FLOATS = bytes(8)
 
 
@@ -84,6 +86,7 @@ def test_archive_of_zipfile_is_read_alike() -> None:
         (build.torch_archive(TENSOR, {}), "artifact.malformed"),
         (build.torch_archive(TENSOR, {"0": bytes(7)}), "artifact.malformed"),
         (build.torch_archive(TENSOR, {"0": bytes(9)}), "artifact.malformed"),
+        (build.torch_archive(RETYPED, {"0": FLOATS}), "artifact.malformed"),
         (build.torch_archive(TENSOR + b"x", {"0": FLOATS}), "artifact.trailing_data"),
         (build.torch_archive(TENSOR + TENSOR, {"0": FLOATS}), "artifact.several_pickles"),
         (build.torch_archive(build.pickled(build.joblib_array())), "artifact.malformed"),

@@ -153,11 +153,12 @@ for _name in StoppingDisk.STEPS:
 class SharedScanner:
     """One real scanner for many services: `close` leaves its worker running."""
 
+    allowlist = Allowlist.load(None, {})
     _scanner: Scanner | None = None
 
     def scan(self, path: Any, *, size: int | None = None) -> PickleReport:
         if SharedScanner._scanner is None:
-            SharedScanner._scanner = Scanner(Allowlist.load(None, {}))
+            SharedScanner._scanner = Scanner(SharedScanner.allowlist)
         return SharedScanner._scanner.scan(path, size=size)
 
     def close(self) -> None:

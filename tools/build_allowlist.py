@@ -1,6 +1,6 @@
 """Makes the allowlists that are shipped: fits real models, pickles them in every way, and notes what they use.
 
-For maintainers, run in an environment that has the frameworks:
+For maintainers, run in an environment that has the frameworks, as this or as `model-inbox allowlist build`:
 
     python tools/build_allowlist.py                 write daemon/model_inbox/pickles/allow/*.tsv
     python tools/build_allowlist.py --check         say what would change, and exit 1 if anything would
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -35,6 +34,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dae
 from real_models import NUMPY_FUNCTIONS, SOURCES, models
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
+from model_inbox.pickles.hooks import fetch, hooks_of
 from model_inbox.pickles.names import JOBLIB_ARRAY, PATH_MODULES, framework_of, never_allowed, root_of
 from model_inbox.pickles.report import FINDINGS
 from model_inbox.pickles.rules import HASHABLE
@@ -42,12 +42,6 @@ from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
 LISTS = Path(__file__).parents[1] / "daemon" / "model_inbox" / "pickles" / "allow"
-
-HOOKS = (
-    "__setstate__", "__new__", "__del__", "__setattr__", "__getattr__", "__getattribute__", "__hash__", "__eq__",
-    "__setitem__", "__reduce__", "__reduce_ex__",
-)  # fmt: skip
-"""Methods that a load may run without the pickle calling them by name."""
 
 NUMPY_TWINS = ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
 """numpy 1 calls `numpy.core` what numpy 2 calls `numpy._core`; both stand in the files of either's users."""
@@ -231,35 +225,6 @@ def _torch_siblings() -> Iterator[tuple[str, str]]:
 
 
 # --- lines ---------------------------------------------------------------------------------------------------
-
-
-def source_hash(function: Any) -> str:
-    """Return eight digits of the hash of a function's source, or C where it has none."""
-    try:
-        return hashlib.sha256(inspect.getsource(inspect.unwrap(function)).encode()).hexdigest()[:8]
-    except (TypeError, OSError, ValueError):
-        return "C"
-
-
-def hooks_of(value: Any, uses: str) -> str:
-    """Return the Python code that a load of this name may run: `method@class:hash`, blank-separated."""
-    if not inspect.isclass(value):
-        return f"call:{source_hash(value)}" if "c" in uses else ""
-    found = []
-    for hook in HOOKS + (("__init__",) if "c" in uses else ()):
-        for owner in value.__mro__:
-            if hook in vars(owner):
-                digest = source_hash(vars(owner)[hook])
-                if owner is not object and digest != "C":
-                    found.append(f"{hook}@{owner.__module__}.{owner.__qualname__}:{digest}")
-                break
-    return " ".join(found)
-
-
-def fetch(name: str) -> Any:
-    """Import what a full name stands for."""
-    module, _, last = name.rpartition(".")
-    return getattr(importlib.import_module(module), last)
 
 
 def lines_of(uses: dict[str, set[str]], listed: dict[str, AllowedName], *, keep_hooks: bool) -> dict[str, list[str]]:

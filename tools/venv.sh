@@ -67,7 +67,8 @@ if ! is_key "$folder/made-of" "$environment_key"; then
     fi
     printf 'making %s (Python %s, %s)\n' "$folder" "$version" "$lock" >&2
     "$python" -m venv --clear "$folder"
-    pip install --require-hashes --requirement "$lock"
+    # A lock is complete, so nothing is looked for beyond it: what it leaves out (requirements/excludes.txt) stays out.
+    pip install --require-hashes --no-deps --requirement "$lock"
     for part in "$@"; do
         case $part in ./*) ;; *) pip install "$part" ;; esac
     done

@@ -42,7 +42,7 @@ from .journal import Line
 from .leases import Lease, read_lease
 from .metadata import fields_of, is_valid_id
 from .metrics import Tally
-from .pickles import PickleReport, Scanner
+from .pickles import PickleReport, Scanner, current
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
 from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
@@ -471,7 +471,10 @@ class Intake:
                 self._make_ours(part.path)
         write_new_file(self._disk, targets["sidecar"], text, STORED_MODE)
         claim.notes = sidecar.notes
-        return self._candidate(claim, sidecar, staged, targets["sidecar"], reports)
+        judged: dict[str, tuple[str, PickleReport]] = {
+            role: (staged[role].sha256, reports[name]) for role, name in roles.items()
+        }
+        return self._candidate(claim, sidecar, staged, targets["sidecar"], judged)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
@@ -557,7 +560,7 @@ class Intake:
         sidecar: Sidecar,
         staged: Mapping[str, _Staged],
         sidecar_path: Path,
-        reports: Mapping[str, PickleReport],
+        judged: Mapping[str, tuple[str, PickleReport]],
     ) -> Candidate:
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
         model = staged["model"]
@@ -576,10 +579,11 @@ class Intake:
             files,
             "inbox",
             claim.drop_id,
-            imports_of(reports),
+            imports_of({role: report for role, (_, report) in judged.items()}),
             claim.integrity,
             f"inbox:{claim.owner}",
             "drop",
+            current(self.scanner.allowlist, judged),
         )
 
     # --- ends that are no registration --------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from .fsio import digest_open_file, open_regular, read_regular
 from .journal import Line, Operation, encode_line, format_time, parse_time
 from .ledger import Held, note_retirement
 from .metadata import fields_of, is_valid_id
-from .pickles import PickleReport, Scanner
+from .pickles import PickleReport, Scanner, current
 from .problems import quoted
 from .salvage import Base, Evidence, sequence_of
 from .sidecar import SIDECAR_BYTES_MAX, parse_sidecar
@@ -306,6 +306,7 @@ class Plan:
             return "its scaler is missing"
         digests: dict[str, str] = {}
         reports: dict[str, PickleReport] = {}
+        judged: dict[str, tuple[str, PickleReport]] = {}
         for role, file in (("model", model), ("scaler", scaler)):
             if file is None:
                 continue
@@ -318,6 +319,7 @@ class Plan:
             if not report.accepted:
                 return f"{file.name}: {report.problems[0].message}; drop it into the inbox to learn more"
             reports[file.name] = report
+            judged[role] = digests[role], report
         fields = fields_of(sidecar.metadata)
         tags, description = fields.pop("tags"), fields.pop("description")
         return {
@@ -332,6 +334,7 @@ class Plan:
             "origin": "inbox",
             "drop_id": None,
             "imports": imports_of(reports),
+            "verdict": current(self.scanner.allowlist, judged),
             "integrity": ACTOR,
             "tags": tags,
             "description": description,

@@ -66,7 +66,8 @@ class Candidate:
     """A model whose files are staged and whose verdict was "accept", ready to be committed.
 
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
-    `integrity` what told that the files were whole (`digest`, `lease`, `quiet`; `api` when we wrote them).
+    `integrity` what told that the files were whole (`digest`, `lease`, `quiet`; `api` when we wrote them);
+    `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned).
     """
 
     fields: Mapping[str, Any]
@@ -77,6 +78,7 @@ class Candidate:
     integrity: str = "api"
     actor: str = ""
     reason: str = ""
+    verdict: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -738,6 +740,7 @@ class ModelRegistry:
             "origin": candidate.origin,
             "drop_id": candidate.drop_id,
             "imports": dict(candidate.imports) if candidate.imports is not None else None,
+            "verdict": dict(candidate.verdict) if candidate.verdict is not None else None,
             "integrity": candidate.integrity,
             "tags": tags,
             "description": description,

@@ -43,6 +43,7 @@ COMMANDS = {
     "rebuild": "rebuild:rebuild",
     "status": "status:status",
     "reload": "reload:reload",
+    "allowlist": "allowlist:allowlist",
     "config": "config:config",
 }
 """Where each command lives: the module of this package, and the name in it."""

@@ -275,8 +275,11 @@ def _print(result: _Result) -> None:
     for name, size, report in result.pickles:
         what = f"{report.kind or 'unknown'}, {format_size(size)}"
         if report.frameworks:
-            what += f", of {', '.join(report.frameworks)}"
+            known = [f"{one} {report.versions.get(one, '')}".rstrip() for one in report.frameworks]
+            what += f", of {', '.join(known)}"
         print_lines(f"\n{name} ({what})")
+        if report.embedded_code:
+            print_lines("carries functions or classes themselves, not only their names", indent=2)
         if not report.imports:
             print_lines("imports nothing", indent=2)
         for imported, uses in sorted(report.imports.items()):

@@ -12,7 +12,7 @@ Read next: `scan` (one scan), `stubs` (what stands for every name), `rules` (arg
 from __future__ import annotations
 
 from .allowlist import FRAMEWORKS, Allowlist, check_extra, explain
-from .basis import verdict_basis
+from .basis import changes_since, current, verdict_basis
 from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
@@ -25,7 +25,9 @@ __all__ = [
     "Allowlist",
     "PickleReport",
     "Scanner",
+    "changes_since",
     "check_extra",
+    "current",
     "describe_uses",
     "explain",
     "load",

@@ -35,7 +35,7 @@ _IMPLIED: Mapping[str, tuple[str, ...]] = {
 }
 """What a framework's own pickles are made of; `builtins` is always part of it."""
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Counted up whenever the rules for arguments change, so that verdicts given before can be told from new ones."""
 
 

@@ -96,7 +96,12 @@ class _Table:
         return self._found[full]
 
 
+_STAND_INS = {"numpy.memmap": ("numpy", "ndarray")}
+"""joblib names this class where an array was mapped into memory, only to be told; the class itself opens files."""
+
+
 def _fetch(module: str, name: str) -> Any:
+    module, name = _STAND_INS.get(f"{module}.{name}", (module, name))
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -27,8 +27,9 @@ class PickleReport:
 
     `kind` is how it is read: "plain", "joblib", "torch-zip", "torch-legacy", behind its compression if it has one
     ("gzip+joblib"); "" if unknown. `imports` maps each name that the file carries to the letters of its uses
-    (`names.USES`), as the loader resolves them. `frameworks` are those that the names belong to. `embedded_code`
-    tells whether the file holds functions or classes by value. Accepted means: no `problems`.
+    (`names.USES`), as the loader resolves them. `frameworks` are those that the names belong to, `versions` what the
+    file says of some of them, which nothing depends on. `embedded_code` tells whether the file holds functions or
+    classes by value. Accepted means: no `problems`.
     """
 
     kind: str = ""
@@ -36,6 +37,7 @@ class PickleReport:
     problems: tuple[Problem, ...] = ()
     frameworks: tuple[str, ...] = ()
     embedded_code: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accepted(self) -> bool:
@@ -50,6 +52,7 @@ class PickleReport:
             "problems": [problem.as_dict() for problem in self.problems],
             "frameworks": list(self.frameworks),
             "embedded_code": self.embedded_code,
+            "versions": dict(self.versions),
         }
 
     @classmethod
@@ -61,6 +64,7 @@ class PickleReport:
             problems=tuple(Problem.from_dict(problem) for problem in data.get("problems", ())),
             frameworks=tuple(data.get("frameworks", ())),
             embedded_code=bool(data.get("embedded_code", False)),
+            versions=dict(data.get("versions", {})),
         )
 
 
@@ -187,7 +191,16 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
         problems=tuple(problems),
         frameworks=tuple(sorted({framework for name in uses if (framework := framework_of(name))})),
         embedded_code=code,
+        versions={**_numpy_version(uses), **recording["versions"]},
     )
+
+
+def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
+    """numpy 2 renamed the module that makes arrays."""
+    for module, version in (("numpy._core.", "2"), ("numpy.core.", "1")):
+        if any(name.startswith(module) for name in uses):
+            return {"numpy": version}
+    return {}
 
 
 def _plain(detail: str) -> str:

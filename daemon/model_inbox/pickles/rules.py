@@ -13,17 +13,18 @@ its argument turns every allowed name into a callable.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 from .names import PATH_MODULES, PATH_NAMES
-from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES
+from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
 from .rules_numpy import NUMPY_CALLS, NUMPY_STATES
-from .rules_torch import TORCH_CALLS
+from .rules_torch import TORCH_CALLS, TORCH_STATES
 from .stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
-from .values import is_global, is_text, must
+from .values import is_global, is_text, must, only_scalars, package_of
 
-__all__ = ["HASHABLE", "call_rules", "default_rule", "state_rules"]
+__all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
 
 
 # --- Python's own types --------------------------------------------------------------------------------------
@@ -50,13 +51,17 @@ def _bytearray(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> b
     return bytearray(args[0]) if args else bytearray()
 
 
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_PLAIN = _NUMBERS | {str, bytes}
+
+
 def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(all(type(arg) in (int, float, str, bytes, bool, type(None)) for arg in args), "not plain values")
+    must(_PLAIN.issuperset(map(type, args)), "not plain values")
 
 
 def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     # Text or bytes would be parsed, and a huge count of bytes or of list items would be made of a small number.
-    must(all(type(arg) in (int, float, bool, type(None)) for arg in args), "not numbers")
+    must(_NUMBERS.issuperset(map(type, args)), "not numbers")
 
 
 def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -74,6 +79,8 @@ def _hashing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
 
 def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     """Dictionaries hash their keys; protocols 0 and 1 give them as a list of pairs."""
+    if not args:
+        return
     _collection(_recorder, _callee, args)
     try:
         dict(*args)
@@ -171,6 +178,21 @@ _PYTHON_CALLS: dict[str, Rule] = {
 }
 
 
+def _ordered_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """torch puts `_metadata` on its state dicts. A name that the type has would be called in place of its method."""
+    must(type(state) is dict, "not a dictionary of attributes")
+    must(not any(hasattr(OrderedDict, name) for name in state if type(name) is str), "an attribute that is a method")
+
+
+def _uuid_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # UUIDs may be keys, and theirs is the hash of whatever stands here.
+    must(type(state) is dict and set(state) <= {"int", "is_safe"}, "not a state that uuid writes")
+    must(type(state.get("int")) is int and type(state.get("is_safe", 0)) is int, "not a state that uuid writes")
+
+
+_PYTHON_STATES: dict[str, StateRule] = {"collections.OrderedDict": _ordered_state, "uuid.UUID": _uuid_state}
+
+
 # --- any other name ------------------------------------------------------------------------------------------
 
 
@@ -194,18 +216,18 @@ def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any
     """Cython's generated unpicklers: (class, checksum, state or None) make an instance of that class."""
     must(len(args) == 3 and is_global(args[0]) and type(args[1]) is int, "not (class, checksum, state)")
     must(args[2] is None or type(args[2]) is tuple, "a state that is no tuple")
-    must(_package_of(callee) == _package_of(args[0]), "a class of another package")
+    must(package_of(callee) == package_of(args[0]), "a class of another package")
     if type(args[2]) is tuple:
         must(not _holds_global(args[2], depth=1), "a class or function in its state")
         for item in args[2]:
             if type(item) is dict:
                 recorder.check_attributes(callee, item)
+        rule = state_rules.get(callee.name) or default_state_rule(callee.name)
+        if rule is not None:  # what a BUILD would be judged by
+            made = instance_of(callee)
+            rule(recorder, made, args[2])
+            return made
     return None
-
-
-def _package_of(name: Global) -> str:
-    """Return the top-level package of a stub."""
-    return name.name.partition(".")[0]
 
 
 def default_rule(name: str) -> Rule:
@@ -215,8 +237,20 @@ def default_rule(name: str) -> Rule:
     return _data_only
 
 
+def _flat_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """Cython's generated types keep numbers in C, which they take from their state."""
+    must(type(state) is tuple and only_scalars(state), "a state that is no tuple of numbers")
+
+
+def default_state_rule(name: str) -> StateRule | None:
+    """Return the rule for the states of a class that has none of its own, or None where any plain state will do."""
+    if name.startswith("pandas."):
+        return pandas_state
+    return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
+
+
 call_rules: Mapping[str, Rule] = {**_PYTHON_CALLS, **NUMPY_CALLS, **TORCH_CALLS, **FRAMEWORK_CALLS}
-state_rules: Mapping[str, StateRule] = {**NUMPY_STATES, **FRAMEWORK_STATES}
+state_rules: Mapping[str, StateRule] = {**_PYTHON_STATES, **NUMPY_STATES, **TORCH_STATES, **FRAMEWORK_STATES}
 
 HASHABLE = frozenset(
     {
@@ -233,6 +267,9 @@ HASHABLE = frozenset(
         "pandas._libs.tslibs.timestamps._unpickle_timestamp",
         "torch.device",
         "torch.Size",
+        "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_tensor_v2",
     }
 )
-"""Whose objects may be keys and set members: hashing and comparing them runs C code on plain values."""
+"""Whose objects may be keys and set members: hashing and comparing them runs C code on plain values. (A tensor's
+hash is its address; optimizers keep what they know of each parameter under it.)"""

@@ -6,14 +6,15 @@ that make an instance of a class they are given. Most estimators need none: they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from .rules_numpy import ArrayValue, array_of
 from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from .values import is_count, is_global, is_object, must, only_scalars
+from .values import is_count, is_global, is_object, must, only_scalars, package_of
 
-__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES"]
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "pandas_state"]
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -47,6 +48,17 @@ def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value), "values of another shape")
 
 
+def _isotonic_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # It is called by `__setstate__`, with two values of the state's.
+    must(type(state) is dict and "_build_f" not in state, "a method replaced")
+
+
+def _predictor_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    # `__setstate__` asks its nodes for their dtype and converts them.
+    must(type(state) is dict, "not a state that scikit-learn writes")
+    must("nodes" not in state or is_object(state["nodes"], "numpy.ndarray"), "nodes that are no array")
+
+
 # --- boosters ------------------------------------------------------------------------------------------------
 
 
@@ -55,16 +67,45 @@ def _xgboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(state["handle"] is None or type(state["handle"]) is bytearray, "a model that is not bytes")
 
 
-def _lightgbm_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+_TREE_SIZES = re.compile(r"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
+_FIRST_TREE = re.compile(r"^Tree=", re.MULTILINE)
+
+
+def _trees_are_in_place(text: str) -> bool:
+    """Tell whether a model's text has a tree wherever its table of sizes says: LightGBM aborts the process if not."""
+    sizes, first = _TREE_SIZES.search(text), _FIRST_TREE.search(text)
+    if sizes is None or first is None:
+        return sizes is None or not sizes[1].strip()
+    position = first.start()
+    for size in sizes[1].split():
+        if len(size) > 12 or not text.startswith("Tree=", position):
+            return False
+        position += int(size)
+    return position <= len(text)
+
+
+_LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
+
+
+def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
     # What stands under these names is freed as a pointer when the booster goes.
     must(type(state) is dict, "not a state that LightGBM writes")
     must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "a model that is not text")
     must(not state.get("_network"), "a booster with a network")
+    text = state.get("_handle", state.get("handle"))
+    if text is not None and (match := _LIGHTGBM_VERSION.match(text)):
+        recorder.note_version("lightgbm", match[1])  # of the model's text, which changes with a major version
+    must(text is None or _trees_are_in_place(text), "a model whose trees are not where its table says")
+
+
+_CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals", "_set_trained_model_attributes")
+"""What its `__setstate__` calls."""
 
 
 def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is dict, "not a state that CatBoost writes")
     must(type(state.get("__model")) in (bytes, str, type(None)), "a model that is not bytes")
+    must(not any(name in state for name in _CATBOOST_METHODS), "a method replaced")
 
 
 # --- pandas --------------------------------------------------------------------------------------------------
@@ -150,6 +191,33 @@ def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -
     )
 
 
+_WITHOUT_CALLS = frozenset(
+    ["builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pandas", "pathlib", "uuid"]
+)
+"""The packages whose objects pandas' own may hold: none of them can be called."""
+_MISSING_VALUES = ("pandas.NA", "pandas._libs.missing.NA")
+
+
+def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """pandas calls methods of its dtypes and arrays while it loads others: no attribute may stand in for one."""
+    for part in state if type(state) is tuple else (state,):
+        if type(part) is dict:
+            for value in part.values():
+                foreign = isinstance(value, Stub) and package_of(type(value)) not in _WITHOUT_CALLS
+                named = isinstance(value, Global) and not is_global(value, *_MISSING_VALUES)
+                must(not foreign and not named, "something that could be called among its attributes")
+
+
+def _backed_array_state(recorder: Recorder, target: Stub, state: Any) -> None:
+    """Arrays over numpy's: their dtype and data, in either order, and their attributes."""
+    must(type(state) is tuple and len(state) in (2, 3), "not a state that pandas writes")
+    must(any(is_object(part, "numpy.ndarray") for part in state[:2]), "no array")
+    for part in state[:2]:
+        must(isinstance(part, Stub) and package_of(type(part)) in ("numpy", "pandas"), "an odd dtype")
+    must(all(type(part) is dict for part in state[2:]), "attributes that are no dictionary")
+    pandas_state(recorder, target, state)
+
+
 FRAMEWORK_CALLS: dict[str, Rule] = {
     **{
         f"sklearn.{module}.newObj": _new_of_sklearn
@@ -169,6 +237,9 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
 
 FRAMEWORK_STATES: Mapping[str, StateRule] = {
     "sklearn.tree._tree.Tree": _tree_state,
+    "sklearn.isotonic.IsotonicRegression": _isotonic_state,
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": _predictor_state,
+    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": _backed_array_state,
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
     "catboost.core.CatBoost": _catboost_state,

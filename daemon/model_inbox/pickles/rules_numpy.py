@@ -227,6 +227,7 @@ _BIT_GENERATORS = {
     "Philox": "numpy.random._philox",
     "SFC64": "numpy.random._sfc64",
 }
+_SEED_SEQUENCE_CALL = "numpy.random.bit_generator.__pyx_unpickle_SeedSequence"
 _BIT_GENERATOR_CALL = "numpy.random._pickle.__bit_generator_ctor"
 
 
@@ -258,18 +259,33 @@ _POSITIONS = {"pos": 624, "buffer_pos": 4}
 
 
 def _random_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """The state of a generator: a dictionary with one inside, since numpy 1.26 in a tuple with its seed sequence."""
-    parts = [state, *state] if type(state) is tuple else [state]
-    for part in parts:
-        if type(part) is dict:
-            for numbers in (part, part.get("state"), part.get("bit_generator")):
-                _check_positions(numbers)
+    """The state of a generator: a dictionary with one inside, since numpy 1.26 in a tuple with its seed sequence.
+
+    The old form, a flat tuple, is not accepted: no numpy that is still in use writes it.
+    """
+    if type(state) is tuple:
+        must(len(state) == 2, "not (state, seed sequence)")
+        must(state[1] is None or is_object(state[1], _SEED_SEQUENCE_CALL), "not (state, seed sequence)")
+        state = state[0]
+    must(type(state) is dict, "not a state that numpy writes")
+    for numbers in (state, state.get("state"), state.get("bit_generator")):
+        _check_positions(numbers)
 
 
 def _check_positions(numbers: Any) -> None:
     if type(numbers) is dict:
         for name, most in _POSITIONS.items():
             must(name not in numbers or is_count(numbers[name], most), "a position that lies")
+    else:
+        must(not isinstance(numbers, Stub), "a state that is no plain dictionary")
+
+
+def _seed_sequence_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """Entropy, children, pool, size of the pool, key: the pool is read as far as its size says."""
+    must(type(state) is tuple and len(state) == 5, "not a state that numpy writes")
+    pool = array_of(state[2])
+    must(pool.dtype is not None and pool.dtype.itemsize == 4 and not pool.dtype.has_objects, "an odd pool")
+    must(type(state[3]) is int and pool.shape == (state[3],), "a size of the pool that lies")
 
 
 NUMPY_CALLS: dict[str, Rule] = {
@@ -288,6 +304,7 @@ NUMPY_STATES: dict[str, StateRule] = {
     "numpy.ndarray": _array_state,
     "numpy.ma.core._mareconstruct": _masked_state,
     _BIT_GENERATOR_CALL: _random_state,
+    _SEED_SEQUENCE_CALL: _seed_sequence_state,
     "numpy.random._pickle.__generator_ctor": _random_state,
     "numpy.random._pickle.__randomstate_ctor": _random_state,
 }

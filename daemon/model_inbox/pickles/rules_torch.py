@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from .stubs import Global, Recorder, Rule, Stub, instance_of
+from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .values import is_count, is_object, is_shape, must
 
-__all__ = ["ITEM_SIZES", "LOAD_FROM_BYTES", "TORCH_CALLS", "StorageValue", "new_storage"]
+__all__ = ["ITEM_SIZES", "LOAD_FROM_BYTES", "TORCH_CALLS", "TORCH_STATES", "StorageValue", "new_storage"]
 
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
 
@@ -107,3 +107,15 @@ TORCH_CALLS: dict[str, Rule] = {
     "torch.device": _device,
     LOAD_FROM_BYTES: _nested,
 }
+
+
+def _optimizer_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """An optimizer's `__setstate__` calls a method of its own, and methods of what stands in these attributes."""
+    must(type(state) is dict and "_patch_step_function" not in state, "not a state that torch writes")
+    must(type(state.get("defaults")) is dict, "defaults that are no dictionary")
+    groups = state.get("param_groups")
+    must(type(groups) is list and all(type(group) is dict for group in groups), "groups that are no dictionaries")
+    must(type(state.get("state")) is dict or is_object(state.get("state"), "collections.defaultdict"), "an odd state")
+
+
+TORCH_STATES: dict[str, StateRule] = {"torch.optim.adam.Adam": _optimizer_state}

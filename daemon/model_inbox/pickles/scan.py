@@ -20,7 +20,7 @@ from typing import Any
 from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
-from .rules import call_rules, default_rule, state_rules
+from .rules import call_rules, default_rule, default_state_rule, state_rules
 from .rules_numpy import DtypeValue, dtype_of, new_array
 from .streams import BadStream, PayloadSkippingStream, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Recording = dict[str, Any]
-"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code."""
+"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code, versions."""
 
 
 def decompressed_max(size: int) -> int:
@@ -143,7 +143,7 @@ _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 
 def new_recorder() -> Recorder:
     """Return the recorder of a new scan, with all rules."""
-    return Recorder(call_rules, _STATE_RULES, default_rule)
+    return Recorder(call_rules, _STATE_RULES, default_rule, default_state_rule)
 
 
 def open_stream(recorder: Recorder, source: Source) -> PayloadSkippingStream:
@@ -221,6 +221,7 @@ class _Scan:
             "uses": self.recorder.uses,
             "findings": [list(finding) for finding in self.recorder.findings],
             "carries_code": self.recorder.carries_code,
+            "versions": self.recorder.versions,
         }
 
 

@@ -144,7 +144,7 @@ class Scanner:
 
 def _recording_of(what: str, detail: str = "") -> dict[str, Any]:
     """Return the recording of a file of which nothing is known but this."""
-    return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False}
+    return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False, "versions": {}}
 
 
 def _nothing() -> None:

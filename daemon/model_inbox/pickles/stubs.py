@@ -10,6 +10,7 @@ JSON; `report` gives it words and weighs it against an allowlist.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
@@ -23,6 +24,10 @@ Finding = tuple[str, str, str]
 
 NAMES_MAX = 2000
 FINDINGS_MAX = 100
+ATTRIBUTES_MAX = 1000
+
+
+_VERSION = re.compile(r"v?\d{1,4}[0-9A-Za-z.+]{0,30}", re.ASCII)
 
 
 class BadArguments(Exception):
@@ -40,9 +45,19 @@ class Global(type):
     uses: set[str]
     recorder: Recorder
     rule: Rule
+    attributes: set[str] | None
+    """Names of attributes that a plain state has set and that are in order; None where a rule wants every state."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return cls.recorder.call(cls, args, kwargs)
+        cls.uses.add("c")
+        if kwargs:
+            cls.recorder.note("keyword-arguments", cls.name)
+        try:
+            result = cls.rule(cls.recorder, cls, args)
+        except BadArguments as error:
+            cls.recorder.note("bad-arguments", cls.name, str(error))
+            result = None
+        return object.__new__(cls) if result is None else result  # type: ignore[arg-type]  # see `instance_of`
 
     def __setitem__(cls, key: object, value: object) -> NoReturn:
         raise BadStream("changes-global", cls.name, "SETITEM")
@@ -77,26 +92,32 @@ setattr(Global, "__getinitargs__", property(_no_init_arguments))  # noqa: B010 -
 class Stub(metaclass=Global):
     """An object that the pickle made: by NEWOBJ from a global, or the result of a call.
 
-    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array).
+    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array); `keys` are
+    those that it was given items by.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("keys", "value")
     name = "?"
+    keys: set[Any]
     value: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         cls.uses.add("n")
         if args or kwargs:
             # More than object.__new__ runs then, so it needs what a call needs.
-            return cls.recorder.call(cls, args, kwargs)
+            return Global.__call__(cls, *args, **kwargs)
         return object.__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
-        type(self).uses.add("b")
-        type(self).recorder.build(self, state)
+        cls = type(self)
+        cls.uses.add("b")
+        # Millions of objects of one class have the same attributes: one look at them tells.
+        if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
+            cls.recorder.build(self, state)
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
+        self._hash(key)
 
     def append(self, _item: object) -> None:
         type(self).uses.add("a")
@@ -104,8 +125,16 @@ class Stub(metaclass=Global):
     def extend(self, _items: object) -> None:
         type(self).uses.add("a")
 
-    def add(self, _item: object) -> None:
+    def add(self, item: object) -> None:
         type(self).uses.add("d")
+        self._hash(item)
+
+    def _hash(self, key: object) -> None:
+        """Do with a key what a mapping or set does: what that costs, or crashes, must show here and not at the load."""
+        try:
+            self.keys.add(key)
+        except AttributeError:
+            self.keys = {key}
 
     def __hash__(self) -> int:
         cls = type(self)
@@ -158,14 +187,18 @@ class Recorder:
         call_rules: Mapping[str, Rule],
         state_rules: Mapping[str, StateRule],
         default_rule: Callable[[str], Rule],
+        default_state_rule: Callable[[str], StateRule | None] = lambda _name: None,
     ) -> None:
         self._call_rules = call_rules
         self._state_rules = state_rules
         self._default_rule = default_rule
+        self._default_state_rule = default_state_rule
         self._classes: dict[str, Global] = {}
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
         self._shadowing: dict[tuple[str, str], Global] = {}
+        self.versions: dict[str, str] = {}
+        """What the file says of the frameworks that wrote it, where they leave word of their version."""
         self.stream: PayloadSkippingStream | None = None
         self.nesting = 0
         self.torch_modules = False
@@ -203,28 +236,22 @@ class Recorder:
 
     def _new_class(self, name: str) -> Global:
         rule = staticmethod(self._call_rules.get(name) or self._default_rule(name))
-        members = {"__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule}
+        has_rule = name in self._state_rules or self._default_state_rule(name) is not None
+        attributes: set[str] | None = None if has_rule else set()
+        members = {
+            "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes
+        }  # fmt: skip
         return Global("stub", (Stub,), members)
 
     # --- what the stubs report ---------------------------------------------------------------------------------
 
-    def call(self, callee: Global, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """Note a call and return what stands for its result."""
-        callee.uses.add("c")
-        if kwargs:
-            self.note("keyword-arguments", callee.name)
-        try:
-            result = callee.rule(self, callee, args)
-        except BadArguments as error:
-            self.note("bad-arguments", callee.name, str(error))
-            result = None
-        return instance_of(callee) if result is None else result
-
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
-        if isinstance(state, (Stub, Global)) and cls.name not in self._state_rules:
-            # What __setstate__ gets to see would be an object with methods of its own.
+        # What __setstate__ gets to see would be an object with methods of its own. In a tuple of two, the unpickler
+        # takes the parts for two dictionaries of attributes, and an OrderedDict passes for one that we looked into.
+        parts = state if type(state) is tuple and len(state) == 2 else (state,)
+        if cls.name not in self._state_rules and any(isinstance(part, (Stub, Global)) for part in parts):
             self.note("bad-state", cls.name, "its state is not plain data")
             return
         plain: Any = state
@@ -235,12 +262,13 @@ class Recorder:
                 self.check_attributes(cls, slots)
         if type(plain) is dict:
             self.check_attributes(cls, plain)
+            self.note_version("scikit-learn", plain.get("_sklearn_version"))
         elif type(state) is tuple:
             # A __setstate__ that takes a tuple may set attributes from a dictionary in it.
             for part in state:
                 if type(part) is dict and any(_is_dunder(key) for key in part):
                     self.note("bad-state", cls.name, "an attribute with a special name")
-        rule = self._state_rules.get(cls.name)
+        rule = self._state_rules.get(cls.name) or self._default_state_rule(cls.name)
         if rule is not None:
             try:
                 rule(self, target, state)
@@ -248,6 +276,7 @@ class Recorder:
                 self.note("bad-state", cls.name, str(error))
 
     def check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
+        """Note names of attributes that the unpickler or Python would look up on the object."""
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
@@ -256,6 +285,13 @@ class Recorder:
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):
                 self._shadowing[cls.name, attribute] = cls
+            elif cls.attributes is not None and len(cls.attributes) < ATTRIBUTES_MAX:
+                cls.attributes.add(attribute)
+
+    def note_version(self, framework: str, version: Any) -> None:
+        """Record the version that a file claims, if it has the form of one. Nothing is decided by it."""
+        if type(version) is str and _VERSION.fullmatch(version):
+            self.versions.setdefault(framework, version)
 
     def note(self, what: str, subject: str = "", detail: str = "") -> None:
         """Record one finding; the same one is recorded once, and their number is bounded."""

@@ -250,10 +250,14 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
         source = source.inflate()
     members = read_zip_layout(source)
     _check_small_members(source, members)
+    storages: dict[str, StorageValue] = {}
 
     def check(key: str, value: StorageValue) -> None:
         member = members.get(f"data/{key}") if key.isascii() and key.isdigit() else None
         if member is None or member.size != value.items * value.item_size:
+            raise BadStream("bad-storage", key[:40])
+        # torch keeps what it made for the first mention, whatever type a later one claims.
+        if storages.setdefault(key, value) != value:
             raise BadStream("bad-storage", key[:40])
 
     data = members["data.pkl"]

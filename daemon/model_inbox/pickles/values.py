@@ -7,7 +7,17 @@ from typing import Any, TypeGuard
 
 from .stubs import BadArguments, Global, Stub
 
-__all__ = ["count_of", "is_count", "is_global", "is_object", "is_shape", "is_text", "must", "only_scalars"]
+__all__ = [
+    "count_of",
+    "is_count",
+    "is_global",
+    "is_object",
+    "is_shape",
+    "is_text",
+    "must",
+    "only_scalars",
+    "package_of",
+]
 
 DIMENSIONS_MAX = 64
 LENGTH_MAX = 1 << 48
@@ -56,3 +66,8 @@ def only_scalars(value: Any) -> bool:
             type(item) is tuple for item in value
         )
     return type(value) in (int, float, str, bytes, bool, complex, type(None))
+
+
+def package_of(name: Global) -> str:
+    """Return the top-level package of a stub."""
+    return name.name.partition(".")[0]

@@ -114,8 +114,11 @@ def warm_up() -> None:
     from model_inbox.pickles.scan import record
     from model_inbox.pickles.streams import MemorySource
 
+    old_opcodes = b"(S'a\\x41'\nVb\\u0041\nI1\nF1.0\nL1L\nI01\nc__builtin__\nset\n(i__builtin__\nset\nt"
     for data in (
-        b"(S'a\\x41'\nVb\\u0041\nI1\nF1.0\nL1L\nI01\nc__builtin__\nset\n(i__builtin__\nset\nt.",
+        old_opcodes + b".",
+        # The parser of joblib's files is another one, and asks for its codecs by other names.
+        b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n0" + old_opcodes + b".",
         b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
         b"\x80\x05\xff",
         b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n)\x81}b.",
