@@ -23,8 +23,9 @@ FXMODELS = ./examples/lstm_fx/fxmodels
 SYSTEM_PROGRAMS = jq perl promtool rsync scp
 SYSTEM_PACKAGES = jq openssh-client perl prometheus rsync
 
-# No target is the name of a file that it makes.
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+.PHONY: help run test bench-registry test-registry campaign-registry test-system test-frameworks test-frameworks-older fuzz \
+	test-examples lint format types docs-check check example example-lstm \
+	lock dist clean env env-test env-frameworks env-frameworks-older env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
