@@ -21,7 +21,7 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run install uninstall test test-system test-systemd test-frameworks test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -29,6 +29,19 @@ help: ## list the targets (the default)
 
 run: env ## start the daemon in the foreground on inbox/ and models/ with config.yaml; Ctrl-C ends it
 	@$(VENV)/bin/model-inbox --config $(CONFIG) run
+
+# --- installation: docs/systemd.md -----------------------------------------------------------------------------------
+
+# Where the program goes, and a folder to put it into as if that were / (for packages).
+PREFIX ?= /opt/model-inbox
+DESTDIR ?=
+export PREFIX DESTDIR
+
+install: ## install the systemd service: program in /opt/model-inbox, config in /etc/model-inbox (as root, or DESTDIR)
+	@sh tools/install.sh install
+
+uninstall: ## take it away again, but for /var/lib/model-inbox and a config.yaml that was edited
+	@sh tools/install.sh uninstall
 
 # --- examples: in another terminal, while `make run` runs -----------------------------------------------------------
 

@@ -8,7 +8,7 @@ journal. Never decides what is logged.
 from __future__ import annotations
 
 import array
-import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -20,6 +20,7 @@ from typing import Any
 __all__ = ["JournalSender", "encode_entry", "message_id", "stderr_is_journal"]
 
 SOCKET = "/run/systemd/journal/socket"
+WAIT_SECONDS = 1.0
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _NAMESPACE = uuid.UUID("6d6f6465-6c2d-5e69-8e62-6f782d6c6f67")
 
@@ -71,28 +72,52 @@ def encode_entry(event: dict[str, Any]) -> bytes:
 
 
 class JournalSender:
-    """The last step of structlog under systemd: sends each event, never raises, never blocks the work."""
+    """The last step of structlog under systemd: sends each event, and never raises.
+
+    A journal that does not read holds the work up for `WAIT_SECONDS` once; from then on lines are dropped until it
+    reads again, and the first line that passes says how many were lost (LINES_LOST=). One that was restarted is found
+    at the same path.
+    """
 
     def __init__(self, path: str = SOCKET) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._lost = 0
 
     def msg(self, **event: Any) -> None:
         """Send one event."""
-        data = encode_entry(event)
-        with contextlib.suppress(OSError):
-            try:
-                self._socket.sendto(data, self._path)
-            except OSError:
-                self._send_large(data)
+        data = encode_entry(event | {"lines_lost": self._lost} if self._lost else event)
+        self._socket.settimeout(0 if self._lost else WAIT_SECONDS)
+        try:
+            self._send(data)
+        except (TimeoutError, BlockingIOError):
+            self._lost += 1
+        except OSError:  # nobody there: not our work to mend
+            pass
+        else:
+            self._lost = 0
 
     log = debug = info = warning = error = critical = msg
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.close()
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.sendto(data, self._path)
+        except OSError as error:
+            if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
+                raise
+            self._send_large(data)
 
     def _send_large(self, data: bytes) -> None:
         """Pass an entry that is too long for a datagram as a sealed memory file, as the protocol says."""
         fd = os.memfd_create("model-inbox-log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
-            os.write(fd, data)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(fd, left) :]
             seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
             fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]

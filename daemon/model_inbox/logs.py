@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -23,6 +24,8 @@ import structlog
 from .journald import JournalSender, stderr_is_journal
 
 __all__ = ["EVENTS", "Event", "configure", "get_logger"]
+
+log = structlog.get_logger("model_inbox")
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 _NUMBER: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -61,6 +64,12 @@ EVENTS: dict[str, Event] = {
         ("cause",),
         "The process that scans pickles ended and was started anew; the drop that killed it is rejected.",
         "Nothing, unless it happens for good files: then raise pickle.memory_limit or pickle.time_limit.",
+    ),
+    "daemon.log_unwritten": Event(
+        "error",
+        ("path", "problem"),
+        "`logging.file` cannot be written; the lines go to stderr alone until it can.",
+        "See that folder and file belong to the service's user, and that the disk is not full.",
     ),
     # --- the configuration
     "config.loaded": Event(
@@ -233,36 +242,59 @@ def get_logger() -> Any:
 
 
 class _Output:
-    """Writes finished lines to a stream, or to a file that logrotate may rename: it is opened anew when it moved."""
+    """Writes finished lines to a stream."""
 
-    def __init__(self, stream: IO[str] | None, path: Path | None) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._path = path
-        self._file: IO[str] | None = None
-        self._inode = -1
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        if self._stream is not None:
-            _print(self._stream, message)
-        if self._path is not None:
-            _print(self._current(self._path), message)
+        _print(self._stream, message)
 
     log = debug = info = warning = error = critical = msg
 
-    def _current(self, path: Path) -> IO[str]:
+
+class _File:
+    """A log file that anybody may rename, remove or cut while we write to it, as logrotate does in its two ways.
+
+    Each line is one append: a file that was cut goes on at its new end, and before each line we see whether the
+    path still names the file that we have open. Never raises; `problem` says why the last line was not written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem = ""
+        self._fd = -1
+        self._torn = False  # a full disk took only a part of a line: the next one begins on a line of its own
+
+    def write(self, line: str) -> None:
+        """Append one line, without its newline."""
         try:
-            moved = self._file is None or path.stat().st_ino != self._inode
-        except FileNotFoundError:
-            moved = True
-        if moved:
-            if self._file is not None:
-                self._file.close()
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-            self._file = os.fdopen(fd, "a", encoding="utf-8")
-            self._inode = os.fstat(fd).st_ino
-        assert self._file is not None  # noqa: S101  # opened just above
-        return self._file
+            self._open()
+            data = (b"\n" if self._torn else b"") + line.encode("utf-8", "backslashreplace") + b"\n"
+            written = os.write(self._fd, data)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+            return
+        self._torn = written < len(data)
+        self.problem = "only a part of a line could be written: the disk is full" if self._torn else ""
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open(self) -> None:
+        if self._fd >= 0:
+            try:
+                if os.path.samestat(os.stat(self.path), os.fstat(self._fd)):
+                    return
+            except FileNotFoundError:
+                pass
+            self.close()
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
+        self._torn = False
 
 
 def _print(stream: IO[str], message: str) -> None:
@@ -302,6 +334,9 @@ def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     }
 
 
+_outputs = ExitStack()  # what the last `configure` opened: a reload lets go of it
+
+
 def configure(
     *,
     format: Literal["auto", "console", "json", "journal"] = "auto",  # noqa: A002  # the key's name in config.yaml
@@ -313,7 +348,8 @@ def configure(
     """Set up where log lines go and return the format that was chosen.
 
     `auto` is native journal fields where stderr is systemd's journal, coloured text on a terminal, and JSON lines
-    otherwise. `file` gets JSON lines as well, and survives logrotate.
+    otherwise. `file` gets JSON lines as well, and survives logrotate; where it cannot be written, that is said once
+    as `daemon.log_unwritten`, and tried again with every line.
     """
     out = stream if stream is not None else sys.stderr
     chosen: str = format
@@ -322,6 +358,10 @@ def configure(
             chosen = "journal"
         else:
             chosen = "console" if out.isatty() else "json"
+    _outputs.close()
+    log_file = _File(file) if file is not None else None
+    if log_file is not None:
+        _outputs.callback(log_file.close)
     processors: list[Callable[..., Any]] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -330,17 +370,20 @@ def configure(
         _order,
     ]
     to_json = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-    text_file = _Output(None, file) if file is not None else None
 
     def also_to_file(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if text_file is not None:
-            text_file.msg(str(to_json(logger, method, dict(event))))
+        if log_file is not None:
+            before = log_file.problem
+            log_file.write(str(to_json(logger, method, dict(event))))
+            if log_file.problem and log_file.problem != before:  # said once, to the other output
+                log.error("daemon.log_unwritten", path=str(log_file.path), problem=log_file.problem)
         return event
 
     processors.append(also_to_file)
-    output: Any = _Output(out, None)
+    output: Any = _Output(out)
     if chosen == "journal":
         output = JournalSender()
+        _outputs.callback(output.close)
     elif chosen == "console":
         processors.append(
             structlog.dev.ConsoleRenderer(
