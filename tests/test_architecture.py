@@ -24,14 +24,15 @@ def words(text: str) -> frozenset[str]:
 
 # From the bottom up. A module imports only from rows below its own; `pickles` and `cli` count as one module each.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("journald", "leases", "notify", "problems", "units", "watch"),
-    ("errors", "journal", "logs", "metadata", "policy", "yamltext"),
+    ("journald", "leases", "metrics", "notify", "problems", "scrape", "units", "watch"),
+    ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
     ("entry", "fsio", "locks", "permissions", "pickles", "retention", "sidecar"),
-    ("arrival", "checks", "config", "segments", "storage"),
+    ("arrival", "checks", "config", "segments", "status", "storage"),
     ("inbox", "ledger"),
-    ("claims", "registry", "salvage"),
+    ("claims", "explain", "registry", "salvage"),
     ("answers", "audit", "rebuild", "retirement"),
     ("intake", "rejected", "submit"),
+    ("news",),
     ("service",),
     ("__init__",),
     ("cli",),

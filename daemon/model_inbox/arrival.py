@@ -43,6 +43,7 @@ __all__ = [
     "judge_stray",
     "pair",
     "safe_stem",
+    "seen_as",
 ]
 
 SIDECAR_SUFFIX = ".yaml"
@@ -208,6 +209,11 @@ def is_ignored(name: str) -> bool:
 def safe_stem(text: str) -> str:
     """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
     return _UNSAFE.sub("_", text)[:STEM_CHARACTERS_IN_DROP_ID] or "_"
+
+
+def seen_as(sighting: Sighting) -> str:
+    """Return a sighting's signature as text, which is equal when nothing was changed."""
+    return ":".join(map(str, sighting.signature))
 
 
 def stem_of(name: str) -> str:

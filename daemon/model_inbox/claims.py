@@ -73,6 +73,7 @@ class Claim:
     steps: dict[str, float] = field(default_factory=dict)
     attempts: int = 0
     retry_at: float = 0.0
+    deferred_because: str = ""
     sidecar_sha256: str | None = None
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -44,11 +46,13 @@ __all__ = [
     "Config",
     "InboxSection",
     "LoggingSection",
+    "MetricsSection",
     "PickleSection",
     "RegistrySection",
     "config_schema",
     "describe_changes",
     "load_config",
+    "load_places",
     "parse_config",
     "parse_retention",
 ]
@@ -109,6 +113,29 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("an empty list would accept nothing; write null to accept anything")
     return value
+
+
+def _textfile(value: Path) -> Path:
+    if value.suffix != ".prom":
+        raise ValueError("its name must end in .prom; node_exporter reads no other files")
+    return value
+
+
+def _listen(value: object) -> str:
+    """Return `address:port` in its plain form. Raises ValueError for anything but a loopback address and a port."""
+    host, colon, port = value.strip().rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or not port.isdecimal() or not port.isascii() or not 1 <= int(port) <= 65535:
+        raise ValueError("not an address with a port; write it like '127.0.0.1:9477' or '[::1]:9477'")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("the address must be a number; write it like '127.0.0.1:9477' or '[::1]:9477'") from None
+    if not address.is_loopback:
+        raise ValueError(
+            "only a loopback address is served; let a reverse proxy with authentication, or node_exporter with "
+            "metrics.textfile, carry the numbers to other machines"
+        )
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
 
 
 Duration = Annotated[
@@ -253,6 +280,17 @@ class LoggingSection(_Section):
     file: AbsolutePath | None = _setting(None, "A file that gets the log as JSON lines, too; null is none.")
 
 
+class MetricsSection(_Section):
+    """Where the numbers for Prometheus go."""
+
+    textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = _setting(
+        None, "A .prom file for the textfile collector of node_exporter; null is none."
+    )
+    listen: Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})] | None = _setting(
+        None, "A loopback address with a port that serves /metrics, like 127.0.0.1:9477; null is none."
+    )
+
+
 class Config(_Section):
     """All settings. Times are in seconds, sizes in bytes, paths absolute when read by `load_config`."""
 
@@ -262,6 +300,7 @@ class Config(_Section):
     checks: ChecksSection = Field(default_factory=ChecksSection)
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
+    metrics: MetricsSection = Field(default_factory=MetricsSection)
 
     _file: Path | None = PrivateAttr(default=None)
 
@@ -292,6 +331,51 @@ def load_config(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_
     relative to `cwd`. Relative paths in a file count from its folder. Raises ConfigError with everything that
     is wrong.
     """
+    found = _found(path, env=env, cwd=cwd, system_config=system_config)
+    return _parsed(Config, b"", cwd / LOCAL_NAME) if found is None else parse_config(found[1], file=found[0])
+
+
+def load_places(
+    path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path = SYSTEM_CONFIG
+) -> tuple[Path, Path]:
+    """Return `registry.path` and `inbox.path` alone, also of a configuration that has problems elsewhere.
+
+    For whoever looks for the daemon that is to be told of them. Raises ConfigError, with all problems, when these
+    two cannot be made out.
+    """
+    try:
+        config = load_config(path, env=env, cwd=cwd, system_config=system_config)
+    except ConfigError:
+        found = _found(path, env=env, cwd=cwd, system_config=system_config)
+        root = (
+            None
+            if found is None
+            else read_yaml(
+                found[1],
+                noun="config",
+                bytes_max=CONFIG_BYTES_MAX,
+                depth_max=CONFIG_DEPTH_MAX,
+                nodes_max=CONFIG_NODES_MAX,
+            ).root
+        )
+        values = plain_value(root) if isinstance(root, Pairs) else None
+        if found is None or not isinstance(values, dict):
+            raise
+        given = {}
+        for name in ("registry", "inbox"):
+            section = values.get(name)
+            given[name] = {"path": section["path"]} if isinstance(section, dict) and "path" in section else {}
+        right = None
+        with suppress(ValidationError):
+            right = Config.model_validate(given, context={"folder": found[0].parent})
+        if right is None:
+            raise
+        config = right
+    return config.registry.path, config.inbox.path
+
+
+def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path) -> tuple[Path, bytes] | None:
+    """Return the configuration file and its bytes, or None when there is none. Raises ConfigError."""
     source, named = "--config", path
     if named is None and env.get(ENVIRONMENT_VARIABLE):
         source, named = f"${ENVIRONMENT_VARIABLE}", Path(env[ENVIRONMENT_VARIABLE])
@@ -307,8 +391,8 @@ def load_config(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_
         except OSError as error:
             hint = "Make it a file that this user can read"
             raise _refusal(candidate, [Problem("config.not_readable", _why(error), hint)]) from None
-        return parse_config(data, file=candidate)
-    return _parsed(Config, b"", cwd / LOCAL_NAME)
+        return candidate, data
+    return None
 
 
 def _why(error: OSError) -> str:

@@ -17,7 +17,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,7 @@ from .errors import StorageError
 __all__ = [
     "Disk",
     "Hash",
+    "PacedDisk",
     "copy_open_file",
     "digest_open_file",
     "is_temporary",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 COPY_CHUNK_BYTES = 1 << 20
+DIGEST_CHUNK_BYTES = 1 << 18  # what hashlib.file_digest reads at a time, too: it stays in the processor's cache
 _FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
 _RENAME_NOREPLACE = 1  # flag of renameat2(2)
 _AT_FDCWD = -100
@@ -160,6 +162,23 @@ class Disk:
             os.close(fd)
 
 
+class PacedDisk(Disk):
+    """A disk whose slower steps tell that work goes on: each is a piece of it."""
+
+    def __init__(self, progress: Callable[[], None]) -> None:
+        self._progress = progress
+
+    def fsync(self, fd: int) -> None:
+        """Make the file's bytes last."""
+        super().fsync(fd)
+        self._progress()
+
+    def unlink(self, path: Path) -> None:
+        """Remove a name."""
+        super().unlink(path)
+        self._progress()
+
+
 def unique_token() -> str:
     """Return text for a name that no process uses, ever.
 
@@ -264,18 +283,30 @@ def read_regular(path: Path, limit: int) -> bytes:
         os.close(fd)
 
 
-def digest_open_file(fd: int) -> str:
-    """Return the SHA-256 of an open file, read from its beginning."""
+def _nothing() -> None:
+    """What is called after each piece of long work where nobody wants to know."""
+
+
+def digest_open_file(fd: int, progress: Callable[[], None] = _nothing) -> str:
+    """Return the SHA-256 of an open file, read from its beginning. `progress` is called after each chunk."""
     os.lseek(fd, 0, os.SEEK_SET)
+    digest = hashlib.sha256()
+    buffer = bytearray(DIGEST_CHUNK_BYTES)
+    view = memoryview(buffer)
     with open(fd, "rb", buffering=0, closefd=False) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+            progress()
+    return digest.hexdigest()
 
 
-def copy_open_file(disk: Disk, source: int, target: Path, mode: int) -> tuple[str, int]:
+def copy_open_file(
+    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = _nothing
+) -> tuple[str, int]:
     """Copy an open file into a new file of ours, make its bytes last, return their SHA-256 and number.
 
     Blocks are shared where the file system can (a reflink); the digest is then taken from our file, else from
-    the very bytes that were written. On an error nothing is left at `target`.
+    the very bytes that were written. `progress` is called after each chunk. On an error nothing is left at `target`.
     """
     with _storage("copy to", target):
         fd = disk.create(target, mode)
@@ -292,9 +323,10 @@ def copy_open_file(disk: Disk, source: int, target: Path, mode: int) -> tuple[st
                     disk.write(fd, chunk)
                     digest.update(chunk)
                     size += len(chunk)
+                    progress()
                 result = digest.hexdigest(), size
             else:
-                result = digest_open_file(fd), os.fstat(fd).st_size
+                result = digest_open_file(fd, progress), os.fstat(fd).st_size
             disk.fsync(fd)
         except OSError:
             remove_quietly(disk, target)

@@ -13,6 +13,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,14 +35,16 @@ from .arrival import (
     judge_stray,
     pair,
 )
+from .config import InboxSection
 from .errors import ConfigError, StorageError
 from .fsio import Disk, make_folder, open_regular, read_regular
 from .leases import Lease, read_lease
+from .permissions import name_of_user
 from .pickles import looks_complete
 from .problems import Problem, quoted
 from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
 
-__all__ = ["Inbox", "Rescan", "parse_sidecar_file"]
+__all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file", "unreadable"]
 
 INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
 OWN_MODE = 0o700
@@ -65,6 +68,12 @@ class Rescan:
     strays: tuple[tuple[Sighting, Wait | Refuse], ...]
     seconds: float
     partial: bool
+
+    @property
+    def waiting(self) -> int:
+        """How many things in the inbox wait: drops, and files that belong to none. Folders are not waited for."""
+        drops = sum(isinstance(decision, Wait) for _, decision in self.drops)
+        return drops + sum(isinstance(d, Wait) and stray.kind != "folder" for stray, d in self.strays)
 
     @property
     def next_at(self) -> float | None:
@@ -128,8 +137,10 @@ class Inbox:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
+        self._progress = progress
         self.limits = limits
         self.receipts_dir = path / "receipts"
         self.rejected_dir = path / "rejected"
@@ -302,7 +313,13 @@ class Inbox:
         try:
             return parse_sidecar_file(self.path / name, stem, self._clock())
         except OSError as error:
-            return _unreadable(name, error)
+            return self._unreadable(name, error)
+
+    def _unreadable(self, name: str, error: OSError) -> Problem:
+        found = None
+        with suppress(OSError):
+            found = (self.path / name).lstat()
+        return unreadable(name, error, found)
 
     # --- facts, asked by `judge` ------------------------------------------------------------------------------
 
@@ -317,10 +334,11 @@ class Inbox:
     def look(self, name: str) -> Look:
         """Open the file and tell whether somebody writes it and whether it ends as a pickle does."""
         known = self._memory[name]
+        self._progress()
         try:
             fd = open_regular(self.path / name)
         except OSError as error:
-            return Look(Lease.UNKNOWN, complete=False, problem=_unreadable(name, error))
+            return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
             lease = read_lease(fd) if self.has_leases else Lease.UNKNOWN
             if _sighting(name, os.fstat(fd)).signature != known.sighting.signature:
@@ -332,7 +350,7 @@ class Inbox:
                 known.complete = looks_complete(fd)
             return Look(lease, complete=bool(known.complete))
         except OSError as error:
-            return Look(Lease.UNKNOWN, complete=False, problem=_unreadable(name, error))
+            return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         finally:
             os.close(fd)
 
@@ -418,11 +436,13 @@ def _sighting(name: str, found: os.stat_result) -> Sighting:
     return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
 
 
-def _unreadable(name: str, error: OSError) -> Problem:
+def unreadable(name: str, error: OSError, found: os.stat_result | None) -> Problem:
+    """Return the problem of a file that the service cannot read, with the rights that it has (`found`) if known."""
     if error.errno in (errno.EACCES, errno.EPERM):
+        rights = f": owned by {name_of_user(found.st_uid)}, mode {found.st_mode & 0o7777:04o}" if found else ""
         return Problem(
             "drop.unreadable",
-            f"{quoted(name)} cannot be read by the service: {os.strerror(error.errno or 0)}",
+            f"{quoted(name)} cannot be read by the service{rights or f': {os.strerror(error.errno or 0)}'}",
             f"chmod g+r {quoted(name)}, and see that it has the inbox's group",
             file=quoted(name)[1:-1],
         )
@@ -431,4 +451,14 @@ def _unreadable(name: str, error: OSError) -> Problem:
         f"{quoted(name)} cannot be read: {error.strerror or error}",
         "Write it again",
         file=quoted(name)[1:-1],
+    )
+
+
+def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:
+    """Return what config.yaml says about waiting, where the folder is polled or is not."""
+    return Limits(
+        inbox.settle_for(polling=polling),
+        inbox.incomplete_timeout,
+        inbox.orphan_timeout,
+        inbox.max_artifact_size,
     )

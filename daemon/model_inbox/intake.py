@@ -41,6 +41,7 @@ from .inbox import Inbox
 from .journal import Line
 from .leases import Lease, read_lease
 from .metadata import fields_of, is_valid_id
+from .metrics import Tally
 from .pickles import PickleReport, Scanner
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
@@ -102,6 +103,7 @@ class Intake:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
+        progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.inbox = inbox
         self.registry = registry
@@ -113,6 +115,8 @@ class Intake:
         self._claims = Claims(inbox, clock=clock, monotonic=monotonic, disk=self._disk)
         self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
         self._staging = Path(registry.storage_dir) / ".staging"
+        self._progress = progress
+        self.tally = Tally()
         self.deferred: list[Claim] = []
         self._left_again_at = 0.0
         self._left_staged: set[Path] = set()  # what could not be removed from the staging folder
@@ -138,6 +142,7 @@ class Intake:
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
                 continue
+            self._progress()
             with self._deferring(claim):
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
@@ -324,6 +329,7 @@ class Intake:
             self._answers.sync_receipts()
             place = self._claims.reject(folder)
             self.last_rejected_at = self._clock()
+            self.tally.drop_ended("rejected")
             _say_rejected_before(folder.name, reason, place)
             return []
         sidecar_name = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), None)
@@ -501,7 +507,7 @@ class Intake:
                 digest = self._stage_by_link(fd, source, target)
                 if digest is not None:
                     return _Staged(target, digest, found.st_size, linked=True)
-            digest, size = copy_open_file(self._disk, fd, target, STORED_MODE)
+            digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
             if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
                 return _NotWhole((_changed(name),))
             return _Staged(target, digest, size, linked=False)
@@ -517,7 +523,7 @@ class Intake:
                 return None
             raise StorageError("stage", target, error) from error
         try:
-            return digest_open_file(fd)
+            return digest_open_file(fd, self._progress)
         except OSError as error:
             raise StorageError("stage", target, error) from error
 
@@ -585,6 +591,7 @@ class Intake:
         self._answers.sync_receipts()
         place = self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
+        self.tally.drop_ended("rejected", self._monotonic() - claim.began, claim.steps)
         log.warning(
             "drop.rejected",
             drop_id=claim.drop_id,
@@ -605,6 +612,7 @@ class Intake:
             claim.names = [name for name in claim.names if os.path.lexists(claim.folder / name)]
             self._reject(claim, (*step.problems, _replaced(taken)))
             return
+        self.tally.put_back += 1
         if step.final:
             self.inbox.note_not_whole(claim.stem, claim.expected, step.problems)
         else:
@@ -633,6 +641,7 @@ class Intake:
             "seconds": self._monotonic() - claim.began,
             "steps": claim.steps,
         }
+        self.tally.drop_ended(outcome, shared["seconds"], claim.steps)
         if outcome == "duplicate":
             log.info("drop.duplicate", **shared)
             return
@@ -664,6 +673,8 @@ class Intake:
 
     def _defer(self, claim: Claim, error: StorageError | RegistryLocked | ScanError) -> None:
         claim.attempts += 1
+        claim.deferred_because = str(error)
+        self.tally.deferrals += 1
         wait = min(FIRST_RETRY_SECONDS * 2 ** (claim.attempts - 1), LONGEST_RETRY_SECONDS)
         claim.retry_at = self._monotonic() + wait
         self.deferred.append(claim)

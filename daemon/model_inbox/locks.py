@@ -1,7 +1,8 @@
 """Two kinds of flock(2): one for the life of a daemon, one for the length of a commit.
 
-Owns lock files and the text in them that names the holder. A lock belongs to the open file, so it ends with the
-process however that ends; the text in the file may outlive it and counts for nothing but the error message.
+Owns lock files and the text in them that names the holder, and finding out who holds one without taking it. A lock
+belongs to the open file, so it ends with the process however that ends; the text in the file may outlive it and
+counts for nothing but the error message.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from .errors import RegistryError, RegistryLocked, StorageError
 from .problems import quoted
 
-__all__ = ["FileLock"]
+__all__ = ["FileLock", "Holding", "daemon_lock", "who_holds"]
 
 _FIRST_WAIT_SECONDS = 0.0005
 _LONGEST_WAIT_SECONDS = 0.02
@@ -125,6 +128,66 @@ class FileLock:
             if os.pread(fd, _HOLDER_BYTES, 0) != text:
                 os.pwrite(fd, text, 0)
                 os.ftruncate(fd, len(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Whether somebody holds a lock (None: this user cannot tell), and the process id as far as it is known."""
+
+    held: bool | None
+    pid: int | None = None
+
+
+def daemon_lock(registry_path: Path) -> Path:
+    """Return the file that a daemon holds locked for its life, on the registry at that path."""
+    return registry_path.with_name(f".{registry_path.stem}.daemon.lock")
+
+
+def who_holds(path: Path) -> Holding:
+    """Find out who holds a lock, as any user may: nothing is made, written or kept from whoever wants the lock.
+
+    The kernel's list of locks is asked first, which names the process; where it is hidden (as in a hardened
+    service), a shared lock is tried for an instant by who may open the file, which a daemon that starts just then
+    outlasts (it waits a moment), and the process is the one that the holder wrote down.
+    """
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return Holding(held=False)
+    except OSError:
+        return Holding(held=None)
+    listed = _listed_holder(found)
+    if listed:
+        return Holding(held=True, pid=listed)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return Holding(held=None if listed is None else False)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            return Holding(held=None)
+        said = re.match(rb"process (\d{1,10}) ", os.pread(fd, _HOLDER_BYTES, 0))
+        return Holding(held=True, pid=int(said[1]) if said is not None else None)
+    else:
+        return Holding(held=False)
+    finally:
+        os.close(fd)
+
+
+def _listed_holder(found: os.stat_result, locks: Path = Path("/proc/locks")) -> int | None:
+    """Return the process that the kernel lists as the holder; 0 when none is listed, None without a list."""
+    try:
+        lines = locks.read_text("ascii", "replace").splitlines()
+    except OSError:
+        return None
+    where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for line in lines:  # 1: FLOCK ADVISORY WRITE 5471 00:1b:404833 0 EOF; a waiter has -> in the second place
+        words = line.split()
+        if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == where:
+            return int(words[4]) if words[4].isdecimal() and words[4] != "0" else None
+    return 0
 
 
 def _program_name() -> str:

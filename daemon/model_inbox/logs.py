@@ -71,6 +71,18 @@ EVENTS: dict[str, Event] = {
         "`logging.file` cannot be written; the lines go to stderr alone until it can.",
         "See that folder and file belong to the service's user, and that the disk is not full.",
     ),
+    "daemon.status_unwritten": Event(
+        "warning",
+        ("problem",),
+        "The status file could not be replaced in each of its places; `model-inbox status` may tell old news.",
+        "See that disk and folder can be written.",
+    ),
+    "daemon.metrics_unwritten": Event(
+        "error",
+        ("problem",),
+        "The metrics cannot be written or served as `metrics:` in config.yaml says; all else goes on.",
+        "Mend the path or the address, then `model-inbox reload`.",
+    ),
     # --- the configuration
     "config.loaded": Event(
         "info",

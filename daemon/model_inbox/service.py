@@ -4,7 +4,9 @@ Owns the process: signals, the watch, timers, the two locks, reload, and the ord
 the same, whatever woke it (start, hint, timer, retry): list the folder, decide, carry out. What happens to a drop
 is `intake`'s; what is in the inbox `inbox`'s; what to retire `retirement`'s.
 
-The loop sleeps in one place, on a pipe that hints and signals write to, until the next thing is due.
+The loop sleeps in one place, on a pipe that hints and signals write to, until the next thing is due. What it tells
+of itself (systemd's watchdog and status line, the status file, metrics) it tells from there and from within long
+work, piece by piece: there is no other thread that could say that all is well.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -21,21 +24,25 @@ from pathlib import Path
 import structlog
 
 from . import __version__
-from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait, is_ignored
+from .arrival import Drop, Refuse, Sighting, Take, Wait, is_ignored
 from .claims import Claim
 from .config import Config, describe_changes, load_config
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
-from .fsio import Disk, make_folder
-from .inbox import Inbox, Rescan
+from .fsio import Disk, PacedDisk, make_folder
+from .heartbeat import Heartbeat
+from .inbox import Inbox, Rescan, limits_of
 from .intake import Checks, Intake
-from .locks import FileLock
+from .locks import FileLock, daemon_lock
 from .logs import configure
-from .notify import notify
+from .metrics import CONTENT_TYPE
+from .news import News
 from .pickles import Allowlist, Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
 from .rejected import purge_receipts, purge_rejected
 from .retirement import apply_retention, purge_leftovers, purge_trash
+from .scrape import Listener
+from .status import Publisher, status_paths
 from .watch import Watch, is_network_file_system
 
 __all__ = ["Service", "run"]
@@ -52,6 +59,7 @@ RETENTION_DELAY_SECONDS = 1.0
 LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change unseen, is looked at again after t / 10
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
+LOCK_SECONDS = 0.5  # a command that asks whether the lock is held may hold it for an instant
 _INBOX, _WATCH = "/inbox", "/watch"  # what was said of these, beside names of files, which hold no slash
 
 
@@ -71,12 +79,17 @@ class Service:
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
         make_scanner: Callable[[Config], Scanner] | None = None,
+        heartbeat: Heartbeat | None = None,
+        publisher: Publisher | None = None,
+        adjust: Callable[[Config], Config] = lambda config: config,
     ) -> None:
         self.config = config
+        self._adjust = adjust
         self._started_with = config
         self._clock = clock
         self._monotonic = monotonic
-        self._disk = disk if disk is not None else Disk()
+        self._heartbeat = heartbeat
+        self._disk = disk if disk is not None else PacedDisk(self.progress)
         self._wake = wake
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
@@ -92,6 +105,8 @@ class Service:
         self.waiting = 0
         self.last_rescan: Rescan | None = None
         self._unseen_after: float | None = None
+        self._news = News(self, publisher, started_with=config, clock=clock, monotonic=monotonic)
+        self.listener: Listener | None = None
 
     # --- start and stop ---------------------------------------------------------------------------------------
 
@@ -104,24 +119,26 @@ class Service:
         disk = self._disk
         self.inbox = Inbox(
             config.inbox.path,
-            _limits(config, polling=polling),
+            limits_of(config.inbox, polling=polling),
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
+            progress=self.progress,
         )
         self._stack.callback(self.inbox.close)
         self.inbox.prepare()
         if config.inbox.watcher == "auto" and is_network_file_system(config.inbox.path):
             polling = True
-            self.inbox.limits = _limits(config, polling=True)
+            self.inbox.limits = limits_of(config.inbox, polling=True)
         self._lock_inbox()
         registry_path = config.registry.path
         make_folder(disk, registry_path.parent)
         registry_lock = _locked(
-            registry_path.with_name(f".{registry_path.stem}.daemon.lock"),
+            daemon_lock(registry_path),
             f"daemon's lock on the registry {registry_path}",
         )
         self._stack.callback(registry_lock.close)
+        self._news.begin()
         self.registry = ModelRegistry(
             registry_path,
             config.registry.storage_dir,
@@ -137,7 +154,7 @@ class Service:
             entries=len(self.registry.registry),
             sequence=self.registry.sequence,
         )
-        self.scanner = self._make_scanner(config)
+        self.scanner = self._paced(self._make_scanner(config))
         self._stack.callback(self._close_scanner)
         self.intake = Intake(
             self.inbox,
@@ -147,9 +164,13 @@ class Service:
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
+            progress=self.progress,
         )
         self.watch = Watch(config.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
         self._stack.callback(self.watch.stop)
+        self._listen(config)
+        self._stack.callback(self._stop_listening)
+        self._news.opened()
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
         left = self.registry.finish_retirements() + self.registry.finish_purges()
@@ -163,6 +184,10 @@ class Service:
 
     def _close_scanner(self) -> None:
         self.scanner.close()
+
+    def _paced(self, scanner: Scanner) -> Scanner:
+        scanner.progress = self.progress
+        return scanner
 
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
@@ -178,6 +203,7 @@ class Service:
         if not self._keep_in_place():
             self.last_rescan = None
             return
+        self._news.doing = "looking at the inbox"
         self._keep_watching()
         left = self.intake.take_up_left()  # before the deferred ones that are due stop being in hand
         self._go_on([*self.intake.retry_deferred(), *left])
@@ -189,6 +215,7 @@ class Service:
             return
         self._said.pop(_INBOX, None)
         self.last_rescan = rescan
+        self.intake.tally.rescans += 1
         self._unseen_after = self._look_again_after(rescan)
         ready = rescan.ready()
         log.debug(
@@ -200,9 +227,12 @@ class Service:
             seconds=rescan.seconds,
         )
         self._tell(rescan)
+        if ready:
+            self._news.doing = "taking 1 drop" if len(ready) == 1 else f"taking {len(ready)} drops"
         self._take(ready, stopping)
         if not stopping():
             self._refuse_strays(rescan)
+        self._news.doing = ""
 
     def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], stopping: Callable[[], bool]) -> None:
         """Claim and go on in batches: drops that are ready together commit together, and none waits long."""
@@ -282,11 +312,10 @@ class Service:
     def _tell(self, rescan: Rescan) -> None:
         """Say of each drop and stray what it waits for, when that changes; forget those that are gone."""
         names = set()
-        self.waiting = 0
+        self.waiting = rescan.waiting
         for drop, decision in rescan.drops:
             if not isinstance(decision, Wait):
                 continue
-            self.waiting += 1
             names.add(drop.sidecar_name)
             if [problem.code for problem in decision.problems] == ["drop.settling"]:
                 continue
@@ -406,7 +435,9 @@ class Service:
         now = self._monotonic()
         if now >= self._retention_at:
             self._retention_at = now + self.config.retention.interval.seconds
+            self._news.doing = "applying the retention rules"
             self._retire()
+            self._news.doing = ""
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
             self._purge_old()
@@ -417,9 +448,13 @@ class Service:
         section = self.config.retention
         if section.mode == "off":
             return
+        self._news.retention_ran()
         try:
             before = self.registry.sequence
-            apply_retention(self.registry, section, self._clock())
+            applied = apply_retention(self.registry, section, self._clock())
+            self._news.retention_applied(applied)
+            self.intake.tally.retired += len(applied.retired)
+            self.progress()
             if section.mode == "enforce":
                 purge_trash(self.registry, section.trash_grace.seconds, self._clock())
                 trash = Path(self.registry.registry_path).parent / ".trash"
@@ -427,6 +462,7 @@ class Service:
             if self.registry.sequence != before:
                 self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
         except (StorageError, RegistryLocked) as error:
+            self._news.retention_problem = str(error)
             log.error("retention.failed", problem=str(error))
 
     def _purge_old(self) -> None:
@@ -466,8 +502,10 @@ class Service:
                     seconds=self._monotonic() - began,
                 )
             self.registry.change_segment_when_outgrown()
+            self._news.checkpoint_failed = False
         except (StorageError, RegistryLocked) as error:
             self._checkpoint_at = began + max(self.config.registry.checkpoint_seconds, 1.0)
+            self._news.checkpoint_failed = True
             log.error("registry.checkpoint_failed", problem=str(error))
 
     # --- time and reload --------------------------------------------------------------------------------------
@@ -498,6 +536,11 @@ class Service:
             due.append(self.intake.next_retry_seconds)
         return max(min(due), 0.0) + 0.001
 
+    @property
+    def retention_seconds(self) -> float:
+        """In how many seconds the rules are applied next, if they are on."""
+        return max(self._retention_at - self._monotonic(), 0.0)
+
     def _look_again_after(self, rescan: Rescan) -> float | None:
         """In how many seconds to look again at what may change without an event, or None.
 
@@ -518,27 +561,107 @@ class Service:
         return min(waits, default=None)
 
     def reload(self) -> None:
-        """Read config.yaml again. A bad one is refused with its problems, and the old stays in force."""
-        path = self.config.path
+        """Read config.yaml again. A bad one is refused with its problems, and the old stays in force.
+
+        The answer is published at once, for whoever waits for it.
+        """
+        path, began = self.config.path, time.monotonic()  # the kernel's clock: other processes have the same
         try:
-            new = load_config(path, env=os.environ, cwd=Path.cwd())
-            scanner = self._make_scanner(new) if new.pickle != self.config.pickle else None
+            new = self._adjust(load_config(path, env=os.environ, cwd=Path.cwd()))
+            scanner = self._paced(self._make_scanner(new)) if new.pickle != self.config.pickle else None
+            try:
+                self._listen(new)
+            except BaseException:
+                if scanner is not None:
+                    scanner.close()
+                raise
         except ModelInboxError as error:
-            problems = [str(problem) for problem in getattr(error, "problems", ())] or [str(error)]
-            log.error("config.refused", path=str(path), problems=problems)
+            problems = getattr(error, "problems", ()) or (Problem(error.code, error.message, error.hint),)
+            said = [str(problem) for problem in problems]
+            log.error("config.refused", path=str(path), problems=said)
+            self._news.refused(began, problems)
             return
         changed, _ = describe_changes(self.config, new)
         _, restart = describe_changes(self._started_with, new)  # said until there is a restart
+        if self.config.metrics.textfile not in (None, new.metrics.textfile):
+            self._news.remove_textfile()
         self.config = new
-        self.inbox.limits = _limits(new, polling=self.watch.polling)
+        self.inbox.limits = limits_of(new.inbox, polling=self.watch.polling)
         self.intake.checks = _checks(new)
         self.registry.lock_timeout = new.registry.lock_timeout
         if scanner is not None:
             self.scanner.close()
             self.scanner = self.intake.scanner = scanner
-        self._retention_at = self._monotonic()
+        self._retention_at = self._housekeeping_at = self._monotonic()
+        if self._checkpoint_at is not None:
+            self._checkpoint_at = self._checkpoint_due()
+        self._canary_due = min(self._canary_due, self._monotonic() + new.inbox.rescan_seconds)
         configure_logs(new)
         log.info("config.loaded", path=str(path), changed=list(changed), restart_needed=list(restart))
+        self._news.loaded(began, changed, restart)
+
+    # --- what is told of us -----------------------------------------------------------------------------------
+
+    def progress(self) -> None:
+        """Called after each piece of long work: tells systemd that we go on, and answers who asks for metrics."""
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
+        self._news.when_due()
+        if self.listener is not None:
+            self.listener.serve()
+
+    @property
+    def inbox_problem(self) -> str | None:
+        """Why the inbox cannot be used now, or None."""
+        return self._said.get(_INBOX)
+
+    def begin_serving(self) -> None:
+        """Say that drops are taken from now on."""
+        self._news.state = "running"
+        self._news.publish()
+        self.tell()
+
+    def begin_stopping(self) -> None:
+        """Say that we end."""
+        self._news.state = "stopping"
+        self._news.publish()
+
+    def tell(self) -> None:
+        """Publish the status if it is time, and say in a line what we do."""
+        self._news.when_due()
+        if self._heartbeat is not None:
+            self._heartbeat.say(self._news.line())
+
+    @property
+    def news_seconds(self) -> float:
+        """In how many seconds the status is to be published again."""
+        return self._news.due_seconds
+
+    def _listen(self, config: Config) -> None:
+        """Listen where `metrics.listen` says, if that is another address than now.
+
+        At a reload an address that cannot be had is refused, and the old one kept. At the start it is only said:
+        the drops come first.
+        """
+        address = config.metrics.listen
+        if address == (self.listener.address if self.listener is not None else None):
+            return
+        try:
+            new = Listener(address, self._news.metrics, CONTENT_TYPE) if address is not None else None
+        except OSError as error:
+            said = f"cannot listen on {address}: {error.strerror or error}"
+            if config is not self.config:
+                problem = Problem("config.not_available", said, "Choose a free port", "metrics.listen")
+                raise ConfigError(f"cannot use the configuration {str(config.path)!r}: 1 problem", [problem]) from error
+            self._news.metrics_problem(said)
+            return
+        self._stop_listening()
+        self.listener = new
+
+    def _stop_listening(self) -> None:
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
 
 
 def _may_change_unseen(decision: object) -> bool:
@@ -554,16 +677,6 @@ def _late_scaler(stray: Sighting, model_id: str) -> Problem:
         f"{quoted(stray.name)} came after its model {quoted(model_id)} had been registered without a scaler",
         "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
         file=stray.name,
-    )
-
-
-def _limits(config: Config, *, polling: bool) -> Limits:
-    inbox = config.inbox
-    return Limits(
-        inbox.settle_for(polling=polling),
-        inbox.incomplete_timeout,
-        inbox.orphan_timeout,
-        inbox.max_artifact_size,
     )
 
 
@@ -589,7 +702,7 @@ def _locked(path: Path, purpose: str) -> FileLock:
     """Return a lock that is held. Raises RegistryLocked, saying who holds it, at once."""
     lock = FileLock(path, purpose)
     try:
-        lock.acquire(0)
+        lock.acquire(LOCK_SECONDS)
     except RegistryLocked as error:
         lock.close()
         raise RegistryLocked(
@@ -609,14 +722,21 @@ class _Alarm:
         with contextlib.suppress(OSError):  # full: the loop is awake already; closed: it has ended
             os.write(self.writer, b"!")
 
-    def sleep(self, seconds: float) -> bool:
-        """Sleep until it rings or the time is over; tell whether it rang."""
-        ready, _, _ = select.select([self.reader], [], [], seconds)
-        if ready:
+    def sleep(self, seconds: float, listener: Listener | None = None) -> bool:
+        """Sleep until it rings, somebody asks for metrics, or the time is over; tell whether it rang."""
+        reading, writing = listener.sockets if listener is not None else ([], [])
+        if listener is not None and listener.next_seconds is not None:
+            seconds = min(seconds, listener.next_seconds)
+        watched: list[int | socket.socket] = [self.reader, *reading]
+        ready, _, _ = select.select(watched, writing, [], max(seconds, 0.0))
+        rang = self.reader in ready
+        if rang:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self.reader, 4096):
                     pass
-        return bool(ready)
+        if listener is not None:
+            listener.serve()
+        return rang
 
 
 class _Signals:
@@ -649,12 +769,17 @@ def _handling(signals: _Signals) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(config: Config) -> None:
-    """Run the daemon until SIGTERM or SIGINT. Raises what `Service.start` and a damaged registry raise."""
+def run(config: Config, adjust: Callable[[Config], Config] = lambda config: config) -> None:
+    """Run the daemon until SIGTERM or SIGINT. Raises what `Service.start` and a damaged registry raise.
+
+    `adjust` is applied to each configuration that is read later: what the command line says holds on.
+    """
     began = time.monotonic()
     alarm = _Alarm()
     signals = _Signals(alarm)
-    service = Service(config, wake=alarm.ring)
+    heartbeat = Heartbeat()
+    publisher = Publisher(status_paths(config.registry.path, config.inbox.path))
+    service = Service(config, wake=alarm.ring, heartbeat=heartbeat, publisher=publisher, adjust=adjust)
     with _handling(signals), contextlib.closing(service):
         log.info(
             "daemon.started",
@@ -673,24 +798,32 @@ def run(config: Config) -> None:
             entries=len(service.registry.registry),
             seconds=time.monotonic() - began,
         )
-        notify("READY=1")
-        _loop(service, signals, alarm)
+        heartbeat.ready()
+        service.begin_serving()
+        _loop(service, signals, alarm, heartbeat)
         log.info("daemon.stopping", signal=signals.stop)
-        notify("STOPPING=1")
+        heartbeat.stopping()
+        service.begin_stopping()
     log.info("daemon.stopped", uptime_seconds=time.monotonic() - began)
 
 
-def _loop(service: Service, signals: _Signals, alarm: _Alarm) -> None:
+def _loop(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbeat) -> None:
     looked = time.monotonic()
+    look_at = looked + service.next_seconds()
     while not signals.stopping():
-        rang = alarm.sleep(service.next_seconds())
-        if signals.reload:
-            signals.reload = False
-            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            service.reload()
-            notify("READY=1")
+        waits = [look_at - time.monotonic(), service.news_seconds, heartbeat.sleep_seconds]
+        rang = alarm.sleep(min(wait for wait in waits if wait is not None), service.listener)
+        heartbeat.beat()
         if signals.stopping():
             return
+        if signals.reload:
+            signals.reload = False
+            heartbeat.reloading()
+            service.reload()
+            heartbeat.ready()
+        elif not rang and time.monotonic() < look_at:  # only to give a sign of life, or to tell of ourselves
+            service.tell()
+            continue
         if rang and service.last_rescan is not None:
             # Many events may ring for one look: leave the folder alone a little while in proportion to its size.
             pause = min(service.last_rescan.seconds * LOOK_PAUSE_FACTOR, LOOK_PAUSE_SECONDS_MAX)
@@ -700,4 +833,5 @@ def _loop(service: Service, signals: _Signals, alarm: _Alarm) -> None:
         looked = time.monotonic()
         service.step("hint" if rang else "timer", signals.stopping)
         service.keep_house()
-        notify(f"STATUS={service.waiting} waiting, {len(service.intake.deferred)} deferred\nWATCHDOG=1")
+        service.tell()
+        look_at = time.monotonic() + service.next_seconds()

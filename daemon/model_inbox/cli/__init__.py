@@ -35,10 +35,13 @@ COMMANDS = {
     "delete": "delete:delete",
     "restore": "delete:restore",
     "trash": "trash:trash",
+    "inbox": "inbox:inbox",
     "rejected": "rejected:rejected",
     "retention": "retention:retention",
     "verify": "verify:verify",
     "rebuild": "rebuild:rebuild",
+    "status": "status:status",
+    "reload": "reload:reload",
     "config": "config:config",
 }
 """Where each command lives: the module of this package, and the name in it."""

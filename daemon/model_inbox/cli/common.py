@@ -160,6 +160,13 @@ class App:
 
         return load_config(self.config_file, env=os.environ, cwd=Path.cwd())
 
+    @cached_property
+    def places(self) -> tuple[Path, Path]:
+        """Where registry and inbox are, also by a configuration with problems elsewhere. Raises ConfigError."""
+        from ..config import load_places
+
+        return load_places(self.config_file, env=os.environ, cwd=Path.cwd())
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[ModelRegistry]:
         """Open the registry to read it; nothing is made, cut or locked. Raises RegistryMissing."""

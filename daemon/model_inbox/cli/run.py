@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import faulthandler
 import sys
+from typing import TYPE_CHECKING
 
 import click
 import structlog
@@ -16,9 +17,17 @@ from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError
 from ..permissions import act_as_owner
 from .common import App, Command, pass_app, print_error, report_error
 
+if TYPE_CHECKING:
+    from ..config import Config
+
 __all__ = ["run"]
 
 log = structlog.get_logger("model_inbox")
+
+
+def _as_json(config: Config) -> Config:
+    """Return the configuration with JSON lines as the log's form."""
+    return config.model_copy(update={"logging": config.logging.model_copy(update={"format": "json"})})
 
 
 @click.command(
@@ -44,13 +53,10 @@ def run(app: App, *, as_json: bool) -> int:
     faulthandler.enable()  # a loop that hangs is ended with SIGABRT by systemd's watchdog: then say where it hung
     configure(format="json" if as_json else "auto")
     try:
-        config = app.config
-        if as_json:
-            as_asked = config.logging.model_copy(update={"format": "json"})
-            config = config.model_copy(update={"logging": as_asked})
+        config = _as_json(app.config) if as_json else app.config
         act_as_owner(config.registry.path.parent)
         configure_logs(config)
-        run_service(config)
+        run_service(config, _as_json if as_json else lambda config: config)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]
         log.critical("daemon.failed", problem="; ".join([error.message, *problems]), hint=_next_step(app, error))

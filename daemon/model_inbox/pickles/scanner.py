@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +33,9 @@ __all__ = ["Scanner", "scan_bytes"]
 
 START_SECONDS = 60.0
 """A worker that is not ready by then will not be."""
+
+PROGRESS_SECONDS = 1.0
+"""How often whoever waits for us hears that we wait for the worker."""
 
 MEMORY_FLOOR = 256 << 20
 MEMORY_PER_BYTE = 64
@@ -61,6 +65,8 @@ class Scanner:
         self.time_limit = time_limit
         self.restarts = 0
         """How often a worker was started in place of one that died or was ended."""
+        self.progress: Callable[[], None] = _nothing
+        """Called about once a second while a worker is waited for: whoever waits for us sees that we do."""
         self._worker: _Worker | None = None
         self._started_before = False
 
@@ -99,7 +105,7 @@ class Scanner:
         cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
         worker = self._ready_worker()
         try:
-            recording = worker.ask(fd, size, memory, cpu_seconds, self.time_limit)
+            recording = worker.ask(fd, size, memory, cpu_seconds, self.time_limit, self.progress)
         except _WorkerLost as lost:
             self._worker = None
             return _recording_of(lost.what, lost.detail)
@@ -139,6 +145,10 @@ class Scanner:
 def _recording_of(what: str, detail: str = "") -> dict[str, Any]:
     """Return the recording of a file of which nothing is known but this."""
     return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False}
+
+
+def _nothing() -> None:
+    """What is called while a worker is waited for where nobody wants to know."""
 
 
 class _WorkerLost(Exception):
@@ -197,16 +207,18 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> dict[str, Any]:
+    def ask(
+        self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float, progress: Callable[[], None]
+    ) -> dict[str, Any]:
         """Return the recording of the open file `fd`. Raises _WorkerLost, the process being gone by then."""
         deadline = time.monotonic() + seconds
         try:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
-            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline))
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, progress))
             if length > ANSWER_BYTES_MAX:
                 raise EOFError
-            recording: dict[str, Any] = json.loads(self._receive(length, deadline))
+            recording: dict[str, Any] = json.loads(self._receive(length, deadline, progress))
         except TimeoutError:
             self.end()
             raise _WorkerLost("worker-died", f"it took more than {seconds:g} s") from None
@@ -214,14 +226,18 @@ class _Worker:
             raise self._lost(cpu_seconds) from None
         return recording
 
-    def _receive(self, length: int, deadline: float) -> bytes:
+    def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _nothing) -> bytes:
         parts = []
         while length:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._connection.settimeout(left)
-            part = self._connection.recv(min(length, 1 << 20))
+            self._connection.settimeout(min(left, PROGRESS_SECONDS))
+            try:
+                part = self._connection.recv(min(length, 1 << 20))
+            except TimeoutError:
+                progress()
+                continue
             if not part:
                 raise EOFError
             parts.append(part)

@@ -1,0 +1,169 @@
+"""`model-inbox inbox`: what lies in the inbox, and what each thing waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
+from ..problems import Problem, quoted
+from ..units import format_duration
+from .common import (
+    App,
+    Command,
+    Group,
+    age,
+    now,
+    parse_stored,
+    pass_app,
+    print_fields,
+    print_json,
+    print_lines,
+    print_problems,
+    print_table,
+    when,
+)
+
+if TYPE_CHECKING:
+    from ..explain import Explained
+
+__all__ = ["inbox"]
+
+
+@click.group(cls=Group)
+def inbox() -> None:
+    """See what lies in the inbox and what it waits for."""
+
+
+@inbox.command("list", cls=Command, examples=["model-inbox inbox list"])
+@pass_app
+def list_files(app: App, *, as_json: bool) -> None:
+    """List what is in the inbox, the longest there first, each with what it waits for."""
+    from ..explain import STATES, look_over
+
+    path, options = _place(app)
+    everything = look_over(path, **options)
+    if as_json:
+        print_json([one.as_dict() for one in everything])
+        return
+    if not everything:
+        print_lines("Nothing is in the inbox.")
+        return
+    moment = now()
+    rows = []
+    for one in everything:
+        why = "; ".join(problem.message for problem in one.problems) or STATES[one.state]
+        rows.append((one.name, one.owner, age(one.since, moment), one.state, _left(one.until, moment), why))
+    print_table(("NAME", "OWNER", "AGE", "STATE", "UNTIL", "WHY"), rows, right=("AGE", "UNTIL"))
+
+
+@inbox.command(
+    cls=Command,
+    examples=["model-inbox inbox explain usdeur.pkl", "model-inbox inbox explain inbox/*.yaml --json"],
+    exits={1: "a FILE is not in the inbox, and nothing is known of it"},
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@pass_app
+def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
+    """Tell of files in the inbox what they wait for, and until when.
+
+    FILE is a name in the inbox, or a path to it. Works without a daemon, and for everybody who may list the inbox.
+    """
+    from ..explain import explain as explain_names
+
+    path, options = _place(app)
+    names = [_name_in(path, file) for file in files]
+    told = explain_names(names, path, **options)
+    answers = [(one, _receipt(path, one.name) if one.state == "gone" else None) for one in told]
+    if as_json:
+        print_json([{**one.as_dict(), "receipt": receipt} for one, receipt in answers])
+    else:
+        for number, (one, receipt) in enumerate(answers):
+            if number:
+                print_lines("")
+            _print(one, receipt)
+    return EXIT_REFUSED if any(one.state == "gone" and receipt is None for one, receipt in answers) else EXIT_DONE
+
+
+def _place(app: App) -> tuple[Path, dict[str, Any]]:
+    """Return the inbox, and what is needed to look at it."""
+    from ..inbox import limits_of
+    from ..status import find_daemon
+    from ..watch import is_network_file_system
+
+    section = app.config.inbox
+    status: Mapping[str, Any] | None = None
+    with contextlib.suppress(StorageError):  # what the daemon told is not for everybody: we look ourselves
+        found = find_daemon(app.config.registry.path, section.path)
+        status = found.document if found.is_told_of else None
+    polling = section.watcher == "polling"
+    if section.watcher == "auto":
+        with contextlib.suppress(OSError):
+            polling = is_network_file_system(section.path)
+    return section.path, {"limits": limits_of(section, polling=polling), "clock": now, "status": status}
+
+
+def _name_in(inbox_path: Path, file: str) -> str:
+    """Return the name of FILE in the inbox. Raises ModelInboxError for a path to somewhere else."""
+    folder, _, name = file.rstrip("/").rpartition("/")
+    if not folder and not file.startswith("/"):
+        return name
+    if os.path.realpath(folder or "/") != os.path.realpath(inbox_path):
+        raise ModelInboxError(
+            f"cannot explain {quoted(file, 255)}: it is not in the inbox {str(inbox_path)!r}",
+            hint="`model-inbox check FILE` judges files anywhere",
+        )
+    return name
+
+
+def _receipt(inbox_path: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the answer to the last drop of that file's stem, if there is one that we may read."""
+    from ..answers import read_receipt
+    from ..explain import receipt_stem
+    from ..metadata import is_valid_id
+
+    stem = receipt_stem(name)
+    if not is_valid_id(stem):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        return read_receipt(inbox_path / "receipts", stem)
+    return None
+
+
+def _left(until: datetime | None, moment: datetime) -> str:
+    return "" if until is None else format_duration(max((until - moment).total_seconds(), 0.0))
+
+
+def _print(one: Explained, receipt: Mapping[str, Any] | None) -> None:
+    from ..explain import STATES
+
+    print_lines(f"{one.name} {STATES[one.state]}" + (f", as part of {one.belongs_to}" if one.belongs_to else ""))
+    print_problems(one.problems)
+    moment = now()
+    until = f"{when(one.until, seconds=True)} UTC (in {_left(one.until, moment)})" if one.until is not None else ""
+    since = f"{when(one.since, seconds=True)} UTC ({age(one.since, moment)} ago)" if one.since is not None else ""
+    print_fields(
+        [
+            ("until", f"{until}: then it {one.then}" if until and one.then else until),
+            ("last change", since),
+            ("owner", one.owner),
+        ]
+    )
+    if receipt is None:
+        return
+    at = parse_stored(receipt.get("at"))
+    print_fields(
+        [
+            ("last answer", f"{receipt.get('outcome')}, {when(at, seconds=True)} UTC ({age(at, moment)} ago)"),
+            ("drop", receipt.get("drop_id")),
+            ("model", receipt.get("model_id")),
+        ]
+    )
+    found = receipt.get("problems")
+    print_problems(Problem.from_dict(p) for p in (found if isinstance(found, list) else ()) if isinstance(p, dict))

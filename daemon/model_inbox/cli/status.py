@@ -1,0 +1,132 @@
+"""`model-inbox status`: does the daemon live, what does it do, and is all well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import EXIT_DONE, EXIT_REFUSED
+from ..units import format_duration, format_size
+from .common import App, Command, age, now, parse_stored, pass_app, print_fields, print_json, print_lines, when
+from .common import print_problems as print_all
+
+if TYPE_CHECKING:
+    from ..problems import Problem
+
+__all__ = ["status"]
+
+_DEFAULTS: Mapping[str, Any] = {
+    "ready": False,
+    "deaf": False,
+    "waiting": 0,
+    "deferred": 0,
+    "oldest": None,
+    "last_registered_at": None,
+    "last_rejected_at": None,
+    "started_at": None,
+    "pid": None,
+    "version": None,
+}
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox status", "model-inbox status --json | jq -e '.ready and .deferred == 0'"],
+    exits={
+        0: "all is well: the daemon runs, takes drops, and has nothing to complain of",
+        1: "there are problems, which are listed: it does not run, is deaf, has deferred drops, ...",
+    },
+)
+@pass_app
+def status(app: App, *, as_json: bool) -> int:
+    """Show what the daemon does, and whether all is well.
+
+    For people, and by its exit status for monitoring. Reads a file that the daemon publishes, and asks the kernel
+    whether its lock is held; any member of the service's groups may call it.
+    """
+    from ..status import assess, disk_left, find_daemon, state_of
+
+    registry_path, inbox_path = app.places
+    found = find_daemon(registry_path, inbox_path)
+    document, holding = found.document, found.holding
+    told_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks", ())}
+    folders = (("inbox", inbox_path), ("models", registry_path.parent))
+    disks = [disk for name, path in folders if (disk := disk_left(name, path) or told_disks.get(name)) is not None]
+    moment = now()
+    problems = assess(document, holding, moment, disks=disks)
+    state = state_of(document, holding)
+    told: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
+    if not found.is_told_of:  # what its forerunner did, or the one that ended, holds no longer
+        told |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
+        told |= {"waiting_files": [], "deferred_drops": []}
+    told["pid"] = holding.pid or told["pid"]
+    told |= {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
+    if as_json:
+        print_json(told)
+    else:
+        _print(told, problems, moment)
+    return EXIT_REFUSED if problems else EXIT_DONE
+
+
+def _print(told: Mapping[str, Any], problems: Sequence[Problem], moment: datetime) -> None:
+    version = f" (model-inbox {told['version']})" if told["version"] else ""
+    print_lines(f"{'All is well' if not problems else 'Not well'}: the daemon is {told['state']}{version}")
+    if problems:
+        print_all(problems)
+    print_fields(list(_fields(told, moment)))
+
+
+def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, object]]:
+    def ago(text: object) -> str:
+        at = parse_stored(text)
+        return f"{when(at, seconds=True)} UTC ({age(at, moment)} ago)" if at is not None else ""
+
+    def to_come(text: object) -> str:
+        at = parse_stored(text)
+        if at is None:
+            return ""
+        return f"{when(at, seconds=True)} UTC (in {format_duration(max((at - moment).total_seconds(), 0))})"
+
+    lives = told["state"] != "stopped"
+    yield "running since" if lives else "was started", ago(told.get("started_at"))
+    yield "process", told["pid"]
+    yield "now", told.get("doing") if lives else ""
+    inbox = told.get("inbox") or {}
+    yield "inbox", inbox.get("path")
+    watcher = "deaf: looking by the clock" if told["deaf"] else inbox.get("watcher")
+    yield "watch", watcher if lives else ""
+    yield "waiting", told["waiting"]
+    if oldest := told.get("oldest"):
+        said = "; ".join(str(problem.get("message")) for problem in oldest.get("problems", ()))
+        until = f", until {to_come(oldest['until'])}" if oldest.get("until") else ""
+        yield "oldest", f"{oldest.get('name')}, of {oldest.get('owner')}, unchanged since {ago(oldest.get('since'))}"
+        yield "", f"{said}{until}"
+    yield "deferred", told["deferred"]
+    for drop in told.get("deferred_drops") or ():
+        yield "", f"{drop.get('drop_id')}: {drop.get('cause')}; again {to_come(drop.get('retry_at'))}"
+    yield "last registered", ago(told.get("last_registered_at")) or "never"
+    yield "last rejected", ago(told.get("last_rejected_at")) or "never"
+    registry = told.get("registry") or {}
+    if "entries" in registry:
+        journal = format_size(registry.get("journal_bytes") or 0)
+        yield "registry", f"{registry['entries']} models, line {registry.get('sequence')}, journal {journal}"
+    retention = told.get("retention") or {}
+    if retention:
+        due = to_come(retention.get("next_run_at")) if lives else ""
+        ran = ago(retention.get("last_run_at"))
+        parts = [str(retention.get("mode")), f"last run {ran}" if ran else "", f"next run {due}" if due else ""]
+        yield "retention", ", ".join(filter(None, parts))
+    for disk in told["disks"]:
+        left, size = format_size(disk.get("free_bytes", 0)), format_size(disk.get("size_bytes", 0))
+        yield f"disk of {disk.get('folder')}", f"{left} of {size} left ({disk.get('path')})"
+    config = told.get("config") or {}
+    if config:
+        yield "config", f"{config.get('path') or 'the defaults'}, read {ago(config.get('loaded_at'))}"
+    reload = config.get("reload") or {}
+    yield "last reload", f"{reload.get('outcome')} {ago(reload.get('at'))}" if reload else ""
+    for problem in reload.get("problems") or ():
+        yield "", problem.get("message")
+    yield "restart needed for", ", ".join(config.get("restart_needed") or ())
