@@ -57,7 +57,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-frameworks test-examples ## everything that must hold: rules, types, every test
+check: lint types test test-system test-systemd test-frameworks test-examples ## everything that must hold: rules, types, every test
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -74,7 +74,7 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 # One process: the tests start daemons and wait for the clock of the kernel (leases, quiet times), and share two
 # cores with them; more processes would make the suite a race without making it much shorter.
 test: env-test ## the tests, with at least 90 % of lines and branches covered
-	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system \
+	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system --ignore=tests/systemd \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 test-system: env-test ## the tests that need programs of the system: rsync and scp (rsync, openssh-client)
@@ -82,6 +82,12 @@ test-system: env-test ## the tests that need programs of the system: rsync and s
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
+test-systemd: env-test ## the tests that boot a real systemd in namespaces (root; systemd, iproute2, logrotate)
+	@for program in systemctl ip logrotate; do command -v $$program >/dev/null || { \
+		echo "cannot run these tests: there is no $$program here." >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install systemd iproute2 logrotate' >&2; exit 1; }; done
+	$(VENV)-test/bin/python -m pytest tests/systemd $(PYTEST_ARGS)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)

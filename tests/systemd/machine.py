@@ -76,7 +76,8 @@ class Machine:
     def command(self, *words: str, user: str = "root") -> list[str]:
         """Return the command that runs these words inside, as that user."""
         inside = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w", "--"]
-        return [*inside, *(["runuser", "-u", user, "--"] if user != "root" else []), *words]
+        become = ["setpriv", "--reuid", user, "--regid", user, "--init-groups", "--"] if user != "root" else []
+        return [*inside, *become, *words]
 
     def run(
         self, *words: str, user: str = "root", check: bool = True, seconds: float = PATIENCE_SECONDS, **options: Any
@@ -100,6 +101,19 @@ class Machine:
         return subprocess.Popen(
             self.command(*words, user=user), env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe, text=True
         )
+
+    @contextlib.contextmanager
+    def running(self, *words: str, user: str = "root") -> Iterator[Callable[[], None]]:
+        """Run a command inside for a while; gives what ends it with SIGTERM. It is killed at the latest at the end."""
+        process = self.start(*words, user=user)
+        own = process.pid  # of nsenter, which waits for the command as its child
+        (inside,) = wait_until(lambda: Path(f"/proc/{own}/task/{own}/children").read_text().split(), process)
+        try:
+            yield lambda: os.kill(int(inside), signal.SIGTERM)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(inside), signal.SIGKILL)
+            process.communicate()
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
         """Return properties of a unit."""
