@@ -1,4 +1,4 @@
-"""model-inbox as `make install` puts it on a machine, with the people around it: who drops, who loads, who does neither."""
+"""model-inbox as `make install` puts it on a machine, and the people there: who drops, who loads, who does neither."""
 
 from __future__ import annotations
 
@@ -47,7 +47,6 @@ class Installed:
         self.inbox, self.models = self.state / "inbox", self.state / "models"
         self.config = machine.root / "etc/model-inbox/config.yaml"
         self.version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-        self._drops = 0
 
     # --- installation
 
