@@ -8,7 +8,6 @@ from pathlib import Path
 
 from installed import ROOT, STATE, UNIT, Installed
 from model_inbox.journald import message_id
-from world import sidecar
 
 
 def test_an_event_is_found_by_its_fields(service: Installed) -> None:
@@ -28,17 +27,18 @@ def test_an_event_is_found_by_its_fields(service: Installed) -> None:
     assert set(json.loads(line["STEPS"])) >= {"scan", "commit"}
 
 
-def test_a_rejection_of_a_thousand_problems_stays_whole(service: Installed) -> None:
-    """A line of hundreds of kilobytes, far beyond what stdout could carry, is in the journal to its last character."""
-    text = sidecar(seal="") + b"".join(b"key_%04d_%s: x\n" % (number, b"x" * 20) for number in range(1500)) + b"...\n"
-    service.put("thousand.pkl", b"\x80\x05N.")
-    service.put("thousand.yaml", text)
-    answer = service.answer("thousand")
-    (line,) = service.events("drop.rejected", "STEM=thousand")
-    said = json.loads(line["PROBLEMS"])
-    assert len(said) == len(answer["problems"]) >= 1500
-    assert len(line["PROBLEMS"]) > 100_000
-    assert [text.partition(":")[0] for text in said] == [problem["code"] for problem in answer["problems"]]
+LONG = """
+from model_inbox.journald import JournalSender
+problems = [f"{n} " + "x" * 500 for n in range(2000)]
+JournalSender().msg(level="warning", event="drop.rejected", stem="long", problems=problems)
+"""
+
+
+def test_a_long_field_stays_whole(service: Installed) -> None:
+    """A field of a megabyte, far beyond what stdout or a datagram could carry, is in the journal to its last byte."""
+    service.machine.run("/opt/model-inbox/current/bin/python", "-c", LONG, user="model-inbox")
+    (line,) = service.machine.wait(lambda: service.machine.journal("EVENT=drop.rejected", "STEM=long"))
+    assert json.loads(line["PROBLEMS"]) == [f"{number} " + "x" * 500 for number in range(2000)]
 
 
 def test_the_catalogue_explains_events(service: Installed) -> None:
