@@ -72,13 +72,13 @@ def lines_of(paths: Iterable[Path], since: datetime | None, needles: Sequence[st
 
 
 class Tail:
-    """Reads on in a file that grows, is renamed away or cut. What was there before is not read again."""
+    """Reads on in a file that grows, is renamed away or cut: from its end on, or the whole of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
         self._file = None if not path.exists() else path.open("rb")
         self._rest = b""
-        if self._file is not None:
+        if self._file is not None and not whole:
             self._file.seek(0, os.SEEK_END)
 
     def lines(self) -> list[bytes]:

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from installed import ROOT, STATE, UNIT, Installed
+from installed import CONSUMER, ROOT, STATE, STRANGER, UNIT, Installed
 from model_inbox.journald import message_id
 
 
@@ -55,6 +55,81 @@ def test_the_catalogue_explains_events(service: Installed) -> None:
     ours = re.findall(r"^-- (\w{32})$", (ROOT / "systemd/model-inbox.catalog").read_text(), re.MULTILINE)
     assert ours
     assert [one for one in ours if one not in known] == []
+
+
+def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed) -> None:
+    """Each command of docs/logs.md, run by root and by a member of systemd-journal, tells what happened here."""
+    machine, model = stopped.machine, "usdeur_lightgbm_20261120"
+    pair = {"currency_pair": "USD/XAU", "trained_at": "2025-10-01T00:00:00Z"}
+    stopped.configure(
+        stopped.config.read_text(),
+        ("        last: 10", "        last: 1"),
+        ("        within: 30d", "        within: 1d"),
+        ("      min_keep: 2", "      min_keep: 1"),
+        ("  trash_grace: 7d", "  trash_grace: 500ms"),
+    )
+    stopped.systemctl("start")
+    stopped.drop("usdeur", user="bob", model_id=model, **pair, model_typ="x")
+    assert stopped.answer("usdeur")["outcome"] == "rejected"
+    why = stopped.model_inbox("logs", "why", "--drop", "usdeur").stdout
+    stopped.drop("usdeur", model_id=model, **pair)
+    machine.wait(lambda: (stopped.receipt("usdeur") or {}).get("outcome") == "registered")
+    stopped.model_inbox("pin", model)
+    stopped.model_inbox("unpin", model)
+    killed = stopped.pid
+    stopped.signal("KILL")
+    machine.wait(lambda: stopped.pid not in (0, killed) and stopped.show("ActiveState") == "active")
+    stopped.drop("newer", **pair | {"trained_at": "2025-10-20T00:00:00Z"})
+    machine.wait(lambda: stopped.events("entry.retired", f"MODEL_ID={model}"))
+    stopped.configure(stopped.config.read_text(), ("rescan_seconds: 30", "rescan_seconds: 20"))
+
+    def is_purged() -> bool:
+        stopped.systemctl("reload")
+        return bool(stopped.events("entry.purged", f"MODEL_ID={model}"))
+
+    machine.wait(is_purged)
+    rows = re.findall(r"^\| [^|]+ \| `model-inbox (logs [^`]+)` \|$", (ROOT / "docs/logs.md").read_text(), re.MULTILINE)
+    answers = {" ".join(row.split()[:2]): stopped.model_inbox(*row.split()).stdout for row in rows}
+    expected = {
+        "logs --drop": ["bob", "sidecar.unknown_key", "registered from a drop of alice"],
+        "logs why": ["No such drop was refused or waits."],
+        "logs --model": [
+            "registered from a drop",
+            "pin by cli:root",
+            "unpin by cli:root",
+            "retired",
+            "removed for good",
+        ],
+        "logs rejected": ["bob", "usdeur", "sidecar.unknown_key"],
+        "logs retired": [model, "USD/XAU"],
+        "logs durations": ["scan", "commit", "in all", "P99"],
+        "logs retries": [""],
+        "logs changes": ["inbox.rescan_seconds: the default → 20", "reloaded"],
+        "logs outages": ["ended: killed, 9"],
+    }
+    assert answers.keys() == expected.keys()
+    for question, texts in expected.items():
+        assert [text for text in texts if text not in answers[question]] == [], answers[question]
+    assert "rejected: " in why
+    assert "Did you mean model_type?" in why
+    machine.run("usermod", "-aG", "systemd-journal", CONSUMER)
+    assert model in stopped.model_inbox("logs", "retired", user=CONSUMER).stdout
+    refused = stopped.model_inbox("logs", "retired", user=STRANGER, check=False)
+    assert refused.returncode == 75
+    assert "systemd-journal" in refused.stderr
+
+
+def test_the_journal_is_followed(service: Installed) -> None:
+    """`model-inbox logs --follow` shows a registration as it happens."""
+    follower = service.machine.start("model-inbox", "logs", "--follow", "--event", "drop.registered", "--since", "now")
+    try:
+        assert follower.stdout is not None
+        service.drop("followed")
+        assert "followed: registered from a drop of alice" in follower.stdout.readline()
+    finally:
+        service.machine.run("pkill", "journalctl", check=False)
+        follower.kill()
+        follower.communicate()
 
 
 def test_a_log_file_survives_logrotate(stopped: Installed) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,18 +191,13 @@ class _Source:
         else:
             if str(self.file) == "-":
                 raise click.UsageError("--follow cannot follow stdin")
-            tail = logfiles.Tail(self.file)
-            before = logfiles.lines_of(logfiles.rotated(self.file), since, []) if since is not None else iter(())
-            lines, parse = _both(before, logfiles.follow(tail)), parse_line
+            earlier = [path for path in logfiles.rotated(self.file) if path != self.file] if since is not None else []
+            tail = logfiles.Tail(self.file, whole=since is not None)
+            lines, parse = chain(logfiles.lines_of(earlier, since, ()), logfiles.follow(tail)), parse_line
         for line in lines:
             record = parse(line)
             if record is not None:
                 yield record
-
-
-def _both(first: Iterator[bytes], second: Iterator[bytes]) -> Iterator[bytes]:
-    yield from first
-    yield from second
 
 
 def _parsed(lines: Iterator[bytes] | Any, parse: Callable[[bytes], Record | None]) -> list[Record]:
