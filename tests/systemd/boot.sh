@@ -56,7 +56,8 @@ After=systemd-journald.service
 AllowIsolate=yes
 UNIT
 rm -rf etc/systemd/system/* var/log/journal usr/local/lib/systemd
-mkdir -p run/systemd/journald.conf.d
+mkdir -p run/systemd/journald.conf.d run/log/journal
+chgrp systemd-journal run/log/journal && chmod 2755 run/log/journal # as systemd's own tmpfiles.d does at boot
 printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\n' >run/systemd/journald.conf.d/test.conf
 
 # --- and go -----------------------------------------------------------------------------------------------------------

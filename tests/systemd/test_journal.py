@@ -66,7 +66,7 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
         ("        last: 10", "        last: 1"),
         ("        within: 30d", "        within: 1d"),
         ("      min_keep: 2", "      min_keep: 1"),
-        ("  trash_grace: 7d", "  trash_grace: 500ms"),
+        ("  trash_grace: 7d", "  trash_grace: 0h"),
     )
     stopped.systemctl("start")
     stopped.drop("usdeur", user="bob", model_id=model, **pair, model_typ="x")
@@ -121,11 +121,11 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
 
 def test_the_journal_is_followed(service: Installed) -> None:
     """`model-inbox logs --follow` shows a registration as it happens."""
-    follower = service.machine.start("model-inbox", "logs", "--follow", "--event", "drop.registered", "--since", "now")
+    follower = service.machine.start("model-inbox", "logs", "--follow", "--event", "drop.registered")
     try:
         assert follower.stdout is not None
         service.drop("followed")
-        assert "followed: registered from a drop of alice" in follower.stdout.readline()
+        assert any("followed: registered from a drop of alice" in line for line in follower.stdout)
     finally:
         service.machine.run("pkill", "journalctl", check=False)
         follower.kill()

@@ -316,12 +316,12 @@ def test_a_model_of_anybody_moves_to_the_trash_and_back(stocked: Installed) -> N
         ("      min_keep: 2", "      min_keep: 1"),
     )
     stocked.systemctl("reload")
-    for day, stem in ((1, "older"), (20, "newer")):
+    for day, stem in ((1, "older-by-rule"), (20, "newer-by-rule")):
         stocked.drop(stem, currency_pair="CHF/JPY", trained_at=f"2025-10-{day:02}T00:00:00Z")
         stocked.registered(stem)
-    stocked.machine.wait(lambda: stocked.events("entry.retired", "MODEL_ID=older"))
-    assert not (stocked.models / "prediction/older.pkl").exists()
+    stocked.machine.wait(lambda: stocked.events("entry.retired", "MODEL_ID=older-by-rule"))
+    assert not (stocked.models / "prediction/older-by-rule.pkl").exists()
     stocked.configure(stocked.config.read_text(), ("  mode: enforce", "  mode: dry-run"))
     stocked.systemctl("reload")
-    stocked.model_inbox("restore", "older")
-    assert (stocked.models / "prediction/older.pkl").exists()
+    stocked.model_inbox("restore", "older-by-rule")
+    assert (stocked.models / "prediction/older-by-rule.pkl").exists()

@@ -33,6 +33,29 @@ def test_an_interpreter_that_a_service_cannot_run_is_refused(installation: tuple
     assert "which only its owner can enter: a service cannot run it" in done.stderr
 
 
+def test_a_package_is_made_of_it(installation: tuple[Installed, str, str]) -> None:
+    """DESTDIR gets everything and the machine nothing; moved to its place, with another PREFIX, the program runs."""
+    installed, machine = installation[0], installation[0].machine
+    unit = machine.root / "usr/local/lib/systemd/system" / UNIT
+    before = unit.read_text()
+    installed.make("install", DESTDIR="/run/stage", PREFIX="/srv/mi", SYSTEMD_VERSION="255")
+    assert unit.read_text() == before
+    assert not (machine.root / "srv/mi").exists()
+    stage = machine.root / "run/stage"
+    staged = (stage / "usr/local/lib/systemd/system" / UNIT).read_text()
+    assert "ExecStart=/srv/mi/bin/model-inbox --config /etc/model-inbox/config.yaml run" in staged
+    assert "/opt/model-inbox" not in staged
+    backoff = (stage / "usr/local/lib/systemd/system" / f"{UNIT}.d" / "50-backoff.conf").read_text()
+    assert "RestartMaxDelaySec=5min" in backoff
+    machine.run("mv", "/run/stage/srv/mi", "/srv/mi")
+    assert machine.run("/srv/mi/bin/model-inbox", "--version").stdout == f"model-inbox {installed.version}\n"
+    assert machine.run("grep", "-rl", "/run/stage", "/srv/mi", check=False).stdout == ""
+    machine.run("mv", "/srv/mi", "/run/stage/srv/mi")
+    installed.make("uninstall", DESTDIR="/run/stage", PREFIX="/srv/mi")
+    assert machine.run("find", "/run/stage", "-not", "-type", "d").stdout == ""
+    assert unit.read_text() == before
+
+
 def test_an_upgrade_keeps_state_and_edited_settings(service: Installed) -> None:
     """The running daemon works on through an installation; after a restart the new version serves the old models."""
     machine = service.machine
