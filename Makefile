@@ -20,8 +20,11 @@ export PYTHON
 MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
+SYSTEM_PROGRAMS = jq perl promtool rsync scp
+SYSTEM_PACKAGES = jq openssh-client perl prometheus rsync
 
-.PHONY: help run install uninstall test test-system test-systemd test-frameworks test-examples lint format types docs-check check example example-lstm \
+.PHONY: help run install uninstall test bench-registry test-registry campaign-registry test-system test-systemd \
+	test-frameworks test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -77,10 +80,11 @@ test: env-test ## the tests, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system --ignore=tests/systemd \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
-test-system: env-test ## the tests that need programs of the system: rsync and scp (rsync, openssh-client)
-	@for program in rsync scp; do command -v $$program >/dev/null || { \
+test-system: env-test ## the tests that need programs of the system (SYSTEM_PACKAGES)
+	@for program in $(SYSTEM_PROGRAMS); do command -v $$program >/dev/null || { \
 		echo "cannot run these tests: there is no $$program here." >&2; \
-		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
+		echo 'On Debian or Ubuntu: sudo apt-get install $(SYSTEM_PACKAGES)' >&2; exit 1; }; done
+	@perl -MJSON::PP -e 1 || { echo 'cannot run these tests: sudo apt-get install perl' >&2; exit 1; }
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
 
 test-systemd: env-test ## the tests that boot a real systemd in namespaces (root; systemd, iproute2, logrotate)
@@ -88,6 +92,23 @@ test-systemd: env-test ## the tests that boot a real systemd in namespaces (root
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install systemd iproute2 logrotate' >&2; exit 1; }; done
 	$(VENV)-test/bin/python -m pytest tests/systemd $(PYTEST_ARGS)
+
+# Where `bench-registry` measures: a folder on the disk in question.
+BENCH_FOLDER ?= .
+bench-registry: env-test ## time the registry against its floor, up to 100,000 models; fails when a target is missed
+	@command -v strace >/dev/null || echo 'strace is missing, so fsyncs are not counted: sudo apt-get install strace' >&2
+	$(VENV)-test/bin/python benchmarks/registry.py --folder $(BENCH_FOLDER)
+
+# The long campaigns against the registry. SEED names a run: the same seed makes the same choices.
+SEED ?= 1
+MINUTES ?= 5
+test-registry: env-test campaign-registry ## the registry at length: MINUTES under fire, games, every bit, power cuts (SEED)
+	PROPERTY_EXAMPLES=1000 DAMAGE_BITS=8 $(VENV)-test/bin/python -m pytest tests/properties \
+		--hypothesis-seed=$(SEED) $(PYTEST_ARGS)
+	CRASH_STATES=60 CRASH_SEED=$(SEED) $(VENV)-test/bin/python -m pytest tests/crash $(PYTEST_ARGS)
+
+campaign-registry: env-test ## four writers, killed again and again, and two readers, for MINUTES (SEED)
+	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)

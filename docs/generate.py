@@ -22,6 +22,7 @@ from model_inbox.cli import main as command_line
 from model_inbox.config import Config
 from model_inbox.journald import message_id
 from model_inbox.logs import EVENTS
+from model_inbox.metrics import METRICS
 from model_inbox.sidecar import SIDECAR_FIELDS
 
 DOCS = Path(__file__).resolve().parent
@@ -83,6 +84,15 @@ def config_keys() -> str:
     return table(["Key", "Default", "Meaning"], list(walk(Config, "")))
 
 
+def metrics() -> str:
+    """Every metric for Prometheus."""
+    rows: list[list[object]] = [
+        [f"`{name}`", told.kind, ", ".join(f"`{label}`" for label in told.labels), told.help]
+        for name, told in METRICS.items()
+    ]
+    return table(["Metric", "Kind", "Labels", "Meaning"], rows)
+
+
 def commands() -> str:
     """Every command with its summary and options."""
 
@@ -140,6 +150,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sidecar-fields": sidecar_fields,
     "config-keys": config_keys,
     "commands": commands,
+    "metrics": metrics,
 }
 
 

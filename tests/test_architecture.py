@@ -30,9 +30,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrival", "checks", "config", "segments", "status", "storage"),
     ("inbox", "ledger"),
     ("claims", "explain", "registry", "salvage"),
-    ("answers", "audit", "rebuild", "retirement"),
-    ("intake", "rejected", "submit"),
-    ("news",),
+    ("answers", "audit", "retirement"),
+    ("intake", "rebuild_plan", "rejected", "submit"),
+    ("news", "rebuild"),
     ("service",),
     ("__init__",),
     ("cli",),
@@ -42,7 +42,7 @@ RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks entry errors journal logbook metadata policy problems retention sidecar units yamltext
+    arrival checks entry errors journal logbook metadata metrics policy problems retention sidecar units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import pickle
-import sys
-import types
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +20,7 @@ from model_inbox.cli import COMMANDS, root
 from model_inbox.cli.verify import progress_bar
 from model_inbox.config import load_config, parse_config
 from model_inbox.locks import FileLock
+from model_inbox.permissions import person
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -87,9 +85,17 @@ class Home:
         entries: dict[str, Any] = json.loads(self.registry_path.read_text())
         return entries
 
-    def tree(self) -> dict[str, bytes]:
-        """Return every file with its bytes."""
-        return {str(path): path.read_bytes() for path in sorted(self.folder.rglob("*")) if path.is_file()}
+    def tree(self) -> dict[str, tuple[object, ...]]:
+        """Return every file and folder with its bytes, rights, owner and times (but for when it was read)."""
+        return {
+            str(path): (
+                path.read_bytes() if path.is_file() else b"",
+                *(about.st_ino, about.st_mode, about.st_nlink, about.st_uid, about.st_gid),
+                *(about.st_mtime_ns, about.st_ctime_ns),
+            )
+            for path in sorted(self.folder.rglob("*"))
+            for about in [path.lstat()]
+        }
 
 
 @pytest.fixture(name="empty")
@@ -148,9 +154,11 @@ def test_the_commands_are_those_of_the_manual() -> None:
     """The words of the command line are stable: nouns with verbs, and plain verbs."""
     assert {" ".join(words) for words, _ in commands()} == {
         *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
+        "replace-scaler",
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("config check", "config show", "config schema"),
+        *("status", "reload", "inbox list", "inbox explain"),
     }
     help_text = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in help_text for name in COMMANDS)
@@ -343,7 +351,7 @@ def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypa
     names = {"numpy.ndarray": "r", "numpy.dtype": "r", "sklearn.x.Y": "r"}
     for imports, said in ((names, "3 names: numpy (2), sklearn (1); --json"), ({}, "may import\n  nothing\n")):
         shown = {**entry, "imports": imports}
-        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown: shown)
+        monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown, **__: shown)
         card = home.text("show", "old")
         assert said in card
         assert "the inbox (whole by digest), drop d-1" in card
@@ -452,6 +460,47 @@ def test_a_deleted_model_can_be_restored(home: Home) -> None:
     assert home.error("restore", "nothing", status=1)["code"] == "registry.not_found"
     assert home.text("delete", "old").startswith("'old' is in the trash")
     assert home.json("restore", "old", "--sequence", "1")["model_id"] == "old"
+
+
+def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
+    """The file is copied and judged as in the inbox, never loaded; the old scaler stays loadable from old entries."""
+    file = home.folder / "better.pkl"
+    file.write_bytes(pickle.dumps({"scaler": "better"}))
+    with home.open() as registry:
+        before = registry.registry["old"]
+    entry = home.json("replace-scaler", "old", str(file), "--reason", "wrong window")
+    assert home.stored()["old"]["scaler_sha256"] == entry["scaler_sha256"] != before["scaler_sha256"]
+    assert entry["scaler_imports"] == {}
+    with home.open() as registry:
+        assert registry.load_scaler(entry) == {"scaler": "better"}
+        assert registry.load_scaler(before) == {"scaler": "old"}
+    assert home.json("history", "old")[-1] | {"at": ""} == {
+        "sequence": 4,
+        "at": "",
+        "operation": "replace_scaler",
+        "model_id": "old",
+        "drop_id": None,
+        "actor": f"cli:{person()}",
+        "reason": "wrong window",
+    }
+    assert "its scaler, of line 4: nothing" in home.text("show", "old")
+    assert home.text("replace-scaler", "old", str(file)).startswith("'old' has another scaler: ")
+
+
+def test_a_scaler_that_the_scan_refuses_changes_nothing(home: Home) -> None:
+    """The problems are told, and what would have run did not; an unknown model and a missing file are errors too."""
+    file = home.folder / "bad.pkl"
+    file.write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
+    before = home.tree()
+    error = home.error("replace-scaler", "old", str(file), status=1)
+    assert error["code"] == "scaler.refused"
+    assert any("os.system" in problem["message"] for problem in error["problems"]), error
+    file.unlink()
+    before.pop(str(file))
+    assert home.tree() == before
+    assert home.run("replace-scaler", "old", str(file)).exit_code == 2
+    (home.folder / "good.pkl").write_bytes(pickle.dumps(1))
+    assert home.error("replace-scaler", "none", str(home.folder / "good.pkl"), status=1)["code"] == "registry.not_found"
 
 
 def test_protected_and_unknown_models_are_not_deleted(home: Home) -> None:
@@ -712,53 +761,95 @@ def test_apply_tells_what_was_protected_meanwhile(home: Home, monkeypatch: pytes
     assert shown.rstrip().endswith("old")
 
 
+def test_restore_says_when_the_rules_would_retire_it_again(home: Home) -> None:
+    """Plan, apply, undo: who brings a model back learns that a pin is needed, unless the rules hold it by now."""
+    (home.folder / "config.yaml").write_text(rules())
+    home.text("retention", "apply", "--yes")
+    assert home.text("restore", "old") == (
+        "'old' is registered again.\nThe rules let go of it: `model-inbox pin old`, or the next run retires it again.\n"
+    )
+    home.text("pin", "old")
+    assert "Keep 3 models" in home.text("retention", "apply", "--yes")
+    home.text("unpin", "old")
+    home.text("retention", "apply", "--yes")
+    home.text("delete", "new")
+    assert home.text("restore", "old") == "'old' is registered again.\n"
+
+
 # --- verify and rebuild ------------------------------------------------------------------------------------
 
+FIELDS = {
+    "model_type": "lightgbm",
+    "currency_pair": "USD/EUR",
+    "trained_at": "2026-01-01T00:00:00Z",
+    "version": "1",
+    "validation_metrics": "{}",
+    "min_samples": "1",
+    "calibration_ok": "true",
+    "features_used": "[]",
+    "horizons": "[1]",
+}
 
-def test_verify_prints_what_the_audit_found(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Exit 0 and ok when nothing was found, else 1 with the problems; --no-digests is handed on."""
-    asked: list[dict[str, Any]] = []
-    found: list[Problem] = []
-    audit = types.ModuleType("model_inbox.audit")
 
-    def verify(registry_path: Path, storage_dir: Path, **options: Any) -> list[Problem]:
-        asked.append({"registry": registry_path, "storage": storage_dir, **options})
-        return found
-
-    audit.verify = verify  # type: ignore[attr-defined]  # a stand-in for the module
-    monkeypatch.setitem(sys.modules, "model_inbox.audit", audit)
+def test_verify_tells_what_does_not_agree(home: Home) -> None:
+    """Exit 0 and ok when all agrees, else 1 with every problem; --no-digests reads no stored file."""
     assert home.json("verify") == {"ok": True, "problems": []}
-    assert home.text("verify", "--no-digests") == "Everything agrees; the digests were not compared.\n"
     assert home.text("verify") == "Everything agrees.\n"
-    expected = {"registry": home.registry_path, "storage": home.storage_dir, "progress": None}
-    assert asked == [{**expected, "digests": wanted} for wanted in (True, False, True)]
-    found.append(Problem("verify.digest_mismatch", "'old.pkl' has changed", "Restore it", file="old.pkl"))
-    assert home.json("verify", status=1) == {"ok": False, "problems": [found[0].as_dict()]}
-    assert "1 problem:\n  - 'old.pkl' has changed [verify.digest_mismatch]\n" in home.text("verify", status=1)
+    path = home.storage_dir / "old.pkl"
+    path.chmod(0o640)
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert home.text("verify", "--no-digests") == "Everything agrees; the digests were not compared.\n"
+    said = home.json("verify", status=1)
+    (problem,) = said["problems"]
+    assert (said["ok"], problem["code"], problem["file"]) == (False, "registry.digest_mismatch", str(path))
+    (home.storage_dir / "new.pkl").unlink()
+    shown = home.text("verify", status=1)
+    assert shown.startswith("2 problems:\n")
+    assert "[registry.file_missing]" in shown
+    assert "[registry.digest_mismatch]" in shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Rebuilt:
-    """Stands for what a rebuild tells."""
+def test_rebuild_makes_a_damaged_registry_anew(home: Home) -> None:
+    """It tells what it made, what is lost and where the old files are; afterwards `verify` finds nothing."""
+    journal = home.registry_path.with_name("prediction_registry.journal.jsonl")
+    text = journal.read_bytes()
+    journal.write_bytes(text.replace(b'"model_id":"new"', b'"model_id":"mew"', 1))
+    (home.storage_dir / "other.pkl").unlink()
+    assert "journal.damaged" in {problem["code"] for problem in home.json("verify", status=1)["problems"]}
+    shown = home.text("rebuild")
+    assert "models registered" in shown
+    assert "- lost: other: other.pkl: the file is missing" in shown
+    assert home.json("verify") == {"ok": True, "problems": []}
+    assert sorted(home.stored()) == ["new", "old"]
+    (kept,) = home.registry_path.parent.glob("prediction_registry.rebuilt-*")
+    assert (kept / journal.name).read_bytes() != text
+    assert str(kept) in shown
+    made = home.json("rebuild")
+    assert (made["entries"], made["lines_lost"], made["lost"]) == (2, 0, [])
 
-    entries: int
-    kept_in: str
+
+def test_rebuild_scans_by_the_configuration(home: Home) -> None:
+    """What the configuration allows beyond the shipped lists is allowed to a model that only a sidecar tells of."""
+    (home.storage_dir / "mine.pkl").write_bytes(b"\x80\x02cmymodels.core\nModel\n)\x81.")
+    text = "".join(f"{name}: {value}\n" for name, value in FIELDS.items())
+    (home.storage_dir / "mine.yaml").write_text(text + "...\n")
+    (home.folder / "config.yaml").write_text("pickle: {allow: {mymodels.core.Model: nr}}\n")
+    made = home.json("rebuild")
+    assert (made["from_sidecars"], made["lost"]) == (["mine"], [])
+    assert list(home.stored()["mine"]["imports"]) == ["mymodels.core.Model"]
+    assert home.json("verify")["ok"] is True
 
 
-def test_rebuild_tells_what_it_made(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The result is told for people and programs; the paths are the configuration's."""
-    asked: list[tuple[Path, Path]] = []
-    module = types.ModuleType("model_inbox.rebuild")
-
-    def rebuild(registry_path: Path, storage_dir: Path, **_: object) -> Rebuilt:
-        asked.append((registry_path, storage_dir))
-        return Rebuilt(3, "models/old")
-
-    module.rebuild = rebuild  # type: ignore[attr-defined]  # a stand-in for the module
-    monkeypatch.setitem(sys.modules, "model_inbox.rebuild", module)
-    assert home.json("rebuild") == {"entries": 3, "kept_in": "models/old"}
-    assert home.text("rebuild") == f"Made '{home.registry_path}' anew.\n  entries  3\n  kept in  models/old\n"
-    assert asked == [(home.registry_path, home.storage_dir)] * 2
+def test_rebuild_waits_for_nobody_and_makes_nothing_of_nothing(home: Home, empty: Home) -> None:
+    """While a daemon holds the registry exit 75 naming it; where there is nothing exit 1."""
+    lock = FileLock(home.registry_path.with_name(".prediction_registry.daemon.lock"), "test's")
+    lock.acquire(0)
+    error = home.error("rebuild", status=75)
+    assert (error["code"], f"process {os.getpid()}" in error["message"]) == ("registry.locked", True)
+    lock.close()
+    (home.folder / "config.yaml").write_text("registry: {path: none/registry.json, storage_dir: none/prediction}\n")
+    assert home.error("rebuild", status=1)["code"] == "registry.failed"
+    assert not (home.folder / "none").exists()
 
 
 def test_the_progress_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:

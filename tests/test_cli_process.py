@@ -233,6 +233,24 @@ def test_a_person_is_asked_on_a_terminal(folder: Path, answer: str, status: int,
     assert len(json.loads(run("trash", "list", "--json").stdout)) == left
 
 
+@pytest.mark.parametrize(("answer", "status", "left"), [("n", 1, 2), ("y", 0, 1)])
+def test_a_plan_is_shown_and_asked_for_on_a_terminal(folder: Path, answer: str, status: int, left: int) -> None:
+    """`retention apply` shows what would go and why; only a yes does it, and then it can be undone."""
+    make_registry(folder)
+    (folder / "config.yaml").write_text(
+        "retention: {mode: enforce, breaker: {max_fraction: 1}, policies: [{keep: {last: 1}}]}\n"
+    )
+    (goes,) = json.loads(run("retention", "plan", "--json").stdout)["retire"]
+    ended, screen = on_terminal("retention", "apply", answer=answer)
+    assert screen.index("Retire 1 model (") < screen.index("Retire 1 model to the trash? [y/N]:")
+    assert "since" in screen
+    assert ended == status
+    assert len(json.loads(run("list", "--json").stdout)) == left
+    if answer == "y":
+        assert run("restore", goes["model_id"]).returncode == 0
+        assert len(json.loads(run("list", "--json").stdout)) == 2
+
+
 def test_the_daemon_tells_a_person_why_it_cannot_start(folder: Path) -> None:
     """On a terminal the reason is said in plain words, too, with every problem."""
     (folder / "config.yaml").write_text("inbox: {pth: x}\n")

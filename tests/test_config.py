@@ -19,6 +19,7 @@ from model_inbox.config import (
     config_schema,
     describe_changes,
     load_config,
+    load_places,
     parse_config,
     parse_retention,
 )
@@ -76,6 +77,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         "pickle": {"frameworks": None, "allow": {}, "memory_limit": 2 * 1024**3, "time_limit": 120.0},
         "checks": {"model_types": None, "currency_pairs": None},
         "logging": {"level": "info", "format": "auto", "file": None},
+        "metrics": {"textfile": None, "listen": None},
     }
     assert config.retention == RetentionSection()
     assert config.retention.mode == "off"
@@ -252,7 +254,13 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
     [
         ("inbox: {pth: x}", "'pth' is no setting of inbox (line 1, column 9) — Did you mean path?"),
         ("inbx: {}", "'inbx' is no setting (line 1, column 1) — Did you mean inbox?"),
-        ("metrics: {}", "The settings are inbox, registry, pickle, checks, retention, logging"),
+        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, retention, logging, metrics"),
+        ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
+        ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),
+        ("metrics: {listen: 'localhost:9477'}", "the address must be a number"),
+        ("metrics: {listen: '0.0.0.0:9477'}", "only a loopback address is served"),
+        ("metrics: {listen: '[::]:9477'}", "only a loopback address is served"),
+        ("metrics: {textfile: /var/x.txt}", "its name must end in .prom"),
         ("retention: {breaker: {max_deletion: 1}}", "(line 1, column 23) — Did you mean max_deletes?"),
         ("retention: {policies: [{keep: {best: {metrc: a, metric: b, order: max}}}]}", "Did you mean metric?"),
         ("logging: {qqq: 1}", "The settings are level, format, file"),
@@ -385,7 +393,7 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     schema = config_schema()
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
-    assert list(schema["properties"]) == ["inbox", "registry", "pickle", "checks", "retention", "logging"]
+    assert list(schema["properties"]) == ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
     for name, model in Config.model_fields.items():
         assert isinstance(model.annotation, type)
         section: dict[str, Any] = schema["$defs"][model.annotation.__name__]
@@ -430,3 +438,30 @@ def test_every_key_that_needs_a_restart_is_a_key() -> None:
     assert set(model_keys(Config)) >= RESTART_KEYS
     text = SAMPLE.read_text().lower()
     assert text.count("needs a restart") == len(RESTART_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("registry: {path: r.json}\ninbox: {pth: x}\n", ("r.json", "inbox")),
+        ("inbox: {path: /srv/in, rescan_seconds: never}\n", ("models/prediction_registry.json", "/srv/in")),
+        ("nothing: 1\n", ("models/prediction_registry.json", "inbox")),
+        ("inbox: {path: in}\n", ("models/prediction_registry.json", "in")),
+    ],
+)
+def test_the_places_of_a_file_with_problems_are_found(tmp_path: Path, text: str, places: tuple[str, str]) -> None:
+    """Who looks for the daemon needs two paths, and gets them from a file whose other settings are wrong."""
+    (tmp_path / "config.yaml").write_text(text)
+    found = load_places(None, env={}, cwd=tmp_path, system_config=NOWHERE)
+    assert found == tuple(tmp_path / place for place in places)
+
+
+@pytest.mark.parametrize("text", ["inbox: {path: 3}\n", "inbox: [", "- a\n", "inbox: {path: models/prediction/x}\n"])
+def test_places_that_cannot_be_made_out_are_problems(tmp_path: Path, text: str) -> None:
+    """Where the paths themselves are wrong, all problems of the file are told."""
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_places(None, env={}, cwd=tmp_path, system_config=NOWHERE)
+    assert caught.value.problems
+    with pytest.raises(ConfigError, match="cannot use the configuration"):
+        load_places(Path("gone.yaml"), env={}, cwd=tmp_path)

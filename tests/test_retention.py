@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -234,6 +235,16 @@ def test_applying_twice_changes_nothing_the_second_time(
     stays = set(kept(plan(entries, rules, now=now)))
     again = plan([given for given in entries if given["model_id"] in stays], rules, now=now)
     assert again.retire == ()
+
+
+@given(registries(), sections(), nows, st.integers(0, 24))
+def test_a_run_that_was_cut_short_goes_on_with_the_rest(
+    entries: list[dict[str, Any]], rules: RetentionSection, now: datetime, done: int
+) -> None:
+    """After the first steps of a plan, in its order, a new plan is what was left of it: no more and no less."""
+    steps = retired(plan(entries, rules, now=now))
+    left = [given for given in entries if given["model_id"] not in steps[:done]]
+    assert retired(plan(left, rules, now=now)) == steps[done:]
 
 
 @given(registries(), sections(), nows)
@@ -747,6 +758,22 @@ def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
         assert gc.isenabled() is enabled
     finally:
         gc.enable()
+
+
+def test_memory_grows_with_the_entries_and_no_faster() -> None:
+    """Four times the entries take four times the memory, within a tenth, and under two kilobytes for each."""
+    keep = {"last": 2, "within": "30d", "daily": 7, "weekly": 8, "monthly": 12, "best": {"metric": "x", "order": "max"}}
+    peaks = []
+    for count in (2_000, 8_000):
+        entries = [entry(f"m{n:06d}", days_ago(n / 24), validation_metrics={"x": n / count}) for n in range(count)]
+        tracemalloc.start()
+        try:
+            plan(entries, section(**keep), now=NOW)
+            peaks.append(tracemalloc.get_traced_memory()[1] / count)
+        finally:
+            tracemalloc.stop()
+    assert max(peaks) < 2048
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_entries_are_not_changed() -> None:

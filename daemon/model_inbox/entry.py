@@ -193,6 +193,11 @@ class State:
         name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
         return [entry for entry in found if entry.get(name) == wanted]
 
+    def stored(self) -> tuple[int, list[Mapping[str, Any]]]:
+        """Return the sequence, and the entries after it as they are stored, in no order: not to be changed."""
+        with self._lock:
+            return self.sequence, list(self.entries.values())
+
     def ids(self) -> list[str]:
         """Return the ids of all entries."""
         with self._lock:

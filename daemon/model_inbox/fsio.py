@@ -44,6 +44,8 @@ __all__ = [
 
 COPY_CHUNK_BYTES = 1 << 20
 DIGEST_CHUNK_BYTES = 1 << 18  # what hashlib.file_digest reads at a time, too: it stays in the processor's cache
+FLUSH_BYTES = 64 << 20  # what a slow disk writes in seconds, so that the watchdog need not wait for more
+_FLUSH = 7  # sync_file_range(2): begin to write, and wait for it
 _FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
 _RENAME_NOREPLACE = 1  # flag of renameat2(2)
 _AT_FDCWD = -100
@@ -99,6 +101,10 @@ class Disk:
     def truncate(self, fd: int, size: int) -> None:
         """Cut the file to `size` bytes."""
         os.ftruncate(fd, size)
+
+    def touch(self, fd: int) -> None:
+        """Set the file's times to now; of no account after a crash."""
+        os.utime(fd)
 
     def fsync(self, fd: int) -> None:
         """Make the file's bytes last."""
@@ -169,7 +175,15 @@ class PacedDisk(Disk):
         self._progress = progress
 
     def fsync(self, fd: int) -> None:
-        """Make the file's bytes last."""
+        """Make the file's bytes last: of a large file piece by piece first, so that the sync has little left to do."""
+        size = os.fstat(fd).st_size
+        for start in range(0, size if size > FLUSH_BYTES else 0, FLUSH_BYTES):
+            if _libc.sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(FLUSH_BYTES), _FLUSH) != 0:
+                code = ctypes.get_errno()
+                if code not in (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM, errno.EOPNOTSUPP):
+                    raise OSError(code, os.strerror(code))  # the sync itself might not tell of it a second time
+                break
+            self._progress()
         super().fsync(fd)
         self._progress()
 
@@ -350,11 +364,11 @@ def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        if target.exists() or target.is_symlink():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         temporary = temporary_name(target)
-        fd = open_regular(source)
+        fd = open_regular(source)  # first: of a move that was done already, that the source is gone is what matters
         try:
+            if target.exists() or target.is_symlink():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
             copy_open_file(disk, fd, temporary, mode)
         finally:
             os.close(fd)

@@ -119,6 +119,8 @@ class Intake:
         self._progress = progress
         self.tally = Tally()
         self.deferred: list[Claim] = []
+        self.in_hand: tuple[Claim, ...] = ()
+        """What is being gone on with now; those of them that were deferred before may be again."""
         self._left_again_at = 0.0
         self._left_staged: set[Path] = set()  # what could not be removed from the staging folder
         self.last_registered_at: datetime | None = None
@@ -139,6 +141,7 @@ class Intake:
 
         Raises RegistryError for a registry that cannot be used; what is in hand then stays claimed.
         """
+        self.in_hand = tuple(claims)
         accepted: list[tuple[Claim, Candidate]] = []
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
@@ -157,6 +160,7 @@ class Intake:
                     self._reject(claim, step.problems)
         self._commit(accepted)
         self._answer_committed([claim for claim in claims if claim.committed is not None])
+        self.in_hand = ()
 
     def _commit(self, accepted: Sequence[tuple[Claim, Candidate]]) -> None:
         """Register together what was accepted. A drop whose id is taken is rejected."""

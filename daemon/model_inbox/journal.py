@@ -37,6 +37,8 @@ __all__ = [
     "parse_segment",
     "parse_time",
     "read_header",
+    "seal",
+    "unseal",
 ]
 
 FORMAT = "model-inbox-journal/1"
@@ -141,15 +143,19 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _seal(body: bytes) -> bytes:
-    """Close a JSON object that lacks its brace with the checksum of everything before it."""
+def seal(fields: Mapping[str, Any]) -> bytes:
+    """Return a line: a JSON object that ends with the checksum of everything before it, and a newline."""
+    return _sealed(orjson.dumps(fields)[:-1])
+
+
+def _sealed(body: bytes) -> bytes:
     return body + _SEAL + b"%08x" % zlib.crc32(body) + b'"}\n'
 
 
-def _unseal(raw: bytes) -> dict[str, Any] | None:
+def unseal(raw: bytes) -> dict[str, Any] | None:
     """Return the object of a line without its newline, or None when it is not what was written."""
     body = raw[:-_SEAL_BYTES]
-    if len(raw) <= _SEAL_BYTES or raw != _seal(body)[:-1]:
+    if len(raw) <= _SEAL_BYTES or raw != _sealed(body)[:-1]:
         return None
     try:
         value = orjson.loads(raw)
@@ -163,7 +169,7 @@ def encode_header(base_sequence: int, base_time: str = "") -> bytes:
     fields: dict[str, Any] = {"format": FORMAT, "base_sequence": base_sequence}
     if base_time:
         fields["base_time"] = base_time
-    return _seal(orjson.dumps(fields)[:-1])
+    return seal(fields)
 
 
 def encode_line(line: Line) -> bytes:
@@ -183,12 +189,12 @@ def encode_line(line: Line) -> bytes:
         fields["removed"] = line.removed
     if line.changes_entry:
         fields["entry"] = line.entry
-    return _seal(orjson.dumps(fields)[:-1])
+    return seal(fields)
 
 
 def decode_line(raw: bytes) -> Line:
     """Return the line that `encode_line` wrote (given without its newline). Raises Damage at offset 0."""
-    fields = _unseal(raw)
+    fields = unseal(raw)
     if fields is None:
         raise Damage(0, "a line whose checksum does not match its bytes")
     for name, kinds in _FIELDS.items():
@@ -222,7 +228,7 @@ def read_header(data: bytes) -> Header:
     Raises Damage and TooNew.
     """
     end = data.find(b"\n")
-    fields = _unseal(data[:end]) if end >= 0 else None
+    fields = unseal(data[:end]) if end >= 0 else None
     if fields is None:
         raise Damage(0, "the first line is not a journal's header")
     name = fields.get("format")
@@ -256,6 +262,6 @@ def parse_segment(data: bytes, sequence: int) -> Segment:
         sequence = line.sequence
         start = end + 1
     tail = data[start:]
-    if len(tail) > _SEAL_BYTES and _unseal(tail[:-1]) is not None:
+    if len(tail) > _SEAL_BYTES and unseal(tail[:-1]) is not None:
         raise Damage(len(data) - 1, "the newline of the last line is another byte")
     return Segment(tuple(lines), start, len(tail))

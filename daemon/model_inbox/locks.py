@@ -38,6 +38,7 @@ class FileLock:
         self.purpose = purpose
         self._fd: int | None = None
         self._pid = 0
+        self._held = False
 
     def acquire(self, timeout_seconds: float) -> None:
         """Take the lock, waiting at most `timeout_seconds`.
@@ -69,20 +70,27 @@ class FileLock:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
                 continue
             if self._still_the_file(fd):
+                self._held = True
                 self._sign(fd)
                 return
             self.close()  # somebody removed the file while we waited: a lock on it would exclude nobody
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether we hold the lock, and on the very file that is at the path now."""
+        return self._fd is not None and self._pid == os.getpid() and self._still_the_file(self._fd)
+
     def release(self) -> None:
-        """Let go; the file stays open for the next time."""
-        if self._fd is not None and self._pid == os.getpid():
+        """Let go, if it is held; the file stays open for the next time."""
+        if self._held and self._fd is not None and self._pid == os.getpid():
+            self._held = False
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go and close the file. A lock that the parent of this process holds is left alone."""
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd, self._held = None, False
 
     def holder(self) -> str:
         """Say who holds the lock, as far as the file tells: the words are for people only."""

@@ -241,6 +241,11 @@ EVENTS: dict[str, Event] = {
         "A model was retired to the trash by the rules.",
         "`model-inbox restore MODEL_ID` brings it back until the grace is over.",
     ),
+    "entry.spared": Event(
+        "info",
+        ("model_id", "sequence"),
+        "The plan let go of a model, and when its turn came it was protected, held by a rule again, or gone.",
+    ),
     "entry.purged": Event(
         "info",
         ("model_id", "sequence", "bytes"),

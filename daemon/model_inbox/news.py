@@ -53,6 +53,8 @@ class Served(Protocol):
     watch: Watch
     last_rescan: Rescan | None
     waiting: int
+    last_retention: Applied | None
+    retention_problem: str | None
 
     @property
     def inbox_problem(self) -> str | None:
@@ -89,14 +91,12 @@ class News:
         self.state = "starting"
         self.doing = "starting"
         self.checkpoint_failed = False
-        self.retention_problem: str | None = None
         self._is_open = False
         self._began = self._clock()
         self._loaded_at = self._began
         self._restart_needed: tuple[str, ...] = ()
         self._reload: dict[str, Any] | None = None
         self._retention_ran_at: datetime | None = None
-        self._breaker: str | None = None
         self._status_problem = ""
         self._metrics_problems: dict[str, str] = {}
         self._deaf_since: datetime | None = None
@@ -143,19 +143,17 @@ class News:
         if since < NEWS_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
             return
-        document = self.document()
-        if _gist(document) != self._told or since >= 0.9 * self._longest:
-            self._write(document)
+        if since >= 0.9 * self._longest or _gist(self.document()) != self._told:
+            self.publish()
         else:
             self._changed = False
 
     def publish(self) -> None:
         """Publish now."""
-        if self._publisher is not None:
-            self._write(self.document())
-
-    def _write(self, document: dict[str, Any]) -> None:
-        assert self._publisher is not None  # noqa: S101  # the callers see to it
+        if self._publisher is None:
+            return
+        self._write_textfile()  # first: what is wrong with it belongs into the document
+        document = self.document()
         problem = self._publisher.publish(document)
         if problem and problem != self._status_problem:
             log.warning("daemon.status_unwritten", problem=problem)
@@ -163,7 +161,6 @@ class News:
         self._told = _gist(document)
         self._published_at = self._monotonic()
         self._changed = False
-        self._write_textfile()
 
     # --- what happened ----------------------------------------------------------------------------------------
 
@@ -185,11 +182,6 @@ class News:
     def retention_ran(self) -> None:
         """The rules are being applied."""
         self._retention_ran_at = self._clock()
-        self.retention_problem = None
-
-    def retention_applied(self, applied: Applied) -> None:
-        """The rules were applied, or the breaker kept them from it."""
-        self._breaker = str(applied.plan.breaker) if applied.refused else None
 
     # --- metrics ----------------------------------------------------------------------------------------------
 
@@ -306,7 +298,9 @@ class News:
         deaf = service.watch.is_deaf
         self._deaf_since = (self._deaf_since or now) if deaf else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
-        deferred = sorted(intake.deferred, key=lambda claim: claim.drop_id)
+        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and claim.folder.exists()}
+        again |= {claim.drop_id: claim for claim in intake.deferred}
+        deferred = [again[drop_id] for drop_id in sorted(again)]
         told |= {
             **self._last,
             "deaf": deaf,
@@ -332,13 +326,16 @@ class News:
             "checkpoint_failed": self.checkpoint_failed,
         }
         is_on = service.config.retention.mode != "off"
+        ran, problem = service.last_retention, service.retention_problem
+        breaker = str(ran.plan.breaker) if is_on and ran is not None and ran.refused else None
+        failed = is_on and problem is not None and problem != breaker
         told["retention"] |= {
             "last_run_at": _text(self._retention_ran_at) if self._retention_ran_at is not None else None,
             "next_run_at": _text(now + timedelta(seconds=service.retention_seconds)) if is_on else None,
-            "breaker_tripped": is_on and self._breaker is not None,
-            "breaker": self._breaker if is_on else None,
-            "failed": is_on and self.retention_problem is not None,
-            "problem": self.retention_problem if is_on else None,
+            "breaker_tripped": breaker is not None,
+            "breaker": breaker,
+            "failed": failed,
+            "problem": problem if failed else None,
         }
 
     def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:
@@ -355,25 +352,25 @@ class News:
 
     def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
         """Return what waits longest, the longest first: drops by their sidecars, and single files."""
-        inbox = self._service.inbox
-        waits: list[tuple[float, str, tuple[Sighting, ...], Wait]] = []
+        waits: list[tuple[int, str, tuple[Sighting, ...], Wait]] = []
         for drop, decision in rescan.drops:
             if isinstance(decision, Wait):
                 seen = tuple(drop.sightings[name] for name in drop.present)
-                age = min(inbox.age_seconds(sighting.name) for sighting in seen)
-                waits.append((age, drop.sidecar_name, seen, decision))
+                waits.append((_changed_ns(seen), drop.sidecar_name, seen, decision))
         for stray, stray_decision in rescan.strays:
             if isinstance(stray_decision, Wait) and stray.kind != "folder":
-                waits.append((inbox.age_seconds(stray.name), stray.name, (stray,), stray_decision))
+                waits.append((_changed_ns((stray,)), stray.name, (stray,), stray_decision))
         passed = self._monotonic() - rescan.at
         shown = []
-        for age, name, seen, wait in heapq.nlargest(WAITING_SHOWN, waits, key=lambda item: item[0]):
+        for changed_ns, name, seen, wait in heapq.nsmallest(WAITING_SHOWN, waits, key=lambda item: item[0]):
+            # A producer sets the times of its files as it likes: what lies ahead counts as now.
+            since = datetime.fromtimestamp(min(max(changed_ns, 0) / 1e9, now.timestamp()), UTC)
             until = None if wait.until is None else _text(now + timedelta(seconds=wait.until - passed))
             shown.append(
                 {
                     "name": quoted(name, 255)[1:-1],
                     "owner": owner_name(seen[0].owner),
-                    "since": _text(now - timedelta(seconds=age)),
+                    "since": _text(since),
                     "problems": [problem.as_dict() for problem in wait.problems],
                     "until": until,
                     "stale": wait.stale,
@@ -383,9 +380,14 @@ class News:
         return shown
 
 
+def _changed_ns(seen: Sequence[Sighting]) -> int:
+    """Return when the last of the files changed, by their own times: the inbox may know them no longer."""
+    return max(max(sighting.mtime_ns, sighting.ctime_ns) for sighting in seen)
+
+
 def _gist(document: dict[str, Any]) -> object:
     """Return what of a document is news: all but what passes with time."""
-    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest", "doing")
+    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest")
     kept = {name: value for name, value in document.items() if name not in passing}
     kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
     waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]

@@ -19,7 +19,7 @@ import os
 import pickle
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,7 +39,7 @@ from .errors import (
     RegistryError,
     StorageError,
 )
-from .fsio import Disk, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
+from .fsio import Disk, copy_open_file, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
 from .journal import Line, Operation
 from .leases import in_use
 from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, RegistryFiles, also_changed
@@ -149,6 +149,7 @@ class ModelRegistry:
             segment_bytes=segment_bytes,
             denied=denied,
         )
+        self._adopted: list[str] | None = None  # ids of entries that were not registered by us, once asked for
         self._refresh = self._ledger.refresh
         _open_handles.add(self)
 
@@ -173,8 +174,10 @@ class ModelRegistry:
         """The mapping {model_id: entry}, read-only and always up to date."""
         return _Entries(self)
 
-    def get_model_info(self, model_id: str) -> Entry | None:
-        """Return the entry of a model, or None."""
+    def get_model_info(self, model_id: str, *, as_of: datetime | None = None) -> Entry | None:
+        """Return the entry of a model, or None; with `as_of` as it was at that instant."""
+        if as_of is not None:
+            return self._at(as_of)[0].view(model_id)
         self._refresh()
         return self._ledger.state.view(model_id)
 
@@ -215,6 +218,14 @@ class ModelRegistry:
         """The number of the last committed change."""
         self._refresh()
         return self._ledger.state.sequence
+
+    def stored_entries(self) -> tuple[int, list[Mapping[str, Any]]]:
+        """Return `sequence` and the entries as of that change, as they are stored: for who looks at all of them.
+
+        Paths are relative here, and nothing is copied: who changed one would change the registry. In no order.
+        """
+        self._refresh()
+        return self._ledger.state.stored()
 
     def history(self, model_id: str | None = None) -> list[Line]:
         """Return what was committed, oldest first: of one model, or everything that is kept."""
@@ -266,7 +277,9 @@ class ModelRegistry:
         path = self._path.parent / str(entry[path_field])
         data = _read_whole(path, self._storage.trash_folder(entry) / path.name, entry.get(digest_field))
         imports: Mapping[str, str] | None = None
-        if entry.get("origin") == "inbox" and not (digest_field == "scaler_sha256" and entry.get("scaler_replaced")):
+        if digest_field == "scaler_sha256" and entry.get("scaler_replaced"):
+            imports = entry.get("scaler_imports")
+        elif entry.get("origin") == "inbox":
             imports = entry.get("imports") or {}
         return load(data, imports)
 
@@ -334,16 +347,16 @@ class ModelRegistry:
         *,
         reason: str = "delete_model",
         actor: str | None = None,
-        expect: int | None = None,
+        at: int | None = None,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
-        Raises EntryProtected for a pinned model or one that an alias names. With `expect` (the entry's sequence)
-        only that very registration is retired: False when another model has the id by now.
+        Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's
+        sequence) it is retired only if nothing at all was committed after that: False otherwise.
         """
         with self._ledger.writing():
             entry = self._ledger.state.entries.get(model_id)
-            if entry is None or (expect is not None and entry.get("sequence") != expect):
+            if entry is None or (at is not None and self._ledger.state.sequence != at):
                 self._ledger.sync()  # that it is gone may rest on a line that its writer did not live to sync
                 return False
             _refuse_protected(model_id, entry)
@@ -352,7 +365,7 @@ class ModelRegistry:
             )
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `_finish` moves them when a writer meets them.
-            self._storage.discard(entry)
+            self._storage.discard(entry, self._named_by_others(entry))
         return True
 
     def restore(self, model_id: str, *, sequence: int | None = None, actor: str | None = None) -> Entry:
@@ -376,7 +389,8 @@ class ModelRegistry:
                     hint="`model-inbox trash list` shows what can be restored",
                 )
             entry = dict(held[-1].entry)
-            self._storage.bring_back(entry)
+            self._storage.bring_back(entry, self._named_by_others(entry))
+            self._adopted = None
             self._ledger.commit(
                 [Draft("restore", model_id, "restore", actor or self.actor, changes_entry=True, entry=entry)]
             )
@@ -394,6 +408,7 @@ class ModelRegistry:
             line = self._ledger.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
+            self._finish(retired.model_id)  # what a move that failed left at its final name goes with the rest
             if not retired.folder.is_dir() or _in_use(retired.folder):
                 return None
             self._ledger.commit(
@@ -515,46 +530,88 @@ class ModelRegistry:
         if self.get_model_info(model_id) is None:
             raise _unknown(model_id)
         data = _pickled(scaler_obj, "scaler", model_id)
-        _, staged, _ = staged_paths(self._storage.staging_dir, f"api-{unique_token()}")
+        staged = self._scaler_staging()
         write_new_file(self._disk, staged, data, STORED_MODE)
         try:
-            with self._ledger.writing():
-                entry = self._ledger.state.entries.get(model_id)
-                if entry is None:
-                    raise _unknown(model_id)
-                self._finish(model_id)
-                number = self._ledger.state.sequence + 1
-                final = self._storage.scaler_name(model_id, number)
-                self._storage.place_file(staged, final)
-                self._storage.sync_names()
-                old = entry.get("scaler_path")
-                changed = {
-                    **entry,
-                    "scaler_path": self._storage.stored_path(final),
-                    "scaler_sha256": hashlib.sha256(data).hexdigest(),
-                    "scaler_replaced": number,
-                    "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + len(data),
-                }
-                detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
-                self._ledger.commit(
-                    [
-                        Draft(
-                            "replace_scaler",
-                            model_id,
-                            reason,
-                            actor or self.actor,
-                            changes_entry=True,
-                            entry=changed,
-                            detail=detail,
-                        )
-                    ]
-                )
-                # A crash here leaves the old file at its name; `_finish` moves it when a writer meets it.
-                if old:
-                    self._storage.discard_file(changed, self._path.parent / str(old))
-                return self._view(model_id)
+            return self._replace_scaler(model_id, staged, hashlib.sha256(data).hexdigest(), len(data), reason, actor)
         finally:
             remove_quietly(self._disk, staged)
+
+    def replace_scaler_file(
+        self,
+        model_id: str,
+        scaler_fd: int,
+        judge: Callable[[Path], Mapping[str, str]],
+        *,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> Entry:
+        """Do what `replace_scaler` does with an open file that holds a pickle, which is never loaded here.
+
+        `judge` gets the path of our copy and returns what that may import when it is loaded (names with their
+        uses), or raises, and then nothing is changed. Raises as `replace_scaler` does.
+        """
+        self._ledger.may_write()
+        if self.get_model_info(model_id) is None:
+            raise _unknown(model_id)
+        staged = self._scaler_staging()
+        digest, size = copy_open_file(self._disk, scaler_fd, staged, STORED_MODE)
+        try:
+            imports = judge(staged)  # of the copy: the file itself may be another by the time it is committed
+            return self._replace_scaler(model_id, staged, digest, size, reason, actor, imports)
+        finally:
+            remove_quietly(self._disk, staged)
+
+    def _scaler_staging(self) -> Path:
+        return staged_paths(self._storage.staging_dir, f"api-{unique_token()}")[1]
+
+    def _replace_scaler(
+        self,
+        model_id: str,
+        staged: Path,
+        digest: str,
+        size: int,
+        reason: str,
+        actor: str | None,
+        imports: Mapping[str, str] | None = None,
+    ) -> Entry:
+        """Put a staged scaler in the place of a model's: its name, the line, and the old one to the trash."""
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None:
+                raise _unknown(model_id)
+            self._finish(model_id)
+            number = self._ledger.state.sequence + 1
+            final = self._storage.scaler_name(model_id, number)
+            self._storage.place_file(staged, final)
+            self._storage.sync_names()
+            old = entry.get("scaler_path")
+            changed = {
+                **entry,
+                "scaler_path": self._storage.stored_path(final),
+                "scaler_sha256": digest,
+                "scaler_replaced": number,
+                "scaler_imports": dict(imports) if imports is not None else None,
+                "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + size,
+            }
+            detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
+            self._ledger.commit(
+                [
+                    Draft(
+                        "replace_scaler",
+                        model_id,
+                        reason,
+                        actor or self.actor,
+                        changes_entry=True,
+                        entry=changed,
+                        detail=detail,
+                    )
+                ]
+            )
+            # A crash here leaves the old file at its name; `_finish` moves it when a writer meets it.
+            if old:
+                self._storage.discard_file(changed, self._path.parent / str(old))
+            return self._view(model_id)
 
     # --- keeping the JSON file and the segments ---------------------------------------------------------------
 
@@ -589,20 +646,28 @@ class ModelRegistry:
             return self._ledger.prune_history(keep_seconds, needed=min(kept, default=None))
 
     def finish_retirements(self) -> int:
-        """Move files that a crash left where no entry names them any more to the trash; return of how many models."""
-        with self._ledger.writing():
-            return sum(self._finish(model_id) for model_id in list(self._ledger.unfinished))
+        """Move files that a crash left where no entry names them any more to the trash; return of how many models.
+
+        One that cannot be moved keeps no other from it; the first such StorageError is raised in the end.
+        """
+        with self._ledger.writing(), _in_the_end() as attempt:
+            count = 0
+            for model_id in list(self._ledger.unfinished):
+                with attempt():
+                    count += self._finish(model_id)
+            return count
 
     def finish_purges(self) -> int:
         """Remove what a crash left in the trash of models that were purged or restored; return of how many.
 
-        Temporary files beside the registry that are a day old go too: no writer is that slow.
+        Temporary files beside the registry that are a day old go too: no writer is that slow. One that cannot be
+        removed keeps no other from going; the first such StorageError is raised in the end.
         """
         self._remove_old_temporaries()
         names = set(self._trash_names())
         if not names:
             return 0
-        with self._ledger.writing():
+        with self._ledger.writing(), _in_the_end() as attempt:
             last: dict[str, Line] = {}
             for line in self._ledger.lines():
                 said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
@@ -611,8 +676,9 @@ class ModelRegistry:
             count = 0
             for name, line in last.items():
                 if name in names and line.operation == "purge":
-                    self._storage.erase(self._storage.trash_dir / name)
-                    count += 1
+                    with attempt():
+                        self._storage.erase(self._storage.trash_dir / name)
+                        count += 1
                 elif name in names and line.operation == "restore" and line.entry is not None:
                     count += self._storage.let_go(line.entry)
             return count
@@ -701,9 +767,10 @@ class ModelRegistry:
         found = False
         for line in self._ledger.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
-                left = [path for path in self._storage.files_of(line.removed) if os.path.lexists(path)]
-                if known is None and left:
-                    self._storage.discard(line.removed)
+                others = self._named_by_others(line.removed)
+                paths = (path for path in self._storage.files_of(line.removed) if path not in others)
+                if known is None and any(map(os.path.lexists, paths)):
+                    self._storage.discard(line.removed, others)
                     found = True
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
                 path = self._path.parent / str(line.detail["replaced"])
@@ -711,6 +778,26 @@ class ModelRegistry:
                     self._storage.discard_file(line.entry, path)
                     found = True
         return found
+
+    def _named_by_others(self, entry: Mapping[str, Any]) -> set[Path]:
+        """Return the files that other entries name, of those that came from a registry that was not ours.
+
+        There models may share a scaler, or one may use the file of another. What is registered here has its own.
+        """
+        entries = self._ledger.state.entries
+        if self._adopted is None:
+            self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
+        ours = {str(path): path for path in self._storage.files_of(entry)} if self._adopted else {}
+        others = (entries.get(model_id) for model_id in self._adopted if model_id != entry["model_id"])
+        folder = f"{self._path.parent}/"
+        named = set()
+        for one in others:
+            for name in ("model_path", "scaler_path"):
+                path = str(one.get(name) or "") if one is not None else ""
+                place = path if path.startswith("/") else folder + path
+                if place in ours:
+                    named.add(ours[place])
+        return named
 
     def _tidy(self) -> None:
         """Change the segment if it is time; what was committed before does not fail for it."""
@@ -939,6 +1026,23 @@ def _in_use(folder: Path) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+@contextmanager
+def _in_the_end() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Let several things be attempted, and raise the first StorageError of them when all have had their turn."""
+    failed: list[StorageError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise failed[0]
 
 
 def _close_at_exit() -> None:

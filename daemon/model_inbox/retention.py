@@ -69,7 +69,8 @@ class Kept(NamedTuple):
 class Retired(NamedTuple):
     """A model that goes. `reasons`, never empty, names every rule that it fell out of and since when.
 
-    "Since" is the training time of the model whose coming pushed this one out.
+    "Since" is the training time of the model whose coming pushed this one out. `sequence` is that of its
+    registration, by which it is told from a later model of the same id.
     """
 
     model_id: str
@@ -77,6 +78,7 @@ class Retired(NamedTuple):
     bytes: int = 0
     group: Group = ()
     trained_at: str = ""
+    sequence: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the model as a JSON object."""
@@ -155,18 +157,18 @@ def _plan(entries: Iterable[Mapping[str, Any]], section: RetentionSection, now: 
     groups: dict[Group, list[int]] = {}  # their positions in the order
     for at, model in enumerate(models):
         groups.setdefault(model.group, []).append(at)
-    policies = [(_matcher(policy), policy) for policy in section.policies]
+    policies = [(_matcher(policy), policy, policy.keep.rules()) for policy in section.policies]
     warnings = reader.warnings()
     outcomes: list[Kept | Retired | None] = [None] * len(models)
     for group, positions in sorted(groups.items()):
         members = [models[at] for at in positions]
-        policy = next((policy for matches, policy in policies if matches(group)), None)
+        policy, rules = next(((policy, rules) for matches, policy, rules in policies if matches(group)), (None, ()))
         if policy is None:
             judged: Iterator[Kept | Retired] = (
                 _kept(model, (*model.protection, "no policy matches its group")) for model in members
             )
         else:
-            judged = _judge(members, policy, times, warnings)
+            judged = _judge(members, policy, rules, times, warnings)
         for at, outcome in zip(positions, judged, strict=True):
             outcomes[at] = outcome
     keep = [outcome for outcome in outcomes if isinstance(outcome, Kept)]
@@ -218,6 +220,7 @@ class _Model(NamedTuple):
 _NOTHING: Final[Mapping[str, Any]] = {}
 _LISTED: Final = 10  # how many models a warning names
 _ORDER: Final = itemgetter(0, 1, 2)  # instant, sequence, id
+_LOCAL, _TRAINED_AT = itemgetter(3), itemgetter(4)
 _CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -226,7 +229,8 @@ def _kept(model: _Model, reasons: tuple[str, ...]) -> Kept:
 
 
 def _retired(model: _Model, reasons: tuple[str, ...]) -> Retired:
-    return Retired(model.model_id, reasons, model.bytes, model.group, model.trained_at)
+    # Made by the hundred thousand: past the constructor, which takes twice as long as the tuple itself.
+    return tuple.__new__(Retired, (model.model_id, reasons, model.bytes, model.group, model.trained_at, model.sequence))
 
 
 class _Reader:
@@ -389,10 +393,13 @@ class _Ruling(NamedTuple):
 
 
 def _judge(
-    models: Sequence[_Model], policy: Policy, times: _Times, warnings: list[Problem]
+    models: Sequence[_Model], policy: Policy, rules: Sequence[str], times: _Times, warnings: list[Problem]
 ) -> Iterator[Kept | Retired]:
-    """Yield the outcome for each of `models`, a group in order, adding to `warnings` what must be said."""
-    rulings = _rulings(models, policy, times, warnings)
+    """Yield the outcome for each of `models`, a group in order, adding to `warnings` what must be said.
+
+    `rules` are the names of the policy's rules.
+    """
+    rulings = _rulings(models, policy, rules, times, warnings)
     held = {at: list(model.protection) for at, model in enumerate(models) if model.protection}
     for ruling in rulings:
         for at, reason in ruling.held.items():
@@ -401,7 +408,7 @@ def _judge(
     if policy.budget is not None:
         overruled = _over_budget(models, held, rulings, policy.budget, warnings)
     gone = [at for at in range(len(models)) if at not in held]
-    reasons = zip(*[ruling.fell(gone) for ruling in rulings if ruling.fell], strict=True)
+    reasons = zip(*[ruling.fell(gone) for ruling in rulings if ruling.fell], strict=True) if gone else iter(())
     for at, model in enumerate(models):
         if at not in held:
             yield _retired(model, next(reasons))
@@ -412,14 +419,23 @@ def _judge(
             yield _retired(model, (overruled[at], *others))
 
 
-def _rulings(models: Sequence[_Model], policy: Policy, times: _Times, warnings: list[Problem]) -> list[_Ruling]:
+def _rulings(
+    models: Sequence[_Model], policy: Policy, rules: Sequence[str], times: _Times, warnings: list[Problem]
+) -> list[_Ruling]:
     keep = policy.keep
     rulings = []
-    for rule in keep.rules():
+    reaches: dict[Duration, _Reach] = {}
+
+    def reach_of(duration: Duration) -> _Reach:
+        if duration not in reaches:
+            reaches[duration] = _Reach(models, duration, times)
+        return reaches[duration]
+
+    for rule in rules:
         if rule == "last":
             rulings.append(_last(models, keep.last))
         elif rule == "within" and keep.within:
-            rulings.append(_within(models, _Reach(models, keep.within, times)))
+            rulings.append(_within(models, reach_of(keep.within)))
         elif rule == "best" and keep.best:
             rulings.append(_best(models, keep.best, warnings))
         elif rule == "tags":
@@ -427,9 +443,9 @@ def _rulings(models: Sequence[_Model], policy: Policy, times: _Times, warnings: 
         else:
             bucket: int | Window = getattr(keep, rule)
             if isinstance(bucket, Window):
-                rulings.append(_bucketed(models, rule, -1, _Reach(models, bucket.within, times)))
+                rulings.append(_bucketed(models, rule, -1, reach_of(bucket.within), times))
             else:
-                rulings.append(_bucketed(models, rule, bucket, None))
+                rulings.append(_bucketed(models, rule, bucket, None, times))
     floor = {at: f"min_keep {at + 1}/{policy.min_keep}" for at in range(min(policy.min_keep, len(models)))}
     rulings.append(_Ruling(floor, None, firm=True))
     return rulings
@@ -440,9 +456,17 @@ def _last(models: Sequence[_Model], count: int) -> _Ruling:
         return _Ruling({at: f"last {at + 1}/all" for at in range(len(models))}, None, firm=True)
     return _Ruling(
         {at: f"last {at + 1}/{count}" for at in range(min(count, len(models)))},
-        lambda gone: [f"last {count}: since {models[at - count].trained_at}" for at in gone],
+        lambda gone: _since(f"last {count}", models, [at - count for at in gone]),
         firm=True,
     )
+
+
+def _since(rule: str, models: Sequence[_Model], pushed_by: Iterable[int]) -> list[str]:
+    """Return since when models are out of a rule, each given the position of the one whose coming pushed it out.
+
+    Most of a large plan is made here, so it runs without a step of the interpreter for each.
+    """
+    return list(map(f"{rule}: since ".__add__, map(_TRAINED_AT, map(models.__getitem__, pushed_by))))
 
 
 class _Times:
@@ -452,6 +476,11 @@ class _Times:
         self.now = now
         self._zone = zone
         self._steps: dict[Duration, dict[int, timedelta | None]] = {}
+        self._labels: dict[str, dict[int, str]] = {}
+
+    def labels(self, rule: str) -> dict[int, str]:
+        """Return the names that were given to a rule's buckets, by their numbers: the same for all groups."""
+        return self._labels.setdefault(rule, {})
 
     def before(self, duration: Duration) -> Callable[[_Model], datetime]:
         """Return the function that gives `duration` before a model's instant."""
@@ -490,14 +519,18 @@ class _Reach:
         start = BEGINNING if self._reference is None else self._before(models[self._reference])
         # The newest are covered, strictly younger than the start: so many of them.
         self.covered = next((at for at, model in enumerate(models) if model.instant <= start), len(models))
+        self._left: list[int] | None = None
 
+    @property
     def left(self) -> list[int]:
         """Return, for each model, the position of the one at whose coming it was left behind, or -1.
 
         Both are followed from the oldest to the newest: whoever came first and reached past a model counts.
         """
+        if self._left is not None:
+            return self._left
         models = self._models
-        left = [-1] * len(models)
+        left = self._left = [-1] * len(models)
         behind = len(models) - 1
         for at in range(len(models) - 1, (self._reference or 0) - 1, -1):
             if behind < self.covered:
@@ -510,22 +543,23 @@ class _Reach:
 
 
 def _within(models: Sequence[_Model], reach: _Reach) -> _Ruling:
-    reason, left = f"within {reach.duration}", reach.left()
+    reason = f"within {reach.duration}"
+
     return _Ruling(
         dict.fromkeys(range(reach.covered), reason),
-        lambda gone: [f"{reason}: since {models[left[at]].trained_at}" for at in gone],
+        lambda gone: _since(reason, models, map(reach.left.__getitem__, gone)),
         firm=False,
     )
 
 
-# The number of the bucket that a local time falls into: cheap to compute, and only compared.
-_BUCKET: Final[Mapping[str, Callable[[datetime], int]]] = {
+# The numbers of the buckets that local times fall into: cheap to compute, and only compared.
+_BUCKETS: Final[Mapping[str, Callable[[Sequence[_Model]], list[int]]]] = {
     # When the clocks go back an hour comes twice; `fold` tells the second from the first.
-    "hourly": lambda local: (local.toordinal() * 24 + local.hour) * 2 + local.fold,
-    "daily": lambda local: local.toordinal(),
-    "weekly": lambda local: (local.toordinal() - 1) // 7,  # day 1 of the calendar was a Monday
-    "monthly": lambda local: local.year * 12 + local.month,
-    "yearly": lambda local: local.year,
+    "hourly": lambda models: [(at.toordinal() * 24 + at.hour) * 2 + at.fold for at in map(_LOCAL, models)],
+    "daily": lambda models: [at.toordinal() for at in map(_LOCAL, models)],
+    "weekly": lambda models: [(at.toordinal() - 1) // 7 for at in map(_LOCAL, models)],  # day 1 was a Monday
+    "monthly": lambda models: [at.year * 12 + at.month for at in map(_LOCAL, models)],
+    "yearly": lambda models: [at.year for at in map(_LOCAL, models)],
 }
 
 
@@ -538,32 +572,45 @@ def _bucket_label(rule: str, local: datetime) -> str:
     return f"{rule} {local.isoformat()[: {'daily': 10, 'monthly': 7, 'yearly': 4}[rule]]}"
 
 
-def _bucketed(models: Sequence[_Model], rule: str, count: int, reach: _Reach | None) -> _Ruling:
+def _bucketed(models: Sequence[_Model], rule: str, count: int, reach: _Reach | None, times: _Times) -> _Ruling:
     """Hold the newest of each of the `count` newest buckets (all if negative), within the reach if any."""
-    number_of = _BUCKET[rule]
+    labels = times.labels(rule)
     held: dict[int, str] = {}
     pushed = [-1] * len(models)  # by whose coming each fell out, as a position
     ranks: dict[int, int] = {}  # bucket number -> how many buckets are newer
     oldest: list[int] = []  # by rank, the oldest model of the bucket seen so far
-    for at, model in enumerate(models):
-        number = number_of(model.local)
-        rank = ranks.get(number)
-        if rank is not None:
+    places = count if count >= 0 else len(models)
+    covered = len(models) if reach is None else reach.covered
+    number_before, rank = -1, -1
+    for at, number in enumerate(_BUCKETS[rule](models)):
+        if number == number_before:
+            pushed[at] = at - 1
+            oldest[rank] = at
+            continue
+        number_before = number
+        if number in ranks:  # where the clocks went back over midnight, the day before comes twice
+            rank = ranks[number]
             pushed[at], oldest[rank] = oldest[rank], at
             continue
         ranks[number] = rank = len(oldest)
         oldest.append(at)
-        if 0 <= count <= rank:
-            pushed[at] = oldest[rank - count]
-        elif reach is None or at < reach.covered:
-            held[at] = _bucket_label(rule, model.local)
-    if reach is None:
-        name = f"{rule} {count}" if count >= 0 else f"{rule} all"
-    else:
-        name = f"{rule} within {reach.duration}"
+        if rank >= places:
+            pushed[at] = oldest[rank - places]
+        elif at < covered:
+            label = labels.get(number)
+            if label is None:
+                label = labels[number] = _bucket_label(rule, models[at].local)
+            held[at] = label
+
+    def fell(gone: Sequence[int]) -> list[str]:
+        if reach is None:
+            name = f"{rule} {count}" if count >= 0 else f"{rule} all"
+            return _since(name, models, map(pushed.__getitem__, gone))
         # Whichever came first pushed it out, and positions grow with age.
-        pushed = list(map(max, pushed, reach.left()))
-    return _Ruling(held, lambda gone: [f"{name}: since {models[pushed[at]].trained_at}" for at in gone], firm=False)
+        name, left = f"{rule} within {reach.duration}", reach.left
+        return _since(name, models, [max(pushed[at], left[at]) for at in gone])
+
+    return _Ruling(held, fell, firm=False)
 
 
 def _best(models: Sequence[_Model], best: Best, warnings: list[Problem]) -> _Ruling:
@@ -589,8 +636,11 @@ def _best(models: Sequence[_Model], best: Best, warnings: list[Problem]) -> _Rul
     ahead: list[int] = []  # of those ranked so far, the `count` oldest; the newest of these first
     for rank, at in enumerate(ranked, start=1):
         rank_of[at] = rank
-        if rank <= count:
-            heapq.heappush(ahead, at)
+        if rank < count:
+            ahead.append(at)
+        elif rank == count:
+            ahead.append(at)
+            heapq.heapify(ahead)
         else:
             # It fell out when `count` better ones were there; if they were before it, it was never in.
             since[at] = at if at < ahead[0] else ahead[0]

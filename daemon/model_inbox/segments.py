@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError
+from .errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
 from .fsio import Disk, make_folder, open_regular, replace_file, temporary_name
 from .journal import (
     Damage,
@@ -33,8 +35,11 @@ __all__ = [
     "NotTakenBack",
     "ReadSegment",
     "all_lines",
+    "base_files",
     "base_name",
+    "base_sequence",
     "begin_segment",
+    "check_base",
     "first_base",
     "history_segments",
     "read_segment",
@@ -42,10 +47,12 @@ __all__ = [
 ]
 
 JOURNAL_MODE = 0o640
-_LOOKS_AT_HISTORY = 5
+_LOOKS_AT_HISTORY = 1_000
 _HEADER_BYTES_MAX = 4096
+_TICK_SECONDS = 0.001
+_TICKS_MAX = 2_000  # no file system counts in more than a second
 _SEGMENT_NAME = re.compile(r"[0-9]{20}\.jsonl", re.ASCII)
-_BASE_NAME = re.compile(r"[0-9]{20}\.base\.json", re.ASCII)
+_BASE_NAME = re.compile(r"[0-9]{20}(?:\.([0-9a-f]{8}))?\.base\.json", re.ASCII)
 
 
 class JournalFile:
@@ -59,12 +66,12 @@ class JournalFile:
         self.path = path
         self._disk = disk
         try:
-            self._fd = disk.open_append(path) if writable else open_regular(path)
+            self.fd = disk.open_append(path) if writable else open_regular(path)
         except FileNotFoundError:
             raise RegistryMissing(f"cannot open {str(path)!r}: there is no such journal") from None
         except OSError as error:
             raise StorageError("open the journal", path, error) from error
-        self.inode = os.fstat(self._fd).st_ino
+        self.inode = os.fstat(self.fd).st_ino
         self._last = b""  # the last line read, to notice that a writer took it back
         try:
             with _damage_in(path, 0):
@@ -79,7 +86,7 @@ class JournalFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._disk.close(self._fd)
+        self._disk.close(self.fd)
 
     def is_current(self) -> bool:
         """Tell whether the path still names the file that is open here."""
@@ -90,10 +97,14 @@ class JournalFile:
         except OSError as error:
             raise StorageError("look at the journal", self.path, error) from error
 
-    def look(self) -> tuple[int, int, int]:
-        """Return what changes with every append to the file: inode, size, time of change."""
-        found = os.fstat(self._fd)
-        return found.st_ino, found.st_size, found.st_mtime_ns
+    def look(self) -> tuple[int, int, int, int]:
+        """Return what tells readers that there is something new: inode, size, time of change, number of names.
+
+        Appends change the size. When a segment is closed its inode loses the path's name, so the number of names
+        or, when it was linked into the history since the last look, the time of change is another.
+        """
+        found = os.fstat(self.fd)
+        return found.st_ino, found.st_size, found.st_ctime_ns, found.st_nlink
 
     def read_new(self) -> Segment | None:
         """Return the lines that were appended since, or None when what was read before is no longer there.
@@ -128,7 +139,7 @@ class JournalFile:
         A crash before the cut leaves the tail for the next writer; after it, the journal is whole. Raises
         RegistryCorrupted when the file is shorter than what was read from it.
         """
-        size = os.fstat(self._fd).st_size
+        size = os.fstat(self.fd).st_size
         if size < self.offset:
             raise RegistryCorrupted(self.path, size, f"the file ends there, but {self.offset} bytes were committed")
         if size > self.offset:
@@ -143,7 +154,7 @@ class JournalFile:
         """
         if self.synced < self.offset:
             try:
-                self._disk.fsync(self._fd)
+                self._disk.fsync(self.fd)
             except OSError as error:
                 raise StorageError("sync the journal", self.path, error) from error
             self.synced = self.offset
@@ -157,8 +168,8 @@ class JournalFile:
         """
         data = b"".join(encode_line(line) for line in lines)
         try:
-            self._disk.write(self._fd, data)
-            self._disk.fsync(self._fd)
+            self._disk.write(self.fd, data)
+            self._disk.fsync(self.fd)
         except OSError as error:
             try:
                 self._take_back()
@@ -178,6 +189,7 @@ class JournalFile:
         """
         make_folder(self._disk, history, 0o750)
         closed = history / segment_name(self.base_sequence)
+        before = self.look()
         try:
             try:
                 self._disk.link(self.path, closed)
@@ -185,6 +197,7 @@ class JournalFile:
                 if closed.stat().st_ino != self.inode:
                     self._close_anew(closed)
             self._disk.fsync_dir(history)
+            self._become_newer(before)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
         begin_segment(self._disk, self.path, self.sequence, last_time)
@@ -205,11 +218,11 @@ class JournalFile:
 
     def _read(self, start: int, limit: int | None = None) -> bytes:
         try:
-            size = os.fstat(self._fd).st_size - start
+            size = os.fstat(self.fd).st_size - start
             if limit is not None:
                 size = min(size, limit)
             parts = []
-            while size > 0 and (part := os.pread(self._fd, min(size, 1 << 30), start)):
+            while size > 0 and (part := os.pread(self.fd, min(size, 1 << 30), start)):
                 parts.append(part)
                 start += len(part)
                 size -= len(part)
@@ -217,10 +230,24 @@ class JournalFile:
             raise StorageError("read the journal", self.path, error) from error
         return b"".join(parts)
 
+    def _become_newer(self, before: tuple[int, int, int, int]) -> None:
+        """See to it that the file's time of change is another than before, whatever readers have looked at.
+
+        The clock of a file system stands still for some milliseconds: two changes of one tick look the same, and a
+        reader that looked between them would not notice the second.
+        """
+        for _ in range(_TICKS_MAX):
+            if self.look()[2] != before[2]:
+                return
+            time.sleep(_TICK_SECONDS)
+            self._disk.touch(self.fd)
+
     def _take_back(self) -> None:
         try:
-            self._disk.truncate(self._fd, self.offset)
-            self._disk.fsync(self._fd)
+            before = self.look()
+            self._disk.truncate(self.fd, self.offset)
+            self._disk.fsync(self.fd)
+            self._become_newer(before)  # what is appended next may be as long as what is cut here
         except OSError as error:
             raise StorageError("cut the journal back to its last commit", self.path, error) from error
         self.synced = self.offset
@@ -248,17 +275,37 @@ def history_segments(history: Path) -> list[Path]:
     return [history / name for name in sorted(names)]
 
 
-def base_name(sequence: int) -> str:
-    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins."""
-    return f"{sequence:020d}.base.json"
+def base_name(sequence: int, data: bytes) -> str:
+    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins.
+
+    It holds the CRC-32 of the bytes, since nothing else would tell when one of them rots.
+    """
+    return f"{sequence:020d}.{zlib.crc32(data):08x}.base.json"
+
+
+def check_base(path: Path, data: bytes) -> None:
+    """Raise RegistryCorrupted when these are not the bytes that the base file's name speaks of, if it does."""
+    named = _BASE_NAME.fullmatch(path.name)
+    if named is not None and named[1] is not None and named[1] != f"{zlib.crc32(data):08x}":
+        raise RegistryCorrupted(path, None, "its bytes are not those that its name tells the CRC-32 of")
+
+
+def base_files(history: Path) -> list[Path]:
+    """Return the base files that are there, newest first."""
+    names = []
+    with suppress(FileNotFoundError):
+        names = [name for name in os.listdir(history) if _BASE_NAME.fullmatch(name)]
+    return [history / name for name in sorted(names, reverse=True)]
+
+
+def base_sequence(path: Path) -> int:
+    """Return the line that a base file's name says it stands behind."""
+    return int(path.name[:20])
 
 
 def first_base(history: Path, before_sequence: int) -> Path | None:
     """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
-    names = []
-    with suppress(FileNotFoundError):
-        names = [n for n in os.listdir(history) if _BASE_NAME.fullmatch(n) and int(n[:20]) < before_sequence]
-    return history / max(names) if names else None
+    return next((path for path in base_files(history) if base_sequence(path) < before_sequence), None)
 
 
 def read_segment(path: Path) -> ReadSegment:
@@ -306,25 +353,48 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
     """Return every line that is kept, oldest first: the closed segments, then the current one.
 
     A segment that is linked into the history while still current is read once. One that is closed while we read
-    shows as a gap, and we look again. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
+    shows as a gap, and we go on from there with what the history holds by then; a gap in files that nobody changes
+    is damage. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
     """
-    for attempt in range(_LOOKS_AT_HISTORY):
-        lines: list[Line] = []
-        gap: Path | None = None
-        for path in [*history_segments(history), journal]:
+    lines: list[Line] = []
+    reached: int | None = None
+    last: Path | None = None
+    seen: object = None
+    for _ in range(_LOOKS_AT_HISTORY):
+        names = history_segments(history)
+        there = (reached, names, _inode_of(journal))
+        for path in [*names, journal]:
+            if last is not None and path != journal and path.name < last.name:
+                continue  # read before; the last one may have been the current segment then, and have grown
             try:
                 found = read_segment(path)
             except StorageError as error:
                 if error.errno != errno.ENOENT:
                     raise
                 continue
-            if lines and found.header.base_sequence > lines[-1].sequence:
-                gap = path
+            if reached is not None and found.header.base_sequence > reached:
                 break
-            reached = lines[-1].sequence if lines else -1
-            lines.extend(line for line in found.lines if line.sequence > reached)
-        if gap is None:
-            return lines
-        if attempt + 1 == _LOOKS_AT_HISTORY:
-            raise RegistryCorrupted(gap, 0, f"the lines after line {lines[-1].sequence} are in no segment")
-    return []
+            first = found.header.base_sequence if reached is None else reached
+            lines.extend(line for line in found.lines if line.sequence > first)
+            reached = max(first, found.lines[-1].sequence if found.lines else first)
+            if path != journal:
+                last = path
+        else:
+            if last is not None or not history_segments(history):
+                return lines
+            lines, reached = [], None  # the first segment of all was closed between the look and the reading
+            continue
+        if there == seen:
+            where = last if last is not None else journal
+            raise RegistryCorrupted(
+                where, None, f"it ends at line {reached}, and the lines after that are in no segment"
+            )
+        seen = there
+    raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

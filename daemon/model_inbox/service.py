@@ -40,7 +40,7 @@ from .pickles import Allowlist, Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
 from .rejected import purge_receipts, purge_rejected
-from .retirement import apply_retention, purge_leftovers, purge_trash
+from .retirement import Applied, apply_retention, purge_leftovers, purge_trash
 from .scrape import Listener
 from .status import Publisher, status_paths
 from .watch import Watch, is_network_file_system
@@ -93,6 +93,7 @@ class Service:
         self._wake = wake
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
+        self._inbox_lock: FileLock | None = None
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._said: dict[str, str] = {}
         self._checkpoint_at: float | None = None
@@ -104,6 +105,9 @@ class Service:
         self._rewatch_at: float | None = None
         self.waiting = 0
         self.last_rescan: Rescan | None = None
+        self.last_retention: Applied | None = None
+        self.retention_problem: str | None = None  # why the last run of the rules did not do all; None: it did
+        self._left_unfinished = False
         self._unseen_after: float | None = None
         self._news = News(self, publisher, started_with=config, clock=clock, monotonic=monotonic)
         self.listener: Listener | None = None
@@ -173,9 +177,14 @@ class Service:
         self._news.opened()
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
-        left = self.registry.finish_retirements() + self.registry.finish_purges()
-        if left:
-            log.warning("registry.leftover_found", count=left)
+        try:
+            left = self.registry.finish_retirements() + self.registry.finish_purges()
+        except StorageError as error:  # a file that cannot be moved or removed: no reason to take no drops
+            self._left_unfinished = True
+            log.error("retention.failed", problem=str(error))
+        else:
+            if left:
+                log.warning("registry.leftover_found", count=left)
         self._go_on(self.intake.recover())
 
     def close(self) -> None:
@@ -192,9 +201,12 @@ class Service:
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
         path = self.inbox.processing_dir / ".daemon.lock"
+        if self._inbox_lock is not None and self._inbox_lock.is_in_place:
+            return  # the folder went away and came back: a second lock on its file would wait for the first
         lock = _locked(path, f"daemon's lock on the inbox {self.inbox.path}")
         self._inbox_locks.close()
         self._inbox_locks.callback(lock.close)
+        self._inbox_lock = lock
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
@@ -445,25 +457,41 @@ class Service:
             self._checkpoint()
 
     def _retire(self) -> None:
+        """Apply the rules and empty the trash of what is due. What fails of it keeps nothing else from being done:
+        on a full disk it is the purge that makes room.
+        """
         section = self.config.retention
         if section.mode == "off":
+            self.retention_problem = None
             return
+        before, now = self.registry.sequence, self._clock()
+        failed: list[str] = []
         self._news.retention_ran()
-        try:
-            before = self.registry.sequence
-            applied = apply_retention(self.registry, section, self._clock())
-            self._news.retention_applied(applied)
-            self.intake.tally.retired += len(applied.retired)
-            self.progress()
-            if section.mode == "enforce":
-                purge_trash(self.registry, section.trash_grace.seconds, self._clock())
-                trash = Path(self.registry.registry_path).parent / ".trash"
-                purge_leftovers(trash, section.trash_grace.seconds, self._clock(), self._disk)
-            if self.registry.sequence != before:
-                self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
-        except (StorageError, RegistryLocked) as error:
-            self._news.retention_problem = str(error)
-            log.error("retention.failed", problem=str(error))
+        with _noting(failed):
+            done = apply_retention(self.registry, section, now)
+            self.last_retention = done
+            self.intake.tally.retired += len(done.retired)
+        if section.mode == "enforce":
+            grace = section.trash_grace.seconds
+            with _noting(failed):
+                self._finish_left()
+            with _noting(failed):
+                purge_trash(self.registry, grace, now)
+            with _noting(failed):
+                purge_leftovers(Path(self.registry.registry_path).parent / ".trash", grace, now, self._disk)
+        self._left_unfinished = bool(failed)
+        for problem in dict.fromkeys(failed):
+            log.error("retention.failed", problem=problem)
+        stopped = self.last_retention.plan.breaker if self.last_retention and self.last_retention.refused else None
+        self.retention_problem = failed[0] if failed else str(stopped) if stopped else None
+        if self.registry.sequence != before:
+            self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
+
+    def _finish_left(self) -> None:
+        """Move what a writer that died left behind, and try again what failed the last time, as a start does."""
+        self.registry.finish_retirements()
+        if self._left_unfinished:  # looks through the whole history, so not each time
+            self.registry.finish_purges()
 
     def _purge_old(self) -> None:
         """Remove what has been kept long enough. What cannot be removed keeps nothing else from going."""
@@ -663,11 +691,21 @@ class Service:
             return
         self._stop_listening()
         self.listener = new
+        self._news.metrics_problem("")
 
     def _stop_listening(self) -> None:
         if self.listener is not None:
             self.listener.close()
             self.listener = None
+
+
+@contextlib.contextmanager
+def _noting(failed: list[str]) -> Iterator[None]:
+    """Note what went wrong in the block, and go on after it."""
+    try:
+        yield
+    except (StorageError, RegistryLocked) as error:
+        failed.append(str(error))
 
 
 def _may_change_unseen(decision: object) -> bool:
@@ -799,14 +837,14 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
         service.start()
         service.step("start", signals.stopping)
         service.keep_house()
+        heartbeat.ready()
+        service.begin_serving()
         log.info(
             "daemon.ready",
             waiting=service.waiting,
             entries=len(service.registry.registry),
             seconds=time.monotonic() - began,
         )
-        heartbeat.ready()
-        service.begin_serving()
         _loop(service, signals, alarm, heartbeat)
         log.info("daemon.stopping", signal=signals.stop)
         heartbeat.stopping()

@@ -11,6 +11,7 @@ in `inbox/receipts/` for those who drop them.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,10 @@ class Publisher:
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
     """Return the document as JSON, filled up with spaces to whole blocks."""
-    data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    try:
+        data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    except TypeError:  # a name that is no UTF-8: JSON can say it escaped
+        data = json.dumps(document, indent=2, default=str).encode()
     size = max(-(-(len(data) + 1) // BLOCK_BYTES) * BLOCK_BYTES, BYTES_MIN)
     return data.ljust(size - 1) + b"\n"
 
@@ -255,7 +259,7 @@ def assess(
     found: list[Problem] = []
     if state == "stopped":
         died = document is not None and document.get("state") in ("starting", "running")
-        last = " and did not say that it would end (killed, or out of memory?)" if died else ""
+        last = "; the last one ended without saying so: see its log" if died else ""
         found.append(
             Problem("status.not_running", f"no daemon runs{last}", "Start it: `systemctl start model-inbox`, or `run`")
         )

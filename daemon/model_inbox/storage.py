@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,19 +193,21 @@ class Storage:
         """Return the folder in the trash that a retired entry's files go to."""
         return self.trash_dir / trash_name(str(entry["model_id"]), int(entry.get("sequence") or 0))
 
-    def discard(self, entry: Mapping[str, Any]) -> Path:
-        """Move the files of a retired entry to the trash; what is there or missing already is passed over.
+    def discard(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> Path:
+        """Move the files of a retired entry to the trash; what is there or missing already is passed over, and so
+        is what `named` says that other entries name too.
 
         Called after the journal line. A crash half-way leaves some files at their final names without an
         entry; the next start does this again.
         """
         folder = self.trash_folder(entry)
         make_folder(self.disk, folder, FOLDER_MODE)
-        paths = self.files_of(entry)
+        paths = [path for path in self.files_of(entry) if path not in named]
         for path in paths:
             self._move_over(path, folder / path.name)
-        # The trash before the folders that the files left: a crash between leaves two names, never none.
-        self._sync(folder, self.trash_dir, *(path.parent for path in paths))
+        # The trash before the folders that the files left: a crash between leaves two names, never none. A folder
+        # that is gone, files and all, has nothing to sync.
+        self._sync(folder, self.trash_dir, *(path.parent for path in paths if path.parent.is_dir()))
         return folder
 
     def discard_file(self, entry: Mapping[str, Any], path: Path) -> None:
@@ -215,16 +217,18 @@ class Storage:
         self._move_over(path, folder / path.name)
         self._sync(folder, self.trash_dir, path.parent)
 
-    def bring_back(self, entry: Mapping[str, Any]) -> None:
+    def bring_back(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> None:
         """Give the files of a retired entry their final names again. Called before the journal line.
 
         The trash keeps them too until `let_go`, after the line: a crash in between leaves leftovers at the final
         names and the retired model restorable. Raises StorageError (ENOENT), and changes nothing, when a file is
-        nowhere.
+        nowhere. What other entries name too (`named`) never left its place.
         """
         folder = self.trash_folder(entry)
         needed = self.needed_files_of(entry)
         for path, digest in needed.items():
+            if path in named and _exists(path):
+                continue
             if not _exists(folder / path.name) and not (digest and _digest_of(path) == digest):
                 raise StorageError("restore", path, FileNotFoundError(errno.ENOENT, "not in the trash"))
         paths = self.files_of(entry)

@@ -2,7 +2,7 @@
 
 A scenario is run once to count its steps, then once for each step with the crash before it, after it and half-way
 through a write, and what is left is opened anew: as it is (the process died), and as a power cut may leave it.
-`make test-crash`, or CRASH_STATES=n, looks at n states after a power cut for each step instead of a few.
+CRASH_STATES=n, as in `make test-registry`, looks at n states after a power cut for each step instead of a few.
 """
 
 from __future__ import annotations

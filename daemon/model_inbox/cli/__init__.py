@@ -34,6 +34,7 @@ COMMANDS = {
     "tag": "tag:tag",
     "delete": "delete:delete",
     "restore": "delete:restore",
+    "replace-scaler": "replace_scaler:replace_scaler",
     "trash": "trash:trash",
     "inbox": "inbox:inbox",
     "rejected": "rejected:rejected",

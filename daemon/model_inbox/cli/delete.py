@@ -6,7 +6,7 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .common import App, Command, pass_app, print_json, print_lines
+from .common import App, Command, now, pass_app, print_json, print_lines
 
 __all__ = ["delete", "restore"]
 
@@ -48,10 +48,19 @@ def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> None:
     """Bring a retired model back from the trash.
 
-    Of several of that id it is the one that was retired last, or the one of --sequence."""
+    Of several of that id it is the one that was retired last, or the one of --sequence. Says so if the rules would
+    retire it again."""
+    from ..retirement import plan_retention
+
+    section = app.config.retention
     with app.writing() as registry:
         entry = registry.restore(model_id, sequence=sequence)
+        goes = section.mode == "enforce" and any(
+            item.model_id == model_id for item in plan_retention(registry, section, now()).retire
+        )
     if as_json:
         print_json(entry)
-    else:
-        print_lines(f"{quoted(model_id)} is registered again.")
+        return
+    print_lines(f"{quoted(model_id)} is registered again.")
+    if goes:
+        print_lines(f"The rules let go of it: `model-inbox pin {model_id}`, or the next run retires it again.")

@@ -25,13 +25,33 @@ def rebuild(app: App, *, as_json: bool) -> None:
     Stop the daemon first. The old files are kept.
     """
     from ..fsio import Disk
+    from ..pickles import Allowlist, Scanner
     from ..rebuild import rebuild as make_anew
 
-    section = app.config.registry
+    section, pickle = app.config.registry, app.config.pickle
     act_as_owner(section.path.parent)
-    result = make_anew(section.path, section.storage_dir, disk=Disk(), clock=now)
+    with Scanner(
+        Allowlist.load(pickle.frameworks, pickle.allow),
+        memory_limit=pickle.memory_limit,
+        time_limit=pickle.time_limit,
+    ) as scanner:
+        made = make_anew(section.path, section.storage_dir, disk=Disk(), clock=now, scanner=scanner)
     if as_json:
-        print_json(dataclasses.asdict(result))
+        print_json(dataclasses.asdict(made))
         return
-    print_lines(f"Made {str(section.path)!r} anew.")
-    print_fields((name.replace("_", " "), value) for name, value in dataclasses.asdict(result).items())
+    print_lines(f"Made {str(section.path)!r} anew; the old files are in {made.kept_in!r}.")
+    fields = [
+        ("models registered", made.entries),
+        ("of these, from the JSON file alone", ", ".join(made.from_checkpoint)),
+        ("of these, from sidecars, scanned anew", ", ".join(made.from_sidecars)),
+        ("retired models found in the trash", ", ".join(made.retired)),
+        ("lines of history", made.lines),
+        ("lines that are lost", made.lines_lost),
+    ]
+    print_fields(fields)
+    for lost in made.lost:
+        print_lines(f"- lost: {lost.model_id}: {lost.why}", indent=2, hanging=4)
+    if made.lost:
+        print_lines(
+            f"Files that belong to no entry any more are in {made.kept_in!r}, too: what is good may be dropped again."
+        )

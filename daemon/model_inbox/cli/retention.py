@@ -115,12 +115,15 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         raise Refused(f"cannot apply the plan: {shown.breaker.message}", hint=shown.breaker.hint)
     ask(f"Retire {_count(len(shown.retire))} to the trash?", yes=yes, to="apply the plan")
     with app.writing() as registry:
-        if _ids(plan_retention(registry, section, moment).retire) != _ids(shown.retire):
+        made = plan_retention(registry, section, moment)
+        if _registrations(made) != _registrations(shown):
             raise _ChangedMeanwhile(
                 "cannot apply the plan: the registry changed meanwhile, and so would the plan",
                 hint="Run the command again",
             )
-        done = apply_retention(registry, section, moment, actor=registry.actor, override_breaker=override_breaker)
+        done = apply_retention(
+            registry, section, moment, planned=made, actor=registry.actor, override_breaker=override_breaker
+        )
     if as_json:
         print_json(_applied(done.plan, done.retired, done.skipped))
     else:
@@ -141,8 +144,8 @@ def _policy(file: Path) -> RetentionSection:
     return parse_retention(data, file=file.absolute())
 
 
-def _ids(models: Sequence[Kept | Retired]) -> set[str]:
-    return {model.model_id for model in models}
+def _registrations(made: Plan) -> set[tuple[str, int]]:
+    return {(model.model_id, model.sequence) for model in made.retire}
 
 
 def _applied(made: Plan, retired: Sequence[str], skipped: Sequence[str]) -> dict[str, Any]:

@@ -50,10 +50,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     --json it is the entry of the registry.
     """
     with app.reading() as registry:
-        if as_of is None:
-            entry = registry.get_model_info(model_id)
-        else:
-            entry = next((e for e in registry.list_models(as_of=as_of) if e["model_id"] == model_id), None)
+        entry = registry.get_model_info(model_id, as_of=as_of)
         if entry is None:
             raise EntryNotFound(
                 f"cannot show {quoted(model_id)}: {'it is not' if as_of is None else 'it was not then'} registered",
@@ -71,7 +68,10 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     print_lines("\nfiles")
     print_fields(_files(entry))
     print_lines("\nmay import")
-    print_lines(_imports(entry), indent=2)
+    print_lines(_imports(entry.get("imports")), indent=2)
+    if entry.get("scaler_replaced"):
+        said = _imports(entry.get("scaler_imports"))
+        print_lines(f"its scaler, of line {entry['scaler_replaced']}: {said}", indent=2)
     print_lines("\nhistory")
     if len(changes) > _HISTORY_LINES:
         print_lines(f"{len(changes) - _HISTORY_LINES} earlier: `model-inbox history {model_id}`", indent=2)
@@ -148,8 +148,7 @@ def _files(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield role, f"{path} ({size})\nSHA-256 {entry.get(digest_field) or 'unknown'}"
 
 
-def _imports(entry: Mapping[str, Any]) -> str:
-    imports = entry.get("imports")
+def _imports(imports: Mapping[str, str] | None) -> str:
     if imports is None:
         return "anything: it was registered from Python, and is trusted like the code that did so"
     if not imports:

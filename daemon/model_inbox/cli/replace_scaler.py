@@ -1,0 +1,73 @@
+"""`model-inbox replace-scaler`: another scaler for a registered model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from ..errors import StorageError
+from ..fsio import open_regular
+from ..problems import Problem, quoted
+from .common import App, Command, Refused, pass_app, print_json, print_lines
+
+__all__ = ["replace_scaler"]
+
+
+class ScalerRefused(Refused):
+    """The file is no scaler that the inbox would have taken."""
+
+    code = "scaler.refused"
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+@click.command(
+    "replace-scaler",
+    cls=Command,
+    examples=["model-inbox replace-scaler usd_eur_20251025 scaler.pkl --reason 'fitted on the wrong window'"],
+    exits={1: "no such model, or the scan refuses the scaler", 75: "another writer holds the registry"},
+)
+@click.argument("model_id", metavar="ID")
+@click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def replace_scaler(app: App, *, model_id: str, file: Path, reason: str, as_json: bool) -> None:
+    """Give a model another scaler, or its first.
+
+    The one thing of a registered model that may change. FILE is copied and scanned as in the inbox, and never loaded;
+    the old scaler goes to the model's folder in the trash.
+    """
+    from ..pickles import Allowlist, Scanner
+
+    section = app.config.pickle
+    try:
+        fd = open_regular(file)  # as the person who calls: what follows is done as the registry's owner
+    except OSError as error:
+        raise StorageError("open the scaler", file, error) from error
+    scanner = Scanner(
+        Allowlist.load(section.frameworks, section.allow),
+        memory_limit=section.memory_limit,
+        time_limit=section.time_limit,
+    )
+
+    def judge(copy: Path) -> Mapping[str, str]:
+        report = scanner.scan(copy, size=copy.stat().st_size)
+        if report.problems:
+            raise ScalerRefused(f"cannot take {quoted(file.name)} for a scaler", report.problems)
+        return dict(report.imports)
+
+    try:
+        with app.writing() as registry:
+            entry = registry.replace_scaler_file(model_id, fd, judge, reason=reason)
+    finally:
+        scanner.close()
+        os.close(fd)
+    if as_json:
+        print_json(entry)
+        return
+    print_lines(f"{quoted(model_id)} has another scaler: {entry['scaler_path']} (SHA-256 {entry['scaler_sha256']}).")
