@@ -158,7 +158,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("config check", "config show", "config schema"),
-        *("status", "reload", "inbox list", "inbox explain"),
+        *("status", "reload", "inbox list", "inbox explain", "logs"),
     }
     help_text = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in help_text for name in COMMANDS)
