@@ -23,15 +23,27 @@ FXMODELS = ./examples/lstm_fx/fxmodels
 SYSTEM_PROGRAMS = jq perl promtool rsync scp
 SYSTEM_PACKAGES = jq openssh-client perl prometheus rsync
 
-.PHONY: help run test bench-registry test-registry campaign-registry test-system test-frameworks test-frameworks-older fuzz \
-	test-examples lint format types docs-check check example example-lstm \
-	lock dist clean env env-test env-frameworks env-frameworks-older env-example env-example-lstm libgomp
+# No target is the name of a file that it makes.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: env ## start the daemon in the foreground on inbox/ and models/ with config.yaml; Ctrl-C ends it
 	@$(VENV)/bin/model-inbox --config $(CONFIG) run
+
+# --- installation: docs/systemd.md -----------------------------------------------------------------------------------
+
+# Where the program goes, and a folder to put it into as if that were / (for packages).
+PREFIX ?= /opt/model-inbox
+DESTDIR ?=
+export PREFIX DESTDIR
+
+install: ## install the systemd service: program in /opt/model-inbox, config in /etc/model-inbox (as root, or DESTDIR)
+	@sh tools/install.sh install
+
+uninstall: ## take it away again, but for /var/lib/model-inbox and a config.yaml that was edited
+	@sh tools/install.sh uninstall
 
 # --- examples: in another terminal, while `make run` runs -----------------------------------------------------------
 
@@ -47,7 +59,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-frameworks test-frameworks-older test-examples ## everything that must hold: rules, types, every test
+check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -64,7 +76,7 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 # One process: the tests start daemons and wait for the clock of the kernel (leases, quiet times), and share two
 # cores with them; more processes would make the suite a race without making it much shorter.
 test: env-test ## the tests, with at least 90 % of lines and branches covered
-	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system \
+	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system --ignore=tests/systemd \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 test-system: env-test ## the tests that need programs of the system (SYSTEM_PACKAGES)
@@ -73,6 +85,12 @@ test-system: env-test ## the tests that need programs of the system (SYSTEM_PACK
 		echo 'On Debian or Ubuntu: sudo apt-get install $(SYSTEM_PACKAGES)' >&2; exit 1; }; done
 	@perl -MJSON::PP -e 1 || { echo 'cannot run these tests: sudo apt-get install perl' >&2; exit 1; }
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
+test-systemd: env-test ## the tests that boot a real systemd in namespaces (root; systemd, iproute2, logrotate)
+	@for program in systemctl ip logrotate; do command -v $$program >/dev/null || { \
+		echo "cannot run these tests: there is no $$program here." >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install systemd iproute2 logrotate' >&2; exit 1; }; done
+	$(VENV)-test/bin/python -m pytest tests/systemd $(PYTEST_ARGS)
 
 # Where `bench-registry` measures: a folder on the disk in question.
 BENCH_FOLDER ?= .

@@ -1,4 +1,5 @@
-"""Writes the tables of the manual that the code knows best, between the markers in each page.
+"""Writes the tables of the manual that the code knows best, between the markers in each page, and the catalogue of
+events for the journal.
 
 `python docs/generate.py` rewrites them; with `--check PAGE...` it only tells whether they are up to date.
 """
@@ -9,6 +10,7 @@ import argparse
 import difflib
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,13 @@ from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
 from model_inbox.config import Config
+from model_inbox.journald import message_id
 from model_inbox.logs import EVENTS
 from model_inbox.metrics import METRICS
 from model_inbox.sidecar import SIDECAR_FIELDS
 
 DOCS = Path(__file__).resolve().parent
+CATALOG = DOCS.parent / "systemd" / "model-inbox.catalog"
 MARKED = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -119,6 +123,28 @@ def root_group() -> click.Group:
     raise SystemExit("cannot find the commands' group in model_inbox.cli")
 
 
+def catalog() -> str:
+    """The catalogue of events as `journalctl -x` reads it."""
+    parts = ["# Written by docs/generate.py from the catalogue of events in logs.py.\n"]
+    for name, event in EVENTS.items():
+        text = plain(event.meaning)
+        if event.action != "Nothing to do.":
+            text += f"\n\n{plain(f'What to do: {event.action}')}"
+        parts.append(
+            f"-- {message_id(name)}\n"
+            f"Subject: model-inbox: {name}\n"
+            "Defined-By: model-inbox\n"
+            "Documentation: file:///opt/model-inbox/share/doc/logs.md\n"
+            f"\n{text}\n"
+        )
+    return "\n".join(parts)
+
+
+def plain(text: str) -> str:
+    """Return text of a page for a terminal, wrapped."""
+    return "\n".join(textwrap.wrap(text.replace("`", "'"), 76))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "sidecar-fields": sidecar_fields,
@@ -157,6 +183,14 @@ def main() -> int:
             print(f"{path.name} is not up to date: run `make docs`")
         else:
             path.write_text(new)
+    if not options.pages or CATALOG.name in options.pages:
+        old = CATALOG.read_text() if CATALOG.exists() else ""
+        if old != catalog():
+            stale += 1
+            if options.check:
+                print(f"{CATALOG.name} is not up to date: run `python docs/generate.py`")
+            else:
+                CATALOG.write_text(catalog())
     return 1 if stale and options.check else 0
 
 

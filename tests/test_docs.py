@@ -66,7 +66,10 @@ def test_no_event_says_that_the_operator_must_act_without_saying_how() -> None:
             assert entry.action != "Nothing to do.", event
 
 
-@pytest.mark.parametrize("page", ["logs.md", "formats.md", "configuration.md", "commands.md", "metrics.md"])
+PAGES = ["logs.md", "formats.md", "configuration.md", "commands.md", "metrics.md", "model-inbox.catalog"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_generated_tables_are_up_to_date(page: str) -> None:
     """What `make docs` would write is what stands in the page."""
     done = subprocess.run(

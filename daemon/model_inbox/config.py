@@ -571,6 +571,14 @@ def describe_changes(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[s
     )
 
 
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return the settings that are not the defaults, dotted, in seconds and bytes: what tells two of them apart."""
+    folder = config.path.parent if config.path is not None else Path.cwd()
+    defaults = Config.model_validate({name: {} for name in Config.model_fields}, context={"folder": folder})
+    usual = dict(_flat(defaults.model_dump(mode="json")))
+    return {name: value for name, value in _flat(config.model_dump(mode="json")) if usual.get(name) != value}
+
+
 _WHOLE = frozenset({"pickle.allow"})  # its keys are the user's, and are no settings
 
 

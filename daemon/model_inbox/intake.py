@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -510,7 +511,8 @@ class Intake:
                 return _NotWhole((_changed(name),))
             if found.st_size > self.checks.max_artifact_size:
                 return _Rejected((_too_large(name),))
-            if lease is Lease.FREE and found.st_uid == os.geteuid() and found.st_nlink == 1:
+            ours = found.st_uid == os.geteuid() and found.st_gid == self._stored_group() and found.st_nlink == 1
+            if lease is Lease.FREE and ours:
                 digest = self._stage_by_link(fd, source, target)
                 if digest is not None:
                     return _Staged(target, digest, found.st_size, linked=True)
@@ -520,6 +522,11 @@ class Intake:
             return _Staged(target, digest, size, linked=False)
         finally:
             os.close(fd)
+
+    def _stored_group(self) -> int:
+        """Return the group that a new file of ours gets in the staging folder: who reads models must read it."""
+        folder = self._staging.stat()
+        return folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
 
     def _stage_by_link(self, fd: int, source: Path, target: Path) -> str | None:
         """Link and digest a file of ours; None on another file system."""

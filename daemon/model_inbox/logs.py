@@ -46,7 +46,9 @@ _DROP = ("drop_id", "stem", "model_id")
 EVENTS: dict[str, Event] = {
     # --- the daemon
     "daemon.started": Event(
-        "info", ("version", "pid", "config", "inbox", "registry"), "The daemon runs; it has not looked yet."
+        "info",
+        ("version", "pid", "config", "inbox", "registry", "settings"),
+        "The daemon runs; it has not looked yet. `settings` are those that are not the defaults.",
     ),
     "daemon.ready": Event(
         "info", ("waiting", "entries", "seconds"), "The first rescan is done; drops are taken from now on."
@@ -86,7 +88,7 @@ EVENTS: dict[str, Event] = {
     # --- the configuration
     "config.loaded": Event(
         "info",
-        ("path", "changed", "restart_needed"),
+        ("path", "changed", "restart_needed", "settings"),
         "config.yaml is in force; after a reload `changed` names the keys that changed.",
         "Restart the daemon if `restart_needed` names a key.",
     ),

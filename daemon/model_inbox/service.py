@@ -26,7 +26,7 @@ import structlog
 from . import __version__
 from .arrival import Drop, Refuse, Sighting, Take, Wait, is_ignored
 from .claims import Claim
-from .config import Config, describe_changes, load_config
+from .config import Config, describe_changes, load_config, settings_of
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from .fsio import Disk, PacedDisk, make_folder
 from .heartbeat import Heartbeat
@@ -625,7 +625,13 @@ class Service:
             self._checkpoint_at = self._checkpoint_due()
         self._canary_due = min(self._canary_due, self._monotonic() + new.inbox.rescan_seconds)
         configure_logs(new)
-        log.info("config.loaded", path=str(path), changed=list(changed), restart_needed=list(restart))
+        log.info(
+            "config.loaded",
+            path=str(path),
+            changed=list(changed),
+            restart_needed=list(restart),
+            settings=settings_of(new),
+        )
         self._news.loaded(began, changed, restart)
 
     # --- what is told of us -----------------------------------------------------------------------------------
@@ -826,6 +832,7 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
             config=str(config.path) if config.path is not None else None,
             inbox=str(config.inbox.path),
             registry=str(config.registry.path),
+            settings=settings_of(config),
         )
         service.start()
         service.step("start", signals.stopping)

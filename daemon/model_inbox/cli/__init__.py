@@ -39,6 +39,7 @@ COMMANDS = {
     "inbox": "inbox:inbox",
     "rejected": "rejected:rejected",
     "retention": "retention:retention",
+    "logs": "logs:logs",
     "verify": "verify:verify",
     "rebuild": "rebuild:rebuild",
     "status": "status:status",

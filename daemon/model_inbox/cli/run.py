@@ -6,13 +6,14 @@ log, whatever form that has, and the same in plain words for a person at a termi
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from typing import TYPE_CHECKING
 
 import click
 import structlog
 
-from ..errors import EXIT_TRY_AGAIN, ModelInboxError
+from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError
 from ..permissions import act_as_owner
 from .common import App, Command, pass_app, print_error, report_error
 
@@ -49,6 +50,7 @@ def run(app: App, *, as_json: bool) -> int:
     from ..service import configure_logs
     from ..service import run as run_service
 
+    faulthandler.enable()  # a loop that hangs is ended with SIGABRT by systemd's watchdog: then say where it hung
     configure(format="json" if as_json else "auto")
     try:
         config = _as_json(app.config) if as_json else app.config
@@ -57,7 +59,7 @@ def run(app: App, *, as_json: bool) -> int:
         run_service(config, _as_json if as_json else lambda config: config)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]
-        log.critical("daemon.failed", problem="; ".join([error.message, *problems]), hint=error.hint or None)
+        log.critical("daemon.failed", problem="; ".join([error.message, *problems]), hint=_next_step(app, error))
         if sys.stderr.isatty():
             report_error(error, as_json=as_json)
         elif as_json:
@@ -71,3 +73,11 @@ def run(app: App, *, as_json: bool) -> int:
         )
         raise
     return 0
+
+
+def _next_step(app: App, error: ModelInboxError) -> str | None:
+    """Return what to do next, with the command to run: the last line in the journal of a daemon that gave up."""
+    if error.hint or not isinstance(error, ConfigError):
+        return error.hint or None
+    source = f" --config {app.config_file}" if app.config_file is not None else ""
+    return f"Mend what it names (`model-inbox{source} config check` shows the same), then start the daemon again"

@@ -1,0 +1,276 @@
+"""`model-inbox logs`: what the log says, as a timeline or as the answer to a question."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ConfigError, ModelInboxError
+from ..logbook import LEVELS, QUESTIONS, Record, Wanted, belonging, in_words, needed_events, parse_entry, parse_line
+from ..metadata import parse_instant
+from ..problems import quoted
+from ..units import parse_duration
+from .common import App, Command, now, parse_stored, pass_app, print_json, print_lines, print_table, printable, when
+
+if TYPE_CHECKING:
+    from ..journal import Line
+
+__all__ = ["logs"]
+
+_NUMBERS = ("DROPS", "P50 (s)", "P99 (s)", "MAX (s)", "SECONDS", "ATTEMPT")
+
+
+def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """Make an instant of what people say: yesterday, today, a duration ago, or a time. Days begin at midnight UTC."""
+    if value is None:
+        return None
+    moment = now()
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {"now": moment, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if value in days:
+        return days[value]
+    with contextlib.suppress(ValueError):
+        return moment - timedelta(seconds=parse_duration(value.removesuffix(" ago")))
+    try:
+        return parse_instant(value)
+    except ValueError as error:
+        raise click.BadParameter(
+            f"{quoted(value)} is no time: write yesterday, today, 2h, 7d, or 2026-11-24T12:00:00Z"
+        ) from error
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "model-inbox logs --drop usdeur",
+        "model-inbox logs why --drop usdeur",
+        "model-inbox logs --model usdeur_20261120",
+        "model-inbox logs rejected --since yesterday",
+        "model-inbox logs --follow --level warning",
+    ],
+    exits={75: "the log cannot be read, or there is none"},
+)
+@click.argument("question", required=False, type=click.Choice(tuple(QUESTIONS)), metavar="[QUESTION]")
+@click.option("--drop", "drops", multiple=True, metavar="STEM", help="Only this drop: its stem or its drop_id.")
+@click.option("--model", "models", multiple=True, metavar="ID", help="Only this model, from drop to purge.")
+@click.option("--pair", "pairs", multiple=True, metavar="PAIR", help="Only models of this pair, like USD/EUR.")
+@click.option("--event", "events", multiple=True, metavar="EVENT", help="Only these events: drop.rejected, 'drop.*'.")
+@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this level and those above it.")
+@click.option("--since", callback=_as_moment, metavar="TIME", help="From then on: yesterday, 2h, 2026-11-24T12:00:00Z.")
+@click.option("--until", callback=_as_moment, metavar="TIME", help="Before then.")
+@click.option("--follow", "-f", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="LOG",
+    help="Read this JSON log and what was rotated away from it, or - for stdin; else logging.file, else the journal.",
+)
+@click.option("--unit", metavar="UNIT", help="Read the journal of this unit; else model-inbox.service.")
+@pass_app
+def logs(
+    app: App,
+    *,
+    question: str | None,
+    drops: tuple[str, ...],
+    models: tuple[str, ...],
+    pairs: tuple[str, ...],
+    events: tuple[str, ...],
+    level: str,
+    since: datetime | None,
+    until: datetime | None,
+    following: bool,
+    file: Path | None,
+    unit: str | None,
+    as_json: bool,
+) -> None:
+    """Show what the log says: a timeline, or the answer to a QUESTION.
+
+    What happened to a drop, or to a model, is its timeline (--drop, --model). The questions:
+
+    \b
+    why        why was a drop rejected, or what does it wait for? (with --drop)
+    rejected   what was rejected, and whose?
+    retired    what did retention retire and purge, and why?
+    durations  how long do drops take, by step?
+    retries    what failed and is being retried?
+    changes    what changed in the configuration?
+    outages    when was the daemon down or deaf?
+
+    Reads the journal, or a log of JSON lines. All times are UTC. With --model, what people did by hand is taken from
+    the registry's history.
+    """
+    if following and (question is not None or until is not None or drops or models or pairs):
+        raise click.UsageError("--follow goes with --event, --level and --since only")
+    if file is not None and unit is not None:
+        raise click.UsageError("--file and --unit are two places: say one")
+    wanted = Wanted(events, level, drops, models, pairs, since, until)
+    source = _Source(app, file, unit)
+    if following:
+        for record in source.follow(since):
+            if wanted.in_time(record) and wanted.is_kind(record):
+                _print_record(record, as_json=as_json)
+        return
+    asked = QUESTIONS[question] if question is not None else None
+    needed = asked.events if asked is not None else events
+    records = source.records(wanted, needed if not wanted.is_about() else ())
+    found = belonging(records, wanted)
+    if asked is not None:
+        kinds = Wanted(events=asked.events)
+        rows = asked.answer([record for record in found if kinds.is_kind(record)], now())
+        if as_json:
+            print_json(rows)
+        elif question == "why":
+            _print_reasons(rows, asked.nothing)
+        elif rows:
+            table = [[_shown(row.get(key)) for _, key in asked.columns] for row in rows]
+            print_table([title for title, _ in asked.columns], table, right=_NUMBERS)
+        else:
+            print_lines(asked.nothing)
+        return
+    found = sorted([*found, *_by_hand(app, wanted, found)], key=lambda record: record.at)
+    if as_json:
+        print_json([record.as_dict() for record in found])
+    elif not found:
+        print_lines("The log says nothing of that.")
+    for record in found if not as_json else ():
+        _print_record(record, as_json=False)
+
+
+# --- where from -------------------------------------------------------------------------------------------------------
+
+
+class _Source:
+    """The log that is meant: stdin, a file, or the journal of a unit."""
+
+    def __init__(self, app: App, file: Path | None, unit: str | None) -> None:
+        from ..logfiles import UNIT
+
+        self.file = file
+        self.unit = unit or UNIT
+        if file is None and unit is None:
+            with contextlib.suppress(ConfigError):  # a log is read most when something is wrong
+                configured = app.config.logging.file
+                self.file = configured if configured is not None and configured.exists() else None
+
+    def records(self, wanted: Wanted, events: Sequence[str]) -> list[Record]:
+        """Return what was logged in that time, of these events if they are given."""
+        from .. import logfiles
+
+        if self.file is None:
+            command = logfiles.journal_command(
+                self.unit, since=wanted.since, until=wanted.until, events=needed_events(events)
+            )
+            return _parsed(logfiles.journal_lines(command), parse_entry)
+        if str(self.file) == "-":
+            return _parsed(sys.stdin.buffer, parse_line)
+        paths = logfiles.rotated(self.file)
+        if not paths:
+            raise logfiles.LogUnreadable(
+                f"cannot read the log {str(self.file)!r}: there is none", hint="Is the path right?"
+            )
+        # The text of a line must hold these for the line to matter: most lines are not parsed at all.
+        needles = [json.dumps(name)[:-1].rstrip("*") for name in events] if events else []
+        return _parsed(logfiles.lines_of(paths, wanted.since, needles), parse_line)
+
+    def follow(self, since: datetime | None) -> Iterator[Record]:
+        """Yield what is logged from now on, and before that what was since then."""
+        from .. import logfiles
+
+        if self.file is None:
+            lines = logfiles.journal_lines(logfiles.journal_command(self.unit, since=since, following=True))
+            parse: Callable[[bytes], Record | None] = parse_entry
+        else:
+            if str(self.file) == "-":
+                raise click.UsageError("--follow cannot follow stdin")
+            earlier = [path for path in logfiles.rotated(self.file) if path != self.file] if since is not None else []
+            tail = logfiles.Tail(self.file, whole=since is not None)
+            lines, parse = chain(logfiles.lines_of(earlier, since, ()), logfiles.follow(tail)), parse_line
+        for line in lines:
+            record = parse(line)
+            if record is not None:
+                yield record
+
+
+def _parsed(lines: Iterator[bytes] | Any, parse: Callable[[bytes], Record | None]) -> list[Record]:
+    return [record for line in lines if (record := parse(line)) is not None]
+
+
+def _by_hand(app: App, wanted: Wanted, found: Sequence[Record]) -> list[Record]:
+    """Return what people changed about the models that are asked for: the daemon's log does not have it."""
+    if not wanted.models:
+        return []
+    lines: list[Line] = []
+    try:
+        with app.reading() as registry:
+            for model_id in wanted.models:
+                lines += registry.history(model_id)
+    except ModelInboxError:
+        return []  # the log of another machine, or a registry that this user may not read
+    known = {record.fields.get("sequence") for record in found}
+    changes = [
+        Record(
+            line.at,
+            "info",
+            "history.changed",
+            {
+                "model_id": line.model_id,
+                "operation": line.operation,
+                "actor": line.actor,
+                "reason": line.reason,
+                "sequence": line.sequence,
+            },
+        )
+        for line in lines
+        if line.sequence not in known
+    ]
+    return [record for record in changes if wanted.in_time(record) and wanted.is_kind(record)]
+
+
+# --- how it looks -----------------------------------------------------------------------------------------------------
+
+
+def _print_record(record: Record, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(record.as_dict(), ensure_ascii=False))
+        return
+    head = f"{when(record.at, seconds=True)}  {record.level:<8}  {record.event:<22}  "
+    print_lines(head + in_words(record).replace("\n", " "), hanging=4)
+    sys.stdout.flush()
+
+
+def _print_reasons(rows: Sequence[dict[str, Any]], nothing: str) -> None:
+    if not rows:
+        print_lines(nothing)
+    for row in rows:
+        whose = f" of {row['owner']}" if row.get("owner") else ""
+        name = row.get("drop_id") or row.get("stem") or "?"
+        print_lines(f"{_shown(row['at'])}  {row['state']}: {name}{whose}")
+        for problem in row["problems"]:
+            print_lines(f"- {problem}", indent=2, hanging=4)
+
+
+def _shown(value: Any) -> str:
+    """Return one cell of a table."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_setting(old)} → {_setting(new)}" for name, (old, new) in value.items())
+    if isinstance(value, list):
+        return "; ".join(str(item) for item in value)
+    moment = parse_stored(value) if isinstance(value, str) and value[10:11] == "T" and value.endswith("Z") else None
+    return when(moment, seconds=True) if moment is not None else printable(value)
+
+
+def _setting(value: Any) -> str:
+    return "the default" if value is None else json.dumps(value, ensure_ascii=False)

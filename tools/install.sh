@@ -1,0 +1,215 @@
+#!/bin/sh
+# Put model-inbox where a machine runs it from, or take it away again.
+#
+#     tools/install.sh install | uninstall
+#
+# Called by `make install` and `make uninstall`, which pass these by environment:
+#   DESTDIR  a folder to install into as if it were / (for packages); then nothing of this machine is touched
+#   PREFIX   where the program goes: releases/ (a virtual environment for each installation, made from the hashed
+#            lock), current (a link to the one in use), bin/, share/. /opt/model-inbox
+#   PYTHON   the interpreter; it must be one that the service's user can run
+#   SYSTEMD_VERSION  the version to install for; that of this machine
+#
+# An installation that fails leaves the one before in use. That one is kept besides the new one: a daemon that still
+# runs from it goes on until it is restarted. State, and a config.yaml that was edited, are never touched.
+set -eu
+
+umask 022
+action=${1-}
+DESTDIR=${DESTDIR-} PREFIX=${PREFIX:-/opt/model-inbox}
+SYSCONF=/etc/model-inbox STATE=/var/lib/model-inbox LIB=/usr/local/lib BIN=/usr/local/bin
+UNIT=model-inbox.service
+
+stop() {
+    printf 'cannot %s: %s\n' "$action" "$1" >&2
+    [ $# -lt 2 ] || printf '%s\n' "$2" >&2
+    exit 1
+}
+
+say() {
+    printf '%s\n' "$1" >&2
+}
+
+for path in "$PREFIX" ${DESTDIR:+"$DESTDIR"}; do
+    case $path in
+        /*[!A-Za-z0-9._/+-]* | *//* | */../* | */..) stop "the path '$path' has characters that unit files and scripts do not like." ;;
+        /?*) ;;
+        *) stop "PREFIX and DESTDIR must be absolute paths, not '$path'." ;;
+    esac
+done
+if [ -z "$DESTDIR" ] && [ "$(id -u)" != 0 ]; then
+    stop 'it needs root.' "Run: sudo make $action      (or set DESTDIR)"
+fi
+
+# --- what is installed where ----------------------------------------------------------------------------------------
+
+unit_file=$DESTDIR$LIB/systemd/system/$UNIT
+backoff_file=$unit_file.d/50-backoff.conf
+sysusers_file=$DESTDIR$LIB/sysusers.d/model-inbox.conf
+tmpfiles_file=$DESTDIR$LIB/tmpfiles.d/model-inbox.conf
+# The one folder of catalogues that every version of systemd reads.
+catalog_file=$DESTDIR/usr/lib/systemd/catalog/model-inbox.catalog
+config_file=$DESTDIR$SYSCONF/config.yaml
+share=$DESTDIR$PREFIX/share
+sample=$share/config.yaml
+
+put() { # put FILE TARGET: a file of ours, with the paths of this installation in it
+    mkdir -p "$(dirname "$2")"
+    sed "s|/opt/model-inbox|$PREFIX|g" "$1" >"$2.new"
+    chmod 0644 "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+systemd_runs() {
+    [ -z "$DESTDIR" ] && [ -d /run/systemd/system ] && has systemctl
+}
+
+# --- install --------------------------------------------------------------------------------------------------------
+
+choose_python() {
+    found=''
+    for candidate in ${PYTHON:-/usr/bin/python3 /usr/bin/python3.14 /usr/bin/python3.13 /usr/bin/python3.12 \
+        /usr/bin/python3.11 /usr/local/bin/python3}; do
+        place=$("$candidate" -c 'import sys; print(sys.base_prefix) if sys.version_info >= (3, 11) else sys.exit(1)' \
+            2>/dev/null) || { found="$found $candidate"; continue; }
+        is_open "$place" || stop "$candidate lies in $place, which only its owner can enter: a service cannot run it." \
+            'Choose another: make install PYTHON=/usr/bin/python3'
+        "$candidate" -c 'import ensurepip, venv' 2>/dev/null || stop "$candidate has no venv module." \
+            'On Debian or Ubuntu: apt-get install python3-venv'
+        python=$candidate
+        return
+    done
+    stop "there is no Python 3.11 or newer (looked at:$found)." 'On Debian 12 and later: apt-get install python3 python3-venv
+On RHEL 9: dnf install python3.11, then make install PYTHON=/usr/bin/python3.11'
+}
+
+is_open() { # may anybody enter this folder and all above it?
+    folder=$1
+    while [ "$folder" != / ]; do
+        case $(stat -c %A "$folder") in *x | *t) ;; *) return 1 ;; esac
+        folder=$(dirname "$folder")
+    done
+}
+
+make_release() {
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+    name=$version-$(date -u +%Y%m%dT%H%M%SZ)
+    release=$PREFIX/releases/$name
+    there=$DESTDIR$release
+    [ ! -e "$there" ] || stop "$there is there already." 'Try again in a second'
+    mkdir -p "$DESTDIR$PREFIX/releases"
+    trap 'rm -rf "$there"' EXIT
+    say "making $there ($("$python" -V))"
+    "$python" -m venv "$there"
+    pip() {
+        "$there/bin/python" -m pip -qq --disable-pip-version-check --no-input --no-cache-dir install --no-compile "$@"
+    }
+    pip --require-hashes --requirement requirements/run.txt
+    pip --no-deps --no-build-isolation .
+    # The scripts name the interpreter by its path, which is another one once DESTDIR has become /.
+    if [ -n "$DESTDIR" ]; then
+        grep -rlIF "$there" "$there/bin" "$there/pyvenv.cfg" | xargs sed -i "s|$there|$release|g"
+    fi
+    "$there/bin/python" -m compileall -qf -s "$there" -p "$release" "$there/lib"
+    chmod -R go+rX,go-w "$there"
+    "$there/bin/python" -I -m model_inbox --version >/dev/null || stop 'what was installed does not run.'
+    trap - EXIT
+}
+
+use_release() {
+    before=$(readlink "$DESTDIR$PREFIX/current" 2>/dev/null || true)
+    ln -s "releases/$name" "$DESTDIR$PREFIX/current.new"
+    mv -fT "$DESTDIR$PREFIX/current.new" "$DESTDIR$PREFIX/current"
+    mkdir -p "$DESTDIR$PREFIX/bin" "$DESTDIR$BIN"
+    ln -sfn ../current/bin/model-inbox "$DESTDIR$PREFIX/bin/model-inbox"
+    ln -sfn "$PREFIX/bin/model-inbox" "$DESTDIR$BIN/model-inbox"
+    for old in "$DESTDIR$PREFIX"/releases/*; do
+        case releases/${old##*/} in "releases/$name" | "$before") ;; *) rm -rf "$old" ;; esac
+    done
+}
+
+put_config() {
+    mkdir -p "$DESTDIR$SYSCONF" "$share"
+    sed -e "s|^  path: inbox\$|  path: $STATE/inbox|" \
+        -e "s|^  path: models/|  path: $STATE/models/|" \
+        -e "s|^  storage_dir: models/|  storage_dir: $STATE/models/|" config.yaml >"$share/config.yaml.new"
+    [ "$(grep -c "$STATE/" "$share/config.yaml.new")" = 3 ] || stop 'config.yaml is not the sample that it was.'
+    chmod 0644 "$share/config.yaml.new"
+    if [ ! -e "$config_file" ]; then
+        cp "$share/config.yaml.new" "$config_file"
+    elif [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then
+        cp "$share/config.yaml.new" "$config_file" # nobody edited it: it follows the sample
+    elif ! cmp -s "$sample" "$share/config.yaml.new"; then
+        cp "$share/config.yaml.new" "$config_file.new"
+        say "$config_file was kept as it is; this version's sample is beside it: config.yaml.new"
+    fi
+    mv -f "$share/config.yaml.new" "$sample"
+}
+
+put_files() {
+    put systemd/model-inbox.service "$unit_file"
+    put systemd/model-inbox.sysusers "$sysusers_file"
+    put systemd/model-inbox.tmpfiles "$tmpfiles_file"
+    put systemd/model-inbox.catalog "$catalog_file"
+    for file in README.md CHANGELOG.md LICENSE docs/*.md; do
+        put "$file" "$share/doc/${file##*/}"
+    done
+    put systemd/model-inbox.logrotate "$share/model-inbox.logrotate"
+    put systemd/metrics-listen.conf "$share/metrics-listen.conf"
+    version_of_systemd=${SYSTEMD_VERSION:-$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')}
+    if [ "${version_of_systemd:-0}" -ge 254 ]; then
+        put systemd/50-backoff.conf "$backoff_file"
+    else
+        rm -f "$backoff_file"
+    fi
+}
+
+tell_the_machine() { # users, folders, units: what a package would do after it was unpacked
+    [ -z "$DESTDIR" ] || return 0
+    if has systemd-sysusers; then systemd-sysusers "$sysusers_file"; fi
+    if has systemd-tmpfiles; then systemd-tmpfiles --create "$tmpfiles_file"; fi
+    if has journalctl; then journalctl --update-catalog; fi
+    if has restorecon; then restorecon -R "$PREFIX" "$SYSCONF" "$STATE" "$LIB/systemd"; fi
+    if ! systemd_runs; then return 0; fi
+    systemctl daemon-reload
+    if systemctl --quiet is-active $UNIT; then
+        say 'The daemon still runs what was installed before: systemctl restart model-inbox'
+    else
+        say "Look at $config_file, then: systemctl enable --now model-inbox"
+    fi
+}
+
+# --- uninstall ------------------------------------------------------------------------------------------------------
+
+remove() {
+    if systemd_runs; then systemctl --quiet disable --now $UNIT 2>/dev/null || true; fi
+    if [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then rm -f "$config_file"; fi
+    rm -f "$config_file.new" "$unit_file" "$backoff_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file"
+    if [ "$(readlink "$DESTDIR$BIN/model-inbox" || true)" = "$PREFIX/bin/model-inbox" ]; then
+        rm -f "$DESTDIR$BIN/model-inbox"
+    fi
+    rm -rf "$DESTDIR$PREFIX/releases" "$DESTDIR$PREFIX/share"
+    rm -f "$DESTDIR$PREFIX/current" "$DESTDIR$PREFIX/bin/model-inbox"
+    rmdir "$DESTDIR$PREFIX/bin" "$DESTDIR$PREFIX" "$unit_file.d" "$DESTDIR$SYSCONF" 2>/dev/null || true
+    if [ -z "$DESTDIR" ] && has journalctl; then journalctl --update-catalog; fi
+    if systemd_runs; then systemctl daemon-reload; fi
+    say "Kept: $DESTDIR$STATE with all models, the user model-inbox and the groups model-producers and model-consumers"
+    if [ -e "$config_file" ]; then say "Kept: $config_file, which was edited"; fi
+}
+
+case $action in
+    install)
+        choose_python
+        make_release
+        use_release
+        put_config
+        put_files
+        tell_the_machine
+        ;;
+    uninstall) remove ;;
+    *) stop "'$action' is neither install nor uninstall." ;;
+esac
