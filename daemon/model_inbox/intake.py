@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from typing import Any
 import structlog
 
 from .answers import Answers, read_receipt, shown
-from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, stem_of
+from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of
 from .checks import imports_of, verdict
 from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at, content_of, owner_name
 from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
@@ -44,7 +45,7 @@ from .metadata import fields_of, is_valid_id
 from .pickles import PickleReport, Scanner
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
-from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
+from .sidecar import MODEL_SUFFIXES, SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
 from .storage import STORED_MODE, StagedFiles, staged_paths
 
 __all__ = ["Checks", "Intake"]
@@ -126,6 +127,7 @@ class Intake:
         claim = self._claims.claim(drop.stem, drop.present, drop.sightings)
         if claim is not None:
             claim.integrity = integrity
+            claim.sidecar = drop.sidecar
             claim.sidecar_sha256 = drop.sidecar.sha256 if drop.sidecar is not None else None
         return claim
 
@@ -233,15 +235,15 @@ class Intake:
         return claim
 
     def late_scaler(self, stray: Sighting) -> str | None:
-        """Return the model that a lone `<stem>_scaler.pkl` came too late for, or None.
+        """Return the model that a lone `<stem>_scaler.pkl` (or of another suffix) came too late for, or None.
 
         That is the model registered without a scaler from a drop of that stem, not longer ago than a drop may
         stay incomplete: later, it is more likely the first file of the next drop.
         """
-        stem = stray.name.removesuffix("_scaler.pkl")
-        if stray.kind != "file" or stem == stray.name or not is_valid_id(stem):
+        stem = scaler_stem(stray.name)
+        if stray.kind != "file" or stem is None or not is_valid_id(stem):
             return None
-        if os.path.lexists(self.inbox.path / f"{stem}.pkl") or os.path.lexists(self.inbox.path / f"{stem}.yaml"):
+        if any(os.path.lexists(self.inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
             return None  # more of the next drop is there already
         try:
             receipt = read_receipt(self.inbox.receipts_dir, stem) or {}
@@ -348,9 +350,17 @@ class Intake:
                 claim.sidecar_sha256 = hashlib.sha256(text).hexdigest()
             if line is None and text is not None:
                 sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
-                self._claims.fetch(claim, _named_files(claim.stem, sidecar))
+                self._claims.fetch(claim, self._missing_files(claim, sidecar))
             return True
         return False
+
+    def _missing_files(self, claim: Claim, sidecar: Sidecar) -> list[str]:
+        """Return what of a claim that was cut short may still be in the inbox: of two possible scalers only one."""
+        model, *scalers = _named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared:
+            there = [name for name in scalers if name in claim.names or os.path.lexists(self.inbox.path / name)]
+            scalers = [] if any(name in claim.names for name in scalers) else there[:1]
+        return [name for name in (model, *scalers) if name not in claim.names]
 
     def _was_duplicate(self, claim: Claim) -> bool:
         """Tell whether a claim that was left was answered as a duplicate, and only its release was cut short.
@@ -379,6 +389,7 @@ class Intake:
 
     def _check_refusal(self, claim: Claim) -> _Rejected | _NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
+        modes: dict[str, int] = {}
         for name, content in claim.expected.items():
             try:
                 found = (claim.folder / name).lstat()
@@ -386,6 +397,12 @@ class Intake:
                 continue
             if content_of(found) != content:
                 return _NotWhole((_changed(name),))
+            modes[name] = found.st_mode
+        if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
+            # Two writes in one tick of the kernel's clock leave the same times.
+            text = self._read_sidecar(claim)
+            if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
+                return _NotWhole((_changed(claim.sidecar_name),))
         if any(os.path.lexists(self.inbox.path / name) for name in claim.absent):
             return _NotWhole((_changed(claim.absent[0]),))
         return _Rejected(claim.refused)
@@ -405,7 +422,7 @@ class Intake:
         text = self._read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return _NotWhole((_changed(claim.sidecar_name),))
-        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+        sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
@@ -465,12 +482,12 @@ class Intake:
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
-        names = _named_files(claim.stem, sidecar)
-        if not sidecar.scaler_declared and names[-1] not in claim.names:
-            names = names[:1]
-        roles: dict[Role, str] = {"model": names[0]}
-        if len(names) > 1:
-            roles["scaler"] = names[1]
+        model, *scalers = _named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared:
+            scalers = [name for name in scalers if name in claim.names]
+        roles: dict[Role, str] = {"model": model}
+        if scalers:
+            roles["scaler"] = scalers[0]
         return roles
 
     def _stage(self, claim: Claim, name: str, target: Path) -> _Staged | _NotWhole | _Rejected:
@@ -693,12 +710,12 @@ class Intake:
         return now
 
     def _read_sidecar(self, claim: Claim) -> bytes | None:
-        """Return the bytes of a claim's sidecar; None when it is no regular file, or somebody writes to it."""
+        """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
         path = claim.folder / claim.sidecar_name
         try:
             fd = open_regular(path)
             try:
-                if self.inbox.has_leases and read_lease(fd) is Lease.OPEN:
+                if os.fstat(fd).st_uid != claim.uid or (self.inbox.has_leases and read_lease(fd) is Lease.OPEN):
                     return None
             finally:
                 os.close(fd)
@@ -715,7 +732,7 @@ def _named_files(stem: str, sidecar: Sidecar) -> list[str]:
     """Return the names of the files that a sidecar means, whether they are there or not."""
     if sidecar.scaler_file is not None:
         return [sidecar.model_file, sidecar.scaler_file]
-    return [sidecar.model_file] if sidecar.scaler_declared else [sidecar.model_file, f"{stem}_scaler.pkl"]
+    return [sidecar.model_file, *(() if sidecar.scaler_declared else scaler_names(stem, sidecar.model_file))]
 
 
 def _replaced(name: str) -> Problem:

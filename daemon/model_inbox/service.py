@@ -21,7 +21,7 @@ from pathlib import Path
 import structlog
 
 from . import __version__
-from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait, is_ignored
+from .arrival import Drop, Limits, Refuse, Sighting, Take, Wait, is_ignored, scaler_stem
 from .claims import Claim
 from .config import Config, describe_changes, load_config
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
@@ -44,6 +44,8 @@ log = structlog.get_logger("model_inbox")
 
 BATCH_DROPS = 64
 BATCH_SECONDS = 0.25
+PASS_SECONDS = 1.0  # then the folder is looked at again, for what came meanwhile
+PASS_PER_LOOK = 4.0  # but a pass takes this many times as long as its look, so that looking is a fifth of the work
 POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -94,6 +96,7 @@ class Service:
         self.last_retention: Applied | None = None
         self.retention_problem: str | None = None  # why the last run of the rules did not do all; None: it did
         self._left_unfinished = False
+        self._is_behind = False  # a pass ended before all that was ready was carried out
         self._unseen_after: float | None = None
 
     # --- start and stop ---------------------------------------------------------------------------------------
@@ -208,16 +211,27 @@ class Service:
             seconds=rescan.seconds,
         )
         self._tell(rescan)
-        self._take(ready, stopping)
-        if not stopping():
-            self._refuse_strays(rescan)
+        seconds = max(PASS_SECONDS, PASS_PER_LOOK * rescan.seconds)
+        took_all = self._take(ready, self._time_is_up(seconds, stopping))
+        refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
+        self._is_behind = not (took_all and refused_all)
 
-    def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], stopping: Callable[[], bool]) -> None:
-        """Claim and go on in batches: drops that are ready together commit together, and none waits long."""
+    def _time_is_up(self, seconds: float, stopping: Callable[[], bool]) -> Callable[[], bool]:
+        ends = self._monotonic() + seconds
+        return lambda: stopping() or self._monotonic() >= ends
+
+    def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], enough: Callable[[], bool]) -> bool:
+        """Claim and go on in batches: drops that are ready together commit together, and none waits long.
+
+        Tells whether it came to the end before it was `enough`. What is left over is found by the next look, which
+        puts in turn what came meanwhile.
+        """
         batch: list[Claim] = []
         began = self._monotonic()
+        done = True
         for drop, decision in ready:
-            if stopping():
+            if enough():
+                done = False
                 break
             try:
                 if isinstance(decision, Take):
@@ -241,6 +255,7 @@ class Service:
                 batch = []
                 began = self._monotonic()
         self._go_on(batch)
+        return done
 
     def _go_on(self, claims: Sequence[Claim]) -> None:
         if not claims:
@@ -252,8 +267,11 @@ class Service:
             self._retention_at = min(self._retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
             self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
 
-    def _refuse_strays(self, rescan: Rescan) -> None:
+    def _refuse_strays(self, rescan: Rescan, enough: Callable[[], bool]) -> bool:
+        """Refuse what has been without a sidecar for too long; tell whether it came to the end."""
         for stray, decision in rescan.strays:
+            if enough():
+                return False
             problems = decision.problems
             if isinstance(decision, Wait):
                 model_id = self._late_for(stray)
@@ -277,9 +295,10 @@ class Service:
                     drop_id=claim.drop_id,
                 )
             self.intake.go_on([claim])
+        return True
 
     def _late_for(self, stray: Sighting) -> str | None:
-        if not stray.name.endswith("_scaler.pkl"):
+        if scaler_stem(stray.name) is None:
             return None
         if self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds:
             return None
@@ -510,7 +529,7 @@ class Service:
             due.append(self._retention_at - now)
         if self.last_rescan is not None:
             rescan = self.last_rescan
-            if rescan.partial:
+            if rescan.partial or self._is_behind:
                 return 0.0
             if rescan.next_at is not None:
                 due.append(rescan.next_at - now)
@@ -539,7 +558,7 @@ class Service:
         ]
         waits = [max(settle, age / LOOK_AGAIN_FRACTION) for age in ages]
         for stray, _ in rescan.strays:
-            if stray.name.endswith("_scaler.pkl"):
+            if scaler_stem(stray.name) is not None:
                 left = settle - self.inbox.unchanged_seconds(stray.name)
                 waits += [left] if left > 0 else []
         return min(waits, default=None)
