@@ -94,7 +94,7 @@ class StoppingDisk(Disk):
 
     STEPS = (
         *("create", "open_append", "write", "clone", "truncate", "fsync", "chmod", "link", "rename", "rename_new"),
-        *("unlink", "mkdir", "rmdir", "fsync_dir"),
+        *("unlink", "mkdir", "rmdir", "fsync_dir", "syncfs"),
     )
 
     def __init__(self, stop_at: int | None = None, *, after: bool = False) -> None:

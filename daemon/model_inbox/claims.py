@@ -57,7 +57,8 @@ class Claim:
     `names` are what its files are called in the claim, `expected` what was seen of them before the claim (after a
     restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
     the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
-    `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once there is one. Times are of the monotonic clock, in seconds.
+    `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
+    there is one. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str

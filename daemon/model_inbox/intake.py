@@ -16,10 +16,11 @@ import stat
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -36,6 +37,7 @@ from .fsio import (
     open_regular,
     read_regular,
     remove_quietly,
+    sync_files,
     write_new_file,
 )
 from .inbox import Inbox
@@ -49,6 +51,12 @@ from .sidecar import MODEL_SUFFIXES, SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, 
 from .storage import STORED_MODE, StagedFiles, staged_paths
 
 __all__ = ["Checks", "Intake"]
+
+_T = TypeVar("_T")
+
+# Digests are taken and files scanned while this thread claims and stages the next drop of a batch. One thread for the
+# life of the process: the scanner takes one file at a time, and its worker ends with the thread that started it.
+_LOOKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="looking-into")
 
 log = structlog.get_logger("model_inbox")
 
@@ -82,12 +90,27 @@ class _NotWhole:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone."""
+    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
+
+    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
+    """
 
     path: Path
-    sha256: str
+    sha256: str | None
     size: int
     linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """A drop that is being judged: what it says, and its staged files with what looking into them will tell."""
+
+    sidecar: Sidecar
+    text: bytes
+    roles: Mapping[Role, str]
+    targets: Mapping[str, Path]
+    staged: dict[Role, _Staged] = field(default_factory=dict)
+    insights: dict[Role, Future[tuple[str, PickleReport]]] = field(default_factory=dict)
 
 
 class Intake:
@@ -136,7 +159,7 @@ class Intake:
 
         Raises RegistryError for a registry that cannot be used; what is in hand then stays claimed.
         """
-        accepted: list[tuple[Claim, Candidate]] = []
+        staged: list[tuple[Claim, _Judging]] = []
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
                 continue
@@ -144,15 +167,45 @@ class Intake:
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
                     continue
-                step = self._check_refusal(claim) if claim.refused else self._judge_safely(claim)
+                begun = self._check_refusal(claim) if claim.refused else self._safely(self._stage_drop, claim)
+                if isinstance(begun, _Judging):
+                    staged.append((claim, begun))
+                else:
+                    self._end_otherwise(claim, begun)
+        accepted: list[tuple[Claim, Candidate]] = []
+        for claim, judging in staged:
+            with self._deferring(claim):
+                step = self._safely(self._judge, claim, judging)
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
-                elif isinstance(step, _NotWhole):
-                    self._put_back(claim, step)
                 else:
-                    self._reject(claim, step.problems)
-        self._commit(accepted)
+                    self._end_otherwise(claim, step)
+        self._commit(self._synced(accepted))
         self._answer_committed([claim for claim in claims if claim.committed is not None])
+
+    def _end_otherwise(self, claim: Claim, step: _Rejected | _NotWhole) -> None:
+        """Bring a drop that is not accepted where it belongs."""
+        if isinstance(step, _NotWhole):
+            self._put_back(claim, step)
+        else:
+            self._reject(claim, step.problems)
+
+    def _synced(self, accepted: Sequence[tuple[Claim, Candidate]]) -> list[tuple[Claim, Candidate]]:
+        """Make the staged files last, of all drops together; return those drops whose files do.
+
+        Before this a crash costs nothing: staging is emptied, and the drops are begun anew from their claims.
+        """
+        began = self._monotonic()
+        try:
+            sync_files(self._disk, [path for _, candidate in accepted for path in candidate.files.paths])
+        except StorageError as error:
+            if len(accepted) > 1:  # one of them may be the cause: it must not hold up the others
+                return [one for pair in accepted for one in self._synced([pair])]
+            self._defer_accepted(accepted, error)
+            return []
+        for claim, _ in accepted:
+            claim.steps["sync"] = self._monotonic() - began
+        return list(accepted)
 
     def _commit(self, accepted: Sequence[tuple[Claim, Candidate]]) -> None:
         """Register together what was accepted. A drop whose id is taken is rejected."""
@@ -207,7 +260,7 @@ class Intake:
         if not written:
             return
         try:
-            self._answers.sync_receipts()
+            self._answers.publish_receipts()
         except StorageError as error:
             for claim in written:
                 self._defer(claim, error)
@@ -323,7 +376,7 @@ class Intake:
         names = [name for name in names if not is_temporary(name)]
         if REASON_NAME in names:  # refused: the receipt and the move may be missing
             reason = self._answers.repeat_receipt(folder)
-            self._answers.sync_receipts()
+            self._answers.publish_receipts()
             place = self._claims.reject(folder)
             self.last_rejected_at = self._clock()
             _say_rejected_before(folder.name, reason, place)
@@ -407,18 +460,18 @@ class Intake:
             return _NotWhole((_changed(claim.absent[0]),))
         return _Rejected(claim.refused)
 
-    def _judge_safely(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
-        """Judge; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
+    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | _Rejected:
+        """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
         try:
-            return self._judge(claim)
+            return step(claim, *args)
         except (ModelInboxError, OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
             where = traceback.extract_tb(error.__traceback__)[-1]
             return _Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
 
-    def _judge(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
-        """Stage the claimed files and decide about what was staged. Leaves nothing staged but when accepting."""
+    def _stage_drop(self, claim: Claim) -> _Judging | _Rejected | _NotWhole:
+        """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
         text = self._read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return _NotWhole((_changed(claim.sidecar_name),))
@@ -434,34 +487,69 @@ class Intake:
         targets = dict(zip(("model", "scaler", "sidecar"), staged_paths(self._staging, claim.drop_id), strict=True))
         if claim.attempts:
             self._remove_staged(targets.values())
-        accepted = None
+        judging = _Judging(sidecar, text, roles, targets)
+        began = self._monotonic()
+        with self._unstaging_unless(lambda: len(judging.staged) == len(roles), targets):
+            for role, name in roles.items():
+                outcome = self._stage(claim, name, targets[role])
+                if not isinstance(outcome, _Staged):
+                    return outcome
+                judging.staged[role] = outcome
+            # Behind the last one that can go wrong here: what is removed again is not looked into.
+            judging.insights.update(
+                {role: _LOOKING.submit(self._look_into, part) for role, part in judging.staged.items()}
+            )
+        self._step(claim, "stage", began)
+        return judging
+
+    def _look_into(self, staged: _Staged) -> tuple[str, PickleReport]:
+        """Return digest and report of a staged file: what takes long, on a thread of its own (and a process)."""
+        sha256 = staged.sha256
+        if sha256 is None:
+            try:
+                fd = open_regular(staged.path)
+                try:
+                    sha256 = digest_open_file(fd)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                raise StorageError("stage", staged.path, error) from error
+        return sha256, self.scanner.scan(staged.path, size=staged.size)
+
+    def _judge(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+        """Decide about what was staged. Leaves nothing staged but when accepting."""
+        candidate: Candidate | None = None
+        with self._unstaging_unless(lambda: candidate is not None, judging.targets):
+            step = self._judge_files(claim, judging)
+            if isinstance(step, Candidate):
+                candidate = step
+        return step
+
+    @contextlib.contextmanager
+    def _unstaging_unless(self, good: Callable[[], bool], targets: Mapping[str, Path]) -> Iterator[None]:
+        """Remove what was staged when the block ends and it is not good, however it ends."""
         try:
-            step = self._judge_files(claim, sidecar, text, roles, targets)
-            accepted = step if isinstance(step, Candidate) else None
-            return step
+            yield
         finally:
-            if accepted is None:
+            if not good():
                 self._remove_staged(targets.values())
 
-    def _judge_files(
-        self, claim: Claim, sidecar: Sidecar, text: bytes, roles: Mapping[Role, str], targets: Mapping[str, Path]
-    ) -> Candidate | _Rejected | _NotWhole:
-        staged: dict[str, _Staged] = {}
+    def _judge_files(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+        sidecar, roles = judging.sidecar, judging.roles
         began = self._monotonic()
+        found = {role: insight.result() for role, insight in judging.insights.items()}
+        self._step(claim, "scan", began)
+        digests = claim.digests = {role: sha256 for role, (sha256, _) in found.items()}
         for role, name in roles.items():
-            outcome = self._stage(claim, name, targets[role])
-            if not isinstance(outcome, _Staged):
-                return outcome
-            staged[role] = outcome
-            claim.digests[role] = outcome.sha256
             said = sidecar.digests.get(role)
-            if said is not None and said != outcome.sha256:
-                return _NotWhole((_wrong_digest(role, name, said, outcome.sha256),), final=True)
+            if said is not None and said != digests[role]:
+                return _NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
         if all(sidecar.digests.get(role) for role in roles):
             claim.integrity = "digest"
-        began = self._step(claim, "stage", began)
-        reports = {name: self._scan(staged[role]) for role, name in roles.items()}
-        self._step(claim, "scan", began)
+        reports = {name: found[role][1] for role, name in roles.items()}
+        for report in reports.values():
+            if any(problem.code == "artifact.scan_limits" for problem in report.problems):
+                log.warning("daemon.scanner_restarted", cause=_said(report.problems))
         if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
             return _NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
@@ -473,12 +561,12 @@ class Intake:
         )
         if problems:
             return _Rejected(tuple(problems))
-        for part in staged.values():
+        for part in judging.staged.values():
             if part.linked:
                 self._make_ours(part.path)
-        write_new_file(self._disk, targets["sidecar"], text, STORED_MODE)
+        write_new_file(self._disk, judging.targets["sidecar"], judging.text, STORED_MODE, sync=False)
         claim.notes = sidecar.notes
-        return self._candidate(claim, sidecar, staged, targets["sidecar"], reports)
+        return self._candidate(claim, judging, digests, reports)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
@@ -514,10 +602,9 @@ class Intake:
                 return _NotWhole((_changed(name),))
             if found.st_size > self.checks.max_artifact_size:
                 return _Rejected((_too_large(name),))
-            if lease is Lease.FREE and found.st_uid == os.geteuid() and found.st_nlink == 1:
-                digest = self._stage_by_link(fd, source, target)
-                if digest is not None:
-                    return _Staged(target, digest, found.st_size, linked=True)
+            is_ours = lease is Lease.FREE and found.st_uid == os.geteuid() and found.st_nlink == 1
+            if is_ours and self._stage_by_link(source, target):
+                return _Staged(target, None, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE)
             if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
                 return _NotWhole((_changed(name),))
@@ -525,61 +612,49 @@ class Intake:
         finally:
             os.close(fd)
 
-    def _stage_by_link(self, fd: int, source: Path, target: Path) -> str | None:
-        """Link and digest a file of ours; None on another file system."""
+    def _stage_by_link(self, source: Path, target: Path) -> bool:
+        """Link a file of ours; false on another file system."""
         try:
             self._disk.link(source, target)
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-                return None
+                return False
             raise StorageError("stage", target, error) from error
-        try:
-            return digest_open_file(fd)
-        except OSError as error:
-            raise StorageError("stage", target, error) from error
+        return True
 
     def _make_ours(self, path: Path) -> None:
-        """Give a linked file the mode of stored ones and make its bytes last: its producer may have left them in
-        the page cache. Only now that it is accepted, for a file that goes back must be as it was.
-        """
+        """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
         try:
             fd = open_regular(path)
             try:
                 self._disk.chmod(fd, STORED_MODE)
-                self._disk.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as error:
             raise StorageError("stage", path, error) from error
 
-    def _scan(self, staged: _Staged) -> PickleReport:
-        report = self.scanner.scan(staged.path, size=staged.size)
-        if any(problem.code == "artifact.scan_limits" for problem in report.problems):
-            log.warning("daemon.scanner_restarted", cause=_said(report.problems))
-        return report
-
     def _candidate(
         self,
         claim: Claim,
-        sidecar: Sidecar,
-        staged: Mapping[str, _Staged],
-        sidecar_path: Path,
+        judging: _Judging,
+        digests: Mapping[str, str],
         reports: Mapping[str, PickleReport],
     ) -> Candidate:
-        assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-        model = staged["model"]
-        scaler = staged.get("scaler")
+        metadata = judging.sidecar.metadata
+        assert metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
+        model = judging.staged["model"]
+        scaler = judging.staged.get("scaler")
         files = StagedFiles(
             model.path,
-            model.sha256,
+            digests["model"],
             model.size,
             scaler.path if scaler is not None else None,
-            scaler.sha256 if scaler is not None else None,
+            digests.get("scaler"),
             scaler.size if scaler is not None else 0,
-            sidecar_path,
+            judging.targets["sidecar"],
         )
         return Candidate(
-            fields_of(sidecar.metadata),
+            fields_of(metadata),
             files,
             "inbox",
             claim.drop_id,
@@ -599,7 +674,7 @@ class Intake:
         """
         self._answers.write_reason(claim, problems)
         self._answers.write_receipt(claim, "rejected", problems)
-        self._answers.sync_receipts()
+        self._answers.publish_receipts()
         place = self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
         log.warning(

@@ -44,8 +44,8 @@ log = structlog.get_logger("model_inbox")
 
 BATCH_DROPS = 64
 BATCH_SECONDS = 0.25
-PASS_SECONDS = 1.0  # then the folder is looked at again, for what came meanwhile
-PASS_PER_LOOK = 4.0  # but a pass takes this many times as long as its look, so that looking is a fifth of the work
+PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
+PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
 POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -106,20 +106,16 @@ class Service:
         RegistryLocked (a second daemon), StorageError.
         """
         config = self.config
-        polling = config.inbox.watcher == "polling"
         disk = self._disk
         self.inbox = Inbox(
             config.inbox.path,
-            _limits(config, polling=polling),
+            _limits(config, polling=config.inbox.watcher == "polling"),
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
         )
         self._stack.callback(self.inbox.close)
         self.inbox.prepare()
-        if config.inbox.watcher == "auto" and is_network_file_system(config.inbox.path):
-            polling = True
-            self.inbox.limits = _limits(config, polling=True)
         self._lock_inbox()
         registry_path = config.registry.path
         make_folder(disk, registry_path.parent)
@@ -154,8 +150,8 @@ class Service:
             monotonic=self._monotonic,
             disk=disk,
         )
-        self.watch = Watch(config.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
-        self._stack.callback(self.watch.stop)
+        self._make_watch(polling=self._must_poll())
+        self._stack.callback(self._stop_watch)
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
         try:
@@ -364,6 +360,24 @@ class Service:
 
     # --- the watch --------------------------------------------------------------------------------------------
 
+    def _must_poll(self) -> bool:
+        """Tell whether the folder is to be listed by the clock: by config.yaml, or by the file system that it is on.
+
+        Raises StorageError.
+        """
+        watcher = self._started_with.inbox.watcher
+        try:
+            return watcher == "polling" or (watcher == "auto" and is_network_file_system(self.inbox.path))
+        except OSError as error:
+            raise StorageError("look at the file system of", self.inbox.path, error) from error
+
+    def _make_watch(self, *, polling: bool) -> None:
+        self.watch = Watch(self.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
+        self.inbox.limits = _limits(self.config, polling=polling)
+
+    def _stop_watch(self) -> None:
+        self.watch.stop()
+
     def _start_watch(self) -> None:
         if self.watch.start():
             self._rewatch_at = None
@@ -387,11 +401,16 @@ class Service:
         try:
             self.inbox.prepare(make=self.inbox.is_removed)
             self._lock_inbox()
+            polling = self._must_poll()
         except (ConfigError, StorageError, RegistryLocked) as error:
             self.inbox.close()
             self._say_unreadable(error)
             return False
         self._rewatch_at = None
+        if polling != self.watch.polling:  # else it is noticed below that another folder is being watched
+            self.watch.stop()
+            self._make_watch(polling=polling)
+            self._start_watch()
         return True
 
     def _keep_watching(self) -> None:
