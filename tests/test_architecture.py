@@ -24,7 +24,7 @@ def words(text: str) -> frozenset[str]:
 
 # From the bottom up. A module imports only from rows below its own; `pickles` and `cli` count as one module each.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("journald", "leases", "notify", "problems", "units", "watch"),
+    ("journald", "leases", "notify", "problems", "states", "units", "watch"),
     ("errors", "journal", "logs", "metadata", "policy", "yamltext"),
     ("entry", "fsio", "locks", "permissions", "pickles", "retention", "sidecar"),
     ("arrival", "checks", "config", "segments", "storage"),
@@ -41,7 +41,7 @@ RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks entry errors journal metadata policy problems retention sidecar units yamltext
+    arrival checks entry errors journal metadata policy problems retention sidecar states units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

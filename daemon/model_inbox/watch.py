@@ -12,6 +12,7 @@ thrown away and set up anew.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import struct
 import threading
@@ -29,6 +30,10 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Inotify
 from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
 
 __all__ = ["Watch", "is_network_file_system"]
+
+# What watchdog has to say goes to nobody's log: that a watch ends we know, and that it hears nothing we find out.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+logging.getLogger("watchdog").propagate = False
 
 CANARY_PREFIX = ".canary-"
 QUEUED_MAX = 1000  # events on their way to us: each says "look again", and one look sees all
