@@ -35,7 +35,11 @@ from world import sidecar
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LIMITS = Limits(settle_seconds=2.0, incomplete_timeout=900.0, orphan_timeout=86_400.0, max_artifact_size=1000)
-FREE, OPEN, UNKNOWN = Look(Lease.FREE, complete=True), Look(Lease.OPEN, complete=False), Look(Lease.UNKNOWN, True)
+FREE, OPEN, UNKNOWN = (
+    Look(Lease.FREE, complete=True),
+    Look(Lease.OPEN, complete=False),
+    Look(Lease.UNKNOWN, complete=True),
+)
 
 
 def seen(name: str, *, kind: Kind = "file", size: int = 100, owner: int = 1) -> Sighting:
@@ -224,7 +228,7 @@ D = "0" * 64
 def test_when_a_drop_is_whole(
     seal: str, fields: dict[str, object], look: Look, quiet: float, expected: Take | str
 ) -> None:
-    """Sealed and free by the kernel's word: at once. Otherwise quiet for the settle time, and never while it is open."""
+    """Sealed and free by the kernel's word: at once. Else quiet for the settle time, and never while it is open."""
     drop = only_drop(WHOLE, parsed("m", seal, **fields))
     decision = judge(drop, Told(quiet=quiet, age=quiet, looks={"m.pkl": look, "m.yaml": look}), LIMITS)
     if isinstance(expected, Take):
@@ -282,7 +286,7 @@ def test_the_time_out_counts_from_the_last_change_of_any_of_its_files() -> None:
     assert decision.until == 890
 
 
-@pytest.mark.parametrize("look", [OPEN, Look(Lease.UNKNOWN, False, Problem("drop.unreadable", "no", "chmod g+r"))])
+@pytest.mark.parametrize("look", [OPEN, Look(Lease.UNKNOWN, complete=False, problem=Problem("x", "y"))])
 def test_what_a_person_has_to_end_is_never_refused(look: Look) -> None:
     """A file that is open for writing or cannot be read stays where it is, however old, and is said to be stale."""
     decision = judge(only_drop(WHOLE, parsed("m")), Told(quiet=9e9, age=9e9, looks={"m.pkl": look}), LIMITS)

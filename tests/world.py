@@ -62,6 +62,15 @@ def sidecar(seal: str = "...", leave_out: Sequence[str] = (), **fields: Any) -> 
     return ("\n".join(lines) + "\n" + (f"{seal}\n" if seal else "")).encode()
 
 
+def name_open_file(fd: int, path: Path) -> None:
+    """Give a file that was opened with O_TMPFILE its first name."""
+    proc = os.open("/proc/self/fd", os.O_PATH)
+    try:
+        os.link(str(fd), path, src_dir_fd=proc, follow_symlinks=True)  # with a folder, Python asks to follow the link
+    finally:
+        os.close(proc)
+
+
 class Clock:
     """The real clocks, set forward by as much as was asked for: files on the disk keep their real times."""
 

@@ -55,6 +55,10 @@ _NETWORK_MAGIC = {
 }
 
 
+class _LookAgain(DirModifiedEvent):
+    """Something happened to the folder itself, or events were lost."""
+
+
 class _Descriptor(InotifyFD):
     """watchdog's reader of one inotify descriptor, which passes on no more than there is to say.
 
@@ -119,7 +123,12 @@ class _Emitter(InotifyEmitter):
         return self.MASK
 
     def queue_event(self, event: FileSystemEvent) -> None:
-        """Queue an event; one more of very many says nothing new, but for a canary, which is looked for by name."""
+        """Queue an event; one more of very many says nothing new, but for a canary, which is looked for by name.
+
+        watchdog adds to each event one of the folder's change, also to those of names that are none of ours.
+        """
+        if type(event) is DirModifiedEvent:
+            return
         if self._event_queue.qsize() < QUEUED_MAX or CANARY_PREFIX in os.fsdecode(event.src_path):
             super().queue_event(event)
 
@@ -131,7 +140,7 @@ class _Emitter(InotifyEmitter):
             super().build_and_queue_event(event, full_events=full_events)
 
     def _look_again(self) -> None:
-        self.queue_event(DirModifiedEvent(str(self.watch.path)))
+        self.queue_event(_LookAgain(str(self.watch.path)))
 
     @property
     def has_threads(self) -> bool:
