@@ -21,7 +21,10 @@ MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
 
-.PHONY: help run test test-system test-frameworks test-examples lint format types docs-check check example example-lstm \
+# Further arguments of the storm: `--drops`, `--seed`, `--seconds`.
+STORM_ARGS ?=
+
+.PHONY: help run test test-system storm transfer-programs test-frameworks test-examples lint format types docs-check check example example-lstm \
 	lock dist clean env env-test env-frameworks env-example env-example-lstm libgomp
 
 help: ## list the targets (the default)
@@ -64,11 +67,16 @@ test: env-test ## the tests, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
-test-system: env-test ## the tests that need programs of the system: rsync and scp (rsync, openssh-client)
-	@for program in rsync scp; do command -v $$program >/dev/null || { \
-		echo "cannot run these tests: there is no $$program here." >&2; \
-		echo 'On Debian or Ubuntu: sudo apt-get install rsync openssh-client' >&2; exit 1; }; done
+test-system: env-test transfer-programs ## the tests that need programs of the system: rsync, scp, sftp and curl
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
+storm: env-test transfer-programs ## thousands of drops in every way at once, some killed half-way: STORM_ARGS='--seed 7'
+	$(VENV)-test/bin/python tests/storm.py $(STORM_ARGS)
+
+transfer-programs:
+	@for program in rsync scp sftp curl; do command -v $$program >/dev/null || { \
+		echo "cannot run these tests: there is no $$program here." >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install rsync curl openssh-client openssh-sftp-server' >&2; exit 1; }; done
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)

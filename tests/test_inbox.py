@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -151,7 +150,7 @@ def test_what_is_no_file_is_rejected_unopened(world: World, shape: Callable[[Pat
 
 
 def test_folders_stay_where_they_are(world: World) -> None:
-    """Beside a drop, as a sidecar, as a model: not moved, not removed, said once; a sidecar that means one is refused."""
+    """Beside a drop, as a sidecar, as a model: not moved, not removed; a sidecar that means one is refused."""
     for name in ("sub", "n.yaml", "m.pkl"):
         (world.inbox / name).mkdir(parents=True)
         (world.inbox / name / "work.txt").write_text("mine")
@@ -418,7 +417,7 @@ def test_any_order_of_arrival_ends_in_the_same_registry(
             (f"{stem}.pkl", pickled({"v": stem})),
             (
                 f"{stem}.yaml",
-                sidecar("" if number else "...", **{"scaler_file": f"{stem}_scaler.pkl" if scaled else None}),
+                sidecar("" if number else "...", scaler_file=f"{stem}_scaler.pkl" if scaled else None),
             ),
         ]
         if scaled:

@@ -23,7 +23,6 @@ from model_inbox.watch import Watch, is_network_file_system
 from waiting import wait_until
 from world import must_be_root, name_open_file
 
-
 NOBODY = 61_234
 
 
