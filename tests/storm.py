@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import pickle
+import pwd
 import random
 import shutil
 import signal
@@ -35,7 +36,8 @@ import ways
 from world import World, digest, pickled, sidecar
 
 PRODUCERS = 61_000
-USERS = (0, 0, 0, 0, 61_001, 61_001, 61_002, 61_002)
+# Users that every system knows: sftp-server asks for the name of the one that it runs as.
+USERS = tuple(pwd.getpwnam(name).pw_uid for name in (*["root"] * 4, "daemon", "daemon", "nobody", "nobody"))
 WAYS = {**ways.EVERYWHERE, **ways.INSTALLED}
 GIVE_UP_SECONDS = 60.0
 
@@ -107,7 +109,7 @@ def contents(plan: Plan) -> dict[str, bytes]:
     return parts
 
 
-# --- producers ---------------------------------------------------------------------------------------------------------
+# --- producers ------------------------------------------------------------------------------------------------------
 
 
 def names_of(plan: Plan) -> dict[str, str]:
@@ -185,7 +187,7 @@ def write_slowly(data: bytes, target: Path, seconds: float, kind: str) -> None:
     """Half, a pause, the rest: closed in between, or held open all the time (and longer)."""
     half = len(data) // 2
     if kind == "held open":
-        with open(target, "wb", buffering=0) as file:
+        with target.open("wb", buffering=0) as file:
             file.write(data[:half])
             time.sleep(seconds)
             file.write(data[half:])
@@ -193,7 +195,7 @@ def write_slowly(data: bytes, target: Path, seconds: float, kind: str) -> None:
         return
     target.write_bytes(data[:half])
     time.sleep(seconds)
-    with open(target, "r+b") as file:  # never made anew when the inbox is away
+    with target.open("r+b") as file:  # never made anew when the inbox is away
         file.seek(half)
         file.write(data[half:])
 
@@ -228,7 +230,7 @@ def move_about(inbox: Path, seed: int, done: Event, moves: object) -> None:
             moves.value += 1  # type: ignore[attr-defined]
 
 
-# --- what must hold in the end -------------------------------------------------------------------------------------------
+# --- what must hold in the end --------------------------------------------------------------------------------------
 
 
 def verdicts(world: World, storm: list[Plan], root: Path) -> list[str]:
@@ -265,9 +267,11 @@ def verdicts(world: World, storm: list[Plan], root: Path) -> list[str]:
         if len(main) != 1:
             wrong.append(f"{what}: rejected {len(main)} times for {plan.codes}; said was {said}")
         for reason in reasons:
-            for problem in reason["problems"]:  # type: ignore[attr-defined]
-                if not problem.get("message") or not problem.get("hint"):
-                    wrong.append(f"{what}: a reason without a message or hint: {problem}")
+            wrong += [
+                f"{what}: a reason without a message or hint: {problem}"
+                for problem in reason["problems"]  # type: ignore[attr-defined]
+                if not problem.get("message") or not problem.get("hint")
+            ]
     known = {plan.stem for plan in storm}
     for stem, reasons in rejected.items():
         if stem.removesuffix("_scaler") not in known:
@@ -380,7 +384,7 @@ def rage(options: argparse.Namespace, root: Path, elsewhere: Path) -> int:
             wrong.append(f"the daemon ended with {code}")
     kinds = Counter(plan.kind for plan in storm)
     print(
-        f"brought in {brought:.0f} s, ended after {time.monotonic() - began:.0f} s; the inbox was away {moves.value} times;"
+        f"brought in {brought:.0f} s, ended after {time.monotonic() - began:.0f} s; away {moves.value} times;"
         f" {kinds['whole']} whole, {sum(kinds.values()) - kinds['whole']} not or slow; log lines {dict(levels)}"
     )
     for line in wrong[:50]:

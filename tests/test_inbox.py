@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model_inbox import inbox as module
 from model_inbox.arrival import Take, Wait
-from model_inbox.errors import ConfigError
+from model_inbox.errors import ConfigError, StorageError
 from model_inbox.inbox import Rescan
 from world import World, digest, must_be_root, pickled, sidecar
 
@@ -490,3 +490,21 @@ def test_a_drop_that_rests_long_is_judged_seldom(world: World) -> None:
         assert 19 < decision.until <= 20
         assert rescan.next_at is not None
         assert rescan.next_at - rescan.at == pytest.approx(decision.until)
+
+
+def test_an_inbox_that_goes_away_while_it_is_prepared_is_not_made_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renamed away at that very moment: a new one in its place would keep it from coming back."""
+    with world.running() as service:
+        real = service.inbox._prepare_folders
+
+        def gone_meanwhile(owner: int) -> None:
+            world.inbox.rename(world.root / "away")
+            real(owner)
+
+        monkeypatch.setattr(service.inbox, "_prepare_folders", gone_meanwhile)
+        with pytest.raises(StorageError):
+            service.inbox.prepare(make=False)
+        assert not world.inbox.exists()
+        (world.root / "away").rename(world.inbox)

@@ -206,9 +206,13 @@ class Inbox:
         return os.path.samestat(there, os.fstat(self._folder))
 
     def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
-        if not os.path.lexists(folder):
-            make_folder(self._disk, folder, mode)
-        found = folder.lstat()
+        try:
+            if not os.path.lexists(folder):
+                self._disk.mkdir(folder, mode)  # never with its parents: the inbox may have been renamed away just now
+                self._disk.fsync_dir(folder.parent)
+            found = folder.lstat()
+        except OSError as error:
+            raise StorageError("make the folder", folder, error) from error
         if not stat.S_ISDIR(found.st_mode):
             return [
                 Problem(
