@@ -70,6 +70,11 @@ class FileLock:
                 return
             self.close()  # somebody removed the file while we waited: a lock on it would exclude nobody
 
+    @property
+    def is_on_its_path(self) -> bool:
+        """Whether the file that is open (and locked, if it is) is still the one at the path."""
+        return self._fd is not None and self._pid == os.getpid() and self._still_the_file(self._fd)
+
     def release(self) -> None:
         """Let go; the file stays open for the next time."""
         if self._fd is not None and self._pid == os.getpid():

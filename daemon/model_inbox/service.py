@@ -54,7 +54,11 @@ RETENTION_DELAY_SECONDS = 1.0
 LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change unseen, is looked at again after t / 10
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
-_INBOX, _WATCH = "/inbox", "/watch"  # what was said of these, beside names of files, which hold no slash
+_INBOX, _WATCH, _UNMOVABLE = (
+    "/inbox",
+    "/watch",
+    "/unmovable/",
+)  # what was said of these, beside names of files, which hold no slash
 
 
 class Service:
@@ -83,6 +87,7 @@ class Service:
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
+        self._inbox_lock: FileLock | None = None
         self._said: dict[str, str] = {}
         self._checkpoint_at: float | None = None
         self._last_checkpoint = monotonic()
@@ -174,9 +179,12 @@ class Service:
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
         path = self.inbox.processing_dir / ".daemon.lock"
+        if self._inbox_lock is not None and self._inbox_lock.is_on_its_path:
+            return  # the folder was away and is back: its lock has been ours all the time
         lock = _locked(path, f"daemon's lock on the inbox {self.inbox.path}")
         self._inbox_locks.close()
         self._inbox_locks.callback(lock.close)
+        self._inbox_lock = lock
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
@@ -311,7 +319,8 @@ class Service:
                 continue
             self.waiting += 1
             names.add(drop.sidecar_name)
-            if [problem.code for problem in decision.problems] == ["drop.settling"]:
+            codes = [problem.code for problem in decision.problems]
+            if codes in (["drop.settling"], ["drop.not_movable"]):  # nothing to tell, or told when it was tried
                 continue
             self._tell_waiting(drop.sidecar_name, drop.stem, decision)
         for stray, stray_decision in rescan.strays:
@@ -324,6 +333,7 @@ class Service:
                     log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
             elif self.inbox.unchanged_seconds(stray.name) >= self.inbox.limits.settle_seconds:
                 self._tell_waiting(stray.name, stray.name, stray_decision)
+        names |= {_UNMOVABLE + drop.sidecar_name for drop, _ in rescan.drops}
         for name in list(self._said):
             if name not in names and name not in (_INBOX, _WATCH):
                 del self._said[name]
@@ -346,7 +356,7 @@ class Service:
         return True
 
     def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
-        if self._is_news(drop.sidecar_name, str(error)):
+        if self._is_news(_UNMOVABLE + drop.sidecar_name, str(error)):
             log.warning(
                 "drop.stale",
                 stem=quoted(drop.stem, 255)[1:-1],
