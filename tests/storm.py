@@ -70,7 +70,7 @@ BROKEN: dict[str, tuple[str, ...]] = {
     "wrong digest": ("artifact.digest_mismatch",),
     "unknown key": ("sidecar.unknown_key",),
     "malicious": ("artifact.never_allowed",),
-    "empty model": ("artifact.truncated",),
+    "empty model": ("artifact.truncated", "artifact.missing"),
     "link for a model": ("artifact.not_regular",),
     "path for a model": ("sidecar.path_not_plain_name",),
     "bad name": ("drop.invalid_name",),

@@ -41,7 +41,7 @@ def events(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [line for line in lines if line["event"] == name]
 
 
-# --- the inbox is moved about ------------------------------------------------------------------------------------------
+# --- the inbox is moved about ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("passes", [0, 1, 3], ids=lambda n: f"{n} passes while it is away")
@@ -143,7 +143,7 @@ def test_who_polls(world: World, monkeypatch: pytest.MonkeyPatch, watcher: str, 
     assert world.registrations() == ["m"]
 
 
-# --- a watch that hears nothing ----------------------------------------------------------------------------------------
+# --- a watch that hears nothing --------------------------------------------------------------------------------------
 
 
 def test_a_canary_that_is_not_heard_makes_the_watch_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_nothing_waits_longer_than_the_rescan(world: World) -> None:
         assert 0 < service.next_seconds() <= world.config.inbox.rescan_seconds + 0.001
 
 
-# --- floods ------------------------------------------------------------------------------------------------------------
+# --- floods ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_flood_of_one_user_does_not_keep_the_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +267,7 @@ def test_fifty_thousand_files_wait_at_the_start(world: World) -> None:
 QUICK = int(os.environ.get("INBOX_QUICK", "10"))  # a tenth of them, unless `INBOX_QUICK=1`
 
 
-# --- what is said ------------------------------------------------------------------------------------------------------
+# --- what is said ----------------------------------------------------------------------------------------------------
 
 
 def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None:
