@@ -130,6 +130,8 @@ def memory_mapped(source: Path, target: Path, _: Path) -> None:
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
     try:
         os.ftruncate(fd, len(data))
+        if not data:
+            return
         mapped = mmap.mmap(fd, len(data))
     finally:
         os.close(fd)
