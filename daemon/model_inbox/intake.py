@@ -37,6 +37,7 @@ from .fsio import (
     open_regular,
     read_regular,
     remove_quietly,
+    start_writing_back,
     sync_files,
     write_new_file,
 )
@@ -509,6 +510,7 @@ class Intake:
             try:
                 fd = open_regular(staged.path)
                 try:
+                    start_writing_back(fd)
                     sha256 = digest_open_file(fd)
                 finally:
                     os.close(fd)
@@ -564,7 +566,7 @@ class Intake:
         for part in judging.staged.values():
             if part.linked:
                 self._make_ours(part.path)
-        write_new_file(self._disk, judging.targets["sidecar"], judging.text, STORED_MODE, sync=False)
+        self._stage_sidecar(claim, judging.text, judging.targets["sidecar"])
         claim.notes = sidecar.notes
         return self._candidate(claim, judging, digests, reports)
 
@@ -621,6 +623,21 @@ class Intake:
                 return False
             raise StorageError("stage", target, error) from error
         return True
+
+    def _stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
+        """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
+        source = claim.folder / claim.sidecar_name
+        try:
+            found = source.lstat()
+        except OSError as error:
+            raise StorageError("stage", source, error) from error
+        is_ours = self.inbox.has_leases and found.st_uid == os.geteuid() and found.st_nlink == 1
+        if is_ours and self._stage_by_link(source, target):
+            if read_regular(target, SIDECAR_BYTES_MAX) == text:
+                self._make_ours(target)
+                return
+            self._disk.unlink(target)
+        write_new_file(self._disk, target, text, STORED_MODE, sync=False)
 
     def _make_ours(self, path: Path) -> None:
         """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""

@@ -42,8 +42,8 @@ __all__ = ["Service", "run"]
 
 log = structlog.get_logger("model_inbox")
 
-BATCH_DROPS = 64
-BATCH_SECONDS = 0.25
+BATCH_DROPS = 128
+BATCH_SECONDS = 0.5
 PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
 PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
 POLLING_SECONDS = 2.0
