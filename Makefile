@@ -20,8 +20,11 @@ export PYTHON
 MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
-SYSTEM_PROGRAMS = jq perl promtool rsync scp
-SYSTEM_PACKAGES = jq openssh-client perl prometheus rsync
+SYSTEM_PROGRAMS = curl jq perl promtool rsync scp sftp
+SYSTEM_PACKAGES = curl jq openssh-client openssh-sftp-server perl prometheus rsync
+
+# Further arguments of the storm: `--drops`, `--seed`, `--seconds`.
+STORM_ARGS ?=
 
 # No target is the name of a file that it makes.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
@@ -79,12 +82,17 @@ test: env-test ## the tests, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system --ignore=tests/systemd \
 		$(COVERAGE_ARGS) $(PYTEST_ARGS)
 
-test-system: env-test ## the tests that need programs of the system (SYSTEM_PACKAGES)
+test-system: env-test system-programs ## the tests that need programs of the system (SYSTEM_PACKAGES)
+	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
+
+storm: env-test system-programs ## thousands of drops in every way at once, some killed half-way: STORM_ARGS='--seed 7'
+	$(VENV)-test/bin/python tests/storm.py $(STORM_ARGS)
+
+system-programs:
 	@for program in $(SYSTEM_PROGRAMS); do command -v $$program >/dev/null || { \
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install $(SYSTEM_PACKAGES)' >&2; exit 1; }; done
 	@perl -MJSON::PP -e 1 || { echo 'cannot run these tests: sudo apt-get install perl' >&2; exit 1; }
-	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
 
 test-systemd: env-test ## the tests that boot a real systemd in namespaces (root; systemd, iproute2, logrotate)
 	@for program in systemctl ip logrotate; do command -v $$program >/dev/null || { \

@@ -24,6 +24,7 @@ from model_inbox.journald import message_id
 from model_inbox.logs import EVENTS
 from model_inbox.metrics import METRICS
 from model_inbox.sidecar import SIDECAR_FIELDS
+from model_inbox.states import STATES
 
 DOCS = Path(__file__).resolve().parent
 CATALOG = DOCS.parent / "systemd" / "model-inbox.catalog"
@@ -60,6 +61,43 @@ def sidecar_fields() -> str:
     return table(
         ["Field", "Kind", "", "Meaning"],
         [[f"`{f.name}`", f.kind, "required" if f.required else "", f.meaning] for f in SIDECAR_FIELDS],
+    )
+
+
+def states() -> str:
+    """The states of a drop: what may be there in each place."""
+
+    def one_of(values: tuple[object, ...]) -> str:
+        names = {None: "–", "": "–", False: "–", True: "yes"}
+        return " or ".join(dict.fromkeys(names.get(value, str(value)) for value in values))
+
+    def claim(values: tuple[str | None, ...]) -> str:
+        return one_of(tuple("empty" if value == "" else value for value in values))
+
+    return table(
+        [
+            "State",
+            "`inbox/`",
+            "`.processing/<drop_id>/`",
+            "`.staging/`",
+            "final names",
+            "Journal",
+            "Receipt",
+            "At a restart",
+        ],
+        [
+            [
+                state.name,
+                one_of(state.inbox) if not state.rejected else "`rejected/<drop_id>/`: A or S or A S, `reason.json`",
+                claim(state.claim) + (", `reason.json`" if state.reason else ""),
+                one_of(state.staging),
+                one_of(state.stored),
+                one_of(state.line).replace("yes", "line"),
+                one_of(state.receipt),
+                state.at_restart,
+            ]
+            for state in STATES
+        ],
     )
 
 
@@ -148,6 +186,7 @@ def plain(text: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "sidecar-fields": sidecar_fields,
+    "states": states,
     "config-keys": config_keys,
     "commands": commands,
     "metrics": metrics,

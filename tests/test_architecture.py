@@ -24,7 +24,7 @@ def words(text: str) -> frozenset[str]:
 
 # From the bottom up. A module imports only from rows below its own; `pickles` and `cli` count as one module each.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("journald", "leases", "logbook", "metrics", "notify", "problems", "scrape", "units", "watch"),
+    ("journald", "leases", "logbook", "metrics", "notify", "problems", "scrape", "states", "units", "watch"),
     ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
     ("entry", "fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar"),
     ("arrival", "checks", "config", "segments", "status", "storage"),
@@ -42,7 +42,7 @@ RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks entry errors journal logbook metadata metrics policy problems retention sidecar units yamltext
+    arrival checks entry errors journal logbook metadata metrics policy problems retention sidecar states units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

@@ -62,6 +62,15 @@ def sidecar(seal: str = "...", leave_out: Sequence[str] = (), **fields: Any) -> 
     return ("\n".join(lines) + "\n" + (f"{seal}\n" if seal else "")).encode()
 
 
+def name_open_file(fd: int, path: Path) -> None:
+    """Give a file that was opened with O_TMPFILE its first name."""
+    proc = os.open("/proc/self/fd", os.O_PATH)
+    try:
+        os.link(str(fd), path, src_dir_fd=proc, follow_symlinks=True)  # with a folder, Python asks to follow the link
+    finally:
+        os.close(proc)
+
+
 class Clock:
     """The real clocks, set forward by as much as was asked for: files on the disk keep their real times."""
 
@@ -94,7 +103,7 @@ class StoppingDisk(Disk):
 
     STEPS = (
         *("create", "open_append", "write", "clone", "truncate", "fsync", "chmod", "link", "rename", "rename_new"),
-        *("unlink", "mkdir", "rmdir", "fsync_dir"),
+        *("unlink", "mkdir", "rmdir", "fsync_dir", "syncfs"),
     )
 
     def __init__(self, stop_at: int | None = None, *, after: bool = False) -> None:

@@ -15,7 +15,7 @@ import orjson
 
 from .claims import REASON_NAME, Claim
 from .errors import StorageError
-from .fsio import Disk, read_regular, remove_quietly, replace_file, write_new_file
+from .fsio import Disk, read_regular, remove_quietly, replace_file, sync_files, write_new_file
 from .metadata import MODEL_ID
 from .problems import Problem, quoted
 
@@ -32,6 +32,7 @@ class Answers:
         self._receipts_dir = receipts_dir
         self._clock = clock
         self._disk = disk
+        self._written: dict[Path, Path] = {}  # receipts under temporary names, with their own
 
     def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
         """Write the reasons into the claim of a refused drop, lastingly."""
@@ -39,24 +40,19 @@ class Answers:
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
     def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> None:
-        """Write the receipt of a drop over an older one of its stem; it lasts with the next `sync_receipts`.
+        """Write the receipt of a drop; it is not there to be read, and does not last, before `publish_receipts`.
 
         A stem that cannot be a file name of ours gets none: its answer is in `rejected/`.
         """
-        if not MODEL_ID.fullmatch(claim.stem):
-            return
-        self._put_receipt(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
+        if MODEL_ID.fullmatch(claim.stem):
+            self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
 
-    def _put_receipt(self, stem: str, drop_id: str, text: bytes) -> None:
-        path = self._receipts_dir / f"{stem}.json"
+    def _write(self, stem: str, drop_id: str, text: bytes) -> None:
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
-        temporary = path.with_name(f".{drop_id}.tmp")
+        temporary = self._receipts_dir / f".{drop_id}.tmp"
         remove_quietly(self._disk, temporary)
-        write_new_file(self._disk, temporary, text, ANSWER_MODE)
-        try:
-            self._disk.rename(temporary, path)
-        except OSError as error:
-            raise StorageError("write the receipt", path, error) from error
+        write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+        self._written[temporary] = self._receipts_dir / f"{stem}.json"
 
     def repeat_receipt(self, folder: Path) -> Mapping[str, Any]:
         """Write the receipt of a refused drop from the reasons in its claim, unless a newer drop has answered.
@@ -73,15 +69,23 @@ class Answers:
             raise StorageError("read the reasons in", folder, error) from error
         if not MODEL_ID.fullmatch(stem) or str((earlier or {}).get("drop_id", "")) > folder.name:
             return dict(reason)
-        self._put_receipt(stem, folder.name, _json(reason))
+        self._write(stem, folder.name, _json(reason))
         return dict(reason)
 
-    def sync_receipts(self) -> None:
-        """Make the receipts written so far last."""
+    def publish_receipts(self) -> None:
+        """Give the receipts written since their names, over older ones of their stems, and make them last.
+
+        Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at. Raises
+        StorageError; they are to be written again then.
+        """
+        written, self._written = self._written, {}
+        sync_files(self._disk, list(written))
         try:
+            for temporary, path in written.items():
+                self._disk.rename(temporary, path)
             self._disk.fsync_dir(self._receipts_dir)
         except OSError as error:
-            raise StorageError("sync the receipts", self._receipts_dir, error) from error
+            raise StorageError("write the receipts in", self._receipts_dir, error) from error
 
     def _answer(self, claim: Claim, outcome: str, problems: Sequence[Problem]) -> dict[str, Any]:
         return {

@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 from .leases import Lease
 from .metadata import MODEL_ID, id_problem
 from .problems import Problem, quoted
-from .sidecar import MODEL_SUFFIXES, Sidecar
+from .sidecar import MODEL_SUFFIXES, Sidecar, scaler_names
 from .units import format_duration, format_size
 
 __all__ = [
@@ -43,7 +43,9 @@ __all__ = [
     "judge_stray",
     "pair",
     "safe_stem",
+    "scaler_stem",
     "seen_as",
+    "stem_of",
 ]
 
 SIDECAR_SUFFIX = ".yaml"
@@ -224,6 +226,15 @@ def stem_of(name: str) -> str:
     return name
 
 
+def scaler_stem(name: str) -> str | None:
+    """Return the stem of the drop that a file would be the scaler of by its name, or None."""
+    for suffix in MODEL_SUFFIXES:
+        stem = name.removesuffix(f"_scaler{suffix}")
+        if stem != name:
+            return stem
+    return None
+
+
 def pair(
     sightings: Mapping[str, Sighting], sidecars: Mapping[str, Sidecar | Problem]
 ) -> tuple[list[Drop], list[Sighting]]:
@@ -231,8 +242,9 @@ def pair(
 
     `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
     them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
-    `<stem>_scaler.pkl` that is there, if it is of the same owner and no other sidecar names it; one that cannot be
-    read is taken to mean the files of its stem. What another user's sidecar names changes nothing for a drop.
+    `<stem>_scaler.pkl` (see `scaler_names`) that is there, if it is of the same owner and no other sidecar names
+    it; one that cannot be read is taken to mean the files of its stem. What another user's sidecar names changes
+    nothing for a drop.
     """
     named = {name: _named_files(name, sidecar, sightings) for name, sidecar in sidecars.items()}
     claimants = Counter(
@@ -244,16 +256,12 @@ def pair(
     drops = []
     for name, sidecar in sidecars.items():
         stem, files = name[: -len(SIDECAR_SUFFIX)], named[name]
-        scaler = f"{stem}_scaler.pkl"
-        found = sightings.get(scaler)
-        if (
-            isinstance(sidecar, Sidecar)
-            and not sidecar.scaler_declared
-            and found is not None
-            and found.owner == sightings[name].owner
-            and not claimants[scaler]
-        ):
-            files["scaler"] = scaler
+        if isinstance(sidecar, Sidecar) and not sidecar.scaler_declared:
+            for scaler in scaler_names(stem, sidecar.model_file):
+                found = sightings.get(scaler)
+                if found is not None and found.owner == sightings[name].owner and not claimants[scaler]:
+                    files["scaler"] = scaler
+                    break
         seen = {file: sightings[file] for file in (name, *files.values()) if file in sightings}
         shared = frozenset(file for file in files.values() if claimants[file] > 1)
         known = sidecar if isinstance(sidecar, Sidecar) else None

@@ -26,6 +26,7 @@ from .errors import StorageError
 from .fsio import Disk, move_file
 from .inbox import Inbox
 from .problems import Problem
+from .sidecar import Sidecar
 
 __all__ = [
     "REASON_NAME",
@@ -56,7 +57,8 @@ class Claim:
     `names` are what its files are called in the claim, `expected` what was seen of them before the claim (after a
     restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
     the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
-    `committed` is the registry's answer, once there is one. Times are of the monotonic clock, in seconds.
+    `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
+    there is one. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -74,6 +76,7 @@ class Claim:
     attempts: int = 0
     retry_at: float = 0.0
     deferred_because: str = ""
+    sidecar: Sidecar | None = None
     sidecar_sha256: str | None = None
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)

@@ -51,6 +51,7 @@ OWN_MODE = 0o700
 RECEIPTS_MODE = 0o750
 PARSE_SECONDS_PER_RESCAN = 1.0
 FIRST_RETRY_SECONDS = 1.0
+RACY_SECONDS = 0.05  # two writes in one tick of the kernel's clock look like one: what is that young is read again
 CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs a claim that often
 
 
@@ -88,6 +89,8 @@ class Rescan:
     def ready(self) -> list[tuple[Drop, Take | Refuse]]:
         """Return the drops to be taken or refused: oldest first, but the owners in turn."""
         due = [(drop, decision) for drop, decision in self.drops if isinstance(decision, (Take, Refuse))]
+        if self.partial:  # a sidecar that was not read yet may name a file that a refusal would take along
+            due = [(drop, decision) for drop, decision in due if isinstance(decision, Take)]
         due.sort(key=lambda item: (item[0].sightings[item[0].sidecar_name].ctime_ns, item[0].stem))
         queues: dict[int, deque[tuple[Drop, Take | Refuse]]] = {}
         for item in due:
@@ -119,6 +122,7 @@ class _Memory:
     since: float
     changed: float
     sidecar: Sidecar | Problem | None = None
+    is_racy: bool = False
     complete: bool | None = None
 
 
@@ -213,9 +217,13 @@ class Inbox:
         return os.path.samestat(there, os.fstat(self._folder))
 
     def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
-        if not os.path.lexists(folder):
-            make_folder(self._disk, folder, mode)
-        found = folder.lstat()
+        try:
+            if not os.path.lexists(folder):
+                self._disk.mkdir(folder, mode)  # never with its parents: the inbox may have been renamed away just now
+                self._disk.fsync_dir(folder.parent)
+            found = folder.lstat()
+        except OSError as error:
+            raise StorageError("make the folder", folder, error) from error
         if not stat.S_ISDIR(found.st_mode):
             return [
                 Problem(
@@ -298,13 +306,18 @@ class Inbox:
                 continue
             known = self._memory[name]
             # One that could not be read is read again each time: what kept us from it may leave no trace on it.
-            if known.sidecar is None or isinstance(known.sidecar, Problem):
+            if known.sidecar is None or known.is_racy or isinstance(known.sidecar, Problem):
                 if sidecars and self._monotonic() - began > PARSE_SECONDS_PER_RESCAN:
                     partial = True
                     continue
+                known.is_racy = self._is_racy(sightings[name])
                 known.sidecar = self._read_sidecar(name, sightings[name])
             sidecars[name] = known.sidecar
         return sidecars, partial
+
+    def _is_racy(self, sighting: Sighting) -> bool:
+        """Tell whether a file is so young that it may be written again without its times showing that."""
+        return self._clock().timestamp() - sighting.ctime_ns / 1e9 < RACY_SECONDS
 
     def _read_sidecar(self, name: str, sighting: Sighting) -> Sidecar | Problem:
         stem = name[: -len(SIDECAR_SUFFIX)]
@@ -346,9 +359,12 @@ class Inbox:
             if lease is Lease.OPEN:
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
                 known.complete = known.sidecar = None
-            elif known.complete is None and not name.endswith(SIDECAR_SUFFIX):
-                known.complete = looks_complete(fd)
-            return Look(lease, complete=bool(known.complete))
+                return Look(lease, complete=False)
+            if name.endswith(SIDECAR_SUFFIX):
+                return Look(lease, complete=True)
+            complete = looks_complete(fd) if known.complete is None else known.complete
+            known.complete = None if self._is_racy(known.sighting) else complete
+            return Look(lease, complete)
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         finally:

@@ -16,15 +16,16 @@ import stat
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from .answers import Answers, read_receipt, shown
-from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, stem_of
+from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of
 from .checks import imports_of, verdict
 from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at, content_of, owner_name
 from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
@@ -36,6 +37,8 @@ from .fsio import (
     open_regular,
     read_regular,
     remove_quietly,
+    start_writing_back,
+    sync_files,
     write_new_file,
 )
 from .inbox import Inbox
@@ -46,16 +49,23 @@ from .metrics import Tally
 from .pickles import PickleReport, Scanner, current
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
-from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
+from .sidecar import MODEL_SUFFIXES, SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
 from .storage import STORED_MODE, StagedFiles, staged_paths
 
 __all__ = ["Checks", "Intake"]
+
+_T = TypeVar("_T")
+
+# Digests are taken and files scanned while this thread claims and stages the next drop of a batch. One thread for the
+# life of the process: the scanner takes one file at a time, and its worker ends with the thread that started it.
+_LOOKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="looking-into")
 
 log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 LEFT_AGAIN_SECONDS = 5.0
+LOOKING_SECONDS = 0.25
 STAGING_KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 
 
@@ -83,12 +93,27 @@ class _NotWhole:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone."""
+    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
+
+    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
+    """
 
     path: Path
-    sha256: str
+    sha256: str | None
     size: int
     linked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """A drop that is being judged: what it says, and its staged files with what looking into them will tell."""
+
+    sidecar: Sidecar
+    text: bytes
+    roles: Mapping[Role, str]
+    targets: Mapping[str, Path]
+    staged: dict[Role, _Staged] = field(default_factory=dict)
+    insights: dict[Role, Future[tuple[str, PickleReport]]] = field(default_factory=dict)
 
 
 class Intake:
@@ -117,6 +142,7 @@ class Intake:
         self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
         self._staging = Path(registry.storage_dir) / ".staging"
         self._progress = progress
+        self._pieces = 0
         self.tally = Tally()
         self.deferred: list[Claim] = []
         self.in_hand: tuple[Claim, ...] = ()
@@ -133,6 +159,7 @@ class Intake:
         claim = self._claims.claim(drop.stem, drop.present, drop.sightings)
         if claim is not None:
             claim.integrity = integrity
+            claim.sidecar = drop.sidecar
             claim.sidecar_sha256 = drop.sidecar.sha256 if drop.sidecar is not None else None
         return claim
 
@@ -142,7 +169,7 @@ class Intake:
         Raises RegistryError for a registry that cannot be used; what is in hand then stays claimed.
         """
         self.in_hand = tuple(claims)
-        accepted: list[tuple[Claim, Candidate]] = []
+        staged: list[tuple[Claim, _Judging]] = []
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
                 continue
@@ -151,16 +178,46 @@ class Intake:
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
                     continue
-                step = self._check_refusal(claim) if claim.refused else self._judge_safely(claim)
+                begun = self._check_refusal(claim) if claim.refused else self._safely(self._stage_drop, claim)
+                if isinstance(begun, _Judging):
+                    staged.append((claim, begun))
+                else:
+                    self._end_otherwise(claim, begun)
+        accepted: list[tuple[Claim, Candidate]] = []
+        for claim, judging in staged:
+            with self._deferring(claim):
+                step = self._safely(self._judge, claim, judging)
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
-                elif isinstance(step, _NotWhole):
-                    self._put_back(claim, step)
                 else:
-                    self._reject(claim, step.problems)
-        self._commit(accepted)
+                    self._end_otherwise(claim, step)
+        self._commit(self._synced(accepted))
         self._answer_committed([claim for claim in claims if claim.committed is not None])
         self.in_hand = ()
+
+    def _end_otherwise(self, claim: Claim, step: _Rejected | _NotWhole) -> None:
+        """Bring a drop that is not accepted where it belongs."""
+        if isinstance(step, _NotWhole):
+            self._put_back(claim, step)
+        else:
+            self._reject(claim, step.problems)
+
+    def _synced(self, accepted: Sequence[tuple[Claim, Candidate]]) -> list[tuple[Claim, Candidate]]:
+        """Make the staged files last, of all drops together; return those drops whose files do.
+
+        Before this a crash costs nothing: staging is emptied, and the drops are begun anew from their claims.
+        """
+        began = self._monotonic()
+        try:
+            sync_files(self._disk, [path for _, candidate in accepted for path in candidate.files.paths])
+        except StorageError as error:
+            if len(accepted) > 1:  # one of them may be the cause: it must not hold up the others
+                return [one for pair in accepted for one in self._synced([pair])]
+            self._defer_accepted(accepted, error)
+            return []
+        for claim, _ in accepted:
+            claim.steps["sync"] = self._monotonic() - began
+        return list(accepted)
 
     def _commit(self, accepted: Sequence[tuple[Claim, Candidate]]) -> None:
         """Register together what was accepted. A drop whose id is taken is rejected."""
@@ -215,7 +272,7 @@ class Intake:
         if not written:
             return
         try:
-            self._answers.sync_receipts()
+            self._answers.publish_receipts()
         except StorageError as error:
             for claim in written:
                 self._defer(claim, error)
@@ -243,15 +300,15 @@ class Intake:
         return claim
 
     def late_scaler(self, stray: Sighting) -> str | None:
-        """Return the model that a lone `<stem>_scaler.pkl` came too late for, or None.
+        """Return the model that a lone `<stem>_scaler.pkl` (or of another suffix) came too late for, or None.
 
         That is the model registered without a scaler from a drop of that stem, not longer ago than a drop may
         stay incomplete: later, it is more likely the first file of the next drop.
         """
-        stem = stray.name.removesuffix("_scaler.pkl")
-        if stray.kind != "file" or stem == stray.name or not is_valid_id(stem):
+        stem = scaler_stem(stray.name)
+        if stray.kind != "file" or stem is None or not is_valid_id(stem):
             return None
-        if os.path.lexists(self.inbox.path / f"{stem}.pkl") or os.path.lexists(self.inbox.path / f"{stem}.yaml"):
+        if any(os.path.lexists(self.inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
             return None  # more of the next drop is there already
         try:
             receipt = read_receipt(self.inbox.receipts_dir, stem) or {}
@@ -331,7 +388,7 @@ class Intake:
         names = [name for name in names if not is_temporary(name)]
         if REASON_NAME in names:  # refused: the receipt and the move may be missing
             reason = self._answers.repeat_receipt(folder)
-            self._answers.sync_receipts()
+            self._answers.publish_receipts()
             place = self._claims.reject(folder)
             self.last_rejected_at = self._clock()
             self.tally.drop_ended("rejected")
@@ -359,9 +416,17 @@ class Intake:
                 claim.sidecar_sha256 = hashlib.sha256(text).hexdigest()
             if line is None and text is not None:
                 sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
-                self._claims.fetch(claim, _named_files(claim.stem, sidecar))
+                self._claims.fetch(claim, self._missing_files(claim, sidecar))
             return True
         return False
+
+    def _missing_files(self, claim: Claim, sidecar: Sidecar) -> list[str]:
+        """Return what of a claim that was cut short may still be in the inbox: of two possible scalers only one."""
+        model, *scalers = _named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared:
+            there = [name for name in scalers if name in claim.names or os.path.lexists(self.inbox.path / name)]
+            scalers = [] if any(name in claim.names for name in scalers) else there[:1]
+        return [name for name in (model, *scalers) if name not in claim.names]
 
     def _was_duplicate(self, claim: Claim) -> bool:
         """Tell whether a claim that was left was answered as a duplicate, and only its release was cut short.
@@ -390,6 +455,7 @@ class Intake:
 
     def _check_refusal(self, claim: Claim) -> _Rejected | _NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
+        modes: dict[str, int] = {}
         for name, content in claim.expected.items():
             try:
                 found = (claim.folder / name).lstat()
@@ -397,26 +463,32 @@ class Intake:
                 continue
             if content_of(found) != content:
                 return _NotWhole((_changed(name),))
+            modes[name] = found.st_mode
+        if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
+            # Two writes in one tick of the kernel's clock leave the same times.
+            text = self._read_sidecar(claim)
+            if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
+                return _NotWhole((_changed(claim.sidecar_name),))
         if any(os.path.lexists(self.inbox.path / name) for name in claim.absent):
             return _NotWhole((_changed(claim.absent[0]),))
         return _Rejected(claim.refused)
 
-    def _judge_safely(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
-        """Judge; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
+    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | _Rejected:
+        """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
         try:
-            return self._judge(claim)
+            return step(claim, *args)
         except (ModelInboxError, OSError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
             where = traceback.extract_tb(error.__traceback__)[-1]
             return _Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
 
-    def _judge(self, claim: Claim) -> Candidate | _Rejected | _NotWhole:
-        """Stage the claimed files and decide about what was staged. Leaves nothing staged but when accepting."""
+    def _stage_drop(self, claim: Claim) -> _Judging | _Rejected | _NotWhole:
+        """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
         text = self._read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return _NotWhole((_changed(claim.sidecar_name),))
-        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+        sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
@@ -428,34 +500,83 @@ class Intake:
         targets = dict(zip(("model", "scaler", "sidecar"), staged_paths(self._staging, claim.drop_id), strict=True))
         if claim.attempts:
             self._remove_staged(targets.values())
-        accepted = None
+        judging = _Judging(sidecar, text, roles, targets)
+        began = self._monotonic()
+        with self._unstaging_unless(lambda: len(judging.staged) == len(roles), targets):
+            for role, name in roles.items():
+                outcome = self._stage(claim, name, targets[role])
+                if not isinstance(outcome, _Staged):
+                    return outcome
+                judging.staged[role] = outcome
+            # Behind the last one that can go wrong here: what is removed again is not looked into.
+            judging.insights.update(
+                {role: _LOOKING.submit(self._look_into, part) for role, part in judging.staged.items()}
+            )
+        self._step(claim, "stage", began)
+        return judging
+
+    def _look_into(self, staged: _Staged) -> tuple[str, PickleReport]:
+        """Return digest and report of a staged file: what takes long, on a thread of its own (and a process)."""
+        sha256 = staged.sha256
+        if sha256 is None:
+            try:
+                fd = open_regular(staged.path)
+                try:
+                    start_writing_back(fd)
+                    sha256 = digest_open_file(fd, self.count_piece)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                raise StorageError("stage", staged.path, error) from error
+        return sha256, self.scanner.scan(staged.path, size=staged.size)
+
+    def count_piece(self) -> None:
+        """Count a piece of the work of the thread that looks into files; the loop, which waits for it, tells of it."""
+        self._pieces += 1
+
+    def _wait_for(self, insight: Future[tuple[str, PickleReport]]) -> tuple[str, PickleReport]:
+        """Return what looking into a file told; signs of life are given as long as that goes on."""
+        seen = self._pieces
+        while not wait([insight], LOOKING_SECONDS).done:
+            if self._pieces != seen:
+                seen = self._pieces
+                self._progress()
+        return insight.result()
+
+    def _judge(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+        """Decide about what was staged. Leaves nothing staged but when accepting."""
+        candidate: Candidate | None = None
+        with self._unstaging_unless(lambda: candidate is not None, judging.targets):
+            step = self._judge_files(claim, judging)
+            if isinstance(step, Candidate):
+                candidate = step
+        return step
+
+    @contextlib.contextmanager
+    def _unstaging_unless(self, good: Callable[[], bool], targets: Mapping[str, Path]) -> Iterator[None]:
+        """Remove what was staged when the block ends and it is not good, however it ends."""
         try:
-            step = self._judge_files(claim, sidecar, text, roles, targets)
-            accepted = step if isinstance(step, Candidate) else None
-            return step
+            yield
         finally:
-            if accepted is None:
+            if not good():
                 self._remove_staged(targets.values())
 
-    def _judge_files(
-        self, claim: Claim, sidecar: Sidecar, text: bytes, roles: Mapping[Role, str], targets: Mapping[str, Path]
-    ) -> Candidate | _Rejected | _NotWhole:
-        staged: dict[str, _Staged] = {}
+    def _judge_files(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+        sidecar, roles = judging.sidecar, judging.roles
         began = self._monotonic()
+        found = {role: self._wait_for(insight) for role, insight in judging.insights.items()}
+        self._step(claim, "scan", began)
+        digests = claim.digests = {role: sha256 for role, (sha256, _) in found.items()}
         for role, name in roles.items():
-            outcome = self._stage(claim, name, targets[role])
-            if not isinstance(outcome, _Staged):
-                return outcome
-            staged[role] = outcome
-            claim.digests[role] = outcome.sha256
             said = sidecar.digests.get(role)
-            if said is not None and said != outcome.sha256:
-                return _NotWhole((_wrong_digest(role, name, said, outcome.sha256),), final=True)
+            if said is not None and said != digests[role]:
+                return _NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
         if all(sidecar.digests.get(role) for role in roles):
             claim.integrity = "digest"
-        began = self._step(claim, "stage", began)
-        reports = {name: self._scan(staged[role]) for role, name in roles.items()}
-        self._step(claim, "scan", began)
+        reports = {name: found[role][1] for role, name in roles.items()}
+        for report in reports.values():
+            if any(problem.code == "artifact.scan_limits" for problem in report.problems):
+                log.warning("daemon.scanner_restarted", cause=_said(report.problems))
         if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
             return _NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
@@ -467,24 +588,24 @@ class Intake:
         )
         if problems:
             return _Rejected(tuple(problems))
-        for part in staged.values():
+        for part in judging.staged.values():
             if part.linked:
                 self._make_ours(part.path)
-        write_new_file(self._disk, targets["sidecar"], text, STORED_MODE)
+        self._stage_sidecar(claim, judging.text, judging.targets["sidecar"])
         claim.notes = sidecar.notes
         judged: dict[str, tuple[str, PickleReport]] = {
-            role: (staged[role].sha256, reports[name]) for role, name in roles.items()
+            role: (digests[role], reports[name]) for role, name in roles.items()
         }
-        return self._candidate(claim, sidecar, staged, targets["sidecar"], judged)
+        return self._candidate(claim, judging, digests, judged)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
-        names = _named_files(claim.stem, sidecar)
-        if not sidecar.scaler_declared and names[-1] not in claim.names:
-            names = names[:1]
-        roles: dict[Role, str] = {"model": names[0]}
-        if len(names) > 1:
-            roles["scaler"] = names[1]
+        model, *scalers = _named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared:
+            scalers = [name for name in scalers if name in claim.names]
+        roles: dict[Role, str] = {"model": model}
+        if scalers:
+            roles["scaler"] = scalers[0]
         return roles
 
     def _stage(self, claim: Claim, name: str, target: Path) -> _Staged | _NotWhole | _Rejected:
@@ -512,10 +633,8 @@ class Intake:
             if found.st_size > self.checks.max_artifact_size:
                 return _Rejected((_too_large(name),))
             ours = found.st_uid == os.geteuid() and found.st_gid == self._stored_group() and found.st_nlink == 1
-            if lease is Lease.FREE and ours:
-                digest = self._stage_by_link(fd, source, target)
-                if digest is not None:
-                    return _Staged(target, digest, found.st_size, linked=True)
+            if lease is Lease.FREE and ours and self._stage_by_link(source, target):
+                return _Staged(target, None, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
             if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
                 return _NotWhole((_changed(name),))
@@ -528,61 +647,65 @@ class Intake:
         folder = self._staging.stat()
         return folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
 
-    def _stage_by_link(self, fd: int, source: Path, target: Path) -> str | None:
-        """Link and digest a file of ours; None on another file system."""
+    def _stage_by_link(self, source: Path, target: Path) -> bool:
+        """Link a file of ours; false on another file system."""
         try:
             self._disk.link(source, target)
         except OSError as error:
             if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-                return None
+                return False
             raise StorageError("stage", target, error) from error
+        return True
+
+    def _stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
+        """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
+        source = claim.folder / claim.sidecar_name
         try:
-            return digest_open_file(fd, self._progress)
+            found = source.lstat()
         except OSError as error:
-            raise StorageError("stage", target, error) from error
+            raise StorageError("stage", source, error) from error
+        mine = found.st_uid == os.geteuid() and found.st_gid == self._stored_group()
+        is_ours = self.inbox.has_leases and mine and found.st_nlink == 1
+        if is_ours and self._stage_by_link(source, target):
+            if read_regular(target, SIDECAR_BYTES_MAX) == text:
+                self._make_ours(target)
+                return
+            self._disk.unlink(target)
+        write_new_file(self._disk, target, text, STORED_MODE, sync=False)
 
     def _make_ours(self, path: Path) -> None:
-        """Give a linked file the mode of stored ones and make its bytes last: its producer may have left them in
-        the page cache. Only now that it is accepted, for a file that goes back must be as it was.
-        """
+        """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
         try:
             fd = open_regular(path)
             try:
                 self._disk.chmod(fd, STORED_MODE)
-                self._disk.fsync(fd)
             finally:
                 os.close(fd)
         except OSError as error:
             raise StorageError("stage", path, error) from error
 
-    def _scan(self, staged: _Staged) -> PickleReport:
-        report = self.scanner.scan(staged.path, size=staged.size)
-        if any(problem.code == "artifact.scan_limits" for problem in report.problems):
-            log.warning("daemon.scanner_restarted", cause=_said(report.problems))
-        return report
-
     def _candidate(
         self,
         claim: Claim,
-        sidecar: Sidecar,
-        staged: Mapping[str, _Staged],
-        sidecar_path: Path,
+        judging: _Judging,
+        digests: Mapping[str, str],
         judged: Mapping[str, tuple[str, PickleReport]],
     ) -> Candidate:
-        assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-        model = staged["model"]
-        scaler = staged.get("scaler")
+        metadata = judging.sidecar.metadata
+        assert metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
+        model = judging.staged["model"]
+        scaler = judging.staged.get("scaler")
         files = StagedFiles(
             model.path,
-            model.sha256,
+            digests["model"],
             model.size,
             scaler.path if scaler is not None else None,
-            scaler.sha256 if scaler is not None else None,
+            digests.get("scaler"),
             scaler.size if scaler is not None else 0,
-            sidecar_path,
+            judging.targets["sidecar"],
         )
         return Candidate(
-            fields_of(sidecar.metadata),
+            fields_of(metadata),
             files,
             "inbox",
             claim.drop_id,
@@ -603,7 +726,7 @@ class Intake:
         """
         self._answers.write_reason(claim, problems)
         self._answers.write_receipt(claim, "rejected", problems)
-        self._answers.sync_receipts()
+        self._answers.publish_receipts()
         place = self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
         self.tally.drop_ended("rejected", self._monotonic() - claim.began, claim.steps)
@@ -719,12 +842,12 @@ class Intake:
         return now
 
     def _read_sidecar(self, claim: Claim) -> bytes | None:
-        """Return the bytes of a claim's sidecar; None when it is no regular file, or somebody writes to it."""
+        """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
         path = claim.folder / claim.sidecar_name
         try:
             fd = open_regular(path)
             try:
-                if self.inbox.has_leases and read_lease(fd) is Lease.OPEN:
+                if os.fstat(fd).st_uid != claim.uid or (self.inbox.has_leases and read_lease(fd) is Lease.OPEN):
                     return None
             finally:
                 os.close(fd)
@@ -741,7 +864,7 @@ def _named_files(stem: str, sidecar: Sidecar) -> list[str]:
     """Return the names of the files that a sidecar means, whether they are there or not."""
     if sidecar.scaler_file is not None:
         return [sidecar.model_file, sidecar.scaler_file]
-    return [sidecar.model_file] if sidecar.scaler_declared else [sidecar.model_file, f"{stem}_scaler.pkl"]
+    return [sidecar.model_file, *(() if sidecar.scaler_declared else scaler_names(stem, sidecar.model_file))]
 
 
 def _replaced(name: str) -> Problem:

@@ -24,7 +24,7 @@ from pathlib import Path
 import structlog
 
 from . import __version__
-from .arrival import Drop, Refuse, Sighting, Take, Wait, is_ignored
+from .arrival import Drop, Refuse, Sighting, Take, Wait, is_ignored, scaler_stem
 from .claims import Claim
 from .config import Config, describe_changes, load_config, settings_of
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
@@ -49,8 +49,10 @@ __all__ = ["Service", "run"]
 
 log = structlog.get_logger("model_inbox")
 
-BATCH_DROPS = 64
-BATCH_SECONDS = 0.25
+BATCH_DROPS = 128
+BATCH_SECONDS = 0.5
+PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
+PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
 POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -60,7 +62,8 @@ LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change uns
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
 LOCK_SECONDS = 0.5  # a command that asks whether the lock is held may hold it for an instant
-_INBOX, _WATCH = "/inbox", "/watch"  # what was said of these, beside names of files, which hold no slash
+# What was said of these, beside names of files, which hold no slash.
+_INBOX, _WATCH, _UNMOVABLE = "/inbox", "/watch", "/unmovable/"
 
 
 class Service:
@@ -108,6 +111,7 @@ class Service:
         self.last_retention: Applied | None = None
         self.retention_problem: str | None = None  # why the last run of the rules did not do all; None: it did
         self._left_unfinished = False
+        self._is_behind = False  # a pass ended before all that was ready was carried out
         self._unseen_after: float | None = None
         self._news = News(self, publisher, started_with=config, clock=clock, monotonic=monotonic)
         self.listener: Listener | None = None
@@ -119,11 +123,10 @@ class Service:
         RegistryLocked (a second daemon), StorageError.
         """
         config = self.config
-        polling = config.inbox.watcher == "polling"
         disk = self._disk
         self.inbox = Inbox(
             config.inbox.path,
-            limits_of(config.inbox, polling=polling),
+            limits_of(config.inbox, polling=config.inbox.watcher == "polling"),
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
@@ -131,9 +134,6 @@ class Service:
         )
         self._stack.callback(self.inbox.close)
         self.inbox.prepare()
-        if config.inbox.watcher == "auto" and is_network_file_system(config.inbox.path):
-            polling = True
-            self.inbox.limits = limits_of(config.inbox, polling=True)
         self._lock_inbox()
         registry_path = config.registry.path
         make_folder(disk, registry_path.parent)
@@ -170,8 +170,8 @@ class Service:
             disk=disk,
             progress=self.progress,
         )
-        self.watch = Watch(config.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
-        self._stack.callback(self.watch.stop)
+        self._make_watch(polling=self._must_poll())
+        self._stack.callback(self._stop_watch)
         self._listen(config)
         self._stack.callback(self._stop_listening)
         self._news.opened()
@@ -195,8 +195,12 @@ class Service:
         self.scanner.close()
 
     def _paced(self, scanner: Scanner) -> Scanner:
-        scanner.progress = self.progress
+        scanner.progress = self._count_piece
         return scanner
+
+    def _count_piece(self) -> None:
+        """The scanner is asked on a thread of its own, from which nothing but a count may reach the loop."""
+        self.intake.count_piece()
 
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""
@@ -241,17 +245,28 @@ class Service:
         self._tell(rescan)
         if ready:
             self._news.doing = "taking 1 drop" if len(ready) == 1 else f"taking {len(ready)} drops"
-        self._take(ready, stopping)
-        if not stopping():
-            self._refuse_strays(rescan)
+        seconds = max(PASS_SECONDS, PASS_PER_LOOK * rescan.seconds)
+        took_all = self._take(ready, self._time_is_up(seconds, stopping))
+        refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
+        self._is_behind = not (took_all and refused_all)
         self._news.doing = ""
 
-    def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], stopping: Callable[[], bool]) -> None:
-        """Claim and go on in batches: drops that are ready together commit together, and none waits long."""
+    def _time_is_up(self, seconds: float, stopping: Callable[[], bool]) -> Callable[[], bool]:
+        ends = self._monotonic() + seconds
+        return lambda: stopping() or self._monotonic() >= ends
+
+    def _take(self, ready: Sequence[tuple[Drop, Take | Refuse]], enough: Callable[[], bool]) -> bool:
+        """Claim and go on in batches: drops that are ready together commit together, and none waits long.
+
+        Tells whether it came to the end before it was `enough`. What is left over is found by the next look, which
+        puts in turn what came meanwhile.
+        """
         batch: list[Claim] = []
         began = self._monotonic()
+        done = True
         for drop, decision in ready:
-            if stopping():
+            if enough():
+                done = False
                 break
             try:
                 if isinstance(decision, Take):
@@ -275,6 +290,7 @@ class Service:
                 batch = []
                 began = self._monotonic()
         self._go_on(batch)
+        return done
 
     def _go_on(self, claims: Sequence[Claim]) -> None:
         if not claims:
@@ -286,8 +302,11 @@ class Service:
             self._retention_at = min(self._retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
             self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
 
-    def _refuse_strays(self, rescan: Rescan) -> None:
+    def _refuse_strays(self, rescan: Rescan, enough: Callable[[], bool]) -> bool:
+        """Refuse what has been without a sidecar for too long; tell whether it came to the end."""
         for stray, decision in rescan.strays:
+            if enough():
+                return False
             problems = decision.problems
             if isinstance(decision, Wait):
                 model_id = self._late_for(stray)
@@ -311,9 +330,10 @@ class Service:
                     drop_id=claim.drop_id,
                 )
             self.intake.go_on([claim])
+        return True
 
     def _late_for(self, stray: Sighting) -> str | None:
-        if not stray.name.endswith("_scaler.pkl"):
+        if scaler_stem(stray.name) is None:
             return None
         if self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds:
             return None
@@ -329,7 +349,8 @@ class Service:
             if not isinstance(decision, Wait):
                 continue
             names.add(drop.sidecar_name)
-            if [problem.code for problem in decision.problems] == ["drop.settling"]:
+            codes = [problem.code for problem in decision.problems]
+            if codes in (["drop.settling"], ["drop.not_movable"]):  # nothing to tell, or told when it was tried
                 continue
             self._tell_waiting(drop.sidecar_name, drop.stem, decision)
         for stray, stray_decision in rescan.strays:
@@ -342,6 +363,7 @@ class Service:
                     log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
             elif self.inbox.unchanged_seconds(stray.name) >= self.inbox.limits.settle_seconds:
                 self._tell_waiting(stray.name, stray.name, stray_decision)
+        names |= {_UNMOVABLE + drop.sidecar_name for drop, _ in rescan.drops}
         for name in list(self._said):
             if name not in names and name not in (_INBOX, _WATCH):
                 del self._said[name]
@@ -364,7 +386,7 @@ class Service:
         return True
 
     def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
-        if self._is_news(drop.sidecar_name, str(error)):
+        if self._is_news(_UNMOVABLE + drop.sidecar_name, str(error)):
             log.warning(
                 "drop.stale",
                 stem=quoted(drop.stem, 255)[1:-1],
@@ -377,6 +399,24 @@ class Service:
             log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
 
     # --- the watch --------------------------------------------------------------------------------------------
+
+    def _must_poll(self) -> bool:
+        """Tell whether the folder is to be listed by the clock: by config.yaml, or by the file system that it is on.
+
+        Raises StorageError.
+        """
+        watcher = self._started_with.inbox.watcher
+        try:
+            return watcher == "polling" or (watcher == "auto" and is_network_file_system(self.inbox.path))
+        except OSError as error:
+            raise StorageError("look at the file system of", self.inbox.path, error) from error
+
+    def _make_watch(self, *, polling: bool) -> None:
+        self.watch = Watch(self.inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
+        self.inbox.limits = limits_of(self.config.inbox, polling=polling)
+
+    def _stop_watch(self) -> None:
+        self.watch.stop()
 
     def _start_watch(self) -> None:
         if self.watch.start():
@@ -401,11 +441,16 @@ class Service:
         try:
             self.inbox.prepare(make=self.inbox.is_removed)
             self._lock_inbox()
+            polling = self._must_poll()
         except (ConfigError, StorageError, RegistryLocked) as error:
             self.inbox.close()
             self._say_unreadable(error)
             return False
         self._rewatch_at = None
+        if polling != self.watch.polling:  # else it is noticed below that another folder is being watched
+            self.watch.stop()
+            self._make_watch(polling=polling)
+            self._start_watch()
         return True
 
     def _keep_watching(self) -> None:
@@ -549,7 +594,7 @@ class Service:
             due.append(self._retention_at - now)
         if self.last_rescan is not None:
             rescan = self.last_rescan
-            if rescan.partial:
+            if rescan.partial or self._is_behind:
                 return 0.0
             if rescan.next_at is not None:
                 due.append(rescan.next_at - now)
@@ -583,7 +628,7 @@ class Service:
         ]
         waits = [max(settle, age / LOOK_AGAIN_FRACTION) for age in ages]
         for stray, _ in rescan.strays:
-            if stray.name.endswith("_scaler.pkl"):
+            if scaler_stem(stray.name) is not None:
                 left = settle - self.inbox.unchanged_seconds(stray.name)
                 waits += [left] if left > 0 else []
         return min(waits, default=None)

@@ -46,6 +46,7 @@ __all__ = [
     "SidecarField",
     "dump_sidecar",
     "parse_sidecar",
+    "scaler_names",
 ]
 
 SIDECAR_BYTES_MAX = 64 * 1024
@@ -88,7 +89,8 @@ SIDECAR_FIELDS = (
     SidecarField(
         "scaler_file",
         "file name or null",
-        "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl if it is there.",
+        "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl (or with the suffix of "
+        "model_file) if it is there.",
     ),
     SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
 )
@@ -110,6 +112,15 @@ _OTHER_NAMES = {
     "digest": "sha256",
     "type": "model_type",
 }
+
+
+def scaler_names(stem: str, model_file: str) -> tuple[str, ...]:
+    """Return what the scaler of a drop may be called when its sidecar says nothing about one; the first counts.
+
+    `<stem>_scaler.pkl`; beside a model with another suffix also `<stem>_scaler` with that suffix.
+    """
+    suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if model_file.endswith(suffix))))
+    return tuple(f"{stem}_scaler{suffix}" for suffix in suffixes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,33 @@ thrown away and set up anew.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from ctypes import CDLL, create_string_buffer, get_errno
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import DirModifiedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver, EventQueue, ObservedWatch
 from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import InotifyConstants, InotifyFD, Mask
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
+from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
 
 __all__ = ["Watch", "is_network_file_system"]
 
+# What watchdog has to say goes to nobody's log: that a watch ends we know, and that it hears nothing we find out.
+logging.getLogger("watchdog").addHandler(logging.NullHandler())
+logging.getLogger("watchdog").propagate = False
+
 CANARY_PREFIX = ".canary-"
 QUEUED_MAX = 1000  # events on their way to us: each says "look again", and one look sees all
+READ_BYTES = 1 << 18
+READ_PAUSE_SECONDS = 0.005  # after the first event, which is passed on at once
 _NETWORK_MAGIC = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -46,6 +55,46 @@ _NETWORK_MAGIC = {
 }
 
 
+class _LookAgain(DirModifiedEvent):
+    """Something happened to the folder itself, or events were lost."""
+
+
+class _Descriptor(InotifyFD):
+    """watchdog's reader of one inotify descriptor, which passes on no more than there is to say.
+
+    Of the events that the kernel gives at once, one about a producer's file says as much as thousands. Those about
+    the folder itself pass, canaries do, and lost events (which are no name's, and which watchdog would only log)
+    are told as "look again". It reads at most every few milliseconds: a storm must not keep the loop from its work.
+    """
+
+    def __init__(self, look_again: Callable[[], None], is_ignored: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._look_again = look_again
+        self._is_ignored = is_ignored
+
+    def run(self) -> None:
+        """Read events from `inotify` and handle them."""
+        while self.should_keep_running():
+            for event in self.read_events():
+                self.handle_event(event)
+            self.stopped_event.wait(READ_PAUSE_SECONDS)
+
+    def read_events(self, *, event_buffer_size: int = READ_BYTES) -> list[InotifyEvent]:
+        """Return what there is to say of the events that came since."""
+        said = []
+        is_news = True
+        for wd, mask, cookie, name in self._parse_event_buffer(self._read_event_buffer(event_buffer_size)):
+            text = os.fsdecode(name)
+            if mask & InotifyConstants.IN_Q_OVERFLOW:
+                self._look_again()
+            elif not name or text.startswith(CANARY_PREFIX):
+                said.append(InotifyEvent(WatchDescriptor(wd), Mask(mask), cookie, name))
+            elif is_news and not self._is_ignored(text):
+                said.append(InotifyEvent(WatchDescriptor(wd), Mask(mask), cookie, name))
+                is_news = False
+        return said
+
+
 class _Emitter(InotifyEmitter):
     """watchdog's inotify emitter, but only for what adds something to the folder, and on a descriptor of its own.
 
@@ -59,21 +108,39 @@ class _Emitter(InotifyEmitter):
         | InotifyConstants.IN_MOVED_TO
         | InotifyConstants.IN_CLOSE_WRITE
         | InotifyConstants.IN_DELETE_SELF
+        | InotifyConstants.IN_MOVE_SELF
     )
 
-    def __init__(self, event_queue: EventQueue, watch: ObservedWatch, **options: Any) -> None:
-        self._own = InotifyFD()
-        self._own.start()
+    def __init__(
+        self, event_queue: EventQueue, watch: ObservedWatch, *, is_ignored: Callable[[str], bool], **options: Any
+    ) -> None:
+        self._own = _Descriptor(self._look_again, is_ignored)
         super().__init__(event_queue, watch, inotify_fd=self._own, **options)
+        self._own.start()
 
     def get_event_mask_from_filter(self) -> Mask:
         """Return what the kernel is asked to tell."""
         return self.MASK
 
     def queue_event(self, event: FileSystemEvent) -> None:
-        """Queue an event; one more of very many says nothing new, but for a canary, which is looked for by name."""
+        """Queue an event; one more of very many says nothing new, but for a canary, which is looked for by name.
+
+        watchdog adds to each event one of the folder's change, also to those of names that are none of ours.
+        """
+        if type(event) is DirModifiedEvent:
+            return
         if self._event_queue.qsize() < QUEUED_MAX or CANARY_PREFIX in os.fsdecode(event.src_path):
             super().queue_event(event)
+
+    def build_and_queue_event(self, event: GroupedInotifyEvent, *, full_events: bool = False) -> None:
+        """Queue what the kernel told; also that the folder itself was renamed, which watchdog leaves out."""
+        if isinstance(event, PathedInotifyEvent) and event.ev.is_move_self:
+            self._look_again()
+        else:
+            super().build_and_queue_event(event, full_events=full_events)
+
+    def _look_again(self) -> None:
+        self.queue_event(_LookAgain(str(self.watch.path)))
 
     @property
     def has_threads(self) -> bool:
@@ -146,7 +213,7 @@ class Watch:
         self._discard()
         self._seen = threading.Event()
         handler = _Hints(self._hint, self._seen, self._is_ignored)
-        observer = BaseObserver(_Emitter)
+        observer = BaseObserver(partial(_Emitter, is_ignored=self._is_ignored))  # type: ignore[arg-type]  # makes one
         try:
             found = self.path.stat()
             observer.schedule(handler, str(self.path), recursive=False)

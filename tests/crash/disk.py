@@ -244,6 +244,11 @@ class CrashingDisk(Disk):
         self.medium.synced[number] = self.medium.live[number]
         self._die(dies)
 
+    def syncfs(self, fd: int) -> None:
+        dies = self._step("syncfs", None)
+        self.medium.synced.update(self.medium.live)  # of names it promises nothing here, as fsync does not
+        self._die(dies)
+
     def close(self, fd: int) -> None:
         self._open.pop(fd, None)
         super().close(fd)
@@ -294,6 +299,9 @@ class QuickDisk(Disk):
     """Does everything but wait for the medium."""
 
     def fsync(self, fd: int) -> None:
+        return
+
+    def syncfs(self, fd: int) -> None:
         return
 
     def fsync_dir(self, path: Path) -> None:

@@ -94,6 +94,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     from ..arrival import pair
     from ..checks import verdict
     from ..inbox import parse_sidecar_file
+    from ..sidecar import scaler_names
 
     moment = now()
     stem = path.name.removesuffix(path.suffix)
@@ -112,7 +113,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
         raise StorageError("read the sidecar", path, error) from error
     result.problems += [replace(problem, file=path.name) for problem in sidecar.problems]
     result.notes += [replace(note, file=path.name) for note in sidecar.notes]
-    beside = {sidecar.model_file, sidecar.scaler_file, f"{stem}_scaler.pkl"} - {None}
+    beside = {sidecar.model_file, sidecar.scaler_file, *scaler_names(stem, sidecar.model_file)} - {None}
     sightings = {name: own}
     for file in sorted(str(file) for file in beside):
         if os.path.lexists(path.with_name(file)):

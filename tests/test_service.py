@@ -1,0 +1,314 @@
+"""The daemon's passes: what moves the inbox about, deaf watches, floods, fairness, and what is said and how often."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from model_inbox import service as module
+from model_inbox.errors import RegistryLocked
+from model_inbox.service import Service
+from model_inbox.watch import Watch
+from world import StoppingDisk, World, must_be_root, pickled, sidecar
+
+
+@pytest.fixture(name="world")
+def _world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _canaries_take_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the world's clock says, a canary is given the time that threads take."""
+    real = Watch.canary_came
+    monkeypatch.setattr(Watch, "canary_came", lambda self, _: real(self, 2.0))
+
+
+def said(world: World, service: Service, seconds: float) -> list[dict[str, Any]]:
+    """Return what is logged while a service lives on."""
+    with structlog.testing.capture_logs() as lines:
+        world.live_on(service, seconds)
+    return lines
+
+
+def events(lines: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [line for line in lines if line["event"] == name]
+
+
+# --- the inbox is moved about ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("passes", [0, 1, 3], ids=lambda n: f"{n} passes while it is away")
+def test_an_inbox_that_is_renamed_away_and_back_is_served_again(world: World, passes: int) -> None:
+    """However many looks fell into the time between; what came before, meanwhile and after is registered."""
+    away = world.root / "away"
+    with world.running() as service:
+        world.put("before")
+        world.inbox.rename(away)
+        (away / "meanwhile.pkl").write_bytes(pickled(1))
+        (away / "meanwhile.yaml").write_bytes(sidecar())
+        for _ in range(passes):
+            world.live_on(service)
+            world.clock.advance(1)
+            assert not world.inbox.exists()
+        away.rename(world.inbox)
+        world.put("after")
+        world.live_on(service, 2)
+        assert sorted(world.registrations()) == ["after", "before", "meanwhile"]
+        with pytest.raises(RegistryLocked):
+            world.service().start()  # the lock is still ours
+    assert world.left() == []
+
+
+def test_an_inbox_that_is_replaced_is_another_one_of_ours(world: World) -> None:
+    """Another folder at its path is served, locked and watched; the old one is no concern any more."""
+    with world.running() as service:
+        world.inbox.rename(world.root / "old")
+        world.inbox.mkdir()
+        world.put("m")
+        lines = said(world, service, 2)
+        assert world.registrations() == ["m"]
+        assert service.watch.is_alive
+        assert not service.watch.moved()
+        assert len(events(lines, "inbox.watch_restored")) == 1
+        with pytest.raises(RegistryLocked):
+            world.service().start()
+    assert os.listdir(world.root / "old") != []
+
+
+def test_an_inbox_that_is_removed_is_made_anew(world: World) -> None:
+    """`rm -r inbox` costs what was in it, and nothing else."""
+    with world.running() as service:
+        subprocess.run(["rm", "-r", str(world.inbox)], check=True)
+        world.live_on(service, 2)
+        world.put("m")
+        world.live_on(service, 2)
+        assert world.registrations() == ["m"]
+
+
+def test_an_inbox_that_is_mounted_over_and_unmounted(world: World) -> None:
+    """What is dropped on the mount is taken there, what lies below when it is gone again."""
+    must_be_root()
+    with world.running() as service:
+        world.put("below", seal="")
+        subprocess.run(["mount", "-t", "tmpfs", "none", str(world.inbox)], check=True)
+        try:
+            world.live_on(service, 2)
+            world.put("above")
+            world.live_on(service, 2)
+            assert world.registrations() == ["above"]
+            assert not service.watch.moved()
+        finally:
+            subprocess.run(["umount", "-l", str(world.inbox)], check=True)
+        world.live_on(service, 3)
+        assert sorted(world.registrations()) == ["above", "below"]
+
+
+def test_a_mount_that_is_a_network_file_system_is_polled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file system is looked at again when the folder is another one: events would not come any more."""
+    network = False
+    monkeypatch.setattr(module, "is_network_file_system", lambda _: network)
+    with world.running() as service:
+        assert not service.watch.polling
+        network = True
+        world.inbox.rename(world.root / "old")
+        world.inbox.mkdir()
+        world.live_on(service)
+        assert service.watch.polling
+        assert service.next_seconds() <= module.POLLING_SECONDS + 0.001
+        assert service.inbox.limits.settle_seconds == world.config.inbox.settle_for(polling=True)
+
+
+@pytest.mark.parametrize(
+    ("watcher", "network", "polling"),
+    [
+        *(("auto", False, False), ("auto", True, True), ("inotify", True, False)),
+        *(("inotify", False, False), ("polling", False, True), ("polling", True, True)),
+    ],
+)
+def test_who_polls(world: World, monkeypatch: pytest.MonkeyPatch, watcher: str, network: bool, polling: bool) -> None:
+    """`auto` asks the file system; the others are an order."""
+    monkeypatch.setattr(module, "is_network_file_system", lambda _: network)
+    world.configure(inbox={"watcher": watcher})
+    with world.running() as service:
+        assert service.watch.polling is polling
+        world.put("m")
+        world.live_on(service, 12)
+    assert world.registrations() == ["m"]
+
+
+# --- a watch that hears nothing --------------------------------------------------------------------------------------
+
+
+def test_a_canary_that_is_not_heard_makes_the_watch_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alive by all appearances and deaf: found within two rescans, said once, made anew."""
+    with world.running() as service:
+        world.live_on(service, 2)
+        monkeypatch.setattr(service.watch._handler, "dispatch", lambda event: None)
+        lines = said(world, service, 2 * world.config.inbox.rescan_seconds + 2)
+        assert len(events(lines, "inbox.watch_lost")) == 1
+        assert len(events(lines, "inbox.watch_restored")) == 1
+        assert service.watch._handler is not None
+        service.watch.send_canary()
+        assert service.watch.canary_came(2)
+
+
+def test_without_any_watch_drops_are_taken_by_the_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No watches are left: said once, tried again and again, and nothing waits longer than `rescan_seconds`."""
+
+    really = Watch.start
+
+    def none_left(self: Any) -> bool:
+        self._discard()
+        self.deaf_because = "no inotify watches are left"
+        return False
+
+    monkeypatch.setattr(Watch, "start", none_left)
+    with world.running() as service:
+        world.put("m")
+        lines = said(world, service, world.config.inbox.rescan_seconds)
+        assert world.registrations() == ["m"]
+        assert events(lines, "inbox.watch_lost") == []  # it was said at the start
+        assert service.next_seconds() <= module.REWATCH_SECONDS + 0.001
+        monkeypatch.setattr(Watch, "start", really)
+        lines = said(world, service, module.REWATCH_SECONDS + 1)
+        assert len(events(lines, "inbox.watch_restored")) == 1
+
+
+def test_nothing_waits_longer_than_the_rescan(world: World) -> None:
+    """An idle daemon that hears nothing looks again by its own clock."""
+    with world.running() as service:
+        world.live_on(service, 2)
+        assert 0 < service.next_seconds() <= world.config.inbox.rescan_seconds + 0.001
+
+
+# --- floods ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_flood_of_one_user_does_not_keep_the_other_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass ends after its time though more is ready; the next look puts the newcomer in turn."""
+    must_be_root()
+    monkeypatch.setattr(module, "PASS_SECONDS", 0.0)
+    monkeypatch.setattr(module, "PASS_PER_LOOK", 0.0)
+    monkeypatch.setattr(module, "BATCH_DROPS", 1)
+    with world.running() as service:
+        for number in range(20):
+            world.put(f"a{number:02d}")
+        time_is_up = iter([False, False, True] * 100)  # two drops a pass
+        monkeypatch.setattr(service, "_time_is_up", lambda *_: lambda: next(time_is_up))
+        service.step("hint")
+        assert service.next_seconds() < 0.01
+        assert world.registrations() == ["a00", "a01"]
+        world.put("b")
+        for name in ("b.pkl", "b.yaml"):
+            os.chown(world.inbox / name, 61_001, -1)
+        world.clock.advance(1)
+        while "b" not in world.registrations():
+            service.step("timer")
+            assert len(world.registrations()) <= 6
+
+
+def test_a_pass_is_bounded_and_the_rest_is_taken_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time runs out after each batch: pass follows pass without sleep until nothing is ready."""
+    monkeypatch.setattr(module, "PASS_SECONDS", 0.005)
+    monkeypatch.setattr(module, "PASS_PER_LOOK", 0.0)
+    monkeypatch.setattr(module, "BATCH_DROPS", 4)
+    with world.running() as service:
+        for number in range(30):
+            world.put(f"m{number:02d}")
+        passes = 0
+        service.step("hint")
+        while service._is_behind:
+            assert service.next_seconds() < 0.01
+            service.step("timer")
+            passes += 1
+            assert passes < 200
+        assert passes > 1
+    assert len(world.registrations()) == 30
+
+
+def test_drops_that_are_ready_together_wait_for_the_disk_together(world: World) -> None:
+    """Thirty drops cost as many syncs as one, but for what each needs for itself: none."""
+    costs = []
+    for count in (20, 40):
+        here = World(world.root / str(count))
+        disk = StoppingDisk()
+        with here.running(disk) as service:
+            for number in range(count):
+                here.put(f"m{number:02d}")
+            disk.steps.clear()
+            service.step("hint")
+        assert len(here.registrations()) == count
+        costs.append(sum(step in ("fsync", "fsync_dir", "syncfs") for step in disk.steps))
+    assert costs[0] == costs[1] <= 10
+
+
+def test_fifty_thousand_files_wait_at_the_start(world: World) -> None:
+    """Each look at them is quick, nothing of them is touched before its time, and a drop among them is taken."""
+    world.configure(inbox={"orphan_timeout": "24h"})
+    world.inbox.mkdir()
+    os.close(os.open(world.inbox / "x00000.pkl", os.O_CREAT | os.O_WRONLY))
+    for number in range(1, 50_000 // QUICK):
+        os.close(os.open(world.inbox / f"x{number:05d}.pkl", os.O_CREAT | os.O_WRONLY))
+    world.put("m")
+    with world.running() as service:
+        assert world.registrations() == ["m"]
+        assert service.last_rescan.found == 50_000 // QUICK + 2
+        assert len(world.left()) == 50_000 // QUICK
+
+
+QUICK = int(os.environ.get("INBOX_QUICK", "10"))  # a tenth of them, unless `INBOX_QUICK=1`
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None:
+    """One line for what is missing, none while nothing changes, another when something else is missing."""
+    with world.running() as service:
+        (world.inbox / "m.yaml").write_bytes(sidecar(scaler_file="s.pkl"))
+        lines = said(world, service, 5)
+        assert [line["problems"] for line in events(lines, "drop.waiting")] == [
+            [str(problem) for problem in service.last_rescan.drops[0][1].problems]
+        ]
+        assert events(said(world, service, 5), "drop.waiting") == []
+        (world.inbox / "m.pkl").write_bytes(pickled(1))
+        lines = events(said(world, service, 5), "drop.waiting")
+        assert len(lines) == 1
+        assert "m.pkl" not in str(lines[0]["problems"])
+
+
+def test_a_folder_is_told_of_once(world: World) -> None:
+    """Directories stay, and are no news the second time."""
+    with world.running() as service:
+        (world.inbox / "sub").mkdir()
+        lines = said(world, service, 10)
+        assert [line["name"] for line in events(lines, "drop.stray_found")] == ["sub"]
+
+
+def test_a_drop_that_cannot_be_moved_is_told_of_once_and_tried_again(world: World) -> None:
+    """chattr +i (here: a disk that refuses the rename): stays, said once; taken when it can be."""
+    refused = [0]
+
+    class Immutable(StoppingDisk):
+        def rename(self, source: Path, target: Path) -> None:
+            if source.name == "m.yaml" and immutable:
+                refused[0] += 1
+                raise PermissionError(1, "Operation not permitted", str(source))
+            super().rename(source, target)
+
+    immutable = True
+    with world.running(Immutable()) as service:
+        world.put("m")
+        lines = said(world, service, 20)
+        assert len(events(lines, "drop.stale")) == 1
+        assert 3 <= refused[0] <= 8  # after 1, 2, 4, 8 ... seconds
+        assert (world.left(), world.in_hand()) == (["m.pkl", "m.yaml"], [])
+        immutable = False
+        world.live_on(service, 31)
+    assert world.registrations() == ["m"]

@@ -1,0 +1,149 @@
+"""The table of states: whatever step a daemon dies at, what it leaves is one of the rows, and every row is left."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from model_inbox.states import STATES, State, Traces, state_of
+from world import Killed, StoppingDisk, World, pickled, sidecar
+
+SCALED = ("m.pkl", "m_scaler.pkl", "m.yaml")
+
+
+def kinds(names: set[str]) -> str:
+    """Return "A", "S", "A S" or "" for the names of a drop's files."""
+    files = any(name.endswith(".pkl") for name in names)
+    return " ".join(sign for sign, there in (("A", files), ("S", any(n.endswith(".yaml") for n in names))) if there)
+
+
+def traces_of(world: World, stem: str, model_id: str, earlier: dict[str, int]) -> Traces:
+    """Return what there is of the drop `stem`. `earlier` are the stored files that were there before, with inodes."""
+    inbox = {name for name in world.left() if name.partition(".")[0] in (stem, f"{stem}_scaler")}
+    claims = world.in_hand()
+    assert len(claims) <= 1
+    claimed = set(os.listdir(world.inbox / ".processing" / claims[0])) if claims else set()
+    receipt = world.receipt(stem)
+    stored_dir = world.models / "prediction"
+    stored = {n for n in world.stored() if earlier.get(n) != (stored_dir / n).stat().st_ino}
+    with world.registry() as registry:
+        entry = registry.registry.get(model_id)
+    mine = entry is not None and f"{model_id}.pkl" not in earlier
+    rejected = [path for path in (world.inbox / "rejected").iterdir() if (path / "reason.json").exists()]
+    return Traces(
+        inbox=kinds(inbox),
+        claim=kinds(claimed - {"reason.json"}) if claims else None,
+        staging=kinds({name for name in world.staged() if not name.startswith(".")}),
+        stored=kinds({name for name in stored if name.partition(".")[0] in (model_id, f"{model_id}_scaler")}),
+        line=mine,
+        receipt=receipt is not None,
+        reason="reason.json" in claimed,
+        rejected=bool(rejected),
+    )
+
+
+def accepted(world: World) -> str:
+    world.put("m", {"v": 1}, scaler=[1])
+    return "m"
+
+
+def refused(world: World) -> str:
+    world.put("m", {"v": 1}, leave_out=["version"])
+    return "m"
+
+
+def put_back(world: World) -> str:
+    world.put("m", {"v": 1}, scaler=[1], sha256={"model": "0" * 64})
+    return "m"
+
+
+def again(world: World) -> str:
+    world.put("m", {"v": 1}, scaler=[1], model_id="first")
+    return "first"
+
+
+def cases(world: World, put: Callable[[World], str]) -> Iterator[State]:
+    """Kill a daemon before and after each step with the drop; return the states that it leaves."""
+    total = None
+    for after in (False, True):
+        step = 0
+        while total is None or step <= total:
+            step += 1
+            here = World(world.root / f"{after}{step}")
+            with here.running() as service:
+                if put is again:
+                    here.put("first", {"v": 1}, scaler=[1])
+                here.live_on(service, 1)
+            folder = here.models / "prediction"
+            earlier = {name: (folder / name).stat().st_ino for name in here.stored()}
+            model_id = put(here)
+            disk = StoppingDisk(None)
+            service = here.service(disk)
+            try:
+                service.start()
+                disk.count, disk.stop_at, disk.after = 0, step, after
+                service.step("start")
+                total = disk.count
+            except Killed:
+                pass
+            disk.stopped = False
+            disk.stop_at = None
+            _let_go(service, disk)
+            traces = traces_of(here, "m", model_id, earlier)
+            state = state_of(traces)
+            assert state is not None, f"killed {'after' if after else 'before'} step {step}: {traces}"
+            yield state
+
+
+def _let_go(service: object, disk: StoppingDisk) -> None:
+    """What the kernel does for a dead process, without the checkpoint that a living one would write."""
+    disk.stopped = True
+    while True:
+        try:
+            service.close()  # type: ignore[attr-defined]
+            return
+        except Killed:
+            continue
+
+
+def test_a_daemon_that_dies_leaves_one_of_the_states_and_every_state_is_left_by_one(tmp_path: Path) -> None:
+    """The table is whole and holds no fiction: rows and what crashes leave are the same set."""
+    found = {
+        state.name
+        for put in (accepted, refused, put_back, again)
+        for state in cases(World(tmp_path / put.__name__), put)
+    }
+    world = World(tmp_path / "partial")
+    with world.running() as service:
+        (world.inbox / "m.pkl").write_bytes(pickled(1))
+        world.live_on(service)
+        found.add(state_of(traces_of(world, "m", "m", {})).name)
+    assert found == {state.name for state in STATES}
+
+
+@pytest.mark.parametrize("inbox", ["", "A", "S", "A S"])
+@pytest.mark.parametrize("line", [False, True])
+def test_a_drop_in_two_places_that_exclude_each_other_is_no_state(inbox: str, line: bool) -> None:
+    """A model that is registered, or a rejected one, is never also in the inbox."""
+    if inbox:
+        assert state_of(Traces(inbox=inbox, stored="A S", line=True, receipt=line)) is None
+        assert state_of(Traces(inbox=inbox, rejected=True, receipt=True)) is None
+    else:
+        assert state_of(Traces(stored="A S", line=line, receipt=False)) is None
+
+
+def test_a_rejected_drop_holds_its_reasons_with_its_files(tmp_path: Path) -> None:
+    """The end of the row "rejected": files, sidecar and reasons lie together under the drop's id."""
+    world = World(tmp_path)
+    with world.running() as service:
+        (world.inbox / "m.pkl").write_bytes(pickled(1))
+        (world.inbox / "m.yaml").write_bytes(sidecar(leave_out=["version"]))
+        world.live_on(service)
+    receipt = world.receipt("m")
+    folder = world.inbox / "rejected" / receipt["drop_id"]
+    assert sorted(os.listdir(folder)) == ["m.pkl", "m.yaml", "reason.json"]
+    assert json.loads((folder / "reason.json").read_text())["problems"] == receipt["problems"]
