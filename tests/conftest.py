@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # An example that is slow once (another process had the cores, a disk was synced) is no failure. Where CI is set,
@@ -11,3 +15,10 @@ from hypothesis import settings
 if "CI" not in os.environ:
     settings.register_profile("model-inbox", deadline=None)
     settings.load_profile("model-inbox")
+
+
+@pytest.fixture(name="memory_folder")
+def _memory_folder() -> Iterator[Path]:
+    """A folder in memory: for tests of what is done in which order, which need no medium to wait for."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
+        yield Path(name)

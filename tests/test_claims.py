@@ -24,6 +24,11 @@ NOW = datetime(2026, 11, 24, 4, 53, 15, 102455, tzinfo=UTC)
 LIMITS = Limits(2, 900, 86_400, 1 << 30)
 
 
+@pytest.fixture(name="tmp_path")
+def _tmp_path(memory_folder: Path) -> Path:
+    return memory_folder
+
+
 @pytest.fixture(name="inbox")
 def _inbox(tmp_path: Path) -> Iterator[Inbox]:
     inbox = Inbox(tmp_path / "inbox", LIMITS, clock=lambda: NOW)

@@ -22,6 +22,11 @@ from world import World, digest, must_be_root, pickled, sidecar
 ALICE, BOB = 61_001, 61_002
 
 
+@pytest.fixture(name="tmp_path")
+def _tmp_path(memory_folder: Path) -> Path:
+    return memory_folder
+
+
 @pytest.fixture(name="world")
 def _world(tmp_path: Path) -> World:
     return World(tmp_path)

@@ -18,6 +18,11 @@ from model_inbox.service import Service
 from world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 
 
+@pytest.fixture(name="tmp_path")
+def _tmp_path(memory_folder: Path) -> Path:
+    return memory_folder
+
+
 def fill(world: World) -> None:
     """Everything that a journey can come to: registered (with scaler), duplicate, taken, refused, put back, stray."""
     world.put("plain", {"a": 1}, seal="")

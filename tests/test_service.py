@@ -17,6 +17,11 @@ from model_inbox.watch import Watch
 from world import StoppingDisk, World, must_be_root, pickled, sidecar
 
 
+@pytest.fixture(name="tmp_path")
+def _tmp_path(memory_folder: Path) -> Path:
+    return memory_folder
+
+
 @pytest.fixture(name="world")
 def _world(tmp_path: Path) -> World:
     return World(tmp_path)

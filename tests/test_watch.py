@@ -245,7 +245,7 @@ def test_a_limit_is_said_and_retried_without_leaking(
     for _ in range(100):
         assert not watch.start()
     wait_until(lambda: threading.active_count() <= threads)
-    assert len(os.listdir("/proc/self/fd")) <= files
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= files)
     monkeypatch.undo()
     assert watch.start()
     assert hears(watch)
