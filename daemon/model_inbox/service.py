@@ -603,7 +603,7 @@ class Service:
         else:
             due.append(1.0)
         due.extend(moment - now for moment in (self._checkpoint_at, self._rewatch_at) if moment is not None)
-        if self._canary_at is None and not self.watch.polling:
+        if self._canary_at is None and not self.watch.polling and not self.watch.is_deaf:
             due.append(self._canary_due - now)  # whether it came is asked at the next pass, whatever that is for
         if self.intake.next_retry_seconds is not None:
             due.append(self.intake.next_retry_seconds)
