@@ -9,6 +9,8 @@ import pytest
 
 from model_inbox.fsio import COPY_CHUNK_BYTES, DIGEST_CHUNK_BYTES, Disk, PacedDisk, copy_open_file, digest_open_file
 from model_inbox.heartbeat import Heartbeat
+from model_inbox.intake import Intake
+from waiting import wait_until
 from world import Clock, World, digest, pickled
 
 
@@ -132,16 +134,25 @@ def test_a_large_file_is_made_to_last_in_pieces(tmp_path: Path, monkeypatch: pyt
     assert len(pieces) == 5 + 3
 
 
-def test_a_drop_is_taken_in_pieces(tmp_path: Path) -> None:
-    """On the way of a real drop with a model of 4 MiB the service manager could hear of it at least 16 times."""
+def test_a_drop_is_taken_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a model is looked into beside the loop, each piece that is done lets the loop give a sign of life."""
+    monkeypatch.setattr("model_inbox.intake.LOOKING_SECONDS", 0.001)
     world = World(tmp_path, clock=Clock())
     beats: list[int] = []
+    pieces: list[int] = []
 
     class Counting(Heartbeat):
         def beat(self) -> None:
-            beats.append(1)
+            beats.append(len(pieces))
 
+    def count(intake: Intake) -> None:
+        """One more piece; the next has to wait until the loop, which must not wait for the last, told of this one."""
+        pieces.append(1)
+        intake._pieces += 1
+        wait_until(lambda: beats and beats[-1] == len(pieces))
+
+    monkeypatch.setattr(Intake, "count_piece", count)
     world.put("big", pickled(os.urandom(4 << 20)))
     with world.running(heartbeat=Counting(send=lambda _: None, environment={})):
         assert world.receipt("big")["outcome"] == "registered"
-    assert len(beats) >= 16
+    assert len(pieces) >= 16

@@ -418,6 +418,14 @@ class Inbox:
         wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), longest_seconds)
         self._holds[stem] = _Hold((problem,), self._monotonic() + wait, attempts)
 
+    def held_until(self, after: float) -> float | None:
+        """Return when, on the monotonic clock, the next drop that is held back may be claimed again, or None.
+
+        Only moments later than `after`, the last look: what was due before it has been judged again.
+        """
+        moments = [hold.again_at for hold in self._holds.values() if hold.signatures is None]
+        return min((moment for moment in moments if moment > after), default=None)
+
     def _look_at(self, name: str) -> Sighting | None:
         try:
             return _sighting(name, (self.path / name).lstat())

@@ -142,7 +142,7 @@ class Intake:
         self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
         self._staging = Path(registry.storage_dir) / ".staging"
         self._progress = progress
-        self._pieces = 0
+        self._pieces = self._pieces_told = 0
         self.tally = Tally()
         self.deferred: list[Claim] = []
         self.in_hand: tuple[Claim, ...] = ()
@@ -536,10 +536,9 @@ class Intake:
 
     def _wait_for(self, insight: Future[tuple[str, PickleReport]]) -> tuple[str, PickleReport]:
         """Return what looking into a file told; signs of life are given as long as that goes on."""
-        seen = self._pieces
         while not wait([insight], LOOKING_SECONDS).done:
-            if self._pieces != seen:
-                seen = self._pieces
+            if self._pieces != self._pieces_told:
+                self._pieces_told = self._pieces
                 self._progress()
         return insight.result()
 

@@ -600,6 +600,9 @@ class Service:
                 due.append(rescan.next_at - now)
             if self._unseen_after is not None:
                 due.append(rescan.at + self._unseen_after - now)
+            held_until = self.inbox.held_until(rescan.at)  # by what was carried out after the look, too
+            if held_until is not None:
+                due.append(held_until - now)
         else:
             due.append(1.0)
         due.extend(moment - now for moment in (self._checkpoint_at, self._rewatch_at) if moment is not None)
