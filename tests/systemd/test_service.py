@@ -48,7 +48,8 @@ def test_ready_comes_after_the_first_look(stopped: Installed) -> None:
         if entry.get("EVENT") in ("drop.registered", "daemon.ready")
         or entry.get("MESSAGE_ID") == "39f53479d3a045ac8e11786248231fbf"  # systemd: a start job has finished
     ]
-    assert order[-3:] == ["drop.registered", "daemon.ready", "STARTED"]
+    assert order[-3] == "drop.registered"
+    assert set(order[-2:]) == {"daemon.ready", "STARTED"}  # at once: which line comes first is nobody's promise
 
 
 def test_the_status_line_says_what_it_does(service: Installed) -> None:
