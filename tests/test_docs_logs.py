@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from model_inbox.cli import root
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = str(Path(sys.executable).with_name("model-inbox"))
@@ -114,7 +117,9 @@ EXPECTED: dict[str, tuple[list[str], list[str]]] = {
 
 
 @pytest.fixture(name="folder")
-def _folder(tmp_path: Path) -> Path:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MODEL_INBOX_CONFIG", raising=False)
     old, new = story()
     (tmp_path / "log.jsonl.1.gz").write_bytes(gzip.compress("\n".join([*old, ""]).encode()))
     (tmp_path / "log.jsonl").write_text("\n".join(new))
@@ -122,10 +127,9 @@ def _folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, command: str) -> str:
-    words = [PROGRAM, *shlex.split(command)[1:]]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+def run(command: str) -> str:
+    done = CliRunner().invoke(root, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 
@@ -137,30 +141,30 @@ def test_the_manual_answers_these_questions() -> None:
 def test_each_question_is_answered_by_its_command(folder: Path) -> None:
     """Each command of the manual, as it stands there, gives the answer that the story has, and not another's."""
     for question, command in questions().items():
-        answer = run(folder, command)
+        answer = run(command)
         wanted, unwanted = EXPECTED[question]
         assert [text for text in wanted if text not in answer] == [], f"{command}\n{answer}"
         assert [text for text in unwanted if text in answer] == [], f"{command}\n{answer}"
-        json.loads(run(folder, f"{command} --json"))
+        json.loads(run(f"{command} --json"))
 
 
 def test_why_a_drop_was_rejected(folder: Path) -> None:
     """Asked before the drop came again, the answer is all problems of the rejection; afterwards there is none."""
     command = questions()["Why was it rejected?"]
     until = (YESTERDAY_NOON + timedelta(seconds=2)).isoformat()
-    answer = run(folder, f"{command} --until {until}")
+    answer = run(f"{command} --until {until}")
     assert "rejected: 1-usdeur of alice" in answer
     assert "- artifact.forbidden_import: posix.system" in answer
-    assert run(folder, command) == "No such drop was refused or waits.\n"
+    assert run(command) == "No such drop was refused or waits.\n"
 
 
 def test_filters_and_forms(folder: Path) -> None:
     """Events by pattern, levels, times and pairs narrow the timeline; --json gives the lines; stdin works."""
-    assert run(folder, "model-inbox logs --event 'inbox.*' --json").count('"event"') == 2
-    assert "chf" not in run(folder, "model-inbox logs --pair USD/EUR")
-    warnings = json.loads(run(folder, "model-inbox logs --level warning --since yesterday --json"))
+    assert run("model-inbox logs --event 'inbox.*' --json").count('"event"') == 2
+    assert "chf" not in run("model-inbox logs --pair USD/EUR")
+    warnings = json.loads(run("model-inbox logs --level warning --since yesterday --json"))
     assert [entry["event"] for entry in warnings] == ["drop.rejected", "drop.deferred", "inbox.watch_lost"]
-    assert run(folder, "model-inbox logs --since 3d --until 2d") == "The log says nothing of that.\n"
+    assert run("model-inbox logs --since 3d --until 2d") == "The log says nothing of that.\n"
     new = (folder / "log.jsonl").read_bytes()
     done = subprocess.run([PROGRAM, "logs", "rejected", "--file", "-"], cwd=folder, input=new, capture_output=True)
     assert b"1-usdeur" in done.stdout
@@ -175,8 +179,8 @@ def test_what_cannot_be_asked_is_said(folder: Path) -> None:
         (["--file", "x", "--unit", "y"], 2, "say one"),
         (["whence"], 2, "whence"),
     ):
-        done = subprocess.run([PROGRAM, "logs", *words], cwd=folder, capture_output=True, text=True)
-        assert (done.returncode, said in done.stderr) == (status, True), done.stderr
+        done = CliRunner().invoke(root, ["logs", *words])
+        assert (done.exit_code, said in done.output) == (status, True), done.output
 
 
 def test_a_log_is_followed(folder: Path) -> None:
