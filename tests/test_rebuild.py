@@ -343,7 +343,7 @@ def test_modes_that_let_others_write_are_mended(folder: Path) -> None:
 def test_what_a_crash_left_of_a_retirement_goes_to_the_trash(folder: Path) -> None:
     """Files of a model whose line of retirement was the last thing are no model to be registered again."""
     registry = open_registry(folder)
-    registry._storage.discard = lambda entry: folder  # type: ignore[method-assign]
+    registry._storage.discard = lambda *_: folder  # type: ignore[method-assign]
     registry.delete_model("two") if registry.remove_alias("champion", "two") else None
     registry.close()
     assert (folder / "prediction" / "two.pkl").exists()

@@ -17,6 +17,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pickle
 import random
 import selectors
 import shutil
@@ -72,17 +73,17 @@ def write(folder: Path, name: str, seed: int) -> None:
                 ["delete", "delete", "pin", "unpin", "tag", "alias", "unalias", "scaler", "checkpoint", "segment"]
             )
         value = f"{seed}-{number}"
-        say(about=what, model_id=model_id, value=value)
-        done = carry_out(registry, chance, what, model_id, value)
+        scaler = value if chance.random() < 0.5 else None
+        say(about=what, model_id=model_id, value=value, scaler=scaler)
+        done = carry_out(registry, what, model_id, value, {"scaler": scaler} if scaler is not None else None)
         os.pwrite(acknowledged, b"%0*d" % (NUMBER_BYTES, registry.sequence), 0)
-        say(done=what, model_id=model_id, value=value, changed=done)
+        say(done=what, model_id=model_id, value=value, scaler=scaler, changed=done)
 
 
-def carry_out(registry: ModelRegistry, chance: random.Random, what: str, model_id: str, value: str) -> bool:
+def carry_out(registry: ModelRegistry, what: str, model_id: str, value: str, scaler: object) -> bool:
     """Do one thing; tell whether it changed the model."""
     match what:
         case "register":
-            scaler = {"scaler": value} if chance.random() < 0.5 else None
             registry.register_model(metadata(model_id, tags={"value": value}), {"model": value}, scaler)
         case "delete":
             try:
@@ -182,7 +183,7 @@ def changed(models: dict[str, dict[str, Any]], trash: dict[str, list[dict[str, A
     model_id, value = said["model_id"], said["value"]
     match said.get("done") or said["about"]:
         case "register":
-            models[model_id] = {"model": value, "tag": value, "pinned": False, "scaler": None}
+            models[model_id] = {"model": value, "tag": value, "pinned": False, "scaler": said["scaler"]}
         case "delete":
             trash.setdefault(model_id, []).append(models.pop(model_id))
         case "restore":
@@ -206,7 +207,13 @@ def shown(folder: Path, entries: dict[str, Any], name: str) -> dict[str, dict[st
                     assert hashlib.sha256(data).hexdigest() == entry[digest], (
                         f"{entry[path]} is not what was registered"
                     )
-            found[model_id] = {"tag": entry["tags"]["value"], "pinned": entry["pinned"]}
+            scaler = entry["scaler_path"]
+            found[model_id] = {
+                "model": pickle.loads((folder / entry["model_path"]).read_bytes())["model"],
+                "tag": entry["tags"]["value"],
+                "pinned": entry["pinned"],
+                "scaler": pickle.loads((folder / scaler).read_bytes())["scaler"] if scaler is not None else None,
+            }
     return found
 
 
@@ -273,7 +280,7 @@ class Campaign:
                 changed(*after, writer.about)
                 allowed.append(after)
         for models, trash in allowed:
-            if {i: {"tag": m["tag"], "pinned": m["pinned"]} for i, m in models.items()} == found:
+            if models == found:
                 writer.models, writer.trash, writer.about = models, trash, None
                 return
         self.wrong.append(f"{writer.name}: {found} is neither {allowed[0][0]} nor that after {writer.about}")
@@ -327,14 +334,13 @@ class Campaign:
                 for model_id, known in writer.models.items():
                     model, scaler = registry.load_model_objects(registry.registry[model_id])
                     assert model == {"model": known["model"]}
-                    assert known["scaler"] is None or scaler == {"scaler": known["scaler"]}
+                    assert (scaler and scaler["scaler"]) == known["scaler"]
         assert json.loads((self.folder / "registry.json").read_bytes()) == before
         lines = read_history(self.folder / "registry.json")
         assert [line["sequence"] for line in lines] == list(range(1, len(lines) + 1))
         assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
         for writer in self.writers.values():
-            models = {i: {"tag": m["tag"], "pinned": m["pinned"]} for i, m in writer.models.items()}
-            assert shown(self.folder, before, writer.name) == models
+            assert shown(self.folder, before, writer.name) == writer.models
 
 
 def main() -> int:
