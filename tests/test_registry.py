@@ -571,8 +571,8 @@ def test_a_file_that_cannot_be_opened_is_an_error_with_its_path(tmp_path: Path) 
 
 
 def test_a_large_model_is_in_memory_once_beside_what_it_becomes(tmp_path: Path) -> None:
-    """Loading 64 MB takes the file and the object at its peak: no second reading, no copy for the digest."""
-    size = 64 << 20
+    """Loading 32 MB takes the file and the object at its peak: no second reading, no copy for the digest."""
+    size = 32 << 20
     registry = open_registry(tmp_path, disk=_NoSync())
     for origin in ("inbox", "api"):
         candidate = staged(registry, origin, pickle.dumps({"w": bytes(size)}, protocol=5))

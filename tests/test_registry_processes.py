@@ -178,7 +178,7 @@ def test_readers_that_start_while_segments_change_see_all_of_it(tmp_path: Path) 
     code = (
         "registry = open_registry(folder, disk=QuickDisk())\n"
         "register(registry, 'a'); ready()\n"
-        "for number in range(150):\n"
+        "for number in range(60):\n"
         "    registry.tag('a', {'n': str(number)}); registry.change_segment()\n"
         "print('done', flush=True)\n"
     )
@@ -194,8 +194,8 @@ def test_readers_that_start_while_segments_change_see_all_of_it(tmp_path: Path) 
                 reached = line
                 opened += 1
         assert writer.returncode == 0
-    assert opened > 10
-    assert open_registry(tmp_path, read_only=True).sequence == 151
+    assert opened > 5
+    assert open_registry(tmp_path, read_only=True).sequence == 61
 
 
 def test_a_handle_that_slept_through_everything_writes_behind_the_last_line(tmp_path: Path) -> None:

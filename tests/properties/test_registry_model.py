@@ -25,7 +25,7 @@ from model_inbox import EntryExists, EntryNotFound, EntryProtected, ModelRegistr
 from model_inbox.registry import Candidate
 from plain_reader import read_history, read_registry
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "15"))
 IDS = st.sampled_from(["a", "b", "c"])
 PAIRS = ("USD/EUR", "GBP/EUR")
 TYPES = ("lightgbm", "lstm")
