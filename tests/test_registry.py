@@ -571,10 +571,9 @@ def test_a_file_that_cannot_be_opened_is_an_error_with_its_path(tmp_path: Path) 
 
 
 def test_a_large_model_is_in_memory_once_beside_what_it_becomes(tmp_path: Path) -> None:
-    """Loading 32 MB takes the file and the object at its peak: no second reading, no copy for the digest."""
-    size = 32 << 20
+    """Loading takes the file and the object at its peak: no second reading, no copy for the digest or the reader."""
     registry = open_registry(tmp_path, disk=_NoSync())
-    for origin in ("inbox", "api"):
+    for origin, size in (("inbox", 24 << 20), ("api", 72 << 20)):
         candidate = staged(registry, origin, pickle.dumps({"w": bytes(size)}, protocol=5))
         entry = registry.register_staged([dataclasses.replace(candidate, origin=origin)])[0].entry  # type: ignore[arg-type]
         code = (

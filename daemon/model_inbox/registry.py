@@ -981,7 +981,7 @@ def _size_of(path: Path) -> int:
         return 0
 
 
-def _read_whole(path: Path, retired: Path, wanted: str | None) -> memoryview:
+def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
     """Return the bytes of the file with the digest `wanted` (None: any), looking into the trash too.
 
     The trash has the file when the model was retired meanwhile; its own name may belong to another model by then.
@@ -995,15 +995,13 @@ def _read_whole(path: Path, retired: Path, wanted: str | None) -> memoryview:
             continue
         except OSError as error:
             raise StorageError("open", place, error) from error
-        with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
-            data = bytearray(os.fstat(fd).st_size)
-            view = memoryview(data)
-            filled = 0
-            while filled < len(data) and (count := file.readinto(view[filled:])):
-                filled += count
-            view = view[:filled]
-        if wanted is None or hashlib.sha256(view).hexdigest() == wanted:
-            return view
+        try:
+            with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+                data = file.read()  # bytes of the file's size, which the unpickler's reader shares
+        except OSError as error:
+            raise StorageError("read", place, error) from error
+        if wanted is None or hashlib.sha256(data).hexdigest() == wanted:
+            return data
         other = place
     if other is not None:
         raise LoadRefused(
