@@ -23,7 +23,7 @@ FXMODELS = ./examples/lstm_fx/fxmodels
 SYSTEM_PROGRAMS = curl jq perl promtool rsync scp sftp
 SYSTEM_PACKAGES = curl jq openssh-client openssh-sftp-server perl prometheus rsync
 
-# Further arguments of the storm: `--drops`, `--seed`, `--seconds`.
+# Further arguments of the storm: `--drops`, `--seed`, `--timeout`.
 STORM_ARGS ?=
 
 # No target is the name of a file that it makes.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from model_inbox import fsio
-from model_inbox.fsio import Disk, replace_file
+from model_inbox.fsio import FLUSH_BYTES, SYNC_TOGETHER_FILES, Disk, replace_file, sync_files
 
 
 def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
@@ -23,3 +23,32 @@ def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
     monkeypatch.setattr(fsio, "_counter", itertools.count(), raising=False)
     replace_file(Disk(), path, b"whole", 0o640)
     assert path.read_bytes() == b"whole"
+
+
+class Counting(Disk):
+    """Notes which syncs were asked for, of which file."""
+
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+
+    def _note(self, what: str, fd: int) -> None:
+        self.synced.append(f"{what} {Path(os.readlink(f'/proc/self/fd/{fd}')).name}")
+
+    def fsync(self, fd: int) -> None:
+        self._note("fsync", fd)
+
+    def syncfs(self, fd: int) -> None:
+        self._note("syncfs", fd)
+
+
+def test_many_files_are_synced_together_and_large_ones_by_themselves(tmp_path: Path) -> None:
+    """Few: each. Many: all at once, but for those that take so long that signs of life must come in between."""
+    paths = [tmp_path / f"{number:02d}" for number in range(SYNC_TOGETHER_FILES)]
+    for path in paths:
+        path.write_bytes(b"x")
+    os.truncate(paths[3], FLUSH_BYTES + 1)
+    few, many = Counting(), Counting()
+    sync_files(few, paths[:-1])
+    sync_files(many, paths)
+    assert few.synced == [f"fsync {path.name}" for path in paths[:-1]]
+    assert many.synced == ["fsync 03", f"syncfs {paths[-1].name}"]

@@ -259,14 +259,17 @@ def sync_files(disk: Disk, paths: Sequence[Path]) -> None:
     holds is quicker, whatever others have written there. Raises StorageError; some may last by then.
     """
     together = len(paths) >= SYNC_TOGETHER_FILES
-    for path in paths[:1] if together else paths:
+    last = len(paths) - 1
+    for number, path in enumerate(paths):
         with _storage("sync", path):
             fd = open_regular(path)
             try:
-                if together:
-                    disk.syncfs(fd)
-                else:
+                if (
+                    not together or os.fstat(fd).st_size > FLUSH_BYTES
+                ):  # a large one by itself: that gives signs of life
                     disk.fsync(fd)
+                if together and number == last:
+                    disk.syncfs(fd)
             finally:
                 os.close(fd)
 
