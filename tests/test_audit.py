@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crash.kit import metadata, open_registry, register, staged
 from model_inbox import Problem, RegistryMissing, audit
+from world import World
 
 Damage = Callable[[Path], None]
 
@@ -348,3 +352,38 @@ def test_a_file_that_comes_before_its_line_is_no_problem(folder: Path, monkeypat
     assert verify(folder) == []
     assert writer.get_model_info("three") is not None
     writer.close()
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------
+
+
+def test_a_verdict_of_another_allowlist_is_made_anew_and_said(tmp_path: Path) -> None:
+    """Let in by a line of `pickle.allow`: found when the line has gone, and scanned again when there are more."""
+    world = World(tmp_path, {"pickle": {"allow": {"ours.Mine": "bnr"}}})
+    world.put("m")
+    (world.inbox / "m.pkl").write_bytes(b"\x80\x04\x8c\x04ours\x8c\x04Mine\x93)\x81.")  # Mine, made without a call
+    with world.daemon() as daemon:
+        daemon.wait(lambda: world.receipt("m"))
+    assert world.receipt("m")["outcome"] == "registered"
+    assert verified(world) == (0, [], {})
+
+    world.configure(pickle={"allow": {"ours.Mine": "bnr", "ours.Other": "r"}})
+    code, problems, rescanned = verified(world)
+    assert (code, problems, list(rescanned)) == (0, [], ["m"])
+    assert rescanned["m"] == ["the allowlist is another one (pickle.frameworks, pickle.allow, or a newer model-inbox)"]
+
+    world.configure()
+    code, problems, _ = verified(world)
+    assert (code, [problem["code"] for problem in problems]) == (1, ["registry.verdict_changed"])
+    assert "ours.Mine" in problems[0]["message"]
+    assert "model-inbox delete 'm'" in problems[0]["hint"]
+
+
+def verified(world: World) -> tuple[int, list[dict[str, Any]], dict[str, list[str]]]:
+    done = subprocess.run(
+        [sys.executable, "-m", "model_inbox", "--config", str(world.config_path), "verify", "--json"],
+        capture_output=True,
+        text=True,
+    )
+    told = json.loads(done.stdout)
+    return done.returncode, told["problems"], told.get("rescanned", {})

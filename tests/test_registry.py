@@ -598,3 +598,15 @@ def test_a_large_model_is_in_memory_once_beside_what_it_becomes(tmp_path: Path) 
         assert done.returncode == 0, done.stderr
         times = int(done.stdout) / size
         assert 1.9 < times < 2.2, f"{times:.2f} times the file"
+
+
+def test_a_plain_reader_sees_what_a_script_has_registered_before_it_ends(tmp_path: Path) -> None:
+    """The JSON file is written when it lacks more than it has: at most half of a growing registry is missing in it."""
+    with open_registry(tmp_path) as registry:
+        for number in range(1, 41):
+            registry.register_model(metadata(f"m{number}"), number)
+            seen = json.loads((tmp_path / "registry.json").read_text())
+            assert len(seen) >= number // 2
+            if number == 1:
+                assert list(seen) == ["m1"]
+    assert len(json.loads((tmp_path / "registry.json").read_text())) == 40

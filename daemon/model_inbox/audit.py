@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from .errors import RegistryMissing
 from .fsio import Disk, open_regular, read_regular
 from .ledger import Held, RegistryFiles, note_retirement
 from .metadata import fields_of, is_valid_id
+from .pickles import PickleReport, Scanner, changes_since
 from .problems import Problem, quoted
 from .salvage import Base, Evidence, read_evidence
 from .sidecar import SIDECAR_BYTES_MAX, parse_sidecar
@@ -62,11 +63,15 @@ def verify(
     *,
     digests: bool = True,
     progress: Progress | None = None,
+    scanner: Scanner | None = None,
+    rescanned: Callable[[str, Sequence[str]], None] | None = None,
 ) -> list[Problem]:
     """Return everything that does not agree: registry, journal, history, stored files, trash; [] when all does.
 
     Each problem says what was found, in which file (damage: at which byte), and what to do. With `digests` every
-    stored file is read; `progress` is told how far that is. Raises RegistryMissing when there is no registry at all.
+    stored file is read; `progress` is told how far that is. With a `scanner`, a model whose verdict was another
+    Python's, or that of another allowlist, is scanned again: `rescanned` is told its id and what has changed. Raises
+    RegistryMissing when there is no registry at all, ScanError when no worker can be started.
     """
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
     look = _Look(path, folder)
@@ -77,6 +82,9 @@ def verify(
         )
     whole = look.problems()
     by_model = look.check_models(look.entries, digests=digests, progress=progress)
+    if scanner is not None and digests:
+        for model_id, problems in look.judge_again(look.entries.keys() - by_model.keys(), scanner, rescanned).items():
+            by_model[model_id] = problems
     for seconds in _LOOK_AGAIN_SECONDS:
         if not whole and not by_model:
             break
@@ -85,6 +93,8 @@ def verify(
         again = set(look.problems())
         whole = [problem for problem in whole if problem in again]
         models_again = look.check_models(by_model, digests=digests, progress=None)
+        if scanner is not None and digests:
+            models_again.update(look.judge_again(by_model.keys() - models_again.keys(), scanner, None))
         kept = {m: [p for p in found if p in models_again.get(m, ())] for m, found in by_model.items()}
         by_model = {model_id: found for model_id, found in kept.items() if found}
     return [*whole, *(problem for found in by_model.values() for problem in found)]
@@ -215,6 +225,53 @@ class _Look:
         problem = check_sidecar(self.storage, entry)
         if problem is not None:
             yield problem
+
+    def judge_again(
+        self, model_ids: Collection[str], scanner: Scanner, rescanned: Callable[[str, Sequence[str]], None] | None
+    ) -> dict[str, list[Problem]]:
+        """Scan the files of those models whose verdict may be another one by now; return what speaks against them.
+
+        Not models that were registered from Python: nothing limits what they import.
+        """
+        found = {}
+        for model_id in sorted(model_ids):
+            entry = self.entries.get(model_id, {})
+            imports = entry.get("imports")
+            if not isinstance(imports, Mapping):
+                continue
+            files = dict(zip(("model", "scaler"), self.storage.needed_files_of(entry).items(), strict=False))
+            changed = changes_since(
+                entry.get("verdict"), scanner.allowlist, {role: digest for role, (_, digest) in files.items()}
+            )
+            if not changed:
+                continue
+            if rescanned is not None:
+                rescanned(model_id, changed)
+            problems = [
+                problem
+                for path, _ in files.values()
+                if _size(path) is not None  # it was there a moment ago; the next look tells
+                for problem in _judged_again(model_id, path, scanner.scan(path), imports, changed)
+            ]
+            if problems:
+                found[model_id] = problems
+        return found
+
+
+def _judged_again(
+    model_id: str, path: Path, report: PickleReport, imports: Mapping[str, Any], changed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield what a new scan of a stored file has against it: it is refused, or does what its entry does not list."""
+    since = "; ".join(changed)
+    hint = f"`model-inbox delete {quoted(model_id)}` retires it; to keep it, allow what it needs in `pickle.allow`"
+    for problem in report.problems:
+        what = f"{quoted(model_id)} would be refused now ({since}): {problem.message}"
+        yield Problem("registry.verdict_changed", what, hint, file=str(path))
+    more = sorted(name for name, uses in report.imports.items() if set(uses) - set(str(imports.get(name, ""))))
+    if more and not report.problems:
+        names = ", ".join(quoted(name) for name in more)
+        what = f"{quoted(model_id)} does more than its entry lists ({since}): {names}; it cannot be loaded like that"
+        yield Problem("registry.verdict_changed", what, "Drop it again under a new model_id", file=str(path))
 
 
 # --- single comparisons --------------------------------------------------------------------------------------

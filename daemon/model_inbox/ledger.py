@@ -187,6 +187,7 @@ class Ledger:
         self._broken: StorageError | None = None
         self._pid = os.getpid()
         self._dirty = False  # this process committed something that the JSON file may lack
+        self._unsaved_bytes = 0  # of the lines that this handle has appended since it last saw to the JSON file
         self._checkpoint_bytes = 0  # of the JSON file that was read or written last
         self._placed: Mark | None = None  # as long as this mark stands, the JSON file is the one of its line
         self._held: Held | None = None
@@ -559,6 +560,7 @@ class Ledger:
             )
         with self._state_lock:
             self._unsettled = True
+            before = self.journal.offset
             try:
                 self.journal.append(lines)
             except NotTakenBack as error:
@@ -570,6 +572,7 @@ class Ledger:
             self._apply(lines)
             self._unsettled = False
             self._dirty = True
+            self._unsaved_bytes += self.journal.offset - before
             self._pid = os.getpid()
             self._seen = self.journal.look()
         return lines
@@ -609,7 +612,17 @@ class Ledger:
             if not put:
                 remove_quietly(self._disk, temporary)
             self._dirty = False  # what is newer by now is another handle's to bring in
+            self._unsaved_bytes = 0
         return put
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the JSON file lacks more bytes than it has, of what this handle has committed.
+
+        Written no more often than that it costs less than the lines themselves, and while a registry is small, a
+        plain reader of it finds what was registered a moment ago.
+        """
+        return self._unsaved_bytes > self._checkpoint_bytes
 
     @property
     def is_outgrown(self) -> bool:
@@ -639,6 +652,7 @@ class Ledger:
             with self._state_lock:
                 self._go_to_next_segment()
         self._dirty = False
+        self._unsaved_bytes = 0
 
     def prune_history(self, keep_seconds: float, *, needed: int | None = None) -> int:
         """Remove closed segments whose last line is older than that; return how many. Inside `writing`.

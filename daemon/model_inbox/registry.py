@@ -803,9 +803,10 @@ class ModelRegistry:
         return named
 
     def _tidy(self) -> None:
-        """Change the segment if it is time; what was committed before does not fail for it."""
+        """Change the segment or write a checkpoint if it is time; what was committed does not fail for it."""
         try:
-            self.change_segment_when_outgrown()
+            if not self.change_segment_when_outgrown() and self._ledger.is_stale:
+                self.checkpoint()
         except (StorageError, RegistryError) as error:
             log.error("registry.checkpoint_failed", problem=str(error))
 

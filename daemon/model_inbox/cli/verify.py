@@ -29,18 +29,39 @@ Progress = Callable[[int, int], None]
 def verify(app: App, *, digests: bool, as_json: bool) -> int:
     """Compare the registry with what is on the disk.
 
-    That is its journal, its history, the stored files and their digests. Changes nothing, and may run while the
-    daemon works. `model-inbox rebuild` makes a damaged registry anew.
+    That is its journal, its history, the stored files and their digests. Models that another Python or another
+    allowlist let in are scanned again. Changes nothing, and may run while the daemon works. `model-inbox rebuild`
+    makes a damaged registry anew.
     """
     section = app.config.registry
     app.must_exist()
     from ..audit import verify as audit
+    from ..pickles import Allowlist, Scanner
 
-    with progress_bar(shown=not as_json and sys.stderr.isatty()) as progress:
-        problems = audit(section.path, section.storage_dir, digests=digests, progress=progress)
+    rescanned: dict[str, list[str]] = {}
+    pickle = app.config.pickle
+    allowlist = Allowlist.load(pickle.frameworks, pickle.allow)
+    with (
+        Scanner(allowlist, memory_limit=pickle.memory_limit, time_limit=pickle.time_limit) as scanner,
+        progress_bar(shown=not as_json and sys.stderr.isatty()) as progress,
+    ):
+        problems = audit(
+            section.path,
+            section.storage_dir,
+            digests=digests,
+            progress=progress,
+            scanner=scanner,
+            rescanned=lambda model_id, changed: rescanned.update({model_id: list(changed)}),
+        )
     if as_json:
-        print_json({"ok": not problems, "problems": [problem.as_dict() for problem in problems]})
-    elif problems:
+        listed = [problem.as_dict() for problem in problems]
+        print_json({"ok": not problems, "problems": listed, **({"rescanned": rescanned} if rescanned else {})})
+        return EXIT_REFUSED if problems else EXIT_DONE
+    for why in sorted({why for changed in rescanned.values() for why in changed}):
+        models = [model_id for model_id, changed in rescanned.items() if why in changed]
+        them = models[0] if len(models) == 1 else f"{len(models)} models"
+        print_lines(f"Scanned {them} again: {why}.")
+    if problems:
         print_lines("1 problem:" if len(problems) == 1 else f"{len(problems)} problems:")
         print_problems(problems)
     else:
