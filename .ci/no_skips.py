@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,16 @@ class NoSkips:
         self.passed += report.passed and report.when == "call"
         self.failed += report.failed
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a worker of pytest-xdist saw; a module that skips itself is told of by it alone."""
+        self.unlisted.update(getattr(node, "workeroutput", {}).get("unlisted", {}))
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:  # we are such a worker
+            output["unlisted"] = self.unlisted
+            return
         if self.unlisted and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         counts = os.environ.get("COUNTS_FILE")

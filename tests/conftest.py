@@ -11,10 +11,14 @@ import pytest
 from hypothesis import settings
 
 # An example that is slow once (another process had the cores, a disk was synced) is no failure. Where CI is set,
-# hypothesis takes its own profile, which has no deadline either and draws the same examples each time.
-if "CI" not in os.environ:
-    settings.register_profile("model-inbox", deadline=None)
-    settings.load_profile("model-inbox")
+# the same examples are drawn each time. HYPOTHESIS_EXAMPLES=1000 looks longer.
+settings.register_profile(
+    "model-inbox",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "50")),
+)
+settings.load_profile("model-inbox")
 
 
 @pytest.fixture(name="memory_folder")

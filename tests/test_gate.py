@@ -93,3 +93,13 @@ def test_a_failure_stays_a_failure(tmp_path: Path) -> None:
     status, _, counts = run_suite(tmp_path, "", "test_more.py")
     assert status == 1
     assert counts == "0 1\n"
+
+
+def test_what_a_worker_saw_counts_once(tmp_path: Path) -> None:
+    """With pytest-xdist, too: each test is counted once, and a module that skips itself fails the run."""
+    (tmp_path / "test_other.py").write_text("import pytest\npytest.skip('all of it', allow_module_level=True)\n")
+    allowed = "test_suite.py  a suite of skips\n"
+    status, output, counts = run_suite(tmp_path, allowed, "-p", "xdist.plugin", "-n", "2")
+    assert status == 1
+    assert "test_other.py" in output.partition("not listed")[2]
+    assert counts == "2 1\n"

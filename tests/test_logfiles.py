@@ -46,7 +46,7 @@ def test_lines_are_read_from_all_files(tmp_path: Path) -> None:
     assert list(lines_of([old, new], None, ["t", "ur"])) == [b"two\n", b"three\n", b"four"]
 
 
-@pytest.mark.parametrize("data", [b"no gzip at all", gzip.compress(b"x" * 1000)[:-12]])
+@pytest.mark.parametrize("data", [b"no gzip at all", gzip.compress(b"x" * 1000, mtime=0)[:-12]])
 def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path, data: bytes) -> None:
     """A packed file that is damaged or cut is no empty log."""
     broken = aged(tmp_path / "log.1.gz", data, 100)

@@ -81,7 +81,10 @@ def test_the_life_of_a_daemon_is_told(world: World) -> None:
         world.put("bad", model_typ="x")
         (world.inbox / "alone.pkl").write_bytes(b"x")
         daemon.wait_for("drop.rejected")
-        told = daemon.wait(lambda: (t := call(world, "status")[1])["waiting"] == 1 and t["last_rejected_at"] and t)
+        daemon.wait_for("drop.registered")
+        told = daemon.wait(
+            lambda: (t := call(world, "status")[1])["waiting"] == 1 and sum(t["drops"].values()) == 2 and t
+        )
         assert told["drops"] == {"registered": 1, "duplicate": 0, "rejected": 1, "put_back": 0}
         assert told["last_registered_at"] and told["last_rejected_at"]
         assert told["oldest"]["name"] == "alone.pkl"
