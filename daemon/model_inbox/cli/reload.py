@@ -126,7 +126,7 @@ def _tell(answer: Mapping[str, Any], *, as_json: bool) -> int:
         )
         return EXIT_DONE
     print_lines(f"Loaded {path!r}." if path else "Loaded: there is no config.yaml, the defaults hold.")
-    print_lines(f"Changed: {', '.join(changed)}" if changed else "Nothing changed that holds at once.")
+    print_lines(f"Changed: {', '.join(changed)}" if changed else "No setting has changed that holds without a restart.")
     if restart:
         print_lines(f"These hold only after a restart: {', '.join(restart)}")
     return EXIT_DONE

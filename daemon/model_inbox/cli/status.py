@@ -112,7 +112,8 @@ def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, ob
     registry = told.get("registry") or {}
     if "entries" in registry:
         journal = format_size(registry.get("journal_bytes") or 0)
-        yield "registry", f"{registry['entries']} models, line {registry.get('sequence')}, journal {journal}"
+        models = "1 model" if registry["entries"] == 1 else f"{registry['entries']} models"
+        yield "registry", f"{models}, line {registry.get('sequence')}, journal {journal}"
     retention = told.get("retention") or {}
     if retention:
         due = to_come(retention.get("next_run_at")) if lives else ""
