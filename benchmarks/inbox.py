@@ -124,8 +124,12 @@ class Daemon:
     @property
     def pids(self) -> list[int]:
         """The daemon and its worker."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [self.process.pid, *(int(child) for child in children)]
+        children = [
+            int(child)
+            for thread in Path(f"/proc/{self.process.pid}/task").iterdir()  # each lists those that it started
+            for child in (thread / "children").read_text().split()
+        ]
+        return [self.process.pid, *children]
 
     def pss(self) -> int:
         """Return the memory that all its processes take, in bytes, what they share counted once."""

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("arrival", "checks", "config", "segments", "status", "storage"),
     ("inbox", "ledger"),
     ("claims", "explain", "registry", "salvage"),
-    ("answers", "audit", "retirement"),
+    ("answers", "audit", "retirement", "staging"),
     ("intake", "rebuild_plan", "rejected", "submit"),
     ("news", "rebuild"),
     ("service",),

@@ -9,8 +9,6 @@ import pytest
 
 from model_inbox.fsio import COPY_CHUNK_BYTES, DIGEST_CHUNK_BYTES, Disk, PacedDisk, copy_open_file, digest_open_file
 from model_inbox.heartbeat import Heartbeat
-from model_inbox.intake import Intake
-from waiting import wait_until
 from world import Clock, World, digest, pickled
 
 
@@ -134,25 +132,21 @@ def test_a_large_file_is_made_to_last_in_pieces(tmp_path: Path, monkeypatch: pyt
     assert len(pieces) == 5 + 3
 
 
-def test_a_drop_is_taken_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a model is looked into beside the loop, each piece that is done lets the loop give a sign of life."""
-    monkeypatch.setattr("model_inbox.intake.LOOKING_SECONDS", 0.001)
+def test_a_drop_is_taken_in_pieces(tmp_path: Path) -> None:
+    """While the digest of a large model is taken, each piece that is done gives a sign of life."""
     world = World(tmp_path, clock=Clock())
     beats: list[int] = []
-    pieces: list[int] = []
 
     class Counting(Heartbeat):
         def beat(self) -> None:
-            beats.append(len(pieces))
+            beats.append(1)
 
-    def count(intake: Intake) -> None:
-        """One more piece; the next has to wait until the loop, which must not wait for the last, told of this one."""
-        pieces.append(1)
-        intake._pieces += 1
-        wait_until(lambda: beats and beats[-1] == len(pieces))
-
-    monkeypatch.setattr(Intake, "count_piece", count)
-    world.put("big", pickled(os.urandom(4 << 20)))
-    with world.running(heartbeat=Counting(send=lambda _: None, environment={})):
+    world.put("small", pickled(b"1"))
+    with world.running(heartbeat=Counting(send=lambda _: None, environment={})) as service:
+        assert world.receipt("small")["outcome"] == "registered"
+        world.put("big", pickled(os.urandom(4 << 20)))
+        before = len(beats)
+        world.live_on(service)
+        few = len(beats) - before
         assert world.receipt("big")["outcome"] == "registered"
-    assert len(pieces) >= 16
+    assert few >= 16  # 4 MiB in pieces of 256 KiB

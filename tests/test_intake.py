@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
-from model_inbox.pickles import changes_since
+from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
 from model_inbox.service import Service
 from world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 
@@ -408,23 +408,25 @@ def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
     """Neither another writer nor a worker that does not start is a reason to reject, or to stop."""
     world = World(tmp_path)
     with world.running() as service:
-        registering, scanning = service.registry.register_staged, service.intake.scanner.scan
+        registering, scanning = service.registry.register_staged, service.intake.scanner.begin
 
         def locked(*_: Any) -> Any:
             raise RegistryLocked("cannot take the lock")
 
-        def dead(*_: Any, **__: Any) -> Any:
-            raise ScanError("cannot start the worker")
+        def dead(path: Path, *, size: int) -> Scan:
+            scan = Scan(Scanner(Allowlist.load()), path, size)
+            scan.come_to(ScanError("cannot start the worker"))
+            return scan
 
         service.registry.register_staged = locked  # type: ignore[method-assign]
         world.put("a")
         world.live_on(service)
         service.registry.register_staged = registering  # type: ignore[method-assign]
-        service.intake.scanner.scan = dead  # type: ignore[method-assign]
+        service.intake.scanner.begin = dead  # type: ignore[method-assign]
         world.put("b")
         world.live_on(service)
         assert len(service.intake.deferred) == 2 and world.registrations() == []
-        service.intake.scanner.scan = scanning  # type: ignore[method-assign]
+        service.intake.scanner.begin = scanning  # type: ignore[method-assign]
         world.live_on(service, 5)
         assert sorted(world.registrations()) == ["a", "b"]
 
@@ -455,14 +457,14 @@ def test_a_drop_that_trips_us_is_rejected_and_the_others_go_on(tmp_path: Path) -
     """A fault of ours in judging one drop stops neither the daemon nor the next drop, also after a restart."""
     world = World(tmp_path)
     with world.running() as service:
-        scan = service.intake.scanner.scan
+        begin = service.intake.scanner.begin
 
         def tripping(path: Path, *, size: int) -> Any:
             if "bad" in path.name:
                 raise IndexError("tuple index\nout of range")
-            return scan(path, size=size)
+            return begin(path, size=size)
 
-        service.intake.scanner.scan = tripping  # type: ignore[method-assign]
+        service.intake.scanner.begin = tripping  # type: ignore[method-assign]
         world.put("bad")
         world.put("good")
         world.live_on(service)

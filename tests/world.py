@@ -23,7 +23,7 @@ from typing import Any
 
 from model_inbox.config import Config, load_config
 from model_inbox.fsio import Disk
-from model_inbox.pickles import Allowlist, PickleReport, Scanner
+from model_inbox.pickles import Allowlist, Scan, Scanner
 from model_inbox.registry import ModelRegistry
 from model_inbox.service import Service
 from waiting import wait_until
@@ -165,10 +165,10 @@ class SharedScanner:
     allowlist = Allowlist.load(None, {})
     _scanner: Scanner | None = None
 
-    def scan(self, path: Any, *, size: int | None = None) -> PickleReport:
+    def begin(self, path: Any, *, size: int | None = None) -> Scan:
         if SharedScanner._scanner is None:
             SharedScanner._scanner = Scanner(SharedScanner.allowlist)
-        return SharedScanner._scanner.scan(path, size=size)
+        return SharedScanner._scanner.begin(path, size=size)
 
     def close(self) -> None:
         pass

@@ -33,7 +33,9 @@ __all__ = [
     "is_temporary",
     "make_folder",
     "move_file",
+    "open_and_stat",
     "open_regular",
+    "read_open_file",
     "read_regular",
     "remove_quietly",
     "replace_file",
@@ -259,19 +261,22 @@ def sync_files(disk: Disk, paths: Sequence[Path]) -> None:
     holds is quicker, whatever others have written there. Raises StorageError; some may last by then.
     """
     together = len(paths) >= SYNC_TOGETHER_FILES
-    last = len(paths) - 1
-    for number, path in enumerate(paths):
+    for path in paths:
         with _storage("sync", path):
-            fd = open_regular(path)
-            try:
-                if (
-                    not together or os.fstat(fd).st_size > FLUSH_BYTES
-                ):  # a large one by itself: that gives signs of life
-                    disk.fsync(fd)
-                if together and number == last:
-                    disk.syncfs(fd)
-            finally:
-                os.close(fd)
+            # Of those that are synced together a large one by itself first: that gives signs of life.
+            if not together or path.lstat().st_size > FLUSH_BYTES:
+                _sync_file(disk.fsync, path)
+    if together:
+        with _storage("sync", paths[-1]):
+            _sync_file(disk.syncfs, paths[-1])
+
+
+def _sync_file(sync: Callable[[int], None], path: Path) -> None:
+    fd = open_regular(path)
+    try:
+        sync(fd)
+    finally:
+        os.close(fd)
 
 
 def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
@@ -291,10 +296,18 @@ def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
         disk.fsync_dir(path.parent)
 
 
-def remove_quietly(disk: Disk, path: Path) -> None:
-    """Remove a file of ours that may not be there, or that cannot be removed; the next start tries again."""
-    with suppress(OSError):
+def remove_quietly(disk: Disk, path: Path) -> bool:
+    """Remove a file of ours that may not be there, or that cannot be removed; tell whether it is gone.
+
+    Where it is not, the next start tries again.
+    """
+    try:
         disk.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
@@ -321,25 +334,36 @@ def open_regular(path: Path) -> int:
 
     Returns the descriptor; an OSError (ELOOP for a symlink, EINVAL for anything but a regular file) otherwise.
     """
+    return open_and_stat(path)[0]
+
+
+def open_and_stat(path: Path) -> tuple[int, os.stat_result]:
+    """Open a file as `open_regular` does; return its status, too."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return fd
+    return fd, found
 
 
 def read_regular(path: Path, limit: int) -> bytes:
     """Return at most `limit` + 1 bytes of a regular file: one more than allowed tells that there is more."""
     fd = open_regular(path)
     try:
-        parts = []
-        left = limit + 1
-        while left and (part := os.read(fd, left)):
-            parts.append(part)
-            left -= len(part)
-        return b"".join(parts)
+        return read_open_file(fd, limit)
     finally:
         os.close(fd)
+
+
+def read_open_file(fd: int, limit: int) -> bytes:
+    """Return at most `limit` + 1 bytes of an open file, from where it stands."""
+    parts = []
+    left = limit + 1
+    while left and (part := os.read(fd, left)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _nothing() -> None:

@@ -15,8 +15,7 @@ import os
 import stat
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,46 +26,39 @@ import structlog
 from .answers import Answers, read_receipt, shown
 from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of
 from .checks import imports_of, verdict
-from .claims import REASON_NAME, Claim, Claims, Integrity, claimed_at, content_of, owner_name
+from .claims import REASON_NAME, Claim, Claims, Integrity, content_of, owner_name
 from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
 from .fsio import (
     Disk,
-    copy_open_file,
     digest_open_file,
     is_temporary,
+    open_and_stat,
     open_regular,
-    read_regular,
+    read_open_file,
     remove_quietly,
-    start_writing_back,
     sync_files,
-    write_new_file,
 )
 from .inbox import Inbox
 from .journal import Line
 from .leases import Lease, read_lease
 from .metadata import fields_of, is_valid_id
 from .metrics import Tally
-from .pickles import PickleReport, Scanner, current
+from .pickles import PickleReport, Scan, Scanner, current
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
 from .sidecar import MODEL_SUFFIXES, SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
-from .storage import STORED_MODE, StagedFiles, staged_paths
+from .staging import NotWhole, Rejected, Staged, Staging, changed
+from .storage import StagedFiles
 
 __all__ = ["Checks", "Intake"]
 
 _T = TypeVar("_T")
-
-# Digests are taken and files scanned while this thread claims and stages the next drop of a batch. One thread for the
-# life of the process: the scanner takes one file at a time, and its worker ends with the thread that started it.
-_LOOKING = ThreadPoolExecutor(max_workers=1, thread_name_prefix="looking-into")
 
 log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 LEFT_AGAIN_SECONDS = 5.0
-LOOKING_SECONDS = 0.25
-STAGING_KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,41 +71,15 @@ class Checks:
 
 
 @dataclass(frozen=True, slots=True)
-class _Rejected:
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _NotWhole:
-    """`final` tells that other bytes are needed; else it may be whole the next time that it is looked at."""
-
-    problems: tuple[Problem, ...]
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Staged:
-    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
-
-    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
-    """
-
-    path: Path
-    sha256: str | None
-    size: int
-    linked: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Judging:
-    """A drop that is being judged: what it says, and its staged files with what looking into them will tell."""
+    """A drop that is being judged: what it says, and its staged files with the scans that were asked for."""
 
     sidecar: Sidecar
     text: bytes
     roles: Mapping[Role, str]
     targets: Mapping[str, Path]
-    staged: dict[Role, _Staged] = field(default_factory=dict)
-    insights: dict[Role, Future[tuple[str, PickleReport]]] = field(default_factory=dict)
+    staged: dict[Role, Staged] = field(default_factory=dict)
+    scans: dict[Role, Scan] = field(default_factory=dict)
 
 
 class Intake:
@@ -140,15 +106,18 @@ class Intake:
         self._disk = disk if disk is not None else Disk()
         self._claims = Claims(inbox, clock=clock, monotonic=monotonic, disk=self._disk)
         self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
-        self._staging = Path(registry.storage_dir) / ".staging"
+        self._staging = Staging(
+            Path(registry.storage_dir) / ".staging",
+            has_leases=lambda: inbox.has_leases,
+            disk=self._disk,
+            progress=progress,
+        )
         self._progress = progress
-        self._pieces = self._pieces_told = 0
         self.tally = Tally()
         self.deferred: list[Claim] = []
         self.in_hand: tuple[Claim, ...] = ()
         """What is being gone on with now; those of them that were deferred before may be again."""
         self._left_again_at = 0.0
-        self._left_staged: set[Path] = set()  # what could not be removed from the staging folder
         self.last_registered_at: datetime | None = None
         self.last_rejected_at: datetime | None = None
 
@@ -195,9 +164,9 @@ class Intake:
         self._answer_committed([claim for claim in claims if claim.committed is not None])
         self.in_hand = ()
 
-    def _end_otherwise(self, claim: Claim, step: _Rejected | _NotWhole) -> None:
+    def _end_otherwise(self, claim: Claim, step: Rejected | NotWhole) -> None:
         """Bring a drop that is not accepted where it belongs."""
-        if isinstance(step, _NotWhole):
+        if isinstance(step, NotWhole):
             self._put_back(claim, step)
         else:
             self._reject(claim, step.problems)
@@ -345,7 +314,7 @@ class Intake:
 
         Also removes leftovers in the staging folder. Raises RegistryError.
         """
-        self._clean_staging()
+        self._staging.clean(self._clock().timestamp())
         return self.take_up_left()
 
     def take_up_left(self) -> list[Claim]:
@@ -357,9 +326,7 @@ class Intake:
         """
         if self._monotonic() < self._left_again_at:
             return []
-        if self._left_staged:
-            left, self._left_staged = self._left_staged, set()
-            self._remove_staged(left)
+        self._staging.remove_left()
         in_hand = {claim.folder for claim in self.deferred}
         claims: list[Claim] = []
         try:
@@ -441,19 +408,9 @@ class Intake:
             raise StorageError("read the receipt of", claim.folder, error) from error
         return receipt.get("outcome") == "duplicate" and receipt.get("drop_id") == claim.drop_id
 
-    def _clean_staging(self) -> None:
-        """Remove staged files of drops, all of which are begun anew, and very old ones of others."""
-        oldest = self._clock().timestamp() - STAGING_KEEP_SECONDS
-        with os.scandir(self._staging) as entries:
-            for entry in entries:
-                stem = entry.name.removesuffix(".yaml").removesuffix(".pkl").removesuffix("_scaler")
-                with contextlib.suppress(OSError):
-                    if claimed_at(stem) is not None or entry.stat(follow_symlinks=False).st_mtime < oldest:
-                        self._disk.unlink(self._staging / entry.name)
-
     # --- judging ----------------------------------------------------------------------------------------------
 
-    def _check_refusal(self, claim: Claim) -> _Rejected | _NotWhole:
+    def _check_refusal(self, claim: Claim) -> Rejected | NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
         modes: dict[str, int] = {}
         for name, content in claim.expected.items():
@@ -462,18 +419,18 @@ class Intake:
             except FileNotFoundError:
                 continue
             if content_of(found) != content:
-                return _NotWhole((_changed(name),))
+                return NotWhole((changed(name),))
             modes[name] = found.st_mode
         if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
             # Two writes in one tick of the kernel's clock leave the same times.
             text = self._read_sidecar(claim)
             if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-                return _NotWhole((_changed(claim.sidecar_name),))
+                return NotWhole((changed(claim.sidecar_name),))
         if any(os.path.lexists(self.inbox.path / name) for name in claim.absent):
-            return _NotWhole((_changed(claim.absent[0]),))
-        return _Rejected(claim.refused)
+            return NotWhole((changed(claim.absent[0]),))
+        return Rejected(claim.refused)
 
-    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | _Rejected:
+    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
         """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
         try:
             return step(claim, *args)
@@ -481,72 +438,61 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
             where = traceback.extract_tb(error.__traceback__)[-1]
-            return _Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
+            return Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
 
-    def _stage_drop(self, claim: Claim) -> _Judging | _Rejected | _NotWhole:
+    def _stage_drop(self, claim: Claim) -> _Judging | Rejected | NotWhole:
         """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
         text = self._read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-            return _NotWhole((_changed(claim.sidecar_name),))
+            return NotWhole((changed(claim.sidecar_name),))
         sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
-            return _NotWhole(sidecar.problems) if cut_short else _Rejected(sidecar.problems)
+            return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
             if name not in claim.names:
-                return _NotWhole((_gone(role, name),))
-        targets = dict(zip(("model", "scaler", "sidecar"), staged_paths(self._staging, claim.drop_id), strict=True))
+                return NotWhole((_gone(role, name),))
+        targets = self._staging.targets(claim)
         if claim.attempts:
-            self._remove_staged(targets.values())
+            self._staging.remove(targets.values())
         judging = _Judging(sidecar, text, roles, targets)
         began = self._monotonic()
-        with self._unstaging_unless(lambda: len(judging.staged) == len(roles), targets):
+        with self._unstaging_unless(lambda: len(judging.scans) == len(roles), targets):
             for role, name in roles.items():
-                outcome = self._stage(claim, name, targets[role])
-                if not isinstance(outcome, _Staged):
+                outcome = self._staging.stage(claim, name, targets[role], max_size=self.checks.max_artifact_size)
+                if not isinstance(outcome, Staged):
                     return outcome
                 judging.staged[role] = outcome
-            # Behind the last one that can go wrong here: what is removed again is not looked into.
-            judging.insights.update(
-                {role: _LOOKING.submit(self._look_into, part) for role, part in judging.staged.items()}
-            )
+            # Behind the last one that can go wrong here: what is removed again is not scanned.
+            for role, part in judging.staged.items():
+                judging.scans[role] = self.scanner.begin(part.path, size=part.size)
         self._step(claim, "stage", began)
         return judging
 
-    def _look_into(self, staged: _Staged) -> tuple[str, PickleReport]:
-        """Return digest and report of a staged file: what takes long, on a thread of its own (and a process)."""
-        sha256 = staged.sha256
-        if sha256 is None:
+    def _digest(self, staged: Staged) -> str:
+        """Return the SHA-256 of a staged file."""
+        if staged.sha256 is not None:
+            return staged.sha256
+        try:
+            fd = open_regular(staged.path)
             try:
-                fd = open_regular(staged.path)
-                try:
-                    start_writing_back(fd)
-                    sha256 = digest_open_file(fd, self.count_piece)
-                finally:
-                    os.close(fd)
-            except OSError as error:
-                raise StorageError("stage", staged.path, error) from error
-        return sha256, self.scanner.scan(staged.path, size=staged.size)
+                return digest_open_file(fd, self._progress)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError("digest", staged.path, error) from error
 
-    def count_piece(self) -> None:
-        """Count a piece of the work of the thread that looks into files; the loop, which waits for it, tells of it."""
-        self._pieces += 1
-
-    def _wait_for(self, insight: Future[tuple[str, PickleReport]]) -> tuple[str, PickleReport]:
-        """Return what looking into a file told; signs of life are given as long as that goes on."""
-        while not wait([insight], LOOKING_SECONDS).done:
-            if self._pieces != self._pieces_told:
-                self._pieces_told = self._pieces
-                self._progress()
-        return insight.result()
-
-    def _judge(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+    def _judge(self, claim: Claim, judging: _Judging) -> Candidate | Rejected | NotWhole:
         """Decide about what was staged. Leaves nothing staged but when accepting."""
         candidate: Candidate | None = None
         with self._unstaging_unless(lambda: candidate is not None, judging.targets):
-            step = self._judge_files(claim, judging)
+            try:
+                step = self._judge_files(claim, judging)
+            finally:
+                for scan in judging.scans.values():
+                    scan.cancel()
             if isinstance(step, Candidate):
                 candidate = step
         return step
@@ -558,26 +504,26 @@ class Intake:
             yield
         finally:
             if not good():
-                self._remove_staged(targets.values())
+                self._staging.remove(targets.values())
 
-    def _judge_files(self, claim: Claim, judging: _Judging) -> Candidate | _Rejected | _NotWhole:
+    def _judge_files(self, claim: Claim, judging: _Judging) -> Candidate | Rejected | NotWhole:
         sidecar, roles = judging.sidecar, judging.roles
         began = self._monotonic()
-        found = {role: self._wait_for(insight) for role, insight in judging.insights.items()}
-        self._step(claim, "scan", began)
-        digests = claim.digests = {role: sha256 for role, (sha256, _) in found.items()}
+        digests = claim.digests = {str(role): self._digest(part) for role, part in judging.staged.items()}
+        began = self._step(claim, "digest", began)
         for role, name in roles.items():
             said = sidecar.digests.get(role)
             if said is not None and said != digests[role]:
-                return _NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
+                return NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
         if all(sidecar.digests.get(role) for role in roles):
             claim.integrity = "digest"
-        reports = {name: found[role][1] for role, name in roles.items()}
+        reports = {name: judging.scans[role].report() for role, name in roles.items()}
+        self._step(claim, "scan", began)
         for report in reports.values():
             if any(problem.code == "artifact.scan_limits" for problem in report.problems):
                 log.warning("daemon.scanner_restarted", cause=_said(report.problems))
         if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
-            return _NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
+            return NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
         problems = verdict(
             sidecar.metadata,
@@ -586,11 +532,11 @@ class Intake:
             currency_pairs=self.checks.currency_pairs,
         )
         if problems:
-            return _Rejected(tuple(problems))
+            return Rejected(tuple(problems))
         for part in judging.staged.values():
             if part.linked:
-                self._make_ours(part.path)
-        self._stage_sidecar(claim, judging.text, judging.targets["sidecar"])
+                self._staging.make_ours(part.path)
+        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"])
         claim.notes = sidecar.notes
         judged: dict[str, tuple[str, PickleReport]] = {
             role: (digests[role], reports[name]) for role, name in roles.items()
@@ -606,82 +552,6 @@ class Intake:
         if scalers:
             roles["scaler"] = scalers[0]
         return roles
-
-    def _stage(self, claim: Claim, name: str, target: Path) -> _Staged | _NotWhole | _Rejected:
-        """Bring one claimed file into the staging folder as a file of ours, and digest it there.
-
-        A file that is ours alone is linked, whatever its size; any other is copied, so that nobody else can
-        change what we judge.
-        """
-        source = claim.folder / name
-        try:
-            fd = open_regular(source)
-        except FileNotFoundError:
-            return _NotWhole((_changed(name),))
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EINVAL):
-                return _NotWhole((_changed(name),))
-            raise StorageError("open", source, error) from error
-        try:
-            found = os.fstat(fd)
-            if content_of(found) != claim.expected.get(name) or found.st_uid != claim.uid:
-                return _NotWhole((_changed(name),))
-            lease = read_lease(fd) if self.inbox.has_leases else Lease.UNKNOWN
-            if lease is Lease.OPEN:
-                return _NotWhole((_changed(name),))
-            if found.st_size > self.checks.max_artifact_size:
-                return _Rejected((_too_large(name),))
-            ours = found.st_uid == os.geteuid() and found.st_gid == self._stored_group() and found.st_nlink == 1
-            if lease is Lease.FREE and ours and self._stage_by_link(source, target):
-                return _Staged(target, None, found.st_size, linked=True)
-            digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
-            if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
-                return _NotWhole((_changed(name),))
-            return _Staged(target, digest, size, linked=False)
-        finally:
-            os.close(fd)
-
-    def _stored_group(self) -> int:
-        """Return the group that a new file of ours gets in the staging folder: who reads models must read it."""
-        folder = self._staging.stat()
-        return folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid()
-
-    def _stage_by_link(self, source: Path, target: Path) -> bool:
-        """Link a file of ours; false on another file system."""
-        try:
-            self._disk.link(source, target)
-        except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-                return False
-            raise StorageError("stage", target, error) from error
-        return True
-
-    def _stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
-        """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
-        source = claim.folder / claim.sidecar_name
-        try:
-            found = source.lstat()
-        except OSError as error:
-            raise StorageError("stage", source, error) from error
-        mine = found.st_uid == os.geteuid() and found.st_gid == self._stored_group()
-        is_ours = self.inbox.has_leases and mine and found.st_nlink == 1
-        if is_ours and self._stage_by_link(source, target):
-            if read_regular(target, SIDECAR_BYTES_MAX) == text:
-                self._make_ours(target)
-                return
-            self._disk.unlink(target)
-        write_new_file(self._disk, target, text, STORED_MODE, sync=False)
-
-    def _make_ours(self, path: Path) -> None:
-        """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
-        try:
-            fd = open_regular(path)
-            try:
-                self._disk.chmod(fd, STORED_MODE)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise StorageError("stage", path, error) from error
 
     def _candidate(
         self,
@@ -742,7 +612,7 @@ class Intake:
             steps=claim.steps,
         )
 
-    def _put_back(self, claim: Claim, step: _NotWhole) -> None:
+    def _put_back(self, claim: Claim, step: NotWhole) -> None:
         """Return a drop that is not whole after all; it is tried again when its files change."""
         taken = self._claims.put_back(claim)
         if taken is not None:
@@ -827,13 +697,7 @@ class Intake:
     # --- small things -----------------------------------------------------------------------------------------
 
     def _unstage(self, candidate: Candidate) -> None:
-        self._remove_staged(candidate.files.paths)
-
-    def _remove_staged(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            remove_quietly(self._disk, path)
-            if os.path.lexists(path):
-                self._left_staged.add(path)
+        self._staging.remove(candidate.files.paths)
 
     def _step(self, claim: Claim, name: str, began: float) -> float:
         now = self._monotonic()
@@ -844,13 +708,13 @@ class Intake:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
         path = claim.folder / claim.sidecar_name
         try:
-            fd = open_regular(path)
+            fd, found = open_and_stat(path)
             try:
-                if os.fstat(fd).st_uid != claim.uid or (self.inbox.has_leases and read_lease(fd) is Lease.OPEN):
+                if found.st_uid != claim.uid or (self.inbox.has_leases and read_lease(fd) is Lease.OPEN):
                     return None
+                return read_open_file(fd, SIDECAR_BYTES_MAX)
             finally:
                 os.close(fd)
-            return read_regular(path, SIDECAR_BYTES_MAX)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -910,30 +774,12 @@ def _say_rejected_before(drop_id: str, reason: Mapping[str, Any], place: Path) -
     )
 
 
-def _changed(name: str) -> Problem:
-    return Problem(
-        "drop.changed",
-        f"{quoted(name)} was written to while it was being taken",
-        "Nothing: it is taken when its writer has finished",
-        file=name,
-    )
-
-
 def _gone(role: str, name: str) -> Problem:
     return Problem(
         "artifact.missing",
         f"the {role} {quoted(name)}, named by the sidecar, is not there",
         f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
         field=f"{role}_file",
-        file=name,
-    )
-
-
-def _too_large(name: str) -> Problem:
-    return Problem(
-        "artifact.too_large",
-        f"{quoted(name)} is larger than inbox.max_artifact_size",
-        "Drop a smaller model, or ask the operator for a larger limit",
         file=name,
     )
 

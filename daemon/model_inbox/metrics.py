@@ -25,7 +25,7 @@ __all__ = ["BUCKETS", "CONTENT_TYPE", "METRICS", "OUTCOMES", "STEPS", "Durations
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 OUTCOMES = ("registered", "duplicate", "rejected")
-STEPS = ("claim", "stage", "scan", "commit")
+STEPS = ("claim", "stage", "digest", "scan", "sync", "commit")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 """Upper bounds in seconds: from a small model on a quiet machine to the time limit of a scan, and past it."""
 

@@ -195,12 +195,8 @@ class Service:
         self.scanner.close()
 
     def _paced(self, scanner: Scanner) -> Scanner:
-        scanner.progress = self._count_piece
+        scanner.progress = self.progress
         return scanner
-
-    def _count_piece(self) -> None:
-        """The scanner is asked on a thread of its own, from which nothing but a count may reach the loop."""
-        self.intake.count_piece()
 
     def _lock_inbox(self) -> None:
         """Take the lock in the folder that is at the inbox's path now, in place of one on another folder."""

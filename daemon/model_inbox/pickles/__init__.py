@@ -17,13 +17,14 @@ from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
 from .report import PickleReport, report_of
-from .scanner import Scanner, scan_bytes
+from .scanner import Scan, Scanner, scan_bytes
 
 __all__ = [
     "FRAMEWORKS",
     "USES",
     "Allowlist",
     "PickleReport",
+    "Scan",
     "Scanner",
     "changes_since",
     "check_extra",

@@ -1,8 +1,9 @@
 """Judging files in a process of their own, which may die of them.
 
 Owns the worker's life: starting it, handing it one open file at a time, ending it when it takes too long, and
-starting it anew for the next file. A file that kills the worker gets a report that says so (`artifact.scan_limits`)
-and nothing else happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
+starting it anew for the next file. Scans can be asked for ahead: the worker goes through them while whoever asked
+does other things. A file that kills the worker gets a report that says so (`artifact.scan_limits`) and nothing else
+happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
 callers that have limits of their own.
 """
 
@@ -11,12 +12,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +32,7 @@ from .report import PickleReport, report_of
 from .scan import record
 from .streams import MemorySource
 
-__all__ = ["Scanner", "scan_bytes"]
+__all__ = ["Scan", "Scanner", "scan_bytes"]
 
 START_SECONDS = 60.0
 """A worker that is not ready by then will not be."""
@@ -52,6 +55,41 @@ def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> Pi
     return report_of(record(MemorySource(data)), allowlist)
 
 
+class Scan:
+    """A scan that was asked for. Its report is read by the thread that uses the scanner."""
+
+    def __init__(self, scanner: Scanner, path: Path, size: int | None) -> None:
+        self.path = path
+        self.size = size
+        self._scanner = scanner
+        self._came_to: dict[str, Any] | ScanError | StorageError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is known what the scan came to."""
+        return self._came_to is not None
+
+    def come_to(self, what: dict[str, Any] | ScanError | StorageError) -> None:
+        """Take what the scan came to: a recording, or why there is none. For the scanner."""
+        self._came_to = what
+
+    def report(self) -> PickleReport:
+        """Wait for the scan and return the report on the file, whatever it holds.
+
+        ScanError when no worker can be started; StorageError when the file cannot be opened. Neither says anything
+        about the file's contents.
+        """
+        while self._came_to is None:
+            self._scanner.go_on()
+        if isinstance(self._came_to, Exception):
+            raise self._came_to
+        return report_of(self._came_to, self._scanner.allowlist)
+
+    def cancel(self) -> None:
+        """Nobody wants the report any more: do not begin, if that was not done yet."""
+        self._scanner.forget(self)
+
+
 class Scanner:
     """Scans files in a worker process that is kept between scans.
 
@@ -69,6 +107,8 @@ class Scanner:
         """Called about once a second while a worker is waited for: whoever waits for us sees that we do."""
         self._worker: _Worker | None = None
         self._started_before = False
+        self._waiting: deque[Scan] = deque()
+        self._asked: Scan | None = None  # the one that the worker is at
 
     @property
     def worker_pid(self) -> int | None:
@@ -76,42 +116,87 @@ class Scanner:
         return self._worker.pid if self._worker is not None else None
 
     def scan(self, path: str | os.PathLike[str], *, size: int | None = None) -> PickleReport:
-        """Return the report on the file at `path`, whatever it holds.
+        """Return the report on the file at `path`, whatever it holds. Raises what `Scan.report` does.
 
-        `size` is what the file must have, where that is known. ScanError when no worker can be started;
-        StorageError when the file cannot be opened. Neither says anything about the file's contents.
+        `size` is what the file must have, where that is known.
         """
-        path = Path(path)
+        return self.begin(path, size=size).report()
+
+    def begin(self, path: str | os.PathLike[str], *, size: int | None = None) -> Scan:
+        """Ask for a scan, which begins when those asked for before are done, and return without waiting for it.
+
+        The file is opened when its turn comes. The worker gets its next file when somebody asks for something here:
+        a `begin` or a `report`.
+        """
+        scan = Scan(self, Path(path), size)
+        self._waiting.append(scan)
+        if self._asked is not None and self._worker is not None and self._worker.has_answered():
+            self._hear()
+        self._ask_next()
+        return scan
+
+    def go_on(self) -> None:
+        """Wait until the worker is done with the file that it is at, and give it the next. For `Scan`."""
+        self._ask_next()
+        if self._asked is not None:
+            self._hear()
+            self._ask_next()
+
+    def forget(self, scan: Scan) -> None:
+        """Leave out a scan that waits for its turn. For `Scan`."""
+        if scan in self._waiting:
+            self._waiting.remove(scan)
+            scan.come_to(ScanError("the scan was cancelled"))
+
+    def _ask_next(self) -> None:
+        """Give the worker a file to scan, if it has none and one waits."""
+        while self._asked is None and self._waiting:
+            scan = self._waiting.popleft()
+            try:
+                self._ask(scan)
+            except (ScanError, StorageError) as error:
+                scan.come_to(error)
+
+    def _ask(self, scan: Scan) -> None:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(scan.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise StorageError("scan", path, error) from error
+            raise StorageError("scan", scan.path, error) from error
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                return self._report_without_scan("not-regular")
-            if size is not None and size != status.st_size:
-                return self._report_without_scan("size-differs", f"{status.st_size} bytes, not {size}")
-            return report_of(self._record(fd, status.st_size), self.allowlist)
+                scan.come_to(_recording_of("not-regular"))
+                return
+            size = status.st_size
+            if scan.size is not None and scan.size != size:
+                scan.come_to(_recording_of("size-differs", f"{size} bytes, not {scan.size}"))
+                return
+            # Address space for payloads that are passed over is asked for and never touched.
+            memory = min(self.memory_limit, MEMORY_FLOOR + MEMORY_PER_BYTE * size) + size
+            cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
+            worker = self._ready_worker()
+            try:
+                worker.ask(fd, size, memory, cpu_seconds, self.time_limit)
+            except _WorkerLost as lost:
+                self._worker = None
+                scan.come_to(_recording_of(lost.what, lost.detail))
+            else:
+                self._asked = scan
         finally:
             os.close(fd)
 
-    def _report_without_scan(self, what: str, detail: str = "") -> PickleReport:
-        return report_of(_recording_of(what, detail), self.allowlist)
-
-    def _record(self, fd: int, size: int) -> dict[str, Any]:
-        # Address space for payloads that are passed over is asked for and never touched.
-        memory = min(self.memory_limit, MEMORY_FLOOR + MEMORY_PER_BYTE * size) + size
-        cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
-        worker = self._ready_worker()
+    def _hear(self) -> None:
+        """Wait for what the scan that the worker is at comes to."""
+        scan, self._asked = self._asked, None
+        assert scan is not None and self._worker is not None  # noqa: S101  # whoever calls has seen to it
         try:
-            recording = worker.ask(fd, size, memory, cpu_seconds, self.time_limit, self.progress)
+            recording = self._worker.answer(self.progress)
         except _WorkerLost as lost:
             self._worker = None
-            return _recording_of(lost.what, lost.detail)
+            recording = _recording_of(lost.what, lost.detail)
         if recording.pop("retires", False):
             self._end_worker()
-        return recording
+        scan.come_to(recording)
 
     def _ready_worker(self) -> _Worker:
         if self._worker is not None and not self._worker.is_alive():
@@ -130,7 +215,11 @@ class Scanner:
             self._worker = None
 
     def close(self) -> None:
-        """End the worker. A later scan would start one again."""
+        """End the worker, with what was asked of it. A later scan would start one again."""
+        for scan in (*([self._asked] if self._asked is not None else ()), *self._waiting):
+            scan.come_to(ScanError("the scanner was closed"))
+        self._asked = None
+        self._waiting.clear()
         self._end_worker()
 
     def __enter__(self) -> Self:
@@ -166,6 +255,10 @@ class _Worker:
     def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
         self._process = process
         self._connection = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._deadline = self._seconds = 0.0  # of the scan that it is at
+        self._cpu_seconds = 0
 
     @property
     def pid(self) -> int:
@@ -207,35 +300,45 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(
-        self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float, progress: Callable[[], None]
-    ) -> dict[str, Any]:
-        """Return the recording of the open file `fd`. Raises _WorkerLost, the process being gone by then."""
-        deadline = time.monotonic() + seconds
+    def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
+        """Hand over the open file `fd`, to be scanned. Raises _WorkerLost, the process being gone by then."""
+        self._deadline = time.monotonic() + seconds
+        self._seconds, self._cpu_seconds = seconds, cpu_seconds
         try:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
-            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, progress))
+        except OSError:
+            raise self._lost(cpu_seconds) from None
+
+    def has_answered(self) -> bool:
+        """Tell whether `answer` would find something at once."""
+        return bool(self._poll.poll(0))
+
+    def answer(self, progress: Callable[[], None]) -> dict[str, Any]:
+        """Return the recording of the file that was handed over. Raises _WorkerLost, the process being gone by then."""
+        try:
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, self._deadline, progress))
             if length > ANSWER_BYTES_MAX:
                 raise EOFError
-            recording: dict[str, Any] = json.loads(self._receive(length, deadline, progress))
+            recording: dict[str, Any] = json.loads(self._receive(length, self._deadline, progress))
         except TimeoutError:
             self.end()
-            raise _WorkerLost("worker-died", f"it took more than {seconds:g} s") from None
+            raise _WorkerLost("worker-died", f"it took more than {self._seconds:g} s") from None
         except (OSError, EOFError, ValueError):
-            raise self._lost(cpu_seconds) from None
+            raise self._lost(self._cpu_seconds) from None
         return recording
 
     def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _nothing) -> bytes:
+        """Return that many bytes. What has come is taken also past the deadline: we may have been busy, not it."""
         parts = []
         while length:
             left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self._connection.settimeout(min(left, PROGRESS_SECONDS))
+            self._connection.settimeout(min(max(left, 0.001), PROGRESS_SECONDS))
             try:
                 part = self._connection.recv(min(length, 1 << 20))
             except TimeoutError:
+                if left <= 0:
+                    raise
                 progress()
                 continue
             if not part:
