@@ -94,7 +94,8 @@ def test_a_claim_takes_the_sidecar_first_and_gives_it_back_last(inbox: Inbox) ->
 
     class Watching(Disk):
         def rename(self, source: Path, target: Path) -> None:
-            moved.append(f"{source.name} in")
+            if source.is_file():
+                moved.append(f"{source.name} in")
             super().rename(source, target)
 
         def rename_new(self, source: Path, target: Path) -> None:
@@ -109,6 +110,58 @@ def test_a_claim_takes_the_sidecar_first_and_gives_it_back_last(inbox: Inbox) ->
     assert moved == ["m.yaml in", "m.pkl in", "m_scaler.pkl in", "m.pkl out", "m_scaler.pkl out", "m.yaml out"]
     assert not claim.folder.exists()
     assert {(inbox.path / name).read_text() for name in ("m.yaml", "m.pkl")} == {"m.yaml", "m.pkl"}
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name != ".lease-probe")
+
+
+def test_the_folder_of_a_released_drop_serves_the_next_claim(inbox: Inbox) -> None:
+    """Renamed, not made anew; when there is nothing to do it goes."""
+    claims = claims_of(inbox)
+    first = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"))
+    assert first is not None
+    inode = first.folder.stat().st_ino
+    claims.release(first)
+    second = claims.claim("n", ["n.yaml"], put(inbox, "n.yaml"))
+    assert second is not None
+    assert (second.folder.stat().st_ino, second.folder.stat().st_mode & 0o777) == (inode, 0o700)
+    assert names_in(inbox.processing_dir) == [second.drop_id]
+    claims.release(second)
+    claims.tidy()
+    assert names_in(inbox.processing_dir) == []
+
+
+def test_a_folder_that_is_not_empty_serves_no_other_drop(inbox: Inbox) -> None:
+    """What lies in it would become the next drop's. It stays what it is, and that is said."""
+    claims = claims_of(inbox)
+    claim = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"))
+    assert claim is not None
+    (claim.folder / "other").touch()
+    with pytest.raises(StorageError, match="remove"):
+        claims.release(claim)
+    assert names_in(claim.folder) == ["other"]
+
+
+def test_folders_kept_by_an_earlier_daemon_are_removed(inbox: Inbox) -> None:
+    """By their names; one that holds something is not touched."""
+    (inbox.processing_dir / ".spare-1").mkdir()
+    (inbox.processing_dir / ".spare-2").mkdir()
+    (inbox.processing_dir / ".spare-2" / "file").touch()
+    claims_of(inbox).clean()
+    assert names_in(inbox.processing_dir) == [".spare-2"]
+
+
+def test_a_kept_folder_that_is_gone_is_no_trouble(inbox: Inbox) -> None:
+    """As when another inbox has been put in the place of ours."""
+    claims = claims_of(inbox)
+    first = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"))
+    assert first is not None
+    claims.release(first)
+    (kept,) = (inbox.processing_dir / name for name in names_in(inbox.processing_dir))
+    kept.rmdir()
+    second = claims.claim("n", ["n.yaml"], put(inbox, "n.yaml"))
+    assert second is not None and names_in(second.folder) == ["n.yaml"]
 
 
 def test_a_drop_that_was_withdrawn_is_no_claim(inbox: Inbox) -> None:

@@ -16,7 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from .leases import Lease
 from .metadata import MODEL_ID, id_problem
@@ -64,8 +64,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 STEM_CHARACTERS_IN_DROP_ID = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """One observation of a name in the inbox, without following links. Times in nanoseconds since 1970."""
 
     name: str

@@ -3,6 +3,9 @@
 Owns `.processing/<drop_id>/`, the claim: while it is there the drop is in hand. Its sidecar is moved in first and
 out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released. A claim whose
 folder is out of sight (the inbox was renamed away, or mounted over) is nobody's until it comes back. Decides nothing.
+
+While there is much to do, the empty folders of drops that were released serve the next claims: making and removing
+a folder costs a file system several times what renaming one does.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ Integrity = Literal["digest", "lease", "quiet"]
 REASON_NAME = "reason.json"
 """The name, in the folder of a rejected drop, of the file that holds its reasons."""
 
+_SPARE = ".spare-"
 _DROP_ID = re.compile(r"(\d{8}T\d{12})Z-\d{4,}-[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -105,6 +109,8 @@ class Claims:
         self._monotonic = monotonic
         self._disk = disk
         self._counter = 0
+        self._spares: list[Path] = []  # empty folders
+        self._spares_made = 0
 
     def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
         """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
@@ -257,25 +263,61 @@ class Claims:
             self._remove_folder(folder)
         return None
 
+    def tidy(self) -> None:
+        """Remove the folders that no claim needs now. What cannot be removed is left to the next start."""
+        spares, self._spares = self._spares, []
+        for spare in spares:
+            self._remove_spare(spare)
+
+    def clean(self) -> None:
+        """Remove the folders that an earlier daemon left for its next claims."""
+        for name in _listed(self._inbox.processing_dir):
+            if name.startswith(_SPARE):
+                self._remove_spare(self._inbox.processing_dir / name)
+
+    def _remove_spare(self, spare: Path) -> None:
+        with contextlib.suppress(OSError):
+            self._disk.rmdir(spare)
+
     def _new_folder(self, stem: str) -> tuple[str, Path]:
         moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         while True:
             self._counter += 1
             drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
             folder = self._inbox.processing_dir / drop_id
-            if os.path.lexists(self._inbox.rejected_dir / drop_id):
+            if os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder):
                 continue
             try:
-                self._disk.mkdir(folder, 0o700)
+                self._make_folder(folder)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise StorageError("make the folder", folder, error) from error
             return drop_id, folder
 
+    def _make_folder(self, folder: Path) -> None:
+        """Make a claim's folder, of a spare one if there is any. Neither is synced: see `claim`."""
+        if self._spares:
+            spare = self._spares.pop()
+            try:
+                self._disk.rename(spare, folder)
+            except OSError:  # another inbox is at that path now
+                self._remove_spare(spare)
+            else:
+                return
+        self._disk.mkdir(folder, 0o700)
+
     def _remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder, or keep it for a next claim. A crash around the rename leaves an empty folder under
+        one name or the other, which the next start removes.
+        """
         try:
-            self._disk.rmdir(folder)
+            if os.listdir(folder):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+            self._spares_made += 1
+            spare = folder.with_name(f"{_SPARE}{self._spares_made}")
+            self._disk.rename(folder, spare)
+            self._spares.append(spare)
         except FileNotFoundError:
             return
         except OSError as error:

@@ -250,6 +250,10 @@ class Intake:
             with self._deferring(claim):
                 self._claims.release(claim)
 
+    def rest(self) -> None:
+        """There is nothing to do now: let go of what was kept for the next drop."""
+        self._claims.tidy()
+
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""
         claim = self._claims.claim(drop.stem, (drop.sidecar_name, *drop.own_files), drop.sightings)
@@ -315,6 +319,7 @@ class Intake:
         Also removes leftovers in the staging folder. Raises RegistryError.
         """
         self._staging.clean(self._clock().timestamp())
+        self._claims.clean()
         return self.take_up_left()
 
     def take_up_left(self) -> list[Claim]:

@@ -245,6 +245,8 @@ class Service:
         took_all = self._take(ready, self._time_is_up(seconds, stopping))
         refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
         self._is_behind = not (took_all and refused_all)
+        if not self._is_behind:
+            self.intake.rest()
         self._news.doing = ""
 
     def _time_is_up(self, seconds: float, stopping: Callable[[], bool]) -> Callable[[], bool]:
@@ -701,6 +703,7 @@ class Service:
 
     def begin_stopping(self) -> None:
         """Say that we end."""
+        self.intake.rest()
         self._news.state = "stopping"
         self._news.publish()
 

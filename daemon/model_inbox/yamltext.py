@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from yaml import YAMLError
 from yaml._yaml import CParser
@@ -43,8 +44,7 @@ _TOO_MUCH = (float("inf"), float("-inf"))
 _NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One text. `style` is "" for a plain one, a quote, `|` or `>`; lines and columns count from 1.
 
     `end` is the offset just behind it. `refused` tells that a problem with it (a tag, an alias) was reported.
@@ -63,8 +63,7 @@ class Scalar:
         return self.style == "" and self.text in NULLS
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A list. `flow` is true for `[a, b]`: it has its end in the text."""
 
     items: tuple[Node, ...]
@@ -73,8 +72,7 @@ class Items:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pairs:
+class Pairs(NamedTuple):
     """A mapping, in the order of the text; of a key that stands there twice, the first."""
 
     pairs: tuple[tuple[Scalar, Node], ...]
@@ -84,11 +82,17 @@ class Pairs:
 
     def get(self, name: str) -> Node | None:
         """Return what stands under `name`, or None."""
-        return next((value for key, value in self.pairs if key.text == name), None)
+        for key, value in self.pairs:
+            if key.text == name:
+                return value
+        return None
 
     def key(self, name: str) -> Scalar | None:
         """Return the key `name` with its place, or None."""
-        return next((key for key, _ in self.pairs if key.text == name), None)
+        for key, _ in self.pairs:
+            if key.text == name:
+                return key
+        return None
 
 
 Node = Scalar | Items | Pairs
@@ -175,7 +179,11 @@ class _Reader:
         parses, documents = True, 0
         try:
             for event in self._events():
-                if isinstance(event, DocumentStartEvent):
+                if isinstance(event, ScalarEvent):  # the most frequent
+                    if not self._take_scalar(event):
+                        self.root = None
+                        break
+                elif isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
                         self._problem(
@@ -223,36 +231,47 @@ class _Reader:
         if isinstance(event, CollectionEndEvent):
             self._close()
             return True
-        if not isinstance(event, ScalarEvent | AliasEvent | CollectionStartEvent):
+        if not isinstance(event, AliasEvent | CollectionStartEvent):
             return True  # the beginning and the end of the stream
-        self.nodes_left -= 1
-        if self.nodes_left < 0:
+        if not self._may_have(event):
+            return False
+        self._refuse_extras(event)
+        if isinstance(event, AliasEvent):
+            self._add(Scalar("", "*", *_line_and_column(event), refused=True))
+            return True
+        if len(self.stack) >= self.depth_max:
             self._problem(
-                "too_many_values",
-                f"the {self.noun} has more than {self.nodes_max} names and values",
-                "Leave out what no reader needs",
+                "too_deep",
+                f"the {self.noun} is nested more than {self.depth_max} deep",
+                "Nest it less",
                 event,
             )
             return False
-        refused = self._refuse_extras(event)
-        if isinstance(event, CollectionStartEvent):
-            if len(self.stack) >= self.depth_max:
-                self._problem(
-                    "too_deep",
-                    f"the {self.noun} is nested more than {self.depth_max} deep",
-                    "Nest it less",
-                    event,
-                )
-                return False
-            self.stack.append(_Open(event, [], []))
-            return True
-        line, column = _line_and_column(event)
-        if isinstance(event, ScalarEvent):
-            end = event.end_mark.index if event.end_mark else 0
-            self._add(Scalar(event.value, event.style or "", line, column, end, refused))
-        else:
-            self._add(Scalar("", "*", line, column, refused=True))
+        self.stack.append(_Open(event, [], []))
         return True
+
+    def _take_scalar(self, event: ScalarEvent) -> bool:
+        """Build on with one text; False when it is one too many."""
+        if not self._may_have(event):
+            return False
+        refused = (event.anchor is not None or event.tag is not None) and self._refuse_extras(event)
+        line, column = _line_and_column(event)
+        end = event.end_mark.index if event.end_mark else 0
+        self._add(Scalar(event.value, event.style or "", line, column, end, refused))
+        return True
+
+    def _may_have(self, event: Event) -> bool:
+        """Count a name or value; False, and a problem, when it is one too many."""
+        self.nodes_left -= 1
+        if self.nodes_left >= 0:
+            return True
+        self._problem(
+            "too_many_values",
+            f"the {self.noun} has more than {self.nodes_max} names and values",
+            "Leave out what no reader needs",
+            event,
+        )
+        return False
 
     def _refuse_extras(self, event: ScalarEvent | AliasEvent | CollectionStartEvent) -> bool:
         refused = False
