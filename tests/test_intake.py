@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from model_inbox import service as service_module
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
 from model_inbox.service import Service
@@ -113,10 +114,14 @@ def steps_of_a_whole_run(folder: Path) -> int:
     return disk.count
 
 
-def test_a_crash_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", [1, 128])
+def test_a_crash_at_any_step_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
     """Killed before any single step of the disk, which is after the one before it, the next daemon brings every
-    drop to its one end.
+    drop to its one end. Also where the drops of one batch are judged while those of another are on their way.
     """
+    monkeypatch.setattr(service_module, "BATCH_DROPS", batch)
     total = steps_of_a_whole_run(tmp_path / "count")
     assert total > 100
     for step in range(1, total + 1):
@@ -133,9 +138,12 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_crashes_in_recoveries_lose_and_double_nothing(tmp_path: Path, seed: int) -> None:
+def test_crashes_in_recoveries_lose_and_double_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
     """Killed again and again, also while it recovers, with new drops in between, all ends as without."""
     chance = random.Random(seed)
+    monkeypatch.setattr(service_module, "BATCH_DROPS", chance.choice([1, 2, 128]))
     world = World(tmp_path)
     fill(world)
     late = [f"late{number}" for number in range(4)]
@@ -355,10 +363,13 @@ def test_a_newer_sidecar_that_comes_in_the_middle_of_a_put_back_takes_nothing_of
 # --- a disk that says no ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+@pytest.mark.parametrize(("code", "batch"), [(errno.ENOSPC, 128), (errno.EIO, 1), (errno.EDQUOT, 128)])
 @pytest.mark.parametrize("step", ["link", "copy_write", "fsync", "rename", "mkdir", "fsync_dir", "unlink", "create"])
-def test_a_disk_that_says_no_defers_and_never_rejects(tmp_path: Path, step: str, code: int) -> None:
+def test_a_disk_that_says_no_defers_and_never_rejects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, batch: int
+) -> None:
     """Whatever step fails for a while, the drop is registered, or rejected for its own reason, when it passes."""
+    monkeypatch.setattr(service_module, "BATCH_DROPS", batch)
     world = World(tmp_path)
     failing = True
     world.put("warm")

@@ -6,7 +6,9 @@ dies when, no drop is gone without its answer.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,18 @@ from .fsio import Disk, read_regular, remove_quietly, replace_file, sync_files, 
 from .metadata import MODEL_ID
 from .problems import Problem, quoted
 
-__all__ = ["Answers", "read_receipt", "shown"]
+__all__ = ["Answers", "Receipt", "read_receipt", "shown"]
 
 ANSWER_MODE = 0o644
 _RECEIPT_BYTES_MAX = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt that is written under a temporary name, and the name that it is to get."""
+
+    temporary: Path
+    path: Path
 
 
 class Answers:
@@ -32,57 +42,64 @@ class Answers:
         self._receipts_dir = receipts_dir
         self._clock = clock
         self._disk = disk
-        self._written: dict[Path, Path] = {}  # receipts under temporary names, with their own
 
     def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
         """Write the reasons into the claim of a refused drop, lastingly."""
         answer = self._answer(claim, "rejected", problems)
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
-    def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> None:
-        """Write the receipt of a drop; it is not there to be read, and does not last, before `publish_receipts`.
+    def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> Receipt | None:
+        """Write the receipt of a drop; it is not there to be read, and does not last, before `publish`.
 
-        A stem that cannot be a file name of ours gets none: its answer is in `rejected/`.
+        None for a stem that cannot be a file name of ours: its answer is in `rejected/`.
         """
-        if MODEL_ID.fullmatch(claim.stem):
-            self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
+        if not MODEL_ID.fullmatch(claim.stem):
+            return None
+        return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
 
-    def _write(self, stem: str, drop_id: str, text: bytes) -> None:
+    def _write(self, stem: str, drop_id: str, text: bytes) -> Receipt:
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
         temporary = self._receipts_dir / f".{drop_id}.tmp"
-        remove_quietly(self._disk, temporary)
-        write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
-        self._written[temporary] = self._receipts_dir / f"{stem}.json"
+        try:
+            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            remove_quietly(self._disk, temporary)
+            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+        return Receipt(temporary, self._receipts_dir / f"{stem}.json")
 
-    def repeat_receipt(self, folder: Path) -> Mapping[str, Any]:
+    def repeat_receipt(self, folder: Path) -> tuple[Mapping[str, Any], Receipt | None]:
         """Write the receipt of a refused drop from the reasons in its claim, unless a newer drop has answered.
 
-        Returns the reasons. Raises StorageError; reasons that cannot be read count as none.
+        Returns the reasons, and the receipt if there is one. Reasons that cannot be read count as none. Raises
+        StorageError.
         """
         try:
             reason = orjson.loads(read_regular(folder / REASON_NAME, _RECEIPT_BYTES_MAX))
             stem = str(reason["stem"])
             earlier = read_receipt(self._receipts_dir, stem) if MODEL_ID.fullmatch(stem) else None
         except (ValueError, KeyError, TypeError):
-            return {}
+            return {}, None
         except OSError as error:
             raise StorageError("read the reasons in", folder, error) from error
         if not MODEL_ID.fullmatch(stem) or str((earlier or {}).get("drop_id", "")) > folder.name:
-            return dict(reason)
-        self._write(stem, folder.name, _json(reason))
-        return dict(reason)
+            return dict(reason), None
+        return dict(reason), self._write(stem, folder.name, _json(reason))
 
-    def publish_receipts(self) -> None:
-        """Give the receipts written since their names, over older ones of their stems, and make them last.
+    def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
+        """Give written receipts their names, over older ones of their stems, and make them last.
 
-        Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at. Raises
-        StorageError; they are to be written again then.
+        Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at; `synced` tells
+        that they do. Raises StorageError; they are to be written again then.
         """
-        written, self._written = self._written, {}
-        sync_files(self._disk, list(written))
+        if not receipts:
+            return
+        if not synced:
+            sync_files(self._disk, [receipt.temporary for receipt in receipts])
         try:
-            for temporary, path in written.items():
-                self._disk.rename(temporary, path)
+            for receipt in receipts:
+                self._disk.rename(receipt.temporary, receipt.path)
             self._disk.fsync_dir(self._receipts_dir)
         except OSError as error:
             raise StorageError("write the receipts in", self._receipts_dir, error) from error

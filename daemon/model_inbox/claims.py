@@ -87,6 +87,15 @@ class Claim:
     notes: tuple[Problem, ...] = ()
     committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
 
+    _paths: dict[str, Path] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the claim is. Made once: a drop's paths are asked for all along its way."""
+        path = self._paths.get(name)
+        if path is None:
+            path = self._paths[name] = self.folder / name
+        return path
+
     @property
     def sidecar_name(self) -> str:
         """The name of the sidecar, in the inbox and in the claim."""
@@ -122,24 +131,22 @@ class Claims:
         """
         began = self._monotonic()
         drop_id, folder = self._new_folder(stem)
-        moved: list[str] = []
-        expected: dict[str, tuple[int, int, int]] = {}
+        claim = Claim(drop_id, folder, stem, [], began=began)
         for name in names:
-            kept = _kept_name(name)
+            kept, there = _kept_name(name), self._inbox.path / name
             try:
-                self._disk.rename(self._inbox.path / name, folder / kept)
+                self._disk.rename(there, claim.path(kept))
             except FileNotFoundError:
-                if not moved:
+                if not claim.names:
                     self._remove_folder(folder)
                     return None
                 continue
             except OSError as error:
                 with contextlib.suppress(StorageError):
-                    self._return(folder, sorted(moved, key=lambda kept: kept == names[0]))
-                raise StorageError("take", self._inbox.path / name, error) from error
-            moved.append(kept)
-            expected[kept] = sightings[name].content
-        claim = Claim(drop_id, folder, stem, moved, expected=expected, began=began)
+                    self._return(folder, sorted(claim.names, key=lambda kept: kept == names[0]))
+                raise StorageError("take", there, error) from error
+            claim.names.append(kept)
+            claim.expected[kept] = sightings[name].content
         claim.uid = sightings[names[0]].owner
         claim.owner = owner_name(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
@@ -173,11 +180,11 @@ class Claims:
         """Remove the sources of a drop that has its answer, the sidecar last, then the claim."""
         for name in claim.sidecar_last:
             try:
-                self._disk.unlink(claim.folder / name)
+                self._disk.unlink(claim.path(name))
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StorageError("remove", claim.folder / name, error) from error
+                raise StorageError("remove", claim.path(name), error) from error
         self._remove_folder(claim.folder)
 
     def reject(self, folder: Path) -> Path:

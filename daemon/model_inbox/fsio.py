@@ -17,7 +17,9 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +30,7 @@ __all__ = [
     "Disk",
     "Hash",
     "PacedDisk",
+    "Sync",
     "copy_open_file",
     "digest_open_file",
     "is_temporary",
@@ -55,6 +58,7 @@ _FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
 _RENAME_NOREPLACE = 1  # flag of renameat2(2)
 _SYNC_FILE_RANGE_WRITE = 2  # of sync_file_range(2)
 _AT_FDCWD = -100
+_buffers = threading.local()
 _libc = ctypes.CDLL(None, use_errno=True)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
@@ -64,6 +68,10 @@ class Hash(Protocol):
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
+
+
+def _nothing() -> None:
+    """What is called where nothing is to be done: after a piece of work of which nobody wants to know."""
 
 
 @contextmanager
@@ -120,9 +128,9 @@ class Disk:
         """Close a descriptor that this disk gave out."""
         os.close(fd)
 
-    def chmod(self, fd: int, mode: int) -> None:
-        """Set the mode of an open file that we own."""
-        os.fchmod(fd, mode)
+    def chmod(self, file: int | Path, mode: int) -> None:
+        """Set the mode of a file that we own: an open one, or one in a folder that nobody else can change."""
+        os.chmod(file, mode)
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name; FileExistsError when the name is taken, so nothing is overwritten."""
@@ -171,6 +179,13 @@ class Disk:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code))
 
+    def syncfs_aside(self, fd: int) -> Callable[[], None]:
+        """Begin to make everything last that the file system of the open file holds; what is returned waits for the end
+        of that, and raises its OSError.
+        """
+        self.syncfs(fd)
+        return _nothing
+
     def fsync_dir(self, path: Path) -> None:
         """Make the names in a folder last."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -181,10 +196,11 @@ class Disk:
 
 
 class PacedDisk(Disk):
-    """A disk whose slower steps tell that work goes on: each is a piece of it."""
+    """A disk whose slower steps tell that work goes on: each is a piece of it. One of them can go on beside others."""
 
     def __init__(self, progress: Callable[[], None]) -> None:
         self._progress = progress
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncing")
 
     def fsync(self, fd: int) -> None:
         """Make the file's bytes last: of a large file piece by piece first, so that the sync has little left to do."""
@@ -203,6 +219,16 @@ class PacedDisk(Disk):
         """Make everything last that the file system holds."""
         super().syncfs(fd)
         self._progress()
+
+    def syncfs_aside(self, fd: int) -> Callable[[], None]:
+        """Begin to make everything last that the file system holds, on a thread that does nothing else."""
+        syncing = self._beside.submit(super().syncfs, fd)
+
+        def wait() -> None:
+            syncing.result()
+            self._progress()
+
+        return wait
 
     def unlink(self, path: Path) -> None:
         """Remove a name."""
@@ -254,29 +280,62 @@ def start_writing_back(fd: int) -> None:
         _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
-def sync_files(disk: Disk, paths: Sequence[Path]) -> None:
-    """Make the bytes of several files of ours in one folder last.
+class Sync:
+    """Bytes of several files of ours on their way to the medium; they last when `wait` has returned.
 
-    Each fsync waits for the medium once; from so many files on, waiting once for everything that the file system
-    holds is quicker, whatever others have written there. Raises StorageError; some may last by then.
+    Each fsync waits for the medium once; from so many files of one file system on, waiting once for everything that it
+    holds is quicker, whatever others have written there, and can be done beside other work.
     """
-    together = len(paths) >= SYNC_TOGETHER_FILES
-    for path in paths:
-        with _storage("sync", path):
-            # Of those that are synced together a large one by itself first: that gives signs of life.
-            if not together or path.lstat().st_size > FLUSH_BYTES:
-                _sync_file(disk.fsync, path)
-    if together:
-        with _storage("sync", paths[-1]):
-            _sync_file(disk.syncfs, paths[-1])
+
+    def __init__(self, disk: Disk, paths: Iterable[Path]) -> None:
+        self._error: StorageError | None = None
+        self._aside: list[tuple[Path, int, Callable[[], None]]] = []
+        try:
+            found: dict[int, list[tuple[Path, int]]] = {}
+            for path in paths:
+                with _storage("sync", path):
+                    status = path.lstat()
+                found.setdefault(status.st_dev, []).append((path, status.st_size))
+            for files in found.values():
+                self._begin(disk, files)
+        except StorageError as error:
+            self._error = error
+
+    def _begin(self, disk: Disk, files: Sequence[tuple[Path, int]]) -> None:
+        together = len(files) >= SYNC_TOGETHER_FILES
+        for path, size in files:
+            if together and size <= FLUSH_BYTES:
+                continue
+            with _storage("sync", path):  # of those together a large one by itself first: that gives signs of life
+                fd = open_regular(path)
+                try:
+                    disk.fsync(fd)
+                finally:
+                    os.close(fd)
+        if together:
+            path = files[-1][0]
+            with _storage("sync", path):
+                fd = open_regular(path)
+                self._aside.append((path, fd, disk.syncfs_aside(fd)))
+
+    def wait(self) -> None:
+        """Wait until all of them last. Raises StorageError; some may last then."""
+        aside, self._aside = self._aside, []
+        for path, fd, wait in aside:
+            try:
+                with _storage("sync", path):
+                    wait()
+            except StorageError as error:
+                self._error = self._error or error
+            finally:
+                os.close(fd)
+        if self._error is not None:
+            raise self._error
 
 
-def _sync_file(sync: Callable[[int], None], path: Path) -> None:
-    fd = open_regular(path)
-    try:
-        sync(fd)
-    finally:
-        os.close(fd)
+def sync_files(disk: Disk, paths: Iterable[Path]) -> None:
+    """Make the bytes of several files of ours last. Raises StorageError; some may last by then."""
+    Sync(disk, paths).wait()
 
 
 def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
@@ -366,20 +425,18 @@ def read_open_file(fd: int, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _nothing() -> None:
-    """What is called after each piece of long work where nobody wants to know."""
-
-
 def digest_open_file(fd: int, progress: Callable[[], None] = _nothing) -> str:
     """Return the SHA-256 of an open file, read from its beginning. `progress` is called after each chunk."""
-    os.lseek(fd, 0, os.SEEK_SET)
     digest = hashlib.sha256()
-    buffer = bytearray(DIGEST_CHUNK_BYTES)
-    view = memoryview(buffer)
-    with open(fd, "rb", buffering=0, closefd=False) as file:
-        while count := file.readinto(buffer):
-            digest.update(view[:count])
-            progress()
+    try:
+        view: memoryview = _buffers.view
+    except AttributeError:  # made once a thread: to make one takes as long as to fill it
+        view = _buffers.view = memoryview(bytearray(DIGEST_CHUNK_BYTES))
+    place = 0
+    while count := os.preadv(fd, [view], place):
+        digest.update(view[:count])
+        place += count
+        progress()
     return digest.hexdigest()
 
 

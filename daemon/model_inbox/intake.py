@@ -23,13 +23,14 @@ from typing import Any, TypeVar
 
 import structlog
 
-from .answers import Answers, read_receipt, shown
+from .answers import Answers, Receipt, read_receipt, shown
 from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of
 from .checks import imports_of, verdict
 from .claims import REASON_NAME, Claim, Claims, Integrity, content_of, owner_name
 from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
 from .fsio import (
     Disk,
+    Sync,
     digest_open_file,
     is_temporary,
     open_and_stat,
@@ -82,6 +83,44 @@ class _Judging:
     scans: dict[Role, Scan] = field(default_factory=dict)
 
 
+class _OnItsWay:
+    """What the disk has in work: the files of accepted drops, and the receipts of committed ones."""
+
+    def __init__(
+        self,
+        accepted: Sequence[tuple[Claim, Candidate]] = (),
+        answered: Sequence[tuple[Claim, Receipt | None]] = (),
+        sync: Sync | None = None,
+        monotonic: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        self.accepted = accepted
+        self.answered = answered
+        self.seconds = 0.0
+        self._sync = sync
+        self._monotonic = monotonic
+        self._began = monotonic()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is on its way."""
+        return not self.accepted and not self.answered
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The drops that are on their way."""
+        return (*(claim for claim, _ in self.accepted), *(claim for claim, _ in self.answered))
+
+    def is_synced(self) -> bool:
+        """Wait for the disk; tell whether everything lasts. Where it does not, each may be tried by itself."""
+        try:
+            if self._sync is not None:
+                self._sync.wait()
+        except StorageError:
+            return False
+        self.seconds = self._monotonic() - self._began
+        return True
+
+
 class Intake:
     """Carries out what was decided about drops. One thread, one daemon."""
 
@@ -115,6 +154,7 @@ class Intake:
         self._progress = progress
         self.tally = Tally()
         self.deferred: list[Claim] = []
+        self._on_its_way = _OnItsWay()
         self.in_hand: tuple[Claim, ...] = ()
         """What is being gone on with now; those of them that were deferred before may be again."""
         self._left_again_at = 0.0
@@ -132,12 +172,21 @@ class Intake:
             claim.sidecar_sha256 = drop.sidecar.sha256 if drop.sidecar is not None else None
         return claim
 
-    def go_on(self, claims: Sequence[Claim]) -> None:
+    def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> None:
         """Take claimed drops to their ends. Those that are accepted commit together.
 
-        Raises RegistryError for a registry that cannot be used; what is in hand then stays claimed.
+        With `more` to come, accepted drops are left on their way: the disk makes their files last while the next drops
+        are judged, and they commit then. Without, nothing is left. Raises RegistryError for a registry that cannot be
+        used; what is in hand then stays claimed.
         """
-        self.in_hand = tuple(claims)
+        self.in_hand = (*self.in_hand, *claims)
+        self._turn(self._judged(claims), [claim for claim in claims if claim.committed is not None])
+        while not more and not self._on_its_way.is_empty:
+            self._turn([], [])
+        self.in_hand = self._on_its_way.claims
+
+    def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
+        """Stage and judge drops; end those that are not accepted, and return those that are."""
         staged: list[tuple[Claim, _Judging]] = []
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
@@ -160,9 +209,7 @@ class Intake:
                     accepted.append((claim, step))
                 else:
                     self._end_otherwise(claim, step)
-        self._commit(self._synced(accepted))
-        self._answer_committed([claim for claim in claims if claim.committed is not None])
-        self.in_hand = ()
+        return accepted
 
     def _end_otherwise(self, claim: Claim, step: Rejected | NotWhole) -> None:
         """Bring a drop that is not accepted where it belongs."""
@@ -171,34 +218,46 @@ class Intake:
         else:
             self._reject(claim, step.problems)
 
-    def _synced(self, accepted: Sequence[tuple[Claim, Candidate]]) -> list[tuple[Claim, Candidate]]:
-        """Make the staged files last, of all drops together; return those drops whose files do.
+    def _turn(self, accepted: Sequence[tuple[Claim, Candidate]], committed: Sequence[Claim]) -> None:
+        """Take all that is on its way one step on, and `accepted` and `committed` drops the first.
 
-        Before this a crash costs nothing: staging is emptied, and the drops are begun anew from their claims.
+        What was accepted a turn ago has its files on the medium now, and commits; what was answered has its receipts
+        there, and is released. What this turn accepts and answers is given to the disk, all in one. A crash costs
+        nothing of it: before its line a drop is begun anew from its claim, behind it the receipt is written again.
         """
-        began = self._monotonic()
-        try:
-            sync_files(self._disk, [path for _, candidate in accepted for path in candidate.files.paths])
-        except StorageError as error:
-            if len(accepted) > 1:  # one of them may be the cause: it must not hold up the others
-                return [one for pair in accepted for one in self._synced([pair])]
-            self._defer_accepted(accepted, error)
-            return []
-        for claim, _ in accepted:
-            claim.steps["sync"] = self._monotonic() - began
-        return list(accepted)
+        before = self._on_its_way
+        synced = before.is_synced()
+        if accepted_before := before.accepted if synced else self._synced(before.accepted):
+            self._commit(accepted_before, before.seconds)
+            committed = [*committed, *(claim for claim, _ in accepted_before if claim.committed is not None)]
+        self._release_answered(before.answered, synced=synced)
+        answered = self._answer(committed)
+        staged = [path for _, candidate in accepted for path in candidate.files.paths]
+        written = [receipt.temporary for _, receipt in answered if receipt is not None]
+        sync = Sync(self._disk, (*staged, *written))
+        self._on_its_way = _OnItsWay(accepted, answered, sync, self._monotonic)
 
-    def _commit(self, accepted: Sequence[tuple[Claim, Candidate]]) -> None:
+    def _synced(self, accepted: Sequence[tuple[Claim, Candidate]]) -> list[tuple[Claim, Candidate]]:
+        """Make the staged files last of each drop by itself; return those drops whose files do."""
+        synced = []
+        for claim, candidate in accepted:
+            try:
+                sync_files(self._disk, candidate.files.paths)
+            except StorageError as error:
+                self._defer_accepted([(claim, candidate)], error)
+            else:
+                synced.append((claim, candidate))
+        return synced
+
+    def _commit(self, accepted: Sequence[tuple[Claim, Candidate]], sync_seconds: float) -> None:
         """Register together what was accepted. A drop whose id is taken is rejected."""
-        if not accepted:
-            return
         began = self._monotonic()
         try:
             results = self.registry.register_staged([candidate for _, candidate in accepted])
         except StorageError as error:
             if len(accepted) > 1:  # one of them may be the cause: it must not hold up the others
                 for one in accepted:
-                    self._commit([one])
+                    self._commit([one], sync_seconds)
                 return
             self._defer_accepted(accepted, error)
             return
@@ -207,7 +266,7 @@ class Intake:
             return
         commit_seconds = self._monotonic() - began
         for (claim, candidate), result in zip(accepted, results, strict=True):
-            claim.steps["commit"] = commit_seconds
+            claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
             self._unstage(candidate)
             if result.outcome == "taken":
                 with self._deferring(claim):
@@ -223,30 +282,31 @@ class Intake:
             self._unstage(candidate)
             self._defer(claim, error)
 
-    def _answer_committed(self, claims: Sequence[Claim]) -> None:
-        """Write the receipts of committed drops, make them last, and let go of the sources.
-
-        A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart does
-        this again. So does a retry after a full disk.
-        """
-        written = []
-        for claim in claims:
+    def _answer(self, committed: Sequence[Claim]) -> list[tuple[Claim, Receipt | None]]:
+        """Write the receipts of committed drops; return those that are answered so."""
+        answered = []
+        for claim in committed:
             assert claim.committed is not None  # noqa: S101  # chosen so by the caller
             outcome, entry = claim.committed
             claim.model_id = entry.get("model_id")
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
-                self._answers.write_receipt(claim, outcome)
-                written.append(claim)
-        if not written:
-            return
+                answered.append((claim, self._answers.write_receipt(claim, outcome)))
+        return answered
+
+    def _release_answered(self, answered: Sequence[tuple[Claim, Receipt | None]], *, synced: bool) -> None:
+        """Publish the receipts of answered drops and let go of their sources.
+
+        A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart answers
+        again. So does a retry after a full disk.
+        """
         try:
-            self._answers.publish_receipts()
+            self._answers.publish([receipt for _, receipt in answered if receipt is not None], synced=synced)
         except StorageError as error:
-            for claim in written:
+            for claim, _ in answered:
                 self._defer(claim, error)
             return
-        for claim in written:
+        for claim, _ in answered:
             with self._deferring(claim):
                 self._claims.release(claim)
 
@@ -359,8 +419,8 @@ class Intake:
             remove_quietly(self._disk, folder / name)
         names = [name for name in names if not is_temporary(name)]
         if REASON_NAME in names:  # refused: the receipt and the move may be missing
-            reason = self._answers.repeat_receipt(folder)
-            self._answers.publish_receipts()
+            reason, receipt = self._answers.repeat_receipt(folder)
+            self._answers.publish([receipt] if receipt is not None else [])
             place = self._claims.reject(folder)
             self.last_rejected_at = self._clock()
             self.tally.drop_ended("rejected")
@@ -599,8 +659,8 @@ class Intake:
         answer comes before the move, too, or a crash could leave a rejected drop that nobody is told of.
         """
         self._answers.write_reason(claim, problems)
-        self._answers.write_receipt(claim, "rejected", problems)
-        self._answers.publish_receipts()
+        receipt = self._answers.write_receipt(claim, "rejected", problems)
+        self._answers.publish([receipt] if receipt is not None else [])
         place = self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
         self.tally.drop_ended("rejected", self._monotonic() - claim.began, claim.steps)
@@ -711,7 +771,7 @@ class Intake:
 
     def _read_sidecar(self, claim: Claim) -> bytes | None:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
-        path = claim.folder / claim.sidecar_name
+        path = claim.path(claim.sidecar_name)
         try:
             fd, found = open_and_stat(path)
             try:

@@ -284,17 +284,17 @@ class Service:
             if claim is not None:
                 batch.append(claim)
             if len(batch) >= BATCH_DROPS or self._monotonic() - began > BATCH_SECONDS:
-                self._go_on(batch)
+                self._go_on(batch, more=True)
                 batch = []
                 began = self._monotonic()
         self._go_on(batch)
         return done
 
-    def _go_on(self, claims: Sequence[Claim]) -> None:
-        if not claims:
+    def _go_on(self, claims: Sequence[Claim], *, more: bool = False) -> None:
+        if not claims and not self.intake.in_hand:
             return
         before = self.registry.sequence
-        self.intake.go_on(claims)
+        self.intake.go_on(claims, more=more)
         if self.registry.sequence != before:
             # Not after each: what the rules cost grows with the registry, what a registration costs must not.
             self._retention_at = min(self._retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)

@@ -22,7 +22,6 @@ from .fsio import (
     Disk,
     copy_open_file,
     open_and_stat,
-    open_regular,
     read_regular,
     remove_quietly,
     start_writing_back,
@@ -92,7 +91,7 @@ class Staging:
         A file that is ours alone is linked, whatever its size; any other is copied, so that nobody else can
         change what we judge. Raises StorageError.
         """
-        source = claim.folder / name
+        source = claim.path(name)
         try:
             fd, found = open_and_stat(source)
         except FileNotFoundError:
@@ -121,7 +120,7 @@ class Staging:
 
     def stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
         """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
-        source = claim.folder / claim.sidecar_name
+        source = claim.path(claim.sidecar_name)
         try:
             found = source.lstat()
         except OSError as error:
@@ -136,11 +135,7 @@ class Staging:
     def make_ours(self, path: Path) -> None:
         """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
         try:
-            fd = open_regular(path)
-            try:
-                self._disk.chmod(fd, STORED_MODE)
-            finally:
-                os.close(fd)
+            self._disk.chmod(path, STORED_MODE)
         except OSError as error:
             raise StorageError("stage", path, error) from error
 

@@ -257,6 +257,7 @@ class _Worker:
         self._connection = connection
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
+        self._received = bytearray()  # and not yet asked for
         self._deadline = self._seconds = 0.0  # of the scan that it is at
         self._cpu_seconds = 0
 
@@ -298,7 +299,8 @@ class _Worker:
         return worker
 
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        """Tell whether a worker that was asked nothing is there: one that ended has closed its socket."""
+        return not self._poll.poll(0)
 
     def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
         """Hand over the open file `fd`, to be scanned. Raises _WorkerLost, the process being gone by then."""
@@ -330,12 +332,11 @@ class _Worker:
 
     def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _nothing) -> bytes:
         """Return that many bytes. What has come is taken also past the deadline: we may have been busy, not it."""
-        parts = []
-        while length:
+        while len(self._received) < length:
             left = deadline - time.monotonic()
             self._connection.settimeout(min(max(left, 0.001), PROGRESS_SECONDS))
             try:
-                part = self._connection.recv(min(length, 1 << 20))
+                part = self._connection.recv(1 << 16)
             except TimeoutError:
                 if left <= 0:
                     raise
@@ -343,9 +344,10 @@ class _Worker:
                 continue
             if not part:
                 raise EOFError
-            parts.append(part)
-            length -= len(part)
-        return b"".join(parts)
+            self._received += part
+        whole = bytes(self._received[:length])
+        del self._received[:length]
+        return whole
 
     def _lost(self, cpu_seconds: int) -> _WorkerLost:
         """Return what became of a worker that closed its socket in the middle of a scan."""
