@@ -204,6 +204,18 @@ def killed(*_: Any) -> None:
     raise Killed
 
 
+def test_a_wrong_name_is_called_the_same_after_a_restart(tmp_path: Path) -> None:
+    """A claim that a dead daemon left has no verdict; the next one finds the same fault by the same name."""
+    world = World(tmp_path)
+    world.put("two words")
+    claim = world.inbox / ".processing" / "20261124T045315102455Z-0001-two_words"
+    claim.mkdir(parents=True)
+    for suffix in (".pkl", ".yaml"):
+        (world.inbox / f"two words{suffix}").rename(claim / f"two words{suffix}")
+    run_to_the_end(world)
+    assert world.answered().rejected == {"two words": ["drop.invalid_name"]}
+
+
 def test_an_old_refusal_does_not_overwrite_a_newer_answer(tmp_path: Path) -> None:
     """A left refusal that is finished late leaves the receipt of a newer drop of its stem alone."""
     world = World(tmp_path)

@@ -46,6 +46,7 @@ __all__ = [
     "scaler_stem",
     "seen_as",
     "stem_of",
+    "stem_problem",
 ]
 
 SIDECAR_SUFFIX = ".yaml"
@@ -309,7 +310,7 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
         return Refuse((_not_regular(drop.sidecar_name, sidecar_sighting.kind, "drop.sidecar_not_regular"),))
     if drop.problem is not None:
         return _when_old((drop.problem,), age, limits, forever=True)
-    wrong_name = _stem_problem(drop)
+    wrong_name = stem_problem(drop.stem)
     if wrong_name is not None:
         return Refuse((wrong_name,)) if settling <= 0 else _settle(drop, settling)
 
@@ -421,12 +422,13 @@ def _settle(drop: Drop, seconds: float) -> Wait:
     )
 
 
-def _stem_problem(drop: Drop) -> Problem | None:
-    if MODEL_ID.fullmatch(drop.stem) and not drop.stem.endswith("_scaler"):
+def stem_problem(stem: str) -> Problem | None:
+    """Return why no drop can be called so, or None."""
+    if MODEL_ID.fullmatch(stem) and not stem.endswith("_scaler"):
         return None
-    problem = id_problem(drop.stem, "the sidecar's name")
+    problem = id_problem(stem, "the sidecar's name")
     assert problem is not None  # noqa: S101  # just seen not to match
-    return Problem("drop.invalid_name", problem.message, problem.hint, file=quoted(drop.sidecar_name)[1:-1])
+    return Problem("drop.invalid_name", problem.message, problem.hint, file=quoted(stem + SIDECAR_SUFFIX)[1:-1])
 
 
 def _missing(role: Role, name: str) -> Problem:

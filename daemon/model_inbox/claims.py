@@ -120,6 +120,7 @@ class Claims:
         self._counter = 0
         self._spares: list[Path] = []  # empty folders
         self._spares_made = 0
+        self._owners: dict[int, str] = {}  # to ask for a name may mean to ask a directory service
 
     def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
         """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
@@ -148,7 +149,7 @@ class Claims:
             claim.names.append(kept)
             claim.expected[kept] = sightings[name].content
         claim.uid = sightings[names[0]].owner
-        claim.owner = owner_name(claim.uid)
+        claim.owner = self._owner(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
         log.debug("drop.claimed", drop_id=drop_id, stem=safe_stem(stem))
         return claim
@@ -218,7 +219,7 @@ class Claims:
             raise StorageError("take up", folder, error) from error
         claim.expected = {name: content_of(status) for name, status in found.items()}
         claim.uid = found[sidecar_name].st_uid
-        claim.owner = owner_name(claim.uid)
+        claim.owner = self._owner(claim.uid)
         return claim
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
@@ -271,7 +272,10 @@ class Claims:
         return None
 
     def tidy(self) -> None:
-        """Remove the folders that no claim needs now. What cannot be removed is left to the next start."""
+        """Remove the folders that no claim needs now, and forget names that may change. What cannot be removed is left
+        to the next start.
+        """
+        self._owners.clear()
         spares, self._spares = self._spares, []
         for spare in spares:
             self._remove_spare(spare)
@@ -285,6 +289,11 @@ class Claims:
     def _remove_spare(self, spare: Path) -> None:
         with contextlib.suppress(OSError):
             self._disk.rmdir(spare)
+
+    def _owner(self, uid: int) -> str:
+        if uid not in self._owners:
+            self._owners[uid] = owner_name(uid)
+        return self._owners[uid]
 
     def _new_folder(self, stem: str) -> tuple[str, Path]:
         moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")

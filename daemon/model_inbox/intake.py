@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import structlog
 
 from .answers import Answers, Receipt, read_receipt, shown
-from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of
+from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of, stem_problem
 from .checks import imports_of, verdict
 from .claims import REASON_NAME, Claim, Claims, Integrity, content_of, owner_name
 from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
@@ -510,6 +510,9 @@ class Intake:
         text = self._read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return NotWhole((changed(claim.sidecar_name),))
+        wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
+        if wrong_name is not None:
+            return Rejected((wrong_name,))
         sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:

@@ -12,6 +12,7 @@ work, piece by piece: there is no other thread that could say that all is well.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -51,6 +52,7 @@ log = structlog.get_logger("model_inbox")
 
 BATCH_DROPS = 128
 BATCH_SECONDS = 0.5
+COLLECT_AFTER_OBJECTS = 20_000
 PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
 PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
 POLLING_SECONDS = 2.0
@@ -882,6 +884,9 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
             settings=settings_of(config),
         )
         service.start()
+        # A drop makes thousands of objects and no cycles: the collector would look at them again and again in a flood.
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
         service.step("start", signals.stopping)
         service.keep_house()
         heartbeat.ready()
