@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from model_inbox.errors import ScanError, StorageError
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.pickles import scanner as scanner_module
 from model_inbox.pickles.messages import READY, REQUEST
+from model_inbox.pickles.scanner import _Worker
 from model_inbox.pickles.serving import serve
 
 ALLOWLIST = Allowlist.load()
@@ -90,13 +92,17 @@ def test_bomb_costs_only_its_own_file(scanner: Scanner, tmp_path: Path, bomb: by
     assert scanner.scan(write(tmp_path, pickle.dumps({"a": 1}))).problems == ()
 
 
+def colliding_keys(mapping: bytes) -> bytes:
+    modulus = (1 << 61) - 1
+    keys = b"".join(b"\x8a\x0b" + (i * modulus).to_bytes(11, "little") + b"N" for i in range(1, 60_000))
+    return build.pickled(mapping, b"(", keys, b"u")
+
+
 @pytest.mark.parametrize("mapping", [b"}", build.called(build.named("collections", "OrderedDict"))])
 def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: bytes) -> None:
     """Ints that all hash alike take quadratic time; the worker is ended after its seconds, not after minutes."""
-    modulus = (1 << 61) - 1
-    keys = b"".join(b"\x8a\x0b" + (i * modulus).to_bytes(11, "little") + b"N" for i in range(1, 60_000))
     with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
-        report = scanner.scan(write(tmp_path, build.pickled(mapping, b"(", keys, b"u")))
+        report = scanner.scan(write(tmp_path, colliding_keys(mapping)))
         assert codes(report) == ["artifact.scan_limits"]
         assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
         assert scanner.restarts == 1
@@ -131,6 +137,81 @@ def test_worker_ended_from_outside_is_no_fault_of_the_next_file(tmp_path: Path) 
         os.waitid(os.P_PID, scanner.worker_pid, os.WEXITED | os.WNOWAIT)
         assert scanner.scan(path).problems == ()
         assert scanner.restarts == 1
+
+
+def test_files_are_scanned_ahead_and_each_report_is_its_own_files(scanner: Scanner, tmp_path: Path) -> None:
+    """More of them than the worker is given at once, read in another order than they were asked for in."""
+    names = ["os system", "subprocess run", *(f"module{number} name" for number in range(40))]
+    scans = {}
+    for number, name in enumerate(names):
+        path = tmp_path / f"{number}.pkl"
+        path.write_bytes(build.pickled(build.named(*name.split())))
+        scans[name] = scanner.begin(path)
+    for name in reversed(names):
+        (problem,) = scans[name].report().problems
+        assert name.replace(" ", ".") in problem.message
+
+
+def test_a_file_that_ends_the_worker_costs_none_of_those_asked_for_with_it(tmp_path: Path) -> None:
+    """Those before it had their answers, those behind it are asked of the next worker."""
+    good, bad = tmp_path / "good.pkl", tmp_path / "bad.pkl"
+    good.write_bytes(pickle.dumps({"a": 1}))
+    bad.write_bytes(colliding_keys(b"}"))
+    with Scanner(ALLOWLIST, time_limit=1) as scanner:
+        scans = [scanner.begin(bad if number == 3 else good) for number in range(6)]
+        found = [codes(scan.report()) for scan in scans]
+        assert found == [[], [], [], ["artifact.scan_limits"], [], []]
+        assert scanner.restarts == 1
+
+
+def test_a_worker_that_ends_having_answered_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that grew too large to keep does so, whatever it was asked for meanwhile."""
+    answer = _Worker.answer
+    pids = []
+
+    def retiring(worker: _Worker, progress: Callable[[], None]) -> dict[str, Any]:
+        pids.append(worker.pid)
+        return answer(worker, progress) | {"retires": True}
+
+    monkeypatch.setattr(_Worker, "answer", retiring)
+    path = write(tmp_path, pickle.dumps({"a": 1}))
+    with Scanner(ALLOWLIST) as scanner:
+        scans = [scanner.begin(path) for _ in range(3)]
+        assert [scan.report().problems for scan in scans] == [()] * 3
+    assert len(set(pids)) == 3
+
+
+def test_a_worker_killed_with_files_before_it_is_blamed_on_the_first_without_an_answer(tmp_path: Path) -> None:
+    """The others are asked of the next one."""
+    good = write(tmp_path, pickle.dumps({"a": 1}))
+    with Scanner(ALLOWLIST) as scanner:
+        assert scanner.scan(good).problems == ()
+        assert scanner.worker_pid is not None
+        os.kill(scanner.worker_pid, signal.SIGSTOP)
+        scans = [scanner.begin(good) for _ in range(3)]
+        os.kill(scanner.worker_pid, signal.SIGKILL)
+        assert [codes(scan.report()) for scan in scans] == [["artifact.scan_limits"], [], []]
+
+
+def test_a_cancelled_scan_is_left_out(tmp_path: Path) -> None:
+    """One that waits for its turn is never begun: its file is not even opened."""
+    path = write(tmp_path, pickle.dumps(1))
+    with Scanner(ALLOWLIST) as scanner:
+        scans = [scanner.begin(path) for _ in range(17)]
+        late = scanner.begin(tmp_path / "is not there")
+        late.cancel()
+        assert [scan.report().problems for scan in scans] == [()] * 17
+        with pytest.raises(ScanError, match="cancelled"):
+            late.report()
+
+
+def test_a_closed_scanner_reports_nothing(tmp_path: Path) -> None:
+    """Whoever waits for a report hears that there will be none."""
+    scanner = Scanner(ALLOWLIST)
+    scan = scanner.begin(write(tmp_path, pickle.dumps(1)))
+    scanner.close()
+    with pytest.raises(ScanError, match="closed"):
+        scan.report()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -286,6 +367,7 @@ def test_no_audit_event_is_raised_by_any_scan(tmp_path: Path) -> None:
     code = """
 import sys, pickle
 from pathlib import Path
+from typing import Any
 sys.path.insert(0, sys.argv[1])
 import pickle_builders as build
 from model_inbox.pickles import scan_bytes, Allowlist

@@ -37,6 +37,9 @@ __all__ = ["Scan", "Scanner", "scan_bytes"]
 START_SECONDS = 60.0
 """A worker that is not ready by then will not be."""
 
+ASKED_AHEAD = 16
+"""How many files the worker is given before their answers are read: between two of them it need not wait for us."""
+
 PROGRESS_SECONDS = 1.0
 """How often whoever waits for us hears that we wait for the worker."""
 
@@ -108,7 +111,7 @@ class Scanner:
         self._worker: _Worker | None = None
         self._started_before = False
         self._waiting: deque[Scan] = deque()
-        self._asked: Scan | None = None  # the one that the worker is at
+        self._asked: deque[Scan] = deque()  # of the worker, which answers in this order
 
     @property
     def worker_pid(self) -> int | None:
@@ -123,41 +126,46 @@ class Scanner:
         return self.begin(path, size=size).report()
 
     def begin(self, path: str | os.PathLike[str], *, size: int | None = None) -> Scan:
-        """Ask for a scan, which begins when those asked for before are done, and return without waiting for it.
+        """Ask for a scan, which is done after those asked for before, and return without waiting for it.
 
-        The file is opened when its turn comes. The worker gets its next file when somebody asks for something here:
-        a `begin` or a `report`.
+        The file is opened when it is given to the worker: at once, or, when that has too many already, when somebody
+        asks for something here, a `begin` or a `report`.
         """
         scan = Scan(self, Path(path), size)
         self._waiting.append(scan)
-        if self._asked is not None and self._worker is not None and self._worker.has_answered():
-            self._hear()
-        self._ask_next()
+        self._ask_more()
         return scan
 
     def go_on(self) -> None:
-        """Wait until the worker is done with the file that it is at, and give it the next. For `Scan`."""
-        self._ask_next()
-        if self._asked is not None:
+        """Wait until the worker is done with one more file. For `Scan`."""
+        self._ask_more()
+        if self._asked:
             self._hear()
-            self._ask_next()
 
     def forget(self, scan: Scan) -> None:
-        """Leave out a scan that waits for its turn. For `Scan`."""
+        """Leave out a scan that the worker was not given yet. For `Scan`."""
         if scan in self._waiting:
             self._waiting.remove(scan)
             scan.come_to(ScanError("the scan was cancelled"))
 
-    def _ask_next(self) -> None:
-        """Give the worker a file to scan, if it has none and one waits."""
-        while self._asked is None and self._waiting:
-            scan = self._waiting.popleft()
+    def _ask_more(self) -> None:
+        """Give the worker files to scan, as long as some wait and it has not too many."""
+        while self._waiting and len(self._asked) < ASKED_AHEAD:
+            scan = self._waiting[0]
             try:
-                self._ask(scan)
+                if self._ask(scan):
+                    self._asked.append(scan)
+            except _WorkerLost as lost:
+                if self._asked:
+                    return  # of which file it died is found out when the answers are read
+                self._end_worker()
+                scan.come_to(_recording_of(lost.what, lost.detail))
             except (ScanError, StorageError) as error:
                 scan.come_to(error)
+            self._waiting.popleft()
 
-    def _ask(self, scan: Scan) -> None:
+    def _ask(self, scan: Scan) -> bool:
+        """Open a file and give it to the worker; false when it came to its end without that."""
         try:
             fd = os.open(scan.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -166,29 +174,23 @@ class Scanner:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 scan.come_to(_recording_of("not-regular"))
-                return
+                return False
             size = status.st_size
             if scan.size is not None and scan.size != size:
                 scan.come_to(_recording_of("size-differs", f"{size} bytes, not {scan.size}"))
-                return
+                return False
             # Address space for payloads that are passed over is asked for and never touched.
             memory = min(self.memory_limit, MEMORY_FLOOR + MEMORY_PER_BYTE * size) + size
             cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
-            worker = self._ready_worker()
-            try:
-                worker.ask(fd, size, memory, cpu_seconds, self.time_limit)
-            except _WorkerLost as lost:
-                self._worker = None
-                scan.come_to(_recording_of(lost.what, lost.detail))
-            else:
-                self._asked = scan
+            self._ready_worker().ask(fd, size, memory, cpu_seconds, self.time_limit)
+            return True
         finally:
             os.close(fd)
 
     def _hear(self) -> None:
-        """Wait for what the scan that the worker is at comes to."""
-        scan, self._asked = self._asked, None
-        assert scan is not None and self._worker is not None  # noqa: S101  # whoever calls has seen to it
+        """Wait for the next answer. What a worker that is gone did not come to is asked of the next one."""
+        scan = self._asked.popleft()
+        assert self._worker is not None  # noqa: S101  # it was asked, and nobody ended it since
         try:
             recording = self._worker.answer(self.progress)
         except _WorkerLost as lost:
@@ -196,10 +198,13 @@ class Scanner:
             recording = _recording_of(lost.what, lost.detail)
         if recording.pop("retires", False):
             self._end_worker()
+        if self._worker is None:
+            self._waiting.extendleft(reversed(self._asked))
+            self._asked.clear()
         scan.come_to(recording)
 
     def _ready_worker(self) -> _Worker:
-        if self._worker is not None and not self._worker.is_alive():
+        if self._worker is not None and not self._asked and not self._worker.is_alive():
             # It was ended from outside while nothing was being scanned: no file is to blame.
             self._end_worker()
         if self._worker is None:
@@ -216,9 +221,9 @@ class Scanner:
 
     def close(self) -> None:
         """End the worker, with what was asked of it. A later scan would start one again."""
-        for scan in (*([self._asked] if self._asked is not None else ()), *self._waiting):
+        for scan in (*self._asked, *self._waiting):
             scan.come_to(ScanError("the scanner was closed"))
-        self._asked = None
+        self._asked.clear()
         self._waiting.clear()
         self._end_worker()
 
@@ -258,8 +263,10 @@ class _Worker:
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._received = bytearray()  # and not yet asked for
-        self._deadline = self._seconds = 0.0  # of the scan that it is at
-        self._cpu_seconds = 0
+        self._asked: deque[tuple[float, float, int]] = (
+            deque()
+        )  # when, and how many seconds it may take, of which of CPU
+        self._answered_at = 0.0
 
     @property
     def pid(self) -> int:
@@ -303,31 +310,32 @@ class _Worker:
         return not self._poll.poll(0)
 
     def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
-        """Hand over the open file `fd`, to be scanned. Raises _WorkerLost, the process being gone by then."""
-        self._deadline = time.monotonic() + seconds
-        self._seconds, self._cpu_seconds = seconds, cpu_seconds
+        """Hand over the open file `fd`, to be scanned. Raises _WorkerLost."""
         try:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
         except OSError:
-            raise self._lost(cpu_seconds) from None
-
-    def has_answered(self) -> bool:
-        """Tell whether `answer` would find something at once."""
-        return bool(self._poll.poll(0))
+            raise _WorkerLost("worker-died", "its worker had ended") from None
+        self._asked.append((time.monotonic(), seconds, cpu_seconds))
 
     def answer(self, progress: Callable[[], None]) -> dict[str, Any]:
-        """Return the recording of the file that was handed over. Raises _WorkerLost, the process being gone by then."""
+        """Return the recording of the file that was handed over first. Raises _WorkerLost, the process being gone then.
+
+        A file's time begins when it is handed over, or when the one before it was answered, if that is later.
+        """
+        asked_at, seconds, cpu_seconds = self._asked.popleft()
+        deadline = max(asked_at, self._answered_at) + seconds
         try:
-            (length,) = LENGTH.unpack(self._receive(LENGTH.size, self._deadline, progress))
+            (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, progress))
             if length > ANSWER_BYTES_MAX:
                 raise EOFError
-            recording: dict[str, Any] = json.loads(self._receive(length, self._deadline, progress))
+            recording: dict[str, Any] = json.loads(self._receive(length, deadline, progress))
         except TimeoutError:
             self.end()
-            raise _WorkerLost("worker-died", f"it took more than {self._seconds:g} s") from None
+            raise _WorkerLost("worker-died", f"it took more than {seconds:g} s") from None
         except (OSError, EOFError, ValueError):
-            raise self._lost(self._cpu_seconds) from None
+            raise self._lost(cpu_seconds) from None
+        self._answered_at = time.monotonic()
         return recording
 
     def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _nothing) -> bytes:
