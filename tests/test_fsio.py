@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from model_inbox import fsio
-from model_inbox.fsio import FLUSH_BYTES, SYNC_TOGETHER_FILES, Disk, replace_file, sync_files
+from model_inbox.errors import StorageError
+from model_inbox.fsio import FLUSH_BYTES, SYNC_TOGETHER_FILES, Disk, PacedDisk, Sync, replace_file, sync_files
 
 
 def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
@@ -52,3 +55,40 @@ def test_many_files_are_synced_together_and_large_ones_by_themselves(tmp_path: P
     sync_files(many, paths)
     assert few.synced == [f"fsync {path.name}" for path in paths[:-1]]
     assert many.synced == ["fsync 03", f"syncfs {paths[-1].name}"]
+
+
+def test_a_sync_that_fails_says_so_when_it_is_waited_for(tmp_path: Path) -> None:
+    """Not before: what was to be done meanwhile is done."""
+
+    class Failing(Disk):
+        def fsync(self, fd: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "one"
+    path.write_bytes(b"x")
+    for sync in (Sync(Failing(), [path]), Sync(Disk(), [path, tmp_path / "none"])):
+        with pytest.raises(StorageError, match="sync"):
+            sync.wait()
+
+
+def test_many_files_are_synced_beside_other_work(tmp_path: Path) -> None:
+    """The daemon's disk goes on without the caller, who hears of the end, and of what went wrong, by waiting."""
+    goes_on, ends = threading.Event(), threading.Event()
+
+    class Slow(Disk):
+        def syncfs(self, fd: int) -> None:
+            goes_on.set()
+            ends.wait(60)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    class SlowPaced(PacedDisk, Slow):
+        pass
+
+    paths = [tmp_path / f"{number:02d}" for number in range(SYNC_TOGETHER_FILES)]
+    for path in paths:
+        path.write_bytes(b"x")
+    sync = Sync(SlowPaced(lambda: None), paths)
+    assert goes_on.wait(60) and not ends.is_set()
+    ends.set()
+    with pytest.raises(StorageError, match=paths[-1].name):
+        sync.wait()

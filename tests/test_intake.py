@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import pickle
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from model_inbox import service as service_module
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
+from model_inbox.fsio import Disk
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
 from model_inbox.service import Service
 from world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
@@ -425,6 +428,58 @@ def test_one_drop_that_cannot_be_placed_holds_up_no_other(tmp_path: Path) -> Non
         blocked = False
         world.live_on(service, 5)
         assert sorted(world.registrations()) == ["a", "b", "c"]
+
+
+class Beside(Disk):
+    """Notes what is linked, and what begins and ends of the syncs that go on beside other work; they may fail."""
+
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
+        self.done: list[str] = []
+
+    def link(self, source: Path, target: Path) -> None:
+        self.done.append("stage" if target.parent.name == ".staging" else "place")
+        super().link(source, target)
+
+    def syncfs_aside(self, fd: int) -> Callable[[], None]:
+        self.done.append("sync begins")
+
+        def wait() -> None:
+            self.done.append("sync ends")
+            if self.code:
+                raise OSError(self.code, os.strerror(self.code))
+            self.syncfs(fd)
+
+        return wait
+
+
+def test_drops_are_judged_while_those_before_them_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two batches of eight drops, of two files each: none is placed before its own sync has ended."""
+    monkeypatch.setattr(service_module, "BATCH_DROPS", 8)
+    world = World(tmp_path)
+    disk = Beside()
+    with world.running(disk) as service:
+        for number in range(16):
+            world.put(f"m{number:02d}")
+        world.live_on(service)
+    steps = [step for step, _ in itertools.groupby(disk.done)]
+    assert steps == ["stage", "sync begins", "stage", "sync ends", "place", "sync begins", "sync ends", "place"]
+    assert len(world.registrations()) == 16 and world.left() == []
+
+
+def test_drops_whose_common_sync_fails_are_synced_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one file system, or one file, has done to all together need not be the fate of each."""
+    monkeypatch.setattr(service_module, "BATCH_DROPS", 8)
+    world = World(tmp_path)
+    disk = Beside(errno.EIO)
+    with world.running(disk) as service:
+        for number in range(16):
+            world.put(f"m{number:02d}")
+        world.live_on(service)
+        assert service.intake.deferred == []
+    assert "sync ends" in disk.done
+    assert len(world.registrations()) == 16 and world.left() == []
+    assert all(world.receipt(f"m{number:02d}")["outcome"] == "registered" for number in range(16))
 
 
 def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
