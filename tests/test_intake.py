@@ -486,7 +486,7 @@ def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
     """Neither another writer nor a worker that does not start is a reason to reject, or to stop."""
     world = World(tmp_path)
     with world.running() as service:
-        registering, scanning = service.registry.register_staged, service.intake.scanner.begin
+        registering, scanning = service.registry.register_staged, service.intake.judge.scanner.begin
 
         def locked(*_: Any) -> Any:
             raise RegistryLocked("cannot take the lock")
@@ -500,11 +500,11 @@ def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
         world.put("a")
         world.live_on(service)
         service.registry.register_staged = registering  # type: ignore[method-assign]
-        service.intake.scanner.begin = dead  # type: ignore[method-assign]
+        service.intake.judge.scanner.begin = dead  # type: ignore[method-assign]
         world.put("b")
         world.live_on(service)
         assert len(service.intake.deferred) == 2 and world.registrations() == []
-        service.intake.scanner.begin = scanning  # type: ignore[method-assign]
+        service.intake.judge.scanner.begin = scanning  # type: ignore[method-assign]
         world.live_on(service, 5)
         assert sorted(world.registrations()) == ["a", "b"]
 
@@ -535,14 +535,14 @@ def test_a_drop_that_trips_us_is_rejected_and_the_others_go_on(tmp_path: Path) -
     """A fault of ours in judging one drop stops neither the daemon nor the next drop, also after a restart."""
     world = World(tmp_path)
     with world.running() as service:
-        begin = service.intake.scanner.begin
+        begin = service.intake.judge.scanner.begin
 
         def tripping(path: Path, *, size: int) -> Any:
             if "bad" in path.name:
                 raise IndexError("tuple index\nout of range")
             return begin(path, size=size)
 
-        service.intake.scanner.begin = tripping  # type: ignore[method-assign]
+        service.intake.judge.scanner.begin = tripping  # type: ignore[method-assign]
         world.put("bad")
         world.put("good")
         world.live_on(service)

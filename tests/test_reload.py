@@ -196,7 +196,7 @@ def frameworks(it: Reloaded) -> None:
     it.reload(pickle={"frameworks": ["numpy"]})
     numpy_alone = it.service.scanner
     with_class(it, "after", LINEAR, "rejected")
-    assert numpy_alone is it.service.intake.scanner
+    assert numpy_alone is it.service.intake.judge.scanner
     assert numpy_alone.worker_pid is not None
     it.reload(pickle={"frameworks": None})
     assert numpy_alone.worker_pid is None

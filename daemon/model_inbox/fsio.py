@@ -388,7 +388,7 @@ def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path | str) -> int:
     """Open a file for reading without following a link at its end and without waiting on a FIFO or device.
 
     Returns the descriptor; an OSError (ELOOP for a symlink, EINVAL for anything but a regular file) otherwise.
@@ -396,7 +396,7 @@ def open_regular(path: Path) -> int:
     return open_and_stat(path)[0]
 
 
-def open_and_stat(path: Path) -> tuple[int, os.stat_result]:
+def open_and_stat(path: Path | str) -> tuple[int, os.stat_result]:
     """Open a file as `open_regular` does; return its status, too."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     found = os.fstat(fd)
@@ -406,7 +406,7 @@ def open_and_stat(path: Path) -> tuple[int, os.stat_result]:
     return fd, found
 
 
-def read_regular(path: Path, limit: int) -> bytes:
+def read_regular(path: Path | str, limit: int) -> bytes:
     """Return at most `limit` + 1 bytes of a regular file: one more than allowed tells that there is more."""
     fd = open_regular(path)
     try:

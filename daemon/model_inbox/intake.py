@@ -1,8 +1,8 @@
-"""One drop's journey: claim, stage, read, scan, verdict, commit, answer, release.
+"""One drop's journey: claim, judge, commit, answer, release.
 
 Owns everything that happens to a drop from the moment it is known to be whole (or to be refused) until nothing
 of it is left in hand, and the same journey taken up again after a crash. Decides nothing about arrival
-(`arrival`), pickles (`pickles`) or entries (`registry`). A drop ends registered, duplicate or rejected; in between
+(`arrival`), its files (`judging`) or entries (`registry`). A drop ends registered, duplicate or rejected; in between
 it can be deferred, when the disk or a lock says no, and it is then tried again from its claim.
 """
 
@@ -12,75 +12,43 @@ import contextlib
 import errno
 import hashlib
 import os
-import stat
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
 from .answers import Answers, Receipt, read_receipt, shown
-from .arrival import SIDECAR_SUFFIX, Drop, Role, Sighting, scaler_stem, stem_of, stem_problem
-from .checks import imports_of, verdict
-from .claims import REASON_NAME, Claim, Claims, Integrity, content_of, owner_name
-from .errors import ModelInboxError, RegistryLocked, ScanError, StorageError
+from .arrival import SIDECAR_SUFFIX, Drop, Sighting, scaler_stem, stem_of
+from .claims import REASON_NAME, Claim, Claims, Integrity, owner_name
+from .errors import RegistryLocked, ScanError, StorageError
 from .fsio import (
     Disk,
     Sync,
-    digest_open_file,
     is_temporary,
-    open_and_stat,
-    open_regular,
-    read_open_file,
     remove_quietly,
     sync_files,
 )
 from .inbox import Inbox
 from .journal import Line
-from .leases import Lease, read_lease
-from .metadata import fields_of, is_valid_id
+from .judging import Checks, Judge, Judging, named_files
+from .metadata import is_valid_id
 from .metrics import Tally
-from .pickles import PickleReport, Scan, Scanner, current
+from .pickles import Scanner
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
-from .sidecar import MODEL_SUFFIXES, SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
-from .staging import NotWhole, Rejected, Staged, Staging, changed
-from .storage import StagedFiles
+from .sidecar import MODEL_SUFFIXES, Sidecar, parse_sidecar
+from .staging import NotWhole, Rejected, Staging
 
-__all__ = ["Checks", "Intake"]
-
-_T = TypeVar("_T")
+__all__ = ["Intake"]
 
 log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 LEFT_AGAIN_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes."""
-
-    model_types: tuple[str, ...] | None
-    currency_pairs: tuple[str, ...] | None
-    max_artifact_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Judging:
-    """A drop that is being judged: what it says, and its staged files with the scans that were asked for."""
-
-    sidecar: Sidecar
-    text: bytes
-    roles: Mapping[Role, str]
-    targets: Mapping[str, Path]
-    staged: dict[Role, Staged] = field(default_factory=dict)
-    scans: dict[Role, Scan] = field(default_factory=dict)
 
 
 class _OnItsWay:
@@ -138,8 +106,6 @@ class Intake:
     ) -> None:
         self.inbox = inbox
         self.registry = registry
-        self.scanner = scanner
-        self.checks = checks
         self._clock = clock
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
@@ -151,6 +117,7 @@ class Intake:
             disk=self._disk,
             progress=progress,
         )
+        self.judge = Judge(inbox, self._staging, scanner, checks, clock=clock, monotonic=monotonic, progress=progress)
         self._progress = progress
         self.tally = Tally()
         self.deferred: list[Claim] = []
@@ -187,7 +154,7 @@ class Intake:
 
     def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
         """Stage and judge drops; end those that are not accepted, and return those that are."""
-        staged: list[tuple[Claim, _Judging]] = []
+        staged: list[tuple[Claim, Judging]] = []
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
                 continue
@@ -196,15 +163,15 @@ class Intake:
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
                     continue
-                begun = self._check_refusal(claim) if claim.refused else self._safely(self._stage_drop, claim)
-                if isinstance(begun, _Judging):
+                begun = self.judge.begin(claim)
+                if isinstance(begun, Judging):
                     staged.append((claim, begun))
                 else:
                     self._end_otherwise(claim, begun)
         accepted: list[tuple[Claim, Candidate]] = []
         for claim, judging in staged:
             with self._deferring(claim):
-                step = self._safely(self._judge, claim, judging)
+                step = self.judge.end(claim, judging)
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
                 else:
@@ -267,7 +234,7 @@ class Intake:
         commit_seconds = self._monotonic() - began
         for (claim, candidate), result in zip(accepted, results, strict=True):
             claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
-            self._unstage(candidate)
+            self._staging.remove(candidate.files.paths)
             if result.outcome == "taken":
                 with self._deferring(claim):
                     self._reject(claim, (_id_taken(candidate, result),))
@@ -279,7 +246,7 @@ class Intake:
         self, accepted: Sequence[tuple[Claim, Candidate]], error: StorageError | RegistryLocked
     ) -> None:
         for claim, candidate in accepted:
-            self._unstage(candidate)
+            self._staging.remove(candidate.files.paths)
             self._defer(claim, error)
 
     def _answer(self, committed: Sequence[Claim]) -> list[tuple[Claim, Receipt | None]]:
@@ -443,7 +410,7 @@ class Intake:
             if line is None and self._was_duplicate(claim):
                 self._claims.release(claim)
                 return False
-            text = self._read_sidecar(claim)
+            text = self.judge.read_sidecar(claim)
             if text is not None:
                 claim.sidecar_sha256 = hashlib.sha256(text).hexdigest()
             if line is None and text is not None:
@@ -454,7 +421,7 @@ class Intake:
 
     def _missing_files(self, claim: Claim, sidecar: Sidecar) -> list[str]:
         """Return what of a claim that was cut short may still be in the inbox: of two possible scalers only one."""
-        model, *scalers = _named_files(claim.stem, sidecar)
+        model, *scalers = named_files(claim.stem, sidecar)
         if not sidecar.scaler_declared:
             there = [name for name in scalers if name in claim.names or os.path.lexists(self.inbox.path / name)]
             scalers = [] if any(name in claim.names for name in scalers) else there[:1]
@@ -472,186 +439,6 @@ class Intake:
         except OSError as error:
             raise StorageError("read the receipt of", claim.folder, error) from error
         return receipt.get("outcome") == "duplicate" and receipt.get("drop_id") == claim.drop_id
-
-    # --- judging ----------------------------------------------------------------------------------------------
-
-    def _check_refusal(self, claim: Claim) -> Rejected | NotWhole:
-        """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
-        modes: dict[str, int] = {}
-        for name, content in claim.expected.items():
-            try:
-                found = (claim.folder / name).lstat()
-            except FileNotFoundError:
-                continue
-            if content_of(found) != content:
-                return NotWhole((changed(name),))
-            modes[name] = found.st_mode
-        if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
-            # Two writes in one tick of the kernel's clock leave the same times.
-            text = self._read_sidecar(claim)
-            if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-                return NotWhole((changed(claim.sidecar_name),))
-        if any(os.path.lexists(self.inbox.path / name) for name in claim.absent):
-            return NotWhole((changed(claim.absent[0]),))
-        return Rejected(claim.refused)
-
-    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
-        """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
-        try:
-            return step(claim, *args)
-        except (ModelInboxError, OSError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
-
-    def _stage_drop(self, claim: Claim) -> _Judging | Rejected | NotWhole:
-        """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
-        text = self._read_sidecar(claim)
-        if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-            return NotWhole((changed(claim.sidecar_name),))
-        wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
-        if wrong_name is not None:
-            return Rejected((wrong_name,))
-        sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
-        claim.model_id = sidecar.model_id
-        if sidecar.problems:
-            cut_short = sidecar.cut_short or not sidecar.parses
-            return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
-        roles = self._roles(claim, sidecar)
-        for role, name in roles.items():
-            if name not in claim.names:
-                return NotWhole((_gone(role, name),))
-        targets = self._staging.targets(claim)
-        if claim.attempts:
-            self._staging.remove(targets.values())
-        judging = _Judging(sidecar, text, roles, targets)
-        began = self._monotonic()
-        with self._unstaging_unless(lambda: len(judging.scans) == len(roles), targets):
-            for role, name in roles.items():
-                outcome = self._staging.stage(claim, name, targets[role], max_size=self.checks.max_artifact_size)
-                if not isinstance(outcome, Staged):
-                    return outcome
-                judging.staged[role] = outcome
-            # Behind the last one that can go wrong here: what is removed again is not scanned.
-            for role, part in judging.staged.items():
-                judging.scans[role] = self.scanner.begin(part.path, size=part.size)
-        self._step(claim, "stage", began)
-        return judging
-
-    def _digest(self, staged: Staged) -> str:
-        """Return the SHA-256 of a staged file."""
-        if staged.sha256 is not None:
-            return staged.sha256
-        try:
-            fd = open_regular(staged.path)
-            try:
-                return digest_open_file(fd, self._progress)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise StorageError("digest", staged.path, error) from error
-
-    def _judge(self, claim: Claim, judging: _Judging) -> Candidate | Rejected | NotWhole:
-        """Decide about what was staged. Leaves nothing staged but when accepting."""
-        candidate: Candidate | None = None
-        with self._unstaging_unless(lambda: candidate is not None, judging.targets):
-            try:
-                step = self._judge_files(claim, judging)
-            finally:
-                for scan in judging.scans.values():
-                    scan.cancel()
-            if isinstance(step, Candidate):
-                candidate = step
-        return step
-
-    @contextlib.contextmanager
-    def _unstaging_unless(self, good: Callable[[], bool], targets: Mapping[str, Path]) -> Iterator[None]:
-        """Remove what was staged when the block ends and it is not good, however it ends."""
-        try:
-            yield
-        finally:
-            if not good():
-                self._staging.remove(targets.values())
-
-    def _judge_files(self, claim: Claim, judging: _Judging) -> Candidate | Rejected | NotWhole:
-        sidecar, roles = judging.sidecar, judging.roles
-        began = self._monotonic()
-        digests = claim.digests = {str(role): self._digest(part) for role, part in judging.staged.items()}
-        began = self._step(claim, "digest", began)
-        for role, name in roles.items():
-            said = sidecar.digests.get(role)
-            if said is not None and said != digests[role]:
-                return NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
-        if all(sidecar.digests.get(role) for role in roles):
-            claim.integrity = "digest"
-        reports = {name: judging.scans[role].report() for role, name in roles.items()}
-        self._step(claim, "scan", began)
-        for report in reports.values():
-            if any(problem.code == "artifact.scan_limits" for problem in report.problems):
-                log.warning("daemon.scanner_restarted", cause=_said(report.problems))
-        if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
-            return NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
-        assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-        problems = verdict(
-            sidecar.metadata,
-            reports,
-            model_types=self.checks.model_types,
-            currency_pairs=self.checks.currency_pairs,
-        )
-        if problems:
-            return Rejected(tuple(problems))
-        for part in judging.staged.values():
-            if part.linked:
-                self._staging.make_ours(part.path)
-        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"])
-        claim.notes = sidecar.notes
-        judged: dict[str, tuple[str, PickleReport]] = {
-            role: (digests[role], reports[name]) for role, name in roles.items()
-        }
-        return self._candidate(claim, judging, digests, judged)
-
-    def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
-        """Return which claimed name is the model and which, if any, its scaler."""
-        model, *scalers = _named_files(claim.stem, sidecar)
-        if not sidecar.scaler_declared:
-            scalers = [name for name in scalers if name in claim.names]
-        roles: dict[Role, str] = {"model": model}
-        if scalers:
-            roles["scaler"] = scalers[0]
-        return roles
-
-    def _candidate(
-        self,
-        claim: Claim,
-        judging: _Judging,
-        digests: Mapping[str, str],
-        judged: Mapping[str, tuple[str, PickleReport]],
-    ) -> Candidate:
-        metadata = judging.sidecar.metadata
-        assert metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-        model = judging.staged["model"]
-        scaler = judging.staged.get("scaler")
-        files = StagedFiles(
-            model.path,
-            digests["model"],
-            model.size,
-            scaler.path if scaler is not None else None,
-            digests.get("scaler"),
-            scaler.size if scaler is not None else 0,
-            judging.targets["sidecar"],
-        )
-        return Candidate(
-            fields_of(metadata),
-            files,
-            "inbox",
-            claim.drop_id,
-            imports_of({role: report for role, (_, report) in judged.items()}),
-            claim.integrity,
-            f"inbox:{claim.owner}",
-            "drop",
-            current(self.scanner.allowlist, judged),
-        )
 
     # --- ends that are no registration --------------------------------------------------------------------------
 
@@ -762,41 +549,6 @@ class Intake:
             attempt=claim.attempts,
         )
 
-    # --- small things -----------------------------------------------------------------------------------------
-
-    def _unstage(self, candidate: Candidate) -> None:
-        self._staging.remove(candidate.files.paths)
-
-    def _step(self, claim: Claim, name: str, began: float) -> float:
-        now = self._monotonic()
-        claim.steps[name] = now - began
-        return now
-
-    def _read_sidecar(self, claim: Claim) -> bytes | None:
-        """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
-        path = claim.path(claim.sidecar_name)
-        try:
-            fd, found = open_and_stat(path)
-            try:
-                if found.st_uid != claim.uid or (self.inbox.has_leases and read_lease(fd) is Lease.OPEN):
-                    return None
-                return read_open_file(fd, SIDECAR_BYTES_MAX)
-            finally:
-                os.close(fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.EINVAL):
-                return None
-            raise StorageError("read", path, error) from error
-
-
-def _named_files(stem: str, sidecar: Sidecar) -> list[str]:
-    """Return the names of the files that a sidecar means, whether they are there or not."""
-    if sidecar.scaler_file is not None:
-        return [sidecar.model_file, sidecar.scaler_file]
-    return [sidecar.model_file, *(() if sidecar.scaler_declared else scaler_names(stem, sidecar.model_file))]
-
 
 def _replaced(name: str) -> Problem:
     return Problem(
@@ -815,18 +567,6 @@ def _digests(model: str | None, scaler: str | None) -> dict[str, str]:
     return {role: digest for role, digest in (("model", model), ("scaler", scaler)) if digest is not None}
 
 
-def _is_cut(report: PickleReport) -> bool:
-    return any(problem.code == "artifact.truncated" for problem in report.problems)
-
-
-def _tripped(error: Exception, place: str) -> Problem:
-    return Problem(
-        "drop.not_judged",
-        f"judging it failed with {type(error).__name__}: {quoted(error)} ({place})",
-        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
-    )
-
-
 def _say_rejected_before(drop_id: str, reason: Mapping[str, Any], place: Path) -> None:
     """Log a rejection that an earlier daemon decided and did not live to finish."""
     problems = [p for p in reason.get("problems", ()) if isinstance(p, dict) and "code" in p and "message" in p]
@@ -839,26 +579,6 @@ def _say_rejected_before(drop_id: str, reason: Mapping[str, Any], place: Path) -
         codes=[problem["code"] for problem in problems],
         owner=reason.get("owner"),
         rejected_dir=str(place),
-    )
-
-
-def _gone(role: str, name: str) -> Problem:
-    return Problem(
-        "artifact.missing",
-        f"the {role} {quoted(name)}, named by the sidecar, is not there",
-        f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
-        field=f"{role}_file",
-        file=name,
-    )
-
-
-def _wrong_digest(role: str, name: str, said: str, found: str) -> Problem:
-    return Problem(
-        "artifact.digest_mismatch",
-        f"{quoted(name)} has the SHA-256 {found}, the sidecar says {said}",
-        "It may still be on its way; if not, send file and sidecar again",
-        field=f"sha256.{role}",
-        file=name,
     )
 
 

@@ -32,7 +32,8 @@ from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from .fsio import Disk, PacedDisk, make_folder
 from .heartbeat import Heartbeat
 from .inbox import Inbox, Rescan, limits_of
-from .intake import Checks, Intake
+from .intake import Intake
+from .judging import Checks
 from .locks import FileLock, daemon_lock
 from .logs import configure
 from .metrics import CONTENT_TYPE
@@ -663,11 +664,11 @@ class Service:
             self._news.remove_textfile()
         self.config = new
         self.inbox.limits = limits_of(new.inbox, polling=self.watch.polling)
-        self.intake.checks = _checks(new)
+        self.intake.judge.checks = _checks(new)
         self.registry.lock_timeout = new.registry.lock_timeout
         if scanner is not None:
             self.scanner.close()
-            self.scanner = self.intake.scanner = scanner
+            self.scanner = self.intake.judge.scanner = scanner
         self._retention_at = self._housekeeping_at = self._monotonic()
         if self._checkpoint_at is not None:
             self._checkpoint_at = self._checkpoint_due()
