@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,24 @@ def test_drops_that_are_ready_together_wait_for_the_disk_together(world: World) 
         assert len(here.registrations()) == count
         costs.append(sum(step in ("fsync", "fsync_dir", "syncfs") for step in disk.steps))
     assert costs[0] == costs[1] <= 10
+
+
+def test_large_drops_wait_for_no_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that take long to digest and to write commit one after the other, small ones together."""
+    monkeypatch.setattr(module, "BATCH_BYTES", 1 << 20)
+    committed = []
+    with world.running() as service:
+        register = service.registry.register_staged
+
+        def registering(candidates: Sequence[Any]) -> Any:
+            committed.append([candidate.fields["model_id"] for candidate in candidates])
+            return register(candidates)
+
+        service.registry.register_staged = registering  # type: ignore[method-assign]
+        for stem, size in (("a", 10), ("b", 2 << 20), ("c", 2 << 20), ("d", 10), ("e", 10)):
+            world.put(stem, bytes(size))
+        service.step("hint")
+    assert committed == [["a", "b"], ["c"], ["d", "e"]]
 
 
 def test_fifty_thousand_files_wait_at_the_start(world: World) -> None:

@@ -102,6 +102,11 @@ class Claim:
         return f"{self.stem}{SIDECAR_SUFFIX}"
 
     @property
+    def size(self) -> int:
+        """How many bytes its files have."""
+        return sum(size for _, size, _ in self.expected.values())
+
+    @property
     def sidecar_last(self) -> list[str]:
         """The names of the files in the order in which they leave the claim."""
         return sorted(self.names, key=lambda name: name == self.sidecar_name)

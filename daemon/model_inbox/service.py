@@ -53,6 +53,7 @@ log = structlog.get_logger("model_inbox")
 
 BATCH_DROPS = 128
 BATCH_SECONDS = 0.5
+BATCH_BYTES = 256 << 20  # what is digested and written in about a second: a large model holds up no more than itself
 COLLECT_AFTER_OBJECTS = 20_000
 PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
 PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
@@ -263,6 +264,7 @@ class Service:
         puts in turn what came meanwhile.
         """
         batch: list[Claim] = []
+        size = 0
         began = self._monotonic()
         done = True
         for drop, decision in ready:
@@ -286,9 +288,10 @@ class Service:
                 continue
             if claim is not None:
                 batch.append(claim)
-            if len(batch) >= BATCH_DROPS or self._monotonic() - began > BATCH_SECONDS:
+                size += claim.size
+            if len(batch) >= BATCH_DROPS or size >= BATCH_BYTES or self._monotonic() - began > BATCH_SECONDS:
                 self._go_on(batch, more=True)
-                batch = []
+                batch, size = [], 0
                 began = self._monotonic()
         self._go_on(batch)
         return done
