@@ -400,11 +400,15 @@ def test_folders_stay_for_ever() -> None:
         ("m.yml", {"m.yml"}, "rename it"),
         ("m.pkl", {"m.pkl", "m.yml"}, "m.yml"),
         ("m.pkl", {"m.pkl", "m.pkl.yaml"}, "m.pkl.yaml"),
-        ("m.pkl", {"m.pkl"}, "m.yaml"),
+        ("m.pkl", {"m.pkl"}, "'m.yaml'"),
+        ("m_scaler.pkl", {"m_scaler.pkl"}, "'m.yaml' with its model"),
+        ("_scaler.pkl", {"_scaler.pkl"}, "'_scaler.yaml'"),
+        ("README.txt", {"README.txt"}, ".pkl, .pickle, .joblib, .pt, .pth"),
+        ("README.txt", {"README.txt", "README.txt.yaml"}, ".pkl, .pickle, .joblib, .pt, .pth"),
     ],
 )
 def test_the_hint_for_a_stray_names_the_likely_slip(name: str, names: set[str], part: str) -> None:
-    """`.yml` for `.yaml`, `m.pkl.yaml` for `m.yaml`: said as such."""
+    """`.yml` for `.yaml`, `m.pkl.yaml` for `m.yaml`, a scaler alone, a file that no sidecar can name: said as such."""
     assert part in judge_stray(seen(name), names, Told(), LIMITS).problems[0].hint
 
 

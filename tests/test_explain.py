@@ -232,6 +232,26 @@ def test_a_file_that_the_service_cannot_read_is_told_with_its_owner_and_mode(sha
     assert f"owned by {ALICE}, mode 0600" in one["problems"][0]["message"]
 
 
+def test_a_file_of_another_group_is_told_with_that_group(shared: Path) -> None:
+    """A move keeps the group that the file had: its group may read it, but the service is not in that."""
+
+    def drop() -> None:
+        put(shared)
+        os.chown(shared / "m.pkl", -1, ALICE)
+        (shared / "m.pkl").chmod(0o640)
+
+    def ask() -> Any:
+        return command(shared, "explain", "m.pkl")[1][0]["problems"][0]
+
+    as_user(ALICE, drop, [PRODUCERS, ALICE])
+    problem = as_user(ALICE, ask, [PRODUCERS, ALICE])
+    assert f"owned by {ALICE}, group {ALICE}, mode 0640" in problem["message"]
+    assert problem["hint"] == f"chgrp {PRODUCERS} 'm.pkl'"
+    (shared / "m.pkl").chmod(0o600)
+    problem = as_user(ALICE, ask, [PRODUCERS, ALICE])
+    assert problem["hint"] == f"chgrp {PRODUCERS} 'm.pkl', and chmod g+r 'm.pkl'"
+
+
 def test_what_a_user_cannot_know_is_said(shared: Path) -> None:
     """Leases on files of others are refused and some files are closed to us: no guess is made of either."""
 

@@ -196,6 +196,15 @@ def test_a_hostile_sidecar_gets_its_problem(world: World, text: bytes, code: str
     assert not (world.root / "owned").exists()
 
 
+def test_a_sidecar_that_is_too_large_is_not_said_to_have_the_size_that_was_read(world: World) -> None:
+    """No more of it is read than tells that it is too large, so its size is not known."""
+    world.put("m", text=b"# " + b"y" * 70_000 + b"\n...\n")
+    ends(world)
+    (folder,) = (world.inbox / "rejected").iterdir()
+    (problem,) = json.loads((folder / "reason.json").read_text())["problems"]
+    assert problem["message"] == "the sidecar has more than 65536 bytes, which are the most"
+
+
 def test_a_file_that_two_sidecars_name_belongs_to_the_first_that_is_whole(world: World) -> None:
     """The other is rejected for what it then lacks, and a refused one does not take the file along."""
     world.inbox.mkdir()

@@ -246,6 +246,16 @@ def test_retries() -> None:
     assert [row["what"] for row in ask("retries", records, now=5000)] == ["a"]
 
 
+def test_retries_of_an_answer() -> None:
+    """What ended already lacks only its receipt: no line tells when that is written, but each failure tells again."""
+    records = [
+        record(0, "drop.registered", drop_id="1-a", stem="a"),
+        record(1, "drop.deferred", drop_id="1-a", stem="a", cause="full", attempt=1, retry_in_seconds=1.0),
+    ]
+    assert [row["what"] for row in ask("retries", records, now=2.5)] == ["a"]
+    assert ask("retries", records, now=100) == []
+
+
 def test_changes() -> None:
     """Starts and reloads are compared by their settings, with old and new values; refused files are told."""
     records = [

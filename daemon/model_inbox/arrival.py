@@ -492,8 +492,15 @@ def _no_sidecar(stray: Sighting, names: Container[str]) -> Problem:
     name = stray.name
     stem = stem_of(name)
     near = [other for other in (f"{stem}.yml", f"{stem}.YAML", f"{name}.yaml") if other in names and other != name]
+    scaler_of = scaler_stem(name)
     if name.endswith((".yml", ".YAML", ".YML")):
         hint = "Sidecars end in .yaml: rename it"
+    elif not name.endswith(MODEL_SUFFIXES):
+        hint = f"Models and scalers end in {', '.join(MODEL_SUFFIXES)}: rename it if it is one, else take it away"
+    elif scaler_of:
+        hint = (
+            f"Send the sidecar {quoted(scaler_of + SIDECAR_SUFFIX)} with its model, or name this file in `scaler_file`"
+        )
     elif near:
         hint = f"Is {quoted(near[0])} meant to be its sidecar? That is {quoted(stem + SIDECAR_SUFFIX)}"
     else:

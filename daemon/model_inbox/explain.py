@@ -138,10 +138,10 @@ class _FromOutside(Inbox):
         try:
             found = (self.path / name).lstat()
         except OSError as error:
-            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(name, error, None))
+            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, error, None))
         if stat.S_ISREG(found.st_mode) and not self._service.may_read(found):
             refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(name, refused, found))
+            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, refused, found))
         look = super().look(name)
         if look.problem is not None and stat.S_ISREG(found.st_mode):
             return replace(look, problem=_unknown(name, found))
@@ -155,7 +155,7 @@ class _FromOutside(Inbox):
         """Return what is to be said of a sidecar that this user cannot read."""
         found = (self.path / name).lstat() if os.path.lexists(self.path / name) else None
         if found is None or not stat.S_ISREG(found.st_mode) or not self._service.may_read(found):
-            return unreadable(name, error, found)
+            return unreadable(self.path, name, error, found)
         return _unknown(name, found)
 
 

@@ -39,7 +39,7 @@ from .config import InboxSection
 from .errors import ConfigError, StorageError
 from .fsio import Disk, make_folder, open_regular, read_regular
 from .leases import Lease, read_lease
-from .permissions import name_of_user
+from .permissions import name_of_group, name_of_user
 from .pickles import looks_complete
 from .problems import Problem, quoted
 from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
@@ -332,7 +332,7 @@ class Inbox:
         found = None
         with suppress(OSError):
             found = (self.path / name).lstat()
-        return unreadable(name, error, found)
+        return unreadable(self.path, name, error, found)
 
     # --- facts, asked by `judge` ------------------------------------------------------------------------------
 
@@ -460,14 +460,28 @@ def _sighting(name: str, found: os.stat_result) -> Sighting:
     return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
 
 
-def unreadable(name: str, error: OSError, found: os.stat_result | None) -> Problem:
-    """Return the problem of a file that the service cannot read, with the rights that it has (`found`) if known."""
+def unreadable(inbox: Path, name: str, error: OSError, found: os.stat_result | None) -> Problem:
+    """Return the problem of a file that the service cannot read, with the rights that it has (`found`) if known.
+
+    What is made in the inbox has the inbox's group; what is moved, or linked, there keeps its own.
+    """
     if error.errno in (errno.EACCES, errno.EPERM):
-        rights = f": owned by {name_of_user(found.st_uid)}, mode {found.st_mode & 0o7777:04o}" if found else ""
+        rights, helps = f": {os.strerror(error.errno)}", [f"chmod g+r {quoted(name)}"]
+        if found is not None:
+            of_group = ""
+            with suppress(OSError):
+                group = inbox.stat().st_gid
+                if group != found.st_gid:
+                    of_group = f", group {name_of_group(found.st_gid)}"
+                    helps = [
+                        f"chgrp {name_of_group(group)} {quoted(name)}",
+                        *(helps if not found.st_mode & 0o040 else ()),
+                    ]
+            rights = f": owned by {name_of_user(found.st_uid)}{of_group}, mode {found.st_mode & 0o7777:04o}"
         return Problem(
             "drop.unreadable",
-            f"{quoted(name)} cannot be read by the service{rights or f': {os.strerror(error.errno or 0)}'}",
-            f"chmod g+r {quoted(name)}, and see that it has the inbox's group",
+            f"{quoted(name)} cannot be read by the service{rights}",
+            ", and ".join(helps),
             file=quoted(name)[1:-1],
         )
     return Problem(

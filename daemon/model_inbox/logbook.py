@@ -48,6 +48,7 @@ _TEXTS = frozenset(
 _ENDS = frozenset({"drop.registered", "drop.duplicate", "drop.rejected", "drop.put_back", "drop.recovered"})
 # How long after the last complaint of its kind a failure that repeats itself counts as going on.
 _REPEATS_SECONDS = {"registry.checkpoint_failed": 60.0, "retention.failed": 3 * 3600.0}
+_LATE = 10.0  # by how many seconds a retry may come later than was said
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,11 +382,16 @@ def _percentile(values: Sequence[float], percent: float) -> float:
 def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
     """What could not be done and has neither ended nor been given up since."""
     going_on: dict[str, Row] = {}
+    ended: set[str] = set()
     for record in records:
         key = record.text("drop_id") or record.event
         if record.event == "drop.deferred":
-            since = going_on.get(key, {}).get("since", _stamp(record.at))
             wait = record.fields.get("retry_in_seconds")
+            # What ended lacks its receipt alone. That it was written no line says; that it was not, the next one does.
+            if key in ended and isinstance(wait, (int, float)) and now > record.at + timedelta(seconds=wait + _LATE):
+                going_on.pop(key, None)
+                continue
+            since = going_on.get(key, {}).get("since", _stamp(record.at))
             going_on[key] = {
                 "since": since,
                 "what": record.text("stem") or "what an earlier daemon left",
@@ -395,6 +401,7 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
                 "again_at": _stamp(record.at + timedelta(seconds=wait)) if isinstance(wait, (int, float)) else None,
             }
         elif record.event in _ENDS:
+            ended.add(key)
             going_on.pop(key, None)
             going_on.pop("drop.deferred", None)
         elif record.event in _REPEATS_SECONDS:

@@ -7,13 +7,14 @@ rights, and never changes the owner of a file.
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 from pathlib import Path
 
 from .errors import ModelInboxError
 
-__all__ = ["act_as_owner", "name_of_user", "person"]
+__all__ = ["act_as_owner", "name_of_group", "name_of_user", "person"]
 
 
 def name_of_user(uid: int) -> str:
@@ -22,6 +23,14 @@ def name_of_user(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def name_of_group(gid: int) -> str:
+    """Return the name of a group, or the number where there is none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def person() -> str:

@@ -132,7 +132,7 @@ def read_yaml(data: bytes, *, noun: str, bytes_max: int, depth_max: int, nodes_m
     if len(data) > bytes_max:
         problem = Problem(
             f"{noun}.too_large",
-            f"the {noun} has {len(data)} bytes, and {bytes_max} is the most",
+            f"the {noun} has more than {bytes_max} bytes, which are the most",
             "Leave out what no reader needs",
         )
         return Document(None, (problem,), parses=True, ended=False)
