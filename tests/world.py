@@ -327,14 +327,17 @@ class World:
 
 
 class Daemon:
-    """`python -m model_inbox run` on a world. `before` runs in the new process first (to change user, say)."""
+    """`python -m model_inbox run` on a world. `before` runs in the new process first (to change user, say).
 
-    def __init__(self, world: World, *, before: Callable[[], None] | None = None) -> None:
+    `by` are the words of a program that runs it (setpriv, say).
+    """
+
+    def __init__(self, world: World, *, before: Callable[[], None] | None = None, by: Sequence[str] = ()) -> None:
         self.world = world
         self._from = world.log_path.stat().st_size if world.log_path.exists() else 0
         with world.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "model_inbox", "--config", str(world.config_path), "run"],
+                [*by, sys.executable, "-m", "model_inbox", "--config", str(world.config_path), "run"],
                 cwd=world.root,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
