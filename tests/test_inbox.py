@@ -298,9 +298,8 @@ def rescan_with(drops: list[tuple[str, int, int]]) -> Rescan:
 
     pairs = []
     for stem, owner, when in drops:
-        names = [seen(f"{stem}.yaml", owner=owner), seen(f"{stem}.pkl", owner=owner)]
+        names = [seen(f"{stem}.yaml", owner=owner)._replace(ctime_ns=when), seen(f"{stem}.pkl", owner=owner)]
         drop = only_drop(names, parsed(stem), f"{stem}.yaml")
-        object.__setattr__(drop.sightings[f"{stem}.yaml"], "ctime_ns", when)
         pairs.append((drop, Take("lease")))
     return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0, partial=False)
 
@@ -376,7 +375,7 @@ def test_a_second_write_in_one_tick_of_the_clock_is_seen(world: World) -> None:
         found = path.stat()
         assert found.st_size == before.st_size
         # The kernel's tick has passed by now; make it look as if it had not.
-        object.__setattr__(known.sighting, "ctime_ns", found.st_ctime_ns)
+        known.sighting = known.sighting._replace(ctime_ns=found.st_ctime_ns)
         assert known.is_racy
         service.inbox.rescan()
         assert known.sidecar.problems == ()
