@@ -329,6 +329,12 @@ def test_what_would_hurt_later_is_found_with_its_place(changes: dict[str, Any], 
     assert places(**changes) == found
 
 
+@pytest.mark.parametrize("value", [None, "soon"])
+def test_the_hint_shows_an_instant_as_it_is_written(value: Any) -> None:
+    """With T and Z, in the problem of whatever was there instead."""
+    assert [problem.hint for problem in problems(trained_at=value)] == ["Write it like 2025-10-25T12:00:00Z"]
+
+
 def test_metrics_that_contain_themselves_end_in_problems() -> None:
     """A mapping that is its own value is too deep, not a crash."""
     found = problems(validation_metrics=NESTED)

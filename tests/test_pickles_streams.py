@@ -206,6 +206,12 @@ def test_nested_file_in_a_large_payload_is_scanned_where_it_lies(tmp_path: Path)
     assert not (tmp_path / "ran").exists()
 
 
+def test_what_the_parser_said_stands_as_it_said_it() -> None:
+    """Escaped once, not twice: what the file held cannot break out of a line, and can be read."""
+    (problem,) = scan_bytes(b"\x80\x04\x00\x1b.", ALLOWLIST).problems
+    assert problem.message == r"the pickle cannot be parsed: UnpicklingError: invalid load key, '\x00'."
+
+
 def test_payload_that_straddles_a_frame_is_never_taken_for_its_bytes() -> None:
     """Only part of it was passed over: what would be scanned is not what would be loaded, so it is refused."""
     payload = large_storage(b"")

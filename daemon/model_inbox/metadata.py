@@ -366,15 +366,20 @@ def _check_label(path: Path, value: object) -> Iterator[Finding]:
         )
 
 
+def _sentence(text: str) -> str:
+    """Return a text that begins with a capital letter. (`capitalize` makes small letters of all the others.)"""
+    return text[0].upper() + text[1:]
+
+
 def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Finding]:
     if not isinstance(value, str | datetime):
-        yield _wrong(path, value, "a date and time", f"{_INSTANT_HELP.capitalize()}")
+        yield _wrong(path, value, "a date and time", _sentence(_INSTANT_HELP))
         return
     try:
         moment = _as_instant(value)
     except ValueError as error:
         reason, _, hint = str(error).partition("; ")
-        yield _invalid(path, f"{dotted(path)} {quoted(value)} is {reason}", (hint or _INSTANT_HELP).capitalize())
+        yield _invalid(path, f"{dotted(path)} {quoted(value)} is {reason}", _sentence(hint or _INSTANT_HELP))
         return
     ahead = moment - now
     if ahead > FUTURE_TOLERANCE:

@@ -205,7 +205,7 @@ def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
 
 def _plain(detail: str) -> str:
     """Details are our own words but may end in a parser's, which quote the file."""
-    return quoted(detail, 200)[1:-1]
+    return quoted(detail, 200)[1:-1].replace("\\'", "'").replace("\\\\", "\\")  # they stand in no quotes here
 
 
 def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:
