@@ -387,6 +387,15 @@ def test_strays_wait_their_time_and_are_refused() -> None:
     assert still.stale
 
 
+def test_a_stray_of_whom_we_cannot_read_a_sidecar_waits_for_that() -> None:
+    """The sidecar may name it. Files of others wait no longer for that."""
+    unread = {1: Problem("drop.unreadable", "no", "chmod g+r")}
+    waiting = judge_stray(seen("w.pkl", owner=1), {"w.pkl"}, Told(age=86_400), LIMITS, unread)
+    assert waiting == Wait(waiting.problems, None, stale=True)
+    assert codes(waiting) == ["drop.no_sidecar", "drop.unreadable"]
+    assert isinstance(judge_stray(seen("w.pkl", owner=2), {"w.pkl"}, Told(age=86_400), LIMITS, unread), Refuse)
+
+
 def test_folders_stay_for_ever() -> None:
     """Nothing is moved that may hold somebody's work."""
     decision = judge_stray(seen("m", kind="folder"), {"m"}, Told(age=9e9), LIMITS)

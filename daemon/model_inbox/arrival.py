@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from .leases import Lease
@@ -368,8 +369,18 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     return _settle(drop, settling)
 
 
-def judge_stray(stray: Sighting, names: Container[str], facts: Facts, limits: Limits) -> Wait | Refuse:
-    """Decide about something that belongs to no drop."""
+def judge_stray(
+    stray: Sighting,
+    names: Container[str],
+    facts: Facts,
+    limits: Limits,
+    unread: Mapping[int, Problem] = MappingProxyType({}),
+) -> Wait | Refuse:
+    """Decide about something that belongs to no drop.
+
+    `unread` has for each owner of a sidecar that we cannot read why we cannot: it may name any file of that owner,
+    so none of them is refused.
+    """
     if stray.kind == "folder":
         problem = Problem(
             "drop.folder",
@@ -382,6 +393,8 @@ def judge_stray(stray: Sighting, names: Container[str], facts: Facts, limits: Li
     age = facts.age_seconds(stray.name)
     if age < limits.orphan_timeout:
         return Wait((problem,), limits.orphan_timeout - age)
+    if stray.owner in unread:
+        return Wait((problem, unread[stray.owner]), None, stale=True)
     if stray.kind == "file":
         look = facts.look(stray.name)
         if look.lease is Lease.OPEN:

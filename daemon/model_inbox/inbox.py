@@ -262,7 +262,8 @@ class Inbox:
         judged = tuple((drop, judge(drop, self, self.limits)) for drop in drops)
         judged_strays: tuple[tuple[Sighting, Wait | Refuse], ...] = ()
         if not partial:  # a file may belong to a sidecar that was not read yet
-            judged_strays = tuple((s, judge_stray(s, sightings, self, self.limits)) for s in strays)
+            unread = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
+            judged_strays = tuple((s, judge_stray(s, sightings, self, self.limits, unread)) for s in strays)
         return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, partial)
 
     def _list(self) -> dict[str, Sighting]:

@@ -317,6 +317,35 @@ def acting_as(uid: int) -> Iterator[None]:
         os.setgroups(groups)
 
 
+def test_a_file_that_an_unreadable_sidecar_names_is_not_refused_meanwhile(open_root: Path) -> None:
+    """The whole drop is there, and is registered when the service may read its sidecar at last."""
+    service = 61_003
+    warm = World(open_root / "warm")
+    warm.put("m")
+    with warm.running():  # what it imports, only root may read here
+        assert list(warm.answered().registered) == ["m"]
+    world = World(open_root / "world", {"inbox": {"settle_seconds": 0.3, "orphan_timeout": "60s"}})
+    for folder in (world.inbox, world.models):
+        folder.mkdir()
+        os.chown(folder, service, PRODUCERS)
+        folder.chmod(0o3770)
+    world.put("m", model_file="weights.pkl")
+    (world.inbox / "m.pkl").rename(world.inbox / "weights.pkl")
+    for name, mode in (("weights.pkl", 0o640), ("m.yaml", 0o600)):
+        os.chown(world.inbox / name, ALICE, PRODUCERS)
+        (world.inbox / name).chmod(mode)
+    with acting_as(service):
+        running = world.service()
+        running.start()
+        world.live_on(running, 120)
+    assert world.left() == ["m.yaml", "weights.pkl"]
+    (world.inbox / "m.yaml").chmod(0o640)
+    with acting_as(service):
+        world.live_on(running, 10)
+        running.close()
+    assert list(world.answered().registered) == ["m"]
+
+
 def test_what_is_loaded_is_what_was_dropped(running: tuple[World, Daemon]) -> None:
     """From the first byte to the last, through the registry."""
     world, daemon = running
