@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_inbox import inbox as module
-from model_inbox.arrival import Take, Wait
+from model_inbox.arrival import Refuse, Take, Wait
 from model_inbox.errors import ConfigError, StorageError
 from model_inbox.inbox import Rescan
 from world import World, digest, must_be_root, pickled, sidecar
@@ -293,7 +293,7 @@ def rescan_with(drops: list[tuple[str, int, int]]) -> Rescan:
         drop = only_drop(names, parsed(stem), f"{stem}.yaml")
         object.__setattr__(drop.sightings[f"{stem}.yaml"], "ctime_ns", when)
         pairs.append((drop, Take("lease")))
-    return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0, partial=False)
+    return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0)
 
 
 def test_owners_take_turns_and_the_oldest_of_each_comes_first() -> None:
@@ -397,7 +397,8 @@ def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeyp
     (world.inbox / "b.yaml").write_bytes(sidecar(model_file="shared.pkl"))
     monkeypatch.setattr(module, "PARSE_SECONDS_PER_RESCAN", -1.0)  # one sidecar a look
     with world.running() as service:
-        rescan = service.inbox.rescan()
+        rescan = service.last_rescan
+        assert rescan is not None
         assert rescan.partial
         assert [drop.stem for drop, _ in rescan.drops] == ["a"]
         assert rescan.ready() == []
@@ -406,6 +407,49 @@ def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeyp
         world.live_on(service, 1)
     assert list(world.answered().registered) == ["b"]
     assert world.answered().rejected == {"a": ["sidecar.missing_field"]}
+
+
+def test_each_look_reads_on_and_the_owners_take_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little time there is: of each owner one is read a look. Bob's are answered while alice's are unread."""
+    world.inbox.mkdir()
+    for number in range(20):
+        (world.inbox / f"a{number:02d}.yaml").write_bytes(sidecar())
+        give(world.inbox / f"a{number:02d}.yaml", ALICE, 0o640)
+    for name, text in (("b0", sidecar(leave_out=["version"])), ("b1", sidecar())):
+        (world.inbox / f"{name}.yaml").write_bytes(text)
+        give(world.inbox / f"{name}.yaml", BOB, 0o640)
+    service = world.service()
+    service.start()
+    world.clock.advance(1)  # so that nothing is too young to be remembered
+    monkeypatch.setattr(module, "PARSE_SECONDS_PER_RESCAN", -1.0)
+    looks = [service.inbox.rescan() for _ in range(20)]
+    service.close()
+    assert [len(rescan.drops) for rescan in looks] == [2, *range(4, 23)]
+    assert [rescan.unread for rescan in looks] == [{ALICE, BOB}, *[{ALICE}] * 18, set()]
+    assert looks[0].ready() == []  # the other of bob's might name a file of this one's
+    assert [(drop.stem, type(decision)) for drop, decision in looks[1].ready()] == [("b0", Refuse)]
+
+
+def test_what_many_large_sidecars_say_is_not_all_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for their models they cost a bounded memory, and are registered with all that they say in the end."""
+    world.inbox.mkdir()
+    texts = {f"m{number}": sidecar(description=f"of {number} " + "x" * 2000) for number in range(8)}
+    for stem, text in texts.items():
+        (world.inbox / f"{stem}.yaml").write_bytes(text)
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * len(texts["m0"]))
+    with world.running() as service:
+        world.clock.advance(1)
+        service.step("timer")
+        service.step("timer")
+        kept = [known.sidecar.metadata for known in service.inbox._memory.values() if known.sidecar is not None]
+        assert sum(metadata is not None for metadata in kept) == 3
+        assert len(kept) == 8
+        for stem in texts:
+            (world.inbox / f"{stem}.pkl").write_bytes(pickled({"of": stem}))
+        world.live_on(service, 1)
+    registered = world.answered().registered
+    said = {stem: entry["description"][:4] for stem, entry in registered.items()}
+    assert said == {f"m{number}": f"of {number}" for number in range(8)}
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])

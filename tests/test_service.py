@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,22 @@ def test_a_flood_of_one_user_does_not_keep_the_other_waiting(world: World, monke
         while "b" not in world.registrations():
             service.step("timer")
             assert len(world.registrations()) <= 6
+
+
+@pytest.mark.parametrize(
+    ("looked", "longest"), [(0.001, 2.0), (0.5, 4.5), (5.0, 9.0)], ids=["quick look", "slow look", "very slow look"]
+)
+def test_a_pass_is_no_longer_than_a_part_of_the_rescan(
+    world: World, monkeypatch: pytest.MonkeyPatch, looked: float, longest: float
+) -> None:
+    """Nine times its look, so that looking is a tenth of the work; but who comes meanwhile waits at most 0.3 * 30 s."""
+    with world.running() as service:
+        really = service.inbox.rescan
+        monkeypatch.setattr(service.inbox, "rescan", lambda: replace(really(), seconds=looked))
+        passes: list[float] = []
+        monkeypatch.setattr(service, "_time_is_up", lambda seconds, _: passes.append(seconds) or (lambda: False))
+        service.step("timer")
+    assert passes == [pytest.approx(longest)] * 2
 
 
 def test_a_pass_is_bounded_and_the_rest_is_taken_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

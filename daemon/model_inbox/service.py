@@ -56,7 +56,8 @@ BATCH_SECONDS = 0.5
 BATCH_BYTES = 256 << 20  # what is digested and written in about a second: a large model holds up no more than itself
 COLLECT_AFTER_OBJECTS = 20_000
 PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
-PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
+PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work,
+PASS_OF_RESCAN = 0.3  # and at most that part of `rescan_seconds`: what comes meanwhile is not to wait longer than those
 POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -245,7 +246,8 @@ class Service:
         self._tell(rescan)
         if ready:
             self._news.doing = "taking 1 drop" if len(ready) == 1 else f"taking {len(ready)} drops"
-        seconds = max(PASS_SECONDS, PASS_PER_LOOK * rescan.seconds)
+        longest = self.config.inbox.rescan_seconds * PASS_OF_RESCAN
+        seconds = max(PASS_SECONDS, min(PASS_PER_LOOK * rescan.seconds, longest))
         took_all = self._take(ready, self._time_is_up(seconds, stopping))
         refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
         self._is_behind = not (took_all and refused_all)
@@ -274,6 +276,8 @@ class Service:
             try:
                 if isinstance(decision, Take):
                     claim = self.intake.take(drop, decision.integrity)
+                    if claim is not None and claim.sidecar is not None and claim.sidecar.metadata is None:
+                        claim.sidecar = None  # too much to be kept (`Inbox`): it is read again from the claim
                 else:
                     claim = self.intake.refuse(drop, decision.problems)
             except StorageError as error:
