@@ -319,7 +319,7 @@ def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None
     """One line for what is missing, none while nothing changes, another when something else is missing."""
     with world.running() as service:
         (world.inbox / "m.yaml").write_bytes(sidecar(scaler_file="s.pkl"))
-        lines = said(world, service, 5)
+        lines = said(world, service, module.TELL_SECONDS + 0.1)
         assert [line["problems"] for line in events(lines, "drop.waiting")] == [
             [str(problem) for problem in service.last_rescan.drops[0][1].problems]
         ]
@@ -328,6 +328,54 @@ def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None
         lines = events(said(world, service, 5), "drop.waiting")
         assert len(lines) == 1
         assert "m.pkl" not in str(lines[0]["problems"])
+
+
+def test_an_ordinary_copy_says_nothing_but_its_end(world: World) -> None:
+    """Some seconds of half a sidecar, an open file, a file without sidecar: all that is logged is the registration."""
+    with world.running() as service:
+        (world.inbox / "m.yaml").write_bytes(sidecar()[:20])
+        lines = said(world, service, 1.5)
+        (world.inbox / "m.yaml").write_bytes(sidecar())
+        with (world.inbox / "m.pkl").open("wb") as file:
+            for part in (b"", pickled({"v": 1})):
+                file.write(part)
+                file.flush()
+                lines += said(world, service, 1.5)
+        lines += said(world, service, 1)
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == ["drop.registered"]
+    assert {line["event"] for line in lines if line["log_level"] == "debug"} >= {"drop.arriving"}
+
+
+def test_a_copy_that_takes_long_is_said_once_and_in_time(world: World) -> None:
+    """A file held open, or growing under a user whose writers are unknown: one line, when five seconds are over."""
+    with world.running() as service, (world.inbox / "m.pkl").open("wb") as file:
+        (world.inbox / "m.yaml").write_bytes(sidecar())
+        assert events(said(world, service, module.TELL_SECONDS - 0.5), "drop.waiting") == []
+        lines = events(said(world, service, 0.6), "drop.waiting")
+        assert ["artifact.open_for_writing" in str(line["problems"]) for line in lines] == [True]
+        service.inbox.has_leases = False
+        lines, data = [], pickled(["x" * 1000] * 10)
+        for number in range(5):
+            file.write(data[number * 100 : number * 100 + 100])
+            file.flush()
+            lines += events(said(world, service, 3), "drop.waiting")
+        assert ["lacks the end of a pickle" in str(line["problems"]) for line in lines] == [True]
+
+
+def test_what_was_told_is_not_told_again_after_a_look_that_could_not_see_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While sidecars of its owner wait to be read a folder is not judged, which is no reason to forget it."""
+    with world.running() as service:
+        (world.inbox / "sub").mkdir()
+        assert len(events(said(world, service, 1), "drop.stray_found")) == 1
+        monkeypatch.setattr("model_inbox.inbox.PARSE_SECONDS_PER_RESCAN", -1.0)
+        for number in range(3):
+            (world.inbox / f"m{number}.yaml").write_bytes(sidecar())
+        service.step("hint")
+        assert service.last_rescan.partial
+        monkeypatch.undo()
+        assert events(said(world, service, 1), "drop.stray_found") == []
 
 
 def test_a_folder_is_told_of_once(world: World) -> None:
