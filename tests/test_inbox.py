@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from model_inbox import inbox as module
 from model_inbox.arrival import Refuse, Take, Wait
 from model_inbox.errors import ConfigError, StorageError
@@ -452,7 +453,7 @@ def test_what_many_large_sidecars_say_is_not_all_kept(world: World, monkeypatch:
     assert said == {f"m{number}": f"of {number}" for number in range(8)}
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_order_of_arrival_ends_in_the_same_registry(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
