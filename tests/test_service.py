@@ -16,7 +16,7 @@ from model_inbox import service as module
 from model_inbox.errors import RegistryLocked
 from model_inbox.service import Service
 from model_inbox.watch import Watch
-from world import StoppingDisk, World, must_be_root, pickled, sidecar
+from world import FailingDisk, StoppingDisk, World, must_be_root, pickled, sidecar
 
 
 @pytest.fixture(name="tmp_path")
@@ -96,6 +96,24 @@ def test_an_inbox_that_is_removed_is_made_anew(world: World) -> None:
         world.put("m")
         world.live_on(service, 2)
         assert world.registrations() == ["m"]
+
+
+@pytest.mark.parametrize("folder", ["receipts", "rejected", ".processing"])
+def test_a_folder_of_ours_that_is_removed_is_made_anew(world: World, folder: str) -> None:
+    """`rm -r inbox/*`, to tidy up: the drops that come afterwards get their answers, and the lock is held again."""
+    with world.running() as service:
+        world.put("before")
+        world.live_on(service, 1)
+        subprocess.run(["rm", "-r", str(world.inbox / folder)], check=True)
+        world.put("good")
+        world.put("bad", leave_out=["version"])
+        world.live_on(service, 5)
+        assert sorted(world.registrations()) == ["before", "good"]
+        assert world.answered().rejected == {"bad": ["sidecar.missing_field"]}
+        assert world.receipt("good")["outcome"] == "registered"
+        with pytest.raises(RegistryLocked):
+            world.service().start()
+    assert (world.left(), world.in_hand()) == ([], [])
 
 
 def test_an_inbox_that_is_mounted_over_and_unmounted(world: World) -> None:
@@ -384,6 +402,16 @@ def test_a_folder_is_told_of_once(world: World) -> None:
         (world.inbox / "sub").mkdir()
         lines = said(world, service, 10)
         assert [line["name"] for line in events(lines, "drop.stray_found")] == ["sub"]
+
+
+def test_a_claim_that_cannot_be_made_is_told_of_once(world: World) -> None:
+    """No room for one more folder: each try would have a name of its own, which is no news."""
+    disk = FailingDisk(lambda name, *args: 31 if name == "mkdir" and "Z-" in args[0].name else None)  # EMLINK
+    with world.running(disk) as service:
+        world.put("m")
+        assert len(events(said(world, service, 30), "drop.stale")) == 1
+        assert disk.failed >= 3
+        assert world.left() == ["m.pkl", "m.yaml"]
 
 
 def test_a_drop_that_cannot_be_moved_is_told_of_once_and_tried_again(world: World) -> None:

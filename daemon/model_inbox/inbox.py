@@ -221,11 +221,16 @@ class Inbox:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the inbox's path still names the folder that we prepared. Costs one stat."""
+        """Whether the inbox's path still names the folder that we prepared, with those of ours in it.
+
+        Costs a stat of each. What stands in a folder of ours' place is `prepare`'s affair.
+        """
         if self._folder is None:
             return False
         try:
             there = self.path.stat()
+            for folder in (self.processing_dir, self.rejected_dir, self.receipts_dir):
+                folder.lstat()
         except OSError:
             return False
         return os.path.samestat(there, os.fstat(self._folder))

@@ -411,7 +411,7 @@ class Service:
         return True
 
     def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
-        if self._is_news(_UNMOVABLE + drop.sidecar_name, str(error)):
+        if self._is_news(_UNMOVABLE + drop.sidecar_name, f"{error.operation} {error.errno}"):
             log.warning(
                 "drop.stale",
                 stem=quoted(drop.stem, 255)[1:-1],
