@@ -7,7 +7,9 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -492,6 +494,94 @@ def test_any_order_of_arrival_ends_in_the_same_registry(
     assert {i: (e["sha256"], e["scaler_sha256"]) for i, e in answered.registered.items()} == expected
     assert (answered.rejected, answered.left, answered.in_hand) == ({}, [], [])
     assert sorted(world.registrations()) == ["m0", "m1", "m2"]
+
+
+SPOILED = {
+    "bad field": "sidecar.missing_field",
+    "wrong digest": "artifact.digest_mismatch",
+    "cut model": "artifact.truncated",
+    "no model": "artifact.missing",
+    "another user's model": "sidecar.not_owner",
+}
+"""What can be wrong with a drop, and what it is rejected for, whenever its files come."""
+
+
+@dataclass
+class Plan:
+    """A drop that is to come: its files in the order in which they do, and what it must come to."""
+
+    owner: int
+    files: list[tuple[str, bytes, int]]
+    digests: tuple[str, str | None] | None
+    code: str | None
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> dict[str, Plan]:
+    """Some drops of two users, good and spoiled, sealed and not, with scalers named and not named.
+
+    Whoever does not name the scaler sends it before the last other file.
+    """
+    drops = {}
+    for number in range(draw(st.integers(1, 5))):
+        stem, owner = f"m{number}", draw(st.sampled_from([ALICE, BOB]))
+        fault = draw(st.sampled_from([None, None, *SPOILED]))
+        sealed, named, scaled = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+        model, scaler = pickled({"v": stem, "w": [0.5] * 50}), pickled([stem])
+        fields: dict[str, Any] = {"scaler_file": f"{stem}_scaler.pkl" if scaled else None} if named else {}
+        if fault == "wrong digest":
+            fields["sha256"] = {"model": digest(b"other")}
+        text = sidecar("..." if sealed else "", ["version"] if fault == "bad field" else [], **fields)
+        model_owner = ALICE + BOB - owner if fault == "another user's model" else owner
+        parts = [(f"{stem}.yaml", text, owner)]
+        if fault != "no model":
+            parts.append((f"{stem}.pkl", model[:-9] if fault == "cut model" else model, model_owner))
+        order = draw(st.permutations(parts))
+        if scaled:
+            place = draw(st.integers(0, len(order) if named else len(order) - 1))
+            order.insert(place, (f"{stem}_scaler.pkl", scaler, owner))
+        digests = (digest(model), digest(scaler) if scaled else None) if fault is None else None
+        drops[stem] = Plan(owner, order, digests, SPOILED[fault] if fault is not None else None)
+    return drops
+
+
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plans(), st.data())
+def test_any_order_of_arrival_gives_any_drops_the_same_answers(
+    tmp_path_factory: pytest.TempPathFactory, drops: dict[str, Plan], data: st.DataObject
+) -> None:
+    """However the files of good and spoiled drops of two users mix, and whenever the daemon looks.
+
+    The registry holds the good ones with their scalers, each spoiled one is rejected for what is wrong with it, and
+    nothing stays. (A file that comes behind its sidecar's rejection is rejected by itself.)
+    """
+    must_be_root()
+    world = World(tmp_path_factory.mktemp("any"))
+    lines = [list(plan.files) for plan in drops.values()]
+    with world.running() as service:
+        while any(lines):
+            name, content, owner = data.draw(st.sampled_from([line for line in lines if line])).pop(0)
+            (world.inbox / ".new").write_bytes(content)
+            give(world.inbox / ".new", owner, 0o640)
+            (world.inbox / ".new").rename(world.inbox / name)
+            pause = data.draw(st.sampled_from([None, 0.0, 0.5]))
+            if pause is not None:
+                world.live_on(service, pause)
+        world.live_on(service, 90)
+    answered = world.answered()
+    assert {stem: (e["sha256"], e["scaler_sha256"]) for stem, e in answered.registered.items()} == {
+        stem: plan.digests for stem, plan in drops.items() if plan.digests is not None
+    }
+    assert sorted(world.registrations()) == sorted(answered.registered)
+    codes: dict[str, set[str]] = {}
+    for path in world.inbox.glob("rejected/*/reason.json"):
+        reason = json.loads(path.read_bytes())
+        codes.setdefault(reason["stem"], set()).update(problem["code"] for problem in reason["problems"])
+    assert {stem for stem, plan in drops.items() if plan.code is not None and plan.code in codes.get(stem, ())} == {
+        stem for stem, plan in drops.items() if plan.code is not None
+    }
+    assert {stem.removesuffix("_scaler") for stem in codes} == {s for s, plan in drops.items() if plan.code is not None}
+    assert (answered.left, answered.in_hand, world.staged()) == ([], [], [])
 
 
 # --- folders of ours -----------------------------------------------------------------------------------------------
