@@ -249,7 +249,8 @@ class Service:
         self._tell(rescan)
         if ready:
             self._news.doing = "taking 1 drop" if len(ready) == 1 else f"taking {len(ready)} drops"
-        longest = self.config.inbox.rescan_seconds * PASS_OF_RESCAN
+        # Who started us waits to hear that we are ready: the rest of what lies there comes with the next pass.
+        longest = 0.0 if cause == "start" else self.config.inbox.rescan_seconds * PASS_OF_RESCAN
         seconds = max(PASS_SECONDS, min(PASS_PER_LOOK * rescan.seconds, longest))
         took_all = self._take(ready, self._time_is_up(seconds, stopping))
         refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
