@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -294,8 +294,8 @@ def rescan_with(drops: list[tuple[str, int, int]]) -> Rescan:
     for stem, owner, when in drops:
         names = [seen(f"{stem}.yaml", owner=owner), seen(f"{stem}.pkl", owner=owner)]
         drop = only_drop(names, parsed(stem), f"{stem}.yaml")
-        object.__setattr__(drop.sightings[f"{stem}.yaml"], "ctime_ns", when)
-        pairs.append((drop, Take("lease")))
+        sightings = {name: sighting._replace(ctime_ns=when) for name, sighting in drop.sightings.items()}
+        pairs.append((replace(drop, sightings=sightings), Take("lease")))
     return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0)
 
 
@@ -370,7 +370,7 @@ def test_a_second_write_in_one_tick_of_the_clock_is_seen(world: World) -> None:
         found = path.stat()
         assert found.st_size == before.st_size
         # The kernel's tick has passed by now; make it look as if it had not.
-        object.__setattr__(known.sighting, "ctime_ns", found.st_ctime_ns)
+        known.sighting = known.sighting._replace(ctime_ns=found.st_ctime_ns)
         assert known.is_racy
         service.inbox.rescan()
         assert known.sidecar.problems == ()
