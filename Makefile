@@ -110,7 +110,7 @@ bench-registry: env-test ## time the registry against its floor, up to 100,000 m
 SEED ?= 1
 MINUTES ?= 5
 test-registry: env-test campaign-registry ## the registry at length: MINUTES under fire, games, every bit, power cuts (SEED)
-	PROPERTY_EXAMPLES=1000 DAMAGE_BITS=8 $(VENV)-test/bin/python -m pytest tests/properties \
+	HYPOTHESIS_EXAMPLES=1000 DAMAGE_BITS=8 $(VENV)-test/bin/python -m pytest tests/properties \
 		--hypothesis-seed=$(SEED) $(PYTEST_ARGS)
 	CRASH_STATES=60 CRASH_SEED=$(SEED) $(VENV)-test/bin/python -m pytest tests/crash $(PYTEST_ARGS)
 

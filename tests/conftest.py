@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from examples import examples
+
 # An example that is slow once (another process had the cores, a disk was synced) is no failure. Where CI is set,
 # the same examples are drawn each time. HYPOTHESIS_EXAMPLES=1000 looks longer.
 settings.register_profile(
     "model-inbox",
     deadline=None,
     derandomize="CI" in os.environ,
-    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "50")),
+    max_examples=examples(50),
 )
 settings.load_profile("model-inbox")
 

@@ -7,14 +7,17 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from model_inbox import inbox as module
-from model_inbox.arrival import Take, Wait
+from model_inbox.arrival import Refuse, Take, Wait
 from model_inbox.errors import ConfigError, StorageError
 from model_inbox.inbox import Rescan
 from world import World, digest, must_be_root, pickled, sidecar
@@ -301,7 +304,7 @@ def rescan_with(drops: list[tuple[str, int, int]]) -> Rescan:
         names = [seen(f"{stem}.yaml", owner=owner)._replace(ctime_ns=when), seen(f"{stem}.pkl", owner=owner)]
         drop = only_drop(names, parsed(stem), f"{stem}.yaml")
         pairs.append((drop, Take("lease")))
-    return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0, partial=False)
+    return Rescan(0.0, len(drops) * 2, tuple(pairs), (), 0.0)
 
 
 def test_owners_take_turns_and_the_oldest_of_each_comes_first() -> None:
@@ -405,7 +408,8 @@ def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeyp
     (world.inbox / "b.yaml").write_bytes(sidecar(model_file="shared.pkl"))
     monkeypatch.setattr(module, "PARSE_SECONDS_PER_RESCAN", -1.0)  # one sidecar a look
     with world.running() as service:
-        rescan = service.inbox.rescan()
+        rescan = service.last_rescan
+        assert rescan is not None
         assert rescan.partial
         assert [drop.stem for drop, _ in rescan.drops] == ["a"]
         assert rescan.ready() == []
@@ -416,7 +420,50 @@ def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeyp
     assert world.answered().rejected == {"a": ["sidecar.missing_field"]}
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_each_look_reads_on_and_the_owners_take_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little time there is: of each owner one is read a look. Bob's are answered while alice's are unread."""
+    world.inbox.mkdir()
+    for number in range(20):
+        (world.inbox / f"a{number:02d}.yaml").write_bytes(sidecar())
+        give(world.inbox / f"a{number:02d}.yaml", ALICE, 0o640)
+    for name, text in (("b0", sidecar(leave_out=["version"])), ("b1", sidecar())):
+        (world.inbox / f"{name}.yaml").write_bytes(text)
+        give(world.inbox / f"{name}.yaml", BOB, 0o640)
+    service = world.service()
+    service.start()
+    world.clock.advance(1)  # so that nothing is too young to be remembered
+    monkeypatch.setattr(module, "PARSE_SECONDS_PER_RESCAN", -1.0)
+    looks = [service.inbox.rescan() for _ in range(20)]
+    service.close()
+    assert [len(rescan.drops) for rescan in looks] == [2, *range(4, 23)]
+    assert [rescan.unread for rescan in looks] == [{ALICE, BOB}, *[{ALICE}] * 18, set()]
+    assert looks[0].ready() == []  # the other of bob's might name a file of this one's
+    assert [(drop.stem, type(decision)) for drop, decision in looks[1].ready()] == [("b0", Refuse)]
+
+
+def test_what_many_large_sidecars_say_is_not_all_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for their models they cost a bounded memory, and are registered with all that they say in the end."""
+    world.inbox.mkdir()
+    texts = {f"m{number}": sidecar(description=f"of {number} " + "x" * 2000) for number in range(8)}
+    for stem, text in texts.items():
+        (world.inbox / f"{stem}.yaml").write_bytes(text)
+    monkeypatch.setattr(module, "KEPT_BYTES", 3 * len(texts["m0"]))
+    with world.running() as service:
+        world.clock.advance(1)
+        service.step("timer")
+        service.step("timer")
+        kept = [known.sidecar.metadata for known in service.inbox._memory.values() if known.sidecar is not None]
+        assert sum(metadata is not None for metadata in kept) == 3
+        assert len(kept) == 8
+        for stem in texts:
+            (world.inbox / f"{stem}.pkl").write_bytes(pickled({"of": stem}))
+        world.live_on(service, 1)
+    registered = world.answered().registered
+    said = {stem: entry["description"][:4] for stem, entry in registered.items()}
+    assert said == {f"m{number}": f"of {number}" for number in range(8)}
+
+
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_order_of_arrival_ends_in_the_same_registry(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -455,6 +502,94 @@ def test_any_order_of_arrival_ends_in_the_same_registry(
     assert {i: (e["sha256"], e["scaler_sha256"]) for i, e in answered.registered.items()} == expected
     assert (answered.rejected, answered.left, answered.in_hand) == ({}, [], [])
     assert sorted(world.registrations()) == ["m0", "m1", "m2"]
+
+
+SPOILED = {
+    "bad field": "sidecar.missing_field",
+    "wrong digest": "artifact.digest_mismatch",
+    "cut model": "artifact.truncated",
+    "no model": "artifact.missing",
+    "another user's model": "sidecar.not_owner",
+}
+"""What can be wrong with a drop, and what it is rejected for, whenever its files come."""
+
+
+@dataclass
+class Plan:
+    """A drop that is to come: its files in the order in which they do, and what it must come to."""
+
+    owner: int
+    files: list[tuple[str, bytes, int]]
+    digests: tuple[str, str | None] | None
+    code: str | None
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> dict[str, Plan]:
+    """Some drops of two users, good and spoiled, sealed and not, with scalers named and not named.
+
+    Whoever does not name the scaler sends it before the last other file.
+    """
+    drops = {}
+    for number in range(draw(st.integers(1, 5))):
+        stem, owner = f"m{number}", draw(st.sampled_from([ALICE, BOB]))
+        fault = draw(st.sampled_from([None, None, *SPOILED]))
+        sealed, named, scaled = draw(st.booleans()), draw(st.booleans()), draw(st.booleans())
+        model, scaler = pickled({"v": stem, "w": [0.5] * 50}), pickled([stem])
+        fields: dict[str, Any] = {"scaler_file": f"{stem}_scaler.pkl" if scaled else None} if named else {}
+        if fault == "wrong digest":
+            fields["sha256"] = {"model": digest(b"other")}
+        text = sidecar("..." if sealed else "", ["version"] if fault == "bad field" else [], **fields)
+        model_owner = ALICE + BOB - owner if fault == "another user's model" else owner
+        parts = [(f"{stem}.yaml", text, owner)]
+        if fault != "no model":
+            parts.append((f"{stem}.pkl", model[:-9] if fault == "cut model" else model, model_owner))
+        order = draw(st.permutations(parts))
+        if scaled:
+            place = draw(st.integers(0, len(order) if named else len(order) - 1))
+            order.insert(place, (f"{stem}_scaler.pkl", scaler, owner))
+        digests = (digest(model), digest(scaler) if scaled else None) if fault is None else None
+        drops[stem] = Plan(owner, order, digests, SPOILED[fault] if fault is not None else None)
+    return drops
+
+
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(plans(), st.data())
+def test_any_order_of_arrival_gives_any_drops_the_same_answers(
+    tmp_path_factory: pytest.TempPathFactory, drops: dict[str, Plan], data: st.DataObject
+) -> None:
+    """However the files of good and spoiled drops of two users mix, and whenever the daemon looks.
+
+    The registry holds the good ones with their scalers, each spoiled one is rejected for what is wrong with it, and
+    nothing stays. (A file that comes behind its sidecar's rejection is rejected by itself.)
+    """
+    must_be_root()
+    world = World(tmp_path_factory.mktemp("any"))
+    lines = [list(plan.files) for plan in drops.values()]
+    with world.running() as service:
+        while any(lines):
+            name, content, owner = data.draw(st.sampled_from([line for line in lines if line])).pop(0)
+            (world.inbox / ".new").write_bytes(content)
+            give(world.inbox / ".new", owner, 0o640)
+            (world.inbox / ".new").rename(world.inbox / name)
+            pause = data.draw(st.sampled_from([None, 0.0, 0.5]))
+            if pause is not None:
+                world.live_on(service, pause)
+        world.live_on(service, 90)
+    answered = world.answered()
+    assert {stem: (e["sha256"], e["scaler_sha256"]) for stem, e in answered.registered.items()} == {
+        stem: plan.digests for stem, plan in drops.items() if plan.digests is not None
+    }
+    assert sorted(world.registrations()) == sorted(answered.registered)
+    codes: dict[str, set[str]] = {}
+    for path in world.inbox.glob("rejected/*/reason.json"):
+        reason = json.loads(path.read_bytes())
+        codes.setdefault(reason["stem"], set()).update(problem["code"] for problem in reason["problems"])
+    assert {stem for stem, plan in drops.items() if plan.code is not None and plan.code in codes.get(stem, ())} == {
+        stem for stem, plan in drops.items() if plan.code is not None
+    }
+    assert {stem.removesuffix("_scaler") for stem in codes} == {s for s, plan in drops.items() if plan.code is not None}
+    assert (answered.left, answered.in_hand, world.staged()) == ([], [], [])
 
 
 # --- folders of ours -----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pickle_builders as build
+from examples import examples
 from model_inbox.errors import LoadRefused
 from model_inbox.pickles import Allowlist, PickleReport, load, scan_bytes
 
@@ -115,7 +116,7 @@ def judged(data: bytes) -> PickleReport:
     return report
 
 
-HARD = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+HARD = settings(max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @given(st.binary(max_size=200))

@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pickle_builders as build
+from examples import examples
 from model_inbox.pickles import Allowlist, load, scan_bytes
 from model_inbox.pickles.scan import PlainUnpickler, new_recorder, open_stream, record
 from model_inbox.pickles.streams import (
@@ -61,7 +62,7 @@ def test_sources_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=3000), st.sampled_from(["gzip", "zlib", "bz2", "xz", "lzma"]), st.integers(1, 500))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_compressed_data_comes_out_as_it_went_in(data: bytes, name: str, step: int) -> None:
     """Whatever the size of the reads."""
     packed = pack(data)[name]

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from examples import examples
 from model_inbox.metadata import parse_instant
 from model_inbox.policy import Breaker, RetentionSection
 from model_inbox.retention import Kept, Plan, Retired, breaker_problem, plan
@@ -353,7 +354,7 @@ def reasons_of_kept(told: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
 
 
 @given(registries(), sections(), nows)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_since_is_when_the_rule_let_go(entries: list[dict[str, Any]], rules: RetentionSection, now: datetime) -> None:
     """Of the models trained by then, the rule holds it no more; without the one that came then, it held it still.
 

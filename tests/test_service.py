@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from model_inbox import service as module
 from model_inbox.errors import RegistryLocked
 from model_inbox.service import Service
 from model_inbox.watch import Watch
-from world import StoppingDisk, World, must_be_root, pickled, sidecar
+from world import FailingDisk, StoppingDisk, World, must_be_root, pickled, sidecar
 
 
 @pytest.fixture(name="tmp_path")
@@ -95,6 +96,24 @@ def test_an_inbox_that_is_removed_is_made_anew(world: World) -> None:
         world.put("m")
         world.live_on(service, 2)
         assert world.registrations() == ["m"]
+
+
+@pytest.mark.parametrize("folder", ["receipts", "rejected", ".processing"])
+def test_a_folder_of_ours_that_is_removed_is_made_anew(world: World, folder: str) -> None:
+    """`rm -r inbox/*`, to tidy up: the drops that come afterwards get their answers, and the lock is held again."""
+    with world.running() as service:
+        world.put("before")
+        world.live_on(service, 1)
+        subprocess.run(["rm", "-r", str(world.inbox / folder)], check=True)
+        world.put("good")
+        world.put("bad", leave_out=["version"])
+        world.live_on(service, 5)
+        assert sorted(world.registrations()) == ["before", "good"]
+        assert world.answered().rejected == {"bad": ["sidecar.missing_field"]}
+        assert world.receipt("good")["outcome"] == "registered"
+        with pytest.raises(RegistryLocked):
+            world.service().start()
+    assert (world.left(), world.in_hand()) == ([], [])
 
 
 def test_an_inbox_that_is_mounted_over_and_unmounted(world: World) -> None:
@@ -225,6 +244,27 @@ def test_a_flood_of_one_user_does_not_keep_the_other_waiting(world: World, monke
             assert len(world.registrations()) <= 6
 
 
+@pytest.mark.parametrize(
+    ("cause", "looked", "longest"),
+    [("timer", 0.001, 2.0), ("hint", 0.5, 4.5), ("timer", 5.0, 9.0), ("start", 5.0, 2.0)],
+    ids=["quick look", "slow look", "very slow look", "start"],
+)
+def test_a_pass_is_no_longer_than_a_part_of_the_rescan(
+    world: World, monkeypatch: pytest.MonkeyPatch, cause: str, looked: float, longest: float
+) -> None:
+    """Nine times its look, so that looking is a tenth of the work; but who comes meanwhile waits at most 0.3 * 30 s.
+
+    The first one is short, whatever lies there: until its end the service manager waits for us.
+    """
+    with world.running() as service:
+        really = service.inbox.rescan
+        monkeypatch.setattr(service.inbox, "rescan", lambda: replace(really(), seconds=looked))
+        passes: list[float] = []
+        monkeypatch.setattr(service, "_time_is_up", lambda seconds, _: passes.append(seconds) or (lambda: False))
+        service.step(cause)
+    assert passes == [pytest.approx(longest)] * 2
+
+
 def test_a_pass_is_bounded_and_the_rest_is_taken_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time runs out after each batch: pass follows pass without sleep until nothing is ready."""
     monkeypatch.setattr(module, "PASS_SECONDS", 0.005)
@@ -302,7 +342,7 @@ def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None
     """One line for what is missing, none while nothing changes, another when something else is missing."""
     with world.running() as service:
         (world.inbox / "m.yaml").write_bytes(sidecar(scaler_file="s.pkl"))
-        lines = said(world, service, 5)
+        lines = said(world, service, module.TELL_SECONDS + 0.1)
         assert [line["problems"] for line in events(lines, "drop.waiting")] == [
             [str(problem) for problem in service.last_rescan.drops[0][1].problems]
         ]
@@ -313,12 +353,70 @@ def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None
         assert "m.pkl" not in str(lines[0]["problems"])
 
 
+def test_an_ordinary_copy_says_nothing_but_its_end(world: World) -> None:
+    """Some seconds of half a sidecar, an open file, a file without sidecar: all that is logged is the registration."""
+    with world.running() as service:
+        (world.inbox / "m.yaml").write_bytes(sidecar()[:20])
+        lines = said(world, service, 1.5)
+        (world.inbox / "m.yaml").write_bytes(sidecar())
+        with (world.inbox / "m.pkl").open("wb") as file:
+            for part in (b"", pickled({"v": 1})):
+                file.write(part)
+                file.flush()
+                lines += said(world, service, 1.5)
+        lines += said(world, service, 1)
+    assert [line["event"] for line in lines if line["log_level"] != "debug"] == ["drop.registered"]
+    assert {line["event"] for line in lines if line["log_level"] == "debug"} >= {"drop.arriving"}
+
+
+def test_a_copy_that_takes_long_is_said_once_and_in_time(world: World) -> None:
+    """A file held open, or growing under a user whose writers are unknown: one line, when five seconds are over."""
+    with world.running() as service, (world.inbox / "m.pkl").open("wb") as file:
+        (world.inbox / "m.yaml").write_bytes(sidecar())
+        assert events(said(world, service, module.TELL_SECONDS - 0.5), "drop.waiting") == []
+        lines = events(said(world, service, 0.6), "drop.waiting")
+        assert ["artifact.open_for_writing" in str(line["problems"]) for line in lines] == [True]
+        service.inbox.has_leases = False
+        lines, data = [], pickled(["x" * 1000] * 10)
+        for number in range(5):
+            file.write(data[number * 100 : number * 100 + 100])
+            file.flush()
+            lines += events(said(world, service, 3), "drop.waiting")
+        assert ["lacks the end of a pickle" in str(line["problems"]) for line in lines] == [True]
+
+
+def test_what_was_told_is_not_told_again_after_a_look_that_could_not_see_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While sidecars of its owner wait to be read a folder is not judged, which is no reason to forget it."""
+    with world.running() as service:
+        (world.inbox / "sub").mkdir()
+        assert len(events(said(world, service, 1), "drop.stray_found")) == 1
+        monkeypatch.setattr("model_inbox.inbox.PARSE_SECONDS_PER_RESCAN", -1.0)
+        for number in range(3):
+            (world.inbox / f"m{number}.yaml").write_bytes(sidecar())
+        service.step("hint")
+        assert service.last_rescan.partial
+        monkeypatch.undo()
+        assert events(said(world, service, 1), "drop.stray_found") == []
+
+
 def test_a_folder_is_told_of_once(world: World) -> None:
     """Directories stay, and are no news the second time."""
     with world.running() as service:
         (world.inbox / "sub").mkdir()
         lines = said(world, service, 10)
         assert [line["name"] for line in events(lines, "drop.stray_found")] == ["sub"]
+
+
+def test_a_claim_that_cannot_be_made_is_told_of_once(world: World) -> None:
+    """No room for one more folder: each try would have a name of its own, which is no news."""
+    disk = FailingDisk(lambda name, *args: 31 if name == "mkdir" and "Z-" in args[0].name else None)  # EMLINK
+    with world.running(disk) as service:
+        world.put("m")
+        assert len(events(said(world, service, 30), "drop.stale")) == 1
+        assert disk.failed >= 3
+        assert world.left() == ["m.pkl", "m.yaml"]
 
 
 def test_a_drop_that_cannot_be_moved_is_told_of_once_and_tried_again(world: World) -> None:

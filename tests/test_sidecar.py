@@ -12,6 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from model_inbox.metadata import REQUIRED_FIELDS, ModelMetadata, check_metadata, fields_of
 from model_inbox.problems import Problem
 from model_inbox.sidecar import (
@@ -475,7 +476,7 @@ def test_other_readers_of_yaml_see_the_same_values(metadata: ModelMetadata) -> N
     assert loaded == expected
 
 
-@settings(max_examples=40, deadline=None)  # hundreds of prefixes each
+@settings(max_examples=examples(40), deadline=None)  # hundreds of prefixes each
 @given(good_metadata(), DIGESTS)
 def test_a_truncated_dump_is_never_taken_for_a_whole_one(
     metadata: ModelMetadata, digests: dict[str, str | None] | None
@@ -494,7 +495,7 @@ def test_a_truncated_dump_is_never_taken_for_a_whole_one(
             assert sidecar.cut_short
 
 
-@settings(max_examples=60, deadline=None)  # hundreds of prefixes each
+@settings(max_examples=examples(60), deadline=None)  # hundreds of prefixes each
 @given(good_metadata(), st.permutations([f.name for f in SIDECAR_FIELDS]), st.booleans())
 def test_a_prefix_that_is_sealed_by_digests_says_nothing_else(
     metadata: ModelMetadata, order: list[str], sort_keys: bool

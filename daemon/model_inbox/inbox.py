@@ -14,9 +14,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from .arrival import (
     SIDECAR_SUFFIX,
@@ -46,12 +47,15 @@ from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file", "unreadable"]
 
+_Item = TypeVar("_Item")
+
 INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
 OWN_MODE = 0o700
 RECEIPTS_MODE = 0o750
 PARSE_SECONDS_PER_RESCAN = 1.0
 FIRST_RETRY_SECONDS = 1.0
 RACY_SECONDS = 0.05  # two writes in one tick of the kernel's clock look like one: what is that young is read again
+KEPT_BYTES = 4 << 20  # of text; as objects it takes some seven times as much
 CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs a claim that often
 
 
@@ -59,8 +63,8 @@ CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs 
 class Rescan:
     """What one look at the folder came to.
 
-    `at` is when it began, on the monotonic clock: what the decisions say about time counts from there. `partial`:
-    more sidecars wait to be read; look again at once.
+    `at` is when it began, on the monotonic clock: what the decisions say about time counts from there. `unread` are
+    the owners of sidecars that there was no time to read; look again at once.
     """
 
     at: float
@@ -68,7 +72,12 @@ class Rescan:
     drops: tuple[tuple[Drop, Decision], ...]
     strays: tuple[tuple[Sighting, Wait | Refuse], ...]
     seconds: float
-    partial: bool
+    unread: frozenset[int] = frozenset()
+
+    @property
+    def partial(self) -> bool:
+        """Whether more sidecars wait to be read."""
+        return bool(self.unread)
 
     @property
     def waiting(self) -> int:
@@ -89,19 +98,24 @@ class Rescan:
     def ready(self) -> list[tuple[Drop, Take | Refuse]]:
         """Return the drops to be taken or refused: oldest first, but the owners in turn."""
         due = [(drop, decision) for drop, decision in self.drops if isinstance(decision, (Take, Refuse))]
-        if self.partial:  # a sidecar that was not read yet may name a file that a refusal would take along
-            due = [(drop, decision) for drop, decision in due if isinstance(decision, Take)]
+        # A sidecar that was not read yet may name a file of its owner that a refusal would take along.
+        due = [item for item in due if isinstance(item[1], Take) or item[0].owner not in self.unread]
         due.sort(key=lambda item: (item[0].sightings[item[0].sidecar_name].ctime_ns, item[0].stem))
-        queues: dict[int, deque[tuple[Drop, Take | Refuse]]] = {}
-        for item in due:
-            queues.setdefault(item[0].owner, deque()).append(item)
-        order: list[tuple[Drop, Take | Refuse]] = []
-        while queues:
-            for owner in list(queues):
-                order.append(queues[owner].popleft())
-                if not queues[owner]:
-                    del queues[owner]
-        return order
+        return _in_turns(due, lambda item: item[0].owner)
+
+
+def _in_turns(items: Iterable[_Item], owner_of: Callable[[_Item], int]) -> list[_Item]:
+    """Return the items in their order, but the owners in turn: one user's thousands hold up nobody else's first."""
+    queues: dict[int, deque[_Item]] = {}
+    for item in items:
+        queues.setdefault(owner_of(item), deque()).append(item)
+    order: list[_Item] = []
+    while queues:
+        for owner in list(queues):
+            order.append(queues[owner].popleft())
+            if not queues[owner]:
+                del queues[owner]
+    return order
 
 
 @dataclass(slots=True)
@@ -207,11 +221,16 @@ class Inbox:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the inbox's path still names the folder that we prepared. Costs one stat."""
+        """Whether the inbox's path still names the folder that we prepared, with those of ours in it.
+
+        Costs a stat of each. What stands in a folder of ours' place is `prepare`'s affair.
+        """
         if self._folder is None:
             return False
         try:
             there = self.path.stat()
+            for folder in (self.processing_dir, self.rejected_dir, self.receipts_dir):
+                folder.lstat()
         except OSError:
             return False
         return os.path.samestat(there, os.fstat(self._folder))
@@ -255,16 +274,19 @@ class Inbox:
         began = self._monotonic()
         sightings = self._list()
         self._remember(sightings.values(), began)
-        sidecars, partial = self._read_sidecars(sightings, began)
+        sidecars, unread = self._read_sidecars(sightings)
         drops, strays = pair(sightings, sidecars)
         for stem in [stem for stem in self._holds if f"{stem}{SIDECAR_SUFFIX}" not in sightings]:
             del self._holds[stem]
         judged = tuple((drop, judge(drop, self, self.limits)) for drop in drops)
-        judged_strays: tuple[tuple[Sighting, Wait | Refuse], ...] = ()
-        if not partial:  # a file may belong to a sidecar that was not read yet
-            unread = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
-            judged_strays = tuple((s, judge_stray(s, sightings, self, self.limits, unread)) for s in strays)
-        return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, partial)
+        unreadable = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
+        judged_strays = tuple(
+            (stray, judge_stray(stray, sightings, self, self.limits, unreadable))
+            for stray in strays
+            if stray.owner not in unread  # it may belong to a sidecar that was not read yet
+        )
+        self._forget_much_text(judged)
+        return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, unread)
 
     def _list(self) -> dict[str, Sighting]:
         found = {}
@@ -296,25 +318,47 @@ class Inbox:
             memory[sighting.name] = _Memory(sighting, now, changed)
         self._memory = memory
 
-    def _read_sidecars(
-        self, sightings: Mapping[str, Sighting], began: float
-    ) -> tuple[dict[str, Sidecar | Problem], bool]:
+    def _read_sidecars(self, sightings: Mapping[str, Sighting]) -> tuple[dict[str, Sidecar | Problem], frozenset[int]]:
+        """Return what the sidecars say, and the owners of those that there was no time to read.
+
+        Each owner's oldest come first, and the owners in turn; of each one is read in any case, so that it goes on.
+        """
         sidecars: dict[str, Sidecar | Problem] = {}
-        names = [name for name in sightings if name.endswith(SIDECAR_SUFFIX)]
-        partial = False
-        for name in sorted(names, key=lambda name: sightings[name].ctime_ns):
-            if sightings[name].kind == "folder":
+        to_read = []
+        for name, sighting in sightings.items():
+            if not name.endswith(SIDECAR_SUFFIX) or sighting.kind == "folder":
                 continue
             known = self._memory[name]
             # One that could not be read is read again each time: what kept us from it may leave no trace on it.
             if known.sidecar is None or known.is_racy or isinstance(known.sidecar, Problem):
-                if sidecars and self._monotonic() - began > PARSE_SECONDS_PER_RESCAN:
-                    partial = True
-                    continue
-                known.is_racy = self._is_racy(sightings[name])
-                known.sidecar = self._read_sidecar(name, sightings[name])
-            sidecars[name] = known.sidecar
-        return sidecars, partial
+                to_read.append(sighting)
+            else:
+                sidecars[name] = known.sidecar
+        to_read.sort(key=lambda sighting: (self._memory[sighting.name].sidecar is not None, sighting.ctime_ns))
+        began = self._monotonic()
+        owners = len({sighting.owner for sighting in to_read})
+        order = iter(_in_turns(to_read, lambda sighting: sighting.owner))
+        for count, sighting in enumerate(order, 1):
+            known = self._memory[sighting.name]
+            known.is_racy = self._is_racy(sighting)
+            known.sidecar = sidecars[sighting.name] = self._read_sidecar(sighting.name, sighting)
+            if count >= owners and self._monotonic() - began > PARSE_SECONDS_PER_RESCAN:
+                break
+        return sidecars, frozenset(sighting.owner for sighting in order)
+
+    def _forget_much_text(self, judged: Iterable[tuple[Drop, Decision]]) -> None:
+        """Keep what waiting sidecars say only up to a size in all: thousands of large ones must not fill the memory.
+
+        Of the others that is kept which `arrival` decides by; whoever takes them reads the rest again.
+        """
+        kept = 0
+        for drop, decision in judged:
+            sidecar = drop.sidecar
+            if not isinstance(decision, Wait) or sidecar is None or sidecar.metadata is None:
+                continue
+            kept += drop.sightings[drop.sidecar_name].size
+            if kept > KEPT_BYTES:
+                self._memory[drop.sidecar_name].sidecar = replace(sidecar, metadata=None)
 
     def _is_racy(self, sighting: Sighting) -> bool:
         """Tell whether a file is so young that it may be written again without its times showing that."""

@@ -265,6 +265,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"cannot be decided now, attempt {f.get('attempt', '?')}: {f.get('cause')}"
         + (f"; again in {_seconds(f['retry_in_seconds'])}" if "retry_in_seconds" in f else "")
     ),
+    "drop.arriving": lambda f: f"is on its way: {_short(f.get('problems') or '?')}",
     "drop.waiting": lambda f: f"waits: {_short(f.get('problems') or '?')}",
     "drop.stale": lambda f: f"waits for {_seconds(f.get('age_seconds'))} already: {_short(f.get('problems') or '?')}",
     "drop.put_back": lambda f: f"is not whole after all and was put back: {_short(f.get('problems') or '?')}",

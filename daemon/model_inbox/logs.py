@@ -117,10 +117,15 @@ EVENTS: dict[str, Event] = {
     ),
     "inbox.receipts_purged": Event("debug", ("purged",), "Receipts older than inbox.receipts_keep were removed."),
     # --- a drop
+    "drop.arriving": Event(
+        "debug",
+        ("stem", "problems"),
+        "A drop is not whole yet and came just now: somebody is copying it.",
+    ),
     "drop.waiting": Event(
         "info",
         ("stem", "problems", "until"),
-        "A drop is not whole yet; said once for each thing that it waits for.",
+        "A drop has not been whole for five seconds; said once for each thing that it waits for.",
         "Nothing, unless it stays: the producer finds in `problems` what is missing.",
     ),
     "drop.stale": Event(

@@ -56,7 +56,8 @@ BATCH_SECONDS = 0.5
 BATCH_BYTES = 256 << 20  # what is digested and written in about a second: a large model holds up no more than itself
 COLLECT_AFTER_OBJECTS = 20_000
 PASS_SECONDS = 2.0  # then the folder is looked at again, for what came meanwhile
-PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work
+PASS_PER_LOOK = 9.0  # but a pass takes this many times as long as its look, so that looking is a tenth of the work,
+PASS_OF_RESCAN = 0.3  # and at most that part of `rescan_seconds`: what comes meanwhile is not to wait longer than those
 POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
@@ -65,9 +66,10 @@ RETENTION_DELAY_SECONDS = 1.0
 LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change unseen, is looked at again after t / 10
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
+TELL_SECONDS = 5.0  # what waits for less is an ordinary copy, which comes to its end by itself
 LOCK_SECONDS = 0.5  # a command that asks whether the lock is held may hold it for an instant
 # What was said of these, beside names of files, which hold no slash.
-_INBOX, _WATCH, _UNMOVABLE = "/inbox", "/watch", "/unmovable/"
+_INBOX, _WATCH, _UNMOVABLE, _ARRIVING = "/inbox", "/watch", "/unmovable/", "/arriving/"
 
 
 class Service:
@@ -103,6 +105,8 @@ class Service:
         self._inbox_lock: FileLock | None = None
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._said: dict[str, str] = {}
+        self._waits_since: dict[str, float] = {}
+        self._tell_at: float | None = None
         self._checkpoint_at: float | None = None
         self._last_checkpoint = monotonic()
         self._housekeeping_at = monotonic()
@@ -245,7 +249,9 @@ class Service:
         self._tell(rescan)
         if ready:
             self._news.doing = "taking 1 drop" if len(ready) == 1 else f"taking {len(ready)} drops"
-        seconds = max(PASS_SECONDS, PASS_PER_LOOK * rescan.seconds)
+        # Who started us waits to hear that we are ready: the rest of what lies there comes with the next pass.
+        longest = 0.0 if cause == "start" else self.config.inbox.rescan_seconds * PASS_OF_RESCAN
+        seconds = max(PASS_SECONDS, min(PASS_PER_LOOK * rescan.seconds, longest))
         took_all = self._take(ready, self._time_is_up(seconds, stopping))
         refused_all = self._refuse_strays(rescan, self._time_is_up(seconds, stopping))
         self._is_behind = not (took_all and refused_all)
@@ -274,6 +280,8 @@ class Service:
             try:
                 if isinstance(decision, Take):
                     claim = self.intake.take(drop, decision.integrity)
+                    if claim is not None and claim.sidecar is not None and claim.sidecar.metadata is None:
+                        claim.sidecar = None  # too much to be kept (`Inbox`): it is read again from the claim
                 else:
                     claim = self.intake.refuse(drop, decision.problems)
             except StorageError as error:
@@ -347,40 +355,54 @@ class Service:
 
     def _tell(self, rescan: Rescan) -> None:
         """Say of each drop and stray what it waits for, when that changes; forget those that are gone."""
-        names = set()
+        before, self._waits_since = self._waits_since, {}
+        self._tell_at = None
         self.waiting = rescan.waiting
         for drop, decision in rescan.drops:
             if not isinstance(decision, Wait):
                 continue
-            names.add(drop.sidecar_name)
+            since = self._waits_since[drop.sidecar_name] = before.get(drop.sidecar_name, rescan.at)
             codes = [problem.code for problem in decision.problems]
             if codes in (["drop.settling"], ["drop.not_movable"]):  # nothing to tell, or told when it was tried
                 continue
-            self._tell_waiting(drop.sidecar_name, drop.stem, decision)
+            self._tell_waiting(drop.sidecar_name, drop.stem, decision, rescan.at - since)
         for stray, stray_decision in rescan.strays:
             if not isinstance(stray_decision, Wait):
                 continue
-            names.add(stray.name)
+            since = self._waits_since[stray.name] = before.get(stray.name, rescan.at)
             if stray_decision.stale:
                 problem = str(stray_decision.problems[0])
                 if self._is_news(stray.name, problem):
                     log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
             elif self.inbox.unchanged_seconds(stray.name) >= self.inbox.limits.settle_seconds:
-                self._tell_waiting(stray.name, stray.name, stray_decision)
+                self._tell_waiting(stray.name, stray.name, stray_decision, rescan.at - since)
+        if rescan.partial:  # what there was no time to look at has not gone
+            self._waits_since = {**before, **self._waits_since}
+            return
+        names = {prefix + name for name in self._waits_since for prefix in ("", _ARRIVING)}
         names |= {_UNMOVABLE + drop.sidecar_name for drop, _ in rescan.drops}
         for name in list(self._said):
             if name not in names and name not in (_INBOX, _WATCH):
                 del self._said[name]
 
-    def _tell_waiting(self, name: str, stem: str, decision: Wait) -> None:
+    def _tell_waiting(self, name: str, stem: str, decision: Wait, waited: float) -> None:
+        """Say what a drop waits for: once it has waited longer than a copy takes, and again when it is something else.
+
+        How much of a file is there may change with each look, and is no news.
+        """
+        what = f"{decision.stale} {[(problem.code, problem.file, problem.field) for problem in decision.problems]}"
         said = [str(problem) for problem in decision.problems]
-        if not self._is_news(name, f"{decision.stale} {said}"):
-            return
         shown = quoted(stem, 255)[1:-1]
-        if decision.stale:
-            log.warning("drop.stale", stem=shown, problems=said, age_seconds=self.inbox.age_seconds(name))
-        else:
-            log.info("drop.waiting", stem=shown, problems=said, until=decision.until)
+        if waited < TELL_SECONDS and not decision.stale:
+            tell_at = self._monotonic() + TELL_SECONDS - waited
+            self._tell_at = tell_at if self._tell_at is None else min(self._tell_at, tell_at)
+            if self._is_news(_ARRIVING + name, what):
+                log.debug("drop.arriving", stem=shown, problems=said)
+        elif self._is_news(name, what):
+            if decision.stale:
+                log.warning("drop.stale", stem=shown, problems=said, age_seconds=self.inbox.age_seconds(name))
+            else:
+                log.info("drop.waiting", stem=shown, problems=said, until=decision.until)
 
     def _is_news(self, name: str, what: str) -> bool:
         """Tell whether this was not the last thing said of that name."""
@@ -390,7 +412,7 @@ class Service:
         return True
 
     def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
-        if self._is_news(_UNMOVABLE + drop.sidecar_name, str(error)):
+        if self._is_news(_UNMOVABLE + drop.sidecar_name, f"{error.operation} {error.errno}"):
             log.warning(
                 "drop.stale",
                 stem=quoted(drop.stem, 255)[1:-1],
@@ -609,7 +631,8 @@ class Service:
                 due.append(held_until - now)
         else:
             due.append(1.0)
-        due.extend(moment - now for moment in (self._checkpoint_at, self._rewatch_at) if moment is not None)
+        moments = (self._checkpoint_at, self._rewatch_at, self._tell_at if self.last_rescan is not None else None)
+        due.extend(moment - now for moment in moments if moment is not None)
         if self._canary_at is None and not self.watch.polling and not self.watch.is_deaf:
             due.append(self._canary_due - now)  # whether it came is asked at the next pass, whatever that is for
         if self.intake.next_retry_seconds is not None:

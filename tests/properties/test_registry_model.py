@@ -1,11 +1,10 @@
 """The registry against a dictionary: whatever several handles do in turn, all of them show what a dict would.
 
-`PROPERTY_EXAMPLES=n`, as in `make test-registry`, plays n games instead of a few.
+`HYPOTHESIS_EXAMPLES=n`, as in `make test-registry`, plays n games instead of a few.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from copy import deepcopy
@@ -21,11 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from crash.disk import QuickDisk
 from crash.kit import START, Clock, staged
+from examples import examples
 from model_inbox import EntryExists, EntryNotFound, EntryProtected, ModelRegistry, RegistryError
 from model_inbox.registry import Candidate
 from plain_reader import read_history, read_registry
 
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "15"))
 IDS = st.sampled_from(["a", "b", "c"])
 PAIRS = ("USD/EUR", "GBP/EUR")
 TYPES = ("lightgbm", "lstm")
@@ -333,7 +332,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
 TestRegistryMachine = RegistryMachine.TestCase
 TestRegistryMachine.settings = settings(
-    max_examples=EXAMPLES,
+    max_examples=examples(15),
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -89,7 +89,7 @@ def test_an_interrupted_rsync_is_not_taken_and_a_finished_one_is(
     assert sending.wait(30) != 0
     if options == ["--partial"]:
         assert (world.inbox / model.name).stat().st_size < model.stat().st_size
-    daemon.wait(lambda: [e for e in daemon.events("drop.waiting") if e["stem"] == stem])
+    daemon.wait(lambda: [e for e in daemon.events("drop.arriving") if e["stem"] == stem])
     assert world.receipt(stem) is None
     ways.run("rsync", *options, model, world.inbox / model.name)
     receipt = outcome(world, daemon, stem)
