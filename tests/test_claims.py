@@ -408,3 +408,79 @@ def test_a_sidecar_of_another_user_is_not_taken_for_the_one_that_was_judged(tmp_
     assert world.registrations() == []
     assert world.answered().rejected == {"m": ["sidecar.not_owner"]}
     assert world.left() == ["m.pkl"]
+
+
+@pytest.mark.parametrize("part", ["m.pkl", "m.yaml"])
+@pytest.mark.parametrize("when", ["holds it open", "writes and closes"])
+def test_a_file_of_ours_that_others_may_write_is_not_written_to_once_it_is_stored(
+    tmp_path: Path, part: str, when: str
+) -> None:
+    """The service's own file of mode 0666: another user, who could only read it when it was staged, reopens it then.
+
+    No name of it is in that user's reach, but /proc/self/fd opens what was open for reading, by the mode of the file.
+    """
+    must_be_root()
+    world = World(tmp_path)
+    orders, said = os.pipe(), os.pipe()
+    with world.running() as service:
+        world.put("m", {"v": "honest"})
+        world.inbox.joinpath(part).chmod(0o666)
+        before = (world.inbox / part).read_bytes()
+        fd = os.open(world.inbox / part, os.O_RDONLY)
+        child = os.fork()
+        if child == 0:  # obeys: o opens for writing, w writes the first byte, c closes; tells whether it could
+            os.setgroups([])
+            os.setresuid(61_002, 61_002, 61_002)
+            held = -1
+            while order := os.read(orders[0], 1):
+                try:
+                    if order == b"o":
+                        held = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK)
+                    elif order == b"w":
+                        os.pwrite(held, b"X", 0)
+                    elif order == b"c":
+                        os.close(held)
+                    os.write(said[1], b"y")
+                except OSError:
+                    os.write(said[1], b"n")
+                if order == b"q":
+                    os._exit(0)
+            os._exit(1)
+
+        def tell(order: bytes) -> bytes:
+            os.write(orders[1], order)
+            return os.read(said[0], 1)
+
+        opened = []
+
+        def meanwhile() -> None:
+            opened.append(tell(b"o"))
+            if when == "writes and closes":
+                tell(b"w")
+                tell(b"c")
+
+        try:
+            swap(service, "_judge", meanwhile)
+            service.step("hint")
+            assert opened == [b"y"], "the test is void: the other user could not open it"
+            if when == "holds it open":
+                tell(b"w")
+                tell(b"c")
+            os.close(fd)
+            world.live_on(service, 40)
+        finally:
+            tell(b"q")
+            os.waitpid(child, 0)
+            for pipe in (*orders, *said):
+                os.close(pipe)
+    answered = world.answered()
+    if "m" in answered.registered:  # as it was judged, and for good
+        suffix = Path(part).suffix
+        stored = (world.models / "prediction" / f"m{suffix}").read_bytes()
+        assert stored in (before, b"X" + before[1:])
+        if suffix == ".pkl":
+            assert digest(stored) == answered.registered["m"]["sha256"]
+        else:
+            assert stored == before
+    else:
+        assert answered.rejected["m"]

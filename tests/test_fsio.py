@@ -12,7 +12,17 @@ import pytest
 
 from model_inbox import fsio
 from model_inbox.errors import StorageError
-from model_inbox.fsio import FLUSH_BYTES, SYNC_TOGETHER_FILES, Disk, PacedDisk, Sync, replace_file, sync_files
+from model_inbox.fsio import (
+    FLUSH_BYTES,
+    SYNC_TOGETHER_FILES,
+    Disk,
+    PacedDisk,
+    Sync,
+    is_temporary,
+    replace_file,
+    sync_files,
+    temporary_name,
+)
 
 
 def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
@@ -92,3 +102,11 @@ def test_many_files_are_synced_beside_other_work(tmp_path: Path) -> None:
     ends.set()
     with pytest.raises(StorageError, match=paths[-1].name):
         sync.wait()
+
+
+def test_a_long_name_in_many_bytes_gets_a_temporary_one(tmp_path: Path) -> None:
+    """A name has 255 bytes at most, whatever they stand for."""
+    path = tmp_path / ("\u00e4" * 125)
+    replace_file(Disk(), path, b"whole", 0o600)
+    assert path.read_bytes() == b"whole"
+    assert is_temporary(temporary_name(path).name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from model_inbox import service as service_module
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
@@ -138,6 +139,23 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(
         except BaseException as error:
             error.add_note(f"killed before step {step}: {disk.steps[-3:]}")
             raise
+
+
+def test_every_rejection_is_told_of_whenever_the_daemon_dies(tmp_path: Path) -> None:
+    """Perhaps by both of two daemons, but never by none."""
+    for step in itertools.count(1):
+        world = World(tmp_path / str(step))
+        world.put("typo", leave_out=["model_type"])
+        with structlog.testing.capture_logs() as said:
+            killed = run_until_killed(world, StoppingDisk(step, after=True))
+            run_to_the_end(world)
+        (folder,) = (world.inbox / "rejected").iterdir()
+        told = [line for line in said if line["event"] == "drop.rejected" and line["drop_id"] == folder.name]
+        assert 1 <= len(told) <= 2, f"killed after step {step}"
+        assert all(line["rejected_dir"] == str(folder) for line in told)
+        if not killed:
+            assert len(told) == 1
+            break
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -319,13 +319,15 @@ def test_lost_events_are_a_hint(folder: Path) -> None:
         read = reader._read_event_buffer
 
         def stalled(size: int) -> bytes:
+            stalls.set()
             gate.wait()
             return read(size)
 
+        stalls = threading.Event()
         reader._read_event_buffer = stalled
         written_in(folder)  # its reader comes out of the kernel once more, and stalls
         wait_until(lambda: bell.rung)
-        wait_until(lambda: not gate.is_set() and reader.is_alive())
+        wait_until(stalls.is_set)
         limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         ignored = [str(folder / f".{number}") for number in range(2)]
         deadline = time.monotonic() + 60

@@ -483,7 +483,7 @@ def _not_owner(name: str) -> Problem:
 
 
 def _not_regular(name: str, kind: Kind, code: str) -> Problem:
-    what = {"symlink": "a symbolic link", "folder": "a folder"}.get(kind, "no regular file")
+    what = {"symlink": "a symbolic link", "folder": "a folder"}.get(kind, "a pipe, a socket or a device, and no file")
     return Problem(
         code,
         f"{quoted(name)} is {what}",

@@ -85,6 +85,7 @@ class Claim:
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    told: bool = False
     committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
 
     _paths: dict[str, Path] = field(default_factory=dict)
@@ -193,9 +194,13 @@ class Claims:
                 raise StorageError("remove", claim.path(name), error) from error
         self._remove_folder(claim.folder)
 
-    def reject(self, folder: Path) -> Path:
-        """Move a claim, with its reasons in it, to `rejected/`, lastingly; return where it is. Raises StorageError."""
-        target = self._inbox.rejected_dir / folder.name
+    def rejected_place(self, folder: Path) -> Path:
+        """Return where `reject` moves a claim."""
+        return self._inbox.rejected_dir / folder.name
+
+    def reject(self, folder: Path) -> None:
+        """Move a claim, with its reasons in it, to `rejected/`, lastingly. Raises StorageError."""
+        target = self.rejected_place(folder)
         try:
             os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
             self._disk.rename(folder, target)
@@ -203,7 +208,6 @@ class Claims:
             self._disk.fsync_dir(self._inbox.processing_dir)
         except OSError as error:
             raise StorageError("move to rejected", target, error) from error
-        return target
 
     def folders(self) -> list[tuple[Path, list[str]]]:
         """Return the claims that are there, oldest first, with the names in each."""

@@ -247,7 +247,8 @@ def unique_token() -> str:
 
 def temporary_name(path: Path) -> Path:
     """Return a name beside `path` that no other writer uses and that readers of the folder ignore."""
-    return path.with_name(f".{path.name[:200]}.{unique_token()}.tmp")
+    start = os.fsdecode(os.fsencode(path.name)[:200])  # a name has 255 bytes, not characters
+    return path.with_name(f".{start}.{unique_token()}.tmp")
 
 
 def is_temporary(name: str) -> bool:

@@ -135,7 +135,8 @@ class Intake:
         claim = self._claims.claim(drop.stem, drop.present, drop.sightings)
         if claim is not None:
             claim.integrity = integrity
-            claim.sidecar = drop.sidecar
+            if drop.sidecar is not None and drop.sidecar.metadata is not None:
+                claim.sidecar = drop.sidecar  # where there was too much to be kept, it is read again from the claim
             claim.sidecar_sha256 = drop.sidecar.sha256 if drop.sidecar is not None else None
         return claim
 
@@ -388,10 +389,10 @@ class Intake:
         if REASON_NAME in names:  # refused: the receipt and the move may be missing
             reason, receipt = self._answers.repeat_receipt(folder)
             self._answers.publish([receipt] if receipt is not None else [])
-            place = self._claims.reject(folder)
+            _say_rejected_before(folder.name, reason, self._claims.rejected_place(folder))
+            self._claims.reject(folder)
             self.last_rejected_at = self._clock()
             self.tally.drop_ended("rejected")
-            _say_rejected_before(folder.name, reason, place)
             return []
         sidecar_name = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), None)
         if sidecar_name is not None:
@@ -446,26 +447,30 @@ class Intake:
         """Move a drop to `rejected/` with its reasons, and answer.
 
         The reasons last before the move: a crash after that finds them in the claim and completes the move. The
-        answer comes before the move, too, or a crash could leave a rejected drop that nobody is told of.
+        answer and the line in the log come before the move, too, or a crash could leave a rejected drop that nobody is
+        told of.
         """
         self._answers.write_reason(claim, problems)
         receipt = self._answers.write_receipt(claim, "rejected", problems)
         self._answers.publish([receipt] if receipt is not None else [])
-        place = self._claims.reject(claim.folder)
+        seconds = self._monotonic() - claim.began
+        if not claim.told:
+            claim.told = True
+            log.warning(
+                "drop.rejected",
+                drop_id=claim.drop_id,
+                stem=shown(claim.stem),
+                model_id=claim.model_id,
+                problems=_said(problems),
+                codes=[problem.code for problem in problems],
+                owner=claim.owner,
+                rejected_dir=str(self._claims.rejected_place(claim.folder)),
+                seconds=seconds,
+                steps=claim.steps,
+            )
+        self._claims.reject(claim.folder)
         self.last_rejected_at = self._clock()
-        self.tally.drop_ended("rejected", self._monotonic() - claim.began, claim.steps)
-        log.warning(
-            "drop.rejected",
-            drop_id=claim.drop_id,
-            stem=shown(claim.stem),
-            model_id=claim.model_id,
-            problems=_said(problems),
-            codes=[problem.code for problem in problems],
-            owner=claim.owner,
-            rejected_dir=str(place),
-            seconds=self._monotonic() - claim.began,
-            steps=claim.steps,
-        )
+        self.tally.drop_ended("rejected", seconds, claim.steps)
 
     def _put_back(self, claim: Claim, step: NotWhole) -> None:
         """Return a drop that is not whole after all; it is tried again when its files change."""

@@ -280,8 +280,6 @@ class Service:
             try:
                 if isinstance(decision, Take):
                     claim = self.intake.take(drop, decision.integrity)
-                    if claim is not None and claim.sidecar is not None and claim.sidecar.metadata is None:
-                        claim.sidecar = None  # too much to be kept (`Inbox`): it is read again from the claim
                 else:
                     claim = self.intake.refuse(drop, decision.problems)
             except StorageError as error:

@@ -311,10 +311,11 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
     if document.get("deferred"):
         causes = [drop.get("cause") for drop in document.get("deferred_drops") or ()]
         said = f": {causes[0]}" if causes else ""
+        drops = "1 drop" if document["deferred"] == 1 else f"{document['deferred']} drops"
         found.append(
             Problem(
                 "status.deferred",
-                f"{document['deferred']} drops could not be decided{said}",
+                f"{drops} could not be decided{said}",
                 "Mend the disk or the lock; they are tried again by themselves",
             )
         )
