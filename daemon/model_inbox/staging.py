@@ -165,8 +165,8 @@ class Staging:
                         self._disk.unlink(self._folder / entry.name)
 
     def _is_ours_alone(self, found: os.stat_result) -> bool:
-        """Tell whether a file has no other name, a mode that lets nobody else write it, and the owner and group that a new
-        file of ours gets in the folder: who reads models must be able to read it.
+        """Tell whether a file has no other name, a mode that lets nobody else write it, and the owner and group that a
+        new file of ours gets in the folder: who reads models must be able to read it.
 
         Who may write a file can, through a descriptor that he has for reading, as long as its mode lets him.
         """
