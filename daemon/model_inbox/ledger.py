@@ -183,6 +183,7 @@ class Ledger:
         self._thread_lock = threading.RLock()
         self._state_lock = threading.RLock()
         self._depth = 0
+        self._writer: int | None = None  # the thread that holds the writer lock
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
         self._broken: StorageError | None = None
         self._pid = os.getpid()
@@ -325,7 +326,8 @@ class Ledger:
         half of what its path does. Whether somebody put other files in the place of all that is asked now and then.
 
         When the files cannot be followed any more (damage, a folder that is gone) the handle goes on with what it
-        holds, and `damage` says why.
+        holds, and `damage` says why. So it does within a change of its own: a step of the disk may tell somebody that
+        work goes on, who asks something here, and nothing must be read anew under the hands of who appends.
         """
         seen = self._seen
         try:
@@ -340,6 +342,8 @@ class Ledger:
             and found.st_ino == seen[0]
             and time.monotonic() < self._path_look_due
         ):
+            return
+        if self._writer == threading.get_ident():
             return
         with self._state_lock:
             try:
@@ -511,7 +515,7 @@ class Ledger:
             _ = self.journal
             try:
                 self._lock.acquire(self.lock_timeout)
-                self._depth = 1
+                self._depth, self._writer = 1, threading.get_ident()
                 with self._state_lock:
                     self._take_in()
                     lost = self.journal.cut_torn_tail()
@@ -524,7 +528,7 @@ class Ledger:
                     )
                 yield
             finally:
-                self._depth = 0
+                self._depth, self._writer = 0, None
                 self._lock.release()
         finally:
             self._thread_lock.release()
@@ -755,7 +759,7 @@ class Ledger:
         self._state_lock = threading.RLock()
         self.state.after_fork()
         self._lock.close()
-        self._depth = 0
+        self._depth, self._writer = 0, None
         self._dirty = False
         if self._unsettled:
             self._seen = _NEVER
