@@ -20,6 +20,7 @@ from model_inbox import inbox as module
 from model_inbox.arrival import Refuse, Take, Wait
 from model_inbox.errors import ConfigError, StorageError
 from model_inbox.inbox import Rescan
+from model_inbox.leases import Lease, read_lease
 from world import World, digest, must_be_root, pickled, sidecar
 
 ALICE, BOB = 61_001, 61_002
@@ -392,9 +393,37 @@ def test_what_was_read_when_it_had_rested_is_not_read_again(world: World, monkey
         world.clock.advance(1)
         service.inbox.rescan()
         read: list[str] = []
-        monkeypatch.setattr(module, "parse_sidecar_file", lambda path, *_: read.append(path.name))
+        monkeypatch.setattr(module, "parse_sidecar_file", lambda path, *_: read.append(str(path)))
         service.inbox.rescan()
     assert read == []
+
+
+def test_what_was_whole_and_free_is_not_opened_again_for_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands that are ready few are taken between two looks. What changed is, and after a while everything."""
+    looked: list[str] = []
+
+    def reading(fd: int) -> Lease:
+        looked.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+        return read_lease(fd)
+
+    with world.running() as service:
+        monkeypatch.setattr(module, "read_lease", reading)
+
+        def names_looked_at() -> list[str]:
+            looked.clear()
+            (found,) = service.inbox.rescan().drops
+            assert isinstance(found[1], Take)
+            return sorted(looked)
+
+        world.put("m")
+        world.clock.advance(1)
+        assert names_looked_at() == ["m.pkl", "m.yaml"]
+        assert names_looked_at() == []
+        (world.inbox / "m.pkl").write_bytes(pickled("other"))
+        world.clock.advance(1)
+        assert names_looked_at() == ["m.pkl"]
+        world.clock.advance(module.LOOK_KEPT_SECONDS)
+        assert names_looked_at() == ["m.pkl", "m.yaml"]
 
 
 # --- many ----------------------------------------------------------------------------------------------------------

@@ -56,7 +56,11 @@ PARSE_SECONDS_PER_RESCAN = 1.0
 FIRST_RETRY_SECONDS = 1.0
 RACY_SECONDS = 0.05  # two writes in one tick of the kernel's clock look like one: what is that young is read again
 KEPT_BYTES = 4 << 20  # of text; as objects it takes some seven times as much
+LOOK_KEPT_SECONDS = 10.0  # of thousands of drops that are ready, few are taken before they are looked at again
 CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs a claim that often
+
+
+_WHOLE_AND_FREE = Look(Lease.FREE, complete=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class _Memory:
     sidecar: Sidecar | Problem | None = None
     is_racy: bool = False
     complete: bool | None = None
+    free_at: float | None = None  # when it was seen whole, with nobody writing it
 
 
 class Inbox:
@@ -369,7 +374,7 @@ class Inbox:
         if sighting.kind != "file":
             return parse_sidecar(b"", stem=stem, now=self._clock())
         try:
-            return parse_sidecar_file(self.path / name, stem, self._clock())
+            return parse_sidecar_file(os.path.join(self.path, name), stem, self._clock())
         except OSError as error:
             return self._unreadable(name, error)
 
@@ -392,9 +397,12 @@ class Inbox:
     def look(self, name: str) -> Look:
         """Open the file and tell whether somebody writes it and whether it ends as a pickle does."""
         known = self._memory[name]
+        if known.free_at is not None and self._monotonic() - known.free_at < LOOK_KEPT_SECONDS:
+            return _WHOLE_AND_FREE  # who writes to it since is found when it is staged
         self._progress()
+        known.free_at = None
         try:
-            fd = open_regular(self.path / name)
+            fd = open_regular(os.path.join(self.path, name))
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
@@ -405,10 +413,11 @@ class Inbox:
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
                 known.complete = known.sidecar = None
                 return Look(lease, complete=False)
-            if name.endswith(SIDECAR_SUFFIX):
-                return Look(lease, complete=True)
-            complete = looks_complete(fd) if known.complete is None else known.complete
-            known.complete = None if self._is_racy(known.sighting) else complete
+            racy = self._is_racy(known.sighting)
+            complete = name.endswith(SIDECAR_SUFFIX) or known.complete or looks_complete(fd)
+            known.complete = None if racy else complete
+            if lease is Lease.FREE and complete and not racy:
+                known.free_at = self._monotonic()
             return Look(lease, complete)
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
@@ -478,7 +487,7 @@ class Inbox:
             return None
 
 
-def parse_sidecar_file(path: Path, stem: str, now: datetime) -> Sidecar:
+def parse_sidecar_file(path: Path | str, stem: str, now: datetime) -> Sidecar:
     """Read and parse a sidecar. Raises OSError, also for anything but a regular file."""
     return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
 

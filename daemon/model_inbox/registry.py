@@ -725,13 +725,13 @@ class ModelRegistry:
 
     def _registration(self, candidate: Candidate) -> Draft:
         files = candidate.files
-        model, scaler, _ = self._storage.final_names(candidate.fields["model_id"])
+        model, scaler = self._storage.stored_names(candidate.fields["model_id"])
         fields = dict(candidate.fields)
         tags, description = fields.pop("tags"), fields.pop("description")
         entry = {
             **fields,
-            "model_path": self._storage.stored_path(model),
-            "scaler_path": self._storage.stored_path(scaler) if files.scaler is not None else None,
+            "model_path": model,
+            "scaler_path": scaler if files.scaler is not None else None,
             "sha256": files.sha256,
             "scaler_sha256": files.scaler_sha256,
             "size_bytes": files.model_bytes + files.scaler_bytes,

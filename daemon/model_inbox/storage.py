@@ -75,6 +75,7 @@ class Storage:
         self.staging_dir = storage_dir / ".staging"
         self.trash_dir = registry_folder / ".trash"
         self.disk = disk
+        self._stored_start = self.stored_path(storage_dir / "x")[:-1]
 
     def make_folders(self) -> None:
         """Make what is missing. Raises StorageError."""
@@ -96,6 +97,10 @@ class Storage:
             self.storage_dir / f"{model_id}_scaler.pkl",
             self.storage_dir / f"{model_id}.yaml",
         )
+
+    def stored_names(self, model_id: str) -> tuple[str, str]:
+        """Return where the model and its scaler go, as an entry stores it."""
+        return f"{self._stored_start}{model_id}.pkl", f"{self._stored_start}{model_id}_scaler.pkl"
 
     def scaler_name(self, model_id: str, number: int) -> Path:
         """Return where a scaler goes that replaces another one. No model's own file has such a name: an id holds
