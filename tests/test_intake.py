@@ -430,6 +430,30 @@ def test_a_disk_that_says_no_defers_and_never_rejects(
     assert {stem: world.receipt(stem)["outcome"] for stem in ("m", "bad")} == {"m": "registered", "bad": "rejected"}
 
 
+def test_a_drop_whose_reasons_are_written_is_rejected_whatever_comes_meanwhile(tmp_path: Path) -> None:
+    """Its receipt cannot be written for a moment, and in that moment the file comes that it lacked."""
+    world = World(tmp_path)
+    world.put("m", leave_out=["version"])
+    (world.inbox / "m.pkl").unlink()
+    failing = True
+
+    def fails(name: str, *args: Any) -> int | None:
+        return errno.ENOSPC if failing and name == "create" and args[0].parent.name == "receipts" else None
+
+    with world.running(FailingDisk(fails)) as service:
+        assert [claim.stem for claim in service.intake.deferred] == ["m"]
+        failing = False
+        (world.inbox / "m.pkl").write_bytes(pickled(1))
+        world.live_on(service, 90)
+        answered = world.answered()
+    rejected = [json.loads((folder / "reason.json").read_bytes()) for folder in (world.inbox / "rejected").iterdir()]
+    assert sorted([problem["code"] for problem in reason["problems"]] for reason in rejected) == [
+        ["drop.no_sidecar"],
+        ["sidecar.missing_field"],
+    ]
+    assert (answered.left, answered.in_hand) == ([], [])
+
+
 def test_one_drop_that_cannot_be_placed_holds_up_no_other(tmp_path: Path) -> None:
     """Drops commit together; when that fails for one of them, the others are registered at once."""
     world = World(tmp_path)

@@ -62,7 +62,8 @@ class Claim:
     restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
     the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
     `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
-    there is one. Times are of the monotonic clock, in seconds.
+    there is one. `reasons` are those of a rejection, once they are written into the claim, and `told` tells that it was
+    logged. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -85,6 +86,7 @@ class Claim:
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    reasons: tuple[Problem, ...] = ()
     told: bool = False
     committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
 

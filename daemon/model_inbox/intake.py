@@ -164,6 +164,9 @@ class Intake:
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
                     continue
+                if claim.reasons:  # it is decided, and so would the next daemon find it: only the end was deferred
+                    self._reject(claim, claim.reasons)
+                    continue
                 begun = self.judge.begin(claim)
                 if isinstance(begun, Judging):
                     staged.append((claim, begun))
@@ -450,7 +453,9 @@ class Intake:
         answer and the line in the log come before the move, too, or a crash could leave a rejected drop that nobody is
         told of.
         """
-        self._answers.write_reason(claim, problems)
+        if claim.reasons != problems:
+            self._answers.write_reason(claim, problems)
+            claim.reasons = problems
         receipt = self._answers.write_receipt(claim, "rejected", problems)
         self._answers.publish([receipt] if receipt is not None else [])
         seconds = self._monotonic() - claim.began
