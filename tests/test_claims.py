@@ -144,12 +144,15 @@ def test_a_folder_that_is_not_empty_serves_no_other_drop(inbox: Inbox) -> None:
 
 
 def test_folders_kept_by_an_earlier_daemon_are_removed(inbox: Inbox) -> None:
-    """By their names; one that holds something is not touched."""
+    """By their names. One that holds something is a claim, to be taken up like others."""
     (inbox.processing_dir / ".spare-1").mkdir()
     (inbox.processing_dir / ".spare-2").mkdir()
     (inbox.processing_dir / ".spare-2" / "file").touch()
-    claims_of(inbox).clean()
-    assert names_in(inbox.processing_dir) == [".spare-2"]
+    claims = claims_of(inbox)
+    claims.clean()
+    ((folder, names),) = claims.folders()
+    assert names == ["file"]
+    assert names_in(inbox.processing_dir) == [folder.name]
 
 
 def test_a_kept_folder_that_is_gone_is_no_trouble(inbox: Inbox) -> None:

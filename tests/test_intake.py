@@ -524,6 +524,34 @@ def test_drops_whose_common_sync_fails_are_synced_one_by_one(tmp_path: Path, mon
     assert all(world.receipt(f"m{number:02d}")["outcome"] == "registered" for number in range(16))
 
 
+@pytest.mark.parametrize("folder", [".staging", "receipts"])
+def test_a_file_whose_sync_failed_is_written_anew(tmp_path: Path, folder: str) -> None:
+    """The kernel tells once that it could not write a file: another sync of the same one would succeed for nothing."""
+    failed: list[int] = []
+    synced: list[int] = []
+
+    class Forgetful(Disk):
+        def fsync(self, fd: int) -> None:
+            path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+            if path.parent.name == folder:
+                if not failed:
+                    failed.append(os.fstat(fd).st_ino)
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                synced.append(os.fstat(fd).st_ino)
+            super().fsync(fd)
+
+    world = World(tmp_path)
+    held = tmp_path / "held"  # so that no number of an inode is given twice
+    with world.running(Forgetful()) as service:
+        world.put("m")
+        os.link(world.inbox / "m.yaml", held) if folder == "receipts" else None
+        world.live_on(service)
+        assert [claim.stem for claim in service.intake.deferred] == ["m"]
+        world.live_on(service, 5)
+    assert world.registrations() == ["m"] and world.receipt("m")["outcome"] == "registered"
+    assert failed and synced and failed[0] not in synced
+
+
 def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
     """Neither another writer nor a worker that does not start is a reason to reject, or to stop."""
     world = World(tmp_path)

@@ -193,6 +193,30 @@ def test_a_worker_killed_with_files_before_it_is_blamed_on_the_first_without_an_
         assert [codes(scan.report()) for scan in scans] == [["artifact.scan_limits"], [], []]
 
 
+def test_an_answer_that_was_not_waited_for_is_never_another_files(tmp_path: Path) -> None:
+    """Whoever waits may be interrupted, by want of memory or by what he does meanwhile: the next file is judged."""
+    good, bad = tmp_path / "good.pkl", tmp_path / "bad.pkl"
+    good.write_bytes(pickle.dumps({"a": 1}))
+    bad.write_bytes(build.pickled(build.named("os", "system")))
+    for error in (MemoryError, OSError, KeyboardInterrupt):
+        with Scanner(ALLOWLIST) as scanner:
+            assert scanner.scan(good).problems == ()
+            assert scanner.worker_pid is not None
+            os.kill(scanner.worker_pid, signal.SIGSTOP)
+            first, second = scanner.begin(good), scanner.begin(bad)
+
+            def interrupted(error: type[BaseException] = error) -> None:
+                raise error
+
+            scanner.progress = interrupted
+            with pytest.raises(error):
+                first.report()
+            scanner.progress = lambda: None
+            assert codes(second.report()) == ["artifact.never_allowed"] == codes(scanner.scan(bad))
+            with pytest.raises(ScanError, match="cut short"):
+                first.report()
+
+
 def test_a_cancelled_scan_is_left_out(tmp_path: Path) -> None:
     """One that waits for its turn is never begun: its file is not even opened."""
     path = write(tmp_path, pickle.dumps(1))

@@ -63,7 +63,8 @@ class Claim:
     the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
     `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
     there is one. `reasons` are those of a rejection, once they are written into the claim, and `told` tells that it was
-    logged. Times are of the monotonic clock, in seconds.
+    logged. `is_unsure` tells that the disk failed to make a file of it last, so that it must be written anew. Times are
+    of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -87,6 +88,7 @@ class Claim:
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
     reasons: tuple[Problem, ...] = ()
+    is_unsure: bool = False
     told: bool = False
     committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
 
@@ -293,13 +295,20 @@ class Claims:
 
     def clean(self) -> None:
         """Remove the folders that an earlier daemon left for its next claims."""
-        for name in _listed(self._inbox.processing_dir):
-            if name.startswith(_SPARE):
-                self._remove_spare(self._inbox.processing_dir / name)
+        with contextlib.suppress(StorageError):
+            for name in _listed(self._inbox.processing_dir):
+                if name.startswith(_SPARE):
+                    self._remove_spare(self._inbox.processing_dir / name)
 
     def _remove_spare(self, spare: Path) -> None:
+        """Remove a folder that should be empty. One that is not becomes a claim, to be taken up: a power cut may have
+        taken back that it was renamed to one, and kept that a file went into it.
+        """
         with contextlib.suppress(OSError):
-            self._disk.rmdir(spare)
+            if os.listdir(spare):
+                self._disk.rename(spare, self._free_name("spare")[1])
+            else:
+                self._disk.rmdir(spare)
 
     def _owner(self, uid: int) -> str:
         if uid not in self._owners:
@@ -307,13 +316,8 @@ class Claims:
         return self._owners[uid]
 
     def _new_folder(self, stem: str) -> tuple[str, Path]:
-        moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         while True:
-            self._counter += 1
-            drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
-            folder = self._inbox.processing_dir / drop_id
-            if os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder):
-                continue
+            drop_id, folder = self._free_name(stem)
             try:
                 self._make_folder(folder)
             except FileExistsError:
@@ -321,6 +325,16 @@ class Claims:
             except OSError as error:
                 raise StorageError("make the folder", folder, error) from error
             return drop_id, folder
+
+    def _free_name(self, stem: str) -> tuple[str, Path]:
+        """Return a drop_id that no drop bears, and the folder of its claim."""
+        moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+        while True:
+            self._counter += 1
+            drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
+            folder = self._inbox.processing_dir / drop_id
+            if not (os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder)):
+                return drop_id, folder
 
     def _make_folder(self, folder: Path) -> None:
         """Make a claim's folder, of a spare one if there is any. Neither is synced: see `claim`."""

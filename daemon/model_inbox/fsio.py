@@ -289,35 +289,49 @@ class Sync:
     """
 
     def __init__(self, disk: Disk, paths: Iterable[Path]) -> None:
+        self.failed: dict[Path, StorageError] = {}
+        """The files whose own sync failed: the kernel tells of that once, so that another one would prove nothing."""
         self._error: StorageError | None = None
         self._aside: list[tuple[Path, int, Callable[[], None]]] = []
-        try:
-            found: dict[int, list[tuple[Path, int]]] = {}
-            for path in paths:
-                with _storage("sync", path):
-                    status = path.lstat()
+        found: dict[int, list[tuple[Path, int]]] = {}
+        for path in paths:
+            try:
+                status = path.lstat()
+            except OSError as error:
+                self._fail(path, error)
+            else:
                 found.setdefault(status.st_dev, []).append((path, status.st_size))
-            for files in found.values():
-                self._begin(disk, files)
-        except StorageError as error:
-            self._error = error
+        for files in found.values():
+            self._begin(disk, files)
 
     def _begin(self, disk: Disk, files: Sequence[tuple[Path, int]]) -> None:
         together = len(files) >= SYNC_TOGETHER_FILES
         for path, size in files:
             if together and size <= FLUSH_BYTES:
                 continue
-            with _storage("sync", path):  # of those together a large one by itself first: that gives signs of life
+            try:  # of those together a large one by itself first: that gives signs of life
                 fd = open_regular(path)
                 try:
                     disk.fsync(fd)
                 finally:
                     os.close(fd)
+            except OSError as error:
+                self._fail(path, error)
         if together:
             path = files[-1][0]
-            with _storage("sync", path):
+            try:
                 fd = open_regular(path)
-                self._aside.append((path, fd, disk.syncfs_aside(fd)))
+                try:
+                    self._aside.append((path, fd, disk.syncfs_aside(fd)))
+                except BaseException:
+                    os.close(fd)
+                    raise
+            except OSError as error:
+                self._error = self._error or StorageError("sync", path, error)
+
+    def _fail(self, path: Path, error: OSError) -> None:
+        self.failed[path] = StorageError("sync", path, error)
+        self._error = self._error or self.failed[path]
 
     def wait(self) -> None:
         """Wait until all of them last. Raises StorageError; some may last then."""

@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,14 +59,13 @@ class _OnItsWay:
         accepted: Sequence[tuple[Claim, Candidate]] = (),
         answered: Sequence[tuple[Claim, Receipt | None]] = (),
         sync: Sync | None = None,
-        monotonic: Callable[[], float] = lambda: 0.0,
+        seconds: float = 0.0,
     ) -> None:
         self.accepted = accepted
         self.answered = answered
-        self.seconds = 0.0
-        self._sync = sync
-        self._monotonic = monotonic
-        self._began = monotonic()
+        self.sync = sync
+        self.seconds = seconds
+        """How long the disk was waited for."""
 
     @property
     def is_empty(self) -> bool:
@@ -78,15 +77,22 @@ class _OnItsWay:
         """The drops that are on their way."""
         return (*(claim for claim, _ in self.accepted), *(claim for claim, _ in self.answered))
 
-    def is_synced(self) -> bool:
-        """Wait for the disk; tell whether everything lasts. Where it does not, each may be tried by itself."""
+    def is_synced(self, monotonic: Callable[[], float]) -> bool:
+        """Wait for the disk; tell whether everything lasts."""
+        began = monotonic()
         try:
-            if self._sync is not None:
-                self._sync.wait()
+            if self.sync is not None:
+                self.sync.wait()
         except StorageError:
             return False
-        self.seconds = self._monotonic() - self._began
+        finally:
+            self.seconds += monotonic() - began
         return True
+
+    def failed(self, paths: Iterable[Path]) -> StorageError | None:
+        """Return why one of these files does not last, if that is known of it by itself."""
+        found = self.sync.failed if self.sync is not None else {}
+        return next((found[path] for path in paths if path in found), None)
 
 
 class Intake:
@@ -174,6 +180,7 @@ class Intake:
                     self._end_otherwise(claim, begun)
         accepted: list[tuple[Claim, Candidate]] = []
         for claim, judging in staged:
+            self._progress()
             with self._deferring(claim):
                 step = self.judge.end(claim, judging)
                 if isinstance(step, Candidate):
@@ -197,24 +204,32 @@ class Intake:
         nothing of it: before its line a drop is begun anew from its claim, behind it the receipt is written again.
         """
         before = self._on_its_way
-        synced = before.is_synced()
-        if accepted_before := before.accepted if synced else self._synced(before.accepted):
+        synced = before.is_synced(self._monotonic)
+        if accepted_before := before.accepted if synced else self._synced(before):
             self._commit(accepted_before, before.seconds)
             committed = [*committed, *(claim for claim, _ in accepted_before if claim.committed is not None)]
-        self._release_answered(before.answered, synced=synced)
+        self._release_answered(before, synced=synced)
         answered = self._answer(committed)
         staged = [path for _, candidate in accepted for path in candidate.files.paths]
         written = [receipt.temporary for _, receipt in answered if receipt is not None]
+        began = self._monotonic()
         sync = Sync(self._disk, (*staged, *written))
-        self._on_its_way = _OnItsWay(accepted, answered, sync, self._monotonic)
+        self._on_its_way = _OnItsWay(accepted, answered, sync, self._monotonic() - began)
 
-    def _synced(self, accepted: Sequence[tuple[Claim, Candidate]]) -> list[tuple[Claim, Candidate]]:
-        """Make the staged files last of each drop by itself; return those drops whose files do."""
+    def _synced(self, before: _OnItsWay) -> list[tuple[Claim, Candidate]]:
+        """Make the staged files last of each drop by itself; return those drops whose files do.
+
+        A file whose own sync has failed is not asked for again, but written anew.
+        """
         synced = []
-        for claim, candidate in accepted:
+        for claim, candidate in before.accepted:
             try:
+                failed = before.failed(candidate.files.paths)
+                if failed is not None:
+                    raise failed
                 sync_files(self._disk, candidate.files.paths)
             except StorageError as error:
+                claim.is_unsure = True
                 self._defer_accepted([(claim, candidate)], error)
             else:
                 synced.append((claim, candidate))
@@ -265,12 +280,19 @@ class Intake:
                 answered.append((claim, self._answers.write_receipt(claim, outcome)))
         return answered
 
-    def _release_answered(self, answered: Sequence[tuple[Claim, Receipt | None]], *, synced: bool) -> None:
+    def _release_answered(self, before: _OnItsWay, *, synced: bool) -> None:
         """Publish the receipts of answered drops and let go of their sources.
 
         A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart answers
         again. So does a retry after a full disk.
         """
+        answered = []
+        for claim, receipt in before.answered:
+            failed = before.failed([receipt.temporary]) if receipt is not None else None
+            if failed is not None:
+                self._defer(claim, failed)
+            else:
+                answered.append((claim, receipt))
         try:
             self._answers.publish([receipt for _, receipt in answered if receipt is not None], synced=synced)
         except StorageError as error:

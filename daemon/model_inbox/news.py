@@ -298,7 +298,7 @@ class News:
         deaf = service.watch.is_deaf
         self._deaf_since = (self._deaf_since or now) if deaf else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
-        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and claim.folder.exists()}
+        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and os.path.exists(claim.folder)}
         again |= {claim.drop_id: claim for claim in intake.deferred}
         deferred = [again[drop_id] for drop_id in sorted(again)]
         told |= {

@@ -108,7 +108,8 @@ class Staging:
                 return NotWhole((changed(name),))
             if found.st_size > max_size:
                 return Rejected((_too_large(name),))
-            if lease is Lease.FREE and self._is_ours_alone(found) and self._link(source, target):
+            ours = lease is Lease.FREE and self._is_ours_alone(found) and not claim.is_unsure
+            if ours and self._link(source, target):
                 start_writing_back(fd)
                 return Staged(target, None, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
@@ -125,7 +126,8 @@ class Staging:
             found = source.lstat()
         except OSError as error:
             raise StorageError("stage", source, error) from error
-        if self._has_leases() and self._is_ours_alone(found) and self._link(source, target):
+        ours = self._has_leases() and self._is_ours_alone(found) and not claim.is_unsure
+        if ours and self._link(source, target):
             if read_regular(target, SIDECAR_BYTES_MAX) == text:
                 self.make_ours(target)
                 return

@@ -1,9 +1,9 @@
 """Judging files in a process of their own, which may die of them.
 
-Owns the worker's life: starting it, handing it one open file at a time, ending it when it takes too long, and
-starting it anew for the next file. Scans can be asked for ahead: the worker goes through them while whoever asked
-does other things. A file that kills the worker gets a report that says so (`artifact.scan_limits`) and nothing else
-happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
+Owns the worker's life: starting it, handing it open files to scan one after the other, ending it when it takes too
+long, and starting it anew for the next file. Scans can be asked for ahead: the worker goes through them while whoever
+asked does other things. A file that kills the worker gets a report that says so (`artifact.scan_limits`) and nothing
+else happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
 callers that have limits of their own.
 """
 
@@ -66,11 +66,6 @@ class Scan:
         self.size = size
         self._scanner = scanner
         self._came_to: dict[str, Any] | ScanError | StorageError | None = None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is known what the scan came to."""
-        return self._came_to is not None
 
     def come_to(self, what: dict[str, Any] | ScanError | StorageError) -> None:
         """Take what the scan came to: a recording, or why there is none. For the scanner."""
@@ -196,12 +191,28 @@ class Scanner:
         except _WorkerLost as lost:
             self._worker = None
             recording = _recording_of(lost.what, lost.detail)
+        except _ProgressFailed as failed:
+            self._give_up(scan)
+            raise failed.__cause__ or failed  # noqa: B904  # it is theirs
+        except BaseException:
+            self._give_up(scan)
+            raise
         if recording.pop("retires", False):
             self._end_worker()
         if self._worker is None:
-            self._waiting.extendleft(reversed(self._asked))
-            self._asked.clear()
+            self._ask_again()
         scan.come_to(recording)
+
+    def _give_up(self, scan: Scan) -> None:
+        """End a worker whose answer was not read: it must never be taken for that of another file."""
+        self._end_worker()
+        self._ask_again()
+        scan.come_to(ScanError("the scan was cut short"))
+
+    def _ask_again(self) -> None:
+        """Let the files that a worker was given wait for the next one."""
+        self._waiting.extendleft(reversed(self._asked))
+        self._asked.clear()
 
     def _ready_worker(self) -> _Worker:
         if self._worker is not None and not self._asked and not self._worker.is_alive():
@@ -252,6 +263,10 @@ class _WorkerLost(Exception):
         super().__init__(what, detail)
         self.what = what
         self.detail = detail
+
+
+class _ProgressFailed(Exception):
+    """Whoever was told that we wait did not take it well: the cause is theirs."""
 
 
 class _Worker:
@@ -306,8 +321,8 @@ class _Worker:
         return worker
 
     def is_alive(self) -> bool:
-        """Tell whether a worker that was asked nothing is there: one that ended has closed its socket."""
-        return not self._poll.poll(0)
+        """Tell whether a worker that was asked nothing is there, and has nothing to say: its end would be heard."""
+        return not self._received and not self._poll.poll(0)
 
     def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
         """Hand over the open file `fd`, to be scanned. Raises _WorkerLost."""
@@ -348,7 +363,10 @@ class _Worker:
             except TimeoutError:
                 if left <= 0:
                     raise
-                progress()
+                try:
+                    progress()
+                except Exception as error:  # whatever it is, it says nothing about the worker
+                    raise _ProgressFailed from error
                 continue
             if not part:
                 raise EOFError
