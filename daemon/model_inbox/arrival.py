@@ -42,12 +42,14 @@ __all__ = [
     "is_ignored",
     "judge",
     "judge_stray",
+    "missing_file",
     "pair",
     "safe_stem",
     "scaler_stem",
     "seen_as",
     "stem_of",
     "stem_problem",
+    "too_large",
 ]
 
 SIDECAR_SUFFIX = ".yaml"
@@ -337,13 +339,13 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     for role, name in drop.files.items():
         sighting = drop.sightings.get(name)
         if sighting is None:
-            missing.append(_missing(role, name))
+            missing.append(missing_file(role, name))
         elif sighting.owner != drop.owner:
             problems.append(_not_owner(name))
         elif sighting.kind != "file":
             problems.append(_not_regular(name, sighting.kind, "artifact.not_regular"))
         elif sighting.size > limits.max_artifact_size:
-            problems.append(_too_large(name, sighting.size, limits.max_artifact_size))
+            problems.append(too_large(name, sighting.size, limits.max_artifact_size))
         else:
             look = facts.look(name)
             leases.add(look.lease)
@@ -374,11 +376,11 @@ def judge_stray(
     names: Container[str],
     facts: Facts,
     limits: Limits,
-    unread: Mapping[int, Problem] = MappingProxyType({}),
+    unreadable: Mapping[int, Problem] = MappingProxyType({}),
 ) -> Wait | Refuse:
     """Decide about something that belongs to no drop.
 
-    `unread` has for each owner of a sidecar that we cannot read why we cannot: it may name any file of that owner,
+    `unreadable` has for each owner of a sidecar that we cannot read why we cannot: it may name any file of that owner,
     so none of them is refused.
     """
     if stray.kind == "folder":
@@ -393,8 +395,8 @@ def judge_stray(
     age = facts.age_seconds(stray.name)
     if age < limits.orphan_timeout:
         return Wait((problem,), limits.orphan_timeout - age)
-    if stray.owner in unread:
-        return Wait((problem, unread[stray.owner]), None, stale=True)
+    if stray.owner in unreadable:
+        return Wait((problem, unreadable[stray.owner]), None, stale=True)
     if stray.kind == "file":
         look = facts.look(stray.name)
         if look.lease is Lease.OPEN:
@@ -444,7 +446,8 @@ def stem_problem(stem: str) -> Problem | None:
     return Problem("drop.invalid_name", problem.message, problem.hint, file=quoted(stem + SIDECAR_SUFFIX)[1:-1])
 
 
-def _missing(role: Role, name: str) -> Problem:
+def missing_file(role: Role, name: str) -> Problem:
+    """Return the problem of a file that a sidecar names and that is not there."""
     return Problem(
         "artifact.missing",
         f"the {role} {quoted(name)}, named by the sidecar, is not there",
@@ -492,7 +495,8 @@ def _not_regular(name: str, kind: Kind, code: str) -> Problem:
     )
 
 
-def _too_large(name: str, size: int, limit: int) -> Problem:
+def too_large(name: str, size: int, limit: int) -> Problem:
+    """Return the problem of a file that has more bytes than the operator lets it have."""
     return Problem(
         "artifact.too_large",
         f"{quoted(name)} has {format_size(size)}, more than inbox.max_artifact_size ({format_size(limit)})",

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from .arrival import Role, stem_problem
+from .arrival import Role, missing_file, stem_problem
 from .checks import imports_of, verdict
 from .claims import Claim, content_of
 from .errors import ModelInboxError, StorageError
@@ -141,7 +141,7 @@ class Judge:
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
             if name not in claim.names:
-                return NotWhole((_gone(role, name),))
+                return NotWhole((missing_file(role, name),))
         targets = self._staging.targets(claim)
         if claim.attempts:
             self._staging.remove(targets.values())
@@ -313,16 +313,6 @@ def _tripped(error: Exception, place: str) -> Problem:
         "drop.not_judged",
         f"judging it failed with {type(error).__name__}: {quoted(error)} ({place})",
         "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
-    )
-
-
-def _gone(role: str, name: str) -> Problem:
-    return Problem(
-        "artifact.missing",
-        f"the {role} {quoted(name)}, named by the sidecar, is not there",
-        f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
-        field=f"{role}_file",
-        file=name,
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .arrival import Role
+from .arrival import Role, too_large
 from .claims import Claim, claimed_at, content_of
 from .errors import StorageError
 from .fsio import (
@@ -107,7 +107,7 @@ class Staging:
             if lease is Lease.OPEN:
                 return NotWhole((changed(name),))
             if found.st_size > max_size:
-                return Rejected((_too_large(name),))
+                return Rejected((too_large(name, found.st_size, max_size),))
             ours = lease is Lease.FREE and self._is_ours_alone(found) and not claim.is_unsure
             if ours and self._link(source, target):
                 start_writing_back(fd)
@@ -197,14 +197,5 @@ def changed(name: str) -> Problem:
         "drop.changed",
         f"{quoted(name)} was written to while it was being taken",
         "Nothing: it is taken when its writer has finished",
-        file=name,
-    )
-
-
-def _too_large(name: str) -> Problem:
-    return Problem(
-        "artifact.too_large",
-        f"{quoted(name)} is larger than inbox.max_artifact_size",
-        "Drop a smaller model, or ask the operator for a larger limit",
         file=name,
     )
