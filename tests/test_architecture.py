@@ -1,7 +1,8 @@
 """The shape of the package, read from its sources: who may import whom, who is pure, who changes the disk.
 
 Nothing is imported here, so that a module which does not import is still looked at. A new module needs a place in
-LAYERS; an exception needs its reason, and is a failure once it is needed no more.
+LAYERS, or in INSIDE if it lies in a package of the package; an exception needs its reason, and is a failure once it is
+needed no more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,8 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# From the bottom up. A module imports only from rows below its own; `pickles` and `cli` count as one module each.
+# From the bottom up. A module imports only from rows below its own. A package of the package counts as one module here;
+# INSIDE has the rows of what lies in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("journald", "leases", "logbook", "metrics", "notify", "problems", "scrape", "states", "units", "watch"),
     ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
@@ -40,6 +43,33 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__main__",),
 )
 RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
+
+# The same for every package of the package: the modules and packages that lie directly in it, from the bottom up, those
+# of one row in one string. `__init__` is what the package shows to others.
+INSIDE: dict[str, tuple[str, ...]] = {
+    "cli": (
+        "common",
+        """
+        alias allowlist check config delete drop history inbox listing logs pin rebuild rejected reload replace_scaler
+        retention run status tag trash verify
+        """,
+        "show",
+        "__init__",
+    ),
+    "pickles": (
+        "messages names streams",
+        "joblib_parser kinds stubs",
+        "values",
+        "rules_numpy rules_torch",
+        "rules_frameworks",
+        "allowlist rules",
+        "torch_files",
+        "hooks report scan",
+        "basis loading serving",
+        "scanner worker",
+        "__init__",
+    ),
+}
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
@@ -76,14 +106,28 @@ STEPS_OUTSIDE_FSIO = {
 }
 
 
+Module = tuple[str, ...]
+"""A module by its path below the package: ("pickles", "scan"). That of a package itself ends with "__init__"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import of a module of ours: `names` of `target`, by the module `unit`."""
+    """One import of a module of ours: `names` of the module `imported`, by the module `importer`."""
 
-    unit: str
-    target: str
+    importer: Module
+    imported: Module
     names: frozenset[str]
     line: int
+
+    @property
+    def unit(self) -> str:
+        """The importing module as LAYERS names it."""
+        return self.importer[0]
+
+    @property
+    def target(self) -> str:
+        """The imported module as LAYERS names it."""
+        return self.imported[0]
 
 
 def sources() -> list[Path]:
@@ -104,34 +148,55 @@ def where(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
 
-def module_name(path: Path) -> list[str]:
-    """Return the dotted name of the package that relative imports in `path` count from, in parts."""
-    return ["model_inbox", *path.relative_to(PACKAGE).parent.parts]
+def module_of(path: Path) -> Module:
+    return path.relative_to(PACKAGE).with_suffix("").parts
+
+
+def module_named(parts: Module) -> Module:
+    """Return the module that an import of these parts runs: for a package, its `__init__`."""
+    folder = PACKAGE.joinpath(*parts)
+    return (*parts, "__init__") if folder.is_dir() else parts
+
+
+def is_module(parts: Module) -> bool:
+    """Return whether there is such a module, or should be one by LAYERS."""
+    path = PACKAGE.joinpath(*parts)
+    return path.is_dir() or path.with_suffix(".py").is_file() or (len(parts) == 1 and parts[0] in RANK)
 
 
 def own_imports(path: Path) -> Iterator[Import]:
-    """Every import of a module of ours, wherever in the source it stands."""
+    """Every import of a module of ours, wherever it stands: in functions and for the type checker, too."""
+    importer = module_of(path)
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom):
+            parts = tuple(node.module.split(".")) if node.module else ()
             if node.level:
-                package = module_name(path)
-                base = package[: len(package) - node.level + 1]
-                parts = [*base, *(node.module.split(".") if node.module else [])]
+                base = importer[: len(importer) - node.level]
+                parts = (*base, *parts)
+            elif parts[:1] == ("model_inbox",):
+                parts = parts[1:]
             else:
-                parts = (node.module or "").split(".")
-            if parts[0] != "model_inbox":
                 continue
-            names = frozenset(alias.name for alias in node.names)
-            if len(parts) > 1:
-                yield Import(unit_of(path), parts[1], names, node.lineno)
-                continue
-            for name in names:  # `from . import submit` is of a module, `from . import __version__` of the package
-                yield Import(unit_of(path), name if name in RANK else "__init__", frozenset({name}), node.lineno)
+            # `from . import submit` is of a module, `from . import __version__` of the package.
+            names_of: dict[Module, set[str]] = {}
+            for alias in node.names:
+                module = (*parts, alias.name)
+                names_of.setdefault(module_named(module if is_module(module) else parts), set()).add(alias.name)
+            for module, names in names_of.items():
+                yield Import(importer, module, frozenset(names), node.lineno)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                parts = alias.name.split(".")
-                if parts[0] == "model_inbox":
-                    yield Import(unit_of(path), parts[1] if len(parts) > 1 else "__init__", frozenset(), node.lineno)
+                first, *rest = alias.name.split(".")
+                if first == "model_inbox":
+                    yield Import(importer, module_named(tuple(rest)), frozenset(), node.lineno)
+
+
+def imports_that_count() -> Iterator[tuple[Path, Import]]:
+    """Every import between modules of ours but that of the version, which the package knows before anything else."""
+    for path in sources():
+        for found in own_imports(path):
+            if found.names != {"__version__"}:
+                yield path, found
 
 
 def outside_imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -155,33 +220,77 @@ def test_imports_go_one_way() -> None:
     """A module imports only from layers below its own, also inside functions and for the type checker alone."""
     upward = [
         f"{where(path, found.line)}: {found.unit} imports {found.target}"
-        for path in sources()
-        for found in own_imports(path)
-        if found.unit != found.target
-        and found.names != {"__version__"}
-        and RANK.get(found.target, len(LAYERS)) >= RANK.get(found.unit, 0)
+        for path, found in imports_that_count()
+        if found.unit != found.target and RANK.get(found.target, len(LAYERS)) >= RANK.get(found.unit, 0)
     ]
     assert upward == []
 
 
-def test_a_package_in_the_package_has_no_cycles() -> None:
-    """In `pickles` and `cli`, the imports that run when a module is imported lead one way, too."""
-    for package in ("pickles", "cli"):
-        graph: dict[str, set[str]] = {}
-        for path in sorted((PACKAGE / package).glob("*.py")):
-            graph[path.stem] = {
-                name
-                for node in tree_of(path).body
-                if isinstance(node, ast.ImportFrom) and node.level == 1
-                for name in ([node.module] if node.module else [alias.name for alias in node.names])
-            }
-        done: set[str] = set()
-        while True:
-            free = {name for name, wanted in graph.items() if not wanted & graph.keys() - done} - done
-            if not free:
-                break
-            done |= free
-        assert sorted(graph.keys() - done) == [], f"these modules of {package} import each other"
+def test_every_package_has_an_order() -> None:
+    """INSIDE has every package of the package, and in it every module and package once, and nothing else."""
+    found: dict[str, set[str]] = {}
+    for path in sources():
+        package, name = path.parent, path.stem
+        while package != PACKAGE:
+            found.setdefault(package.relative_to(PACKAGE).as_posix(), set()).add(name)
+            package, name = package.parent, package.name
+    named = {package: " ".join(rows).split() for package, rows in INSIDE.items()}
+    assert {package: sorted(names) for package, names in named.items()} == {
+        package: sorted(names) for package, names in found.items()
+    }
+
+
+def upward_imports(package: str) -> list[str]:
+    """Return the imports between modules in a package that INSIDE does not allow."""
+    rank = {name: number for number, row in enumerate(INSIDE[package]) for name in row.split()}
+    prefix = tuple(package.split("/"))
+    depth = len(prefix)
+    upward = []
+    for path, found in imports_that_count():
+        if found.importer[:depth] != prefix or found.imported[:depth] != prefix:
+            continue
+        importer, imported = found.importer[depth], found.imported[depth]
+        if importer != imported and rank[imported] >= rank[importer]:
+            upward.append(f"{where(path, found.line)}: {importer} imports {imported}")
+    return upward
+
+
+_CIRCLE = "rules > rules_torch > torch_files > scan > rules, behind imports in functions"
+
+
+@pytest.mark.parametrize(
+    "package", ["cli", pytest.param("pickles", marks=pytest.mark.xfail(strict=True, reason=_CIRCLE))]
+)
+def test_imports_in_a_package_go_one_way(package: str) -> None:
+    """In a package, too, what lies in it imports only from rows below its own, also inside functions."""
+    assert upward_imports(package) == []
+
+
+def packages_run(importer: Module, imported: Module) -> Iterator[Module]:
+    """The `__init__` of each package that an import runs on its way to a module, as the importer is not in it."""
+    for length in range(1, len(imported)):
+        if importer[:length] != imported[:length]:
+            yield (*imported[:length], "__init__")
+
+
+def circle_of_imports() -> list[str]:
+    """Return modules that each import the next, the first of them again at the end; nothing where there are none."""
+    graph: dict[str, set[str]] = {}
+    for _, found in imports_that_count():
+        wanted = {found.imported, *packages_run(found.importer, found.imported)}
+        graph.setdefault("/".join(found.importer), set()).update("/".join(module) for module in wanted)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle[::-1]
+    return []
+
+
+@pytest.mark.xfail(strict=True, reason=_CIRCLE)
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """There is no circle of imports anywhere, in one package or across several, also inside functions."""
+    assert circle_of_imports() == []
 
 
 def test_pure_modules_touch_nothing() -> None:
@@ -388,3 +497,63 @@ def test_the_checks_see_what_they_are_for(tmp_path: Path, monkeypatch: pytest.Mo
     ):
         with pytest.raises(AssertionError, match=r"units"):
             check()
+
+
+@pytest.mark.parametrize(
+    ("files", "circle"),
+    [
+        (
+            {"pack/one.py": "def one():\n    from .two import two\n", "pack/two.py": "from . import one\n"},
+            {"pack/one", "pack/two"},
+        ),
+        (
+            {
+                "pack/one.py": "if TYPE_CHECKING:\n    import model_inbox.pack.inner.two\n",
+                "pack/inner/two.py": "from ...units import three\n",
+                "units.py": "from model_inbox.pack import one\n",
+            },
+            {"pack/one", "pack/inner/two", "units"},
+        ),
+        (
+            {"pack/one.py": "from ..other.two import two\n", "other/__init__.py": "from ..pack.one import one\n"},
+            {"pack/one", "other/__init__"},
+        ),
+    ],
+    ids=["in-a-function", "for-the-type-checker-across-packages", "by-way-of-what-a-package-shows"],
+)
+def test_circles_are_seen(
+    files: dict[str, str], circle: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A circle is found wherever the imports that close it stand; without its last import there is none."""
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert set(circle_of_imports()) == circle
+    path.write_text("")
+    assert circle_of_imports() == []
+
+
+def test_an_import_against_the_order_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a package, an import from a row above, or from the same row, is found; one from below is allowed."""
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setitem(globals(), "INSIDE", {"pack": ("low", "one two", "high")})
+    texts = {
+        "low": "def low():\n    from .high import high\n",
+        "one": "from . import low, two\n",
+        "two": "",
+        "high": "",
+    }
+    (tmp_path / "pack").mkdir()
+    for name, text in texts.items():
+        (tmp_path / "pack" / f"{name}.py").write_text(text)
+    test_every_package_has_an_order()
+    assert upward_imports("pack") == [
+        "pack/low.py:2: low imports high",
+        "pack/one.py:1: one imports two",
+    ]
+    (tmp_path / "pack" / "new.py").write_text("")
+    with pytest.raises(AssertionError, match="new"):
+        test_every_package_has_an_order()
