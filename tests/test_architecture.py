@@ -29,7 +29,7 @@ def words(text: str) -> frozenset[str]:
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("journald", "leases", "logbook", "metrics", "notify", "problems", "scrape", "states", "units", "watch"),
     ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
-    ("entry", "fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar"),
+    ("fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
     ("arrival", "checks", "config", "segments", "status", "storage"),
     ("inbox", "ledger"),
     ("claims", "explain", "registry", "salvage"),
@@ -73,7 +73,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks entry errors journal logbook metadata metrics policy problems retention sidecar states units yamltext
+    arrival checks errors journal logbook metadata metrics policy problems retention sidecar state states units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

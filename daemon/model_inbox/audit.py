@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .entry import State
 from .errors import RegistryMissing
 from .fsio import Disk, open_regular, read_regular
 from .ledger import Held, RegistryFiles, note_retirement
@@ -28,6 +27,7 @@ from .pickles import PickleReport, Scanner, changes_since
 from .problems import Problem, quoted
 from .salvage import Base, Evidence, read_evidence
 from .sidecar import SIDECAR_BYTES_MAX, parse_sidecar
+from .state import State
 from .storage import Storage
 
 __all__ = [

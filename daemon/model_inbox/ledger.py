@@ -28,7 +28,6 @@ from typing import Any
 import orjson
 import structlog
 
-from .entry import State
 from .errors import (
     ModelInboxError,
     RegistryCorrupted,
@@ -54,6 +53,7 @@ from .segments import (
     history_segments,
     read_segment,
 )
+from .state import State
 
 __all__ = [
     "CHECKPOINT_MODE",

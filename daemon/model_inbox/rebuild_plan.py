@@ -19,7 +19,6 @@ from typing import Any
 
 from .audit import check_file, held_in, is_complete, leftovers_in, stranger_folders
 from .checks import imports_of
-from .entry import State
 from .errors import RegistryError, RegistryTooNew, StorageError
 from .fsio import digest_open_file, open_regular, read_regular
 from .journal import Line, Operation, encode_line, format_time, parse_time
@@ -29,6 +28,7 @@ from .pickles import PickleReport, Scanner, current
 from .problems import quoted
 from .salvage import Base, Evidence, sequence_of
 from .sidecar import SIDECAR_BYTES_MAX, parse_sidecar
+from .state import State
 from .storage import Storage
 
 __all__ = ["Lost", "Plan", "nothing_to_do"]

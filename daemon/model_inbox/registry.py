@@ -28,7 +28,6 @@ from typing import Any, Literal
 import cloudpickle
 import structlog
 
-from .entry import Entry, State
 from .errors import (
     EntryExists,
     EntryNotFound,
@@ -46,6 +45,7 @@ from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, RegistryFiles, also_change
 from .metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
 from .problems import quoted
 from .sidecar import dump_sidecar
+from .state import Entry, State
 from .storage import STORED_MODE, StagedFiles, Storage, staged_paths, trash_name
 
 __all__ = ["Candidate", "ModelRegistry", "Registered", "Retired"]

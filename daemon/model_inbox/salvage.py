@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .entry import State
 from .errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
 from .journal import Damage, Header, Line, TooNew, decode_line, read_header
 from .ledger import Mark, RegistryFiles, parse_checkpoint, read_mark
 from .problems import Problem
 from .segments import base_files, base_sequence, check_base, history_segments
+from .state import State
 
 __all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence", "sequence_of"]
 
