@@ -27,7 +27,7 @@ def words(text: str) -> frozenset[str]:
 # From the bottom up. A module imports only from rows below its own. A package of the package counts as one module here;
 # INSIDE has the rows of what lies in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("journald", "leases", "logbook", "metrics", "notify", "problems", "scrape", "states", "units", "watch"),
+    ("journald", "leases", "logbook", "metrics", "notify", "paths", "problems", "scrape", "states", "units", "watch"),
     ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
     ("fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
     ("arrival", "checks", "config", "segments", "status", "storage"),
@@ -73,7 +73,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks errors journal logbook metadata metrics policy problems retention sidecar state states units yamltext
+    arrival checks errors journal logbook metadata metrics paths policy problems retention sidecar state states units
+    yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

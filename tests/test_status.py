@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from model_inbox.errors import StorageError
-from model_inbox.locks import FileLock, Holding, daemon_lock, who_holds
+from model_inbox.locks import FileLock, Holding, who_holds
+from model_inbox.paths import daemon_lock, status_paths
 from model_inbox.status import (
     Publisher,
     assess,
@@ -23,7 +24,6 @@ from model_inbox.status import (
     process_started,
     read_status,
     state_of,
-    status_paths,
 )
 from users import as_user, let_through
 from waiting import wait_until

@@ -350,7 +350,8 @@ def test_long_work_gives_signs_of_life_and_news(tmp_path: Path) -> None:
     heard: list[str] = []
     heart = Heartbeat(send=heard.append, monotonic=clock.monotonic, environment={"WATCHDOG_USEC": "8000000"})
     from model_inbox.fsio import Disk
-    from model_inbox.status import Publisher, read_status, status_paths
+    from model_inbox.paths import status_paths
+    from model_inbox.status import Publisher, read_status
 
     config = world.config
     places = status_paths(config.registry.path, config.inbox.path)
@@ -380,7 +381,8 @@ def test_long_work_gives_signs_of_life_and_news(tmp_path: Path) -> None:
 
 def test_a_status_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     """On a disk that is read-only the log says so, once, and work goes on."""
-    from model_inbox.status import Publisher, status_paths
+    from model_inbox.paths import status_paths
+    from model_inbox.status import Publisher
 
     world = World(tmp_path)
     config = world.config

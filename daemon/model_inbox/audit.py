@@ -21,8 +21,9 @@ from typing import Any
 
 from .errors import RegistryMissing
 from .fsio import Disk, open_regular, read_regular
-from .ledger import Held, RegistryFiles, note_retirement
+from .ledger import Held, note_retirement
 from .metadata import fields_of, is_valid_id
+from .paths import RegistryFiles
 from .pickles import PickleReport, Scanner, changes_since
 from .problems import Problem, quoted
 from .salvage import Base, Evidence, read_evidence

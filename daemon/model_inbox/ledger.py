@@ -40,6 +40,7 @@ from .errors import (
 from .fsio import Disk, make_folder, remove_quietly, replace_file, temporary_name, write_new_file
 from .journal import Line, Operation, format_time, parse_time, seal, unseal
 from .locks import FileLock
+from .paths import JOURNAL_SUFFIX, RegistryFiles
 from .problems import quoted
 from .segments import (
     JournalFile,
@@ -60,7 +61,6 @@ __all__ = [
     "Draft",
     "Ledger",
     "Mark",
-    "RegistryFiles",
     "also_changed",
     "checkpoint_bytes",
     "mark_bytes",
@@ -97,33 +97,6 @@ class Draft:
     entry: dict[str, Any] | None = None
     removed: Mapping[str, Any] | None = None
     detail: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryFiles:
-    """Where the files of the registry at `path` are."""
-
-    path: Path
-
-    @property
-    def journal(self) -> Path:
-        """The current segment of the journal."""
-        return self.path.with_name(f"{self.path.stem}.journal.jsonl")
-
-    @property
-    def mark(self) -> Path:
-        """What the JSON file and the journal must not fall behind."""
-        return self.path.with_name(f"{self.path.stem}.checkpoint.json")
-
-    @property
-    def history(self) -> Path:
-        """The folder of the closed segments."""
-        return self.path.parent / "history"
-
-    @property
-    def writer_lock(self) -> Path:
-        """The lock that every change is made under."""
-        return self.path.with_name(f".{self.path.stem}.writer.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +195,7 @@ class Ledger:
                 return
             if _exists(files.mark) or history_segments(files.history):
                 raise RegistryCorrupted(files.journal, None, "the journal is missing, its history is not")
-            for other in sorted(self.path.parent.glob("*.journal.jsonl")):
+            for other in sorted(self.path.parent.glob(f"*{JOURNAL_SUFFIX}")):
                 raise RegistryError(
                     f"cannot make the registry {str(self.path)!r}: its folder belongs to that of {other.name!r}",
                     hint="History and trash are beside a registry: give each one a folder of its own",

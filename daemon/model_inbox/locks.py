@@ -20,7 +20,7 @@ from types import TracebackType
 from .errors import RegistryError, RegistryLocked, StorageError
 from .problems import quoted
 
-__all__ = ["FileLock", "Holding", "daemon_lock", "who_holds"]
+__all__ = ["FileLock", "Holding", "who_holds"]
 
 _FIRST_WAIT_SECONDS = 0.0005
 _LONGEST_WAIT_SECONDS = 0.02
@@ -144,11 +144,6 @@ class Holding:
 
     held: bool | None
     pid: int | None = None
-
-
-def daemon_lock(registry_path: Path) -> Path:
-    """Return the file that a daemon holds locked for its life, on the registry at that path."""
-    return registry_path.with_name(f".{registry_path.stem}.daemon.lock")
 
 
 def who_holds(path: Path) -> Holding:

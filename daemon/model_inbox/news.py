@@ -25,6 +25,7 @@ from .fsio import Disk, remove_quietly
 from .inbox import Inbox, Rescan
 from .intake import Intake
 from .metrics import render
+from .paths import RegistryFiles
 from .pickles import Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
@@ -406,6 +407,6 @@ def _text_or_none(value: object) -> str | None:
 
 def _size_of(registry_path: Path) -> int | None:
     try:
-        return registry_path.with_name(f"{registry_path.stem}.journal.jsonl").stat().st_size
+        return RegistryFiles(registry_path).journal.stat().st_size
     except OSError:
         return None

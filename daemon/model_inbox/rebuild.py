@@ -26,9 +26,10 @@ from .audit import check_sidecar
 from .errors import RegistryLocked, StorageError
 from .fsio import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from .journal import encode_header, encode_line
-from .ledger import CHECKPOINT_MODE, RegistryFiles, checkpoint_bytes, mark_bytes
+from .ledger import CHECKPOINT_MODE, checkpoint_bytes, mark_bytes
 from .locks import FileLock
 from .metadata import REQUIRED_FIELDS, ModelMetadata
+from .paths import RegistryFiles
 from .pickles import Allowlist, Scanner
 from .rebuild_plan import Lost, Plan, nothing_to_do
 from .salvage import read_evidence
@@ -78,8 +79,9 @@ def rebuild(
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
     if not path.parent.is_dir():
         raise nothing_to_do(path, "its folder is missing")
-    daemon = FileLock(path.with_name(f".{path.stem}.daemon.lock"), "daemon's")
-    writer = FileLock(RegistryFiles(path).writer_lock, "registry writer's")
+    files = RegistryFiles(path)
+    daemon = FileLock(files.daemon_lock, "daemon's")
+    writer = FileLock(files.writer_lock, "registry writer's")
     with contextlib.ExitStack() as stack:
         for lock, seconds in ((daemon, 0.0), (writer, WRITER_WAIT_SECONDS)):
             stack.callback(lock.close)
@@ -111,7 +113,7 @@ class _Writing:
         self.files = plan.evidence.files
         self.storage = plan.storage
         self.disk = disk
-        self.kept = _free_name(self.files.path.with_name(f"{self.files.path.stem}.rebuilt-{plan.now:%Y%m%dT%H%M%SZ}"))
+        self.kept = _free_name(self.files.rebuilt(plan.now))
 
     def carry_out(self) -> Rebuilt:
         """Write the new registry. Raises StorageError."""

@@ -16,7 +16,8 @@ from typing import Any
 
 from .errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
 from .journal import Damage, Header, Line, TooNew, decode_line, read_header
-from .ledger import Mark, RegistryFiles, parse_checkpoint, read_mark
+from .ledger import Mark, parse_checkpoint, read_mark
+from .paths import HISTORY_NAME, RegistryFiles
 from .problems import Problem
 from .segments import base_files, base_sequence, check_base, history_segments
 from .state import State
@@ -24,7 +25,6 @@ from .state import State
 __all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence", "sequence_of"]
 
 _LOOKS_MAX = 5
-_HISTORY = "history"
 _REBUILD = "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole"
 _REBUILD_JSON = "Stop the daemon, then `model-inbox rebuild` writes it anew from the journal"
 
@@ -56,7 +56,7 @@ class Piece:
         """The number of the line before its first, as header, name or first line tell; None when nothing does."""
         if self.header is not None:
             return self.header.base_sequence
-        if self.path.parent.name == _HISTORY:
+        if self.path.parent.name == HISTORY_NAME:
             return _base_in_name(self.path)
         return self.lines[0].line.sequence - 1 if self.lines else None
 
@@ -220,7 +220,7 @@ def _read_piece(path: Path, fd: int | None = None) -> Piece | None:
         sound, reached = _sound_lines(path, data, 0, None, _base_in_name(path), problems)
         return Piece(path, inode, None, sound, reached, tuple(problems))
     problems = []
-    if path.parent.name == _HISTORY and _base_in_name(path) != header.base_sequence:
+    if path.parent.name == HISTORY_NAME and _base_in_name(path) != header.base_sequence:
         what = f"its name does not say what its header does: lines after line {header.base_sequence}"
         problems.append(_damaged(path, 0, what))
     sound, reached = _sound_lines(path, data, header.end, header.base_sequence, header.base_sequence, problems)

@@ -34,17 +34,18 @@ from .heartbeat import Heartbeat
 from .inbox import Inbox, Rescan, limits_of
 from .intake import Intake
 from .judging import Checks
-from .locks import FileLock, daemon_lock
+from .locks import FileLock
 from .logs import configure
 from .metrics import CONTENT_TYPE
 from .news import News
+from .paths import daemon_lock, status_paths
 from .pickles import Allowlist, Scanner
 from .problems import Problem, quoted
 from .registry import ModelRegistry
 from .rejected import purge_receipts, purge_rejected
 from .retirement import Applied, apply_retention, purge_leftovers, purge_trash
 from .scrape import Listener
-from .status import Publisher, status_paths
+from .status import Publisher
 from .watch import Watch, is_network_file_system
 
 __all__ = ["Service", "run"]

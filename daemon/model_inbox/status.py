@@ -25,7 +25,8 @@ import orjson
 
 from .errors import StorageError
 from .fsio import Disk, read_regular, remove_quietly
-from .locks import Holding, daemon_lock, who_holds
+from .locks import Holding, who_holds
+from .paths import daemon_lock, status_paths
 from .problems import Problem, quoted
 from .units import format_duration, format_size
 
@@ -39,7 +40,6 @@ __all__ = [
     "process_started",
     "read_status",
     "state_of",
-    "status_paths",
 ]
 
 FORMAT = "model-inbox-status/1"
@@ -56,11 +56,6 @@ NEARLY_FULL_BYTES = 10 << 30
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DETAILS = ("waiting_files", "deferred_drops", "problems_of_reload")
-
-
-def status_paths(registry_path: Path, inbox_path: Path) -> tuple[Path, Path]:
-    """Return where the status file stands: beside the registry, and in the inbox."""
-    return registry_path.with_name(f"{registry_path.stem}.status.json"), inbox_path / "receipts" / ".status.json"
 
 
 # --- writing -----------------------------------------------------------------------------------------------

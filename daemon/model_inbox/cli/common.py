@@ -23,6 +23,7 @@ import click
 
 from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE, ModelInboxError, RegistryMissing, StorageError
 from ..metadata import parse_instant
+from ..paths import RegistryFiles
 from ..permissions import act_as_owner, name_of_user, person
 from ..problems import Problem, quoted
 from ..units import parse_duration
@@ -195,8 +196,8 @@ class App:
     def must_exist(self) -> None:
         """Raise RegistryMissing when there is no registry where the configuration says."""
         path = self.config.registry.path
-        parts = (path, path.with_name(f"{path.stem}.journal.jsonl"), path.with_name("history"))
-        if any(part.exists() for part in parts):
+        files = RegistryFiles(path)
+        if any(part.exists() for part in (files.path, files.journal, files.history)):
             return  # what is missing of it is damage, and for others to tell
         source = self.config.path
         says = f"{str(source)!r} says so" if source is not None else "no config.yaml was found, so the default holds"

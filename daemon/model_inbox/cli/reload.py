@@ -48,7 +48,8 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
 
     Says which settings changed, and which of them hold only after a restart. A file with problems is refused.
     """
-    from ..status import find_daemon, status_paths
+    from ..paths import status_paths
+    from ..status import find_daemon
 
     # What is wrong with the file is the daemon's to say: so the rest of it is not looked at here.
     registry_path, inbox_path = app.places

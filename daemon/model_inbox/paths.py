@@ -1,0 +1,66 @@
+"""Where the files of a registry are.
+
+Owns their names: no other module spells one. Knows nothing of what the files hold, and never touches the disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+__all__ = ["RegistryFiles", "daemon_lock", "status_paths"]
+
+HISTORY_NAME = "history"
+JOURNAL_SUFFIX = ".journal.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryFiles:
+    """The files of the registry whose JSON file is `path`."""
+
+    path: Path
+
+    @property
+    def journal(self) -> Path:
+        """The current segment of the journal."""
+        return self.path.with_name(f"{self.path.stem}{JOURNAL_SUFFIX}")
+
+    @property
+    def mark(self) -> Path:
+        """What the JSON file and the journal must not fall behind."""
+        return self.path.with_name(f"{self.path.stem}.checkpoint.json")
+
+    @property
+    def history(self) -> Path:
+        """The folder of the closed segments."""
+        return self.path.parent / HISTORY_NAME
+
+    @property
+    def writer_lock(self) -> Path:
+        """The lock that every change is made under."""
+        return self.path.with_name(f".{self.path.stem}.writer.lock")
+
+    @property
+    def daemon_lock(self) -> Path:
+        """The lock that a daemon holds for its life."""
+        return self.path.with_name(f".{self.path.stem}.daemon.lock")
+
+    @property
+    def status(self) -> Path:
+        """What the daemon tells of itself."""
+        return self.path.with_name(f"{self.path.stem}.status.json")
+
+    def rebuilt(self, now: datetime) -> Path:
+        """Return the folder that keeps the old files of a rebuild begun at `now`."""
+        return self.path.with_name(f"{self.path.stem}.rebuilt-{now:%Y%m%dT%H%M%SZ}")
+
+
+def daemon_lock(registry_path: Path) -> Path:
+    """Return the file that a daemon holds locked for its life, on the registry at that path."""
+    return RegistryFiles(registry_path).daemon_lock
+
+
+def status_paths(registry_path: Path, inbox_path: Path) -> tuple[Path, Path]:
+    """Return where the status file stands: beside the registry, and in the inbox."""
+    return RegistryFiles(registry_path).status, inbox_path / "receipts" / ".status.json"
