@@ -59,7 +59,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles": (
         "messages names streams",
         "joblib_parser kinds stubs",
-        "values",
+        "torch_storages values",
         "rules_numpy rules_torch",
         "rules_frameworks",
         "allowlist rules",

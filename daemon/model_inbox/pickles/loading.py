@@ -18,9 +18,8 @@ from ..errors import LoadRefused
 from ..problems import quoted
 from .joblib_parser import JoblibUnpickler, check_fields
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
-from .names import JOBLIB_ARRAY, is_well_formed, resolve
+from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
 from .report import FINDINGS
-from .rules_torch import LOAD_FROM_BYTES
 from .scan import PlainUnpickler, decompressed_max, finish, new_recorder, open_stream
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .torch_files import read_zip_layout

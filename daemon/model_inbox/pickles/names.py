@@ -10,6 +10,7 @@ import sys
 
 __all__ = [
     "JOBLIB_ARRAY",
+    "LOAD_FROM_BYTES",
     "PATH_MODULES",
     "PATH_NAMES",
     "USES",
@@ -38,6 +39,9 @@ NAME_LENGTH_MAX = 200
 
 JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 """What joblib puts before the raw bytes of an array; a plain unpickler cannot read on after it."""
+
+LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
+"""What torch writes for a storage in a plain pickle: it is given a whole torch file in bytes."""
 
 _PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _PYTHON2_BUILTINS = {"unicode": "str", "long": "int", "xrange": "range"}

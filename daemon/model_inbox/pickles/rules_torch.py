@@ -1,55 +1,23 @@
 """What torch's own calls must look like.
 
-Owns the description of storages that the torch parsers and these rules share. torch takes sizes and strides from
-the pickle and looks into a storage with them, so a tensor must lie within its storage, and a storage within the
-bytes that the file has for it. Functions of torch that call what they are given (`_rebuild_from_type_v2`) have
-no rule and are on no list.
+torch takes sizes and strides from the pickle and looks into a storage with them, so a tensor must lie within its
+storage. Functions of torch that call what they are given (`_rebuild_from_type_v2`) have no rule and are on no list.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
-from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from .names import LOAD_FROM_BYTES
+from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .torch_storages import StorageValue
 from .values import is_count, is_object, is_shape, must
 
-__all__ = ["ITEM_SIZES", "LOAD_FROM_BYTES", "TORCH_CALLS", "TORCH_STATES", "StorageValue", "new_storage"]
-
-LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
-
-ITEM_SIZES = {
-    "torch.BFloat16Storage": 2,
-    "torch.BoolStorage": 1,
-    "torch.ByteStorage": 1,
-    "torch.CharStorage": 1,
-    "torch.ComplexDoubleStorage": 16,
-    "torch.ComplexFloatStorage": 8,
-    "torch.DoubleStorage": 8,
-    "torch.FloatStorage": 4,
-    "torch.HalfStorage": 2,
-    "torch.IntStorage": 4,
-    "torch.LongStorage": 8,
-    "torch.ShortStorage": 2,
-    "torch.UntypedStorage": 1,
-    "torch.storage.UntypedStorage": 1,
-}
-"""The types of storages that torch writes, with the bytes of an item."""
+__all__ = ["TORCH_CALLS", "TORCH_STATES"]
 
 _DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,4})?\Z")
 _TENSOR_CALLS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
-
-
-class StorageValue(NamedTuple):
-    """A storage: how many items it has, each of how many bytes."""
-
-    items: int
-    item_size: int
-
-
-def new_storage(recorder: Recorder, value: StorageValue) -> Any:
-    """Return what stands for a storage in the scan."""
-    return instance_of(recorder.internal("<torch storage>"), value)
 
 
 def _tensor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
-from .rules_torch import ITEM_SIZES, StorageValue, new_storage
 from .streams import BadStream, InflatedSource, MemorySource, Source
 from .stubs import Global, Recorder, Stub
+from .torch_storages import ITEM_SIZES, StorageValue, new_storage
 from .values import is_count
 
 if TYPE_CHECKING:
