@@ -58,7 +58,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "pickles": (
         "messages names streams",
-        "joblib_parser kinds stubs",
+        "joblib_parser kinds stubs torch_zip",
         "torch_storages values",
         "rules_numpy rules_torch",
         "rules_frameworks",

@@ -22,7 +22,7 @@ from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
 from .report import FINDINGS
 from .scan import PlainUnpickler, decompressed_max, finish, new_recorder, open_stream
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
-from .torch_files import read_zip_layout
+from .torch_zip import read_zip_layout
 
 __all__ = ["load"]
 
