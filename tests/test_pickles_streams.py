@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import pickle_builders as build
 from examples import examples
 from model_inbox.pickles import Allowlist, load, scan_bytes
-from model_inbox.pickles.scan import PlainUnpickler, new_recorder, open_stream, record
+from model_inbox.pickles.scan import new_recorder, record
 from model_inbox.pickles.streams import (
     BadStream,
     FileSource,
@@ -33,6 +33,7 @@ from model_inbox.pickles.streams import (
     Stream,
     open_compressed,
 )
+from model_inbox.pickles.unpicklers import PlainUnpickler, open_stream
 
 ALLOWLIST = Allowlist.load()
 MEGABYTE = 1 << 20

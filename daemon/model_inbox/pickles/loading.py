@@ -20,9 +20,10 @@ from .joblib_parser import JoblibUnpickler, check_fields
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
 from .report import FINDINGS
-from .scan import PlainUnpickler, decompressed_max, finish, new_recorder, open_stream
+from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .torch_zip import read_zip_layout
+from .unpicklers import PlainUnpickler, finish, open_stream
 
 __all__ = ["load"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .names import LOAD_FROM_BYTES
 from .stubs import Global, Recorder, Rule, StateRule, Stub
+from .torch_files import scan_nested
 from .torch_storages import StorageValue
 from .values import is_count, is_object, is_shape, must
 
@@ -62,8 +63,6 @@ def _size(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 def _nested(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     """A storage inside a plain pickle is a whole torch file in bytes, with a pickle of its own in it."""
-    from .torch_files import scan_nested
-
     must(len(args) == 1 and type(args[0]) is bytes, "not bytes")
     return scan_nested(recorder, args[0])
 

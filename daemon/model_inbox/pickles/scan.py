@@ -10,11 +10,9 @@ Only find_class and persistent_load differ, and hand out stubs.
 
 from __future__ import annotations
 
-import _pickle
 import copyreg
-import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
@@ -22,21 +20,13 @@ from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJob
 from .names import JOBLIB_ARRAY
 from .rules import call_rules, default_rule, default_state_rule, state_rules
 from .rules_numpy import DtypeValue, dtype_of, new_array
-from .streams import BadStream, PayloadSkippingStream, Source, Stream, open_compressed
+from .streams import BadStream, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .torch_files import scan_legacy, scan_zip
+from .unpicklers import PlainUnpickler, finish, open_stream
 from .values import count_of, is_global, is_object, is_shape
 
-__all__ = [
-    "PlainUnpickler",
-    "Recording",
-    "TorchUnpickler",
-    "decompressed_max",
-    "finish",
-    "new_recorder",
-    "open_stream",
-    "record",
-]
+__all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 
 Recording = dict[str, Any]
 """What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code, versions."""
@@ -45,40 +35,6 @@ Recording = dict[str, Any]
 def decompressed_max(size: int) -> int:
     """Return how many bytes may come out of `size` compressed ones before it counts as a bomb."""
     return min(max(1 << 30, size * 64), 32 << 30)
-
-
-class PlainUnpickler(_pickle.Unpickler):
-    """The C unpickler over stubs."""
-
-    def __init__(self, recorder: Recorder, stream: Stream) -> None:
-        super().__init__(stream)
-        self.recorder = recorder
-
-    def find_class(self, module: Any, name: Any, /) -> Any:
-        found = self.recorder.find(module, name)
-        if found.name == JOBLIB_ARRAY:
-            raise NeedsJoblib
-        return found
-
-    def persistent_load(self, _pid: Any, /) -> Any:
-        raise BadStream("persistent-id")
-
-
-class TorchUnpickler(PlainUnpickler):
-    """The C unpickler over stubs, with torch's persistent ids."""
-
-    def __init__(self, recorder: Recorder, stream: Stream, load_id: Callable[[Any], Any]) -> None:
-        super().__init__(recorder, stream)
-        self._load_id = load_id
-
-    def find_class(self, module: Any, name: Any, /) -> Any:
-        found = self.recorder.find(module, name)
-        if found.name == JOBLIB_ARRAY:
-            raise BadStream("joblib-in-torch")
-        return found
-
-    def persistent_load(self, pid: Any, /) -> Any:
-        return self._load_id(pid)
 
 
 class ScanningJoblibUnpickler(JoblibUnpickler):
@@ -144,23 +100,6 @@ _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 def new_recorder() -> Recorder:
     """Return the recorder of a new scan, with all rules."""
     return Recorder(call_rules, _STATE_RULES, default_rule, default_state_rule)
-
-
-def open_stream(recorder: Recorder, source: Source) -> PayloadSkippingStream:
-    """Return a stream over `source` and make it the recorder's current one."""
-    stream = PayloadSkippingStream(source, os.urandom(16))
-    recorder.stream = stream
-    return stream
-
-
-def finish(stream: Stream) -> None:
-    """Raise BadStream if anything follows the pickle."""
-    rest = stream.rest(2)
-    if not rest:
-        return
-    if rest[0] == 0x80 and rest[1:] and rest[1] <= pickle.HIGHEST_PROTOCOL:
-        raise BadStream("several-pickles")
-    raise BadStream("trailing-data")
 
 
 def record(source: Source) -> Recording:

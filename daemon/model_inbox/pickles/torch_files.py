@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
 from .streams import BadStream, InflatedSource, MemorySource, Source
 from .stubs import Global, Recorder, Stub
 from .torch_storages import ITEM_SIZES, StorageValue, new_storage
 from .torch_zip import Member, read_zip_layout
+from .unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
 from .values import is_count
-
-if TYPE_CHECKING:
-    from .scan import TorchUnpickler
 
 __all__ = ["scan_legacy", "scan_nested", "scan_zip"]
 
@@ -50,8 +48,6 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageFinder, 
 
 def scan_zip(recorder: Recorder, source: Source) -> Any:
     """Scan a torch archive. Returns what stands for the object in it."""
-    from .scan import TorchUnpickler, finish, open_stream
-
     if isinstance(source, InflatedSource):
         source = source.inflate()
     members = read_zip_layout(source)
@@ -89,8 +85,6 @@ def _check_small_members(source: Source, members: Mapping[str, Member]) -> None:
 
 def scan_legacy(recorder: Recorder, source: Source) -> Any:
     """Scan a file of torch's old format: magic, version, system, the object, keys, and the storages' bytes."""
-    from .scan import PlainUnpickler, TorchUnpickler, finish, open_stream
-
     stream = open_stream(recorder, source)
     storages: dict[str, StorageValue] = {}
 
