@@ -60,7 +60,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "messages names streams",
         "joblib_parser kinds stubs torch_zip",
         "torch_storages unpicklers values",
-        "rules_numpy torch_files",
+        "rules_numpy rules_python torch_files",
         "rules_frameworks rules_torch",
         "allowlist rules",
         "hooks report scan",
