@@ -28,13 +28,13 @@ def words(text: str) -> frozenset[str]:
 # INSIDE has the rows of what lies in it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("journald", "leases", "logbook", "metrics", "notify", "paths", "problems", "scrape", "states", "units", "watch"),
-    ("errors", "heartbeat", "journal", "logs", "metadata", "policy", "yamltext"),
+    ("errors", "heartbeat", "journal", "logs", "metadata", "outcomes", "policy", "yamltext"),
     ("fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
     ("arrival", "checks", "config", "segments", "status", "storage"),
     ("inbox", "ledger"),
     ("claims", "explain", "registry", "salvage"),
     ("answers", "audit", "retirement", "staging"),
-    ("judging", "rebuild_plan", "rejected", "submit"),
+    ("batch", "judging", "rebuild_plan", "rejected", "submit"),
     ("intake",),
     ("news", "rebuild"),
     ("service",),
@@ -72,8 +72,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks errors journal logbook metadata metrics paths policy problems retention sidecar state states units
-    yamltext
+    arrival checks errors journal logbook metadata metrics outcomes paths policy problems retention sidecar state states
+    units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

@@ -13,7 +13,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import structlog
 
 from .answers import Answers, Receipt, read_receipt, shown
 from .arrival import SIDECAR_SUFFIX, Drop, Sighting, scaler_stem, stem_of
+from .batch import Batch
 from .claims import REASON_NAME, Claim, Claims, Integrity, owner_name
 from .errors import RegistryLocked, ScanError, StorageError
 from .fsio import (
@@ -36,11 +37,12 @@ from .journal import Line
 from .judging import Checks, Judge, Judging, named_files
 from .metadata import is_valid_id
 from .metrics import Tally
+from .outcomes import NotWhole, Rejected
 from .pickles import Scanner
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
 from .sidecar import MODEL_SUFFIXES, Sidecar, parse_sidecar
-from .staging import NotWhole, Rejected, Staging
+from .staging import Staging
 
 __all__ = ["Intake"]
 
@@ -49,50 +51,6 @@ log = structlog.get_logger("model_inbox")
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 LEFT_AGAIN_SECONDS = 5.0
-
-
-class _OnItsWay:
-    """What the disk has in work: the files of accepted drops, and the receipts of committed ones."""
-
-    def __init__(
-        self,
-        accepted: Sequence[tuple[Claim, Candidate]] = (),
-        answered: Sequence[tuple[Claim, Receipt | None]] = (),
-        sync: Sync | None = None,
-        seconds: float = 0.0,
-    ) -> None:
-        self.accepted = accepted
-        self.answered = answered
-        self.sync = sync
-        self.seconds = seconds
-        """How long the disk was waited for."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is on its way."""
-        return not self.accepted and not self.answered
-
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The drops that are on their way."""
-        return (*(claim for claim, _ in self.accepted), *(claim for claim, _ in self.answered))
-
-    def is_synced(self, monotonic: Callable[[], float]) -> bool:
-        """Wait for the disk; tell whether everything lasts."""
-        began = monotonic()
-        try:
-            if self.sync is not None:
-                self.sync.wait()
-        except StorageError:
-            return False
-        finally:
-            self.seconds += monotonic() - began
-        return True
-
-    def failed(self, paths: Iterable[Path]) -> StorageError | None:
-        """Return why one of these files does not last, if that is known of it by itself."""
-        found = self.sync.failed if self.sync is not None else {}
-        return next((found[path] for path in paths if path in found), None)
 
 
 class Intake:
@@ -127,7 +85,7 @@ class Intake:
         self._progress = progress
         self.tally = Tally()
         self.deferred: list[Claim] = []
-        self._on_its_way = _OnItsWay()
+        self._on_its_way = Batch()
         self.in_hand: tuple[Claim, ...] = ()
         """What is being gone on with now; those of them that were deferred before may be again."""
         self._left_again_at = 0.0
@@ -214,9 +172,9 @@ class Intake:
         written = [receipt.temporary for _, receipt in answered if receipt is not None]
         began = self._monotonic()
         sync = Sync(self._disk, (*staged, *written))
-        self._on_its_way = _OnItsWay(accepted, answered, sync, self._monotonic() - began)
+        self._on_its_way = Batch(accepted, answered, sync, self._monotonic() - began)
 
-    def _synced(self, before: _OnItsWay) -> list[tuple[Claim, Candidate]]:
+    def _synced(self, before: Batch) -> list[tuple[Claim, Candidate]]:
         """Make the staged files last of each drop by itself; return those drops whose files do.
 
         A file whose own sync has failed is not asked for again, but written anew.
@@ -280,7 +238,7 @@ class Intake:
                 answered.append((claim, self._answers.write_receipt(claim, outcome)))
         return answered
 
-    def _release_answered(self, before: _OnItsWay, *, synced: bool) -> None:
+    def _release_answered(self, before: Batch, *, synced: bool) -> None:
         """Publish the receipts of answered drops and let go of their sources.
 
         A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart answers

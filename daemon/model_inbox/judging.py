@@ -30,11 +30,12 @@ from .fsio import digest_open_file, open_and_stat, open_regular, read_open_file
 from .inbox import Inbox
 from .leases import Lease, read_lease
 from .metadata import fields_of
+from .outcomes import NotWhole, Rejected, Staged
 from .pickles import PickleReport, Scan, Scanner, current
 from .problems import Problem, quoted
 from .registry import Candidate
 from .sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
-from .staging import NotWhole, Rejected, Staged, Staging, changed
+from .staging import Staging, changed
 from .storage import StagedFiles
 
 __all__ = ["Checks", "Judge", "Judging", "named_files"]

@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from .arrival import Role, too_large
@@ -28,45 +27,15 @@ from .fsio import (
     write_new_file,
 )
 from .leases import Lease, read_lease
+from .outcomes import NotWhole, Rejected, Staged
 from .problems import Problem, quoted
 from .sidecar import SIDECAR_BYTES_MAX
 from .storage import STORED_MODE, staged_paths
 
-__all__ = ["NotWhole", "Rejected", "Staged", "Staging", "changed"]
+__all__ = ["Staging", "changed"]
 
 KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """What a step came to: the drop is refused."""
-
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NotWhole:
-    """What a step came to: the drop goes back.
-
-    `final` tells that other bytes are needed; else it may be whole the next time that it is looked at.
-    """
-
-    problems: tuple[Problem, ...]
-    final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
-
-    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
-    """
-
-    path: Path
-    sha256: str | None
-    size: int
-    linked: bool
 
 
 class Staging:
