@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("inbox", "ledger"),
     ("claims", "explain", "registry", "salvage"),
     ("answers", "audit", "retirement", "staging"),
-    ("batch", "judging", "rebuild_plan", "rejected", "submit"),
+    ("batch", "judging", "late_scaler", "rebuild_plan", "rejected", "submit"),
     ("intake",),
     ("news", "rebuild"),
     ("service",),

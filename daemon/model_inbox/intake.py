@@ -21,9 +21,9 @@ from typing import Any
 import structlog
 
 from .answers import Answers, Receipt, read_receipt, shown
-from .arrival import SIDECAR_SUFFIX, Drop, Sighting, scaler_stem, stem_of
+from .arrival import SIDECAR_SUFFIX, Drop, Sighting, stem_of
 from .batch import Batch
-from .claims import REASON_NAME, Claim, Claims, Integrity, owner_name
+from .claims import REASON_NAME, Claim, Claims, Integrity
 from .errors import RegistryLocked, ScanError, StorageError
 from .fsio import (
     Disk,
@@ -41,7 +41,7 @@ from .outcomes import NotWhole, Rejected
 from .pickles import Scanner
 from .problems import Problem, quoted
 from .registry import Candidate, ModelRegistry, Registered
-from .sidecar import MODEL_SUFFIXES, Sidecar, parse_sidecar
+from .sidecar import Sidecar, parse_sidecar
 from .staging import Staging
 
 __all__ = ["Intake"]
@@ -282,33 +282,6 @@ class Intake:
         if claim is not None:
             claim.refused = problems
         return claim
-
-    def late_scaler(self, stray: Sighting) -> str | None:
-        """Return the model that a lone `<stem>_scaler.pkl` (or of another suffix) came too late for, or None.
-
-        That is the model registered without a scaler from a drop of that stem, not longer ago than a drop may
-        stay incomplete: later, it is more likely the first file of the next drop.
-        """
-        stem = scaler_stem(stray.name)
-        if stray.kind != "file" or stem is None or not is_valid_id(stem):
-            return None
-        if any(os.path.lexists(self.inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
-            return None  # more of the next drop is there already
-        try:
-            receipt = read_receipt(self.inbox.receipts_dir, stem) or {}
-            age = self._clock() - datetime.fromisoformat(receipt["at"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        entry = self.registry.get_model_info(str(receipt.get("model_id")))
-        late = (
-            receipt.get("outcome") == "registered"
-            and receipt.get("owner") == owner_name(stray.owner)
-            and age.total_seconds() <= self.inbox.limits.incomplete_timeout
-            and entry is not None
-            and entry.get("drop_id") == receipt.get("drop_id")
-            and entry.get("scaler_path") is None
-        )
-        return str(receipt["model_id"]) if late else None
 
     def retry_deferred(self) -> list[Claim]:
         """Return the deferred drops whose time has come, no longer deferred."""

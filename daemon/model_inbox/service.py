@@ -25,7 +25,7 @@ from pathlib import Path
 import structlog
 
 from . import __version__
-from .arrival import Drop, Refuse, Sighting, Take, Wait, is_ignored, scaler_stem
+from .arrival import Drop, Refuse, Take, Wait, is_ignored, scaler_stem
 from .claims import Claim
 from .config import Config, describe_changes, load_config, settings_of
 from .errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
@@ -34,6 +34,7 @@ from .heartbeat import Heartbeat
 from .inbox import Inbox, Rescan, limits_of
 from .intake import Intake
 from .judging import Checks
+from .late_scaler import find_scalerless_model, scaler_late
 from .locks import FileLock
 from .logs import configure
 from .metrics import CONTENT_TYPE
@@ -320,10 +321,10 @@ class Service:
                 return False
             problems = decision.problems
             if isinstance(decision, Wait):
-                model_id = self._late_for(stray)
+                model_id = find_scalerless_model(stray, self.inbox, self.registry, self._clock())
                 if model_id is None:
                     continue
-                problems = (_late_scaler(stray, model_id),)
+                problems = (scaler_late(stray.name, model_id),)
             try:
                 claim = self.intake.refuse_stray(stray, problems)
             except StorageError as error:
@@ -342,13 +343,6 @@ class Service:
                 )
             self.intake.go_on([claim])
         return True
-
-    def _late_for(self, stray: Sighting) -> str | None:
-        if scaler_stem(stray.name) is None:
-            return None
-        if self.inbox.unchanged_seconds(stray.name) < self.inbox.limits.settle_seconds:
-            return None
-        return self.intake.late_scaler(stray)
 
     # --- saying what waits, once --------------------------------------------------------------------------------
 
@@ -787,15 +781,6 @@ def _may_change_unseen(decision: object) -> bool:
     """A writer that has the file mapped, or a right that is given, sends no event: look again by the clock."""
     return isinstance(decision, Wait) and any(
         problem.code in ("artifact.open_for_writing", "drop.unreadable") for problem in decision.problems
-    )
-
-
-def _late_scaler(stray: Sighting, model_id: str) -> Problem:
-    return Problem(
-        "drop.scaler_late",
-        f"{quoted(stray.name)} came after its model {quoted(model_id)} had been registered without a scaler",
-        "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
-        file=stray.name,
     )
 
 
