@@ -58,9 +58,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "pickles": (
         "messages names streams",
-        "joblib_parser kinds stubs torch_zip",
-        "torch_storages unpicklers values",
-        "rules_numpy rules_python torch_files",
+        "kinds stubs",
+        "unpicklers values",
+        "formats rules_numpy rules_python",
         "rules_frameworks rules_torch",
         "allowlist rules",
         "hooks report scan",
@@ -68,6 +68,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "scanner worker",
         "__init__",
     ),
+    "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
 }
 
 # No clock, no disk, no randomness: values in, values out.

@@ -12,8 +12,8 @@ import pytest
 
 import pickle_builders as build
 from model_inbox.pickles import Allowlist, scan_bytes
+from model_inbox.pickles.formats import read_zip_layout
 from model_inbox.pickles.streams import BadStream, MemorySource
-from model_inbox.pickles.torch_zip import read_zip_layout
 from pickle_builders import Part
 
 ALLOWLIST = Allowlist.load()

@@ -206,7 +206,7 @@ def _is_importable(name: str) -> bool:
 def _torch_siblings() -> Iterator[tuple[str, str]]:
     import torch
 
-    from model_inbox.pickles.torch_storages import ITEM_SIZES
+    from model_inbox.pickles.formats import ITEM_SIZES
 
     for name in ITEM_SIZES:
         yield name, "r"

@@ -16,13 +16,12 @@ from typing import Any
 
 from ..errors import LoadRefused
 from ..problems import quoted
-from .joblib_parser import JoblibUnpickler, check_fields
+from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
 from .report import FINDINGS
 from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
-from .torch_zip import read_zip_layout
 from .unpicklers import PlainUnpickler, finish, open_stream
 
 __all__ = ["load"]

@@ -15,14 +15,13 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
-from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
+from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy, scan_zip
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
 from .rules import call_rules, default_rule, default_state_rule, state_rules
 from .rules_numpy import DtypeValue, dtype_of, new_array
 from .streams import BadStream, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
-from .torch_files import scan_legacy, scan_zip
 from .unpicklers import PlainUnpickler, finish, open_stream
 from .values import count_of, is_global, is_object, is_shape
 

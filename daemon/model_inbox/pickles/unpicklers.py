@@ -1,7 +1,7 @@
 """CPython's own unpickler, over stubs: what a scan reads plain pickles and those in torch's files with.
 
 Owns what a name and a persistent id become, and the stream that the unpickler reads. Never decides which of the two
-reads a file: `scan` does for whole files, `torch_files` for the pickles in torch's.
+reads a file: `scan` does for whole files, `formats.torch_scan` for the pickles in torch's.
 """
 
 from __future__ import annotations

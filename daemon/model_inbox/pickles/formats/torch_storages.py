@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .stubs import Recorder, instance_of
+from ..stubs import Recorder, instance_of
 
 __all__ = ["ITEM_SIZES", "StorageValue", "new_storage"]
 

@@ -9,13 +9,13 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
-from .streams import BadStream, InflatedSource, MemorySource, Source
-from .stubs import Global, Recorder, Stub
+from ..kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
+from ..streams import BadStream, InflatedSource, MemorySource, Source
+from ..stubs import Global, Recorder, Stub
+from ..unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
+from ..values import is_count
 from .torch_storages import ITEM_SIZES, StorageValue, new_storage
 from .torch_zip import Member, read_zip_layout
-from .unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
-from .values import is_count
 
 __all__ = ["scan_legacy", "scan_nested", "scan_zip"]
 

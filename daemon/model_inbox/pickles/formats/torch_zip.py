@@ -11,7 +11,7 @@ import re
 import struct
 from typing import Any, NamedTuple
 
-from .streams import BadStream, Source
+from ..streams import BadStream, Source
 
 __all__ = ["Member", "read_zip_layout"]
 

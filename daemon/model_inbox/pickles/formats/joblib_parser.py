@@ -12,9 +12,9 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .streams import BadStream, Stream
+from ..streams import BadStream, Stream
 
-__all__ = ["JoblibUnpickler", "check_fields"]
+__all__ = ["ALIGNMENT_FIELD", "JoblibUnpickler", "check_fields"]
 
 ALIGNMENT_FIELD = "numpy_array_alignment_bytes"
 WRAPPER_FIELDS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})

@@ -1,0 +1,27 @@
+"""The file formats that are not a plain pickle: torch's archives and old files, and the files of joblib.
+
+Owns how their bytes are laid out and walked: `scan_zip` and `scan_legacy` scan torch's files, `scan_nested` one that a
+pickle holds in bytes, `read_zip_layout` finds the members of an archive, and `JoblibUnpickler` walks a joblib file for
+scan and load alike. Knows no rule for the arguments of a call and no allowlist, and never needs torch or joblib.
+"""
+
+from __future__ import annotations
+
+from .joblib_parser import ALIGNMENT_FIELD, JoblibUnpickler, check_fields
+from .torch_scan import scan_legacy, scan_nested, scan_zip
+from .torch_storages import ITEM_SIZES, StorageValue, new_storage
+from .torch_zip import Member, read_zip_layout
+
+__all__ = [
+    "ALIGNMENT_FIELD",
+    "ITEM_SIZES",
+    "JoblibUnpickler",
+    "Member",
+    "StorageValue",
+    "check_fields",
+    "new_storage",
+    "read_zip_layout",
+    "scan_legacy",
+    "scan_nested",
+    "scan_zip",
+]
