@@ -60,15 +60,15 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "messages names streams",
         "kinds stubs",
         "unpicklers values",
-        "formats rules_numpy rules_python",
-        "rules_frameworks rules_torch",
-        "allowlist rules",
+        "allowlist formats",
+        "rules",
         "hooks report scan",
         "basis loading serving",
         "scanner worker",
         "__init__",
     ),
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
+    "pickles/rules": ("numpy_rules python_rules torch_rules", "framework_rules", "table", "__init__"),
 }
 
 # No clock, no disk, no randomness: values in, values out.

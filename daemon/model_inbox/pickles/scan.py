@@ -18,8 +18,15 @@ from typing import Any
 from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy, scan_zip
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
-from .rules import call_rules, default_rule, default_state_rule, state_rules
-from .rules_numpy import DtypeValue, dtype_of, new_array
+from .rules import (
+    DtypeValue,
+    call_rules,
+    default_rule,
+    default_state_rule,
+    dtype_of,
+    new_array,
+    state_rules,
+)
 from .streams import BadStream, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .unpicklers import PlainUnpickler, finish, open_stream

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .names import PATH_MODULES, PATH_NAMES
-from .rules_frameworks import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
-from .rules_numpy import NUMPY_CALLS, NUMPY_STATES
-from .rules_python import PYTHON_CALLS, PYTHON_STATES
-from .rules_torch import TORCH_CALLS, TORCH_STATES
-from .stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from .values import is_global, must, only_scalars, package_of
+from ..names import PATH_MODULES, PATH_NAMES
+from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from ..values import is_global, must, only_scalars, package_of
+from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
+from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
+from .python_rules import PYTHON_CALLS, PYTHON_STATES
+from .torch_rules import TORCH_CALLS, TORCH_STATES
 
 __all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
 
