@@ -29,10 +29,11 @@ def words(text: str) -> frozenset[str]:
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("journald", "leases", "logbook", "metrics", "notify", "paths", "problems", "scrape", "states", "units", "watch"),
     ("errors", "heartbeat", "journal", "logs", "metadata", "outcomes", "policy", "yamltext"),
-    ("fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
+    ("checkpoint", "fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
     ("arrival", "checks", "config", "segments", "status", "storage"),
-    ("inbox", "ledger"),
-    ("claims", "explain", "registry", "salvage"),
+    ("history", "inbox"),
+    ("claims", "explain", "ledger"),
+    ("registry", "salvage"),
     ("answers", "audit", "retirement", "staging"),
     ("batch", "judging", "late_scaler", "rebuild_plan", "rejected", "submit"),
     ("intake",),
@@ -73,8 +74,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checks errors journal logbook metadata metrics outcomes paths policy problems retention sidecar state states
-    units yamltext
+    arrival checkpoint checks errors journal logbook metadata metrics outcomes paths policy problems retention sidecar
+    state states units yamltext
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}

@@ -455,7 +455,7 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     register(other, "a")
     other.checkpoint()
     disk = _DiesBehindTheMark()
-    original = ledger._read_bytes
+    original = ledger.read_bytes
 
     def commit_and_checkpoint() -> None:
         for name in "bc":
@@ -465,12 +465,12 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     def overtaken(path: Path) -> bytes:
         data = original(path)
         if path.name == "registry.json":
-            monkeypatch.setattr(ledger, "_read_bytes", original)
+            monkeypatch.setattr(ledger, "read_bytes", original)
             commit_and_checkpoint()
         return data
 
     if when == "while it opened":
-        monkeypatch.setattr(ledger, "_read_bytes", overtaken)
+        monkeypatch.setattr(ledger, "read_bytes", overtaken)
         dying = open_registry(tmp_path, disk=disk)
     else:
         dying = open_registry(tmp_path, disk=disk)

@@ -21,7 +21,7 @@ from typing import Any
 
 from .errors import RegistryMissing
 from .fsio import Disk, open_regular, read_regular
-from .ledger import Held, note_retirement
+from .history import Held, retirements
 from .metadata import fields_of, is_valid_id
 from .paths import RegistryFiles
 from .pickles import PickleReport, Scanner, changes_since
@@ -378,10 +378,7 @@ def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[Mappi
 
 def held_in(evidence: Evidence) -> Held:
     """Return the retirements whose models the trash should hold, as far as sound lines tell."""
-    held: Held = {}
-    for number in sorted(evidence.lines):
-        note_retirement(held, evidence.lines[number].line)
-    return held
+    return retirements(evidence.lines[number].line for number in sorted(evidence.lines))
 
 
 def is_complete(storage: Storage, entry: Mapping[str, Any]) -> bool:

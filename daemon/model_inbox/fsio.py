@@ -33,11 +33,14 @@ __all__ = [
     "Sync",
     "copy_open_file",
     "digest_open_file",
+    "exists",
+    "inode_of",
     "is_temporary",
     "make_folder",
     "move_file",
     "open_and_stat",
     "open_regular",
+    "read_bytes",
     "read_open_file",
     "read_regular",
     "remove_quietly",
@@ -438,6 +441,39 @@ def read_open_file(fd: int, limit: int) -> bytes:
         parts.append(part)
         left -= len(part)
     return b"".join(parts)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file of ours. Raises FileNotFoundError and StorageError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError("read", path, error) from error
+
+
+def inode_of(path: Path) -> int:
+    """Return the inode of a file of ours. Raises FileNotFoundError and StorageError."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError("look at", path, error) from error
+
+
+def exists(path: Path) -> bool:
+    """Return whether there is something at the path. Raises StorageError when that cannot be seen."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENOTDIR:
+            return False
+        raise StorageError("look at", path, error) from error
+    return True
 
 
 def digest_open_file(fd: int, progress: Callable[[], None] = _nothing) -> str:

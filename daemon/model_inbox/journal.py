@@ -26,6 +26,7 @@ from .problems import quoted
 __all__ = [
     "FORMAT",
     "Damage",
+    "Draft",
     "Header",
     "Line",
     "Segment",
@@ -111,6 +112,21 @@ class Line:
     def at(self) -> datetime:
         """The time of the line as an instant."""
         return parse_time(self.time)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A line before it has its sequence and time; see `Line`."""
+
+    operation: Operation
+    model_id: str
+    reason: str = ""
+    actor: str = ""
+    drop_id: str | None = None
+    changes_entry: bool = False
+    entry: dict[str, Any] | None = None
+    removed: Mapping[str, Any] | None = None
+    detail: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

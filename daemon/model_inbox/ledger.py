@@ -3,116 +3,63 @@
 Owns the JSON file (a checkpoint), the journal that is the truth between checkpoints, the writer lock, and what one
 handle has read of them. A change is a `Draft`; committing it appends its line. Knows entries as dictionaries with
 ids, nothing of model files: `registry` puts those in place before, or takes them away after.
-
-Beside the JSON file lies its mark, `<registry>.checkpoint.json`: the line that the journal had reached, and the size
-and CRC-32 of the JSON file put in place with it and of the one before, so that a byte that rots in either file is
-found, and closed with a checksum like a line of the journal, so that one that rots in it is, too.
 """
 
 from __future__ import annotations
 
-import errno
-import gc
 import os
 import threading
 import time
 import weakref
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 import structlog
 
+from .checkpoint import (
+    CHECKPOINT_MODE,
+    NO_FILE,
+    Mark,
+    checkpoint_bytes,
+    fingerprint,
+    mark_bytes,
+    parse_checkpoint,
+    parse_mark,
+)
 from .errors import (
     ModelInboxError,
     RegistryCorrupted,
     RegistryError,
     RegistryLocked,
     RegistryMissing,
-    RegistryTooNew,
     StorageError,
 )
-from .fsio import Disk, make_folder, remove_quietly, replace_file, temporary_name, write_new_file
-from .journal import Line, Operation, format_time, parse_time, seal, unseal
+from .fsio import Disk, exists, make_folder, read_bytes, remove_quietly, replace_file, temporary_name, write_new_file
+from .history import Held, note_retirement, prune_history, retirements, sequence_of, state_at
+from .journal import Draft, Line, format_time, parse_time
 from .locks import FileLock
 from .paths import JOURNAL_SUFFIX, RegistryFiles
-from .problems import quoted
 from .segments import (
     JournalFile,
     NotTakenBack,
     all_lines,
     base_name,
-    base_sequence,
     begin_segment,
-    check_base,
-    first_base,
     history_segments,
-    read_segment,
 )
 from .state import State
 
-__all__ = [
-    "CHECKPOINT_MODE",
-    "Draft",
-    "Ledger",
-    "Mark",
-    "also_changed",
-    "checkpoint_bytes",
-    "mark_bytes",
-    "note_retirement",
-    "parse_checkpoint",
-    "read_mark",
-]
+__all__ = ["Ledger", "read_mark"]
 
 log = structlog.get_logger("model_inbox")
 
-CHECKPOINT_FORMAT_NAME = "model-inbox-checkpoint/"
-CHECKPOINT_FORMAT = f"{CHECKPOINT_FORMAT_NAME}1"
-CHECKPOINT_MODE = 0o640
 SEGMENT_BYTES_MIN = 4 << 20
 _LOADS_MAX = 100
-_LOOKS_MAX = 5
 _NEVER = (0, 0, 0, 0)
 _PATH_LOOK_SECONDS = 1.0
-
-Held = dict[tuple[str, int], Line]
-"""The retirements whose models the trash should hold: (model_id, sequence of its registration) -> line."""
-
-
-@dataclass(slots=True)
-class Draft:
-    """A line before it has its sequence and time; see `journal.Line`."""
-
-    operation: Operation
-    model_id: str
-    reason: str = ""
-    actor: str = ""
-    drop_id: str | None = None
-    changes_entry: bool = False
-    entry: dict[str, Any] | None = None
-    removed: Mapping[str, Any] | None = None
-    detail: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The journal had reached line `sequence`; the JSON file has one of these sizes and CRC-32 (none: unknown)."""
-
-    sequence: int
-    files: tuple[tuple[int, str], ...] = ()
-
-    def fits(self, data: bytes) -> bool:
-        """Tell whether `data` can be the JSON file that the mark was put in place with."""
-        return not self.files or _fingerprint(data) in self.files
-
-    def is_of(self, data: bytes) -> bool:
-        """Tell whether `data` is the JSON file of line `sequence`, and not the one before."""
-        return bool(self.files) and _fingerprint(data) == self.files[0]
 
 
 class Ledger:
@@ -186,14 +133,14 @@ class Ledger:
         The JSON file comes first: after a crash in between, the next maker finds it and goes on.
         """
         files = self.files
-        if _exists(files.journal) and _exists(self.path):
+        if exists(files.journal) and exists(self.path):
             return
         try:
             self._lock.acquire(self.lock_timeout)
-            if _exists(files.journal):
-                self._dirty = not _exists(self.path)  # a JSON file that is missed is made anew at the next checkpoint
+            if exists(files.journal):
+                self._dirty = not exists(self.path)  # a JSON file that is missed is made anew at the next checkpoint
                 return
-            if _exists(files.mark) or history_segments(files.history):
+            if exists(files.mark) or history_segments(files.history):
                 raise RegistryCorrupted(files.journal, None, "the journal is missing, its history is not")
             for other in sorted(self.path.parent.glob(f"*{JOURNAL_SUFFIX}")):
                 raise RegistryError(
@@ -201,13 +148,13 @@ class Ledger:
                     hint="History and trash are beside a registry: give each one a folder of its own",
                 )
             entries: dict[str, dict[str, Any]] = {}
-            if _exists(self.path):
-                entries = parse_checkpoint(self.path, _read_bytes(self.path))
+            if exists(self.path):
+                entries = parse_checkpoint(self.path, read_bytes(self.path))
             else:
                 replace_file(self._disk, self.path, checkpoint_bytes({}), CHECKPOINT_MODE)
             base = 0
             if entries:  # a registry that was not ours: what it held is where our history begins
-                base = max(1, *(_sequence_of(entry) for entry in entries.values()))
+                base = max(1, *(sequence_of(entry) for entry in entries.values()))
                 make_folder(self._disk, files.history)
                 data = checkpoint_bytes(entries)
                 replace_file(self._disk, files.history / base_name(base, data), data, CHECKPOINT_MODE)
@@ -273,7 +220,7 @@ class Ledger:
         try:
             return JournalFile(self.files.journal, self._disk, writable=not self.read_only)
         except RegistryMissing:
-            if _exists(self.path) or _exists(self.files.mark):
+            if exists(self.path) or exists(self.files.mark):
                 raise RegistryCorrupted(self.files.journal, None, "the journal is missing") from None
             raise RegistryMissing(
                 f"cannot open the registry {str(self.path)!r}: there is none",
@@ -282,7 +229,7 @@ class Ledger:
 
     def _read_entries(self, journal: JournalFile) -> bytes | None:
         try:
-            return _read_bytes(self.path)
+            return read_bytes(self.path)
         except FileNotFoundError:
             if journal.base_sequence == 0:
                 return None
@@ -350,54 +297,13 @@ class Ledger:
         self.refresh()
         with self._state_lock:
             if self._held is None:
-                held: Held = {}
-                for line in self.lines():
-                    if line.sequence <= self.state.sequence:
-                        note_retirement(held, line)
-                self._held = held
+                reached = self.state.sequence
+                self._held = retirements(line for line in self.lines() if line.sequence <= reached)
             return dict(self._held)
 
     def state_at(self, moment: datetime) -> State:
-        """Return the entries after the last line at or before `moment`.
-
-        Raises RegistryError for a moment before the history that is kept, RegistryCorrupted when its beginning
-        is missing.
-        """
-        for _ in range(_LOOKS_MAX):  # the oldest segment may turn into a base file while we look
-            lines = self.lines()
-            base, state = self._first_state(lines[0].sequence if lines else self.state.sequence + 1)
-            if not lines or lines[0].sequence == state.sequence + 1:
-                break
-        else:
-            raise RegistryCorrupted(
-                self.files.history,
-                None,
-                f"the history begins at line {lines[0].sequence}, and the entries before that line are missing",
-            )
-        if base is not None and (not lines or moment < lines[0].at):
-            raise RegistryError(
-                f"cannot tell the registry as of {format_time(moment)}: its history begins at "
-                f"{lines[0].time if lines else 'its first line'}",
-                hint="registry.history_keep says how long the history is kept",
-            )
-        for line in lines:
-            if line.at > moment:
-                break
-            state.apply(line)
-        return state
-
-    def _first_state(self, before_sequence: int) -> tuple[Path | None, State]:
-        """Return the registry as it was before the oldest line that is kept, with the file that holds it."""
-        for _ in range(_LOOKS_MAX):
-            base = first_base(self.files.history, before_sequence)
-            if base is None:
-                return None, State(str(self.path.parent), {}, 0)
-            with suppress(FileNotFoundError):  # pruned meanwhile
-                data = _read_bytes(base)
-                check_base(base, data)
-                entries = parse_checkpoint(base, data)
-                return base, State(str(self.path.parent), entries, base_sequence(base))
-        raise RegistryError(f"cannot read {str(self.files.history)!r}: it changed during each of many tries")
+        """Return the entries after the last line at or before `moment`; raises as `history.state_at` does."""
+        return state_at(self.files, moment, reached=self.state.sequence)
 
     def _take_in(self) -> None:
         """Read new lines, and follow a change of segment. Starts over when lines were taken back.
@@ -632,42 +538,9 @@ class Ledger:
         self._unsaved_bytes = 0
 
     def prune_history(self, keep_seconds: float, *, needed: int | None = None) -> int:
-        """Remove closed segments whose last line is older than that; return how many. Inside `writing`.
-
-        A segment with line `needed`, or any after it, stays. The registry as it was at the end of a removed one
-        stays as a base file, so that `state_at` goes on to work from there. A crash before a removal leaves a base
-        that is not used while its segment is there. Raises RegistryCorrupted when the entries that a segment
-        builds on are missing.
-        """
+        """Remove closed segments whose last line is older than that; see `history.prune_history`. Inside `writing`."""
         oldest = self._clock().timestamp() - keep_seconds
-        removed = 0
-        for path in history_segments(self.files.history):
-            segment = read_segment(path)
-            lines = segment.lines
-            if _inode(path) == self.journal.inode or (lines and lines[-1].at.timestamp() >= oldest):
-                break
-            if needed is not None and (not lines or lines[-1].sequence >= needed):
-                break
-            base, state = self._first_state(segment.header.base_sequence + 1)
-            if state.sequence != segment.header.base_sequence:
-                raise RegistryCorrupted(
-                    path, 0, f"the entries before line {segment.header.base_sequence + 1} are in no file"
-                )
-            for line in lines:
-                state.apply(line)
-            data = checkpoint_bytes(state.entries)
-            kept = self.files.history / base_name(state.sequence, data)
-            if kept != base:
-                replace_file(self._disk, kept, data, CHECKPOINT_MODE)
-            try:
-                self._disk.unlink(path)
-                self._disk.fsync_dir(self.files.history)  # the segment must not outlast the base that it builds on
-                if base is not None and base != kept:
-                    self._disk.unlink(base)
-            except OSError as error:
-                raise StorageError("prune the history in", self.files.history, error) from error
-            removed += 1
-        return removed
+        return prune_history(self.files, self._disk, oldest=oldest, current=self.journal.inode, needed=needed)
 
     def _marked(self) -> int:
         """Return the line that the checkpoint in place is known to hold."""
@@ -685,21 +558,21 @@ class Ledger:
         """
         mark = read_mark(self.files.mark)
         if mark is not None and mark == self._placed:
-            before = mark.files[0]
+            before = mark.after
         else:
             try:
-                before = _fingerprint(_read_bytes(self.path))
+                before = fingerprint(read_bytes(self.path))
             except FileNotFoundError:
-                before = (0, "")
-        after = _fingerprint(data)
-        replace_file(self._disk, self.files.mark, _mark_bytes(sequence, after, before), CHECKPOINT_MODE)
+                before = NO_FILE
+        placed = Mark(sequence, fingerprint(data), before)
+        replace_file(self._disk, self.files.mark, mark_bytes(placed), CHECKPOINT_MODE)
         try:
             self._disk.rename(temporary, self.path)
             self._disk.fsync_dir(self.path.parent)
         except OSError as error:
             raise StorageError("write the checkpoint", self.path, error) from error
         self._checkpoint_bytes = len(data)
-        self._placed = Mark(sequence, (after, before))
+        self._placed = placed
 
     def close(self, *, wait: bool = True) -> None:
         """Bring the JSON file up to date if this process changed something, and close the files.
@@ -738,64 +611,11 @@ class Ledger:
             self._seen = _NEVER
 
 
-def note_retirement(held: Held, line: Line) -> None:
-    """Bring the retirements up to date with one more line."""
-    if line.operation == "retire" and line.removed is not None:
-        held[(line.model_id, _sequence_of(line.removed))] = line
-    elif line.operation == "restore" and line.entry is not None:
-        held.pop((line.model_id, _sequence_of(line.entry)), None)
-    elif line.operation == "purge" and line.detail is not None:
-        held.pop((line.model_id, _sequence_of(line.detail)), None)
-
-
 def _note_unfinished(unfinished: dict[str, list[Line]], line: Line) -> None:
     if line.operation in ("retire", "replace_scaler"):
         unfinished.setdefault(line.model_id, []).append(line)
     elif line.operation in ("register", "restore"):
         unfinished.pop(line.model_id, None)  # its writer finished what was left of an earlier model of that id
-
-
-def also_changed(line: Line) -> Mapping[str, Any]:
-    """Return the other entries that a line sets beside its own."""
-    also = (line.detail or {}).get("also", {})
-    return also if isinstance(also, dict) else {}
-
-
-def parse_checkpoint(path: Path, data: bytes) -> dict[str, dict[str, Any]]:
-    """Return the entries in the bytes of the JSON file at `path`. Raises RegistryCorrupted."""
-    try:
-        with _without_collecting():
-            value = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise RegistryCorrupted(path, error.pos, f"not JSON: {error.msg}") from None
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
-        raise RegistryCorrupted(path, 0, "not a JSON object of entries")
-    for model_id, entry in value.items():
-        if entry.get("model_id") != model_id:
-            if "model_id" in entry:
-                raise RegistryCorrupted(path, None, f"the entry {quoted(model_id)} calls itself by another model_id")
-            entry["model_id"] = model_id
-    return value
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Keep the garbage collector from looking through a growing heap again and again: nothing in it is garbage.
-
-    For a registry of 100,000 models that is two thirds of the time that parsing takes.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-def checkpoint_bytes(entries: Mapping[str, Any]) -> bytes:
-    """Return the JSON file of these entries."""
-    return orjson.dumps(entries, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def read_mark(path: Path) -> Mark | None:
@@ -804,91 +624,9 @@ def read_mark(path: Path) -> Mark | None:
     Raises RegistryCorrupted, RegistryTooNew, StorageError.
     """
     try:
-        data = _read_bytes(path)
+        return parse_mark(path, read_bytes(path))
     except FileNotFoundError:
         return None
-    fields = unseal(data.removesuffix(b"\n"))
-    name = _format_of(data)
-    if isinstance(name, str) and name != CHECKPOINT_FORMAT and name.startswith(CHECKPOINT_FORMAT_NAME):
-        raise RegistryTooNew(
-            f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
-            hint="Use a newer model-inbox",
-        )
-    try:
-        if fields is None or name != CHECKPOINT_FORMAT:
-            raise ValueError(name)
-        before = fields["previous"]
-        files = ((int(fields["size"]), str(fields["crc32"])), (int(before["size"]), str(before["crc32"])))
-        return Mark(int(fields["sequence"]), files)
-    except (ValueError, KeyError, TypeError):
-        raise RegistryCorrupted(path, 0, "not the mark of a checkpoint") from None
-
-
-def _format_of(data: bytes) -> object:
-    """Return the format that a mark names, before anything is asked that a later version may do otherwise."""
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return fields.get("format") if isinstance(fields, dict) else None
-
-
-def mark_bytes(sequence: int, data: bytes, before: bytes | None) -> bytes:
-    """Return the mark of a checkpoint whose JSON file is `data`; `before` is the one in its place, if it is sound."""
-    return _mark_bytes(sequence, _fingerprint(data), _fingerprint(before) if before is not None else (0, ""))
-
-
-def _mark_bytes(sequence: int, after: tuple[int, str], before: tuple[int, str]) -> bytes:
-    fields = {
-        "format": CHECKPOINT_FORMAT,
-        "sequence": sequence,
-        "size": after[0],
-        "crc32": after[1],
-        "previous": {"size": before[0], "crc32": before[1]},
-    }
-    return seal(fields)
-
-
-def _fingerprint(data: bytes) -> tuple[int, str]:
-    return len(data), f"{zlib.crc32(data):08x}"
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Return a file's bytes. Raises FileNotFoundError and StorageError."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageError("read", path, error) from error
-
-
-def _inode(path: Path) -> int:
-    """Return a file's inode. Raises FileNotFoundError and StorageError."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StorageError("look at", path, error) from error
-
-
-def _exists(path: Path) -> bool:
-    """Tell whether there is something at the path. Raises StorageError when that cannot be seen."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno == errno.ENOTDIR:
-            return False
-        raise StorageError("look at", path, error) from error
-    return True
-
-
-def _sequence_of(entry: Mapping[str, Any]) -> int:
-    sequence = entry.get("sequence")
-    return sequence if isinstance(sequence, int) else 0
 
 
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from .audit import check_sidecar
+from .checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
 from .errors import RegistryLocked, StorageError
 from .fsio import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from .journal import encode_header, encode_line
-from .ledger import CHECKPOINT_MODE, checkpoint_bytes, mark_bytes
 from .locks import FileLock
 from .metadata import REQUIRED_FIELDS, ModelMetadata
 from .paths import RegistryFiles
@@ -290,8 +290,9 @@ class _Writing:
         make a damaged one pass. It leaves one that does not fit its mark instead, and a further rebuild.
         """
         data = checkpoint_bytes(self.plan.entries)
-        before = self.evidence.data if self.evidence.entries is not None else None
-        replace_file(self.disk, self.files.mark, mark_bytes(sequence, data, before), CHECKPOINT_MODE)
+        old = self.evidence.data if self.evidence.entries is not None else None
+        mark = Mark(sequence, fingerprint(data), fingerprint(old) if old is not None else NO_FILE)
+        replace_file(self.disk, self.files.mark, mark_bytes(mark), CHECKPOINT_MODE)
         replace_file(self.disk, self.files.path, data, CHECKPOINT_MODE)
 
     @contextlib.contextmanager

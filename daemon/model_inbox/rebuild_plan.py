@@ -21,12 +21,12 @@ from .audit import check_file, held_in, is_complete, leftovers_in, stranger_fold
 from .checks import imports_of
 from .errors import RegistryError, RegistryTooNew, StorageError
 from .fsio import digest_open_file, open_regular, read_regular
+from .history import Held, note_retirement, sequence_of
 from .journal import Line, Operation, encode_line, format_time, parse_time
-from .ledger import Held, note_retirement
 from .metadata import fields_of, is_valid_id
 from .pickles import PickleReport, Scanner, current
 from .problems import quoted
-from .salvage import Base, Evidence, sequence_of
+from .salvage import Base, Evidence
 from .sidecar import SIDECAR_BYTES_MAX, parse_sidecar
 from .state import State
 from .storage import Storage

@@ -39,9 +39,10 @@ from .errors import (
     StorageError,
 )
 from .fsio import Disk, copy_open_file, is_temporary, open_regular, remove_quietly, unique_token, write_new_file
-from .journal import Line, Operation
+from .history import also_changed
+from .journal import Draft, Line, Operation
 from .leases import in_use
-from .ledger import SEGMENT_BYTES_MIN, Draft, Ledger, also_changed
+from .ledger import SEGMENT_BYTES_MIN, Ledger
 from .metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
 from .paths import RegistryFiles
 from .problems import quoted

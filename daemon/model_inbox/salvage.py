@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .checkpoint import Mark, parse_checkpoint
 from .errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
 from .journal import Damage, Header, Line, TooNew, decode_line, read_header
-from .ledger import Mark, parse_checkpoint, read_mark
+from .ledger import read_mark
 from .paths import HISTORY_NAME, RegistryFiles
 from .problems import Problem
 from .segments import base_files, base_sequence, check_base, history_segments
 from .state import State
 
-__all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence", "sequence_of"]
+__all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence"]
 
 _LOOKS_MAX = 5
 _REBUILD = "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole"
@@ -190,12 +191,6 @@ def _read_once(path: Path) -> Evidence:
     return Evidence(
         files, closed, current, mark, data, entries, exact, lines, base, reached, tuple(dict.fromkeys(problems))
     )
-
-
-def sequence_of(entry: Mapping[str, Any]) -> int:
-    """Return the number of the line that registered an entry; 0 for one that has none."""
-    sequence = entry.get("sequence")
-    return sequence if isinstance(sequence, int) else 0
 
 
 # --- segments ------------------------------------------------------------------------------------------------
