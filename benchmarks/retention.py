@@ -15,8 +15,8 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from model_inbox.policy import RetentionSection
-from model_inbox.retention import plan
+from model_inbox.config.retention import RetentionSection
+from model_inbox.retention.plan import plan
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 PAIRS = [f"{base}/{quote}" for base in ("EUR", "GBP", "JPY", "CHF") for quote in ("USD", "CAD", "AUD", "NZD", "SEK")]

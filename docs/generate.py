@@ -19,12 +19,12 @@ import click
 from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
-from model_inbox.config import Config
-from model_inbox.journald import message_id
-from model_inbox.logs import EVENTS
-from model_inbox.metrics import METRICS
-from model_inbox.sidecar import SIDECAR_FIELDS
-from model_inbox.states import STATES
+from model_inbox.config.load import Config
+from model_inbox.inbox.states import STATES
+from model_inbox.model.sidecar import SIDECAR_FIELDS
+from model_inbox.telemetry.journald import message_id
+from model_inbox.telemetry.logging import EVENTS
+from model_inbox.telemetry.metrics import METRICS
 
 DOCS = Path(__file__).resolve().parent
 CATALOG = DOCS.parent / "systemd" / "model-inbox.catalog"

@@ -1,8 +1,7 @@
 """The shape of the package, read from its sources: who may import whom, who is pure, who changes the disk.
 
 Nothing is imported here, so that a module which does not import is still looked at. A new module needs a place in
-LAYERS, or in INSIDE if it lies in a package of the package; an exception needs its reason, and is a failure once it is
-needed no more.
+INSIDE, a new room one in ROOMS; an exception needs its reason, and is a failure once it is needed no more.
 """
 
 from __future__ import annotations
@@ -24,30 +23,64 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# From the bottom up. A module imports only from rows below its own. A package of the package counts as one module here;
-# INSIDE has the rows of what lies in it.
-LAYERS: tuple[tuple[str, ...], ...] = (
-    ("journald", "leases", "logbook", "metrics", "notify", "paths", "problems", "scrape", "states", "units", "watch"),
-    ("errors", "heartbeat", "journal", "logs", "metadata", "outcomes", "policy", "yamltext"),
-    ("checkpoint", "fsio", "locks", "logfiles", "permissions", "pickles", "retention", "sidecar", "state"),
-    ("arrival", "checks", "config", "segments", "status", "storage"),
-    ("history", "inbox"),
-    ("claims", "explain", "ledger"),
-    ("registry", "salvage"),
-    ("answers", "audit", "retirement", "staging"),
-    ("batch", "judging", "late_scaler", "rebuild_plan", "rejected", "submit"),
-    ("intake",),
-    ("news", "rebuild"),
-    ("service",),
-    ("__init__",),
-    ("cli",),
-    ("__main__",),
-)
-RANK = {name: number for number, row in enumerate(LAYERS) for name in row}
+# The rooms of the house from the bottom up, with the rooms that each may import from. A room is a package of the
+# package, or a module that stands alone. A whole room is named, or the one module of it that is open.
+ROOMS: dict[str, frozenset[str]] = {
+    "problems": words(""),
+    "errors": words("problems"),
+    "base": words("problems errors"),
+    "model": words("problems errors base"),
+    "pickles": words("problems errors"),
+    "config": words("problems errors base model pickles"),
+    "registry": words("problems errors base model pickles"),
+    "retention": words("problems errors base model config registry"),
+    "producer": words("problems errors base model"),
+    "telemetry": words("problems errors base registry/paths"),
+    "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
+    "service": words("problems errors base model pickles config registry retention telemetry inbox"),
+    "__init__": words("problems errors model registry producer"),
+    "cli": words("problems errors base model pickles config registry retention producer telemetry inbox"),
+    "__main__": words("cli"),
+}
+# (module, module): the one way past its room's row, and why.
+DOORS = {
+    ("cli/run", "service/service"): "`run` alone starts the daemon",
+}
 
-# The same for every package of the package: the modules and packages that lie directly in it, from the bottom up, those
-# of one row in one string. `__init__` is what the package shows to others.
+# Every package: the modules and packages that lie directly in it, from the bottom up, those of one row in one string.
+# A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
+    "base": ("leases units", "disk flocks users strict_yaml", "__init__"),
+    "model": ("metadata", "receipt sidecar", "__init__"),
+    "config": ("retention", "load", "__init__"),
+    "registry": (
+        "journal paths",
+        "checkpoint state segments files",
+        "history",
+        "store",
+        "registry",
+        "repair",
+        "__init__",
+    ),
+    "registry/repair": ("evidence", "verify", "rebuild_plan", "rebuild", "__init__"),
+    "retention": ("plan", "apply", "__init__"),
+    "telemetry": (
+        "journald sd_notify metrics metrics_server",
+        "logging watchdog status_file logread",
+        "__init__",
+    ),
+    "telemetry/logread": ("questions", "sources", "__init__"),
+    "inbox": (
+        "watch acceptance outcomes states",
+        "readiness",
+        "folder",
+        "claims explain",
+        "late_scaler receipts staging",
+        "batch rejected validation",
+        "pipeline",
+        "__init__",
+    ),
+    "service": ("reporter", "service", "__init__"),
     "cli": (
         "common",
         """
@@ -74,11 +107,15 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    arrival checkpoint checks errors journal logbook metadata metrics outcomes paths policy problems retention sidecar
-    state states units yamltext
+    problems errors base/units base/strict_yaml model/metadata model/sidecar config/retention registry/journal
+    registry/checkpoint registry/paths registry/state retention/plan telemetry/metrics telemetry/logread/questions
+    inbox/readiness inbox/acceptance inbox/outcomes inbox/states
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
-VALUES_FROM = {("arrival", "leases"): {"Lease"}, ("checks", "pickles"): {"PickleReport"}}
+VALUES_FROM = {
+    ("inbox/readiness", "base/leases"): {"Lease"},
+    ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
+}
 CLOCKS_AND_DISKS = words("""
     asyncio fcntl glob io multiprocessing random secrets select shutil signal socket structlog subprocess sys
     tempfile time uuid watchdog
@@ -88,7 +125,7 @@ FRAMEWORKS = words("""
     catboost joblib keras lightgbm numpy pandas scipy sklearn statsmodels tensorflow torch xgboost
 """)
 
-# Steps that a crash can fall between. They are methods of `fsio.Disk`, so that a test can stop at each.
+# Steps that a crash can fall between. They are methods of `base.disk.Disk`, so that a test can stop at each.
 OS_STEPS = words("""
     O_CREAT O_TRUNC chmod chown copy_file_range fchmod fchown fdatasync fsync ftruncate lchown link makedirs mkdir
     mkfifo mknod remove removedirs rename renames replace rmdir sendfile symlink truncate unlink utime
@@ -97,14 +134,14 @@ PATH_STEPS = words("""
     chmod hardlink_to mkdir rename rmdir symlink_to touch truncate unlink write_bytes write_text
 """)
 # (module, step): why that one need not go through the Disk.
-STEPS_OUTSIDE_FSIO = {
-    ("locks", "O_CREAT"): "a lock file holds nothing that must outlast a crash",
-    ("locks", "ftruncate"): "the holder's name in it is for people",
-    ("logs", "O_CREAT"): "a log file is appended to, never promised",
-    ("watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
-    ("watch", "unlink"): "and is gone again at once",
-    ("claims", "chmod"): "only who may read a rejected drop; a crash after it leaves a claim, which is judged again",
-    ("inbox", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
+STEPS_OUTSIDE_DISK = {
+    ("base/flocks", "O_CREAT"): "a lock file holds nothing that must outlast a crash",
+    ("base/flocks", "ftruncate"): "the holder's name in it is for people",
+    ("telemetry/logging", "O_CREAT"): "a log file is appended to, never promised",
+    ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
+    ("inbox/watch", "unlink"): "and is gone again at once",
+    ("inbox/claims", "chmod"): "only who may read a rejected drop; a crash after it leaves a claim, judged again",
+    ("inbox/folder", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
 }
 
 
@@ -123,13 +160,13 @@ class Import:
 
     @property
     def unit(self) -> str:
-        """The importing module as LAYERS names it."""
-        return self.importer[0]
+        """The importing module as the tables name it."""
+        return "/".join(self.importer)
 
     @property
     def target(self) -> str:
-        """The imported module as LAYERS names it."""
-        return self.imported[0]
+        """The imported module as the tables name it."""
+        return "/".join(self.imported)
 
 
 def sources() -> list[Path]:
@@ -137,9 +174,8 @@ def sources() -> list[Path]:
 
 
 def unit_of(path: Path) -> str:
-    """Return the name that stands in LAYERS: that of the module, or of the package in the package."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+    """Return a module's name as it stands in the tables: its path in the package, without the suffix."""
+    return "/".join(module_of(path))
 
 
 def tree_of(path: Path) -> ast.Module:
@@ -161,9 +197,9 @@ def module_named(parts: Module) -> Module:
 
 
 def is_module(parts: Module) -> bool:
-    """Return whether there is such a module, or should be one by LAYERS."""
+    """Return whether there is such a module, or should be one by ROOMS."""
     path = PACKAGE.joinpath(*parts)
-    return path.is_dir() or path.with_suffix(".py").is_file() or (len(parts) == 1 and parts[0] in RANK)
+    return path.is_dir() or path.with_suffix(".py").is_file() or (len(parts) == 1 and parts[0] in ROOMS)
 
 
 def own_imports(path: Path) -> Iterator[Import]:
@@ -211,21 +247,33 @@ def outside_imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.module.split(".")[0], node.lineno
 
 
-def test_every_module_has_one_layer() -> None:
-    """LAYERS names every module of the package once, and nothing else."""
-    named = [name for row in LAYERS for name in row]
-    assert sorted(named) == sorted(set(named))
-    assert sorted(named) == sorted({unit_of(path) for path in sources()})
+def test_every_room_has_its_place() -> None:
+    """ROOMS names every room once, and each row only rooms above it."""
+    assert set(ROOMS) == {module_of(path)[0] for path in sources()}
+    order = list(ROOMS)
+    for room, below in ROOMS.items():
+        assert all(order.index(other.partition("/")[0]) < order.index(room) for other in below), room
 
 
-def test_imports_go_one_way() -> None:
-    """A module imports only from layers below its own, also inside functions and for the type checker alone."""
-    upward = [
-        f"{where(path, found.line)}: {found.unit} imports {found.target}"
-        for path, found in imports_that_count()
-        if found.unit != found.target and RANK.get(found.target, len(LAYERS)) >= RANK.get(found.unit, 0)
-    ]
-    assert upward == []
+def test_rooms_are_imported_one_way() -> None:
+    """A room imports only from those in its row, also inside functions and for the type checker alone."""
+    found, doors = [], set()
+    for path, use in imports_that_count():
+        room, target = use.importer[0], use.imported[0]
+        if target == room:
+            continue
+        if (use.unit, use.target) in DOORS:
+            doors.add((use.unit, use.target))
+        elif not {target, use.target} & ROOMS[room]:
+            found.append(f"{where(path, use.line)}: {use.unit} imports {use.target}")
+    assert found == []
+    assert DOORS.keys() - doors == set(), "no longer needed"
+
+
+def test_few_modules_know_another_room() -> None:
+    """The rooms are joined by at most 80 pairs: a room, and a room or a file outside of the rooms that it imports."""
+    pairs = {(use.importer[0], use.imported[0]) for _, use in imports_that_count()}
+    assert len({(one, other) for one, other in pairs if one != other}) <= 80
 
 
 def test_every_package_has_an_order() -> None:
@@ -291,7 +339,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 
 def test_pure_modules_touch_nothing() -> None:
     """A pure module imports no clock, disk, process or log, and of ours only pure modules and values."""
-    assert set(RANK) >= PURE
+    assert {unit_of(path) for path in sources()} >= PURE
     found = []
     for path in sources():
         if unit_of(path) not in PURE:
@@ -337,19 +385,19 @@ def disk_steps(path: Path) -> Iterator[tuple[str, int]]:
                     yield f"from {node.module} import {alias.name}", node.lineno
 
 
-def test_only_fsio_changes_the_disk() -> None:
-    """Names change and bytes are made to last in `fsio` alone; each exception is listed, and needed."""
+def test_only_base_disk_changes_the_disk() -> None:
+    """Names change and bytes are made to last in `base/disk` alone; each exception is listed, and needed."""
     unlisted, used = [], set()
     for path in sources():
-        if unit_of(path) == "fsio":
+        if unit_of(path) == "base/disk":
             continue
         for step, line in disk_steps(path):
-            if (unit_of(path), step) in STEPS_OUTSIDE_FSIO:
+            if (unit_of(path), step) in STEPS_OUTSIDE_DISK:
                 used.add((unit_of(path), step))
             else:
                 unlisted.append(f"{where(path, line)}: {step}")
     assert unlisted == []
-    assert STEPS_OUTSIDE_FSIO.keys() - used == set(), "no longer needed"
+    assert STEPS_OUTSIDE_DISK.keys() - used == set(), "no longer needed"
 
 
 def top_level_imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -379,21 +427,21 @@ def test_no_training_framework_is_needed() -> None:
 
 
 def test_watchdog_stays_in_watch() -> None:
-    """Only `watch` knows the library that tells of changes; to all others they are hints."""
+    """Only `inbox/watch` knows the library that tells of changes; to all others they are hints."""
     users = {unit_of(path) for path in sources() for name, _ in outside_imports(tree_of(path)) if name == "watchdog"}
-    assert users == {"watch"}
+    assert users == {"inbox/watch"}
 
 
 def test_the_library_never_configures_logging() -> None:
-    """Only `logs` configures structlog, and only the daemon and its commands ask it to."""
+    """Only `telemetry/logging` configures structlog, and only the daemon and its commands ask it to."""
     configuring = {
         unit_of(path)
         for path in sources()
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("structlog.configure", "structlog.configure_once")
     }
-    asking = {found.unit for path in sources() for found in own_imports(path) if found.target == "logs"}
-    assert configuring == {"logs"}
+    asking = {use.importer[0] for _, use in imports_that_count() if use.target == "telemetry/logging"}
+    assert configuring == {"telemetry/logging"}
     assert asking <= {"service", "cli"}
 
 
@@ -460,8 +508,8 @@ from datetime import datetime
 import torch
 from watchdog.observers import Observer
 
-from .registry import ModelRegistry
-from . import service
+from ..registry import ModelRegistry
+from .. import service
 
 
 def now(path, disk):
@@ -477,17 +525,21 @@ def now(path, disk):
 
 def test_the_checks_see_what_they_are_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that breaks the rules is found by each check here; what is allowed in it is not."""
-    path = tmp_path / "units.py"
+    path = tmp_path / "base" / "units.py"
+    path.parent.mkdir()
     path.write_text(BAD)
     monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    assert [(found.unit, found.target) for found in own_imports(path)] == [("units", "registry"), ("units", "service")]
+    assert [(found.unit, found.target) for found in own_imports(path)] == [
+        ("base/units", "registry"),
+        ("base/units", "service"),
+    ]
     assert sorted(step for step, _ in disk_steps(path)) == ["replace", "replace", "unlink"]
     assert {name for name, _ in top_level_imports(tree_of(path))} == {"os", "time", "datetime", "torch", "watchdog"}
     for check in (
-        test_imports_go_one_way,
+        test_rooms_are_imported_one_way,
         test_pure_modules_touch_nothing,
-        test_only_fsio_changes_the_disk,
+        test_only_base_disk_changes_the_disk,
         test_no_training_framework_is_needed,
         test_watchdog_stays_in_watch,
     ):

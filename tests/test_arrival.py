@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_inbox.arrival import (
+from model_inbox.base.leases import Lease
+from model_inbox.inbox.readiness import (
     Drop,
     Held,
     Kind,
@@ -28,9 +29,8 @@ from model_inbox.arrival import (
     scaler_stem,
     stem_of,
 )
-from model_inbox.leases import Lease
+from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.problems import Problem
-from model_inbox.sidecar import Sidecar, parse_sidecar
 from world import sidecar
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)

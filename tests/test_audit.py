@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from crash.kit import metadata, open_registry, register, staged
-from model_inbox import Problem, RegistryMissing, audit
+from model_inbox import Problem, RegistryMissing
+from model_inbox.registry.repair import verify as audit
 from world import World
 
 Damage = Callable[[Path], None]

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from model_inbox.arrival import Limits, Sighting
-from model_inbox.claims import Claims, claimed_at, is_older, original_name, owner_name
+from model_inbox.base.disk import Disk
 from model_inbox.errors import StorageError
-from model_inbox.fsio import Disk
-from model_inbox.inbox import Inbox
-from model_inbox.service import Service
+from model_inbox.inbox.claims import Claims, claimed_at, is_older, original_name, owner_name
+from model_inbox.inbox.folder import Inbox
+from model_inbox.inbox.readiness import Limits, Sighting
+from model_inbox.service.service import Service
 from world import FailingDisk, World, digest, must_be_root, pickled, sidecar
 
 NOW = datetime(2026, 11, 24, 4, 53, 15, 102455, tzinfo=UTC)

@@ -17,11 +17,11 @@ import structlog
 from click.testing import CliRunner, Result
 
 from model_inbox import ModelMetadata, ModelRegistry, Problem, RegistryCorrupted
+from model_inbox.base.flocks import FileLock
+from model_inbox.base.users import person
 from model_inbox.cli import COMMANDS, root
 from model_inbox.cli.verify import progress_bar
-from model_inbox.config import load_config, parse_config
-from model_inbox.locks import FileLock
-from model_inbox.permissions import person
+from model_inbox.config.load import load_config, parse_config
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -553,7 +553,7 @@ def test_the_trash_is_purged_by_name_by_age_or_all(home: Home) -> None:
 def test_a_model_that_is_being_read_stays_in_the_trash(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process has open is not purged: exit 75, and it can be restored still."""
     home.text("delete", "old")
-    monkeypatch.setattr("model_inbox.registry._in_use", lambda _folder: True)
+    monkeypatch.setattr("model_inbox.registry.registry._in_use", lambda _folder: True)
     done = home.json("trash", "purge", "--all", "--yes", status=75)
     assert [item["model_id"] for item in done["in_use"]] == ["old"]
     assert "'old' stays" in home.text("trash", "purge", "--all", "--yes", status=75)
@@ -984,7 +984,7 @@ def test_the_answer_decides_the_status(
         waits.append(seconds)
         return receipt
 
-    monkeypatch.setattr("model_inbox.submit.wait_for_receipt", answer)
+    monkeypatch.setattr("model_inbox.producer.wait_for_receipt", answer)
     assert said in files.text("drop", "m.pkl", "--meta", "usd_eur.yaml", "--wait", "90s", status=status)
     for path in (files.folder / "inbox").iterdir():
         path.unlink()

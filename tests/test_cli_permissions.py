@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from model_inbox import ModelInboxError
-from model_inbox.permissions import act_as_owner, name_of_user, person
+from model_inbox.base.users import act_as_owner, name_of_user, person
 
 NOBODY = 54321
 

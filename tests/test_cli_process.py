@@ -197,11 +197,11 @@ def test_a_quick_command_loads_only_what_it_needs(folder: Path) -> None:
         "print(*sys.modules, file=sys.stderr)"
     )
     loaded = run("list", "--json", program=[sys.executable, "-c", code]).stderr.split()
-    assert "model_inbox.registry" in loaded
-    unwanted = {"model_inbox.pickles", "model_inbox.service", "model_inbox.intake", "watchdog"}
+    assert "model_inbox.registry.registry" in loaded
+    unwanted = {"model_inbox.pickles", "model_inbox.service.service", "model_inbox.inbox.pipeline", "watchdog"}
     assert unwanted.isdisjoint(loaded)
     loaded = run("show", "--help", program=[sys.executable, "-c", code]).stderr.split()
-    assert {"model_inbox.registry", "model_inbox.config", "pydantic", "structlog"}.isdisjoint(loaded)
+    assert {"model_inbox.registry.registry", "model_inbox.config.load", "pydantic", "structlog"}.isdisjoint(loaded)
 
 
 # --- on a terminal -----------------------------------------------------------------------------------------

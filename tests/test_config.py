@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from model_inbox.config import (
+from model_inbox.base.strict_yaml import Pairs, read_yaml
+from model_inbox.config.load import (
     RESTART_KEYS,
     Config,
     InboxSection,
@@ -23,9 +24,8 @@ from model_inbox.config import (
     parse_config,
     parse_retention,
 )
+from model_inbox.config.retention import RetentionSection
 from model_inbox.errors import ConfigError
-from model_inbox.policy import RetentionSection
-from model_inbox.yamltext import Pairs, read_yaml
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "config.yaml"

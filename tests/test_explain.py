@@ -15,16 +15,17 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-# What a forked child of another user needs has to be imported here: see `users`.
-import model_inbox.answers
 import model_inbox.cli.inbox
 import model_inbox.cli.status
-import model_inbox.config
-import model_inbox.status
-import model_inbox.watch
-from model_inbox.arrival import Limits
+import model_inbox.config.load
+
+# What a forked child of another user needs has to be imported here: see `users`.
+import model_inbox.inbox.receipts
+import model_inbox.inbox.watch
+import model_inbox.telemetry.status_file
 from model_inbox.cli import root
-from model_inbox.explain import STATES, Explained, Service, explain, look_over
+from model_inbox.inbox.explain import STATES, Explained, Service, explain, look_over
+from model_inbox.inbox.readiness import Limits
 from users import as_user, let_through
 from world import World, pickled, sidecar
 
@@ -320,6 +321,6 @@ def test_the_manual_names_every_state_and_every_problem_of_status() -> None:
     docs = Path(__file__).resolve().parents[1] / "docs"
     table = (docs / "commands.md").read_text().partition("| State | Means |")[2].partition("## Reload")[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)) == set(STATES)
-    source = Path(model_inbox.status.__file__).read_text()
+    source = Path(model_inbox.telemetry.status_file.__file__).read_text()
     codes = {code for code in re.findall(r'"(status\.[a-z_]+)"', source) if code != "status.json"}
     assert set(re.findall(r"^\| `(status\.[a-z_]+)` \|", (docs / "metrics.md").read_text(), re.MULTILINE)) == codes

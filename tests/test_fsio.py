@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox import fsio
-from model_inbox.errors import StorageError
-from model_inbox.fsio import (
+from model_inbox.base import disk as fsio
+from model_inbox.base.disk import (
     FLUSH_BYTES,
     SYNC_TOGETHER_FILES,
     Disk,
@@ -23,6 +22,7 @@ from model_inbox.fsio import (
     sync_files,
     temporary_name,
 )
+from model_inbox.errors import StorageError
 
 
 def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(

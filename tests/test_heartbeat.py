@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.fsio import COPY_CHUNK_BYTES, DIGEST_CHUNK_BYTES, Disk, PacedDisk, copy_open_file, digest_open_file
-from model_inbox.heartbeat import Heartbeat
+from model_inbox.base.disk import (
+    COPY_CHUNK_BYTES,
+    DIGEST_CHUNK_BYTES,
+    Disk,
+    PacedDisk,
+    copy_open_file,
+    digest_open_file,
+)
+from model_inbox.telemetry.watchdog import Heartbeat
 from world import Clock, World, digest, pickled
 
 
@@ -113,7 +120,7 @@ def test_steps_of_the_disk_are_pieces(tmp_path: Path) -> None:
 
 def test_a_large_file_is_made_to_last_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sync of gigabytes would be one long silence: it is flushed range by range; what cannot be is synced at once."""
-    monkeypatch.setattr("model_inbox.fsio.FLUSH_BYTES", 1 << 20)
+    monkeypatch.setattr("model_inbox.base.disk.FLUSH_BYTES", 1 << 20)
     pieces: list[int] = []
     disk = PacedDisk(lambda: pieces.append(1))
     fd = disk.create(tmp_path / "a", 0o600)
@@ -126,7 +133,7 @@ def test_a_large_file_is_made_to_last_in_pieces(tmp_path: Path, monkeypatch: pyt
     os.close(folder)
     assert len(pieces) == 5 + 2
     closed = os.open(tmp_path / "a", os.O_RDONLY)
-    monkeypatch.setattr("model_inbox.fsio._FLUSH", 0x80)  # no such flag: as where the call is not known
+    monkeypatch.setattr("model_inbox.base.disk._FLUSH", 0x80)  # no such flag: as where the call is not known
     disk.fsync(closed)
     os.close(closed)
     assert len(pieces) == 5 + 3

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from examples import examples
-from model_inbox import inbox as module
-from model_inbox.arrival import Refuse, Take, Wait
+from model_inbox.base.leases import Lease, read_lease
 from model_inbox.errors import ConfigError, StorageError
-from model_inbox.inbox import Rescan
-from model_inbox.leases import Lease, read_lease
+from model_inbox.inbox import folder as module
+from model_inbox.inbox.folder import Rescan
+from model_inbox.inbox.readiness import Refuse, Take, Wait
 from world import World, digest, must_be_root, pickled, sidecar
 
 ALICE, BOB = 61_001, 61_002

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import structlog
 
-from model_inbox import service as service_module
+from model_inbox.base.disk import Disk
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
-from model_inbox.fsio import Disk
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
-from model_inbox.service import Service
+from model_inbox.service import service as service_module
+from model_inbox.service.service import Service
 from world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox import journald
-from model_inbox.journald import JournalSender, encode_entry, message_id
-from model_inbox.logs import EVENTS
+from model_inbox.telemetry import journald
+from model_inbox.telemetry.journald import JournalSender, encode_entry, message_id
+from model_inbox.telemetry.logging import EVENTS
 
 Senders = Callable[[str], JournalSender]
 

@@ -23,11 +23,11 @@ from model_inbox import (
     RegistryMissing,
     RegistryTooNew,
     StorageError,
-    ledger,
 )
-from model_inbox.journal import seal
-from model_inbox.ledger import Ledger
-from model_inbox.segments import JournalFile
+from model_inbox.registry import store as ledger
+from model_inbox.registry.journal import seal
+from model_inbox.registry.segments import JournalFile
+from model_inbox.registry.store import Ledger
 
 # --- opening -----------------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ def test_a_line_is_never_older_than_the_one_before_also_across_segments(tmp_path
 
 def test_a_slow_checkpoint_does_not_replace_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handle that is overtaken between making its JSON file and putting it in place leaves the newer one."""
-    import model_inbox.ledger as ledger_module
+    import model_inbox.registry.store as ledger_module
 
     one, other = open_registry(tmp_path), open_registry(tmp_path)
     register(one, "a")

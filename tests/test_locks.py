@@ -12,7 +12,7 @@ import pytest
 
 from crash.kit import open_registry, register
 from model_inbox import RegistryError, RegistryLocked, StorageError
-from model_inbox.locks import FileLock
+from model_inbox.base.flocks import FileLock
 
 
 def test_a_full_disk_does_not_keep_a_lock_from_being_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

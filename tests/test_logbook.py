@@ -9,9 +9,18 @@ from typing import Any
 
 import pytest
 
-from model_inbox.journald import encode_entry
-from model_inbox.logbook import QUESTIONS, Record, Wanted, belonging, in_words, needed_events, parse_entry, parse_line
-from model_inbox.logs import EVENTS
+from model_inbox.telemetry.journald import encode_entry
+from model_inbox.telemetry.logging import EVENTS
+from model_inbox.telemetry.logread.questions import (
+    QUESTIONS,
+    Record,
+    Wanted,
+    belonging,
+    in_words,
+    needed_events,
+    parse_entry,
+    parse_line,
+)
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

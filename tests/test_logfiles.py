@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from model_inbox.errors import StorageError
-from model_inbox.logfiles import LogUnreadable, Tail, follow, journal_command, journal_lines, lines_of, rotated
+from model_inbox.telemetry.logread.sources import (
+    LogUnreadable,
+    Tail,
+    follow,
+    journal_command,
+    journal_lines,
+    lines_of,
+    rotated,
+)
 
 
 def aged(path: Path, data: bytes, seconds: float) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from model_inbox.logs import configure
+from model_inbox.telemetry.logging import configure
 
 log = structlog.get_logger("model_inbox")
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_inbox.metadata import (
+from model_inbox.model.metadata import (
     MODEL_ID,
     REQUIRED_FIELDS,
     ModelMetadata,

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from model_inbox.metrics import BUCKETS, METRICS, Tally, render
+from model_inbox.telemetry.metrics import BUCKETS, METRICS, Tally, render
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from model_inbox.service import Service
-from model_inbox.status import Publisher
+from model_inbox.service.service import Service
+from model_inbox.telemetry.status_file import Publisher
 from world import Clock, World, pickled
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model_inbox.policy import Duration, Keep, RetentionSection, Window, zone_named
+from model_inbox.config.retention import Duration, Keep, RetentionSection, Window, zone_named
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE = timedelta(minutes=1)
@@ -155,7 +155,7 @@ def test_seconds_exist_for_fixed_lengths_only() -> None:
 
 def test_utc_needs_no_time_zone_database(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a machine without any zone files UTC works, and anything else says what is missing."""
-    monkeypatch.setattr("model_inbox.policy.ZoneInfo", ZoneInfo.no_cache)
+    monkeypatch.setattr("model_inbox.config.retention.ZoneInfo", ZoneInfo.no_cache)
     zoneinfo.reset_tzpath(to=[])
     try:
         assert RetentionSection.model_validate({"timezone": "UTC"}).zone is UTC

@@ -18,11 +18,12 @@ import pytest
 
 from crash.disk import Crashed, CrashingDisk, Moment, QuickDisk
 from crash.kit import START, Clock, metadata, open_registry, plain, register, staged
-from model_inbox import LoadRefused, ModelRegistry, RegistryError, RegistryLocked, RegistryTooNew, StorageError, audit
-from model_inbox.fsio import Disk
-from model_inbox.locks import FileLock
+from model_inbox import LoadRefused, ModelRegistry, RegistryError, RegistryLocked, RegistryTooNew, StorageError
+from model_inbox.base.disk import Disk
+from model_inbox.base.flocks import FileLock
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
-from model_inbox.rebuild import Rebuilt, rebuild
+from model_inbox.registry.repair import verify as audit
+from model_inbox.registry.repair.rebuild import Rebuilt, rebuild
 
 Damage = Callable[[Path], None]
 
@@ -292,7 +293,7 @@ def test_a_model_without_its_files_is_lost(folder: Path, name: str, change: Dama
 
 def test_a_file_that_may_not_be_read_is_not_lost(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lacking rights stop the rebuild: they say nothing about the model, and nothing is changed."""
-    from model_inbox import rebuild_plan
+    from model_inbox.registry.repair import rebuild_plan
 
     opens = rebuild_plan.open_regular
 
@@ -465,7 +466,7 @@ def test_a_model_that_only_the_json_file_tells_of(folder: Path) -> None:
 @pytest.mark.parametrize("name", ["daemon", "writer"])
 def test_a_registry_in_use_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """The daemon's lock and the writers' each stop it with exit 75, naming the holder."""
-    monkeypatch.setattr("model_inbox.rebuild.WRITER_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("model_inbox.registry.repair.rebuild.WRITER_WAIT_SECONDS", 0.0)
     lock = FileLock(folder / f".registry.{name}.lock", "test's")
     lock.acquire(0)
     with pytest.raises(RegistryLocked, match=rf"cannot rebuild .* held by 'process {os.getpid()}") as caught:

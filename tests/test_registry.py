@@ -29,7 +29,7 @@ from model_inbox import (
     StorageError,
     pickles,
 )
-from model_inbox.fsio import Disk
+from model_inbox.base.disk import Disk
 
 # --- registering -------------------------------------------------------------------------------------------
 

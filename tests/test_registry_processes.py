@@ -17,7 +17,8 @@ import pytest
 
 from crash.disk import QuickDisk
 from crash.kit import metadata, open_registry, plain, register
-from model_inbox import ModelRegistry, RegistryLocked, ledger
+from model_inbox import ModelRegistry, RegistryLocked
+from model_inbox.registry import store as ledger
 from plain_reader import read_history, read_registry
 from waiting import wait_until
 

@@ -14,13 +14,13 @@ import pytest
 import structlog
 from pydantic import BaseModel
 
-from model_inbox.config import RESTART_KEYS, Config, PickleSection
+from model_inbox.base.flocks import FileLock
+from model_inbox.config.load import RESTART_KEYS, Config, PickleSection
 from model_inbox.errors import RegistryLocked
-from model_inbox.locks import FileLock
-from model_inbox.logs import configure
-from model_inbox.metadata import ModelMetadata
-from model_inbox.service import Service
-from model_inbox.service import _scanner as scanner_of
+from model_inbox.model.metadata import ModelMetadata
+from model_inbox.service.service import Service
+from model_inbox.service.service import _scanner as scanner_of
+from model_inbox.telemetry.logging import configure
 from world import Clock, SharedScanner, World, pickled
 
 DAY = 86_400.0

@@ -24,9 +24,9 @@ from structlog.testing import capture_logs
 from crash.disk import QuickDisk
 from crash.kit import Clock, metadata, open_registry
 from model_inbox import ModelRegistry, StorageError
-from model_inbox.fsio import Disk
-from model_inbox.policy import RetentionSection
-from model_inbox.retirement import apply_retention, plan_retention, purge_leftovers, purge_trash
+from model_inbox.base.disk import Disk
+from model_inbox.config.retention import RetentionSection
+from model_inbox.retention.apply import apply_retention, plan_retention, purge_leftovers, purge_trash
 from world import FailingDisk, Killed, StoppingDisk, World, must_be_root
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

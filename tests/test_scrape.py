@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from model_inbox.scrape import CONNECTIONS_MAX, PATIENCE_SECONDS, REQUEST_BYTES_MAX, Listener
+from model_inbox.telemetry.metrics_server import CONNECTIONS_MAX, PATIENCE_SECONDS, REQUEST_BYTES_MAX, Listener
 
 METRICS = b"a_metric 1\n" * 2_000_000  # more than the buffers of a connection hold
 

@@ -12,10 +12,11 @@ import pytest
 
 from crash.disk import QuickDisk
 from crash.kit import FailingDisk, open_registry, register
-from model_inbox import RegistryCorrupted, RegistryError, RegistryTooNew, StorageError, segments
-from model_inbox.fsio import Disk
-from model_inbox.journal import seal
-from model_inbox.segments import JournalFile, all_lines
+from model_inbox import RegistryCorrupted, RegistryError, RegistryTooNew, StorageError
+from model_inbox.base.disk import Disk
+from model_inbox.registry import segments
+from model_inbox.registry.journal import seal
+from model_inbox.registry.segments import JournalFile, all_lines
 
 
 def test_a_copied_registry_finishes_a_segment_change_that_was_cut_short(tmp_path: Path) -> None:

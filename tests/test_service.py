@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import structlog
 
-from model_inbox import service as module
 from model_inbox.errors import RegistryLocked
-from model_inbox.service import Service
-from model_inbox.watch import Watch
+from model_inbox.inbox.watch import Watch
+from model_inbox.service import service as module
+from model_inbox.service.service import Service
 from world import FailingDisk, StoppingDisk, World, must_be_root, pickled, sidecar
 
 
@@ -392,7 +392,7 @@ def test_what_was_told_is_not_told_again_after_a_look_that_could_not_see_all(
     with world.running() as service:
         (world.inbox / "sub").mkdir()
         assert len(events(said(world, service, 1), "drop.stray_found")) == 1
-        monkeypatch.setattr("model_inbox.inbox.PARSE_SECONDS_PER_RESCAN", -1.0)
+        monkeypatch.setattr("model_inbox.inbox.folder.PARSE_SECONDS_PER_RESCAN", -1.0)
         for number in range(3):
             (world.inbox / f"m{number}.yaml").write_bytes(sidecar())
         service.step("hint")

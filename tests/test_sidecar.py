@@ -13,15 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import examples
-from model_inbox.metadata import REQUIRED_FIELDS, ModelMetadata, check_metadata, fields_of
+from model_inbox.model.metadata import REQUIRED_FIELDS, ModelMetadata, check_metadata, fields_of
+from model_inbox.model.sidecar import SIDECAR_BYTES_MAX, SIDECAR_FIELDS, Sidecar, dump_sidecar, parse_sidecar
 from model_inbox.problems import Problem
-from model_inbox.sidecar import (
-    SIDECAR_BYTES_MAX,
-    SIDECAR_FIELDS,
-    Sidecar,
-    dump_sidecar,
-    parse_sidecar,
-)
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 A, B = "a" * 64, "b" * 64

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.states import STATES, State, Traces, state_of
+from model_inbox.inbox.states import STATES, State, Traces, state_of
 from world import Killed, StoppingDisk, World, pickled, sidecar
 
 SCALED = ("m.pkl", "m_scaler.pkl", "m.yaml")

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from model_inbox.base.flocks import FileLock, Holding, who_holds
 from model_inbox.errors import StorageError
-from model_inbox.locks import FileLock, Holding, who_holds
-from model_inbox.paths import daemon_lock, status_paths
-from model_inbox.status import (
+from model_inbox.registry.paths import daemon_lock, status_paths
+from model_inbox.telemetry.status_file import (
     Publisher,
     assess,
     disk_left,
@@ -170,7 +170,7 @@ def test_another_user_can_tell_too(tmp_path: Path) -> None:
 
 def test_where_the_kernels_list_is_hidden_the_lock_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a service with ProcSubset=pid: the answer is the same, and the process is the one written in the file."""
-    monkeypatch.setattr("model_inbox.locks._listed_holder", lambda _: None)
+    monkeypatch.setattr("model_inbox.base.flocks._listed_holder", lambda _: None)
     path = tmp_path / "lock"
     lock = FileLock(path, "test's")
     lock.acquire(0)

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from model_inbox.cli import root
-from model_inbox.heartbeat import Heartbeat
+from model_inbox.telemetry.watchdog import Heartbeat
 from waiting import wait_until
 from world import Clock, FailingDisk, World, must_be_root
 
@@ -349,9 +349,9 @@ def test_long_work_gives_signs_of_life_and_news(tmp_path: Path) -> None:
     world = World(tmp_path, clock=clock)
     heard: list[str] = []
     heart = Heartbeat(send=heard.append, monotonic=clock.monotonic, environment={"WATCHDOG_USEC": "8000000"})
-    from model_inbox.fsio import Disk
-    from model_inbox.paths import status_paths
-    from model_inbox.status import Publisher, read_status
+    from model_inbox.base.disk import Disk
+    from model_inbox.registry.paths import status_paths
+    from model_inbox.telemetry.status_file import Publisher, read_status
 
     config = world.config
     places = status_paths(config.registry.path, config.inbox.path)
@@ -381,8 +381,8 @@ def test_long_work_gives_signs_of_life_and_news(tmp_path: Path) -> None:
 
 def test_a_status_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     """On a disk that is read-only the log says so, once, and work goes on."""
-    from model_inbox.paths import status_paths
-    from model_inbox.status import Publisher
+    from model_inbox.registry.paths import status_paths
+    from model_inbox.telemetry.status_file import Publisher
 
     world = World(tmp_path)
     config = world.config

@@ -13,8 +13,8 @@ import pytest
 from crash.disk import QuickDisk
 from crash.kit import metadata, open_registry, register, staged
 from model_inbox import EntryNotFound, ModelRegistry, StorageError
-from model_inbox.fsio import Disk
-from model_inbox.storage import Storage, same_bytes, trash_name
+from model_inbox.base.disk import Disk
+from model_inbox.registry.files import Storage, same_bytes, trash_name
 
 
 class TwoFileSystems(QuickDisk):

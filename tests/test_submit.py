@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from model_inbox import ModelMetadata, drop
+from model_inbox.base.disk import Disk
 from model_inbox.errors import DropRefused, ModelInboxError, StorageError
-from model_inbox.fsio import Disk
-from model_inbox.sidecar import parse_sidecar
-from model_inbox.submit import drop_files, wait_for_receipt
+from model_inbox.model.sidecar import parse_sidecar
+from model_inbox.producer import drop_files, wait_for_receipt
 from world import World, digest, sidecar
 
 

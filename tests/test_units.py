@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_inbox.units import format_duration, format_size, parse_duration, parse_size
+from model_inbox.base.units import format_duration, format_size, parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

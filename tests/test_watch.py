@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from watchdog.observers import inotify_c
 
-from model_inbox import watch as module
-from model_inbox.arrival import is_ignored
-from model_inbox.watch import Watch, is_network_file_system
+from model_inbox.inbox import watch as module
+from model_inbox.inbox.readiness import is_ignored
+from model_inbox.inbox.watch import Watch, is_network_file_system
 from waiting import wait_until
 from world import must_be_root, name_open_file
 

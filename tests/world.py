@@ -21,11 +21,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model_inbox.config import Config, load_config
-from model_inbox.fsio import Disk
+from model_inbox.base.disk import Disk
+from model_inbox.config.load import Config, load_config
 from model_inbox.pickles import Allowlist, Scan, Scanner
-from model_inbox.registry import ModelRegistry
-from model_inbox.service import Service
+from model_inbox.registry.registry import ModelRegistry
+from model_inbox.service.service import Service
 from waiting import wait_until
 
 TRAINED_AT = datetime(2025, 10, 25, 12, tzinfo=UTC)

@@ -26,12 +26,12 @@ from .errors import (
     ScanError,
     StorageError,
 )
-from .metadata import ModelMetadata
+from .model.metadata import ModelMetadata
 from .problems import Problem
 
 if TYPE_CHECKING:
-    from .registry import ModelRegistry
-    from .submit import DropResult, drop
+    from .producer import DropResult, drop
+    from .registry.registry import ModelRegistry
 
 __all__ = [
     "ConfigError",
@@ -65,11 +65,11 @@ except PackageNotFoundError:  # used from a checkout that was never installed
 def __getattr__(name: str) -> Any:
     """Import the registry and the producer's side when first asked for: the scanner's worker needs neither."""
     if name == "ModelRegistry":
-        from .registry import ModelRegistry
+        from .registry.registry import ModelRegistry
 
         return ModelRegistry
     if name in ("drop", "DropResult"):
-        from . import submit
+        from . import producer
 
-        return getattr(submit, name)
+        return getattr(producer, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

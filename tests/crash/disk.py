@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from model_inbox.fsio import Disk
+from model_inbox.base.disk import Disk
 
 Moment = Literal["before", "after", "half"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from crash.disk import QuickDisk
 from crash.kit import START, Clock, metadata, plain, register, staged
 from model_inbox import ModelRegistry
-from model_inbox.fsio import Disk
+from model_inbox.base.disk import Disk
 
 Step = Callable[[ModelRegistry], object]
 

@@ -22,7 +22,7 @@ import structlog
 from crash.disk import QuickDisk
 from crash.kit import START, Clock, open_registry, register
 from model_inbox import ModelInboxError, RegistryCorrupted, RegistryTooNew
-from model_inbox.ledger import Ledger
+from model_inbox.registry.store import Ledger
 
 BITS = int(os.environ.get("DAMAGE_BITS", "1"))
 CURRENT = ("registry.journal.jsonl", "registry.json", "registry.checkpoint.json")

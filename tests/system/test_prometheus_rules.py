@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from model_inbox.metrics import Tally, render
+from model_inbox.telemetry.metrics import Tally, render
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "systemd" / "prometheus-rules.yml"

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from installed import CONSUMER, ROOT, STATE, STRANGER, UNIT, Installed
-from model_inbox.journald import message_id
+from model_inbox.telemetry.journald import message_id
 
 
 def test_an_event_is_found_by_its_fields(service: Installed) -> None:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError
 from ..problems import Problem, quoted
-from ..units import format_size
 from .common import App, Command, now, pass_app, print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
-    from ..arrival import Drop, Kind, Limits, Look, Sighting
-    from ..config import Config
+    from ..config.load import Config
+    from ..inbox.readiness import Drop, Kind, Limits, Look, Sighting
     from ..pickles import PickleReport, Scanner
 
 __all__ = ["check"]
@@ -91,10 +91,10 @@ def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
 
 def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -> None:
     """Judge a sidecar with the files that it names, or that go with it by their names."""
-    from ..arrival import pair
-    from ..checks import verdict
-    from ..inbox import parse_sidecar_file
-    from ..sidecar import scaler_names
+    from ..inbox.acceptance import verdict
+    from ..inbox.folder import parse_sidecar_file
+    from ..inbox.readiness import pair
+    from ..model.sidecar import scaler_names
 
     moment = now()
     stem = path.name.removesuffix(path.suffix)
@@ -173,8 +173,8 @@ class _Quiet:
         return math.inf
 
     def look(self, name: str) -> Look:
-        from ..arrival import SIDECAR_SUFFIX, Look
-        from ..leases import Lease
+        from ..base.leases import Lease
+        from ..inbox.readiness import SIDECAR_SUFFIX, Look
         from ..pickles import looks_complete
 
         try:
@@ -190,7 +190,7 @@ class _Quiet:
 
 
 def _problems_of_arrival(drop: Drop, folder: Path, config: Config) -> list[Problem]:
-    from ..arrival import Take, judge
+    from ..inbox.readiness import Take, judge
 
     decision = judge(drop, _Quiet(folder), _limits(config))
     if isinstance(decision, Take):
@@ -199,13 +199,13 @@ def _problems_of_arrival(drop: Drop, folder: Path, config: Config) -> list[Probl
 
 
 def _limits(config: Config) -> Limits:
-    from ..arrival import Limits
+    from ..inbox.readiness import Limits
 
     return Limits(0.0, 0.0, 0.0, config.inbox.max_artifact_size)
 
 
 def _sighting(path: Path, name: str) -> Sighting:
-    from ..arrival import Sighting
+    from ..inbox.readiness import Sighting
 
     found = path.lstat()
     kinds: Sequence[tuple[bool, Kind]] = (
@@ -221,7 +221,7 @@ def _sighting(path: Path, name: str) -> Sighting:
 
 
 def _problem_of_digest(path: Path, role: str, said: str | None) -> list[Problem]:
-    from ..fsio import digest_open_file, open_regular
+    from ..base.disk import digest_open_file, open_regular
 
     if said is None:
         return []

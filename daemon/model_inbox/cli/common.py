@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import parse_duration
+from ..base.users import act_as_owner, name_of_user, person
 from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE, ModelInboxError, RegistryMissing, StorageError
-from ..metadata import parse_instant
-from ..paths import RegistryFiles
-from ..permissions import act_as_owner, name_of_user, person
+from ..model.metadata import parse_instant
 from ..problems import Problem, quoted
-from ..units import parse_duration
+from ..registry.paths import RegistryFiles
 
 if TYPE_CHECKING:
-    from ..config import Config
-    from ..registry import ModelRegistry
+    from ..config.load import Config
+    from ..registry.registry import ModelRegistry
 
 __all__ = [
     "ALL_EXITS",
@@ -157,21 +157,21 @@ class App:
     @cached_property
     def config(self) -> Config:
         """The configuration. Raises ConfigError with all that is wrong with it."""
-        from ..config import load_config
+        from ..config.load import load_config
 
         return load_config(self.config_file, env=os.environ, cwd=Path.cwd())
 
     @cached_property
     def places(self) -> tuple[Path, Path]:
         """Where registry and inbox are, also by a configuration with problems elsewhere. Raises ConfigError."""
-        from ..config import load_places
+        from ..config.load import load_places
 
         return load_places(self.config_file, env=os.environ, cwd=Path.cwd())
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[ModelRegistry]:
         """Open the registry to read it; nothing is made, cut or locked. Raises RegistryMissing."""
-        from ..registry import ModelRegistry
+        from ..registry.registry import ModelRegistry
 
         section = self.config.registry
         self.must_exist()
@@ -181,7 +181,7 @@ class App:
     @contextlib.contextmanager
     def writing(self) -> Iterator[ModelRegistry]:
         """Open the registry to change it, as its folder's owner; the JSON file is up to date at the end."""
-        from ..registry import ModelRegistry
+        from ..registry.registry import ModelRegistry
 
         section = self.config.registry
         self.must_exist()
@@ -213,7 +213,7 @@ pass_app = click.make_pass_decorator(App)
 
 def _log_to_stderr() -> None:
     """Have the library's warnings on stderr: without a word from us they would mix with the answer on stdout."""
-    from ..logs import configure
+    from ..telemetry.logging import configure
 
     configure(format="console", level="warning")
 

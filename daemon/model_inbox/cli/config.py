@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from ..base.units import format_duration, format_size, parse_duration, parse_size
 from ..errors import EXIT_CONFIG, EXIT_DONE, ConfigError
-from ..units import format_duration, format_size, parse_duration, parse_size
 from .common import App, Command, Group, pass_app, print_json, print_lines, report_error
 
 __all__ = ["config"]
@@ -43,7 +43,7 @@ def check(app: App, *, as_json: bool) -> int:
 @config.command(cls=Command, examples=["model-inbox config schema > config.schema.json"])
 def schema(*, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
     """Print the JSON schema of config.yaml, for editors."""
-    from ..config import config_schema
+    from ..config.load import config_schema
 
     print_json(config_schema())
 
@@ -57,7 +57,7 @@ def show(app: App, *, as_json: bool) -> None:
     """
     import yaml
 
-    from ..config import Config
+    from ..config.load import Config
 
     values = app.config.model_dump(mode="json")
     if as_json:

@@ -50,7 +50,7 @@ def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> 
 
     Of several of that id it is the one that was retired last, or the one of --sequence. Says so if the rules would
     retire it again."""
-    from ..retirement import plan_retention
+    from ..retention.apply import plan_retention
 
     section = app.config.retention
     with app.writing() as registry:

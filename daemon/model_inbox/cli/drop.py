@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
+from ..base.units import format_duration, parse_duration
 from ..errors import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
-from ..units import format_duration, parse_duration
 from .common import App, Command, as_seconds, pass_app, print_json, print_lines, print_problems
 
 __all__ = ["drop"]
@@ -86,7 +86,7 @@ def drop(
     The files are copied under the name of the sidecar, and the sidecar with their digests comes last, so the drop
     is taken at once. Your own files stay as they are.
     """
-    from ..submit import drop_files
+    from ..producer import drop_files
 
     folder = inbox if inbox is not None else app.config.inbox.path
     result = drop_files(model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait)

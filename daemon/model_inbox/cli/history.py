@@ -12,7 +12,7 @@ from ..problems import quoted
 from .common import App, Command, pass_app, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
-    from ..journal import Line
+    from ..registry.journal import Line
 
 __all__ = ["change_of", "history"]
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import format_duration
 from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
 from ..problems import Problem, quoted
-from ..units import format_duration
 from .common import (
     App,
     Command,
@@ -31,7 +31,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..explain import Explained
+    from ..inbox.explain import Explained
 
 __all__ = ["inbox"]
 
@@ -45,7 +45,7 @@ def inbox() -> None:
 @pass_app
 def list_files(app: App, *, as_json: bool) -> None:
     """List what is in the inbox, the longest there first, each with what it waits for."""
-    from ..explain import STATES, look_over
+    from ..inbox.explain import STATES, look_over
 
     path, options = _place(app)
     everything = look_over(path, **options)
@@ -75,7 +75,7 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
 
     FILE is a name in the inbox, or a path to it. Works without a daemon, and for everybody who may list the inbox.
     """
-    from ..explain import explain as explain_names
+    from ..inbox.explain import explain as explain_names
 
     path, options = _place(app)
     names = [_name_in(path, file) for file in files]
@@ -93,9 +93,9 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
 
 def _place(app: App) -> tuple[Path, dict[str, Any]]:
     """Return the inbox, and what is needed to look at it."""
-    from ..inbox import limits_of
-    from ..status import find_daemon
-    from ..watch import is_network_file_system
+    from ..inbox.folder import limits_of
+    from ..inbox.watch import is_network_file_system
+    from ..telemetry.status_file import find_daemon
 
     section = app.config.inbox
     status: Mapping[str, Any] | None = None
@@ -124,9 +124,9 @@ def _name_in(inbox_path: Path, file: str) -> str:
 
 def _receipt(inbox_path: Path, name: str) -> Mapping[str, Any] | None:
     """Return the answer to the last drop of that file's stem, if there is one that we may read."""
-    from ..answers import read_receipt
-    from ..explain import receipt_stem
-    from ..metadata import is_valid_id
+    from ..inbox.explain import receipt_stem
+    from ..model.metadata import is_valid_id
+    from ..model.receipt import read_receipt
 
     stem = receipt_stem(name)
     if not is_valid_id(stem):
@@ -141,7 +141,7 @@ def _left(until: datetime | None, moment: datetime) -> str:
 
 
 def _print(one: Explained, receipt: Mapping[str, Any] | None) -> None:
-    from ..explain import STATES
+    from ..inbox.explain import STATES
 
     print_lines(f"{one.name} {STATES[one.state]}" + (f", as part of {one.belongs_to}" if one.belongs_to else ""))
     print_problems(one.problems)

@@ -13,15 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import parse_duration
 from ..errors import ConfigError, ModelInboxError
-from ..logbook import LEVELS, QUESTIONS, Record, Wanted, belonging, in_words, needed_events, parse_entry, parse_line
-from ..metadata import parse_instant
+from ..model.metadata import parse_instant
 from ..problems import quoted
-from ..units import parse_duration
+from ..telemetry.logread.questions import (
+    LEVELS,
+    QUESTIONS,
+    Record,
+    Wanted,
+    belonging,
+    in_words,
+    needed_events,
+    parse_entry,
+    parse_line,
+)
 from .common import App, Command, now, parse_stored, pass_app, print_json, print_lines, print_table, printable, when
 
 if TYPE_CHECKING:
-    from ..journal import Line
+    from ..registry.journal import Line
 
 __all__ = ["logs"]
 
@@ -152,7 +162,7 @@ class _Source:
     """The log that is meant: stdin, a file, or the journal of a unit."""
 
     def __init__(self, app: App, file: Path | None, unit: str | None) -> None:
-        from ..logfiles import UNIT
+        from ..telemetry.logread.sources import UNIT
 
         self.file = file
         self.unit = unit or UNIT
@@ -163,7 +173,7 @@ class _Source:
 
     def records(self, wanted: Wanted, events: Sequence[str]) -> list[Record]:
         """Return what was logged in that time, of these events if they are given."""
-        from .. import logfiles
+        from ..telemetry.logread import sources as logfiles
 
         if self.file is None:
             command = logfiles.journal_command(
@@ -183,7 +193,7 @@ class _Source:
 
     def follow(self, since: datetime | None) -> Iterator[Record]:
         """Yield what is logged from now on, and before that what was since then."""
-        from .. import logfiles
+        from ..telemetry.logread import sources as logfiles
 
         if self.file is None:
             lines = logfiles.journal_lines(logfiles.journal_command(self.unit, since=since, following=True))

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from ..permissions import act_as_owner
+from ..base.users import act_as_owner
 from .common import App, Command, now, pass_app, print_fields, print_json, print_lines
 
 __all__ = ["rebuild"]
@@ -24,9 +24,9 @@ def rebuild(app: App, *, as_json: bool) -> None:
     From the journal, its history and the stored sidecars. For a registry that `model-inbox verify` finds damaged.
     Stop the daemon first. The old files are kept.
     """
-    from ..fsio import Disk
+    from ..base.disk import Disk
     from ..pickles import Allowlist, Scanner
-    from ..rebuild import rebuild as make_anew
+    from ..registry.repair.rebuild import rebuild as make_anew
 
     section, pickle = app.config.registry, app.config.pickle
     act_as_owner(section.path.parent)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..permissions import act_as_owner
+from ..base.units import format_duration, format_size
+from ..base.users import act_as_owner
 from ..problems import Problem
-from ..units import format_duration, format_size
 from .common import (
     App,
     Command,
@@ -29,7 +29,7 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..rejected import RejectedDrop
+    from ..inbox.rejected import RejectedDrop
 
 __all__ = ["rejected"]
 
@@ -46,7 +46,7 @@ def rejected() -> None:
 @pass_app
 def list_drops(app: App, *, as_json: bool) -> None:
     """List the rejected drops, oldest first."""
-    from ..rejected import list_rejected
+    from ..inbox.rejected import list_rejected
 
     drops = list_rejected(_folder(app))
     if as_json:
@@ -76,7 +76,7 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
 
     DROP is its id, or the stem or model_id of the newest one of that name.
     """
-    from ..rejected import find_rejected
+    from ..inbox.rejected import find_rejected
 
     drop = find_rejected(_folder(app), drop_id)
     if as_json:
@@ -117,8 +117,8 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
 
     For what was refused because of a setting that you have changed since, such as `pickle.allow`.
     """
-    from ..fsio import Disk
-    from ..rejected import find_rejected, retry_rejected
+    from ..base.disk import Disk
+    from ..inbox.rejected import find_rejected, retry_rejected
 
     drop = find_rejected(_folder(app), drop_id)
     inbox = app.config.inbox.path
@@ -141,9 +141,9 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
 @pass_app
 def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Remove rejected drops for good, with their files. Shows which, and asks."""
-    from ..claims import is_older
-    from ..fsio import Disk
-    from ..rejected import list_rejected, purge_rejected
+    from ..base.disk import Disk
+    from ..inbox.claims import is_older
+    from ..inbox.rejected import list_rejected, purge_rejected
 
     if everything and older_than is not None:
         raise click.UsageError("Give either --all or --older-than.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import format_duration
 from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN, ConfigError, ModelInboxError, StorageError
 from ..problems import Problem
-from ..units import format_duration
 from .common import App, Command, as_seconds, pass_app, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
 
     Says which settings changed, and which of them hold only after a restart. A file with problems is refused.
     """
-    from ..paths import status_paths
-    from ..status import find_daemon
+    from ..registry.paths import status_paths
+    from ..telemetry.status_file import find_daemon
 
     # What is wrong with the file is the daemon's to say: so the rest of it is not looked at here.
     registry_path, inbox_path = app.places
@@ -91,7 +91,7 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
 
 def _answer_to(places: Sequence[Path], pid: int, asked: float) -> Mapping[str, Any] | None:
     """Return what the process told of a configuration that it began to read after that moment, if it did."""
-    from ..status import read_status
+    from ..telemetry.status_file import read_status
 
     for path in places:
         document = None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from ..base.disk import open_regular
 from ..errors import StorageError
-from ..fsio import open_regular
 from ..problems import Problem, quoted
 from .common import App, Command, Refused, pass_app, print_json, print_lines
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
-from ..units import format_size
 from .common import (
     App,
     Command,
@@ -29,8 +29,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    from ..policy import RetentionSection
-    from ..retention import Kept, Plan, Retired
+    from ..config.retention import RetentionSection
+    from ..retention.plan import Kept, Plan, Retired
 
 __all__ = ["retention"]
 
@@ -67,7 +67,7 @@ def retention() -> None:
 @pass_app
 def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json: bool) -> None:
     """Show what the rules keep and what they would retire, each with its reasons. Changes nothing."""
-    from ..retirement import plan_retention
+    from ..retention.apply import plan_retention
 
     section = _policy(policy_file) if policy_file is not None else app.config.retention
     with app.reading() as registry:
@@ -95,7 +95,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     Shows the plan and asks. The daemon does this by itself when `retention.mode` is enforce; with off, this command
     is the only one that does; with dry-run nothing is ever retired.
     """
-    from ..retirement import apply_retention, plan_retention
+    from ..retention.apply import apply_retention, plan_retention
 
     section = app.config.retention
     moment = now()
@@ -134,8 +134,8 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
 
 
 def _policy(file: Path) -> RetentionSection:
-    from ..config import parse_retention
-    from ..fsio import read_regular
+    from ..base.disk import read_regular
+    from ..config.load import parse_retention
 
     try:
         data = read_regular(file, _POLICY_BYTES_MAX)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
+from ..base.users import act_as_owner
 from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError
-from ..permissions import act_as_owner
 from .common import App, Command, pass_app, print_error, report_error
 
 if TYPE_CHECKING:
-    from ..config import Config
+    from ..config.load import Config
 
 __all__ = ["run"]
 
@@ -46,9 +46,9 @@ def run(app: App, *, as_json: bool) -> int:
     to stderr: coloured on a terminal, the journal under systemd, else JSON lines; with --json always JSON lines.
     SIGHUP makes it read its configuration again.
     """
-    from ..logs import configure
-    from ..service import configure_logs
-    from ..service import run as run_service
+    from ..service.service import configure_logs
+    from ..service.service import run as run_service
+    from ..telemetry.logging import configure
 
     faulthandler.enable()  # a loop that hangs is ended with SIGABRT by systemd's watchdog: then say where it hung
     configure(format="json" if as_json else "auto")

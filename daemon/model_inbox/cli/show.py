@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
+from ..base.units import format_size
 from ..errors import EntryNotFound
 from ..problems import quoted
-from ..units import format_size
 from .common import (
     App,
     Command,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_TRY_AGAIN, EntryNotFound
 from ..problems import quoted
-from ..units import format_size
 from .common import App, Command, Group, age, ask, now, pass_app, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
-    from ..registry import Retired
+    from ..registry.registry import Retired
 
 __all__ = ["trash"]
 

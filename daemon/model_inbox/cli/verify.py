@@ -35,8 +35,8 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
     """
     section = app.config.registry
     app.must_exist()
-    from ..audit import verify as audit
     from ..pickles import Allowlist, Scanner
+    from ..registry.repair.verify import verify as audit
 
     rescanned: dict[str, list[str]] = {}
     pickle = app.config.pickle

@@ -15,7 +15,7 @@ from .allowlist import Allowlist
 from .names import carries_code, describe_uses, framework_of, never_allowed
 from .rules import HASHABLE
 
-__all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "report_of"]
+__all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "report_of"]
 
 PROBLEMS_MAX = 50
 """Names that a report complains about one by one; more are counted."""
@@ -281,3 +281,12 @@ def _hint(name: str, letters: str) -> str:
         f'If you trust its code, add under pickle.allow in config.yaml: "{name}": "{letters}". '
         f"It would permit {name} to {describe_uses(letters)} while a model is loaded"
     )
+
+
+def imports_of(reports: Mapping[str, PickleReport]) -> dict[str, str]:
+    """Return what the pickles of a drop may import together: names with the letters of their uses, sorted."""
+    merged: dict[str, set[str]] = {}
+    for report in reports.values():
+        for name, uses in report.imports.items():
+            merged.setdefault(name, set()).update(uses)
+    return {name: "".join(sorted(uses)) for name, uses in sorted(merged.items())}

@@ -1,0 +1,432 @@
+"""Strict YAML: bytes -> values with line and column, or everything that is wrong with the text.
+
+Owns how sidecars and configuration files are read as YAML, before anybody asks what they mean. What makes
+YAML surprising is a problem here: duplicate keys, anchors and aliases, tags, merge keys, a second document.
+Scalars stay the text that was written, so that a schema can tell `1.10` from `1.1`. Never builds an object
+from a tag, never recurses with the text, and stops at the first value that is one too many, so that a hostile
+text costs no more than its bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from yaml import YAMLError
+from yaml._yaml import CParser
+from yaml.error import MarkedYAMLError
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingStartEvent,
+    ScalarEvent,
+)
+from yaml.reader import ReaderError
+
+from ..problems import Problem, quoted
+
+__all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_value", "read_yaml"]
+
+NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+"""How a plain scalar says "nothing"."""
+
+_ONE_DOCUMENT = "Keep one document in one file, and nothing behind its last line"
+_TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
+_INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
+_FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
+_TOO_MUCH = (float("inf"), float("-inf"))
+_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+
+
+class Scalar(NamedTuple):
+    """One text. `style` is "" for a plain one, a quote, `|` or `>`; lines and columns count from 1.
+
+    `end` is the offset just behind it. `refused` tells that a problem with it (a tag, an alias) was reported.
+    """
+
+    text: str
+    style: str
+    line: int
+    column: int
+    end: int = 0
+    refused: bool = False
+
+    @property
+    def is_null(self) -> bool:
+        """Whether it says "nothing": nothing at all, `~` or `null`, without quotes."""
+        return self.style == "" and self.text in NULLS
+
+
+class Items(NamedTuple):
+    """A list. `flow` is true for `[a, b]`: it has its end in the text."""
+
+    items: tuple[Node, ...]
+    flow: bool
+    line: int
+    column: int
+
+
+class Pairs(NamedTuple):
+    """A mapping, in the order of the text; of a key that stands there twice, the first."""
+
+    pairs: tuple[tuple[Scalar, Node], ...]
+    flow: bool
+    line: int
+    column: int
+
+    def get(self, name: str) -> Node | None:
+        """Return what stands under `name`, or None."""
+        for key, value in self.pairs:
+            if key.text == name:
+                return value
+        return None
+
+    def key(self, name: str) -> Scalar | None:
+        """Return the key `name` with its place, or None."""
+        for key, _ in self.pairs:
+            if key.text == name:
+                return key
+        return None
+
+
+Node = Scalar | Items | Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a text holds. `root` is None when there is nothing to look at, and then there is a problem.
+
+    `parses` is false when the text is not YAML, or not yet: it may have been cut off. `ended` tells that
+    YAML's own end of a document, a line `...`, was seen.
+    """
+
+    root: Node | None
+    problems: tuple[Problem, ...]
+    parses: bool
+    ended: bool
+    text: str = field(default="", repr=False)
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come yet."""
+
+    start: CollectionStartEvent
+    items: list[Node]
+    pairs: list[tuple[Scalar, Node]]
+    key: Scalar | None = None
+    lines: dict[str, int] = field(default_factory=dict)  # where each key stood first
+
+
+def read_yaml(data: bytes, *, noun: str, bytes_max: int, depth_max: int, nodes_max: int) -> Document:
+    """Read one document. `noun` begins the problems' codes ("sidecar.duplicate_key") and names the text.
+
+    `depth_max` counts nested collections, the outermost included; `nodes_max` counts keys and values.
+    """
+    if len(data) > bytes_max:
+        problem = Problem(
+            f"{noun}.too_large",
+            f"the {noun} has more than {bytes_max} bytes, which are the most",
+            "Leave out what no reader needs",
+        )
+        return Document(None, (problem,), parses=True, ended=False)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, column = _place(data[: error.start].decode("utf-8", "replace"))
+        problem = Problem(
+            f"{noun}.not_utf8",
+            f"the {noun} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}",
+            "Save it as UTF-8",
+            line=line,
+            column=column,
+        )
+        return Document(None, (problem,), parses=False, ended=False)
+    return _Reader(text, noun, depth_max, nodes_max).read()
+
+
+def _place(before: str) -> tuple[int, int]:
+    """Return line and column, from 1, of what stands behind `before`."""
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+
+
+def _line_and_column(event: Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+
+class _Reader:
+    """Builds the nodes of one text from libyaml's events, one at a time, on a stack of its own."""
+
+    def __init__(self, text: str, noun: str, depth_max: int, nodes_max: int) -> None:
+        self.text = text
+        self.noun = noun
+        self.depth_max = depth_max
+        self.nodes_left = nodes_max
+        self.nodes_max = nodes_max
+        self.stack: list[_Open] = []
+        self.root: Node | None = None
+        self.problems: list[Problem] = []
+        self.ended = False
+
+    def read(self) -> Document:
+        parses, documents = True, 0
+        try:
+            for event in self._events():
+                if isinstance(event, ScalarEvent):  # the most frequent
+                    if not self._take_scalar(event):
+                        self.root = None
+                        break
+                elif isinstance(event, DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        self._problem(
+                            "several_documents",
+                            f"a second document begins in the {self.noun}",
+                            _ONE_DOCUMENT,
+                            event,
+                        )
+                        self.ended = True  # whatever comes behind, the first one is whole
+                        break
+                elif isinstance(event, DocumentEndEvent):
+                    self.ended = bool(event.explicit)
+                elif not self._take(event):
+                    self.root = None
+                    break
+        except YAMLError as error:
+            problem = self._syntax_problem(error)
+            if self.ended:  # the document is whole, and something that is none follows it
+                problem = replace(
+                    problem,
+                    code=f"{self.noun}.several_documents",
+                    message=f"something follows the end of the {self.noun}, its line '...'",
+                    hint=_ONE_DOCUMENT,
+                )
+            else:
+                parses, self.root = False, None
+            self.problems.append(problem)
+        if parses and documents == 0:
+            self.problems.append(
+                Problem(f"{self.noun}.empty", f"the {self.noun} is empty", "Write its fields as 'name: value'")
+            )
+            parses = False
+        return Document(self.root, tuple(self.problems), parses, self.ended, self.text)
+
+    def _events(self) -> Iterator[Event]:
+        parser = CParser(self.text)
+        try:
+            while (event := parser.get_event()) is not None:
+                yield event
+        finally:
+            parser.dispose()
+
+    def _take(self, event: Event) -> bool:
+        """Build on with one event; False when a limit was reached and reading must stop."""
+        if isinstance(event, CollectionEndEvent):
+            self._close()
+            return True
+        if not isinstance(event, AliasEvent | CollectionStartEvent):
+            return True  # the beginning and the end of the stream
+        if not self._may_have(event):
+            return False
+        self._refuse_extras(event)
+        if isinstance(event, AliasEvent):
+            self._add(Scalar("", "*", *_line_and_column(event), refused=True))
+            return True
+        if len(self.stack) >= self.depth_max:
+            self._problem(
+                "too_deep",
+                f"the {self.noun} is nested more than {self.depth_max} deep",
+                "Nest it less",
+                event,
+            )
+            return False
+        self.stack.append(_Open(event, [], []))
+        return True
+
+    def _take_scalar(self, event: ScalarEvent) -> bool:
+        """Build on with one text; False when it is one too many."""
+        if not self._may_have(event):
+            return False
+        refused = (event.anchor is not None or event.tag is not None) and self._refuse_extras(event)
+        line, column = _line_and_column(event)
+        end = event.end_mark.index if event.end_mark else 0
+        self._add(Scalar(event.value, event.style or "", line, column, end, refused))
+        return True
+
+    def _may_have(self, event: Event) -> bool:
+        """Count a name or value; False, and a problem, when it is one too many."""
+        self.nodes_left -= 1
+        if self.nodes_left >= 0:
+            return True
+        self._problem(
+            "too_many_values",
+            f"the {self.noun} has more than {self.nodes_max} names and values",
+            "Leave out what no reader needs",
+            event,
+        )
+        return False
+
+    def _refuse_extras(self, event: ScalarEvent | AliasEvent | CollectionStartEvent) -> bool:
+        refused = False
+        if event.anchor is not None:
+            sign = "*" if isinstance(event, AliasEvent) else "&"
+            self._problem(
+                "anchor",
+                f"the {self.noun} uses YAML's anchors: {quoted(sign + event.anchor)}",
+                "Write the value out, or put it in quotes if it begins with '&' or '*'",
+                event,
+            )
+            refused = True
+        tag = None if isinstance(event, AliasEvent) else event.tag
+        if tag is not None:
+            self._problem(
+                "tag",
+                f"the {self.noun} uses a YAML tag: {quoted(tag.replace('tag:yaml.org,2002:', '!!'))}",
+                "Write the plain value, or put it in quotes if it begins with '!'",
+                event,
+            )
+            refused = True
+        return refused
+
+    def _close(self) -> None:
+        done = self.stack.pop()
+        line, column = _line_and_column(done.start)
+        flow = bool(done.start.flow_style)
+        if isinstance(done.start, MappingStartEvent):
+            self._add(Pairs(tuple(done.pairs), flow, line, column))
+        else:
+            self._add(Items(tuple(done.items), flow, line, column))
+
+    def _add(self, node: Node) -> None:
+        """Put a finished node where it belongs: the root, a list, a key, or the value of one."""
+        if not self.stack:
+            self.root = node
+            return
+        parent = self.stack[-1]
+        if not isinstance(parent.start, MappingStartEvent):
+            parent.items.append(node)
+        elif parent.key is None:
+            parent.key = self._as_key(node)
+        else:
+            key, parent.key = parent.key, None
+            if self._is_new_key(parent, key):
+                parent.pairs.append((key, node))
+
+    def _as_key(self, node: Node) -> Scalar:
+        if isinstance(node, Scalar):
+            return node
+        self.problems.append(
+            Problem(
+                f"{self.noun}.key_not_text",
+                f"a name in the {self.noun} is a {'list' if isinstance(node, Items) else 'mapping'}",
+                "Names are plain text; put quotes around text that begins with '[' or '{'",
+                line=node.line,
+                column=node.column,
+            )
+        )
+        return Scalar("", "?", node.line, node.column, refused=True)
+
+    def _is_new_key(self, parent: _Open, key: Scalar) -> bool:
+        if key.refused:
+            return False
+        if key.text == "<<" and key.style == "":
+            code, message = "merge_key", f"the {self.noun} uses YAML's merge key '<<'"
+            hint = "Write the fields out"
+        elif key.text in parent.lines:
+            code, message = (
+                "duplicate_key",
+                f"{quoted(key.text)} is there twice, first in line {parent.lines[key.text]}",
+            )
+            hint = "Keep one of the two"
+        else:
+            parent.lines[key.text] = key.line
+            return True
+        self.problems.append(Problem(f"{self.noun}.{code}", message, hint, line=key.line, column=key.column))
+        return False
+
+    def _problem(self, code: str, message: str, hint: str, event: Event) -> None:
+        line, column = _line_and_column(event)
+        self.problems.append(Problem(f"{self.noun}.{code}", message, hint, line=line, column=column))
+
+    def _syntax_problem(self, error: YAMLError) -> Problem:
+        """Return what libyaml says, which are texts of its own, with the place."""
+        reason, line, column = "it cannot be read", None, None
+        if isinstance(error, MarkedYAMLError):
+            reason = ", ".join(part for part in (error.context, error.problem) if part)
+            mark = error.problem_mark or error.context_mark
+            if mark is not None:
+                line, column = mark.line + 1, mark.column + 1
+        elif isinstance(error, ReaderError):
+            reason = str(error.reason)
+            before = self.text.encode()[: error.position].decode("utf-8", "replace")
+            line, column = _place(before)
+        return Problem(
+            f"{self.noun}.not_yaml",
+            f"the {self.noun} is not YAML, or was cut off: {reason}",
+            "Look at that line and the one before; text with special characters needs quotes",
+            line=line,
+            column=column,
+        )
+
+
+def locate(root: Node | None, path: Sequence[str | int]) -> tuple[Scalar | None, Node | None]:
+    """Return the key and the value that `path` leads to, or as near to it as the text goes.
+
+    A step is a key or a position; in a list, a text finds the item that reads so. An item has no key.
+    """
+    key: Scalar | None = None
+    node = root
+    for step in path:
+        inner: Node | None = None
+        if isinstance(node, Pairs) and isinstance(step, str):
+            inner, found = node.get(step), node.key(step)
+            key = found or key
+        elif isinstance(node, Items):
+            inner, key = _item(node, step), None
+        if inner is None:
+            break
+        node = inner
+    return key, node
+
+
+def _item(node: Items, step: str | int) -> Node | None:
+    if isinstance(step, int):
+        return node.items[step] if 0 <= step < len(node.items) else None
+    return next((item for item in node.items if isinstance(item, Scalar) and item.text == step), None)
+
+
+def number(text: str) -> int | float | None:
+    """Return the decimal number that `text` is, or None; `nan` and `.inf` too, for a schema to refuse."""
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _NOT_FINITE.fullmatch(text):
+        return float(text.replace(".", ""))
+    return None
+
+
+def plain_value(node: Node) -> object:
+    """Return the node as plain values: null, true, false and finite decimal numbers as YAML 1.2 has them.
+
+    All else, and whatever has quotes, is text.
+    """
+    if isinstance(node, Items):
+        return [plain_value(item) for item in node.items]
+    if isinstance(node, Pairs):
+        return {key.text: plain_value(value) for key, value in node.pairs}
+    if node.style:
+        return node.text
+    if node.is_null:
+        return None
+    if node.text in _TRUE or node.text in _FALSE:
+        return node.text in _TRUE
+    found = number(node.text)
+    return node.text if found is None or found in _TOO_MUCH or found != found else found

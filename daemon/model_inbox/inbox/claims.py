@@ -1,0 +1,412 @@
+"""Drops in hand: moving a drop's files out of the producers' reach, back again, or away for good.
+
+Owns `.processing/<drop_id>/`, the claim: while it is there the drop is in hand. Its sidecar is moved in first and
+out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released. A claim whose
+folder is out of sight (the inbox was renamed away, or mounted over) is nobody's until it comes back. Decides nothing.
+
+While there is much to do, the empty folders of drops that were released serve the next claims: making and removing
+a folder costs a file system several times what renaming one does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pwd
+import re
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from ..base.disk import Disk, move_file
+from ..errors import StorageError
+from ..model.sidecar import Sidecar
+from ..problems import Problem
+from .folder import Inbox
+from .readiness import SIDECAR_SUFFIX, Sighting, safe_stem
+
+__all__ = [
+    "REASON_NAME",
+    "Claim",
+    "Claims",
+    "Integrity",
+    "claimed_at",
+    "content_of",
+    "is_older",
+    "original_name",
+    "owner_name",
+]
+
+log = structlog.get_logger("model_inbox")
+
+Integrity = Literal["digest", "lease", "quiet"]
+
+REASON_NAME = "reason.json"
+"""The name, in the folder of a rejected drop, of the file that holds its reasons."""
+
+_SPARE = ".spare-"
+_DROP_ID = re.compile(r"(\d{8}T\d{12})Z-\d{4,}-[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+@dataclass(slots=True)
+class Claim:
+    """A drop in hand, and what became known of it on its way.
+
+    `names` are what its files are called in the claim, `expected` what was seen of them before the claim (after a
+    restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
+    the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
+    `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
+    there is one. `reasons` are those of a rejection, once they are written into the claim, and `told` tells that it was
+    logged. `is_unsure` tells that the disk failed to make a file of it last, so that it must be written anew. Times are
+    of the monotonic clock, in seconds.
+    """
+
+    drop_id: str
+    folder: Path
+    stem: str
+    names: list[str]
+    integrity: Integrity = "quiet"
+    expected: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    refused: tuple[Problem, ...] = ()
+    absent: tuple[str, ...] = ()
+    owner: str = ""
+    uid: int = -1
+    began: float = 0.0
+    steps: dict[str, float] = field(default_factory=dict)
+    attempts: int = 0
+    retry_at: float = 0.0
+    deferred_because: str = ""
+    sidecar: Sidecar | None = None
+    sidecar_sha256: str | None = None
+    model_id: str | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    notes: tuple[Problem, ...] = ()
+    reasons: tuple[Problem, ...] = ()
+    is_unsure: bool = False
+    told: bool = False
+    committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
+
+    _paths: dict[str, Path] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the claim is. Made once: a drop's paths are asked for all along its way."""
+        path = self._paths.get(name)
+        if path is None:
+            path = self._paths[name] = self.folder / name
+        return path
+
+    @property
+    def sidecar_name(self) -> str:
+        """The name of the sidecar, in the inbox and in the claim."""
+        return f"{self.stem}{SIDECAR_SUFFIX}"
+
+    @property
+    def size(self) -> int:
+        """How many bytes its files have."""
+        return sum(size for _, size, _ in self.expected.values())
+
+    @property
+    def sidecar_last(self) -> list[str]:
+        """The names of the files in the order in which they leave the claim."""
+        return sorted(self.names, key=lambda name: name == self.sidecar_name)
+
+
+class Claims:
+    """Makes and ends claims. One daemon, one thread: nobody else touches `.processing/`."""
+
+    def __init__(
+        self, inbox: Inbox, *, clock: Callable[[], datetime], monotonic: Callable[[], float], disk: Disk
+    ) -> None:
+        self._inbox = inbox
+        self._clock = clock
+        self._monotonic = monotonic
+        self._disk = disk
+        self._counter = 0
+        self._spares: list[Path] = []  # empty folders
+        self._spares_made = 0
+        self._owners: dict[int, str] = {}  # to ask for a name may mean to ask a directory service
+
+    def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
+        """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
+
+        None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
+        is back in the inbox then, or is left as a claim. A crash in between leaves a claim whose sidecar names
+        files that are still in the inbox; whoever finds it fetches them. Nothing here is synced: whichever of the
+        renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
+        """
+        began = self._monotonic()
+        drop_id, folder = self._new_folder(stem)
+        claim = Claim(drop_id, folder, stem, [], began=began)
+        for name in names:
+            kept, there = _kept_name(name), self._inbox.path / name
+            try:
+                self._disk.rename(there, claim.path(kept))
+            except FileNotFoundError:
+                if not claim.names:
+                    self._remove_folder(folder)
+                    return None
+                continue
+            except OSError as error:
+                with contextlib.suppress(StorageError):
+                    self._return(folder, sorted(claim.names, key=lambda kept: kept == names[0]))
+                raise StorageError("take", there, error) from error
+            claim.names.append(kept)
+            claim.expected[kept] = sightings[name].content
+        claim.uid = sightings[names[0]].owner
+        claim.owner = self._owner(claim.uid)
+        claim.steps["claim"] = self._monotonic() - began
+        log.debug("drop.claimed", drop_id=drop_id, stem=safe_stem(stem))
+        return claim
+
+    def is_in_sight(self, claim: Claim) -> bool:
+        """Tell whether the claim's folder is where it was made."""
+        return claim.folder.is_dir()
+
+    def put_back(self, claim: Claim) -> str | None:
+        """Return a drop to the inbox, the sidecar last, never over a newer file and never beside one.
+
+        Returns the name of a newer file that is there, and then all of the drop stays claimed: it must not be
+        taken for a part of the newer drop. None when all is back. A crash in between leaves a claim with its
+        sidecar, which whoever finds it completes again.
+        """
+        for name in claim.names:
+            there = original_name(name)
+            if os.path.lexists(self._inbox.path / there):
+                return there
+        taken = self._return(claim.folder, claim.sidecar_last)
+        if taken is not None:
+            for name in claim.sidecar_last:  # it came while we moved: what has gone back is fetched again
+                if not os.path.lexists(claim.folder / name):
+                    with contextlib.suppress(FileNotFoundError):
+                        self._disk.rename(self._inbox.path / original_name(name), claim.folder / name)
+        return taken
+
+    def release(self, claim: Claim) -> None:
+        """Remove the sources of a drop that has its answer, the sidecar last, then the claim."""
+        for name in claim.sidecar_last:
+            try:
+                self._disk.unlink(claim.path(name))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StorageError("remove", claim.path(name), error) from error
+        self._remove_folder(claim.folder)
+
+    def rejected_place(self, folder: Path) -> Path:
+        """Return where `reject` moves a claim."""
+        return self._inbox.rejected_dir / folder.name
+
+    def reject(self, folder: Path) -> None:
+        """Move a claim, with its reasons in it, to `rejected/`, lastingly. Raises StorageError."""
+        target = self.rejected_place(folder)
+        try:
+            os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
+            self._disk.rename(folder, target)
+            self._disk.fsync_dir(self._inbox.rejected_dir)
+            self._disk.fsync_dir(self._inbox.processing_dir)
+        except OSError as error:
+            raise StorageError("move to rejected", target, error) from error
+
+    def folders(self) -> list[tuple[Path, list[str]]]:
+        """Return the claims that are there, oldest first, with the names in each."""
+        found = []
+        for name in _listed(self._inbox.processing_dir):
+            folder = self._inbox.processing_dir / name
+            if _DROP_ID.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
+                found.append((folder, _listed(folder)))
+        return found
+
+    def take_up(self, folder: Path, sidecar_name: str, names: Sequence[str]) -> Claim:
+        """Take up a claim that was cut short, with what is in it. Raises StorageError."""
+        stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
+        claim = Claim(folder.name, folder, stem, list(names), began=self._monotonic())
+        try:
+            found = {name: (folder / name).lstat() for name in names}
+        except OSError as error:
+            raise StorageError("take up", folder, error) from error
+        claim.expected = {name: content_of(status) for name, status in found.items()}
+        claim.uid = found[sidecar_name].st_uid
+        claim.owner = self._owner(claim.uid)
+        return claim
+
+    def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
+        """Let follow from the inbox what did not get along when the claim was cut short.
+
+        Only files of the sidecar's owner. Not for a drop that is registered: what bears its names in the inbox
+        by now is the next one's. Raises StorageError.
+        """
+        for name in wanted:
+            if name in claim.names:
+                continue
+            path = self._inbox.path / name
+            try:
+                found = path.lstat()
+                if found.st_uid != claim.uid or not stat.S_ISREG(found.st_mode):
+                    continue
+                self._disk.rename(path, claim.folder / name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise StorageError("take", path, error) from error
+            claim.names.append(name)
+            claim.expected[name] = content_of(found)
+
+    def give_up(self, folder: Path, names: Sequence[str]) -> list[str]:
+        """End a claim that is no drop: what is in it goes back to the inbox, to be judged like anything there.
+
+        Returns what cannot go back, because its name is taken there by now: the claim is still there then.
+        """
+        for name in names:
+            self._return(folder, [name], keep_folder=True)
+        left = _listed(folder)
+        if not left:
+            self._remove_folder(folder)
+        return left
+
+    def _return(self, folder: Path, names: Sequence[str], *, keep_folder: bool = False) -> str | None:
+        """Move files of a claim back, in that order, and remove the folder; or return the first name that is taken."""
+        for name in names:
+            there = original_name(name)
+            try:
+                move_file(self._disk, folder / name, self._inbox.path / there)
+            except StorageError as error:
+                if error.errno == errno.EEXIST:
+                    return there
+                if error.errno != errno.ENOENT:
+                    raise
+        if not keep_folder:
+            self._remove_folder(folder)
+        return None
+
+    def tidy(self) -> None:
+        """Remove the folders that no claim needs now, and forget names that may change. What cannot be removed is left
+        to the next start.
+        """
+        self._owners.clear()
+        spares, self._spares = self._spares, []
+        for spare in spares:
+            self._remove_spare(spare)
+
+    def clean(self) -> None:
+        """Remove the folders that an earlier daemon left for its next claims."""
+        with contextlib.suppress(StorageError):
+            for name in _listed(self._inbox.processing_dir):
+                if name.startswith(_SPARE):
+                    self._remove_spare(self._inbox.processing_dir / name)
+
+    def _remove_spare(self, spare: Path) -> None:
+        """Remove a folder that should be empty. One that is not becomes a claim, to be taken up: a power cut may have
+        taken back that it was renamed to one, and kept that a file went into it.
+        """
+        with contextlib.suppress(OSError):
+            if os.listdir(spare):
+                self._disk.rename(spare, self._free_name("spare")[1])
+            else:
+                self._disk.rmdir(spare)
+
+    def _owner(self, uid: int) -> str:
+        if uid not in self._owners:
+            self._owners[uid] = owner_name(uid)
+        return self._owners[uid]
+
+    def _new_folder(self, stem: str) -> tuple[str, Path]:
+        while True:
+            drop_id, folder = self._free_name(stem)
+            try:
+                self._make_folder(folder)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise StorageError("make the folder", folder, error) from error
+            return drop_id, folder
+
+    def _free_name(self, stem: str) -> tuple[str, Path]:
+        """Return a drop_id that no drop bears, and the folder of its claim."""
+        moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+        while True:
+            self._counter += 1
+            drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
+            folder = self._inbox.processing_dir / drop_id
+            if not (os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder)):
+                return drop_id, folder
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a claim's folder, of a spare one if there is any. Neither is synced: see `claim`."""
+        if self._spares:
+            spare = self._spares.pop()
+            try:
+                self._disk.rename(spare, folder)
+            except OSError:  # another inbox is at that path now
+                self._remove_spare(spare)
+            else:
+                return
+        self._disk.mkdir(folder, 0o700)
+
+    def _remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder, or keep it for a next claim. A crash around the rename leaves an empty folder under
+        one name or the other, which the next start removes.
+        """
+        try:
+            if os.listdir(folder):
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+            self._spares_made += 1
+            spare = folder.with_name(f"{_SPARE}{self._spares_made}")
+            self._disk.rename(folder, spare)
+            self._spares.append(spare)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError("remove", folder, error) from error
+
+
+def content_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed."""
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def claimed_at(drop_id: str) -> datetime | None:
+    """Return the moment in a drop_id, or None when it is none."""
+    match = _DROP_ID.fullmatch(drop_id)
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
+
+
+def is_older(drop_id: str, now: datetime, keep_seconds: float) -> bool:
+    """Tell whether a drop_id is from before the time for which things are kept."""
+    at = claimed_at(drop_id)
+    return at is not None and now - at > timedelta(seconds=keep_seconds)
+
+
+def owner_name(uid: int) -> str:
+    """Return the name of a user, or the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+_REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")
+
+
+def _kept_name(name: str) -> str:
+    """Return the name of a file in its claim: its own, but where our reasons will have that one."""
+    return f"dropped.{name}" if _REASON_LIKE.fullmatch(name) else name
+
+
+def original_name(kept: str) -> str:
+    """Return the name that a file in a claim had in the inbox."""
+    return kept.removeprefix("dropped.") if _REASON_LIKE.fullmatch(kept) else kept
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError("list", folder, error) from error

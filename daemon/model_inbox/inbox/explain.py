@@ -1,0 +1,353 @@
+"""What each thing in the inbox waits for, found out by anybody who may list the folder: no daemon is needed.
+
+Owns the answer to "why is my file still there?". Looks with the very rules of the daemon (`arrival.judge`), but from
+outside: it claims nothing, makes nothing, locks nothing, and does not remember since when a file has been quiet, so
+that counts from the file's own times. What the daemon knows better (why it put a drop back, what it cannot read) is
+taken from its status, if that is about the same bytes. What cannot be known by this user is said to be unknown.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from ..base.disk import read_regular
+from ..base.leases import Lease
+from ..base.users import name_of_user
+from ..model.sidecar import SIDECAR_BYTES_MAX
+from ..problems import Problem, quoted
+from .folder import Inbox, Rescan, unreadable
+from .readiness import (
+    RESERVED,
+    SIDECAR_SUFFIX,
+    Decision,
+    Drop,
+    Held,
+    Limits,
+    Look,
+    Refuse,
+    Sighting,
+    Take,
+    Wait,
+    is_ignored,
+    seen_as,
+    stem_of,
+)
+
+__all__ = ["Explained", "Service", "explain", "look_over", "service_of"]
+
+State = Literal["waiting", "stuck", "whole", "refused", "unknown", "ignored", "ours", "gone", "in_hand"]
+
+STATES: Mapping[State, str] = {
+    "waiting": "waits",
+    "stuck": "waits for a person: no clock ends it",
+    "whole": "is whole, and is taken at the daemon's next look",
+    "refused": "is rejected at the daemon's next look",
+    "unknown": "cannot be judged by this user",
+    "ignored": "is never looked at",
+    "ours": "belongs to model-inbox",
+    "in_hand": "is in the daemon's hands",
+    "gone": "is not in the inbox",
+}
+"""What each state means, in words that go on after a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whom files must be readable for: the user that owns the inbox, and its groups."""
+
+    uid: int
+    gids: frozenset[int]
+
+    def may_read(self, found: os.stat_result) -> bool:
+        """Tell by owner, group and mode whether the service can read a file."""
+        if self.uid == 0:
+            return True
+        if found.st_uid == self.uid:
+            return bool(found.st_mode & stat.S_IRUSR)
+        if found.st_gid in self.gids:
+            return bool(found.st_mode & stat.S_IRGRP)
+        return bool(found.st_mode & stat.S_IROTH)
+
+
+def service_of(inbox: Path) -> Service:
+    """Return the user that serves an inbox: its owner. Raises OSError when the folder cannot be seen."""
+    found = inbox.stat()
+    try:
+        user = pwd.getpwuid(found.st_uid)
+    except KeyError:
+        return Service(found.st_uid, frozenset({found.st_gid}))
+    members = {group.gr_gid for group in grp.getgrall() if user.pw_name in group.gr_mem}
+    return Service(found.st_uid, frozenset({user.pw_gid, *members}))
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is to be said of one name. `until` is when something happens by itself, and `then` what.
+
+    `since` is when it changed last, `belongs_to` the sidecar of the drop that it is part of.
+    """
+
+    name: str
+    state: State
+    problems: tuple[Problem, ...] = ()
+    until: datetime | None = None
+    then: str = ""
+    since: datetime | None = None
+    owner: str | None = None
+    belongs_to: str | None = None
+    files: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
+        return {
+            "name": quoted(self.name, 255)[1:-1],
+            "state": self.state,
+            "problems": [problem.as_dict() for problem in self.problems],
+            "until": self.until.isoformat() if self.until is not None else None,
+            "then": self.then or None,
+            "since": self.since.isoformat() if self.since is not None else None,
+            "owner": self.owner,
+            "belongs_to": quoted(self.belongs_to, 255)[1:-1] if self.belongs_to is not None else None,
+            "files": [quoted(name, 255)[1:-1] for name in self.files],
+        }
+
+
+class _FromOutside(Inbox):
+    """The inbox as another user sees it: never prepared, and judged for the service's rights instead of ours."""
+
+    def __init__(self, path: Path, limits: Limits, service: Service, clock: Callable[[], datetime]) -> None:
+        super().__init__(path, limits, clock=clock)
+        self._service = service
+
+    def unchanged_seconds(self, name: str) -> float:
+        """How long ago it changed: we have not been here to see since when it is quiet."""
+        return self.age_seconds(name)
+
+    def look(self, name: str) -> Look:
+        """Look at the file, and say of one that we can or cannot read whether the service can."""
+        try:
+            found = (self.path / name).lstat()
+        except OSError as error:
+            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, error, None))
+        if stat.S_ISREG(found.st_mode) and not self._service.may_read(found):
+            refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, refused, found))
+        look = super().look(name)
+        if look.problem is not None and stat.S_ISREG(found.st_mode):
+            return replace(look, problem=_unknown(name, found))
+        return look
+
+    def held(self, drop: Drop) -> Held | None:  # noqa: ARG002  # only the daemon knows
+        """Nothing is known here of earlier claims."""
+        return None
+
+    def _unreadable(self, name: str, error: OSError) -> Problem:
+        """Return what is to be said of a sidecar that this user cannot read."""
+        found = (self.path / name).lstat() if os.path.lexists(self.path / name) else None
+        if found is None or not stat.S_ISREG(found.st_mode) or not self._service.may_read(found):
+            return unreadable(self.path, name, error, found)
+        return _unknown(name, found)
+
+
+def _unknown(name: str, found: os.stat_result) -> Problem:
+    owner = name_of_user(found.st_uid)
+    return Problem(
+        "explain.unknown",
+        f"{quoted(name)} cannot be read by you: owned by {owner}, mode {found.st_mode & 0o7777:04o}; the service can",
+        f"Ask as {owner}, as the service's user or as root",
+        file=quoted(name)[1:-1],
+    )
+
+
+def look_over(
+    inbox: Path,
+    limits: Limits,
+    clock: Callable[[], datetime],
+    *,
+    service: Service | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> list[Explained]:
+    """Return what is to be said of everything in the inbox, the longest there first.
+
+    `status` is the status document of a daemon that lives. Raises StorageError when the folder cannot be listed.
+    """
+    rescan, view = _look(inbox, limits, clock, service)
+    passed = time.monotonic() - rescan.at
+    at = clock() - timedelta(seconds=passed)
+    told = [_of_drop(drop, decision, view, at, status) for drop, decision in rescan.drops]
+    told += [_of_stray(stray, decision, view, at, status) for stray, decision in rescan.strays]
+    return sorted(told, key=lambda one: (one.since is None, one.since, one.name))
+
+
+def explain(
+    names: Iterable[str],
+    inbox: Path,
+    limits: Limits,
+    clock: Callable[[], datetime],
+    *,
+    service: Service | None = None,
+    status: Mapping[str, Any] | None = None,
+) -> list[Explained]:
+    """Return what is to be said of each of the names. Raises StorageError when the folder cannot be listed."""
+    everything = look_over(inbox, limits, clock, service=service, status=status)
+    by_name = {one.name: one for one in everything}
+    parts = {file: one for one in everything for file in one.files}
+    answers = []
+    for name in names:
+        if name in by_name:
+            answers.append(by_name[name])
+        elif is_ignored(name):
+            answers.append(_ignored(name))
+        elif name in parts:
+            answers.append(replace(parts[name], name=name, belongs_to=parts[name].name))
+        else:
+            answers.append(_absent(name, status))
+    return answers
+
+
+def _look(
+    path: Path, limits: Limits, clock: Callable[[], datetime], service: Service | None
+) -> tuple[Rescan, _FromOutside]:
+    try:
+        whose = service if service is not None else service_of(path)
+    except OSError:
+        whose = Service(os.geteuid(), frozenset(os.getgroups()))  # the listing says better what is wrong
+    view = _FromOutside(path, limits, whose, clock)
+    rescan = view.rescan()
+    while rescan.partial:
+        rescan = view.rescan()
+    return rescan, view
+
+
+def _of_drop(
+    drop: Drop, decision: Decision, view: _FromOutside, at: datetime, status: Mapping[str, Any] | None
+) -> Explained:
+    seen = [drop.sightings[name] for name in drop.present]
+    since = at - timedelta(seconds=min(view.age_seconds(sighting.name) for sighting in seen))
+    said = Explained(
+        drop.sidecar_name,
+        "waiting",
+        since=since,
+        owner=name_of_user(drop.owner),
+        files=tuple(drop.files.values()),
+    )
+    said = _with(said, decision, at, _told_of(drop.sidecar_name, seen, status))
+    if said.state in ("waiting", "stuck") and drop.sidecar is not None and drop.sidecar.cut_short:
+        return replace(said, problems=(*_cut_off(view.path / drop.sidecar_name), *said.problems))
+    return said
+
+
+def _of_stray(
+    stray: Sighting, decision: Wait | Refuse, view: _FromOutside, at: datetime, status: Mapping[str, Any] | None
+) -> Explained:
+    since = at - timedelta(seconds=view.age_seconds(stray.name))
+    said = Explained(stray.name, "waiting", since=since, owner=name_of_user(stray.owner))
+    return _with(said, decision, at, _told_of(stray.name, [stray], status))
+
+
+def _with(said: Explained, decision: Decision, at: datetime, told: Mapping[str, Any] | None) -> Explained:
+    """Add what was decided: by the daemon, if it told of these very bytes, else by us."""
+    if told is not None and not (isinstance(decision, Refuse) and told.get("until") is None):
+        problems = tuple(Problem.from_dict(problem) for problem in told.get("problems") or ())
+        until = told.get("until")
+        stale = bool(told.get("stale"))
+        return replace(
+            said,
+            state="stuck" if stale else "waiting",
+            problems=problems,
+            until=datetime.fromisoformat(until) if isinstance(until, str) else None,
+            then=_then(problems) if isinstance(until, str) else "",
+        )
+    if isinstance(decision, Take):
+        return replace(said, state="whole")
+    if isinstance(decision, Refuse):
+        return replace(said, state="refused", problems=decision.problems)
+    if any(problem.code == "explain.unknown" for problem in decision.problems):
+        return replace(said, state="unknown", problems=decision.problems)
+    if decision.stale or decision.until is None:
+        return replace(said, state="stuck", problems=decision.problems)
+    until_at = at + timedelta(seconds=decision.until)
+    return replace(said, problems=decision.problems, until=until_at, then=_then(decision.problems))
+
+
+def _told_of(name: str, seen: Sequence[Sighting], status: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return what the daemon told of a drop or a file, if it is about what is there now."""
+    shown = quoted(name, 255)[1:-1]
+    now = {quoted(sighting.name, 255)[1:-1]: seen_as(sighting) for sighting in seen}
+    for told in (status or {}).get("waiting_files") or ():
+        if told.get("name") == shown and told.get("seen") == now:
+            return told  # type: ignore[no-any-return]  # a JSON object of the status document
+    return None
+
+
+_STAYS = frozenset({"artifact.open_for_writing", "drop.unreadable"})
+_TAKEN = frozenset({"drop.settling", "drop.not_movable", "drop.changed"})
+
+
+def _then(problems: Sequence[Problem]) -> str:
+    """Return what happens when the time is over that a wait lasts at most."""
+    codes = {problem.code for problem in problems}
+    if codes <= _TAKEN:
+        return "is taken, if nothing changes"
+    if codes & _STAYS:
+        return "is reported to the operator, and goes on waiting"
+    return "is rejected, if nothing comes"
+
+
+def _cut_off(path: Path) -> tuple[Problem, ...]:
+    """Return where a sidecar ends that may be cut off."""
+    try:
+        text = read_regular(path, SIDECAR_BYTES_MAX)
+    except OSError:
+        return ()
+    line = max(text.count(b"\n") + (not text.endswith(b"\n")), 1)
+    return (
+        Problem(
+            "sidecar.cut_off",
+            f"the sidecar is not whole: it ends, or was cut off, at line {line}",
+            "It may still be on its way; end a sidecar with a line `...` so that its end can be seen",
+            line=line,
+            file=quoted(path.name)[1:-1],
+        ),
+    )
+
+
+def _ignored(name: str) -> Explained:
+    if name in RESERVED:
+        return Explained(name, "ours")
+    what = "hidden" if name.startswith(".") else "one that programs use while they write"
+    hint = "Rename it when it is complete, like `mv NAME.part NAME`"
+    problem = Problem("drop.ignored", f"the name {quoted(name)} is {what}", hint, file=quoted(name)[1:-1])
+    return Explained(name, "ignored", (problem,))
+
+
+def _absent(name: str, status: Mapping[str, Any] | None) -> Explained:
+    """Say of a name that is not there whether the daemon has it in hand."""
+    shown = quoted(name, 255)[1:-1]
+    for drop in (status or {}).get("deferred_drops") or ():
+        if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
+            problem = Problem(
+                "drop.deferred",
+                f"taken as {drop.get('drop_id')}, and deferred: {drop.get('cause')}",
+                "Nothing: it is tried again by itself, and never rejected for it",
+            )
+            until = drop.get("retry_at")
+            at = datetime.fromisoformat(until) if isinstance(until, str) else None
+            return Explained(name, "in_hand", (problem,), at, "is tried again")
+    return Explained(name, "gone")
+
+
+def receipt_stem(name: str) -> str:
+    """Return the stem under which the answer to a file's drop is found."""
+    stem = stem_of(name)
+    return stem if name.endswith(SIDECAR_SUFFIX) else stem.removesuffix("_scaler")

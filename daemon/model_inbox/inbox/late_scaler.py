@@ -1,0 +1,61 @@
+"""Scalers that come after their model: a lone `<stem>_scaler.pkl` whose drop was registered without one.
+
+Owns how such a file is recognised, and what its producer is told. Reads the receipt and the registry; moves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+
+from ..model.metadata import is_valid_id
+from ..model.receipt import read_receipt
+from ..model.sidecar import MODEL_SUFFIXES
+from ..problems import Problem, quoted
+from ..registry.registry import ModelRegistry
+from .claims import owner_name
+from .folder import Inbox
+from .readiness import SIDECAR_SUFFIX, Sighting, scaler_stem
+
+__all__ = ["find_scalerless_model", "scaler_late"]
+
+
+def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry, now: datetime) -> str | None:
+    """Return the model that a lone `<stem>_scaler.pkl` (or of another suffix) came too late for, or None.
+
+    That is the model registered without a scaler from a drop of that stem, not longer ago than a drop may
+    stay incomplete: later, it is more likely the first file of the next drop. A file that has not settled may still
+    be on its way together with others.
+    """
+    stem = scaler_stem(stray.name)
+    if stem is None or stray.kind != "file" or not is_valid_id(stem):
+        return None
+    if inbox.unchanged_seconds(stray.name) < inbox.limits.settle_seconds:
+        return None
+    if any(os.path.lexists(inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
+        return None  # more of the next drop is there already
+    try:
+        receipt = read_receipt(inbox.receipts_dir, stem) or {}
+        age = now - datetime.fromisoformat(receipt["at"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    entry = registry.get_model_info(str(receipt.get("model_id")))
+    late = (
+        receipt.get("outcome") == "registered"
+        and receipt.get("owner") == owner_name(stray.owner)
+        and age.total_seconds() <= inbox.limits.incomplete_timeout
+        and entry is not None
+        and entry.get("drop_id") == receipt.get("drop_id")
+        and entry.get("scaler_path") is None
+    )
+    return str(receipt["model_id"]) if late else None
+
+
+def scaler_late(name: str, model_id: str) -> Problem:
+    """Return the problem of a scaler that came too late for a model."""
+    return Problem(
+        "drop.scaler_late",
+        f"{quoted(name)} came after its model {quoted(model_id)} had been registered without a scaler",
+        "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
+        file=name,
+    )

@@ -1,0 +1,127 @@
+"""The answer to each drop: its receipt, and for a refused one `reason.json`.
+
+Owns the form of both files and their places. An answer is written before the drop's sources go, so that whoever
+dies when, no drop is gone without its answer.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..base.disk import Disk, read_regular, remove_quietly, replace_file, sync_files, write_new_file
+from ..errors import StorageError
+from ..model.metadata import MODEL_ID
+from ..model.receipt import _RECEIPT_BYTES_MAX, read_receipt
+from ..problems import Problem, quoted
+from .claims import REASON_NAME, Claim
+
+__all__ = ["Answers", "Receipt", "shown"]
+
+ANSWER_MODE = 0o644
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A receipt that is written under a temporary name, and the name that it is to get."""
+
+    temporary: Path
+    path: Path
+
+
+class Answers:
+    """Writes answers. `clock` dates them."""
+
+    def __init__(self, receipts_dir: Path, *, clock: Callable[[], datetime], disk: Disk) -> None:
+        self._receipts_dir = receipts_dir
+        self._clock = clock
+        self._disk = disk
+
+    def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
+        """Write the reasons into the claim of a refused drop, lastingly."""
+        answer = self._answer(claim, "rejected", problems)
+        replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
+
+    def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> Receipt | None:
+        """Write the receipt of a drop; it is not there to be read, and does not last, before `publish`.
+
+        None for a stem that cannot be a file name of ours: its answer is in `rejected/`.
+        """
+        if not MODEL_ID.fullmatch(claim.stem):
+            return None
+        return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
+
+    def _write(self, stem: str, drop_id: str, text: bytes) -> Receipt:
+        # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
+        temporary = self._receipts_dir / f".{drop_id}.tmp"
+        try:
+            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            remove_quietly(self._disk, temporary)
+            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+        return Receipt(temporary, self._receipts_dir / f"{stem}.json")
+
+    def repeat_receipt(self, folder: Path) -> tuple[Mapping[str, Any], Receipt | None]:
+        """Write the receipt of a refused drop from the reasons in its claim, unless a newer drop has answered.
+
+        Returns the reasons, and the receipt if there is one. Reasons that cannot be read count as none. Raises
+        StorageError.
+        """
+        try:
+            reason = orjson.loads(read_regular(folder / REASON_NAME, _RECEIPT_BYTES_MAX))
+            stem = str(reason["stem"])
+            earlier = read_receipt(self._receipts_dir, stem) if MODEL_ID.fullmatch(stem) else None
+        except (ValueError, KeyError, TypeError):
+            return {}, None
+        except OSError as error:
+            raise StorageError("read the reasons in", folder, error) from error
+        if not MODEL_ID.fullmatch(stem) or str((earlier or {}).get("drop_id", "")) > folder.name:
+            return dict(reason), None
+        return dict(reason), self._write(stem, folder.name, _json(reason))
+
+    def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
+        """Give written receipts their names, over older ones of their stems, and make them last.
+
+        Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at; `synced` tells
+        that they do. Raises StorageError; they are to be written again then.
+        """
+        if not receipts:
+            return
+        if not synced:
+            sync_files(self._disk, [receipt.temporary for receipt in receipts])
+        try:
+            for receipt in receipts:
+                self._disk.rename(receipt.temporary, receipt.path)
+            self._disk.fsync_dir(self._receipts_dir)
+        except OSError as error:
+            raise StorageError("write the receipts in", self._receipts_dir, error) from error
+
+    def _answer(self, claim: Claim, outcome: str, problems: Sequence[Problem]) -> dict[str, Any]:
+        return {
+            "drop_id": claim.drop_id,
+            "outcome": outcome,
+            "model_id": claim.model_id,
+            "at": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "stem": shown(claim.stem),
+            "owner": claim.owner,
+            "sidecar_sha256": claim.sidecar_sha256,
+            "digests": claim.digests,
+            "problems": [problem.as_dict() for problem in problems],
+        }
+
+
+def shown(text: str) -> str:
+    """Return a stem or name as it may stand in logs and answers: escaped where it is not plain text."""
+    return text if text.isprintable() else quoted(text, 255)[1:-1]
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

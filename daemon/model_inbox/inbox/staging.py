@@ -1,0 +1,170 @@
+"""A drop's files on their way from its claim into the registry: made ours, so that nobody else can change them.
+
+Owns the drops' part of the staging folder: what is linked and what is copied into it, the rights that files have
+there, and its being emptied. Decides nothing about what is in a file; syncs nothing but copies (`sync_files` makes the
+rest last, of many drops together).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..base.disk import (
+    Disk,
+    copy_open_file,
+    open_and_stat,
+    read_regular,
+    remove_quietly,
+    start_writing_back,
+    write_new_file,
+)
+from ..base.leases import Lease, read_lease
+from ..errors import StorageError
+from ..model.sidecar import SIDECAR_BYTES_MAX
+from ..problems import Problem, quoted
+from ..registry.files import STORED_MODE, staged_paths
+from .claims import Claim, claimed_at, content_of
+from .outcomes import NotWhole, Rejected, Staged
+from .readiness import Role, too_large
+
+__all__ = ["Staging", "changed"]
+
+KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
+_CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+class Staging:
+    """Stages claimed files below `folder`. `has_leases` tells whether the inbox's file system knows them."""
+
+    def __init__(
+        self, folder: Path, *, has_leases: Callable[[], bool], disk: Disk, progress: Callable[[], None]
+    ) -> None:
+        self._folder = folder
+        self._has_leases = has_leases
+        self._disk = disk
+        self._progress = progress
+        self._left: set[Path] = set()  # what could not be removed
+
+    def targets(self, claim: Claim) -> dict[Role | str, Path]:
+        """Return where the files of a drop are staged: by role, and the sidecar."""
+        return dict(zip(("model", "scaler", "sidecar"), staged_paths(self._folder, claim.drop_id), strict=True))
+
+    def stage(self, claim: Claim, name: str, target: Path, *, max_size: int) -> Staged | NotWhole | Rejected:
+        """Bring one claimed file into the staging folder as a file of ours.
+
+        A file that is ours alone is linked, whatever its size; any other is copied, so that nobody else can
+        change what we judge. Raises StorageError.
+        """
+        source = claim.path(name)
+        try:
+            fd, found = open_and_stat(source)
+        except FileNotFoundError:
+            return NotWhole((changed(name),))
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EINVAL):
+                return NotWhole((changed(name),))
+            raise StorageError("open", source, error) from error
+        try:
+            if content_of(found) != claim.expected.get(name) or found.st_uid != claim.uid:
+                return NotWhole((changed(name),))
+            lease = read_lease(fd) if self._has_leases() else Lease.UNKNOWN
+            if lease is Lease.OPEN:
+                return NotWhole((changed(name),))
+            if found.st_size > max_size:
+                return Rejected((too_large(name, found.st_size, max_size),))
+            ours = lease is Lease.FREE and self._is_ours_alone(found) and not claim.is_unsure
+            if ours and self._link(source, target):
+                start_writing_back(fd)
+                return Staged(target, None, found.st_size, linked=True)
+            digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
+            if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
+                return NotWhole((changed(name),))
+            return Staged(target, digest, size, linked=False)
+        finally:
+            os.close(fd)
+
+    def stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
+        """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
+        source = claim.path(claim.sidecar_name)
+        try:
+            found = source.lstat()
+        except OSError as error:
+            raise StorageError("stage", source, error) from error
+        ours = self._has_leases() and self._is_ours_alone(found) and not claim.is_unsure
+        if ours and self._link(source, target):
+            if read_regular(target, SIDECAR_BYTES_MAX) == text:
+                self.make_ours(target)
+                return
+            self._disk.unlink(target)
+        write_new_file(self._disk, target, text, STORED_MODE, sync=False)
+
+    def make_ours(self, path: Path) -> None:
+        """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
+        try:
+            self._disk.chmod(path, STORED_MODE)
+        except OSError as error:
+            raise StorageError("stage", path, error) from error
+
+    def remove(self, paths: Iterable[Path]) -> None:
+        """Remove staged files, where they are there. What cannot be removed now is removed by `remove_left`."""
+        for path in paths:
+            if not remove_quietly(self._disk, path):
+                self._left.add(path)
+
+    def remove_left(self) -> None:
+        """Try again to remove what could not be removed."""
+        if self._left:
+            left, self._left = self._left, set()
+            self.remove(left)
+
+    def clean(self, now: float) -> None:
+        """Remove staged files of drops, all of which are begun anew, and very old ones of others.
+
+        `now` in seconds since 1970. For a start, when nothing is in hand.
+        """
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                stem = entry.name.removesuffix(".yaml").removesuffix(".pkl").removesuffix("_scaler")
+                with contextlib.suppress(OSError):
+                    age = now - entry.stat(follow_symlinks=False).st_mtime
+                    if claimed_at(stem) is not None or age > KEEP_SECONDS:
+                        self._disk.unlink(self._folder / entry.name)
+
+    def _is_ours_alone(self, found: os.stat_result) -> bool:
+        """Tell whether a file has no other name, a mode that lets nobody else write it, and the owner and group that a
+        new file of ours gets in the folder: who reads models must be able to read it.
+
+        Who may write a file can, through a descriptor that he has for reading, as long as its mode lets him.
+        """
+        if found.st_nlink != 1 or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return False
+        folder = self._folder.stat()
+        return found.st_gid == (folder.st_gid if folder.st_mode & stat.S_ISGID else os.getegid())
+
+    def _link(self, source: Path, target: Path) -> bool:
+        """Give a file of ours a second name; false where that is not possible, as on another file system.
+
+        A crash after it leaves the second name, which the next start removes; the claim has the first.
+        """
+        try:
+            self._disk.link(source, target)
+        except OSError as error:
+            if error.errno in _CANNOT_LINK:
+                return False
+            raise StorageError("stage", target, error) from error
+        return True
+
+
+def changed(name: str) -> Problem:
+    """Return the problem of a file that is not what it was when its drop was judged."""
+    return Problem(
+        "drop.changed",
+        f"{quoted(name)} was written to while it was being taken",
+        "Nothing: it is taken when its writer has finished",
+        file=name,
+    )

@@ -1,0 +1,328 @@
+"""One claimed drop, looked into: its files staged, read, digested and scanned, and what that says of it.
+
+Owns the way from a claim to a decision about it: a candidate for the registry, a refusal, or that it is not whole after
+all. Moves nothing but what it stages, and leaves nothing staged that is not accepted; `intake` carries out what was
+decided. Begins with the sidecar, since that says which files there are to judge; nothing is believed of what was seen
+before the claim.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from ..base.disk import digest_open_file, open_and_stat, open_regular, read_open_file
+from ..base.leases import Lease, read_lease
+from ..errors import ModelInboxError, StorageError
+from ..model.metadata import fields_of
+from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
+from ..pickles import PickleReport, Scan, Scanner, current
+from ..pickles.report import imports_of
+from ..problems import Problem, quoted
+from ..registry.files import StagedFiles
+from ..registry.registry import Candidate
+from .acceptance import verdict
+from .claims import Claim, content_of
+from .folder import Inbox
+from .outcomes import NotWhole, Rejected, Staged
+from .readiness import Role, missing_file, stem_problem
+from .staging import Staging, changed
+
+__all__ = ["Checks", "Judge", "Judging", "named_files"]
+
+_T = TypeVar("_T")
+
+log = structlog.get_logger("model_inbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes."""
+
+    model_types: tuple[str, ...] | None
+    currency_pairs: tuple[str, ...] | None
+    max_artifact_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A drop that is being judged: what it says, and its staged files with the scans that were asked for."""
+
+    sidecar: Sidecar
+    text: bytes
+    roles: Mapping[Role, str]
+    targets: Mapping[str, Path]
+    staged: dict[Role, Staged] = field(default_factory=dict)
+    scans: dict[Role, Scan] = field(default_factory=dict)
+
+
+class Judge:
+    """Decides about claimed drops. `scanner` and `checks` may be replaced between two of them. One thread."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        staging: Staging,
+        scanner: Scanner,
+        checks: Checks,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        progress: Callable[[], None],
+    ) -> None:
+        self.scanner = scanner
+        self.checks = checks
+        self._inbox = inbox
+        self._staging = staging
+        self._clock = clock
+        self._monotonic = monotonic
+        self._progress = progress
+
+    def begin(self, claim: Claim) -> Judging | Rejected | NotWhole:
+        """Stage a drop and ask for its scans, or see that it is to be refused still. Raises StorageError."""
+        return self._check_refusal(claim) if claim.refused else self._safely(self._stage_drop, claim)
+
+    def end(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
+        """Decide about what was begun. Leaves nothing staged but when accepting. Raises StorageError, ScanError."""
+        return self._safely(self._judge, claim, judging)
+
+    def _check_refusal(self, claim: Claim) -> Rejected | NotWhole:
+        """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
+        modes: dict[str, int] = {}
+        for name, content in claim.expected.items():
+            try:
+                found = (claim.folder / name).lstat()
+            except FileNotFoundError:
+                continue
+            if content_of(found) != content:
+                return NotWhole((changed(name),))
+            modes[name] = found.st_mode
+        if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
+            # Two writes in one tick of the kernel's clock leave the same times.
+            text = self.read_sidecar(claim)
+            if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
+                return NotWhole((changed(claim.sidecar_name),))
+        if any(os.path.lexists(self._inbox.path / name) for name in claim.absent):
+            return NotWhole((changed(claim.absent[0]),))
+        return Rejected(claim.refused)
+
+    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
+        """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
+        try:
+            return step(claim, *args)
+        except (ModelInboxError, OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
+
+    def _stage_drop(self, claim: Claim) -> Judging | Rejected | NotWhole:
+        """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
+        text = self.read_sidecar(claim)
+        if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
+            return NotWhole((changed(claim.sidecar_name),))
+        wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
+        if wrong_name is not None:
+            return Rejected((wrong_name,))
+        sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
+        claim.model_id = sidecar.model_id
+        if sidecar.problems:
+            cut_short = sidecar.cut_short or not sidecar.parses
+            return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
+        roles = self._roles(claim, sidecar)
+        for role, name in roles.items():
+            if name not in claim.names:
+                return NotWhole((missing_file(role, name),))
+        targets = self._staging.targets(claim)
+        if claim.attempts:
+            self._staging.remove(targets.values())
+        judging = Judging(sidecar, text, roles, targets)
+        began = self._monotonic()
+        with self._unstaging_unless(lambda: len(judging.scans) == len(roles), targets):
+            for role, name in roles.items():
+                outcome = self._staging.stage(claim, name, targets[role], max_size=self.checks.max_artifact_size)
+                if not isinstance(outcome, Staged):
+                    return outcome
+                judging.staged[role] = outcome
+            # Behind the last one that can go wrong here: what is removed again is not scanned.
+            for role, part in judging.staged.items():
+                judging.scans[role] = self.scanner.begin(part.path, size=part.size)
+        self._step(claim, "stage", began)
+        return judging
+
+    def _digest(self, staged: Staged) -> str:
+        """Return the SHA-256 of a staged file."""
+        if staged.sha256 is not None:
+            return staged.sha256
+        try:
+            fd = open_regular(staged.path)
+            try:
+                return digest_open_file(fd, self._progress)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise StorageError("digest", staged.path, error) from error
+
+    def _judge(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
+        """Decide about what was staged. Leaves nothing staged but when accepting."""
+        candidate: Candidate | None = None
+        with self._unstaging_unless(lambda: candidate is not None, judging.targets):
+            try:
+                step = self._judge_files(claim, judging)
+            finally:
+                for scan in judging.scans.values():
+                    scan.cancel()
+            if isinstance(step, Candidate):
+                candidate = step
+        return step
+
+    @contextlib.contextmanager
+    def _unstaging_unless(self, good: Callable[[], bool], targets: Mapping[str, Path]) -> Iterator[None]:
+        """Remove what was staged when the block ends and it is not good, however it ends."""
+        try:
+            yield
+        finally:
+            if not good():
+                self._staging.remove(targets.values())
+
+    def _judge_files(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
+        sidecar, roles = judging.sidecar, judging.roles
+        began = self._monotonic()
+        digests = claim.digests = {str(role): self._digest(part) for role, part in judging.staged.items()}
+        began = self._step(claim, "digest", began)
+        for role, name in roles.items():
+            said = sidecar.digests.get(role)
+            if said is not None and said != digests[role]:
+                return NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
+        if all(sidecar.digests.get(role) for role in roles):
+            claim.integrity = "digest"
+        reports = {name: judging.scans[role].report() for role, name in roles.items()}
+        self._step(claim, "scan", began)
+        for report in reports.values():
+            if any(problem.code == "artifact.scan_limits" for problem in report.problems):
+                log.warning("daemon.scanner_restarted", cause=[str(problem) for problem in report.problems])
+        if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
+            return NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
+        assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
+        problems = verdict(
+            sidecar.metadata,
+            reports,
+            model_types=self.checks.model_types,
+            currency_pairs=self.checks.currency_pairs,
+        )
+        if problems:
+            return Rejected(tuple(problems))
+        for part in judging.staged.values():
+            if part.linked:
+                self._staging.make_ours(part.path)
+        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"])
+        claim.notes = sidecar.notes
+        judged: dict[str, tuple[str, PickleReport]] = {
+            role: (digests[role], reports[name]) for role, name in roles.items()
+        }
+        return self._candidate(claim, judging, digests, judged)
+
+    def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
+        """Return which claimed name is the model and which, if any, its scaler."""
+        model, *scalers = named_files(claim.stem, sidecar)
+        if not sidecar.scaler_declared:
+            scalers = [name for name in scalers if name in claim.names]
+        roles: dict[Role, str] = {"model": model}
+        if scalers:
+            roles["scaler"] = scalers[0]
+        return roles
+
+    def _candidate(
+        self,
+        claim: Claim,
+        judging: Judging,
+        digests: Mapping[str, str],
+        judged: Mapping[str, tuple[str, PickleReport]],
+    ) -> Candidate:
+        metadata = judging.sidecar.metadata
+        assert metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
+        model = judging.staged["model"]
+        scaler = judging.staged.get("scaler")
+        files = StagedFiles(
+            model.path,
+            digests["model"],
+            model.size,
+            scaler.path if scaler is not None else None,
+            digests.get("scaler"),
+            scaler.size if scaler is not None else 0,
+            judging.targets["sidecar"],
+        )
+        return Candidate(
+            fields_of(metadata),
+            files,
+            "inbox",
+            claim.drop_id,
+            imports_of({role: report for role, (_, report) in judged.items()}),
+            claim.integrity,
+            f"inbox:{claim.owner}",
+            "drop",
+            current(self.scanner.allowlist, judged),
+        )
+
+    def read_sidecar(self, claim: Claim) -> bytes | None:
+        """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
+        path = claim.path(claim.sidecar_name)
+        try:
+            fd, found = open_and_stat(path)
+            try:
+                if found.st_uid != claim.uid or (self._inbox.has_leases and read_lease(fd) is Lease.OPEN):
+                    return None
+                return read_open_file(fd, SIDECAR_BYTES_MAX)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EINVAL):
+                return None
+            raise StorageError("read", path, error) from error
+
+    def _step(self, claim: Claim, name: str, began: float) -> float:
+        now = self._monotonic()
+        claim.steps[name] = now - began
+        return now
+
+
+def named_files(stem: str, sidecar: Sidecar) -> list[str]:
+    """Return the names of the files that a sidecar means, whether they are there or not."""
+    if sidecar.scaler_file is not None:
+        return [sidecar.model_file, sidecar.scaler_file]
+    return [sidecar.model_file, *(() if sidecar.scaler_declared else scaler_names(stem, sidecar.model_file))]
+
+
+def _is_cut(report: PickleReport) -> bool:
+    return any(problem.code == "artifact.truncated" for problem in report.problems)
+
+
+def _tripped(error: Exception, place: str) -> Problem:
+    return Problem(
+        "drop.not_judged",
+        f"judging it failed with {type(error).__name__}: {quoted(error)} ({place})",
+        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
+    )
+
+
+def _wrong_digest(role: str, name: str, said: str, found: str) -> Problem:
+    return Problem(
+        "artifact.digest_mismatch",
+        f"{quoted(name)} has the SHA-256 {found}, the sidecar says {said}",
+        "It may still be on its way; if not, send file and sidecar again",
+        field=f"sha256.{role}",
+        file=name,
+    )

@@ -1,0 +1,583 @@
+"""The sidecar of a drop: YAML text -> `Sidecar`, with everything that is wrong with it at once; and back.
+
+Owns the fields that producers write (`SIDECAR_FIELDS`), how their text becomes values, and whether a sidecar
+is whole: sealed, or maybe cut short. Never touches a disk or a clock, never looks at the files it names.
+
+A sidecar is **sealed** when its end can be seen: its last line is YAML's own `...`; or it gives a digest for
+every file that it names, and its last value cannot be the beginning of a longer one (it is the digests
+themselves, or stands in brackets or quotes, or its line is ended).
+
+A sidecar may be **cut short** when more text behind it could make it right: it is not YAML (yet); or it is
+not ended by `...`, and all that is wrong with it are missing fields, a last field without its value, and a
+last value that runs to the very end of the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any
+
+from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, number, read_yaml
+from ..problems import Problem, quoted
+from .metadata import (
+    DEPTH_MAX,
+    REQUIRED_FIELDS,
+    Finding,
+    ModelMetadata,
+    canonical_instant,
+    check_field,
+    fields_of,
+    has_zone,
+    id_problem,
+    is_valid_id,
+    parse_instant,
+)
+
+__all__ = [
+    "MODEL_SUFFIXES",
+    "SIDECAR_BYTES_MAX",
+    "SIDECAR_FIELDS",
+    "Sidecar",
+    "SidecarField",
+    "dump_sidecar",
+    "parse_sidecar",
+    "scaler_names",
+]
+
+SIDECAR_BYTES_MAX = 64 * 1024
+SIDECAR_NODES_MAX = 10_000
+SIDECAR_DEPTH_MAX = DEPTH_MAX + 1  # the document itself is a mapping, too
+PROBLEMS_MAX = 100
+_LOCATED_MAX = 10 * PROBLEMS_MAX  # more than that is hostile, and is counted without looking for its places
+
+MODEL_SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
+"""How the name of a model or a scaler ends in the inbox. What is in the file is found out by looking."""
+
+_HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
+_TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarField:
+    """One field of a sidecar, for the manual: its name, the kind of its value and what it means."""
+
+    name: str
+    kind: str
+    meaning: str
+    required: bool = False
+
+
+SIDECAR_FIELDS = (
+    SidecarField("model_id", "name", "The model's id; the stem of the sidecar's name when left out."),
+    SidecarField("model_type", "text", "The kind of model, like lightgbm.", required=True),
+    SidecarField("currency_pair", "text", "What it forecasts, like USD/EUR; up to 64 characters.", required=True),
+    SidecarField("trained_at", "date and time", "RFC 3339; without a zone it counts as UTC.", required=True),
+    SidecarField("version", "text", "The producer's version, as written: 1.10 stays 1.10.", required=True),
+    SidecarField("validation_metrics", "mapping", "Names with finite numbers, nested at will.", required=True),
+    SidecarField("min_samples", "whole number", "How many samples a forecast needs.", required=True),
+    SidecarField("calibration_ok", "true or false", "Whether calibration was found good.", required=True),
+    SidecarField("features_used", "list of names", "The features, in the model's order.", required=True),
+    SidecarField("horizons", "list of days", "Forecast horizons in whole days, 1 to 36500.", required=True),
+    SidecarField("tags", "mapping or list", "Names with text values, for retention and for people."),
+    SidecarField("description", "text", "Anything for people to read, up to 8192 characters."),
+    SidecarField("model_file", "file name", "The model beside the sidecar; <stem>.pkl when left out."),
+    SidecarField(
+        "scaler_file",
+        "file name or null",
+        "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl (or with the suffix of "
+        "model_file) if it is there.",
+    ),
+    SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
+)
+"""Every field of a sidecar, in the order in which `dump_sidecar` writes them.
+
+The digests come last: with them the sidecar can be seen to be whole, so nothing may come behind.
+"""
+
+_NAMES = tuple(f.name for f in SIDECAR_FIELDS)
+_METADATA_NAMES = ("model_id", *REQUIRED_FIELDS, "tags", "description")
+# Names that people write for one of ours without its looking like a typing error.
+_OTHER_NAMES = {
+    "model_path": "model_file",
+    "scaler_path": "scaler_file",
+    "id": "model_id",
+    "pair": "currency_pair",
+    "features": "features_used",
+    "metrics": "validation_metrics",
+    "digest": "sha256",
+    "type": "model_type",
+}
+
+
+def scaler_names(stem: str, model_file: str) -> tuple[str, ...]:
+    """Return what the scaler of a drop may be called when its sidecar says nothing about one; the first counts.
+
+    `<stem>_scaler.pkl`; beside a model with another suffix also `<stem>_scaler` with that suffix.
+    """
+    suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if model_file.endswith(suffix))))
+    return tuple(f"{stem}_scaler{suffix}" for suffix in suffixes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a sidecar says. With `problems`, `metadata` is None and the rest is as good as could be made out.
+
+    `sha256` is the digest of its bytes. `model_id` is what it says, or the stem, or None when that is no id.
+    `model_file` and `scaler_file` are plain names; `scaler_declared` tells that the sidecar says whether
+    there is a scaler (by `scaler_file`, or by a digest of one). `digests` holds lower-case hex or None under
+    "model" and "scaler". `notes` are worth a warning and reject nothing. `parses` is false when the text is
+    not YAML, or holds nothing. For `sealed` and `cut_short` see the module.
+    """
+
+    stem: str
+    sha256: str
+    problems: tuple[Problem, ...]
+    metadata: ModelMetadata | None
+    model_id: str | None
+    model_file: str
+    scaler_file: str | None
+    scaler_declared: bool
+    digests: Mapping[str, str | None]
+    sealed: bool
+    cut_short: bool
+    parses: bool
+    notes: tuple[Problem, ...] = ()
+
+
+def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
+    """Return what the bytes of `<stem>.yaml` say. Any bytes give a Sidecar; nothing is raised for them."""
+    document = read_yaml(
+        data,
+        noun="sidecar",
+        bytes_max=SIDECAR_BYTES_MAX,
+        depth_max=SIDECAR_DEPTH_MAX,
+        nodes_max=SIDECAR_NODES_MAX,
+    )
+    reading = _Reading(document, stem)
+    fields = reading.fields(reading.root, now) if reading.root is not None else {}
+    problems = reading.sorted_problems()
+    metadata = None
+    if not problems:
+        metadata = ModelMetadata(**{**fields, "trained_at": parse_instant(fields["trained_at"])})
+    model_id = fields.get("model_id")
+    return Sidecar(
+        stem=stem,
+        sha256=hashlib.sha256(data).hexdigest(),
+        problems=problems,
+        metadata=metadata,
+        model_id=model_id if isinstance(model_id, str) and is_valid_id(model_id) else None,
+        model_file=reading.model_file,
+        scaler_file=reading.scaler_file,
+        scaler_declared=reading.scaler_declared,
+        digests=reading.digests,
+        sealed=reading.is_sealed(),
+        cut_short=reading.is_cut_short(),
+        parses=document.parses,
+        notes=tuple(reading.notes),
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One sidecar while it is being read: what was found so far."""
+
+    document: Document
+    stem: str
+    root: Pairs | None = None
+    file: str | None = None
+    found: list[tuple[Problem, bool]] = field(default_factory=list)  # with: could more text mend it?
+    notes: list[Problem] = field(default_factory=list)
+    model_file: str = ""
+    scaler_file: str | None = None
+    scaler_declared: bool = False
+    digests: dict[str, str | None] = field(default_factory=lambda: {"model": None, "scaler": None})
+
+    def __post_init__(self) -> None:
+        self.model_file = f"{self.stem}.pkl"
+        fault = id_problem(self.stem, "the name of a drop")
+        if fault is None:
+            self.file = f"{self.stem}.yaml"
+        else:
+            self.found.append((fault, False))
+        for problem in self.document.problems:
+            self._add(problem)
+        root = self.document.root
+        if isinstance(root, Pairs):
+            self.root = root
+        elif root is not None:
+            self._add(
+                Problem(
+                    "sidecar.not_a_mapping",
+                    f"the sidecar is {'a list' if isinstance(root, Items) else 'a single text'}, not fields",
+                    "Write its fields as 'name: value', one a line",
+                    line=root.line,
+                    column=root.column,
+                ),
+                mendable=isinstance(root, Scalar) and self._runs_to_the_end(root, on_a_line_of_its_own=True),
+            )
+
+    def _add(self, problem: Problem, *, mendable: bool = False) -> None:
+        place = (problem.line, problem.column, self.file)
+        self.found.append((Problem(problem.code, problem.message, problem.hint, problem.field, *place), mendable))
+
+    def _add_finding(self, finding: Finding) -> None:
+        if len(self.found) > _LOCATED_MAX:
+            self._add(finding.problem())
+            return
+        key, value = locate(self.root, finding.path)
+        place = key if finding.at_name and key is not None else value
+        line, column = (place.line, place.column) if place is not None else (None, None)
+        mendable = not finding.at_name and value is not None and self._may_go_on(value)
+        self._add(finding.problem(line, column), mendable=mendable)
+
+    # -- fields ---------------------------------------------------------------------------------------------
+
+    def fields(self, root: Pairs, now: datetime) -> dict[str, Any]:
+        """Return the metadata's fields as values, having noted everything that is wrong."""
+        self._look_for_unknown_keys(root)
+        values: dict[str, Any] = {"model_id": self.stem}
+        for name in _METADATA_NAMES:
+            node = root.get(name)
+            if node is None:
+                if name in REQUIRED_FIELDS:
+                    self._miss(root, name, f"{name} is missing", f"Add the line '{name}: ...'")
+            elif not _is_refused(node):
+                values[name] = _value(name, node)
+                for finding in check_field(name, values[name], now=now):
+                    self._add_finding(finding)
+        self._note_zone(values.get("trained_at"))
+        self._read_files(root)
+        self._read_digests(root)
+        return values
+
+    def _look_for_unknown_keys(self, root: Pairs) -> None:
+        for key, _ in root.pairs:
+            if key.text in _NAMES:
+                continue
+            if len(self.found) > _LOCATED_MAX:
+                self._add(Problem("sidecar.unknown_key", "one of many"))
+                continue
+            near = _OTHER_NAMES.get(key.text) or next(iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None)
+            hint = f"Did you mean {near}?" if near else f"The fields are {', '.join(_NAMES)}"
+            self._add(
+                Problem(
+                    "sidecar.unknown_key",
+                    f"{quoted(key.text)} is no field of a sidecar",
+                    hint,
+                    quoted(key.text, 64),
+                    key.line,
+                    key.column,
+                )
+            )
+
+    def _miss(self, mapping: Pairs, name: str, message: str, hint: str) -> None:
+        # What stands in braces has its end in the text: nothing can come into it any more.
+        self._add(Problem("sidecar.missing_field", message, hint, name), mendable=not mapping.flow)
+
+    def _note_zone(self, trained_at: object) -> None:
+        if isinstance(trained_at, str) and not has_zone(trained_at):
+            try:
+                moment = parse_instant(trained_at)
+            except ValueError:
+                return  # a problem already
+            _, node = locate(self.root, ("trained_at",))
+            self.notes.append(
+                Problem(
+                    "sidecar.no_zone",
+                    f"trained_at {quoted(trained_at)} has no zone and counts as {canonical_instant(moment)}",
+                    "Write the zone: 2025-10-25T12:00:00Z, or +02:00 instead of the Z",
+                    "trained_at",
+                    node.line if node else None,
+                    node.column if node else None,
+                    self.file,
+                )
+            )
+
+    # -- the files it names ---------------------------------------------------------------------------------
+
+    def _read_files(self, root: Pairs) -> None:
+        model = root.get("model_file")
+        if model is not None and not _is_refused(model):
+            self.model_file = self._file_name("model_file", model) or self.model_file
+        scaler = root.get("scaler_file")
+        if scaler is not None:
+            self.scaler_declared = True
+            if not _is_refused(scaler) and not (isinstance(scaler, Scalar) and scaler.is_null):
+                self.scaler_file = self._file_name("scaler_file", scaler)
+
+    def _file_name(self, name: str, node: Node) -> str | None:
+        if not isinstance(node, Scalar) or node.is_null:
+            what = "nothing (null)" if isinstance(node, Scalar) else "not text"
+            must = "the name of a file" + (", or null for none" if name == "scaler_file" else "")
+            self._add_finding(
+                Finding((name,), "sidecar.wrong_type", f"{name} is {what}, and must be {must}", f"Write {must}")
+            )
+            return None
+        finding = _file_name_finding(name, node.text)
+        if finding is None:
+            return node.text
+        self._add_finding(finding)
+        return None
+
+    def _read_digests(self, root: Pairs) -> None:
+        node = root.get("sha256")
+        if isinstance(node, Pairs):
+            for key, value in node.pairs:
+                self._read_digest(key, value)
+            if node.get("model") is None:
+                self._miss(node, "sha256.model", "sha256 has no digest of the model", "Add 'model: ...' to it")
+        elif node is not None and not _is_refused(node):
+            self._add_finding(
+                Finding(
+                    ("sha256",),
+                    "sidecar.wrong_type",
+                    "sha256 is not a mapping",
+                    "Write it like {model: <64 hexadecimal digits>, scaler: <the same>}",
+                )
+            )
+        if self.digests["scaler"] is not None and not self.scaler_declared:
+            self.scaler_declared, self.scaler_file = True, f"{self.stem}_scaler.pkl"
+        scaler = self.scaler_file if self.scaler_declared else f"{self.stem}_scaler.pkl"
+        if scaler == self.model_file:
+            self._add_finding(
+                Finding(
+                    ("scaler_file",) if self.scaler_declared else ("model_file",),
+                    "sidecar.same_file_twice",
+                    f"{quoted(scaler)} is named as the model and as its scaler",
+                    "Name the two files, or write 'scaler_file: null' if there is no scaler",
+                )
+            )
+
+    def _read_digest(self, key: Scalar, value: Node) -> None:
+        name = key.text
+        if name not in self.digests:
+            self._add(
+                Problem(
+                    "sidecar.unknown_key",
+                    f"{quoted(name)} is nothing that sha256 can hold",
+                    "Write it like {model: ..., scaler: ...}",
+                    "sha256",
+                    key.line,
+                    key.column,
+                )
+            )
+        elif _is_refused(value) or (name == "scaler" and isinstance(value, Scalar) and value.is_null):
+            return
+        elif not isinstance(value, Scalar) or not _HEX_DIGEST.fullmatch(value.text):
+            shown = quoted(value.text) if isinstance(value, Scalar) else "not text"
+            self._add_finding(
+                Finding(
+                    ("sha256", name),
+                    "sidecar.invalid_value",
+                    f"sha256.{name} is {shown}, and must be 64 hexadecimal digits",
+                    "Write what sha256sum prints for the file",
+                )
+            )
+        elif name == "scaler" and self.scaler_declared and self.scaler_file is None:
+            self._add_finding(
+                Finding(
+                    ("sha256", name),
+                    "sidecar.invalid_value",
+                    "sha256.scaler is the digest of a scaler, and scaler_file says that there is none",
+                    "Name the scaler's file, or leave its digest out",
+                )
+            )
+        else:
+            self.digests[name] = value.text.lower()
+
+    # -- whole or not yet -----------------------------------------------------------------------------------
+
+    def sorted_problems(self) -> tuple[Problem, ...]:
+        """Return the problems in the order of the text, missing fields last, and no more than people read."""
+        problems = [problem for problem, _ in self.found]
+        problems.sort(key=lambda p: (p.line is None, p.line or 0, p.column or 0))
+        if len(problems) > PROBLEMS_MAX:
+            rest = len(problems) - PROBLEMS_MAX
+            more = Problem("sidecar.more_problems", f"{rest} more problems are not listed", "Mend these first")
+            problems[PROBLEMS_MAX:] = [more]
+        return tuple(problems)
+
+    def is_cut_short(self) -> bool:
+        """Whether more text could make it right; see the module."""
+        if not self.document.parses:
+            return True
+        return bool(self.found) and not self.document.ended and all(mendable for _, mendable in self.found)
+
+    def is_sealed(self) -> bool:
+        """Whether its end can be seen; see the module."""
+        if self.document.ended:
+            return True
+        if self.root is None or self.digests["model"] is None:
+            return False
+        if self.scaler_file is not None and self.digests["scaler"] is None:
+            return False
+        return self.root.flow or self._has_a_certain_end(self.root)
+
+    def _has_a_certain_end(self, root: Pairs) -> bool:
+        key, value = root.pairs[-1]
+        if key.text == "sha256":
+            return True  # complete by its digests
+        if isinstance(value, Scalar):
+            # A description may go on in a next line, any other value is one line.
+            one_line = value.style in ("'", '"') or (value.style == "" and key.text != "description")
+            return one_line and not self._may_go_on(value)
+        return value.flow
+
+    def _may_go_on(self, node: Node) -> bool:
+        """Whether more text behind the sidecar could be more of this scalar, or its first."""
+        leaf, on_a_line_of_its_own = self._last_open_leaf()
+        if not isinstance(node, Scalar) or node is not leaf:
+            return False
+        if node.style == "" and node.text == "":
+            return True
+        return self._runs_to_the_end(node, on_a_line_of_its_own=on_a_line_of_its_own)
+
+    def _runs_to_the_end(self, node: Scalar, *, on_a_line_of_its_own: bool) -> bool:
+        # A text in quotes is complete, but when a line begins with it, it may be a name whose ':' is to come.
+        open_style = ("", "'", '"') if on_a_line_of_its_own else ("",)
+        return node.style in open_style and not self.document.text[node.end :].strip(" \t")
+
+    def _last_open_leaf(self) -> tuple[Node | None, bool]:
+        """Return the last scalar, unless brackets close behind it, and whether its line begins with it."""
+        node: Node | None = self.root
+        key: Scalar | None = None
+        while isinstance(node, Items | Pairs):
+            if node.flow:
+                return None, False
+            if isinstance(node, Items):
+                key, node = None, node.items[-1]
+            else:
+                key, node = node.pairs[-1] if node.pairs else (None, None)
+        return node, node is not None and (key is None or key.line != node.line)
+
+
+def _is_refused(node: Node) -> bool:
+    """Whether a problem of the text stands in it (an anchor, a tag): one problem is enough for one value."""
+    if isinstance(node, Scalar):
+        return node.refused
+    inner = node.items if isinstance(node, Items) else tuple(value for _, value in node.pairs)
+    return any(_is_refused(child) for child in inner)
+
+
+def _value(name: str, node: Node) -> Any:
+    """Return a field's text as the kind of value it should be; what cannot be stays text for the checks."""
+    if isinstance(node, Scalar):
+        return _scalar_value(name, node)
+    if isinstance(node, Items):
+        if name == "tags" and all(isinstance(item, Scalar) for item in node.items):
+            return {item.text: "" for item in node.items if isinstance(item, Scalar)}
+        return [_value(name, item) for item in node.items]
+    if name == "tags":
+        return {
+            key.text: "" if isinstance(value, Scalar) and value.is_null else _value(name, value)
+            for key, value in node.pairs
+        }
+    return {key.text: _value(name, value) for key, value in node.pairs}
+
+
+def _scalar_value(name: str, node: Scalar) -> object:
+    if node.is_null:
+        return "" if name == "description" else {} if name == "tags" else None
+    if name in ("validation_metrics", "min_samples", "horizons"):
+        found = number(node.text)
+        return node.text if found is None else found
+    if name == "calibration_ok":
+        word = node.text.lower()
+        return word in _TRUE if word in _TRUE | _FALSE else node.text
+    return node.text
+
+
+def _file_name_finding(field_name: str, text: str) -> Finding | None:
+    """Return what is wrong with the name of a file beside the sidecar, or None."""
+    if "/" in text or "\\" in text or text in ("", ".", ".."):
+        return Finding(
+            (field_name,),
+            "sidecar.path_not_plain_name",
+            f"{field_name} is {quoted(text)}, and must be the plain name of a file beside the sidecar",
+            "Put the file into the inbox, and write its name without a folder",
+        )
+    if text.startswith("."):
+        reason = "begins with a dot, and such files are ignored"
+    elif not text.isprintable():
+        reason = "contains a character that cannot be shown"
+    elif len(text.encode("utf-8", "surrogatepass")) > 255:
+        reason = "is longer than the 255 bytes that a file name may have"
+    elif not text.endswith(MODEL_SUFFIXES):
+        reason = f"does not end in {', '.join(MODEL_SUFFIXES)}"
+    else:
+        return None
+    message = f"{field_name} {quoted(text)} {reason}"
+    return Finding((field_name,), "sidecar.invalid_name", message, "Rename the file, and name it here")
+
+
+# --- writing -----------------------------------------------------------------------------------------------
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
+_OTHER_THINGS = re.compile(r"[0-9][0-9._+-]*|0[xob].*|true|false|yes|no|on|off|null|y|n", re.IGNORECASE)
+
+
+def dump_sidecar(
+    metadata: ModelMetadata,
+    *,
+    model_file: str,
+    scaler_file: str | None,
+    digests: Mapping[str, str | None] | None = None,
+) -> bytes:
+    """Return the text of a sealed sidecar: every field, and YAML's own `...` as the last line.
+
+    `parse_sidecar` reads it back unchanged. The metadata must have passed `check_metadata`. With thousands
+    of features the text can grow over SIDECAR_BYTES_MAX, and then the inbox would refuse it.
+    """
+    fields = fields_of(metadata)
+    given = {name: digest for name, digest in (digests or {}).items() if digest is not None}
+    values: dict[str, Any] = {**fields, "model_file": model_file, "scaler_file": scaler_file, "sha256": given}
+    lines: list[str] = []
+    for name in _NAMES:
+        if name == "trained_at":
+            lines.append(f"trained_at: {values[name]}")
+        elif name != "sha256" or given:
+            lines += _yaml_lines(name, values[name], "")
+    return ("\n".join(lines) + "\n...\n").encode()
+
+
+def _yaml_lines(name: str, value: Any, indent: str) -> list[str]:
+    head = f"{indent}{_yaml_scalar(name)}:"
+    if isinstance(value, dict) and value:
+        inner = [line for key, item in value.items() for line in _yaml_lines(key, item, indent + "  ")]
+        return [head, *inner]
+    if isinstance(value, list) and value and isinstance(value[0], str):
+        return [head, *(f"{indent}  - {_yaml_scalar(item)}" for item in value)]
+    if isinstance(value, list | dict):
+        brackets = "[]" if isinstance(value, list) else "{}"
+        items = ", ".join(_yaml_scalar(item) for item in value)
+        return [f"{head} {brackets[0]}{items}{brackets[1]}"]
+    return [f"{head} {_yaml_scalar(value)}"]
+
+
+def _yaml_scalar(value: str | float | None) -> str:
+    """Return a scalar that every reader of YAML, 1.1 or 1.2, takes for what it is."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        # 1e-05 is text to YAML 1.1, and 1.0e-05 a number to everybody.
+        digits, e, exponent = repr(value).partition("e")
+        return f"{digits}.0e{exponent}" if e and "." not in digits else repr(value)
+    if _PLAIN.fullmatch(value) and not _OTHER_THINGS.fullmatch(value) and number(value) is None:
+        return value
+    return '"' + "".join(_yaml_character(c) for c in value) + '"'
+
+
+def _yaml_character(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -1,0 +1,336 @@
+"""The producer's side: write a drop so that it is taken at once, and wait for its answer.
+
+Owns the order in which a drop is written (files under hidden names, synced, renamed, the sealed sidecar last) and
+the reading of receipts. Knows nothing of the daemon but the folder. It needs no right but to write there.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .base.disk import Disk, open_regular, read_regular, remove_quietly, temporary_name
+from .errors import DropRefused, ModelInboxError, StorageError
+from .model.metadata import ModelMetadata, check_metadata
+from .model.receipt import read_receipt
+from .model.sidecar import SIDECAR_BYTES_MAX, dump_sidecar, parse_sidecar
+from .problems import Problem, quoted
+
+__all__ = ["DropResult", "drop", "drop_files", "wait_for_receipt"]
+
+DEFAULT_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.02
+_COPY_BYTES = 1 << 20
+_DROPPED_MODE = 0o640  # the inbox's group, and with it the service, may read it
+
+
+@dataclass(frozen=True, slots=True)
+class DropResult:
+    """What became of a drop.
+
+    `outcome` is `dropped` (written, no answer was waited for), `waiting` (no answer in time), `registered`,
+    `duplicate` or `rejected`; `problems` are the reasons of a rejection. `receipt` is the whole answer.
+    """
+
+    outcome: str
+    model_id: str
+    files: tuple[Path, ...]
+    drop_id: str | None = None
+    problems: tuple[Problem, ...] = ()
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong: not rejected, and answered if an answer was waited for."""
+        return self.outcome in ("dropped", "registered", "duplicate")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as a JSON object."""
+        return {
+            "outcome": self.outcome,
+            "model_id": self.model_id,
+            "drop_id": self.drop_id,
+            "files": [str(path) for path in self.files],
+            "problems": [problem.as_dict() for problem in self.problems],
+        }
+
+
+def drop(
+    model: Any,
+    metadata: ModelMetadata,
+    *,
+    inbox: str | os.PathLike[str] = "inbox",
+    scaler: Any = None,
+    wait: bool | float = False,
+) -> DropResult:
+    """Pickle a model (and its scaler) into the inbox with a sealed sidecar; the stem is the model's id.
+
+    With `wait` (True is 60 seconds, or give seconds) the daemon's answer is waited for. Raises DropRefused when
+    the metadata has problems, the objects cannot be pickled, or the names are taken in the inbox: nothing is
+    left there then. Objects are pickled by reference: their classes must be importable where the model is loaded.
+    """
+    folder = _inbox_folder(inbox)
+    problems = check_metadata(metadata, now=datetime.now(UTC))
+    if problems:
+        raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: its metadata has problems", problems)
+    stem = metadata.model_id
+    parts = {"model": (f"{stem}.pkl", model)}
+    if scaler is not None:
+        parts["scaler"] = (f"{stem}_scaler.pkl", scaler)
+    earlier = _receipt(folder, stem) if wait is not False else None
+    with _Writing(folder) as writing:
+        digests = {
+            role: writing.add(name, functools.partial(_write_pickle, value=value, what=role))
+            for role, (name, value) in parts.items()
+        }
+        sidecar = dump_sidecar(
+            metadata,
+            model_file=parts["model"][0],
+            scaler_file=parts["scaler"][0] if "scaler" in parts else None,
+            digests=digests,
+        )
+        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
+        files = writing.publish()
+    return _answered(folder, stem, metadata.model_id, sidecar, files, wait, earlier)
+
+
+def drop_files(
+    model: Path,
+    sidecar: Path,
+    *,
+    inbox: str | os.PathLike[str] = "inbox",
+    scaler: Path | None = None,
+    wait: bool | float = False,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> DropResult:
+    """Copy files that exist into the inbox, with a sidecar that names them and gives their digests.
+
+    The stem is the sidecar's. What the sidecar says about files is replaced by what is given here. Raises
+    DropRefused with the sidecar's problems, StorageError when a file cannot be read.
+    """
+    folder = _inbox_folder(inbox)
+    stem = sidecar.name.removesuffix(".yaml").removesuffix(".yml")
+    try:
+        parsed = parse_sidecar(read_regular(sidecar, SIDECAR_BYTES_MAX), stem=stem, now=now())
+    except OSError as error:
+        raise StorageError("read the sidecar", sidecar, error) from error
+    if parsed.problems or parsed.metadata is None:
+        raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", parsed.problems)
+    sources = {"model": (f"{stem}.pkl", model)}
+    if scaler is not None:
+        sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
+    digests: dict[str, str] = {}
+    earlier = _receipt(folder, stem) if wait is not False else None
+    with _Writing(folder) as writing:
+        for role, (name, source) in sources.items():
+            digests[role] = writing.add(name, functools.partial(_copy_all, source=source))
+            said = parsed.digests.get(role)
+            if said is not None and said != digests[role]:
+                problem = Problem(
+                    "artifact.digest_mismatch",
+                    f"{str(source)!r} has the SHA-256 {digests[role]}, the sidecar says {said}",
+                    "Give the file that the sidecar describes, or mend its sha256",
+                    field=f"sha256.{role}",
+                )
+                raise DropRefused(f"cannot drop {str(source)!r}", [problem])
+        text = dump_sidecar(
+            parsed.metadata,
+            model_file=sources["model"][0],
+            scaler_file=sources["scaler"][0] if "scaler" in sources else None,
+            digests=digests,
+        )
+        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
+        files = writing.publish()
+    return _answered(folder, stem, parsed.metadata.model_id, text, files, wait, earlier)
+
+
+class _Writing:
+    """Files on their way into the inbox under hidden names; on an error none of them stays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._disk = Disk()
+        self._parts: list[tuple[Path, Path]] = []
+        self._published: list[Path] = []
+
+    def __enter__(self) -> _Writing:
+        return self
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        for hidden, _ in self._parts:
+            remove_quietly(self._disk, hidden)
+        if kind is not None:
+            for path in self._published:
+                remove_quietly(self._disk, path)
+
+    def add(self, name: str, write: Callable[[int], str]) -> str:
+        """Write one file under a hidden name, synced; return its SHA-256."""
+        target = self._folder / name
+        if os.path.lexists(target):
+            raise _name_taken(target)
+        hidden = temporary_name(target)
+        try:
+            fd = self._disk.create(hidden, _DROPPED_MODE)
+            self._parts.append((hidden, target))
+            try:
+                digest = write(fd)
+                self._disk.fsync(fd)
+            finally:
+                self._disk.close(fd)
+        except OSError as error:
+            raise StorageError("write into the inbox", target, error) from error
+        return digest
+
+    def publish(self) -> tuple[Path, ...]:
+        """Give the files their names, lastingly, the sidecar last, never over a file that is there."""
+        for hidden, target in self._parts:
+            try:
+                self._disk.rename_new(hidden, target)
+            except FileExistsError:
+                raise _name_taken(target) from None
+            except OSError as error:
+                raise StorageError("write into the inbox", target, error) from error
+            self._published.append(target)
+        try:
+            self._disk.fsync_dir(self._folder)
+        except PermissionError:  # a folder that we may write to but not read; the daemon's own syncs come soon
+            pass
+        except OSError as error:
+            raise StorageError("write into the inbox", self._folder, error) from error
+        return tuple(self._published)
+
+
+def _name_taken(target: Path) -> DropRefused:
+    return DropRefused(
+        f"cannot drop {str(target)!r}: a file of that name is in the inbox already",
+        hint="An earlier drop of that name was not taken yet: wait for it, or remove it, or use another model_id",
+    )
+
+
+def _inbox_folder(inbox: str | os.PathLike[str]) -> Path:
+    folder = Path(inbox).absolute()
+    if not folder.is_dir():
+        raise DropRefused(
+            f"cannot drop into {str(folder)!r}: there is no such folder",
+            hint="Start the daemon once (it makes its inbox), or give the right folder",
+        )
+    return folder
+
+
+class _DigestingWriter:
+    """A file for `pickle.dump` and the like, which digests what goes through: nothing is held in memory."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._digest = hashlib.sha256()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._digest.update(data)
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(self._fd, view) :]
+        return len(data)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _write_pickle(fd: int, *, value: Any, what: str) -> str:
+    writer = _DigestingWriter(fd)
+    try:
+        pickle.dump(value, writer, protocol=5)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
+        raise DropRefused(
+            f"cannot pickle the {what}: {error}",
+            hint="Its class must be importable by name: put it into a module, or drop plain data (a state dict)",
+        ) from error
+    return writer.hexdigest()
+
+
+def _write_all(fd: int, *, data: bytes) -> str:
+    writer = _DigestingWriter(fd)
+    writer.write(data)
+    return writer.hexdigest()
+
+
+def _copy_all(fd: int, *, source: Path) -> str:
+    writer = _DigestingWriter(fd)
+    try:
+        opened = open_regular(source)
+    except OSError as error:
+        raise StorageError("read", source, error) from error
+    try:
+        while chunk := os.read(opened, _COPY_BYTES):
+            writer.write(chunk)
+    finally:
+        os.close(opened)
+    return writer.hexdigest()
+
+
+def _answered(
+    folder: Path,
+    stem: str,
+    model_id: str,
+    sidecar: bytes,
+    files: tuple[Path, ...],
+    wait: bool | float,
+    earlier: Mapping[str, Any] | None,
+) -> DropResult:
+    if wait is False:
+        return DropResult("dropped", model_id, files)
+    receipt = wait_for_receipt(
+        folder,
+        stem,
+        hashlib.sha256(sidecar).hexdigest(),
+        DEFAULT_WAIT_SECONDS if wait is True else float(wait),
+        not_drop_id=earlier.get("drop_id") if earlier is not None else None,
+    )
+    if receipt is None:
+        return DropResult("waiting", model_id, files)
+    return DropResult(
+        str(receipt.get("outcome")),
+        model_id,
+        files,
+        receipt.get("drop_id"),
+        tuple(Problem.from_dict(problem) for problem in receipt.get("problems", [])),
+        receipt,
+    )
+
+
+def wait_for_receipt(
+    folder: Path, stem: str, sidecar_sha256: str, seconds: float, *, not_drop_id: str | None = None
+) -> Mapping[str, Any] | None:
+    """Wait for the answer to the very sidecar with that digest; None when it does not come in time.
+
+    `not_drop_id` is the answer that was there before: the same bytes may have been dropped and answered once.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        receipt = _receipt(folder, stem)
+        if (
+            receipt is not None
+            and receipt.get("sidecar_sha256") == sidecar_sha256
+            and (not_drop_id is None or receipt.get("drop_id") != not_drop_id)
+        ):
+            return receipt
+        if time.monotonic() >= deadline:
+            return None
+        time.sleep(_POLL_SECONDS)
+
+
+def _receipt(folder: Path, stem: str) -> Mapping[str, Any] | None:
+    try:
+        return read_receipt(folder / "receipts", stem)
+    except OSError as error:
+        raise ModelInboxError(
+            f"cannot read the answers in {str(folder / 'receipts')!r}: {error.strerror}",
+            hint="The inbox's group may read receipts: be a member of it",
+        ) from error

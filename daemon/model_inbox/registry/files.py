@@ -1,0 +1,377 @@
+"""The stored files of models: staging, final names, trash.
+
+Owns the folders `<storage_dir>`, `<storage_dir>/.staging` and `.trash` beside the registry, and which file of a
+model has which name. Never reads or writes the journal: `registry` calls it in the order that makes a crash
+harmless (files before the line when a model comes, the line before the files when it goes).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..base.disk import (
+    Disk,
+    copy_open_file,
+    digest_open_file,
+    make_folder,
+    move_file,
+    open_regular,
+    remove_quietly,
+    temporary_name,
+)
+from ..errors import StorageError
+from ..model.metadata import is_valid_id
+
+__all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
+
+STORED_MODE = 0o440
+FOLDER_MODE = 0o750
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFiles:
+    """Files of ours in the staging folder, synced, on their way to their final names.
+
+    Digests are SHA-256 in hex. `sidecar` is None only for a model without one.
+    """
+
+    model: Path
+    sha256: str
+    model_bytes: int
+    scaler: Path | None = None
+    scaler_sha256: str | None = None
+    scaler_bytes: int = 0
+    sidecar: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All staged files."""
+        return tuple(path for path in (self.model, self.scaler, self.sidecar) if path is not None)
+
+
+def trash_name(model_id: str, sequence: int) -> str:
+    """Return the name of the folder in the trash that holds the model registered as `sequence`."""
+    if is_valid_id(model_id):
+        return f"{model_id}.{sequence}"
+    # Ids of a registry that was not ours may hold anything; a name must stay in the trash and be theirs alone.
+    plain = re.sub(r"[^A-Za-z0-9_-]", "_", model_id, flags=re.ASCII)[:100]
+    return f"{plain}.{zlib.crc32(model_id.encode('utf-8', 'surrogatepass')):08x}.{sequence}"
+
+
+class Storage:
+    """The folders of one registry. Every method that changes names is called under the writer lock."""
+
+    def __init__(self, registry_folder: Path, storage_dir: Path, disk: Disk) -> None:
+        self.folder = registry_folder
+        self.storage_dir = storage_dir
+        self.staging_dir = storage_dir / ".staging"
+        self.trash_dir = registry_folder / ".trash"
+        self.disk = disk
+        self._stored_start = self.stored_path(storage_dir / "x")[:-1]
+
+    def make_folders(self) -> None:
+        """Make what is missing. Raises StorageError."""
+        for folder in (self.folder, self.storage_dir, self.trash_dir):
+            make_folder(self.disk, folder, FOLDER_MODE)
+        make_folder(self.disk, self.staging_dir, 0o700)
+
+    def stored_path(self, path: Path) -> str:
+        """Return a path as an entry stores it: relative to the registry's folder where it stands below it."""
+        try:
+            return str(path.relative_to(self.folder))
+        except ValueError:
+            return str(path)
+
+    def final_names(self, model_id: str) -> tuple[Path, Path, Path]:
+        """Return where the model, its scaler and its sidecar go."""
+        return (
+            self.storage_dir / f"{model_id}.pkl",
+            self.storage_dir / f"{model_id}_scaler.pkl",
+            self.storage_dir / f"{model_id}.yaml",
+        )
+
+    def stored_names(self, model_id: str) -> tuple[str, str]:
+        """Return where the model and its scaler go, as an entry stores it."""
+        return f"{self._stored_start}{model_id}.pkl", f"{self._stored_start}{model_id}_scaler.pkl"
+
+    def scaler_name(self, model_id: str, number: int) -> Path:
+        """Return where a scaler goes that replaces another one. No model's own file has such a name: an id holds
+        no '@'.
+        """
+        return self.storage_dir / f"{model_id}_scaler@{number}.pkl"
+
+    def place(self, model_id: str, staged: StagedFiles) -> None:
+        """Link staged files to their final names; the caller syncs the folder once for all of a batch.
+
+        A crash from here to the journal line leaves names without an entry: leftovers, which the next
+        registration of the same id uses (same bytes) or moves to the trash. Nothing is ever overwritten.
+        """
+        model, scaler, sidecar = self.final_names(model_id)
+        wanted = {model: staged.model, scaler: staged.scaler, sidecar: staged.sidecar}
+        for final, source in wanted.items():
+            if source is not None:
+                self.place_file(source, final)
+            elif _exists(final):
+                # An entry without a scaler must not stand beside a file that looks like its scaler.
+                self.set_aside(final)
+
+    def place_file(self, source: Path, final: Path) -> None:
+        """Link one staged file to its final name; a leftover there is used or set aside."""
+        try:
+            self._link(source, final)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:
+                raise
+            if not self._can_use(final, source):
+                self.set_aside(final)
+                self._link(source, final)
+
+    def _can_use(self, leftover: Path, source: Path) -> bool:
+        """Tell whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
+
+        A file that was put there by somebody else may be changed after we looked.
+        """
+        if not same_bytes(source, leftover):
+            return False
+        fd = open_regular(leftover)
+        try:
+            there, ours = os.fstat(fd), source.stat()
+            if there.st_ino == ours.st_ino:
+                return True
+            if there.st_uid != ours.st_uid or there.st_mode & 0o222:
+                return False
+            self.disk.fsync(fd)
+        except OSError as error:
+            raise StorageError("place", leftover, error) from error
+        finally:
+            os.close(fd)
+        return True
+
+    def unstage(self, staged: StagedFiles) -> None:
+        """Remove the staging names; unsynced, since a start removes what a crash leaves there."""
+        for path in staged.paths:
+            remove_quietly(self.disk, path)
+
+    def sync_names(self) -> None:
+        """Make the names in the storage folder last. Before this a crash may forget a placed file."""
+        try:
+            self.disk.fsync_dir(self.storage_dir)
+        except OSError as error:
+            raise StorageError("sync the folder", self.storage_dir, error) from error
+
+    def set_aside(self, path: Path) -> Path:
+        """Move a leftover without an entry into the trash under a free name and return where it went."""
+        for number in range(1, 10_000):
+            folder = self.trash_dir / f"{path.name}.leftover-{number}"
+            try:
+                self.disk.mkdir(folder, FOLDER_MODE)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise StorageError("make the folder", folder, error) from error
+            self._sync(self.trash_dir)
+            move_file(self.disk, path, folder / path.name)
+            self._sync(folder, path.parent)
+            return folder / path.name
+        raise StorageError("set aside", path, FileExistsError(errno.EEXIST, "too many leftovers of that name"))
+
+    def needed_files_of(self, entry: Mapping[str, Any]) -> dict[Path, str | None]:
+        """Return the final names of an entry's model and, if it has one, scaler, with their digests."""
+        pairs = (("model_path", "sha256"), ("scaler_path", "scaler_sha256"))
+        return {self.folder / str(entry[name]): entry.get(digest) for name, digest in pairs if entry.get(name)}
+
+    def files_of(self, entry: Mapping[str, Any]) -> list[Path]:
+        """Return the final names that an entry stands for: model, scaler if it has one, sidecar."""
+        model_id = str(entry["model_id"])
+        sidecar = [self.final_names(model_id)[2]] if is_valid_id(model_id) else []
+        return [*self.needed_files_of(entry), *sidecar]
+
+    def trash_folder(self, entry: Mapping[str, Any]) -> Path:
+        """Return the folder in the trash that a retired entry's files go to."""
+        return self.trash_dir / trash_name(str(entry["model_id"]), int(entry.get("sequence") or 0))
+
+    def discard(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> Path:
+        """Move the files of a retired entry to the trash; what is there or missing already is passed over, and so
+        is what `named` says that other entries name too.
+
+        Called after the journal line. A crash half-way leaves some files at their final names without an
+        entry; the next start does this again.
+        """
+        folder = self.trash_folder(entry)
+        make_folder(self.disk, folder, FOLDER_MODE)
+        paths = [path for path in self.files_of(entry) if path not in named]
+        for path in paths:
+            self._move_over(path, folder / path.name)
+        # The trash before the folders that the files left: a crash between leaves two names, never none. A folder
+        # that is gone, files and all, has nothing to sync.
+        self._sync(folder, self.trash_dir, *(path.parent for path in paths if path.parent.is_dir()))
+        return folder
+
+    def discard_file(self, entry: Mapping[str, Any], path: Path) -> None:
+        """Move one file that an entry no longer names (a replaced scaler) into the entry's trash folder."""
+        folder = self.trash_folder(entry)
+        make_folder(self.disk, folder, FOLDER_MODE)
+        self._move_over(path, folder / path.name)
+        self._sync(folder, self.trash_dir, path.parent)
+
+    def bring_back(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> None:
+        """Give the files of a retired entry their final names again. Called before the journal line.
+
+        The trash keeps them too until `let_go`, after the line: a crash in between leaves leftovers at the final
+        names and the retired model restorable. Raises StorageError (ENOENT), and changes nothing, when a file is
+        nowhere. What other entries name too (`named`) never left its place.
+        """
+        folder = self.trash_folder(entry)
+        needed = self.needed_files_of(entry)
+        for path, digest in needed.items():
+            if path in named and _exists(path):
+                continue
+            if not _exists(folder / path.name) and not (digest and _digest_of(path) == digest):
+                raise StorageError("restore", path, FileNotFoundError(errno.ENOENT, "not in the trash"))
+        paths = self.files_of(entry)
+        for path in paths:
+            held = folder / path.name
+            if not _exists(held):
+                continue
+            if _exists(path):
+                if same_bytes(held, path):
+                    continue
+                self.set_aside(path)
+            self._link_or_copy(held, path)
+        self._sync(*(path.parent for path in paths))
+
+    def let_go(self, entry: Mapping[str, Any]) -> bool:
+        """Remove from the trash what an entry has at its final names again; tell whether there was any.
+
+        Unsynced: what a crash leaves of it is removed at the next start. Scalers that were replaced stay.
+        """
+        folder = self.trash_folder(entry)
+        found = False
+        for path in self.files_of(entry):
+            held = folder / path.name
+            if _exists(held) and same_bytes(held, path):
+                found = True
+                remove_quietly(self.disk, held)
+        with suppress(OSError):
+            self.disk.rmdir(folder)
+        return found
+
+    def erase(self, folder: Path) -> int:
+        """Remove a folder of the trash with its files for good and return the bytes freed."""
+        freed = 0
+        try:
+            for name in sorted(os.listdir(folder)):
+                path = folder / name
+                freed += path.lstat().st_size
+                self.disk.unlink(path)
+            self.disk.rmdir(folder)
+            self.disk.fsync_dir(self.trash_dir)
+        except FileNotFoundError:
+            return freed
+        except OSError as error:
+            raise StorageError("purge", folder, error) from error
+        return freed
+
+    def _link(self, source: Path, final: Path) -> None:
+        try:
+            self.disk.link(source, final)
+        except OSError as error:
+            raise StorageError("place", final, error) from error
+
+    def _move_over(self, source: Path, target: Path) -> None:
+        """Move a file; one that is gone, or that stands at the target with the same bytes, is done already.
+
+        Other bytes under the name of a file that the trash has are a leftover of the next model of that id, whose
+        registration was cut short before its line: it is set aside.
+        """
+        try:
+            move_file(self.disk, source, target)
+        except StorageError as error:
+            if error.errno == errno.ENOENT:
+                return
+            if error.errno != errno.EEXIST:
+                raise
+            if not same_bytes(source, target):
+                self.set_aside(source)
+                return
+            try:
+                self.disk.unlink(source)
+            except OSError as cause:
+                raise StorageError("move", source, cause) from cause
+
+    def _link_or_copy(self, source: Path, target: Path) -> None:
+        """Give a file a second name; across file systems, a second file."""
+        try:
+            self.disk.link(source, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise StorageError("restore", target, error) from error
+        else:
+            return
+        temporary = temporary_name(target)
+        try:
+            fd = open_regular(source)
+            try:
+                copy_open_file(self.disk, fd, temporary, STORED_MODE)
+            finally:
+                os.close(fd)
+            self.disk.rename_new(temporary, target)
+        except OSError as error:
+            remove_quietly(self.disk, temporary)
+            raise StorageError("restore", target, error) from error
+
+    def _sync(self, *folders: Path) -> None:
+        for folder in dict.fromkeys(folders):
+            try:
+                self.disk.fsync_dir(folder)
+            except OSError as error:
+                raise StorageError("sync the folder", folder, error) from error
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Tell whether two paths are one inode or hold the same bytes; False when either cannot be read."""
+    opened: list[int] = []
+    try:
+        opened.append(open_regular(one))
+        opened.append(open_regular(other))
+        first, second = (os.fstat(fd) for fd in opened)
+        if (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino):
+            return True
+        return first.st_size == second.st_size and digest_open_file(opened[0]) == digest_open_file(opened[1])
+    except OSError:
+        return False
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def _digest_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, or None when there is none that can be read."""
+    try:
+        fd = open_regular(path)
+    except OSError:
+        return None
+    try:
+        return digest_open_file(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether anything has that name, be it a link to nowhere."""
+    return os.path.lexists(path)
+
+
+def staged_paths(staging: Path, token: str) -> Sequence[Path]:
+    """Return the names in the staging folder for a model, its scaler and its sidecar."""
+    return staging / f"{token}.pkl", staging / f"{token}_scaler.pkl", staging / f"{token}.yaml"

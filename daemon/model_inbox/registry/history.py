@@ -1,0 +1,148 @@
+"""The registry's past: its entries as of a moment, and the retired models that the trash should hold.
+
+Owns what is worked out from the closed segments and the base files, and the removal of old segments. Never changes
+the current segment, and knows nothing of model files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..base.disk import Disk, inode_of, read_bytes, replace_file
+from ..errors import RegistryCorrupted, RegistryError, StorageError
+from .checkpoint import CHECKPOINT_MODE, checkpoint_bytes, parse_checkpoint
+from .journal import Line, format_time
+from .paths import RegistryFiles
+from .segments import all_lines, base_name, base_sequence, check_base, first_base, history_segments, read_segment
+from .state import State
+
+__all__ = ["Held", "also_changed", "note_retirement", "prune_history", "retirements", "sequence_of", "state_at"]
+
+_LOOKS_MAX = 5
+
+Held = dict[tuple[str, int], Line]
+"""The retirements whose models the trash should hold: (model_id, sequence of its registration) -> line."""
+
+
+# --- the trash -----------------------------------------------------------------------------------------------
+
+
+def retirements(lines: Iterable[Line]) -> Held:
+    """Return the retirements whose models the trash should hold after these lines, in order."""
+    held: Held = {}
+    for line in lines:
+        note_retirement(held, line)
+    return held
+
+
+def note_retirement(held: Held, line: Line) -> None:
+    """Bring the retirements up to date with one more line."""
+    if line.operation == "retire" and line.removed is not None:
+        held[(line.model_id, sequence_of(line.removed))] = line
+    elif line.operation == "restore" and line.entry is not None:
+        held.pop((line.model_id, sequence_of(line.entry)), None)
+    elif line.operation == "purge" and line.detail is not None:
+        held.pop((line.model_id, sequence_of(line.detail)), None)
+
+
+def also_changed(line: Line) -> Mapping[str, Any]:
+    """Return the other entries that a line sets beside its own."""
+    also = (line.detail or {}).get("also", {})
+    return also if isinstance(also, dict) else {}
+
+
+def sequence_of(entry: Mapping[str, Any]) -> int:
+    """Return the number of the line that registered an entry; 0 for one that has none."""
+    sequence = entry.get("sequence")
+    return sequence if isinstance(sequence, int) else 0
+
+
+# --- the entries as of a moment ------------------------------------------------------------------------------
+
+
+def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
+    """Return the entries after the last line at or before `moment`; `reached` is the number of the last line.
+
+    Raises RegistryError for a moment before the history that is kept, RegistryCorrupted when its beginning is missing.
+    """
+    for _ in range(_LOOKS_MAX):  # the oldest segment may turn into a base file between the two reads
+        lines = all_lines(files.journal, files.history)
+        base, state = _first_state(files, lines[0].sequence if lines else reached + 1)
+        if not lines or lines[0].sequence == state.sequence + 1:
+            break
+    else:
+        raise RegistryCorrupted(
+            files.history,
+            None,
+            f"the history begins at line {lines[0].sequence}, and the entries before that line are missing",
+        )
+    if base is not None and (not lines or moment < lines[0].at):
+        raise RegistryError(
+            f"cannot tell the registry as of {format_time(moment)}: its history begins at "
+            f"{lines[0].time if lines else 'its first line'}",
+            hint="registry.history_keep says how long the history is kept",
+        )
+    for line in lines:
+        if line.at > moment:
+            break
+        state.apply(line)
+    return state
+
+
+def _first_state(files: RegistryFiles, before_sequence: int) -> tuple[Path | None, State]:
+    """Return the registry as it was before the oldest line that is kept, with the file that holds it."""
+    folder = str(files.path.parent)
+    for _ in range(_LOOKS_MAX):
+        base = first_base(files.history, before_sequence)
+        if base is None:
+            return None, State(folder, {}, 0)
+        with suppress(FileNotFoundError):  # pruned meanwhile
+            data = read_bytes(base)
+            check_base(base, data)
+            return base, State(folder, parse_checkpoint(base, data), base_sequence(base))
+    raise RegistryError(f"cannot read {str(files.history)!r}: it changed during each of many tries")
+
+
+# --- removal -------------------------------------------------------------------------------------------------
+
+
+def prune_history(files: RegistryFiles, disk: Disk, *, oldest: float, current: int, needed: int | None) -> int:
+    """Remove closed segments whose last line is before the timestamp `oldest`; return how many.
+
+    Under the writer lock. A segment with line `needed`, or any after it, stays, and so does the one with the inode
+    `current`. The registry as it was at the end of a removed segment stays as a base file, so that `state_at` goes on
+    to work from there. A crash before a removal leaves a base that is not used while its segment is there. Raises
+    RegistryCorrupted when the entries that a segment builds on are missing.
+    """
+    removed = 0
+    for path in history_segments(files.history):
+        segment = read_segment(path)
+        lines = segment.lines
+        if inode_of(path) == current or (lines and lines[-1].at.timestamp() >= oldest):
+            break
+        if needed is not None and (not lines or lines[-1].sequence >= needed):
+            break
+        base, state = _first_state(files, segment.header.base_sequence + 1)
+        if state.sequence != segment.header.base_sequence:
+            raise RegistryCorrupted(
+                path, 0, f"the entries before line {segment.header.base_sequence + 1} are in no file"
+            )
+        for line in lines:
+            state.apply(line)
+        data = checkpoint_bytes(state.entries)
+        kept = files.history / base_name(state.sequence, data)
+        if kept != base:
+            replace_file(disk, kept, data, CHECKPOINT_MODE)
+        try:
+            disk.unlink(path)
+            disk.fsync_dir(files.history)  # the segment must not outlast the base that it builds on
+            if base is not None and base != kept:
+                disk.unlink(base)
+        except OSError as error:
+            raise StorageError("prune the history in", files.history, error) from error
+        removed += 1
+    return removed

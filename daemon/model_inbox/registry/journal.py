@@ -1,0 +1,283 @@
+"""The journal: one line per change of the registry, appended and synced; that is the commit.
+
+Owns the bytes of a line and of a segment, and what a damaged or torn one looks like. Never touches the disk
+(`registry` appends and reads) and knows nothing of models beyond the names of a line's fields.
+
+A segment is a file of lines. The first is `{"format": "model-inbox-journal/1", "base_sequence": n, ...}`: the
+checkpoint holds everything through n, and `base_time` is the time of line n. Each later line has the next sequence
+number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all bytes of the line before that, in hex.
+A line sets an entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or,
+without the key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began
+therefore ends in the same state, so a checkpoint needs no sequence of its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+from ..problems import quoted
+
+__all__ = [
+    "FORMAT",
+    "Damage",
+    "Draft",
+    "Header",
+    "Line",
+    "Segment",
+    "TooNew",
+    "decode_line",
+    "encode_header",
+    "encode_line",
+    "format_time",
+    "parse_segment",
+    "parse_time",
+    "read_header",
+    "seal",
+    "unseal",
+]
+
+FORMAT = "model-inbox-journal/1"
+FORMAT_NAME = "model-inbox-journal/"
+_SEAL = b',"checksum":"'
+_SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "sequence": int,
+    "time": str,
+    "operation": str,
+    "model_id": str,
+    "drop_id": (str, type(None)),
+    "actor": str,
+    "reason": str,
+    "entry": (dict, type(None)),
+    "removed": (dict, type(None)),
+    "detail": (dict, type(None)),
+}
+
+Operation = Literal[
+    "register",
+    "retire",
+    "restore",
+    "purge",
+    "alias",
+    "unalias",
+    "pin",
+    "unpin",
+    "tag",
+    "replace_scaler",
+    "rebuild",
+]
+
+
+class Damage(ValueError):
+    """Bytes that no writer of ours leaves behind, at `offset` within what was given."""
+
+    def __init__(self, offset: int, what: str) -> None:
+        super().__init__(what)
+        self.offset = offset
+        self.what = what
+
+
+class TooNew(ValueError):
+    """A segment of a format that a newer version writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One committed change.
+
+    `changes_entry` tells whether `entry` speaks at all: an entry set, or (None) removed. `removed` is the entry
+    that a retirement took away, `detail` what an operation adds (the alias, the file that was replaced).
+    """
+
+    sequence: int
+    time: str
+    operation: str
+    model_id: str
+    drop_id: str | None = None
+    actor: str = ""
+    reason: str = ""
+    changes_entry: bool = False
+    entry: Mapping[str, Any] | None = None
+    removed: Mapping[str, Any] | None = None
+    detail: Mapping[str, Any] | None = None
+
+    @property
+    def at(self) -> datetime:
+        """The time of the line as an instant."""
+        return parse_time(self.time)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A line before it has its sequence and time; see `Line`."""
+
+    operation: Operation
+    model_id: str
+    reason: str = ""
+    actor: str = ""
+    drop_id: str | None = None
+    changes_entry: bool = False
+    entry: dict[str, Any] | None = None
+    removed: Mapping[str, Any] | None = None
+    detail: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a segment begins with: its lines follow `base_sequence`, whose time was `base_time` (or ""); they
+    begin at `end`.
+    """
+
+    base_sequence: int
+    base_time: str
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Lines read from a segment; `end` is the offset behind the last whole one, `torn` the bytes after that."""
+
+    lines: tuple[Line, ...]
+    end: int
+    torn: int
+
+
+def format_time(moment: datetime) -> str:
+    """Return the time as it stands in journal lines: UTC, microseconds, `Z`."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_time(text: str) -> datetime:
+    """Return the instant of a line's time."""
+    return datetime.fromisoformat(text)
+
+
+def seal(fields: Mapping[str, Any]) -> bytes:
+    """Return a line: a JSON object that ends with the checksum of everything before it, and a newline."""
+    return _sealed(orjson.dumps(fields)[:-1])
+
+
+def _sealed(body: bytes) -> bytes:
+    return body + _SEAL + b"%08x" % zlib.crc32(body) + b'"}\n'
+
+
+def unseal(raw: bytes) -> dict[str, Any] | None:
+    """Return the object of a line without its newline, or None when it is not what was written."""
+    body = raw[:-_SEAL_BYTES]
+    if len(raw) <= _SEAL_BYTES or raw != _sealed(body)[:-1]:
+        return None
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def encode_header(base_sequence: int, base_time: str = "") -> bytes:
+    """Return the first line of a segment whose lines follow `base_sequence`, committed at `base_time`."""
+    fields: dict[str, Any] = {"format": FORMAT, "base_sequence": base_sequence}
+    if base_time:
+        fields["base_time"] = base_time
+    return seal(fields)
+
+
+def encode_line(line: Line) -> bytes:
+    """Return the bytes of one line, newline included. TypeError when an entry holds what JSON cannot."""
+    fields: dict[str, Any] = {
+        "sequence": line.sequence,
+        "time": line.time,
+        "operation": line.operation,
+        "model_id": line.model_id,
+        "drop_id": line.drop_id,
+        "actor": line.actor,
+        "reason": line.reason,
+    }
+    if line.detail is not None:
+        fields["detail"] = line.detail
+    if line.removed is not None:
+        fields["removed"] = line.removed
+    if line.changes_entry:
+        fields["entry"] = line.entry
+    return seal(fields)
+
+
+def decode_line(raw: bytes) -> Line:
+    """Return the line that `encode_line` wrote (given without its newline). Raises Damage at offset 0."""
+    fields = unseal(raw)
+    if fields is None:
+        raise Damage(0, "a line whose checksum does not match its bytes")
+    for name, kinds in _FIELDS.items():
+        if not isinstance(fields.get(name), kinds) or isinstance(fields.get(name), bool):
+            raise Damage(0, f"a line whose field {name!r} is missing or of another kind")
+    try:
+        has_zone = parse_time(fields["time"]).tzinfo is not None
+    except ValueError:
+        has_zone = False
+    if not has_zone:
+        raise Damage(0, "a line whose time is none")
+    return Line(
+        sequence=fields["sequence"],
+        time=fields["time"],
+        operation=fields["operation"],
+        model_id=fields["model_id"],
+        drop_id=fields["drop_id"],
+        actor=fields["actor"],
+        reason=fields["reason"],
+        changes_entry="entry" in fields,
+        entry=fields.get("entry"),
+        removed=fields.get("removed"),
+        detail=fields.get("detail"),
+    )
+
+
+def read_header(data: bytes) -> Header:
+    """Return the header of a segment that begins with `data`.
+
+    The header is written with the file, so a missing or cut one is damage, never a torn tail.
+    Raises Damage and TooNew.
+    """
+    end = data.find(b"\n")
+    fields = unseal(data[:end]) if end >= 0 else None
+    if fields is None:
+        raise Damage(0, "the first line is not a journal's header")
+    name = fields.get("format")
+    if name != FORMAT:
+        if isinstance(name, str) and name.startswith(FORMAT_NAME):
+            raise TooNew(f"the journal has the format {quoted(name)}, this version reads {FORMAT}")
+        raise Damage(0, "the first line is not a journal's header")
+    base_sequence, base_time = fields.get("base_sequence"), fields.get("base_time", "")
+    if type(base_sequence) is not int or base_sequence < 0 or not isinstance(base_time, str):
+        raise Damage(0, "the journal's header does not say what comes before it")
+    return Header(base_sequence, base_time, end + 1)
+
+
+def parse_segment(data: bytes, sequence: int) -> Segment:
+    """Return the lines in `data`, which begins right after the line numbered `sequence`.
+
+    Bytes behind the last newline are a torn append and are left out, unless they hold a whole line with another
+    byte behind it, which no cut leaves. Raises Damage with the offset of the first line that is not what was
+    written or not the next in sequence.
+    """
+    lines = []
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        try:
+            line = decode_line(data[start:end])
+        except Damage as damage:
+            raise Damage(start, damage.what) from None
+        if line.sequence != sequence + 1:
+            raise Damage(start, f"line {line.sequence} follows line {sequence}")
+        lines.append(line)
+        sequence = line.sequence
+        start = end + 1
+    tail = data[start:]
+    if len(tail) > _SEAL_BYTES and unseal(tail[:-1]) is not None:
+        raise Damage(len(data) - 1, "the newline of the last line is another byte")
+    return Segment(tuple(lines), start, len(tail))

@@ -1,0 +1,390 @@
+"""The journal on disk: the current segment, the closed ones in `history/`, and the step from one to the next.
+
+Owns the file `<registry>.journal.jsonl` and the folder `history/`. Reads for everybody; appends, cuts and changes
+segments only for the holder of the writer lock. Knows lines, not models.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.disk import Disk, make_folder, open_regular, replace_file, temporary_name
+from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
+from .journal import Damage, Header, Line, Segment, TooNew, encode_header, encode_line, parse_segment, read_header
+
+__all__ = [
+    "JournalFile",
+    "NotTakenBack",
+    "ReadSegment",
+    "all_lines",
+    "base_files",
+    "base_name",
+    "base_sequence",
+    "begin_segment",
+    "check_base",
+    "first_base",
+    "history_segments",
+    "read_segment",
+    "segment_name",
+]
+
+JOURNAL_MODE = 0o640
+_LOOKS_AT_HISTORY = 1_000
+_HEADER_BYTES_MAX = 4096
+_TICK_SECONDS = 0.001
+_TICKS_MAX = 2_000  # no file system counts in more than a second
+_SEGMENT_NAME = re.compile(r"[0-9]{20}\.jsonl", re.ASCII)
+_BASE_NAME = re.compile(r"[0-9]{20}(?:\.([0-9a-f]{8}))?\.base\.json", re.ASCII)
+
+
+class JournalFile:
+    """An open current segment, read up to `offset` (the end of the last whole line) and line `sequence`.
+
+    A handle that only reads opens the file read-only. Raises RegistryMissing when there is no journal,
+    RegistryCorrupted with the offset when it is damaged, RegistryTooNew for a newer format.
+    """
+
+    def __init__(self, path: Path, disk: Disk, *, writable: bool) -> None:
+        self.path = path
+        self._disk = disk
+        try:
+            self.fd = disk.open_append(path) if writable else open_regular(path)
+        except FileNotFoundError:
+            raise RegistryMissing(f"cannot open {str(path)!r}: there is no such journal") from None
+        except OSError as error:
+            raise StorageError("open the journal", path, error) from error
+        self.inode = os.fstat(self.fd).st_ino
+        self._last = b""  # the last line read, to notice that a writer took it back
+        try:
+            with _damage_in(path, 0):
+                header = read_header(self._read(0, _HEADER_BYTES_MAX))
+            self.base_sequence = self.sequence = header.base_sequence
+            self.base_time = header.base_time
+            self.offset = header.end
+            self.synced = 0  # the offset up to which we know that the bytes last
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._disk.close(self.fd)
+
+    def is_current(self) -> bool:
+        """Tell whether the path still names the file that is open here."""
+        try:
+            return os.stat(self.path, follow_symlinks=False).st_ino == self.inode
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StorageError("look at the journal", self.path, error) from error
+
+    def look(self) -> tuple[int, int, int, int]:
+        """Return what tells readers that there is something new: inode, size, time of change, number of names.
+
+        Appends change the size. When a segment is closed its inode loses the path's name, so the number of names
+        or, when it was linked into the history since the last look, the time of change is another.
+        """
+        found = os.fstat(self.fd)
+        return found.st_ino, found.st_size, found.st_ctime_ns, found.st_nlink
+
+    def read_new(self) -> Segment | None:
+        """Return the lines that were appended since, or None when what was read before is no longer there.
+
+        None means that a writer took back an append whose sync failed: the caller starts over. A torn tail is
+        not read and not an error: its writer is at work, or died before it could commit.
+        """
+        start = self.offset - len(self._last)
+        data = self._read(start)
+        while True:
+            if not data.startswith(self._last):
+                return None
+            try:
+                segment = parse_segment(data[len(self._last) :], self.sequence)
+                break
+            except Damage as damage:
+                # A read that overlaps the cutting of a torn tail and the append after it can see some of both.
+                again = self._read(start)
+                if again == data:
+                    raise RegistryCorrupted(self.path, self.offset + damage.offset, damage.what) from None
+                data = again
+        if segment.lines:
+            whole = data[: len(self._last) + segment.end]
+            self._last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
+            self.offset += segment.end
+            self.sequence = segment.lines[-1].sequence
+        return segment
+
+    def cut_torn_tail(self) -> int:
+        """Under the writer lock: cut what is behind the last whole line; return how many bytes that was.
+
+        A crash before the cut leaves the tail for the next writer; after it, the journal is whole. Raises
+        RegistryCorrupted when the file is shorter than what was read from it.
+        """
+        size = os.fstat(self.fd).st_size
+        if size < self.offset:
+            raise RegistryCorrupted(self.path, size, f"the file ends there, but {self.offset} bytes were committed")
+        if size > self.offset:
+            self._take_back()
+        return size - self.offset
+
+    def sync(self) -> None:
+        """Make everything read so far last, unless we know that it does.
+
+        A writer that died between its append and its sync leaves lines that we can read and a power cut could
+        still take: whoever acts on them (drops a source, says "registered") syncs first.
+        """
+        if self.synced < self.offset:
+            try:
+                self._disk.fsync(self.fd)
+            except OSError as error:
+                raise StorageError("sync the journal", self.path, error) from error
+            self.synced = self.offset
+
+    def append(self, lines: Sequence[Line]) -> None:
+        """Commit lines: one write, one fsync. Afterwards they are there whatever happens.
+
+        A crash before the fsync leaves a prefix of the write: some of the lines whole, or a torn one that the
+        next writer cuts. When the write or the fsync fails, what was written is taken back and StorageError
+        raised; when even that fails, NotTakenBack: nobody knows any more where the journal ends on the medium.
+        """
+        data = b"".join(encode_line(line) for line in lines)
+        try:
+            self._disk.write(self.fd, data)
+            self._disk.fsync(self.fd)
+        except OSError as error:
+            try:
+                self._take_back()
+            except StorageError as worse:
+                raise NotTakenBack(worse.operation, self.path, error) from worse
+            raise StorageError("append to the journal", self.path, error) from error
+        self.offset += len(data)
+        self.synced = self.offset
+        self.sequence = lines[-1].sequence
+        self._last = data[data.rfind(b"\n", 0, -1) + 1 :]
+
+    def change_segment(self, history: Path, last_time: str) -> None:
+        """Under the writer lock, and after a durable checkpoint: close this segment and begin the next.
+
+        The old file is linked into `history/` (synced), then a new one renamed over its name (synced). A crash
+        in between leaves the old segment current and in the history at once: the next change finds the link.
+        """
+        make_folder(self._disk, history, 0o750)
+        closed = history / segment_name(self.base_sequence)
+        before = self.look()
+        try:
+            try:
+                self._disk.link(self.path, closed)
+            except FileExistsError:
+                if closed.stat().st_ino != self.inode:
+                    self._close_anew(closed)
+            self._disk.fsync_dir(history)
+            self._become_newer(before)
+        except OSError as error:
+            raise StorageError("change the journal segment at", self.path, error) from error
+        begin_segment(self._disk, self.path, self.sequence, last_time)
+
+    def _close_anew(self, closed: Path) -> None:
+        """Put this segment in the place of a closed file that holds nothing but its beginning.
+
+        Such a file is what a copy of the registry makes of a link that a crash left.
+        """
+        begun = closed.read_bytes()
+        if not self._read(0).startswith(begun):
+            raise RegistryCorrupted(
+                closed, 0, f"it stands where the segment that follows line {self.base_sequence} belongs, but is another"
+            )
+        temporary = temporary_name(closed)
+        self._disk.link(self.path, temporary)
+        self._disk.rename(temporary, closed)
+
+    def _read(self, start: int, limit: int | None = None) -> bytes:
+        try:
+            size = os.fstat(self.fd).st_size - start
+            if limit is not None:
+                size = min(size, limit)
+            parts = []
+            while size > 0 and (part := os.pread(self.fd, min(size, 1 << 30), start)):
+                parts.append(part)
+                start += len(part)
+                size -= len(part)
+        except OSError as error:
+            raise StorageError("read the journal", self.path, error) from error
+        return b"".join(parts)
+
+    def _become_newer(self, before: tuple[int, int, int, int]) -> None:
+        """See to it that the file's time of change is another than before, whatever readers have looked at.
+
+        The clock of a file system stands still for some milliseconds: two changes of one tick look the same, and a
+        reader that looked between them would not notice the second.
+        """
+        for _ in range(_TICKS_MAX):
+            if self.look()[2] != before[2]:
+                return
+            time.sleep(_TICK_SECONDS)
+            self._disk.touch(self.fd)
+
+    def _take_back(self) -> None:
+        try:
+            before = self.look()
+            self._disk.truncate(self.fd, self.offset)
+            self._disk.fsync(self.fd)
+            self._become_newer(before)  # what is appended next may be as long as what is cut here
+        except OSError as error:
+            raise StorageError("cut the journal back to its last commit", self.path, error) from error
+        self.synced = self.offset
+
+
+class NotTakenBack(StorageError):
+    """An append failed and could not be undone: the handle must not append again."""
+
+
+def begin_segment(disk: Disk, path: Path, base_sequence: int, base_time: str) -> None:
+    """Put a new, empty segment at `path`, replacing what stands there, and make it last. Raises StorageError."""
+    replace_file(disk, path, encode_header(base_sequence, base_time), JOURNAL_MODE)
+
+
+def segment_name(base_sequence: int) -> str:
+    """Return the name in `history/` of the segment that follows `base_sequence`; names sort by age."""
+    return f"{base_sequence:020d}.jsonl"
+
+
+def history_segments(history: Path) -> list[Path]:
+    """Return the closed segments that are kept, oldest first."""
+    names = []
+    with suppress(FileNotFoundError):
+        names = [name for name in os.listdir(history) if _SEGMENT_NAME.fullmatch(name)]
+    return [history / name for name in sorted(names)]
+
+
+def base_name(sequence: int, data: bytes) -> str:
+    """Return the name in `history/` of the entries as they were after line `sequence`, where the history begins.
+
+    It holds the CRC-32 of the bytes, since nothing else would tell when one of them rots.
+    """
+    return f"{sequence:020d}.{zlib.crc32(data):08x}.base.json"
+
+
+def check_base(path: Path, data: bytes) -> None:
+    """Raise RegistryCorrupted when these are not the bytes that the base file's name speaks of, if it does."""
+    named = _BASE_NAME.fullmatch(path.name)
+    if named is not None and named[1] is not None and named[1] != f"{zlib.crc32(data):08x}":
+        raise RegistryCorrupted(path, None, "its bytes are not those that its name tells the CRC-32 of")
+
+
+def base_files(history: Path) -> list[Path]:
+    """Return the base files that are there, newest first."""
+    names = []
+    with suppress(FileNotFoundError):
+        names = [name for name in os.listdir(history) if _BASE_NAME.fullmatch(name)]
+    return [history / name for name in sorted(names, reverse=True)]
+
+
+def base_sequence(path: Path) -> int:
+    """Return the line that a base file's name says it stands behind."""
+    return int(path.name[:20])
+
+
+def first_base(history: Path, before_sequence: int) -> Path | None:
+    """Return the base file for lines that begin with `before_sequence`; None when nothing came before them."""
+    return next((path for path in base_files(history) if base_sequence(path) < before_sequence), None)
+
+
+def read_segment(path: Path) -> ReadSegment:
+    """Return what a segment holds, current or closed. Raises RegistryCorrupted, RegistryTooNew, StorageError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StorageError("read the journal segment", path, error) from error
+    with _damage_in(path, 0):
+        header = read_header(data)
+    with _damage_in(path, header.end):
+        segment = parse_segment(data[header.end :], header.base_sequence)
+    return ReadSegment(path, header, segment.lines, header.end + segment.end, segment.torn)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSegment:
+    """A whole segment: `end` is the offset behind its last line, `torn` the bytes behind that."""
+
+    path: Path
+    header: Header
+    lines: tuple[Line, ...]
+    end: int
+    torn: int
+
+
+class _damage_in:  # noqa: N801  # a context manager that reads as a phrase
+    """Turn what the journal's parser says into errors that name the file and the offset in it."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        self._start = start
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Damage):
+            raise RegistryCorrupted(self._path, self._start + error.offset, error.what) from None
+        if isinstance(error, TooNew):
+            raise RegistryTooNew(f"cannot read {str(self._path)!r}: {error}", hint="Use a newer model-inbox") from None
+
+
+def all_lines(journal: Path, history: Path) -> list[Line]:
+    """Return every line that is kept, oldest first: the closed segments, then the current one.
+
+    A segment that is linked into the history while still current is read once. One that is closed while we read
+    shows as a gap, and we go on from there with what the history holds by then; a gap in files that nobody changes
+    is damage. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
+    """
+    lines: list[Line] = []
+    reached: int | None = None
+    last: Path | None = None
+    seen: object = None
+    for _ in range(_LOOKS_AT_HISTORY):
+        names = history_segments(history)
+        there = (reached, names, _inode_of(journal))
+        for path in [*names, journal]:
+            if last is not None and path != journal and path.name < last.name:
+                continue  # read before; the last one may have been the current segment then, and have grown
+            try:
+                found = read_segment(path)
+            except StorageError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+                continue
+            if reached is not None and found.header.base_sequence > reached:
+                break
+            first = found.header.base_sequence if reached is None else reached
+            lines.extend(line for line in found.lines if line.sequence > first)
+            reached = max(first, found.lines[-1].sequence if found.lines else first)
+            if path != journal:
+                last = path
+        else:
+            if last is not None or not history_segments(history):
+                return lines
+            lines, reached = [], None  # the first segment of all was closed between the look and the reading
+            continue
+        if there == seen:
+            where = last if last is not None else journal
+            raise RegistryCorrupted(
+                where, None, f"it ends at line {reached}, and the lines after that are in no segment"
+            )
+        seen = there
+    raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
+
+
+def _inode_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

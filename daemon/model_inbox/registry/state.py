@@ -1,0 +1,264 @@
+"""A registry entry as the API hands it out, and the registry's contents at one moment.
+
+Owns `Entry` (a read-only dictionary with absolute paths) and `State` (entries, their order, the aliases), which
+changes only by applying journal lines. Pure: no disk, no clock.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from bisect import bisect_left, insort
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from ..model.metadata import parse_instant
+from .journal import Line
+
+__all__ = ["Entry", "State", "instant_microseconds"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
+
+
+def _read_only(*_: object, **__: object) -> NoReturn:
+    raise TypeError("registry entries are read-only: a registered model never changes (copy with dict(entry))")
+
+
+class _FrozenDict(dict[str, Any]):
+    """A dictionary that is shared between callers and therefore cannot be changed."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = _read_only
+    clear = pop = popitem = setdefault = update = _read_only
+    __ior__ = _read_only
+
+    def __copy__(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return _thaw(self)  # type: ignore[no-any-return]  # a dict in gives a dict out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (_thaw(self),)
+
+
+class _FrozenList(list[Any]):
+    """A list that is shared between callers and therefore cannot be changed."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = _read_only
+    append = clear = extend = insert = pop = remove = reverse = sort = _read_only
+    __iadd__ = __imul__ = _read_only
+
+    def __copy__(self) -> list[Any]:
+        return list(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
+        return _thaw(self)  # type: ignore[no-any-return]  # a list in gives a list out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (_thaw(self),)
+
+
+class Entry(_FrozenDict):
+    """The registry's record of one model: a read-only dictionary with the fields of docs/formats.md.
+
+    `model_path` and `scaler_path` are absolute here. Compares and serialises as a plain dict; `dict(entry)` or
+    `copy.deepcopy(entry)` gives one that can be changed.
+    """
+
+    __slots__ = ()
+
+
+def _thaw(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _thaw(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_thaw(item) for item in value]
+    return value
+
+
+def _freeze(value: Any) -> Any:
+    if type(value) is dict:
+        return _FrozenDict({key: _freeze(item) for key, item in value.items()})
+    if type(value) is list:
+        return _FrozenList([_freeze(item) for item in value])
+    return value
+
+
+def instant_microseconds(text: object) -> int:
+    """Return an instant as whole microseconds since 1970 (UTC); one that cannot be read sorts before all."""
+    if not isinstance(text, str):
+        return _UNREADABLE
+    try:
+        return (parse_instant(text) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return _UNREADABLE
+
+
+_Key = tuple[int, int, str]  # trained_at, registration sequence, id: the order of "newest"
+
+
+class State:
+    """The entries after some journal line, queried in order of age.
+
+    `entries` maps ids to entries as they are stored (paths relative to the registry's folder). The indexes are
+    built when first asked for and kept up by `apply`, so that neither opening nor registering pays for them.
+    Threads may query while one applies lines: each sees the entries before or after a line, never in between.
+    """
+
+    def __init__(self, folder: str, entries: dict[str, dict[str, Any]], sequence: int, last_time: str = "") -> None:
+        self.folder = folder
+        self.entries = entries
+        self.sequence = sequence
+        self.last_time = last_time
+        self._lock = threading.RLock()
+        self._views: dict[str, Entry] = {}
+        self._order: list[_Key] | None = None
+        self._groups: dict[tuple[str, str], list[_Key]] = {}
+        self._aliases: dict[tuple[str, str, str], str] = {}
+
+    def after_fork(self) -> None:
+        """In the child of a fork: no thread that held the lock is here."""
+        self._lock = threading.RLock()
+
+    def apply(self, line: Line) -> None:
+        """Make the change that a committed line tells of."""
+        with self._lock:
+            if line.changes_entry:
+                self._set(line.model_id, line.entry)
+            if line.detail is not None:
+                for model_id, entry in line.detail.get("also", {}).items():
+                    self._set(model_id, entry)
+            self.sequence = line.sequence
+            self.last_time = line.time
+
+    def view(self, model_id: str) -> Entry | None:
+        """Return the entry as the API shows it, or None."""
+        view = self._views.get(model_id)
+        if view is not None:  # without the lock: a view is replaced by one assignment, and dropped by one pop
+            return view
+        with self._lock:
+            stored = self.entries.get(model_id)
+            if stored is None:
+                return None
+            view = self._views[model_id] = self.shown(stored)
+            return view
+
+    def shown(self, stored: Mapping[str, Any]) -> Entry:
+        """Return a stored entry as the API shows it: read-only, with absolute paths."""
+        fields = {key: _freeze(value) for key, value in stored.items()}
+        for name in ("model_path", "scaler_path"):
+            path = fields.get(name)
+            if isinstance(path, str) and path:
+                fields[name] = os.path.join(self.folder, path)  # Path would cost more than the rest
+        return Entry(fields)
+
+    def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
+        """Return the newest entry of the group that is not dated in the future."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            for at, _, model_id in reversed(self._groups.get((currency_pair, model_type), ())):
+                if at <= now_microseconds and (not calibrated or self.entries[model_id].get("calibration_ok")):
+                    return self.view(model_id)
+            return None
+
+    def aliased(self, currency_pair: str, model_type: str, alias: str) -> Entry | None:
+        """Return the entry that an alias names within its group, or None."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            model_id = self._aliases.get((currency_pair, model_type, alias))
+            return self.view(model_id) if model_id is not None else None
+
+    def newest_first(self, currency_pair: str | None, model_type: str | None) -> list[Entry]:
+        """Return the entries, newest first, of one pair, one type, both or all."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            keys: Sequence[_Key]
+            if currency_pair is not None and model_type is not None:
+                keys = self._groups.get((currency_pair, model_type), ())
+            else:
+                keys = self._order or ()
+            views = self._views
+            # Every id in the order is registered, so `shown` finds it.
+            found = [views.get(key[2]) or self._new_view(key[2]) for key in reversed(keys)]
+        if (currency_pair is None) == (model_type is None):
+            return found
+        name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
+        return [entry for entry in found if entry.get(name) == wanted]
+
+    def stored(self) -> tuple[int, list[Mapping[str, Any]]]:
+        """Return the sequence, and the entries after it as they are stored, in no order: not to be changed."""
+        with self._lock:
+            return self.sequence, list(self.entries.values())
+
+    def ids(self) -> list[str]:
+        """Return the ids of all entries."""
+        with self._lock:
+            return list(self.entries)
+
+    def _new_view(self, model_id: str) -> Entry:
+        view = self._views[model_id] = self.shown(self.entries[model_id])
+        return view
+
+    def _set(self, model_id: str, entry: Mapping[str, Any] | None) -> None:
+        old = self.entries.get(model_id)
+        if old is not None and self._order is not None:
+            self._unindex(model_id, old)
+        if entry is None:
+            self.entries.pop(model_id, None)
+            self._views.pop(model_id, None)
+        else:
+            self.entries[model_id] = dict(entry)
+            self._views.pop(model_id, None)
+            if self._order is not None:
+                key = _key(model_id, entry)
+                insort(self._order, key)
+                insort(self._groups.setdefault(_group(entry), []), key)
+                for alias in entry.get("aliases") or ():
+                    self._aliases[(*_group(entry), alias)] = model_id
+
+    def _unindex(self, model_id: str, entry: Mapping[str, Any]) -> None:
+        key = _key(model_id, entry)
+        group = _group(entry)
+        for keys in (self._order, self._groups.get(group)):
+            if keys is not None:
+                at = bisect_left(keys, key)
+                if at < len(keys) and keys[at] == key:
+                    del keys[at]
+        for alias in entry.get("aliases") or ():
+            if self._aliases.get((*group, alias)) == model_id:
+                del self._aliases[(*group, alias)]
+
+    def _index(self) -> None:
+        groups: dict[tuple[str, str], list[_Key]] = {}
+        aliases: dict[tuple[str, str, str], str] = {}
+        order = sorted(_key(model_id, entry) for model_id, entry in self.entries.items())
+        for key in order:
+            entry = self.entries[key[2]]
+            group = _group(entry)
+            groups.setdefault(group, []).append(key)
+            for alias in entry.get("aliases") or ():
+                aliases[(*group, alias)] = key[2]
+        self._groups = groups
+        self._aliases = aliases
+        self._order = order
+
+
+def _group(entry: Mapping[str, Any]) -> tuple[str, str]:
+    return str(entry.get("currency_pair")), str(entry.get("model_type"))
+
+
+def _key(model_id: str, entry: Mapping[str, Any]) -> _Key:
+    sequence = entry.get("sequence")
+    return (
+        instant_microseconds(entry.get("trained_at")),
+        sequence if isinstance(sequence, int) else 0,
+        model_id,
+    )

@@ -1,0 +1,412 @@
+"""What the daemon tells of itself, collected from its parts: the status document, the line for systemd, the metrics.
+
+Owns when the status is published, and what is in it (docs/formats.md). Reads what the service and its parts have
+and changes nothing of it; `status` writes the file and judges it, `metrics` makes text of the numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from .. import __version__
+from ..base.disk import Disk, remove_quietly
+from ..config.load import Config
+from ..errors import StorageError
+from ..inbox.claims import Claim, owner_name
+from ..inbox.folder import Inbox, Rescan
+from ..inbox.pipeline import Intake
+from ..inbox.readiness import Sighting, Wait, seen_as
+from ..inbox.watch import Watch
+from ..pickles import Scanner
+from ..problems import Problem, quoted
+from ..registry.paths import RegistryFiles
+from ..registry.registry import ModelRegistry
+from ..retention.apply import Applied
+from ..telemetry.metrics import render
+from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
+
+__all__ = ["News", "Served"]
+
+log = structlog.get_logger("model_inbox")
+
+NEWS_SECONDS = 1.0  # the status file is written at most that often, but for the answer to a reload,
+NEWS_SECONDS_MAX = 60.0  # and at least that often, or as often as the folder is looked at
+WAITING_SHOWN = 50  # of what waits, as many are told of in the status file: the oldest
+DEFERRED_SHOWN = 50
+
+
+class Served(Protocol):
+    """What the service lets see of itself."""
+
+    config: Config
+    inbox: Inbox
+    registry: ModelRegistry
+    scanner: Scanner
+    intake: Intake
+    watch: Watch
+    last_rescan: Rescan | None
+    waiting: int
+    last_retention: Applied | None
+    retention_problem: str | None
+
+    @property
+    def inbox_problem(self) -> str | None:
+        """Why the inbox cannot be used now, or None."""
+
+    @property
+    def retention_seconds(self) -> float:
+        """In how many seconds the rules are applied next, if they are on."""
+
+
+class News:
+    """What the daemon tells of itself, collected, and published when something changed or by the clock.
+
+    Without a publisher nothing is written. `started_with` is the configuration of the start, which says what the
+    daemon works on. `disk` does the steps for the text file of the metrics.
+    """
+
+    def __init__(
+        self,
+        service: Served,
+        publisher: Publisher | None,
+        *,
+        started_with: Config,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        disk: Disk | None = None,
+    ) -> None:
+        self._service = service
+        self._publisher = publisher
+        self._started_with = started_with
+        self._clock = clock
+        self._monotonic = monotonic
+        self._disk = disk if disk is not None else Disk()
+        self.state = "starting"
+        self.doing = "starting"
+        self.checkpoint_failed = False
+        self._is_open = False
+        self._began = self._clock()
+        self._loaded_at = self._began
+        self._restart_needed: tuple[str, ...] = ()
+        self._reload: dict[str, Any] | None = None
+        self._retention_ran_at: datetime | None = None
+        self._status_problem = ""
+        self._metrics_problems: dict[str, str] = {}
+        self._deaf_since: datetime | None = None
+        self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
+        self._told: object = None
+        self._published_at: float | None = None
+        self._changed = False
+
+    # --- when -------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The locks are ours: go on where the daemon before us ended, and say that we start."""
+        if self._publisher is None:
+            return
+        with contextlib.suppress(StorageError):
+            before = read_status(self._publisher.paths[0]) or {}
+            self._last = {name: _text_or_none(before.get(name)) for name in self._last}
+        self.publish()
+
+    def opened(self) -> None:
+        """Everything that the status tells of is there now."""
+        self._is_open = True
+
+    @property
+    def due_seconds(self) -> float:
+        """In how many seconds something is to be published; far away without a publisher."""
+        if self._publisher is None or self._published_at is None:
+            return NEWS_SECONDS_MAX
+        wait = NEWS_SECONDS if self._changed else self._longest
+        return max(self._published_at + wait - self._monotonic(), 0.0)
+
+    @property
+    def _longest(self) -> float:
+        return min(self._service.config.inbox.rescan_seconds, NEWS_SECONDS_MAX)
+
+    def when_due(self) -> None:
+        """Publish if something changed and the last time is long enough ago, or if it is time anyhow.
+
+        Cheap enough to be called for each piece of work: between the times it looks at the clock and no more.
+        """
+        if self._publisher is None or self._published_at is None:
+            return
+        since = self._monotonic() - self._published_at
+        if since < NEWS_SECONDS:
+            self._changed = True  # perhaps: it is found out when it is time
+            return
+        if since >= 0.9 * self._longest or _gist(self.document()) != self._told:
+            self.publish()
+        else:
+            self._changed = False
+
+    def publish(self) -> None:
+        """Publish now."""
+        if self._publisher is None:
+            return
+        self._write_textfile()  # first: what is wrong with it belongs into the document
+        document = self.document()
+        problem = self._publisher.publish(document)
+        if problem and problem != self._status_problem:
+            log.warning("daemon.status_unwritten", problem=problem)
+        self._status_problem = problem
+        self._told = _gist(document)
+        self._published_at = self._monotonic()
+        self._changed = False
+
+    # --- what happened ----------------------------------------------------------------------------------------
+
+    def loaded(self, began: float, changed: Sequence[str], restart: Sequence[str]) -> None:
+        """A reload was carried out."""
+        self._loaded_at = self._clock()
+        self._restart_needed = tuple(restart)
+        self._answer(began, "loaded", changed=list(changed), restart_needed=list(restart), problems=[])
+
+    def refused(self, began: float, problems: Sequence[Problem]) -> None:
+        """A reload was refused."""
+        told = [problem.as_dict() for problem in problems]
+        self._answer(began, "refused", changed=[], restart_needed=list(self._restart_needed), problems=told)
+
+    def _answer(self, began: float, outcome: str, **told: Any) -> None:
+        self._reload = {"began": began, "at": _text(self._clock()), "outcome": outcome, **told}
+        self.publish()
+
+    def retention_ran(self) -> None:
+        """The rules are being applied."""
+        self._retention_ran_at = self._clock()
+
+    # --- metrics ----------------------------------------------------------------------------------------------
+
+    def metrics(self) -> bytes:
+        """Return the metrics as they are now."""
+        return render(self.document(), self._service.intake.tally)
+
+    def metrics_problem(self, problem: str, what: str = "listen") -> None:
+        """Say once what keeps metrics from being told; "" when it is over."""
+        if problem and self._metrics_problems.get(what) != problem:
+            log.error("daemon.metrics_unwritten", problem=problem)
+        self._metrics_problems[what] = problem
+
+    def _write_textfile(self) -> None:
+        path = self._service.config.metrics.textfile
+        if path is None or not self._is_open:
+            self._metrics_problems.pop("textfile", None)
+            return
+        temporary = path.with_name(f".{path.name}.new")
+        remove_quietly(self._disk, temporary)
+        problem = ""
+        try:
+            fd = self._disk.create(temporary, 0o644)  # node_exporter is another user
+            try:
+                self._disk.write(fd, self.metrics())
+            finally:
+                self._disk.close(fd)
+            self._disk.rename(temporary, path)
+        except OSError as error:
+            remove_quietly(self._disk, temporary)
+            problem = f"cannot write {str(path)!r}: {error.strerror or error}"
+        self.metrics_problem(problem, "textfile")
+
+    def remove_textfile(self) -> None:
+        """Remove the file for node_exporter, which would go on telling old numbers."""
+        path = self._service.config.metrics.textfile
+        if path is not None:
+            remove_quietly(self._disk, path)
+
+    # --- what is told -----------------------------------------------------------------------------------------
+
+    def line(self) -> str:
+        """Return what we do, for systemd's status line."""
+        service = self._service
+        parts = [f"{len(service.registry.registry)} models", f"{service.waiting} waiting"]
+        parts.append(f"{len(service.intake.deferred)} deferred")
+        tally = service.intake.tally.drops
+        parts.append(f"{tally['registered']} registered and {tally['rejected']} rejected since the start")
+        what = "watching"
+        if service.last_rescan is None:
+            what = "cannot use the inbox"
+        elif service.watch.is_deaf:
+            what = "deaf: looking by the clock"
+        elif service.watch.polling:
+            what = "polling"
+        return f"{(self.doing or what).capitalize()}; {', '.join(parts)}"
+
+    def document(self) -> dict[str, Any]:
+        """Return everything that is told, as the status file has it."""
+        service, now = self._service, self._clock()
+        config = service.config
+        started = self._started_with
+        told: dict[str, Any] = {
+            "format": FORMAT,
+            "at": _text(now),
+            "next_at": _text(now + timedelta(seconds=self._longest)),
+            "state": self.state,
+            "ready": self.state == "running",
+            "doing": self.doing or "waiting for drops",
+            "version": __version__,
+            "pid": os.getpid(),
+            "process_started": process_started(os.getpid()),
+            "started_at": _text(self._began),
+            "deaf": False,
+            "deaf_because": None,
+            "waiting": 0,
+            "oldest": None,
+            "deferred": 0,
+            **self._last,
+            "config": {
+                "path": str(config.path) if config.path is not None else None,
+                "loaded_at": _text(self._loaded_at),
+                "restart_needed": list(self._restart_needed),
+                "refused": self._reload is not None and self._reload["outcome"] == "refused",
+                "reload": self._reload,
+            },
+            "inbox": {"path": str(started.inbox.path), "reachable": None, "problem": None, "watcher": None},
+            "registry": {"path": str(started.registry.path)},
+            "retention": {"mode": config.retention.mode},
+            "disks": [
+                left
+                for folder, path in (("inbox", started.inbox.path), ("models", started.registry.storage_dir))
+                if (left := disk_left(folder, path)) is not None
+            ],
+            "metrics": {
+                "textfile": str(config.metrics.textfile) if config.metrics.textfile is not None else None,
+                "listen": config.metrics.listen,
+                "problem": "; ".join(filter(None, self._metrics_problems.values())) or None,
+            },
+            "waiting_files": [],
+            "deferred_drops": [],
+        }
+        if self._is_open:
+            self._add_work(told, now)
+        return told
+
+    def _add_work(self, told: dict[str, Any], now: datetime) -> None:
+        """Add what is known once everything is open."""
+        service = self._service
+        intake, registry, rescan = service.intake, service.registry, service.last_rescan
+        for name in self._last:
+            if (moment := getattr(intake, name)) is not None:
+                self._last[name] = _text(moment)
+        deaf = service.watch.is_deaf
+        self._deaf_since = (self._deaf_since or now) if deaf else None
+        shown = self._waiting_files(rescan, now) if rescan is not None else []
+        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and os.path.exists(claim.folder)}
+        again |= {claim.drop_id: claim for claim in intake.deferred}
+        deferred = [again[drop_id] for drop_id in sorted(again)]
+        told |= {
+            **self._last,
+            "deaf": deaf,
+            "deaf_because": service.watch.deaf_because or "no watch" if deaf else None,
+            "deaf_since": _text(self._deaf_since) if self._deaf_since is not None else None,
+            "waiting": service.waiting if rescan is not None else 0,
+            "oldest": shown[0] if shown else None,
+            "deferred": len(deferred),
+            "drops": {**intake.tally.drops, "put_back": intake.tally.put_back},
+            "scanner_restarts": getattr(service.scanner, "restarts", 0),
+            "waiting_files": shown,
+            "deferred_drops": [self._deferred(claim, now) for claim in deferred[:DEFERRED_SHOWN]],
+        }
+        told["inbox"] |= {
+            "reachable": rescan is not None or self.state == "starting",
+            "problem": service.inbox_problem,
+            "watcher": "polling" if service.watch.polling else "inotify",
+        }
+        told["registry"] |= {
+            "entries": len(registry.registry),
+            "sequence": registry.sequence,
+            "journal_bytes": _size_of(Path(registry.registry_path)),
+            "checkpoint_failed": self.checkpoint_failed,
+        }
+        is_on = service.config.retention.mode != "off"
+        ran, problem = service.last_retention, service.retention_problem
+        breaker = str(ran.plan.breaker) if is_on and ran is not None and ran.refused else None
+        failed = is_on and problem is not None and problem != breaker
+        told["retention"] |= {
+            "last_run_at": _text(self._retention_ran_at) if self._retention_ran_at is not None else None,
+            "next_run_at": _text(now + timedelta(seconds=service.retention_seconds)) if is_on else None,
+            "breaker_tripped": breaker is not None,
+            "breaker": breaker,
+            "failed": failed,
+            "problem": problem if failed else None,
+        }
+
+    def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:
+        wait = max(claim.retry_at - self._monotonic(), 0.0)
+        return {
+            "drop_id": claim.drop_id,
+            "stem": quoted(claim.stem, 255)[1:-1],
+            "files": [quoted(name, 255)[1:-1] for name in claim.names],
+            "owner": claim.owner,
+            "cause": claim.deferred_because,
+            "attempts": claim.attempts,
+            "retry_at": _text(now + timedelta(seconds=wait)),
+        }
+
+    def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
+        """Return what waits longest, the longest first: drops by their sidecars, and single files."""
+        waits: list[tuple[int, str, tuple[Sighting, ...], Wait]] = []
+        for drop, decision in rescan.drops:
+            if isinstance(decision, Wait):
+                seen = tuple(drop.sightings[name] for name in drop.present)
+                waits.append((_changed_ns(seen), drop.sidecar_name, seen, decision))
+        for stray, stray_decision in rescan.strays:
+            if isinstance(stray_decision, Wait) and stray.kind != "folder":
+                waits.append((_changed_ns((stray,)), stray.name, (stray,), stray_decision))
+        passed = self._monotonic() - rescan.at
+        shown = []
+        for changed_ns, name, seen, wait in heapq.nsmallest(WAITING_SHOWN, waits, key=lambda item: item[0]):
+            # A producer sets the times of its files as it likes: what lies ahead counts as now.
+            since = datetime.fromtimestamp(min(max(changed_ns, 0) / 1e9, now.timestamp()), UTC)
+            until = None if wait.until is None else _text(now + timedelta(seconds=wait.until - passed))
+            shown.append(
+                {
+                    "name": quoted(name, 255)[1:-1],
+                    "owner": owner_name(seen[0].owner),
+                    "since": _text(since),
+                    "problems": [problem.as_dict() for problem in wait.problems],
+                    "until": until,
+                    "stale": wait.stale,
+                    "seen": {quoted(sighting.name, 255)[1:-1]: seen_as(sighting) for sighting in seen},
+                }
+            )
+        return shown
+
+
+def _changed_ns(seen: Sequence[Sighting]) -> int:
+    """Return when the last of the files changed, by their own times: the inbox may know them no longer."""
+    return max(max(sighting.mtime_ns, sighting.ctime_ns) for sighting in seen)
+
+
+def _gist(document: dict[str, Any]) -> object:
+    """Return what of a document is news: all but what passes with time."""
+    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest")
+    kept = {name: value for name, value in document.items() if name not in passing}
+    kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
+    waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]
+    return kept, waits, [(drop["drop_id"], drop["cause"], drop["attempts"]) for drop in document["deferred_drops"]]
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _text_or_none(value: object) -> str | None:
+    with contextlib.suppress(ValueError):
+        return _text(datetime.fromisoformat(value)) if isinstance(value, str) else None
+    return None
+
+
+def _size_of(registry_path: Path) -> int | None:
+    try:
+        return RegistryFiles(registry_path).journal.stat().st_size
+    except OSError:
+        return None
