@@ -91,17 +91,17 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "pickles": (
-        "messages names streams",
+        "names streams",
         "kinds stubs",
         "unpicklers values",
         "allowlist formats",
         "rules",
         "hooks report scan",
-        "basis loading serving",
-        "scanner worker",
+        "basis loading process",
         "__init__",
     ),
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
+    "pickles/process": ("protocol", "worker_loop", "scanner worker", "__init__"),
     "pickles/rules": ("numpy_rules python_rules torch_rules", "framework_rules", "table", "__init__"),
 }
 

@@ -18,10 +18,10 @@ import pytest
 import pickle_builders as build
 from model_inbox.errors import ScanError, StorageError
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
-from model_inbox.pickles import scanner as scanner_module
-from model_inbox.pickles.messages import READY, REQUEST
-from model_inbox.pickles.scanner import _Worker
-from model_inbox.pickles.serving import serve
+from model_inbox.pickles.process import scanner as scanner_module
+from model_inbox.pickles.process.protocol import READY, REQUEST
+from model_inbox.pickles.process.scanner import _Worker
+from model_inbox.pickles.process.worker_loop import serve
 
 ALLOWLIST = Allowlist.load()
 
@@ -395,7 +395,7 @@ from typing import Any
 sys.path.insert(0, sys.argv[1])
 import pickle_builders as build
 from model_inbox.pickles import scan_bytes, Allowlist
-from model_inbox.pickles.worker import HARMLESS_EVENTS, warm_up
+from model_inbox.pickles.process.worker import HARMLESS_EVENTS, warm_up
 allowlist = Allowlist.load()
 import gzip
 tensor = build.pickled(build.tensor(build.storage_id()))

@@ -6,7 +6,7 @@ lists; `looks_complete` tells from a few bytes whether a file has its end. Never
 to judge it, and needs no framework for that.
 
 Read next: `scan` (one scan), `stubs` (what stands for every name), `rules` (arguments), `report` (the verdict),
-`scanner` and `worker` (the process around it), `loading`.
+`process` (the worker around it), `loading`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .basis import changes_since, current, verdict_basis
 from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
+from .process import Scan, Scanner, scan_bytes
 from .report import PickleReport, report_of
-from .scanner import Scan, Scanner, scan_bytes
 
 __all__ = [
     "FRAMEWORKS",

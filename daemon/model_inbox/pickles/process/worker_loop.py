@@ -12,9 +12,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .messages import ANSWER_BYTES_MAX, LENGTH, READY, REQUEST
-from .scan import Recording, record
-from .streams import FileSource
+from ..scan import Recording, record
+from ..streams import FileSource
+from .protocol import ANSWER_BYTES_MAX, LENGTH, READY, REQUEST
 
 if TYPE_CHECKING:
     from _socket import socket

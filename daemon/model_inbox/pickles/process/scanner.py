@@ -25,12 +25,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..errors import ScanError, StorageError
-from .allowlist import Allowlist
-from .messages import ANSWER_BYTES_MAX, AUDIT_STATUS, LENGTH, READY, REQUEST
-from .report import PickleReport, report_of
-from .scan import record
-from .streams import MemorySource
+from ...errors import ScanError, StorageError
+from ..allowlist import Allowlist
+from ..report import PickleReport, report_of
+from ..scan import record
+from ..streams import MemorySource
+from .protocol import ANSWER_BYTES_MAX, AUDIT_STATUS, LENGTH, READY, REQUEST
 
 __all__ = ["Scan", "Scanner", "scan_bytes"]
 

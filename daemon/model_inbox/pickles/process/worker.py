@@ -1,13 +1,13 @@
 """The process that scans: started by file name, fed one open file at a time, killed by anything unexpected.
 
 Owns the inside of the worker: its limits, its audit hook, and the exchange of messages. It imports the scanning
-modules beside it and nothing of the rest of the package (`model_inbox` and `model_inbox.pickles` are empty
-stand-ins here), so that it stays small and quick to start.
+modules of `pickles` and nothing of the rest of the package (`model_inbox`, `model_inbox.pickles` and the package
+of this module are empty stand-ins here), so that it stays small and quick to start.
 
 Once it is armed, any import, open, exec, connection or other audited event ends it at once, for as long as it
 lives. It needs none: files come as open descriptors over its socket, and are read by position.
 
-What is said over the socket stands in `messages`, the loop in `serving`.
+What is said over the socket stands in `protocol`, the loop in `worker_loop`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ HARMLESS_EVENTS = frozenset(
 
 
 def _import_scanner(package_path: str) -> None:
-    """Make the sibling modules importable without running the package's own `__init__` files."""
+    """Make the scanning modules importable without running the `__init__` files of the packages that this lies in."""
     from types import ModuleType
 
+    pickles_path = os.path.dirname(package_path)
     for name, path in (
-        ("model_inbox", os.path.dirname(package_path)),
-        ("model_inbox.pickles", package_path),
+        ("model_inbox", os.path.dirname(pickles_path)),
+        ("model_inbox.pickles", pickles_path),
+        ("model_inbox.pickles.process", package_path),
     ):
         module = ModuleType(name)
         module.__path__ = [path]
@@ -63,7 +65,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 class ProcessBounds:
-    """The limits of this process, and what it takes: `serving.Bounds`, for real."""
+    """The limits of this process, and what it takes: `worker_loop.Bounds`, for real."""
 
     def __init__(self) -> None:
         import resource
@@ -145,8 +147,8 @@ def main(arguments: list[str]) -> int:
     import importlib
     import warnings
 
-    from model_inbox.pickles.messages import AUDIT_STATUS
-    from model_inbox.pickles.serving import serve
+    from model_inbox.pickles.process.protocol import AUDIT_STATUS
+    from model_inbox.pickles.process.worker_loop import serve
 
     warnings.simplefilter("error")  # to show one, Python would import and open files
     if lz4_path:
