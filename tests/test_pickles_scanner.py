@@ -19,6 +19,7 @@ import pickle_builders as build
 from model_inbox.errors import ScanError, StorageError
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.pickles.process import scanner as scanner_module
+from model_inbox.pickles.process import worker as worker_module
 from model_inbox.pickles.process.protocol import READY, REQUEST
 from model_inbox.pickles.process.scanner import _Worker
 from model_inbox.pickles.process.worker_loop import serve
@@ -55,6 +56,27 @@ def test_files_are_judged_in_another_process_that_is_kept(scanner: Scanner, tmp_
     ]
     assert scanner.worker_pid == first
     assert not (tmp_path / "ran").exists()
+
+
+def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
+    """Started by its file name, the worker runs no `__init__` of the packages that it lies in, and no allowlist."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-I", "-S", "-B", "-X", "importtime", worker_module.__file__, str(os.getpid()), ""]
+        with subprocess.Popen(command, stdin=theirs.fileno(), stderr=subprocess.PIPE, text=True, env={}) as process:
+            ours.shutdown(socket.SHUT_WR)
+            assert process.stderr is not None
+            imported = {line.rpartition("|")[2].strip() for line in process.stderr.read().splitlines()}
+        assert ours.recv(len(READY)) == READY
+    pickles = "kinds names scan streams stubs unpicklers values formats rules process.protocol process.worker_loop"
+    formats = "joblib_parser torch_scan torch_storages torch_zip"
+    rules = "framework_rules numpy_rules python_rules table torch_rules"
+    assert {name for name in imported if name.startswith("model_inbox")} == {
+        *(f"model_inbox.pickles.{name}" for name in pickles.split()),
+        *(f"model_inbox.pickles.formats.{name}" for name in formats.split()),
+        *(f"model_inbox.pickles.rules.{name}" for name in rules.split()),
+    }
+    assert imported & {"subprocess", "socket", "selectors", "threading", "hashlib", "importlib.metadata"} == set()
 
 
 def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_path: Path) -> None:
