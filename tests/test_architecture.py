@@ -63,7 +63,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "registry/repair": ("evidence", "verify", "rebuild_plan", "rebuild", "__init__"),
-    "retention": ("plan", "apply", "__init__"),
+    "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply", "__init__"),
     "telemetry": (
         "journald sd_notify metrics metrics_server",
         "logging watchdog status_file logread",
@@ -108,8 +108,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
     problems errors base/units base/strict_yaml model/metadata model/sidecar config/retention registry/journal
-    registry/checkpoint registry/paths registry/state retention/plan telemetry/metrics telemetry/logread/questions
-    inbox/readiness inbox/acceptance inbox/outcomes inbox/states
+    registry/checkpoint registry/paths registry/state retention/outcomes retention/entries retention/times
+    retention/rules retention/budget retention/plan telemetry/metrics telemetry/logread/questions inbox/readiness
+    inbox/acceptance inbox/outcomes inbox/states
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

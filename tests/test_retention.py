@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from examples import examples
 from model_inbox.config.retention import Breaker, RetentionSection
 from model_inbox.model.metadata import parse_instant
-from model_inbox.retention.plan import Kept, Plan, Retired, breaker_problem, plan
+from model_inbox.retention.outcomes import Kept, Plan, Retired
+from model_inbox.retention.plan import breaker_problem, plan
 
 GOLDEN = Path(__file__).parent / "golden" / "retention"
 RESTIC = json.loads((GOLDEN / "restic_forget.json").read_text(encoding="utf-8"))

@@ -30,7 +30,7 @@ from .common import (
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
-    from ..retention.plan import Kept, Plan, Retired
+    from ..retention.outcomes import Kept, Plan, Retired
 
 __all__ = ["retention"]
 

@@ -44,5 +44,3 @@ def verdict(
     for name, report in reports.items():
         problems.extend(problem if problem.file else replace(problem, file=name) for problem in report.problems)
     return problems
-
-

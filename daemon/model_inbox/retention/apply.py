@@ -20,7 +20,8 @@ from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import quoted
 from ..registry.registry import ModelRegistry
-from .plan import Plan, Retired, plan
+from .outcomes import Plan, Retired
+from .plan import plan
 
 __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
 

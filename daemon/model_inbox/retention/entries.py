@@ -1,0 +1,176 @@
+"""Registry entries as the rules see them.
+
+Owns reading an entry into a `Model` with its place in the order, what protects it from every rule, and the warnings
+about entries that cannot be read. Decides nothing about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from ..model.metadata import canonical_instant, parse_instant
+from ..problems import Problem, quoted
+from .outcomes import Group, Kept
+
+__all__ = ["LOCAL", "ORDER", "TRAINED_AT", "Model", "Reader", "listing"]
+
+
+class Model(NamedTuple):
+    """One entry as the rules see it. `local` is `instant` in the zone of the section."""
+
+    instant: datetime  # in UTC: comparing datetimes of one zone is cheap
+    sequence: int
+    model_id: str
+    local: datetime  # the same instant in the section's zone
+    trained_at: str
+    bytes: int
+    group: Group
+    protection: tuple[str, ...]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, Any]
+
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+_LISTED: Final = 10  # how many models a warning names
+ORDER: Final = itemgetter(0, 1, 2)  # instant, sequence, id
+LOCAL, TRAINED_AT = itemgetter(3), itemgetter(4)
+_CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+class Reader:
+    """Reads entries into models, and collects the warnings about them."""
+
+    def __init__(self, group_by: Sequence[str], zone: tzinfo, now: datetime) -> None:
+        self._group_by = group_by
+        self._zone = zone
+        self._now = now
+        self._groups: dict[tuple[Any, ...], Group] = {}
+        self.strangers: list[Kept] = []
+        self._unreadable: list[str] = []
+        self._future: list[str] = []
+
+    def read(self, entry: Mapping[str, Any]) -> Model | None:
+        """Return the model, or None for one without a place in any order, which goes to `strangers`."""
+        get = entry.get
+        faults: list[str] = []
+        model_id = get("model_id")
+        if not isinstance(model_id, str):
+            faults.append(_fault("model_id", model_id))
+            model_id = str(model_id)
+        moment = self._moment(get("trained_at"), faults)
+        group = self._group(entry, faults)
+        sequence, size = get("sequence"), get("size_bytes")
+        if type(sequence) is not int or sequence < 0:
+            sequence = _odd_number("sequence", sequence, faults)
+        if type(size) is not int or size < 0:
+            size = _odd_number("size_bytes", size, faults)
+        pinned, aliases = get("pinned"), get("aliases")
+        protection = _protection(pinned, aliases, faults) if pinned or aliases else ()
+        tags = get("tags")
+        tags = _tags(tags, faults) if tags else _NOTHING
+        metrics = get("validation_metrics")
+        if not isinstance(metrics, dict):
+            if metrics is not None:
+                faults.append(_fault("validation_metrics", metrics))
+            metrics = _NOTHING
+        if faults:
+            self._unreadable.append(f"{quoted(model_id)} ({', '.join(faults)})")
+            protection = (*protection, f"unreadable: {', '.join(faults)}")
+        if moment is None or group is None:
+            text = moment[2] if moment else ""
+            self.strangers.append(Kept(model_id, protection, size, group or (), text))
+            return None
+        instant, local, text = moment
+        if instant > self._now:
+            self._future.append(f"{quoted(model_id)} ({text})")
+            protection = (*protection, f"dated in the future: {text}")
+        return Model(instant, sequence, model_id, local, text, size, group, protection, tags, metrics)
+
+    def warnings(self) -> list[Problem]:
+        """Return what the operator should hear about the entries that were read."""
+        found = []
+        if self._unreadable:
+            found.append(
+                Problem(
+                    "retention.unreadable",
+                    f"{len(self._unreadable)} entries cannot be read and are kept: "
+                    f"{listing(self._unreadable, len(self._unreadable))}",
+                    "Look at them with `model-inbox show ID` and `model-inbox verify`",
+                )
+            )
+        if self._future:
+            found.append(
+                Problem(
+                    "retention.future",
+                    f"{len(self._future)} models are dated after {canonical_instant(self._now)} and "
+                    f"are kept: {listing(self._future, len(self._future))}",
+                    "See that the clocks of this machine and of the training machines are right",
+                )
+            )
+        return found
+
+    def _moment(self, text: object, faults: list[str]) -> tuple[datetime, datetime, str] | None:
+        try:
+            if not isinstance(text, str):
+                raise ValueError("no text")
+            if _CANONICAL.fullmatch(text):  # as the registry writes it; the general way takes ten times as long
+                instant = datetime.fromisoformat(text)
+            else:
+                instant = parse_instant(text).astimezone(UTC)
+                text = canonical_instant(instant)
+            return instant, instant if self._zone is UTC else instant.astimezone(self._zone), text
+        except (ValueError, OverflowError):
+            faults.append(_fault("trained_at", text))
+            return None
+
+    def _group(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
+        values = tuple(map(entry.get, self._group_by))
+        try:
+            return self._groups[values]
+        except (KeyError, TypeError):  # new; or a value that is not even hashable
+            pairs: tuple[tuple[str, Any], ...] = tuple(zip(self._group_by, values, strict=True))
+        odd = [_fault(key, value) for key, value in pairs if not isinstance(value, str)]
+        if odd:
+            faults += odd
+            return None
+        return self._groups.setdefault(values, pairs)
+
+
+def _fault(field: str, value: object) -> str:
+    return f"{field} is missing" if value is None else f"{field} is {quoted(value)}"
+
+
+def _odd_number(field: str, value: object, faults: list[str]) -> int:
+    if value is not None:  # an entry made before the field was there has none, and counts as 0
+        faults.append(_fault(field, value))
+    return 0
+
+
+def _protection(pinned: object, aliases: object, faults: list[str]) -> tuple[str, ...]:
+    reasons = ["pinned"] if pinned is True else []
+    if pinned and pinned is not True:
+        faults.append(_fault("pinned", pinned))
+    if isinstance(aliases, list | tuple) and all(isinstance(alias, str) for alias in aliases):
+        reasons += [f"alias {quoted(alias)}" for alias in aliases]
+    elif aliases:
+        faults.append(_fault("aliases", aliases))
+    return tuple(reasons)
+
+
+def _tags(value: object, faults: list[str]) -> Mapping[str, str]:
+    if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        return dict.fromkeys(value, "")  # names alone
+    if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return value
+    faults.append(_fault("tags", value))
+    return _NOTHING
+
+
+def listing(items: Iterable[str], total: int) -> str:
+    """Return the first items of a list of `total`, and how many more there are."""
+    shown = list(islice(items, _LISTED))
+    return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")
