@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +72,47 @@ def test_at_rest_it_is_published_by_the_clock_alone(it: Told) -> None:
 
 
 def test_news_is_published_within_a_second_but_not_more_often(it: Told) -> None:
-    """A thousand things that happen within ten seconds are at most eleven documents, and the last one tells all."""
+    """A thousand things in ten seconds are eleven documents, and one before each of ten drops; the last tells all."""
     for number in range(1000):
         it.world.clock.advance(0.01)
         if number % 100 == 0:
             it.world.put(f"m{number}")
             it.service.step("hint")
-        it.service.progress()
+        it.service.tell()
     it.pass_time(2)
-    assert 10 <= len(it.publisher.published) <= 12
+    doing = [document["doing"] for document in it.documents]
+    assert doing.count("waiting for drops") <= 12
+    assert doing.count("taking 1 drop") <= 10
+    assert 10 <= len(doing) <= 22
     assert it.documents[-1]["drops"]["registered"] == 10
     assert it.documents[-1]["last_registered_at"]
+
+
+def test_a_status_says_until_when_the_work_may_take(it: Told) -> None:
+    """Before a drop is judged the next status is promised for the end of its scans' limit, and for 30 s afterwards."""
+    it.world.put("m")
+    it.service.step("hint")
+    (before,) = it.documents
+    seconds = [_seconds(document["next_at"]) - _seconds(document["at"]) for document in it.documents]
+    assert before["doing"] == "taking 1 drop"
+    assert seconds == [pytest.approx(30 + 2 * 120, abs=0.1)]
+    it.pass_time(2)
+    after = it.documents[-1]
+    assert after["doing"] == "waiting for drops"
+    assert _seconds(after["next_at"]) - _seconds(after["at"]) == pytest.approx(30)
+
+
+def test_small_drops_do_not_publish_each(it: Told) -> None:
+    """Work that the last status has allowed for needs no new one: within a second there is one for many drops."""
+    for number in range(20):
+        it.world.put(f"m{number}")
+        it.world.clock.advance(0.01)
+        it.service.step("hint")
+    assert len(it.documents) == 1
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def test_what_waits_is_told_the_longest_first_and_bounded(it: Told) -> None:

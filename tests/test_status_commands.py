@@ -20,7 +20,12 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
+from model_inbox.base.disk import PacedDisk
+from model_inbox.base.flocks import Holding
 from model_inbox.cli import root
+from model_inbox.problems import Problem
+from model_inbox.registry.paths import status_paths
+from model_inbox.telemetry.status_file import Publisher, assess, read_status
 from model_inbox.telemetry.watchdog import Heartbeat
 from waiting import wait_until
 from world import Clock, FailingDisk, World, must_be_root
@@ -262,6 +267,7 @@ def test_metrics_are_written_and_served(world: World) -> None:
         world.put("bad", model_typ="x")
         daemon.wait_for("drop.registered")
         daemon.wait_for("drop.rejected")
+        daemon.wait(lambda: scrape(port)[("model_inbox_drops_total", "rejected")] == 1)  # within a second
         found = scrape(port)
         assert found[("model_inbox_drops_total", "registered")] == 1
         assert found[("model_inbox_drops_total", "rejected")] == 1
@@ -343,47 +349,52 @@ def test_systemd_hears_of_the_whole_life(world: World, manager: socket.socket) -
         hear(manager, "STOPPING=1")
 
 
-def test_long_work_gives_signs_of_life_and_news(tmp_path: Path) -> None:
-    """In the middle of a drop that takes a minute by the clock, the watchdog is fed and the status is fresh."""
+def test_long_work_gives_signs_of_life_and_is_allowed_for(tmp_path: Path) -> None:
+    """In the middle of a drop that takes minutes, the watchdog is fed, and the status that stands is not overdue."""
     clock = Clock()
     world = World(tmp_path, clock=clock)
     heard: list[str] = []
     heart = Heartbeat(send=heard.append, monotonic=clock.monotonic, environment={"WATCHDOG_USEC": "8000000"})
-    from model_inbox.base.disk import Disk
-    from model_inbox.registry.paths import status_paths
-    from model_inbox.telemetry.status_file import Publisher, read_status
-
     config = world.config
     places = status_paths(config.registry.path, config.inbox.path)
-    with world.running(heartbeat=heart, publisher=Publisher(places)) as service:
+    seen: list[dict[str, Any]] = []
+    late: list[Problem] = []
+
+    class Slow(PacedDisk):
+        """A disk on which each sync takes a minute, once `seen` may be filled."""
+
+        def fsync(self, fd: int) -> None:
+            self._slowly()
+            super().fsync(fd)
+
+        def syncfs(self, fd: int) -> None:
+            self._slowly()
+            super().syncfs(fd)
+
+        def _slowly(self) -> None:
+            if not world.in_hand():
+                return
+            clock.advance(60)
+            document = read_status(places[0]) or {}
+            seen.append(document)
+            late.extend(assess(document, Holding(held=True, pid=os.getpid()), clock.now(), disks=[]))
+
+    with world.running(Slow(heart.beat), heartbeat=heart, publisher=Publisher(places)) as service:
         heart.ready()
         service.begin_serving()
         heard.clear()
-        seen: list[dict[str, Any]] = []
-
-        class Slow(Disk):
-            """A disk on which each step of the journey takes four seconds."""
-
-            def fsync(self, fd: int) -> None:
-                super().fsync(fd)
-                clock.advance(4)
-                service.progress()
-                seen.append(read_status(places[0]) or {})
-
-        service.intake._disk = Slow()
         world.put("m")
-        os.link(world.inbox / "m.pkl", tmp_path / "second")  # so that it is copied and synced
+        os.link(world.inbox / "m.pkl", tmp_path / "second")  # so that it is copied
         service.step("hint")
+        assert world.receipt("m")
     assert len(seen) >= 2
     assert heard.count("WATCHDOG=1") >= len(seen)
     assert all(document["doing"] == "taking 1 drop" for document in seen)
+    assert late == []
 
 
 def test_a_status_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
     """On a disk that is read-only the log says so, once, and work goes on."""
-    from model_inbox.registry.paths import status_paths
-    from model_inbox.telemetry.status_file import Publisher
-
     world = World(tmp_path)
     config = world.config
     disk = FailingDisk(lambda step, *_: errno.EROFS if step == "create" else None)

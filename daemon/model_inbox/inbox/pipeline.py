@@ -49,7 +49,11 @@ LEFT_AGAIN_SECONDS = 5.0
 
 
 class Intake:
-    """Carries out what was decided about drops. One thread, one daemon."""
+    """Carries out what was decided about drops. One thread, one daemon.
+
+    `progress` is called after each piece of a digest or a copy. `between_drops` is called before each drop, when no
+    lock is held: only it may ask the registry.
+    """
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Intake:
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
         progress: Callable[[], None] = lambda: None,
+        between_drops: Callable[[], None] = lambda: None,
     ) -> None:
         self.inbox = inbox
         self.registry = registry
@@ -77,7 +82,7 @@ class Intake:
             progress=progress,
         )
         self.judge = Judge(inbox, self._staging, scanner, checks, clock=clock, monotonic=monotonic, progress=progress)
-        self._progress = progress
+        self._between_drops = between_drops
         self.tally = Tally()
         self.deferred: list[Claim] = []
         self._on_its_way = Batch()
@@ -118,7 +123,7 @@ class Intake:
         for claim in claims:
             if claim.committed is not None:  # only the answer was missing
                 continue
-            self._progress()
+            self._between_drops()
             with self._deferring(claim):
                 if not self._claims.is_in_sight(claim):
                     self._lose_sight(claim)
@@ -133,7 +138,7 @@ class Intake:
                     self._end_otherwise(claim, begun)
         accepted: list[tuple[Claim, Candidate]] = []
         for claim, judging in staged:
-            self._progress()
+            self._between_drops()
             with self._deferring(claim):
                 step = self.judge.end(claim, judging)
                 if isinstance(step, Candidate):

@@ -1,7 +1,9 @@
 """What the daemon tells of itself, collected from its parts: the status document, the line for systemd, the metrics.
 
-Owns when the status is published, and what is in it (docs/formats.md). Reads what the service and its parts have
-and changes nothing of it; `status` writes the file and judges it, `metrics` makes text of the numbers.
+Owns when they are published, and what is in the status (docs/formats.md). Reads what the service and its parts have
+and changes nothing of it; `status_file` writes the file and judges it, `metrics` makes text of the numbers,
+`metrics_server` serves that text. Only the loop calls it, and only between two pieces of work: within one the registry
+may be locked.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import Applied
 from ..telemetry.metrics import render
+from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
 
 __all__ = ["News", "Served"]
@@ -69,7 +72,7 @@ class Served(Protocol):
 class News:
     """What the daemon tells of itself, collected, and published when something changed or by the clock.
 
-    Without a publisher nothing is written. `started_with` is the configuration of the start, which says what the
+    Without a publisher no status file is written. `started_with` is the configuration of the start, which says what the
     daemon works on. `disk` does the steps for the text file of the metrics.
     """
 
@@ -104,17 +107,19 @@ class News:
         self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
         self._told: object = None
         self._published_at: float | None = None
+        self._promised_until = 0.0
+        self._work_seconds = 0.0
         self._changed = False
+        self._server: MetricsServer | None = None
 
     # --- when -------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The locks are ours: go on where the daemon before us ended, and say that we start."""
-        if self._publisher is None:
-            return
-        with contextlib.suppress(StorageError):
-            before = read_status(self._publisher.paths[0]) or {}
-            self._last = {name: _text_or_none(before.get(name)) for name in self._last}
+        if self._publisher is not None:
+            with contextlib.suppress(StorageError):
+                before = read_status(self._publisher.paths[0]) or {}
+                self._last = {name: _text_or_none(before.get(name)) for name in self._last}
         self.publish()
 
     def opened(self) -> None:
@@ -123,8 +128,8 @@ class News:
 
     @property
     def due_seconds(self) -> float:
-        """In how many seconds something is to be published; far away without a publisher."""
-        if self._publisher is None or self._published_at is None:
+        """In how many seconds something is to be published."""
+        if self._published_at is None:
             return NEWS_SECONDS_MAX
         wait = NEWS_SECONDS if self._changed else self._longest
         return max(self._published_at + wait - self._monotonic(), 0.0)
@@ -133,12 +138,22 @@ class News:
     def _longest(self) -> float:
         return min(self._service.config.inbox.rescan_seconds, NEWS_SECONDS_MAX)
 
+    def allow(self, seconds: float) -> None:
+        """Say how long the work that begins may take until `when_due` is called next; 0 when there is none.
+
+        A status that is late says that the daemon hangs. So one is published now if the last one promised the next
+        for an earlier moment.
+        """
+        self._work_seconds = seconds
+        if seconds and self._published_at is not None and self._monotonic() + seconds > self._promised_until:
+            self.publish()
+
     def when_due(self) -> None:
         """Publish if something changed and the last time is long enough ago, or if it is time anyhow.
 
-        Cheap enough to be called for each piece of work: between the times it looks at the clock and no more.
+        Cheap enough to be called after each drop: between the times it looks at the clock and no more.
         """
-        if self._publisher is None or self._published_at is None:
+        if self._published_at is None:
             return
         since = self._monotonic() - self._published_at
         if since < NEWS_SECONDS:
@@ -150,17 +165,18 @@ class News:
             self._changed = False
 
     def publish(self) -> None:
-        """Publish now."""
-        if self._publisher is None:
-            return
-        self._write_textfile()  # first: what is wrong with it belongs into the document
+        """Publish now, in every place."""
         document = self.document()
-        problem = self._publisher.publish(document)
-        if problem and problem != self._status_problem:
-            log.warning("daemon.status_unwritten", problem=problem)
-        self._status_problem = problem
+        self._publish_metrics(document)
+        document["metrics"]["problem"] = self._metrics_problem()  # of this time, not of the last
+        if self._publisher is not None:
+            problem = self._publisher.publish(document)
+            if problem and problem != self._status_problem:
+                log.warning("daemon.status_unwritten", problem=problem)
+            self._status_problem = problem
         self._told = _gist(document)
         self._published_at = self._monotonic()
+        self._promised_until = self._published_at + self._longest + self._work_seconds
         self._changed = False
 
     # --- what happened ----------------------------------------------------------------------------------------
@@ -186,9 +202,11 @@ class News:
 
     # --- metrics ----------------------------------------------------------------------------------------------
 
-    def metrics(self) -> bytes:
-        """Return the metrics as they are now."""
-        return render(self.document(), self._service.intake.tally)
+    def serve(self, server: MetricsServer | None) -> None:
+        """Give the metrics to a server, now and whenever the status is published; to none from now on with None."""
+        self._server = server
+        if server is not None:
+            server.publish(render(self.document(), self._service.intake.tally))
 
     def metrics_problem(self, problem: str, what: str = "listen") -> None:
         """Say once what keeps metrics from being told; "" when it is over."""
@@ -196,18 +214,30 @@ class News:
             log.error("daemon.metrics_unwritten", problem=problem)
         self._metrics_problems[what] = problem
 
-    def _write_textfile(self) -> None:
-        path = self._service.config.metrics.textfile
-        if path is None or not self._is_open:
+    def _metrics_problem(self) -> str | None:
+        return "; ".join(filter(None, self._metrics_problems.values())) or None
+
+    def _publish_metrics(self, document: dict[str, Any]) -> None:
+        textfile = self._service.config.metrics.textfile
+        if textfile is None:
             self._metrics_problems.pop("textfile", None)
+        if not self._is_open or (textfile is None and self._server is None):
             return
+        text = render(document, self._service.intake.tally)
+        if self._server is not None:
+            self._server.publish(text)
+            self.metrics_problem(self._server.problem)
+        if textfile is not None:
+            self._write_textfile(textfile, text)
+
+    def _write_textfile(self, path: Path, text: bytes) -> None:
         temporary = path.with_name(f".{path.name}.new")
         remove_quietly(self._disk, temporary)
         problem = ""
         try:
             fd = self._disk.create(temporary, 0o644)  # node_exporter is another user
             try:
-                self._disk.write(fd, self.metrics())
+                self._disk.write(fd, text)
             finally:
                 self._disk.close(fd)
             self._disk.rename(temporary, path)
@@ -248,7 +278,7 @@ class News:
         told: dict[str, Any] = {
             "format": FORMAT,
             "at": _text(now),
-            "next_at": _text(now + timedelta(seconds=self._longest)),
+            "next_at": _text(now + timedelta(seconds=self._longest + self._work_seconds)),
             "state": self.state,
             "ready": self.state == "running",
             "doing": self.doing or "waiting for drops",
@@ -280,7 +310,7 @@ class News:
             "metrics": {
                 "textfile": str(config.metrics.textfile) if config.metrics.textfile is not None else None,
                 "listen": config.metrics.listen,
-                "problem": "; ".join(filter(None, self._metrics_problems.values())) or None,
+                "problem": self._metrics_problem(),
             },
             "waiting_files": [],
             "deferred_drops": [],

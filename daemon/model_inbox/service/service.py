@@ -4,9 +4,9 @@ Owns the process: signals, the watch, timers, the two locks, reload, and the ord
 the same, whatever woke it (start, hint, timer, retry): list the folder, decide, carry out. What happens to a drop
 is `intake`'s; what is in the inbox `inbox`'s; what to retire `retirement`'s.
 
-The loop sleeps in one place, on a pipe that hints and signals write to, until the next thing is due. What it tells
-of itself (systemd's watchdog and status line, the status file, metrics) it tells from there and from within long
-work, piece by piece: there is no other thread that could say that all is well.
+The loop sleeps in one place, on a pipe that hints and signals write to, until the next thing is due. Between two
+pieces of work (two drops, two batches, the parts of a pass) it publishes status and metrics. From within a piece of
+work only the watchdog gets its sign of life: whoever is called from below a commit must not ask the registry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import gc
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -44,7 +43,7 @@ from ..registry.registry import ModelRegistry
 from ..retention.apply import Applied, apply_retention, purge_leftovers, purge_trash
 from ..telemetry.logging import configure
 from ..telemetry.metrics import CONTENT_TYPE
-from ..telemetry.metrics_server import Listener
+from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import Publisher
 from ..telemetry.watchdog import Heartbeat
 from .reporter import News
@@ -69,6 +68,10 @@ LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change uns
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
 TELL_SECONDS = 5.0  # what waits for less is an ordinary copy, which comes to its end by itself
+# How long a drop may take, for the promise when the next status comes: a slow disk, and two scans at their limit.
+SLOW_BYTES_PER_SECOND = 50e6
+SCANS_PER_DROP = 2
+MAINTENANCE_SECONDS = 600.0  # what applying the rules, or emptying the trash, may take at most between two signs of it
 LOCK_SECONDS = 0.5  # a command that asks whether the lock is held may hold it for an instant
 # What was said of these, beside names of files, which hold no slash.
 _INBOX, _WATCH, _UNMOVABLE, _ARRIVING = "/inbox", "/watch", "/unmovable/", "/arriving/"
@@ -99,8 +102,9 @@ class Service:
         self._started_with = config
         self._clock = clock
         self._monotonic = monotonic
-        self._heartbeat = heartbeat
-        self._disk = disk if disk is not None else PacedDisk(self.progress)
+        self._heartbeat = heartbeat if heartbeat is not None else Heartbeat(environment={})
+        self._progress = self._heartbeat.beat
+        self._disk = disk if disk is not None else PacedDisk(self._progress)
         self._wake = wake
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
@@ -124,7 +128,7 @@ class Service:
         self._is_behind = False  # a pass ended before all that was ready was carried out
         self._unseen_after: float | None = None
         self._news = News(self, publisher, started_with=config, clock=clock, monotonic=monotonic)
-        self.listener: Listener | None = None
+        self.server: MetricsServer | None = None
 
     # --- start and stop ---------------------------------------------------------------------------------------
 
@@ -140,7 +144,7 @@ class Service:
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
-            progress=self.progress,
+            progress=self._progress,
         )
         self._stack.callback(self.inbox.close)
         self.inbox.prepare()
@@ -178,7 +182,8 @@ class Service:
             clock=self._clock,
             monotonic=self._monotonic,
             disk=disk,
-            progress=self.progress,
+            progress=self._progress,
+            between_drops=self._publish_due,
         )
         self._make_watch(polling=self._must_poll())
         self._stack.callback(self._stop_watch)
@@ -205,7 +210,7 @@ class Service:
         self.scanner.close()
 
     def _paced(self, scanner: Scanner) -> Scanner:
-        scanner.progress = self.progress
+        scanner.progress = self._progress
         return scanner
 
     def _lock_inbox(self) -> None:
@@ -308,7 +313,11 @@ class Service:
         if not claims and not self.intake.in_hand:
             return
         before = self.registry.sequence
+        largest = max((claim.size for claim in claims), default=0)
+        self._news.allow(largest / SLOW_BYTES_PER_SECOND + SCANS_PER_DROP * self.config.pickle.time_limit)
         self.intake.go_on(claims, more=more)
+        self._news.allow(0)
+        self._publish_due()
         if self.registry.sequence != before:
             # Not after each: what the rules cost grows with the registry, what a registration costs must not.
             self._retention_at = min(self._retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
@@ -512,7 +521,9 @@ class Service:
         if now >= self._retention_at:
             self._retention_at = now + self.config.retention.interval.seconds
             self._news.doing = "applying the retention rules"
+            self._news.allow(MAINTENANCE_SECONDS if self.config.retention.mode != "off" else 0)
             self._retire()
+            self._news.allow(0)
             self._news.doing = ""
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
@@ -535,12 +546,15 @@ class Service:
             done = apply_retention(self.registry, section, now)
             self.last_retention = done
             self.intake.tally.retired += len(done.retired)
+        self._publish_due()
         if section.mode == "enforce":
             grace = section.trash_grace.seconds
             with _noting(failed):
                 self._finish_left()
+            self._publish_due()
             with _noting(failed):
                 purge_trash(self.registry, grace, now)
+            self._publish_due()
             with _noting(failed):
                 purge_leftovers(Path(self.registry.registry_path).parent / ".trash", grace, now, self._disk)
         self._left_unfinished = bool(failed)
@@ -704,13 +718,10 @@ class Service:
 
     # --- what is told of us -----------------------------------------------------------------------------------
 
-    def progress(self) -> None:
-        """Called after each piece of long work: tells systemd that we go on, and answers who asks for metrics."""
-        if self._heartbeat is not None:
-            self._heartbeat.beat()
+    def _publish_due(self) -> None:
+        """Publish what is due, between two pieces of work: the registry is asked, so none of its locks may be held."""
+        self._progress()
         self._news.when_due()
-        if self.listener is not None:
-            self.listener.serve()
 
     @property
     def inbox_problem(self) -> str | None:
@@ -732,8 +743,7 @@ class Service:
     def tell(self) -> None:
         """Publish the status if it is time, and say in a line what we do."""
         self._news.when_due()
-        if self._heartbeat is not None:
-            self._heartbeat.say(self._news.line())
+        self._heartbeat.say(self._news.line())
 
     @property
     def news_seconds(self) -> float:
@@ -747,10 +757,13 @@ class Service:
         the drops come first.
         """
         address = config.metrics.listen
-        if address == (self.listener.address if self.listener is not None else None):
+        if self.server is not None and address == self.server.address and not self.server.problem:
+            return
+        if address is None:
+            self._stop_listening()
             return
         try:
-            new = Listener(address, self._news.metrics, CONTENT_TYPE) if address is not None else None
+            new = MetricsServer(address, CONTENT_TYPE)
         except OSError as error:
             said = f"cannot listen on {address}: {error.strerror or error}"
             if config is not self.config:
@@ -759,13 +772,16 @@ class Service:
             self._news.metrics_problem(said)
             return
         self._stop_listening()
-        self.listener = new
-        self._news.metrics_problem("")
+        self.server = new
+        self._news.serve(new)
+        new.start()
 
     def _stop_listening(self) -> None:
-        if self.listener is not None:
-            self.listener.close()
-            self.listener = None
+        self._news.serve(None)
+        self._news.metrics_problem("")
+        if self.server is not None:
+            self.server.close()
+            self.server = None
 
 
 @contextlib.contextmanager
@@ -826,21 +842,14 @@ class _Alarm:
         with contextlib.suppress(OSError):  # full: the loop is awake already; closed: it has ended
             os.write(self.writer, b"!")
 
-    def sleep(self, seconds: float, listener: Listener | None = None) -> bool:
-        """Sleep until it rings, somebody asks for metrics, or the time is over; tell whether it rang."""
-        reading, writing = listener.sockets if listener is not None else ([], [])
-        if listener is not None and listener.next_seconds is not None:
-            seconds = min(seconds, listener.next_seconds)
-        watched: list[int | socket.socket] = [self.reader, *reading]
-        ready, _, _ = select.select(watched, writing, [], max(seconds, 0.0))
-        rang = self.reader in ready
-        if rang:
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until it rings or the time is over. Return whether it rang."""
+        ready, _, _ = select.select([self.reader], [], [], max(seconds, 0.0))
+        if ready:
             with contextlib.suppress(BlockingIOError):
                 while os.read(self.reader, 4096):
                     pass
-        if listener is not None:
-            listener.serve()
-        return rang
+        return bool(ready)
 
 
 class _Signals:
@@ -920,7 +929,7 @@ def _loop(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbe
     look_at = looked + service.next_seconds()
     while not signals.stopping():
         waits = [look_at - time.monotonic(), service.news_seconds, heartbeat.sleep_seconds]
-        rang = alarm.sleep(min(wait for wait in waits if wait is not None), service.listener)
+        rang = alarm.sleep(min(wait for wait in waits if wait is not None))
         heartbeat.beat()
         if signals.stopping():
             return

@@ -1,8 +1,8 @@
 """What is counted, and how it is told to Prometheus.
 
 Owns the counters that a status file has no use for (durations by step), the names of all metrics, and the text that
-they become. Never opens a file or a socket: `status` writes, `scrape` serves. The counts live as long as the daemon;
-Prometheus knows what to do when they begin again at zero.
+they become. Never opens a file or a socket: `reporter` writes, `metrics_server` serves. The counts live as long as the
+daemon; Prometheus knows what to do when they begin again at zero.
 
 The text is made by prometheus_client, which is imported when the first metrics are asked for: a daemon without the
 section `metrics` does not carry it.
@@ -87,7 +87,7 @@ METRICS: dict[str, _Told] = {
     "model_inbox_build_info": _Told("gauge", "Always 1; the labels tell the version.", "", ("version", "python")),
     "model_inbox_start_time_seconds": _Told("gauge", "When the daemon started.", "started_at"),
     "model_inbox_status_timestamp_seconds": _Told(
-        "gauge", "When these numbers were written; old ones are those of a daemon that is no more.", "at"
+        "gauge", "When these numbers were published: old ones are of a daemon that works on one drop, or is dead.", "at"
     ),
     "model_inbox_ready": _Told("gauge", "1 when drops are taken.", "ready"),
     "model_inbox_watch_deaf": _Told("gauge", "1 when file events do not reach us, and only the clock is left.", "deaf"),

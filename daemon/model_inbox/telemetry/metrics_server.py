@@ -1,23 +1,29 @@
-"""A listener on a loopback address that answers `GET /metrics`, served by the loop itself.
+"""A server on a loopback address that answers `GET /metrics` with the bytes that were published last.
 
-Owns its sockets and what is said on them; what the metrics are comes from a function. No thread: the loop waits on
-`sockets` beside its own pipe and calls `serve`, which never blocks. Everything is bounded: connections, the size of
-a request, the time that one may take. Whoever is slow or wrong is hung up on.
+Owns its sockets and the one thread that serves them. The thread knows nothing of the daemon: it reads one attribute,
+which `publish` replaces by one assignment; it calls nobody and takes no lock. A reader is answered at once while the
+loop digests a large model, and no reader makes the loop wait. Everything is bounded: connections, the size of a
+request, the time that one may take. A client that is slow or sends no request is disconnected.
 """
 
 from __future__ import annotations
 
 import contextlib
+import selectors
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Listener"]
+__all__ = ["MetricsServer"]
 
 CONNECTIONS_MAX = 16
 REQUEST_BYTES_MAX = 8192
-PATIENCE_SECONDS = 5.0
+CLIENT_SECONDS_MAX = 5.0
+# How long no connection is accepted after one could not be: without a free descriptor the loop would spin.
+ACCEPT_PAUSE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -30,27 +36,24 @@ class _Connection:
     answer: memoryview | None = None
 
 
-class Listener:
-    """Serves what `metrics` returns at /metrics. Raises OSError when the address cannot be had.
+class MetricsServer:
+    """Serves at /metrics what was given to `publish` last; 503 before that.
 
-    `address` is `host:port` or `[host]:port`, as config.yaml has it after its check.
+    `address` is `host:port` or `[host]:port`, as config.yaml has it after its check. Raises OSError when it cannot be
+    bound. Between `start` and `close` a daemon thread serves, and only `publish`, `problem` and `port` are for others.
     """
 
-    def __init__(
-        self,
-        address: str,
-        metrics: Callable[[], bytes],
-        content_type: str,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, address: str, content_type: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         host, _, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         self.address = address
-        self._metrics = metrics
         self._content_type = content_type
         self._monotonic = monotonic
+        self._body: bytes | None = None
         self._connections: list[_Connection] = []
+        self._paused_until: float | None = None
+        self._closing = False
+        self._thread: threading.Thread | None = None
         self._listening = socket.socket(
             socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC
         )
@@ -59,73 +62,137 @@ class Listener:
             self._listening.settimeout(0)
             self._listening.bind((host, int(port)))
             self._listening.listen(CONNECTIONS_MAX)
+            self.port = int(self._listening.getsockname()[1])
+            self._waker, self._woken = socket.socketpair()
         except OSError:
             self._listening.close()
             raise
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        self._selector.register(self._listening, selectors.EVENT_READ)
+        self._accepts = True
+
+    def start(self) -> None:
+        """Serve from now on, in a thread that ends with `close` or with the process."""
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        # The thread inherits this mask: a signal that it took would not wake the loop in the main thread.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._thread.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def publish(self, body: bytes) -> None:
+        """Replace what is served."""
+        self._body = body
 
     @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._listening.getsockname()[1])
-
-    @property
-    def sockets(self) -> tuple[list[socket.socket], list[socket.socket]]:
-        """What to wait for: sockets to be read from and to be written to."""
-        reading = [c.socket for c in self._connections if c.answer is None]
-        if len(self._connections) < CONNECTIONS_MAX:
-            reading.append(self._listening)
-        return reading, [c.socket for c in self._connections if c.answer is not None]
-
-    @property
-    def next_seconds(self) -> float | None:
-        """When somebody's patience ends, in seconds from now; None while nobody is connected."""
-        now = self._monotonic()
-        return min((max(c.until - now, 0.0) for c in self._connections), default=None)
-
-    def serve(self) -> None:
-        """Do what can be done without waiting. Never raises OSError."""
-        while len(self._connections) < CONNECTIONS_MAX:
-            try:
-                accepted, _ = self._listening.accept()
-            except OSError:
-                break
-            accepted.settimeout(0)
-            self._connections.append(_Connection(accepted, self._monotonic() + PATIENCE_SECONDS))
-        for connection in list(self._connections):
-            try:
-                done = self._go_on(connection) or self._monotonic() >= connection.until
-            except BlockingIOError:
-                done = self._monotonic() >= connection.until
-            except OSError:
-                done = True
-            if done:
-                self._connections.remove(connection)
-                connection.socket.close()
+    def problem(self) -> str:
+        """Why nobody is served any more, or ""."""
+        ended = self._thread is not None and not self._closing and not self._thread.is_alive()
+        return f"the thread that serves {self.address} has ended: see the log" if ended else ""
 
     def close(self) -> None:
-        """Hang up on everybody and let go of the address."""
-        for connection in self._connections:
-            connection.socket.close()
-        self._connections.clear()
-        self._listening.close()
+        """End the thread, disconnect every client and release the address."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self._waker.send(b"!")
+        if self._thread is not None:
+            self._thread.join()
+        self._release()
+        self._waker.close()
 
-    def _go_on(self, connection: _Connection) -> bool:
-        """Read or write as far as it goes; tell whether the client is done. BlockingIOError: later."""
+    # --- what the thread does ---------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self.turn()
+        finally:
+            self._release()
+
+    def turn(self, seconds: float | None = None) -> None:
+        """Wait until a client wants something or its time is over, at most `seconds`, and do what can be done."""
+        for key, _ in self._selector.select(self._wait_seconds(seconds)):
+            if key.fileobj is self._listening:
+                self._accept()
+            elif isinstance(key.data, _Connection):
+                self._serve(key.data)
+        now = self._monotonic()
+        for connection in [connection for connection in self._connections if now >= connection.until]:
+            self._disconnect(connection)
+        if self._paused_until is not None and now >= self._paused_until:
+            self._paused_until = None
+        self._accept_or_not()
+
+    def _wait_seconds(self, seconds: float | None) -> float | None:
+        moments = [connection.until for connection in self._connections]
+        if self._paused_until is not None:
+            moments.append(self._paused_until)
+        waits = [max(moment - self._monotonic(), 0.0) for moment in moments]
+        return min([*waits, *([seconds] if seconds is not None else [])], default=None)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listening.accept()
+        except OSError:
+            self._paused_until = self._monotonic() + ACCEPT_PAUSE_SECONDS
+            return
+        accepted.settimeout(0)
+        connection = _Connection(accepted, self._monotonic() + CLIENT_SECONDS_MAX)
+        self._connections.append(connection)
+        self._selector.register(accepted, selectors.EVENT_READ, connection)
+        self._accept_or_not()
+
+    def _accept_or_not(self) -> None:
+        """Watch the listening socket only while a connection may be accepted. Others wait in the kernel."""
+        accepts = len(self._connections) < CONNECTIONS_MAX and self._paused_until is None
+        if accepts and not self._accepts:
+            self._selector.register(self._listening, selectors.EVENT_READ)
+        elif self._accepts and not accepts:
+            self._selector.unregister(self._listening)
+        self._accepts = accepts
+
+    def _serve(self, connection: _Connection) -> None:
+        """Read or write as far as it goes, and disconnect a client that is done or gone."""
+        try:
+            if connection.answer is None:
+                self._read(connection)
+            if connection.answer is not None:
+                while connection.answer:
+                    connection.answer = connection.answer[connection.socket.send(connection.answer) :]
+                connection.socket.shutdown(socket.SHUT_WR)
+                self._disconnect(connection)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._disconnect(connection)
+
+    def _read(self, connection: _Connection) -> None:
+        """Read until the request is whole. Raises BlockingIOError while it is not, OSError when it never will be."""
         while connection.answer is None:
             part = connection.socket.recv(REQUEST_BYTES_MAX)
             if not part:
-                return True
+                raise ConnectionResetError
             connection.received += part
             if b"\r\n\r\n" in connection.received or b"\n\n" in connection.received:
                 connection.answer = memoryview(self._answer(bytes(connection.received)))
             elif len(connection.received) > REQUEST_BYTES_MAX:
                 connection.answer = memoryview(_response("431 Request Header Fields Too Large", b"too long\n"))
-        while connection.answer:
-            sent = connection.socket.send(connection.answer)
-            connection.answer = connection.answer[sent:]
-        with contextlib.suppress(OSError):
-            connection.socket.shutdown(socket.SHUT_WR)
-        return True
+        self._selector.modify(connection.socket, selectors.EVENT_WRITE, connection)
+
+    def _disconnect(self, connection: _Connection) -> None:
+        self._selector.unregister(connection.socket)
+        self._connections.remove(connection)
+        connection.socket.close()
+
+    def _release(self) -> None:
+        for connection in self._connections:
+            connection.socket.close()
+        self._connections.clear()
+        self._selector.close()
+        self._listening.close()
+        self._woken.close()
 
     def _answer(self, request: bytes) -> bytes:
         method, _, rest = request.split(b"\n", 1)[0].rstrip(b"\r").partition(b" ")
@@ -136,7 +203,10 @@ class Listener:
             return _response("405 Method Not Allowed", b"only GET\n")
         if path.partition(b"?")[0] != b"/metrics":
             return _response("404 Not Found", b"see /metrics\n")
-        return _response("200 OK", self._metrics(), self._content_type, head=method == b"HEAD")
+        body = self._body
+        if body is None:
+            return _response("503 Service Unavailable", b"nothing is published yet\n")
+        return _response("200 OK", body, self._content_type, head=method == b"HEAD")
 
 
 def _response(
