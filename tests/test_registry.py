@@ -67,37 +67,6 @@ def test_a_registration_does_not_fail_for_a_segment_change_after_it(tmp_path: Pa
     assert registry.get_model_info("b") == entry
 
 
-def test_a_look_from_within_a_commit_does_not_disturb_it(tmp_path: Path) -> None:
-    """A step of the disk may tell somebody that work goes on, who asks how many models there are: as many as before."""
-    seen: list[int] = []
-
-    class Telling(Disk):
-        def _tell(self) -> None:
-            if armed:
-                seen.append(len(registry.registry))
-
-        def fsync(self, fd: int) -> None:
-            self._tell()
-            super().fsync(fd)
-            self._tell()
-
-        def fsync_dir(self, path: Path) -> None:
-            super().fsync_dir(path)
-            self._tell()
-
-    armed = False
-    with open_registry(tmp_path, disk=Telling(), segment_bytes=1) as registry:
-        armed = True
-        for number in range(3):
-            register(registry, f"m{number}")
-            registry.change_segment_when_outgrown()
-        armed = False
-        assert sorted(registry.registry) == ["m0", "m1", "m2"]
-    assert len(seen) > 6 and seen == sorted(seen)
-    with open_registry(tmp_path, read_only=True) as registry:
-        assert sorted(registry.registry) == ["m0", "m1", "m2"]
-
-
 def test_a_crash_while_staging_does_not_stand_in_the_way_of_the_same_process_number(tmp_path: Path) -> None:
     """In a container each run has the same process number: what one left in the staging folder blocks no other."""
     code = (

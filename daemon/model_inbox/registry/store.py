@@ -98,7 +98,6 @@ class Ledger:
         self._thread_lock = threading.RLock()
         self._state_lock = threading.RLock()
         self._depth = 0
-        self._writer: int | None = None  # the thread that holds the writer lock
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
         self._broken: StorageError | None = None
         self._pid = os.getpid()
@@ -241,8 +240,10 @@ class Ledger:
         half of what its path does. Whether somebody put other files in the place of all that is asked now and then.
 
         When the files cannot be followed any more (damage, a folder that is gone) the handle goes on with what it
-        holds, and `damage` says why. So it does within a change of its own: a step of the disk may tell somebody that
-        work goes on, who asks something here, and nothing must be read anew under the hands of who appends.
+        holds, and `damage` says why.
+
+        Never called from a step of the disk within `commit` or a change of segment: what they have open would be read
+        again and closed under them.
         """
         seen = self._seen
         try:
@@ -257,8 +258,6 @@ class Ledger:
             and found.st_ino == seen[0]
             and time.monotonic() < self._path_look_due
         ):
-            return
-        if self._writer == threading.get_ident():
             return
         with self._state_lock:
             try:
@@ -389,7 +388,7 @@ class Ledger:
             _ = self.journal
             try:
                 self._lock.acquire(self.lock_timeout)
-                self._depth, self._writer = 1, threading.get_ident()
+                self._depth = 1
                 with self._state_lock:
                     self._take_in()
                     lost = self.journal.cut_torn_tail()
@@ -402,7 +401,7 @@ class Ledger:
                     )
                 yield
             finally:
-                self._depth, self._writer = 0, None
+                self._depth = 0
                 self._lock.release()
         finally:
             self._thread_lock.release()
@@ -600,7 +599,7 @@ class Ledger:
         self._state_lock = threading.RLock()
         self.state.after_fork()
         self._lock.close()
-        self._depth, self._writer = 0, None
+        self._depth = 0
         self._dirty = False
         if self._unsettled:
             self._seen = _NEVER
