@@ -54,7 +54,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "model": ("metadata", "receipt sidecar", "__init__"),
     "config": ("retention", "load", "__init__"),
     "registry": (
-        "journal paths",
+        "entry journal paths",
         "checkpoint state segments files",
         "history",
         "store",
@@ -107,10 +107,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    problems errors base/units base/strict_yaml model/metadata model/sidecar config/retention registry/journal
-    registry/checkpoint registry/paths registry/state retention/outcomes retention/entries retention/times
-    retention/rules retention/budget retention/plan telemetry/metrics telemetry/logread/questions inbox/readiness
-    inbox/acceptance inbox/outcomes inbox/states
+    problems errors base/units base/strict_yaml model/metadata model/sidecar config/retention registry/entry
+    registry/journal registry/checkpoint registry/paths registry/state retention/outcomes retention/entries
+    retention/times retention/rules retention/budget retention/plan telemetry/metrics telemetry/logread/questions
+    inbox/readiness inbox/acceptance inbox/outcomes inbox/states
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

@@ -43,11 +43,12 @@ from ..errors import (
 from ..model.metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
 from ..model.sidecar import dump_sidecar
 from ..problems import quoted
+from .entry import Entry
 from .files import STORED_MODE, StagedFiles, Storage, staged_paths, trash_name
 from .history import also_changed
 from .journal import Draft, Line, Operation
 from .paths import RegistryFiles
-from .state import Entry, State
+from .state import State
 from .store import SEGMENT_BYTES_MIN, Ledger
 
 __all__ = ["Candidate", "ModelRegistry", "Registered", "Retired"]

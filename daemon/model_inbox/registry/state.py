@@ -1,7 +1,7 @@
-"""A registry entry as the API hands it out, and the registry's contents at one moment.
+"""The registry's contents at one moment.
 
-Owns `Entry` (a read-only dictionary with absolute paths) and `State` (entries, their order, the aliases), which
-changes only by applying journal lines. Pure: no disk, no clock.
+Owns `State`: the entries, their order by age, and the aliases. It changes only by applying journal lines. Pure: it
+touches neither a disk nor a clock.
 """
 
 from __future__ import annotations
@@ -11,82 +11,17 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from ..model.metadata import parse_instant
+from .entry import Entry, freeze
 from .journal import Line
 
-__all__ = ["Entry", "State", "instant_microseconds"]
+__all__ = ["State", "instant_microseconds"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
-
-
-def _read_only(*_: object, **__: object) -> NoReturn:
-    raise TypeError("registry entries are read-only: a registered model never changes (copy with dict(entry))")
-
-
-class _FrozenDict(dict[str, Any]):
-    """A dictionary that is shared between callers and therefore cannot be changed."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = _read_only
-    clear = pop = popitem = setdefault = update = _read_only
-    __ior__ = _read_only
-
-    def __copy__(self) -> dict[str, Any]:
-        return dict(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return _thaw(self)  # type: ignore[no-any-return]  # a dict in gives a dict out
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (_thaw(self),)
-
-
-class _FrozenList(list[Any]):
-    """A list that is shared between callers and therefore cannot be changed."""
-
-    __slots__ = ()
-    __setitem__ = __delitem__ = _read_only
-    append = clear = extend = insert = pop = remove = reverse = sort = _read_only
-    __iadd__ = __imul__ = _read_only
-
-    def __copy__(self) -> list[Any]:
-        return list(self)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
-        return _thaw(self)  # type: ignore[no-any-return]  # a list in gives a list out
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return list, (_thaw(self),)
-
-
-class Entry(_FrozenDict):
-    """The registry's record of one model: a read-only dictionary with the fields of docs/formats.md.
-
-    `model_path` and `scaler_path` are absolute here. Compares and serialises as a plain dict; `dict(entry)` or
-    `copy.deepcopy(entry)` gives one that can be changed.
-    """
-
-    __slots__ = ()
-
-
-def _thaw(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _thaw(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_thaw(item) for item in value]
-    return value
-
-
-def _freeze(value: Any) -> Any:
-    if type(value) is dict:
-        return _FrozenDict({key: _freeze(item) for key, item in value.items()})
-    if type(value) is list:
-        return _FrozenList([_freeze(item) for item in value])
-    return value
 
 
 def instant_microseconds(text: object) -> int:
@@ -150,7 +85,7 @@ class State:
 
     def shown(self, stored: Mapping[str, Any]) -> Entry:
         """Return a stored entry as the API shows it: read-only, with absolute paths."""
-        fields = {key: _freeze(value) for key, value in stored.items()}
+        fields = {key: freeze(value) for key, value in stored.items()}
         for name in ("model_path", "scaler_path"):
             path = fields.get(name)
             if isinstance(path, str) and path:
