@@ -50,7 +50,7 @@ DOORS = {
 # Every package: the modules and packages that lie directly in it, from the bottom up, those of one row in one string.
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
-    "base": ("leases units", "disk flocks users strict_yaml", "__init__"),
+    "base": ("leases shapes units", "disk flocks users strict_yaml", "__init__"),
     "model": ("metadata", "receipt sidecar", "__init__"),
     "config": ("retention", "load", "__init__"),
     "registry": (
@@ -107,10 +107,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    problems errors base/units base/strict_yaml model/metadata model/sidecar config/retention registry/entry
-    registry/journal registry/checkpoint registry/paths registry/state retention/outcomes retention/entries
-    retention/times retention/rules retention/budget retention/plan telemetry/metrics telemetry/logread/questions
-    inbox/readiness inbox/acceptance inbox/outcomes inbox/states
+    problems errors base/shapes base/units base/strict_yaml model/metadata model/sidecar config/retention
+    registry/entry registry/journal registry/checkpoint registry/paths registry/state retention/outcomes
+    retention/entries retention/times retention/rules retention/budget retention/plan telemetry/metrics
+    telemetry/logread/questions inbox/readiness inbox/acceptance inbox/outcomes inbox/states
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

@@ -17,17 +17,24 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
+from ..base.shapes import Field
 from ..problems import Problem, quoted
 
 __all__ = [
     "DEPTH_MAX",
     "FUTURE_TOLERANCE",
+    "METADATA_FIELDS",
+    "METRIC_SCHEMA",
     "MODEL_ID",
     "REQUIRED_FIELDS",
+    "Description",
     "Finding",
+    "MetadataFields",
     "ModelMetadata",
+    "SeedMetadata",
+    "Tags",
     "canonical_instant",
     "check_field",
     "check_metadata",
@@ -92,17 +99,64 @@ class ModelMetadata:
     description: str = field(default="", kw_only=True)
 
 
-REQUIRED_FIELDS = (
-    "model_type",
-    "currency_pair",
-    "trained_at",
-    "version",
-    "validation_metrics",
-    "min_samples",
-    "calibration_ok",
-    "features_used",
-    "horizons",
-)
+Label = Annotated[str, Field("One line of text.", minLength=1, maxLength=LABEL_CHARACTERS_MAX)]
+Feature = Annotated[str, Field("The name of a feature.", minLength=1, maxLength=NAME_CHARACTERS_MAX)]
+Days = Annotated[int, Field("A number of days.", minimum=1, maximum=HORIZON_DAYS_MAX)]
+Tags = Annotated[
+    dict[str, Annotated[str, Field("The tag's value; may be empty.", maxLength=TAG_VALUE_CHARACTERS_MAX)]],
+    Field(
+        "Names with text values, for retention and for people.",
+        maxProperties=TAGS_MAX,
+        propertyNames={"pattern": f"^{_TAG_NAME.pattern}$"},
+    ),
+]
+Description = Annotated[
+    str, Field("Anything for people to read, up to 8192 characters.", maxLength=DESCRIPTION_CHARACTERS_MAX)
+]
+
+METRIC_SCHEMA: Mapping[str, Any] = {
+    "title": "Metric",
+    "description": "A finite number, or names with such numbers.",
+    "type": ["number", "object"],
+    "propertyNames": {"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
+    "additionalProperties": {"$ref": "#/$defs/metric"},
+}
+"""What stands under a name in `validation_metrics`; a schema has it as `$defs/metric`."""
+
+
+class SeedMetadata(TypedDict):
+    """The metadata that a model must have, as JSON values: those of the first registry, and of each one since."""
+
+    model_id: Annotated[str, Field("The model's id.")]
+    model_type: Annotated[Label, Field("The kind of model, like lightgbm.")]
+    currency_pair: Annotated[Label, Field("What it forecasts, like USD/EUR; up to 64 characters.")]
+    trained_at: Annotated[str, Field("When it was trained: RFC 3339; without a zone it counts as UTC.")]
+    version: Annotated[Label, Field("The producer's version, as written: 1.10 stays 1.10.")]
+    validation_metrics: Annotated[
+        dict[str, Any],
+        Field(
+            "Names with finite numbers, nested at will.",
+            propertyNames={"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
+            additionalProperties={"$ref": "#/$defs/metric"},
+        ),
+    ]
+    min_samples: Annotated[int, Field("How many samples a forecast needs.", minimum=0, maximum=MIN_SAMPLES_MAX)]
+    calibration_ok: Annotated[bool, Field("Whether calibration was found good.")]
+    features_used: Annotated[list[Feature], Field("The features, in the model's order.", uniqueItems=True)]
+    horizons: Annotated[list[Days], Field("Forecast horizons in whole days, 1 to 36500.", uniqueItems=True)]
+
+
+class MetadataFields(SeedMetadata):
+    """All metadata of a model, as JSON values: what `fields_of` returns, and what goes into a registry entry."""
+
+    tags: Tags
+    description: Description
+
+
+METADATA_FIELDS = tuple(MetadataFields.__annotations__)
+"""The names of all fields, in the order in which they are written."""
+
+REQUIRED_FIELDS = tuple(name for name in SeedMetadata.__annotations__ if name != "model_id")
 """What a sidecar must say. `model_id` is not among them: it defaults to the stem."""
 
 
@@ -257,8 +311,7 @@ def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
 
     The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...), whoever gave it.
     """
-    names = ("model_id", *REQUIRED_FIELDS, "tags", "description")
-    findings = [f for name in names for f in check_field(name, getattr(metadata, name), now=now)]
+    findings = [f for name in METADATA_FIELDS for f in check_field(name, getattr(metadata, name), now=now)]
     return [finding.problem() for finding in findings]
 
 
@@ -270,7 +323,7 @@ def check_field(name: str, value: object, *, now: datetime) -> Iterator[Finding]
         yield from _CHECKS[name]((name,), value)
 
 
-def fields_of(metadata: ModelMetadata) -> dict[str, Any]:
+def fields_of(metadata: ModelMetadata) -> MetadataFields:
     """Return the fields as plain JSON values, copied, without the paths: what goes into a registry entry.
 
     `trained_at` becomes canonical text, tuples become lists, and numpy's numbers Python's. The metadata

@@ -26,6 +26,7 @@ from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, num
 from ..problems import Problem, quoted
 from .metadata import (
     DEPTH_MAX,
+    METADATA_FIELDS,
     REQUIRED_FIELDS,
     Finding,
     ModelMetadata,
@@ -100,7 +101,6 @@ The digests come last: with them the sidecar can be seen to be whole, so nothing
 """
 
 _NAMES = tuple(f.name for f in SIDECAR_FIELDS)
-_METADATA_NAMES = ("model_id", *REQUIRED_FIELDS, "tags", "description")
 # Names that people write for one of ours without its looking like a typing error.
 _OTHER_NAMES = {
     "model_path": "model_file",
@@ -241,7 +241,7 @@ class _Reading:
         """Return the metadata's fields as values, having noted everything that is wrong."""
         self._look_for_unknown_keys(root)
         values: dict[str, Any] = {"model_id": self.stem}
-        for name in _METADATA_NAMES:
+        for name in METADATA_FIELDS:
             node = root.get(name)
             if node is None:
                 if name in REQUIRED_FIELDS:

@@ -21,6 +21,7 @@ import orjson
 
 from ..errors import RegistryCorrupted, RegistryTooNew
 from ..problems import quoted
+from .entry import EntryFields
 from .journal import seal, unseal
 
 __all__ = [
@@ -63,7 +64,7 @@ class Mark:
         return fingerprint(data) == self.after
 
 
-def parse_checkpoint(path: Path, data: bytes) -> dict[str, dict[str, Any]]:
+def parse_checkpoint(path: Path, data: bytes) -> dict[str, EntryFields]:
     """Return the entries in the bytes of the JSON file at `path`. Raises RegistryCorrupted."""
     try:
         with _without_collecting():

@@ -1,13 +1,258 @@
-"""A registry entry as the API hands it out.
+"""A registry entry: what stands in it, who makes one, and how it is handed out.
 
-Owns `Entry`, a read-only dictionary with absolute paths. Pure: no disk, no clock.
+Owns `EntryFields`, the one definition of an entry: the type checker holds everybody who makes or reads an entry to it,
+and the JSON schema and the manual's table are made of it. Entries are made by `new_entry` and altered by
+`changed_entry`; fields that are not defined here (a newer version's, or another program's) stay in them. Pure: no disk,
+no clock.
 """
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unpack, cast
 
-__all__ = ["Entry", "freeze"]
+from ..base.shapes import Field, object_schema
+from ..model.metadata import (
+    METADATA_FIELDS,
+    METRIC_SCHEMA,
+    MODEL_ID,
+    Description,
+    MetadataFields,
+    ModelMetadata,
+    SeedMetadata,
+    Tags,
+)
+
+__all__ = [
+    "Entry",
+    "EntryChanges",
+    "EntryFields",
+    "Integrity",
+    "Origin",
+    "Role",
+    "StoredFile",
+    "as_fields",
+    "changed_entry",
+    "entry_schema",
+    "files_of_entry",
+    "imports_when_loaded",
+    "metadata_of",
+    "new_entry",
+    "numbered_entry",
+    "sequence_of",
+    "shown",
+]
+
+Origin = Literal["inbox", "api"]
+Integrity = Literal["digest", "lease", "quiet", "api", "rebuild"]
+Role = Literal["model", "scaler"]
+Digest = Annotated[str, Field("A SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")]
+Imports = dict[str, Annotated[str, Field("The letters of its uses.")]]
+
+
+class JudgedFile(TypedDict):
+    """A file at the time when it was judged."""
+
+    sha256: Annotated[Digest, Field("The digest of the file that was judged.")]
+    kind: Annotated[str, Field("How it was read, like plain or gzip+joblib.")]
+
+
+class Verdict(TypedDict):
+    """What the verdict on an entry's files holds for."""
+
+    python: Annotated[str, Field("The version of the Python whose parsers read them.")]
+    allowlist: Annotated[str, Field("The digest of the allowlist and its rules.")]
+    files: Annotated[dict[str, JudgedFile], Field("The files that were judged: model, and scaler if there is one.")]
+
+
+class SeedEntry(SeedMetadata):
+    """What every entry has, also one that was made by the first registry and adopted."""
+
+    model_path: Annotated[str, Field("The model's file; a relative path counts from the folder of this registry.")]
+    scaler_path: Annotated[str | None, Field("The scaler's file, written in the same way; null: there is none.")]
+
+
+class EntryFields(SeedEntry, total=False):
+    """All fields of an entry. Those below are missing in an adopted one; see `_SOMETIMES` for what else may be."""
+
+    sha256: Annotated[Digest, Field("The SHA-256 of the model's file.")]
+    scaler_sha256: Annotated[Digest | None, Field("The SHA-256 of the scaler's file; null: there is none.")]
+    size_bytes: Annotated[int, Field("The size of model and scaler together.", minimum=0)]
+    registered_at: Annotated[
+        str, Field("When the journal line that registered it was committed, in UTC.", format="date-time")
+    ]
+    sequence: Annotated[int, Field("The number of that line; it orders models with the same trained_at.", minimum=1)]
+    origin: Annotated[Origin, Field("Where it came from: inbox, or api for register_model.")]
+    drop_id: Annotated[str | None, Field("The drop that it came with; null: it came from Python.")]
+    imports: Annotated[
+        Imports | None,
+        Field("The names that its pickles may import, each with its uses (docs/security.md); null: not limited."),
+    ]
+    verdict: Annotated[Verdict | None, Field("What the verdict on its pickles holds for; null: not scanned.")]
+    integrity: Annotated[
+        Integrity,
+        Field(
+            "What told that its files were whole: digest, lease, quiet; api: we wrote them; rebuild: it was made from "
+            "its stored sidecar, and scanned again."
+        ),
+    ]
+    tags: Tags
+    description: Description
+    aliases: Annotated[
+        list[Annotated[str, Field("The name of an alias.", pattern=f"^{MODEL_ID.pattern}$")]],
+        Field("The aliases that name it; each names one model of a pair and type.", uniqueItems=True),
+    ]
+    pinned: Annotated[bool, Field("Whether it is protected from retirement.")]
+    scaler_replaced: Annotated[
+        int, Field("Only after replace_scaler: the number of the line that replaced its scaler.", minimum=1)
+    ]
+    scaler_imports: Annotated[
+        Imports | None, Field("Beside it: what that scaler may import; null: not limited, it came from Python.")
+    ]
+
+
+class EntryChanges(TypedDict, total=False):
+    """The fields that may change after the registration; all others say what was registered, and stay."""
+
+    scaler_path: str
+    scaler_sha256: str
+    scaler_replaced: int
+    scaler_imports: dict[str, str] | None
+    size_bytes: int
+    tags: dict[str, str]
+    aliases: list[str]
+    pinned: bool
+
+
+class StoredFile(NamedTuple):
+    """A file that an entry names, as it names it. The digest is None in an adopted entry."""
+
+    role: Role
+    path: str
+    sha256: str | None
+
+
+def new_entry(
+    metadata: MetadataFields,
+    *,
+    model_path: str,
+    scaler_path: str | None,
+    sha256: str,
+    scaler_sha256: str | None,
+    size_bytes: int,
+    origin: Origin,
+    drop_id: str | None,
+    imports: Mapping[str, str] | None,
+    verdict: Mapping[str, Any] | None,
+    integrity: Integrity,
+) -> EntryFields:
+    """Return the entry of a model that is about to be registered.
+
+    `registered_at` and `sequence` are those of its journal line, and are filled in when that is made.
+    """
+    fields = {
+        **metadata,
+        "model_path": model_path,
+        "scaler_path": scaler_path,
+        "sha256": sha256,
+        "scaler_sha256": scaler_sha256,
+        "size_bytes": size_bytes,
+        "registered_at": "",
+        "sequence": 0,
+        "origin": origin,
+        "drop_id": drop_id,
+        "imports": dict(imports) if imports is not None else None,
+        "verdict": dict(verdict) if verdict is not None else None,
+        "integrity": integrity,
+        "aliases": [],
+        "pinned": False,
+    }
+    return as_fields(fields)
+
+
+def numbered_entry(entry: Mapping[str, Any], *, sequence: int, registered_at: str) -> EntryFields:
+    """Return a new entry with the number and the time of the line that registers it."""
+    return {**as_fields(entry), "registered_at": registered_at, "sequence": sequence}
+
+
+def changed_entry(entry: EntryFields, **changes: Unpack[EntryChanges]) -> EntryFields:
+    """Return a copy of an entry with some fields changed. All others stay, also those that are not defined here."""
+    return {**entry, **changes}
+
+
+def as_fields(entry: Mapping[str, Any]) -> EntryFields:
+    """Return the very same entry under the type that knows its fields. Nothing is checked or copied."""
+    return cast("EntryFields", entry)
+
+
+def metadata_of(entry: Mapping[str, Any]) -> ModelMetadata | None:
+    """Return the metadata that an entry holds, without the paths; None for an adopted entry that lacks some of it."""
+    if not entry.keys() >= set(METADATA_FIELDS):
+        return None
+    return ModelMetadata(**{name: entry[name] for name in METADATA_FIELDS})
+
+
+def sequence_of(entry: Mapping[str, Any]) -> int:
+    """Return the number of the line that registered an entry; 0 for an adopted one, which has none."""
+    sequence = entry.get("sequence")
+    return sequence if isinstance(sequence, int) else 0
+
+
+def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
+    """Yield the model's file and, if there is one, the scaler's."""
+    if entry.get("model_path"):
+        yield StoredFile("model", str(entry["model_path"]), entry.get("sha256"))
+    if entry.get("scaler_path"):
+        yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
+
+
+_SOMETIMES = frozenset({"scaler_replaced", "scaler_imports"})
+
+
+def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:
+    """Return what a file of the entry may import when it is loaded, with the uses; None: anything, it is trusted.
+
+    A model that came through the inbox, and its scaler, are limited to what was seen in them. A scaler that replaced
+    another one has limits of its own.
+    """
+    if role == "scaler" and entry.get("scaler_replaced"):
+        return entry.get("scaler_imports")
+    if entry.get("origin") == "inbox":
+        return entry.get("imports") or {}
+    return None
+
+
+def entry_schema() -> dict[str, Any]:
+    """Return the JSON schema of an entry. One that was adopted need not have the fields that are ours."""
+    schema = object_schema(EntryFields)
+    ours = [name for name in schema["properties"] if name not in schema["required"] and name not in _SOMETIMES]
+    return {
+        **schema,
+        "dependentSchemas": {
+            "origin": {
+                "required": ours,
+                "properties": {
+                    "model_id": {"pattern": f"^{MODEL_ID.pattern}$", "not": {"pattern": "_scaler$"}},
+                    "trained_at": {"pattern": r"^[0-9-]{10}T[0-9:]{8}(\.[0-9]{6})?Z$"},
+                },
+            }
+        },
+        "$defs": {"metric": METRIC_SCHEMA},
+    }
+
+
+# --- how an entry is handed out ------------------------------------------------------------------------------
+
+
+def shown(stored: Mapping[str, Any], folder: str) -> Entry:
+    """Return a stored entry as the API shows it: read-only, with absolute paths. `folder` is the registry's."""
+    fields = {key: _freeze(value) for key, value in stored.items()}
+    for name in ("model_path", "scaler_path"):
+        path = fields.get(name)
+        if isinstance(path, str) and path:
+            fields[name] = os.path.join(folder, path)  # Path would cost more than the rest
+    return Entry(fields)
 
 
 def _read_only(*_: object, **__: object) -> NoReturn:
@@ -68,10 +313,9 @@ def _thaw(value: Any) -> Any:
     return value
 
 
-def freeze(value: Any) -> Any:
-    """Return the value as one that cannot be changed."""
+def _freeze(value: Any) -> Any:
     if type(value) is dict:
-        return _FrozenDict({key: freeze(item) for key, item in value.items()})
+        return _FrozenDict({key: _freeze(item) for key, item in value.items()})
     if type(value) is list:
-        return _FrozenList([freeze(item) for item in value])
+        return _FrozenList([_freeze(item) for item in value])
     return value

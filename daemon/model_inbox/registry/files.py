@@ -11,11 +11,10 @@ import errno
 import os
 import re
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..base.disk import (
     Disk,
@@ -29,6 +28,7 @@ from ..base.disk import (
 )
 from ..errors import StorageError
 from ..model.metadata import is_valid_id
+from .entry import EntryFields, files_of_entry, sequence_of
 
 __all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
 
@@ -183,22 +183,21 @@ class Storage:
             return folder / path.name
         raise StorageError("set aside", path, FileExistsError(errno.EEXIST, "too many leftovers of that name"))
 
-    def needed_files_of(self, entry: Mapping[str, Any]) -> dict[Path, str | None]:
+    def needed_files_of(self, entry: EntryFields) -> dict[Path, str | None]:
         """Return the final names of an entry's model and, if it has one, scaler, with their digests."""
-        pairs = (("model_path", "sha256"), ("scaler_path", "scaler_sha256"))
-        return {self.folder / str(entry[name]): entry.get(digest) for name, digest in pairs if entry.get(name)}
+        return {self.folder / file.path: file.sha256 for file in files_of_entry(entry)}
 
-    def files_of(self, entry: Mapping[str, Any]) -> list[Path]:
+    def files_of(self, entry: EntryFields) -> list[Path]:
         """Return the final names that an entry stands for: model, scaler if it has one, sidecar."""
         model_id = str(entry["model_id"])
         sidecar = [self.final_names(model_id)[2]] if is_valid_id(model_id) else []
         return [*self.needed_files_of(entry), *sidecar]
 
-    def trash_folder(self, entry: Mapping[str, Any]) -> Path:
+    def trash_folder(self, entry: EntryFields) -> Path:
         """Return the folder in the trash that a retired entry's files go to."""
-        return self.trash_dir / trash_name(str(entry["model_id"]), int(entry.get("sequence") or 0))
+        return self.trash_dir / trash_name(str(entry["model_id"]), sequence_of(entry))
 
-    def discard(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> Path:
+    def discard(self, entry: EntryFields, named: Collection[Path] = ()) -> Path:
         """Move the files of a retired entry to the trash; what is there or missing already is passed over, and so
         is what `named` says that other entries name too.
 
@@ -215,14 +214,14 @@ class Storage:
         self._sync(folder, self.trash_dir, *(path.parent for path in paths if path.parent.is_dir()))
         return folder
 
-    def discard_file(self, entry: Mapping[str, Any], path: Path) -> None:
+    def discard_file(self, entry: EntryFields, path: Path) -> None:
         """Move one file that an entry no longer names (a replaced scaler) into the entry's trash folder."""
         folder = self.trash_folder(entry)
         make_folder(self.disk, folder, FOLDER_MODE)
         self._move_over(path, folder / path.name)
         self._sync(folder, self.trash_dir, path.parent)
 
-    def bring_back(self, entry: Mapping[str, Any], named: Collection[Path] = ()) -> None:
+    def bring_back(self, entry: EntryFields, named: Collection[Path] = ()) -> None:
         """Give the files of a retired entry their final names again. Called before the journal line.
 
         The trash keeps them too until `let_go`, after the line: a crash in between leaves leftovers at the final
@@ -248,7 +247,7 @@ class Storage:
             self._link_or_copy(held, path)
         self._sync(*(path.parent for path in paths))
 
-    def let_go(self, entry: Mapping[str, Any]) -> bool:
+    def let_go(self, entry: EntryFields) -> bool:
         """Remove from the trash what an entry has at its final names again; tell whether there was any.
 
         Unsynced: what a crash leaves of it is removed at the next start. Scalers that were replaced stay.

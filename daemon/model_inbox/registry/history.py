@@ -15,12 +15,13 @@ from typing import Any
 from ..base.disk import Disk, inode_of, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, StorageError
 from .checkpoint import CHECKPOINT_MODE, checkpoint_bytes, parse_checkpoint
+from .entry import sequence_of
 from .journal import Line, format_time
 from .paths import RegistryFiles
 from .segments import all_lines, base_name, base_sequence, check_base, first_base, history_segments, read_segment
 from .state import State
 
-__all__ = ["Held", "also_changed", "note_retirement", "prune_history", "retirements", "sequence_of", "state_at"]
+__all__ = ["Held", "also_changed", "note_retirement", "prune_history", "retirements", "state_at"]
 
 _LOOKS_MAX = 5
 
@@ -53,12 +54,6 @@ def also_changed(line: Line) -> Mapping[str, Any]:
     """Return the other entries that a line sets beside its own."""
     also = (line.detail or {}).get("also", {})
     return also if isinstance(also, dict) else {}
-
-
-def sequence_of(entry: Mapping[str, Any]) -> int:
-    """Return the number of the line that registered an entry; 0 for one that has none."""
-    sequence = entry.get("sequence")
-    return sequence if isinstance(sequence, int) else 0
 
 
 # --- the entries as of a moment ------------------------------------------------------------------------------

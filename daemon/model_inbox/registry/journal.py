@@ -124,7 +124,7 @@ class Draft:
     actor: str = ""
     drop_id: str | None = None
     changes_entry: bool = False
-    entry: dict[str, Any] | None = None
+    entry: Mapping[str, Any] | None = None
     removed: Mapping[str, Any] | None = None
     detail: dict[str, Any] | None = None
 

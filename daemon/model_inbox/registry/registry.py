@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import cloudpickle
 import structlog
@@ -40,10 +40,23 @@ from ..errors import (
     RegistryError,
     StorageError,
 )
-from ..model.metadata import ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
+from ..model.metadata import MetadataFields, ModelMetadata, check_field, check_metadata, fields_of, is_valid_id
 from ..model.sidecar import dump_sidecar
 from ..problems import quoted
-from .entry import Entry
+from .entry import (
+    Entry,
+    EntryChanges,
+    EntryFields,
+    Integrity,
+    Origin,
+    Role,
+    as_fields,
+    changed_entry,
+    files_of_entry,
+    imports_when_loaded,
+    new_entry,
+    sequence_of,
+)
 from .files import STORED_MODE, StagedFiles, Storage, staged_paths, trash_name
 from .history import also_changed
 from .journal import Draft, Line, Operation
@@ -73,12 +86,12 @@ class Candidate:
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned).
     """
 
-    fields: Mapping[str, Any]
+    fields: MetadataFields
     files: StagedFiles
-    origin: Literal["inbox", "api"]
+    origin: Origin
     drop_id: str | None = None
     imports: Mapping[str, str] | None = None
-    integrity: str = "api"
+    integrity: Integrity = "api"
     actor: str = ""
     reason: str = ""
     verdict: Mapping[str, Any] | None = None
@@ -101,7 +114,7 @@ class Retired:
     at: datetime
     actor: str
     reason: str
-    entry: Mapping[str, Any]
+    entry: EntryFields
     folder: Path
 
 
@@ -224,7 +237,7 @@ class ModelRegistry:
         self._refresh()
         return self._ledger.state.sequence
 
-    def stored_entries(self) -> tuple[int, list[Mapping[str, Any]]]:
+    def stored_entries(self) -> tuple[int, list[EntryFields]]:
         """Return `sequence` and the entries as of that change, as they are stored: for who looks at all of them.
 
         Paths are relative here, and nothing is copied: who changed one would change the registry. In no order.
@@ -270,23 +283,19 @@ class ModelRegistry:
 
     def load_model(self, entry: Mapping[str, Any]) -> Any:
         """Return the model alone; see `load_model_objects`."""
-        return self._load_object(entry, "model_path", "sha256")
+        return self._load_object(as_fields(entry), "model")
 
     def load_scaler(self, entry: Mapping[str, Any]) -> Any:
         """Return the scaler alone, or None where the entry has none; see `load_model_objects`."""
-        return self._load_object(entry, "scaler_path", "scaler_sha256") if entry.get("scaler_path") else None
+        return self._load_object(as_fields(entry), "scaler") if entry.get("scaler_path") else None
 
-    def _load_object(self, entry: Mapping[str, Any], path_field: str, digest_field: str) -> Any:
+    def _load_object(self, entry: EntryFields, role: Role) -> Any:
         from ..pickles import load
 
-        path = self._path.parent / str(entry[path_field])
-        data = _read_whole(path, self._storage.trash_folder(entry) / path.name, entry.get(digest_field))
-        imports: Mapping[str, str] | None = None
-        if digest_field == "scaler_sha256" and entry.get("scaler_replaced"):
-            imports = entry.get("scaler_imports")
-        elif entry.get("origin") == "inbox":
-            imports = entry.get("imports") or {}
-        return load(data, imports)
+        file = next(file for file in files_of_entry(entry) if file.role == role)
+        path = self._path.parent / file.path
+        data = _read_whole(path, self._storage.trash_folder(entry) / path.name, file.sha256)
+        return load(data, imports_when_loaded(entry, role))
 
     # --- changing ---------------------------------------------------------------------------------------------
 
@@ -324,19 +333,19 @@ class ModelRegistry:
         """
         outcomes: list[Literal["registered", "duplicate", "taken"]] = []
         drafts: list[Draft] = []
-        fresh: dict[str, Draft] = {}
+        fresh: dict[str, EntryFields] = {}
         with self._ledger.writing():
             entries = self._ledger.state.entries
             for candidate in candidates:
                 model_id = candidate.fields["model_id"]
-                known = fresh[model_id].entry if model_id in fresh else entries.get(model_id)
+                known = fresh.get(model_id) or entries.get(model_id)
                 if known is not None:
                     outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
                     continue
                 self._finish(model_id)
                 self._storage.place(model_id, candidate.files)
-                fresh[model_id] = self._registration(candidate)
-                drafts.append(fresh[model_id])
+                fresh[model_id] = self._entry_of(candidate)
+                drafts.append(self._registration(candidate, fresh[model_id]))
                 outcomes.append("registered")
             if drafts:
                 self._storage.sync_names()
@@ -393,7 +402,7 @@ class ModelRegistry:
                     f"cannot restore {quoted(model_id)}: the trash does not hold it",
                     hint="`model-inbox trash list` shows what can be restored",
                 )
-            entry = dict(held[-1].entry)
+            entry = held[-1].entry
             self._storage.bring_back(entry, self._named_by_others(entry))
             self._adopted = None
             self._ledger.commit(
@@ -431,11 +440,11 @@ class ModelRegistry:
 
     def pin(self, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
         """Protect a model from retirement until it is unpinned. Raises EntryNotFound."""
-        return self._change(model_id, "pin", {"pinned": True}, reason, actor)
+        return self._change(model_id, "pin", reason, actor, pinned=True)
 
     def unpin(self, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
         """Take the protection away again. Raises EntryNotFound."""
-        return self._change(model_id, "unpin", {"pinned": False}, reason, actor)
+        return self._change(model_id, "unpin", reason, actor, pinned=False)
 
     def set_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
         """Let an alias such as `champion` name a model, within its pair and type; moving one is one commit.
@@ -454,7 +463,7 @@ class ModelRegistry:
             if holder == model_id:
                 self._ledger.sync()
             else:
-                changed = {**entry, "aliases": sorted({*(entry.get("aliases") or ()), alias})}
+                changed = changed_entry(entry, aliases=sorted({*(entry.get("aliases") or ()), alias}))
                 detail: dict[str, Any] = {"alias": alias}
                 if holder is not None:
                     detail["also"] = {holder: self._without_alias(holder, alias)}
@@ -498,9 +507,9 @@ class ModelRegistry:
             )
             return self._view(model_id)
 
-    def _without_alias(self, model_id: str, alias: str) -> dict[str, Any]:
+    def _without_alias(self, model_id: str, alias: str) -> EntryFields:
         entry = self._ledger.state.entries[model_id]
-        return {**entry, "aliases": [name for name in entry.get("aliases") or () if name != alias]}
+        return changed_entry(entry, aliases=[name for name in entry.get("aliases") or () if name != alias])
 
     def tag(
         self, model_id: str, tags: Mapping[str, str | None], *, reason: str = "", actor: str | None = None
@@ -516,7 +525,7 @@ class ModelRegistry:
             if findings:
                 problems = [finding.problem() for finding in findings]
                 raise MetadataError(f"cannot tag {quoted(model_id)}", problems)
-            return self._change(model_id, "tag", {"tags": kept}, reason, actor)
+            return self._change(model_id, "tag", reason, actor, tags=kept)
 
     def replace_scaler(self, model_id: str, scaler_obj: Any, *, reason: str = "", actor: str | None = None) -> Entry:
         """Give a model another scaler, or its first: the one thing of a registered model that may change.
@@ -591,14 +600,14 @@ class ModelRegistry:
             self._storage.place_file(staged, final)
             self._storage.sync_names()
             old = entry.get("scaler_path")
-            changed = {
-                **entry,
-                "scaler_path": self._storage.stored_path(final),
-                "scaler_sha256": digest,
-                "scaler_replaced": number,
-                "scaler_imports": dict(imports) if imports is not None else None,
-                "size_bytes": _size_of(self._path.parent / str(entry["model_path"])) + size,
-            }
+            changed = changed_entry(
+                entry,
+                scaler_path=self._storage.stored_path(final),
+                scaler_sha256=digest,
+                scaler_replaced=number,
+                scaler_imports=dict(imports) if imports is not None else None,
+                size_bytes=_size_of(self._path.parent / str(entry["model_path"])) + size,
+            )
             detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
             self._ledger.commit(
                 [
@@ -685,7 +694,7 @@ class ModelRegistry:
                         self._storage.erase(self._storage.trash_dir / name)
                         count += 1
                 elif name in names and line.operation == "restore" and line.entry is not None:
-                    count += self._storage.let_go(line.entry)
+                    count += self._storage.let_go(as_fields(line.entry))
             return count
 
     def close(self) -> None:
@@ -706,14 +715,14 @@ class ModelRegistry:
     # --- inside -----------------------------------------------------------------------------------------------
 
     def _change(
-        self, model_id: str, operation: Operation, fields: Mapping[str, Any], reason: str, actor: str | None
+        self, model_id: str, operation: Operation, reason: str, actor: str | None, **changes: Unpack[EntryChanges]
     ) -> Entry:
         """Commit a change of our own fields of one entry; nothing is written when nothing changes."""
         with self._ledger.writing():
             entry = self._ledger.state.entries.get(model_id)
             if entry is None:
                 raise _unknown(model_id)
-            changed = {**entry, **fields}
+            changed = changed_entry(entry, **changes)
             if changed == entry:
                 self._ledger.sync()  # what it rests on may be a line that its writer did not live to sync
             else:
@@ -726,45 +735,32 @@ class ModelRegistry:
         assert entry is not None  # noqa: S101  # asked only under the lock, for an id that was seen
         return entry
 
-    def _registration(self, candidate: Candidate) -> Draft:
+    def _registration(self, candidate: Candidate, entry: EntryFields) -> Draft:
+        actor = candidate.actor or self.actor
+        model_id = entry["model_id"]
+        return Draft("register", model_id, candidate.reason, actor, candidate.drop_id, changes_entry=True, entry=entry)
+
+    def _entry_of(self, candidate: Candidate) -> EntryFields:
         files = candidate.files
         model, scaler = self._storage.stored_names(candidate.fields["model_id"])
-        fields = dict(candidate.fields)
-        tags, description = fields.pop("tags"), fields.pop("description")
-        entry = {
-            **fields,
-            "model_path": model,
-            "scaler_path": scaler if files.scaler is not None else None,
-            "sha256": files.sha256,
-            "scaler_sha256": files.scaler_sha256,
-            "size_bytes": files.model_bytes + files.scaler_bytes,
-            "registered_at": "",
-            "sequence": 0,
-            "origin": candidate.origin,
-            "drop_id": candidate.drop_id,
-            "imports": dict(candidate.imports) if candidate.imports is not None else None,
-            "verdict": dict(candidate.verdict) if candidate.verdict is not None else None,
-            "integrity": candidate.integrity,
-            "tags": tags,
-            "description": description,
-            "aliases": [],
-            "pinned": False,
-        }
-        return Draft(
-            "register",
-            entry["model_id"],
-            candidate.reason,
-            candidate.actor or self.actor,
-            candidate.drop_id,
-            changes_entry=True,
-            entry=entry,
+        return new_entry(
+            candidate.fields,
+            model_path=model,
+            scaler_path=scaler if files.scaler is not None else None,
+            sha256=files.sha256,
+            scaler_sha256=files.scaler_sha256,
+            size_bytes=files.model_bytes + files.scaler_bytes,
+            origin=candidate.origin,
+            drop_id=candidate.drop_id,
+            imports=candidate.imports,
+            verdict=candidate.verdict,
+            integrity=candidate.integrity,
         )
 
     def _retirement(self, line: Line) -> Retired:
-        entry = line.removed or {}
-        sequence = int(entry.get("sequence") or 0)
+        entry = as_fields(line.removed or {})
         folder = self._storage.trash_folder(entry)
-        return Retired(line.model_id, sequence, line.at, line.actor, line.reason, entry, folder)
+        return Retired(line.model_id, sequence_of(entry), line.at, line.actor, line.reason, entry, folder)
 
     def _finish(self, model_id: str) -> bool:
         """Move files whose writer died between the line that let go of them and the move to the trash."""
@@ -773,19 +769,20 @@ class ModelRegistry:
         found = False
         for line in self._ledger.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
-                others = self._named_by_others(line.removed)
-                paths = (path for path in self._storage.files_of(line.removed) if path not in others)
+                removed = as_fields(line.removed)
+                others = self._named_by_others(removed)
+                paths = (path for path in self._storage.files_of(removed) if path not in others)
                 if known is None and any(map(os.path.lexists, paths)):
-                    self._storage.discard(line.removed, others)
+                    self._storage.discard(removed, others)
                     found = True
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
                 path = self._path.parent / str(line.detail["replaced"])
                 if path not in named and os.path.lexists(path):
-                    self._storage.discard_file(line.entry, path)
+                    self._storage.discard_file(as_fields(line.entry), path)
                     found = True
         return found
 
-    def _named_by_others(self, entry: Mapping[str, Any]) -> set[Path]:
+    def _named_by_others(self, entry: EntryFields) -> set[Path]:
         """Return the files that other entries name, of those that came from a registry that was not ours.
 
         There models may share a scaler, or one may use the file of another. What is registered here has its own.
@@ -798,9 +795,8 @@ class ModelRegistry:
         folder = f"{self._path.parent}/"
         named = set()
         for one in others:
-            for name in ("model_path", "scaler_path"):
-                path = str(one.get(name) or "") if one is not None else ""
-                place = path if path.startswith("/") else folder + path
+            for file in files_of_entry(one) if one is not None else ():
+                place = file.path if file.path.startswith("/") else folder + file.path
                 if place in ours:
                     named.add(ours[place])
         return named
@@ -927,7 +923,7 @@ def _why_not_writable(path: Path) -> str:
     return ""
 
 
-def _is_same(known: Mapping[str, Any], files: StagedFiles) -> bool:
+def _is_same(known: EntryFields, files: StagedFiles) -> bool:
     """Tell whether an entry was made of these very bytes."""
     return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
 
@@ -953,7 +949,7 @@ def _unknown(model_id: str) -> EntryNotFound:
     )
 
 
-def _refuse_protected(model_id: str, entry: Mapping[str, Any]) -> None:
+def _refuse_protected(model_id: str, entry: EntryFields) -> None:
     if entry.get("pinned"):
         raise EntryProtected(
             f"cannot delete {quoted(model_id)}: it is pinned",

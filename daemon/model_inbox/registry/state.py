@@ -6,7 +6,6 @@ touches neither a disk nor a clock.
 
 from __future__ import annotations
 
-import os
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
@@ -14,17 +13,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..model.metadata import parse_instant
-from .entry import Entry, freeze
+from .entry import Entry, EntryFields, as_fields, sequence_of, shown
 from .journal import Line
 
-__all__ = ["State", "instant_microseconds"]
+__all__ = ["State"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
 
 
-def instant_microseconds(text: object) -> int:
+def _microseconds_of(text: object) -> int:
     """Return an instant as whole microseconds since 1970 (UTC); one that cannot be read sorts before all."""
     if not isinstance(text, str):
         return _UNREADABLE
@@ -45,7 +44,7 @@ class State:
     Threads may query while one applies lines: each sees the entries before or after a line, never in between.
     """
 
-    def __init__(self, folder: str, entries: dict[str, dict[str, Any]], sequence: int, last_time: str = "") -> None:
+    def __init__(self, folder: str, entries: dict[str, EntryFields], sequence: int, last_time: str = "") -> None:
         self.folder = folder
         self.entries = entries
         self.sequence = sequence
@@ -80,17 +79,8 @@ class State:
             stored = self.entries.get(model_id)
             if stored is None:
                 return None
-            view = self._views[model_id] = self.shown(stored)
+            view = self._views[model_id] = shown(stored, self.folder)
             return view
-
-    def shown(self, stored: Mapping[str, Any]) -> Entry:
-        """Return a stored entry as the API shows it: read-only, with absolute paths."""
-        fields = {key: freeze(value) for key, value in stored.items()}
-        for name in ("model_path", "scaler_path"):
-            path = fields.get(name)
-            if isinstance(path, str) and path:
-                fields[name] = os.path.join(self.folder, path)  # Path would cost more than the rest
-        return Entry(fields)
 
     def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
         """Return the newest entry of the group that is not dated in the future."""
@@ -121,14 +111,14 @@ class State:
             else:
                 keys = self._order or ()
             views = self._views
-            # Every id in the order is registered, so `shown` finds it.
+            # Every id in the order is registered, so there is an entry to be shown.
             found = [views.get(key[2]) or self._new_view(key[2]) for key in reversed(keys)]
         if (currency_pair is None) == (model_type is None):
             return found
         name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
         return [entry for entry in found if entry.get(name) == wanted]
 
-    def stored(self) -> tuple[int, list[Mapping[str, Any]]]:
+    def stored(self) -> tuple[int, list[EntryFields]]:
         """Return the sequence, and the entries after it as they are stored, in no order: not to be changed."""
         with self._lock:
             return self.sequence, list(self.entries.values())
@@ -139,7 +129,7 @@ class State:
             return list(self.entries)
 
     def _new_view(self, model_id: str) -> Entry:
-        view = self._views[model_id] = self.shown(self.entries[model_id])
+        view = self._views[model_id] = shown(self.entries[model_id], self.folder)
         return view
 
     def _set(self, model_id: str, entry: Mapping[str, Any] | None) -> None:
@@ -150,16 +140,16 @@ class State:
             self.entries.pop(model_id, None)
             self._views.pop(model_id, None)
         else:
-            self.entries[model_id] = dict(entry)
+            stored = self.entries[model_id] = as_fields(dict(entry))
             self._views.pop(model_id, None)
             if self._order is not None:
-                key = _key(model_id, entry)
+                key = _key(model_id, stored)
                 insort(self._order, key)
-                insort(self._groups.setdefault(_group(entry), []), key)
-                for alias in entry.get("aliases") or ():
-                    self._aliases[(*_group(entry), alias)] = model_id
+                insort(self._groups.setdefault(_group(stored), []), key)
+                for alias in stored.get("aliases") or ():
+                    self._aliases[(*_group(stored), alias)] = model_id
 
-    def _unindex(self, model_id: str, entry: Mapping[str, Any]) -> None:
+    def _unindex(self, model_id: str, entry: EntryFields) -> None:
         key = _key(model_id, entry)
         group = _group(entry)
         for keys in (self._order, self._groups.get(group)):
@@ -186,14 +176,9 @@ class State:
         self._order = order
 
 
-def _group(entry: Mapping[str, Any]) -> tuple[str, str]:
+def _group(entry: EntryFields) -> tuple[str, str]:
     return str(entry.get("currency_pair")), str(entry.get("model_type"))
 
 
-def _key(model_id: str, entry: Mapping[str, Any]) -> _Key:
-    sequence = entry.get("sequence")
-    return (
-        instant_microseconds(entry.get("trained_at")),
-        sequence if isinstance(sequence, int) else 0,
-        model_id,
-    )
+def _key(model_id: str, entry: EntryFields) -> _Key:
+    return _microseconds_of(entry.get("trained_at")), sequence_of(entry), model_id

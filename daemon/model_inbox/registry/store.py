@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -41,7 +40,8 @@ from .checkpoint import (
     parse_checkpoint,
     parse_mark,
 )
-from .history import Held, note_retirement, prune_history, retirements, sequence_of, state_at
+from .entry import EntryFields, numbered_entry, sequence_of
+from .history import Held, note_retirement, prune_history, retirements, state_at
 from .journal import Draft, Line, format_time, parse_time
 from .paths import JOURNAL_SUFFIX, RegistryFiles
 from .segments import JournalFile, NotTakenBack, all_lines, base_name, begin_segment, history_segments
@@ -141,7 +141,7 @@ class Ledger:
                     f"cannot make the registry {str(self.path)!r}: its folder belongs to that of {other.name!r}",
                     hint="History and trash are beside a registry: give each one a folder of its own",
                 )
-            entries: dict[str, dict[str, Any]] = {}
+            entries: dict[str, EntryFields] = {}
             if exists(self.path):
                 entries = parse_checkpoint(self.path, read_bytes(self.path))
             else:
@@ -417,9 +417,9 @@ class Ledger:
         time = format_time(now)
         lines = []
         for number, draft in enumerate(drafts, self.state.sequence + 1):
-            if draft.operation == "register" and draft.entry is not None:
-                draft.entry["registered_at"] = time
-                draft.entry["sequence"] = number
+            entry = draft.entry
+            if draft.operation == "register" and entry is not None:
+                entry = numbered_entry(entry, sequence=number, registered_at=time)
             lines.append(
                 Line(
                     number,
@@ -430,7 +430,7 @@ class Ledger:
                     draft.actor,
                     draft.reason,
                     draft.changes_entry,
-                    draft.entry,
+                    entry,
                     draft.removed,
                     draft.detail,
                 )

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
 from ...problems import Problem
 from ..checkpoint import Mark, parse_checkpoint
+from ..entry import EntryFields
 from ..journal import Damage, Header, Line, TooNew, decode_line, read_header
 from ..paths import HISTORY_NAME, RegistryFiles
 from ..segments import base_files, base_sequence, check_base, history_segments
@@ -67,7 +67,7 @@ class Base:
     """The entries as they were after line `sequence`, where the history that is kept begins."""
 
     sequence: int
-    entries: Mapping[str, dict[str, Any]]
+    entries: Mapping[str, EntryFields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Evidence:
     current: Piece | None
     mark: Mark | None
     data: bytes | None
-    entries: Mapping[str, dict[str, Any]] | None
+    entries: Mapping[str, EntryFields] | None
     checkpoint_sequence: int | None
     lines: Mapping[int, Sound]
     base: Base | None
@@ -125,7 +125,7 @@ class Evidence:
         begins = self.current.begins_after if self.current is not None else None
         return self._after(self.entries, begins if begins is not None else self.reached)
 
-    def _after(self, entries: Mapping[str, dict[str, Any]], sequence: int) -> State:
+    def _after(self, entries: Mapping[str, EntryFields], sequence: int) -> State:
         state = State(str(self.files.path.parent), dict(entries), sequence)
         for number in sorted(self.lines):
             if number > sequence:
@@ -302,7 +302,7 @@ def _read_mark(files: RegistryFiles, problems: list[Problem]) -> Mark | None:
 
 def _read_checkpoint(
     path: Path, mark: Mark | None, problems: list[Problem]
-) -> tuple[bytes | None, dict[str, dict[str, Any]] | None]:
+) -> tuple[bytes | None, dict[str, EntryFields] | None]:
     """Return the bytes of the JSON file, and its entries unless they are damaged."""
     code = "registry.checkpoint_damaged"
     try:

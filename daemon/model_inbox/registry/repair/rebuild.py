@@ -20,15 +20,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
-from ...model.metadata import REQUIRED_FIELDS, ModelMetadata
 from ...model.sidecar import dump_sidecar
 from ...pickles import Allowlist, Scanner
 from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
+from ..entry import EntryFields, metadata_of
 from ..files import STORED_MODE, Storage, same_bytes
 from ..journal import encode_header, encode_line
 from ..paths import RegistryFiles
@@ -206,11 +205,10 @@ class _Writing:
                 finally:
                     os.close(fd)
 
-    def _write_sidecar(self, entry: Mapping[str, Any]) -> None:
-        names = ("model_id", *REQUIRED_FIELDS, "tags", "description")
-        if not entry.keys() >= set(names):
+    def _write_sidecar(self, entry: EntryFields) -> None:
+        metadata = metadata_of(entry)
+        if metadata is None:
             return  # an entry that no writer of ours made: nothing to write it from
-        metadata = ModelMetadata(**{name: entry[name] for name in names})
         path = self.storage.final_names(metadata.model_id)[2]
         scaler = entry.get("scaler_path")
         text = dump_sidecar(

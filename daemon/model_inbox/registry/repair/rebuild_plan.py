@@ -24,8 +24,9 @@ from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
 from ...pickles import PickleReport, Scanner, current
 from ...pickles.report import imports_of
 from ...problems import quoted
+from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of
 from ..files import Storage
-from ..history import Held, note_retirement, sequence_of
+from ..history import Held, note_retirement
 from ..journal import Line, Operation, encode_line, format_time, parse_time
 from ..state import State
 from .evidence import Base, Evidence
@@ -62,7 +63,7 @@ class Plan:
         self.storage = storage
         self.scanner = scanner
         self.now = now
-        self.entries: dict[str, dict[str, Any]] = {}
+        self.entries: dict[str, EntryFields] = {}
         self.lines: dict[int, bytes] = {}
         self.times: dict[int, str] = {}
         self.added: list[Line] = []
@@ -72,7 +73,7 @@ class Plan:
         self.retired: list[str] = []
         self.lost: list[Lost] = []
         self.leftovers: list[Path] = []
-        self.discards: list[tuple[Mapping[str, Any], Path | None]] = []
+        self.discards: list[tuple[EntryFields, Path | None]] = []
         self.strangers: list[Path] = []
         self.base = Base(0, {})
 
@@ -127,7 +128,7 @@ class Plan:
         entries = dict(known.entries) if known is not None else {}
         for sound in self.evidence.lines.values():
             if sound.line.operation == "retire" and sound.line.removed is not None:
-                entries.setdefault(sound.line.model_id, dict(sound.line.removed))
+                entries.setdefault(sound.line.model_id, as_fields(sound.line.removed))
         return Base(begins, {model_id: entry for model_id, entry in entries.items() if sequence_of(entry) <= begins})
 
     def _refuse_an_empty_storage(self) -> None:
@@ -185,19 +186,19 @@ class Plan:
                 if before is not None:
                     self._add(_line("rebuild", model_id, f"lost: {why}", changes_entry=True, removed=before))
 
-    def _set(self, model_id: str, entry: Mapping[str, Any], *, is_new: bool) -> None:
+    def _set(self, model_id: str, entry: EntryFields, *, is_new: bool) -> None:
         drop_id = entry.get("drop_id") if is_new else None
         reason = "rebuild: as the JSON file has it"
         line = _line("register" if is_new else "rebuild", model_id, reason, changes_entry=True, entry=entry)
         self._add(replace(line, drop_id=drop_id if isinstance(drop_id, str) else None))
 
-    def _retire(self, model_id: str, entry: Mapping[str, Any]) -> None:
+    def _retire(self, model_id: str, entry: EntryFields) -> None:
         self.retired.append(model_id)
         reason = "rebuild: its files are in the trash"
         self._add(_line("retire", model_id, reason, changes_entry=True, removed=entry))
         self.discards.append((entry, None))
 
-    def _why_unusable(self, entry: Mapping[str, Any]) -> str | None:
+    def _why_unusable(self, entry: EntryFields) -> str | None:
         """Return why the files of an entry are no longer those that were registered; None when they are.
 
         Raises StorageError for a file that we may not read: that says nothing about the model.
@@ -221,7 +222,7 @@ class Plan:
                 reason = "rebuild: the JSON file does not have it any more"
                 self._add(_line("rebuild", model_id, reason, changes_entry=True, removed=entry))
 
-    def _is_at_its_name(self, entry: Mapping[str, Any]) -> bool:
+    def _is_at_its_name(self, entry: EntryFields) -> bool:
         """Tell whether the model of a retired entry was not moved to the trash yet."""
         files = self.storage.needed_files_of(entry)
         return bool(files) and all(digest and _fault(path, digest) is None for path, digest in files.items())
@@ -231,7 +232,7 @@ class Plan:
         aside = {path for entry, _ in self.discards for path in self.storage.files_of(entry)}
         done = {str(entry["model_id"]) for entry, _ in self.discards}
         for line in reversed(list(self.held.values())):
-            removed = line.removed or {}
+            removed = as_fields(line.removed or {})
             if line.model_id not in self.entries.keys() | done and self._belongs_in_trash(removed):
                 done.add(line.model_id)
                 aside.update(self.storage.files_of(removed))
@@ -249,7 +250,7 @@ class Plan:
             if stem not in told and stem not in self.entries:
                 self.lost.append(Lost(path.name, "no sidecar tells what this file is"))
 
-    def _belongs_in_trash(self, removed: Mapping[str, Any]) -> bool:
+    def _belongs_in_trash(self, removed: EntryFields) -> bool:
         """Tell whether files at their final names are those of this retired model, and make it complete again."""
         folder = self.storage.trash_folder(removed)
         here = [path for path in self.storage.files_of(removed) if os.path.lexists(path)]
@@ -268,12 +269,13 @@ class Plan:
             if line.operation != "replace_scaler" or line.entry is None or not (line.detail or {}).get("replaced"):
                 continue
             path = self.storage.folder / str((line.detail or {})["replaced"])
-            alive = self.entries.get(line.model_id, {}).get("sequence") == line.entry.get("sequence")
+            entry, known = as_fields(line.entry), self.entries.get(line.model_id)
+            alive = known is not None and sequence_of(known) == sequence_of(entry)
             digest = (line.detail or {}).get("replaced_sha256")
             is_it = path not in named and path not in aside and _fault(path, digest) is None
-            if is_it and (alive or (line.model_id, sequence_of(line.entry)) in self.held):
+            if is_it and (alive or (line.model_id, sequence_of(entry)) in self.held):
                 aside.add(path)
-                self.discards.append((line.entry, path))
+                self.discards.append((entry, path))
 
     def _leftovers(self, aside: set[Path]) -> list[Path]:
         found = leftovers_in(self.storage, self.evidence.files, self.entries.values())
@@ -285,13 +287,12 @@ class Plan:
         if isinstance(made, str):
             self.lost.append(Lost(model_id, made))
             return
-        made["sequence"] = self.reached + len(self.added) + 1
-        made["registered_at"] = self.time
+        made = numbered_entry(made, sequence=self.reached + len(self.added) + 1, registered_at=self.time)
         self.entries[model_id] = made
         self.from_sidecars.append(model_id)
         self._add(_line("register", model_id, "rebuild: from its stored sidecar", changes_entry=True, entry=made))
 
-    def _entry_from_sidecar(self, model_id: str, path: Path) -> dict[str, Any] | str:
+    def _entry_from_sidecar(self, model_id: str, path: Path) -> EntryFields | str:
         """Return an entry of the origin `inbox`, which may import only what the scan sees; or why there is none."""
         try:
             sidecar = parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=model_id, now=self.now)
@@ -320,27 +321,19 @@ class Plan:
                 return f"{file.name}: {report.problems[0].message}; drop it into the inbox to learn more"
             reports[file.name] = report
             judged[role] = digests[role], report
-        fields = fields_of(sidecar.metadata)
-        tags, description = fields.pop("tags"), fields.pop("description")
-        return {
-            **fields,
-            "model_path": self.storage.stored_path(model),
-            "scaler_path": self.storage.stored_path(scaler) if scaler is not None else None,
-            "sha256": digests["model"],
-            "scaler_sha256": digests.get("scaler"),
-            "size_bytes": sum(file.stat().st_size for file in (model, scaler) if file is not None),
-            "registered_at": "",
-            "sequence": 0,
-            "origin": "inbox",
-            "drop_id": None,
-            "imports": imports_of(reports),
-            "verdict": current(self.scanner.allowlist, judged),
-            "integrity": ACTOR,
-            "tags": tags,
-            "description": description,
-            "aliases": [],
-            "pinned": False,
-        }
+        return new_entry(
+            fields_of(sidecar.metadata),
+            model_path=self.storage.stored_path(model),
+            scaler_path=self.storage.stored_path(scaler) if scaler is not None else None,
+            sha256=digests["model"],
+            scaler_sha256=digests.get("scaler"),
+            size_bytes=sum(file.stat().st_size for file in (model, scaler) if file is not None),
+            origin="inbox",
+            drop_id=None,
+            imports=imports_of(reports),
+            verdict=current(self.scanner.allowlist, judged),
+            integrity="rebuild",
+        )
 
     def _newest_scaler(self, model_id: str) -> Path | None:
         own = self.storage.final_names(model_id)[1]
@@ -358,7 +351,7 @@ class Plan:
         """Tell by lines which retired models the trash does not hold, and find folders that nothing tells of."""
         coming = {self.storage.trash_folder(entry) for entry, path in self.discards if path is None}
         for line in list(self.held.values()):
-            removed = line.removed or {}
+            removed = as_fields(line.removed or {})
             if self.storage.trash_folder(removed) in coming or is_complete(self.storage, removed):
                 continue
             detail = {"sequence": sequence_of(removed)}

@@ -25,6 +25,7 @@ from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
 from ...pickles import PickleReport, Scanner, changes_since
 from ...problems import Problem, quoted
+from ..entry import EntryFields, as_fields, files_of_entry
 from ..files import Storage
 from ..history import Held, retirements
 from ..paths import RegistryFiles
@@ -108,7 +109,7 @@ class _Look:
         self.evidence = read_evidence(path)
         self.storage = Storage(path.parent, storage_dir, Disk())
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
-        self.entries: Mapping[str, dict[str, Any]] = state.entries
+        self.entries: Mapping[str, EntryFields] = state.entries
 
     def _replayed(self) -> State:
         return self.evidence.replayed(self.evidence.base or Base(0, {}))
@@ -155,7 +156,7 @@ class _Look:
     def _trash(self) -> Iterator[Problem]:
         held = held_in(self.evidence)
         for line in held.values():
-            removed = line.removed or {}
+            removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if not folder.is_dir():
                 what = f"the trash does not hold {quoted(line.model_id)}, which line {line.sequence} retired"
@@ -202,7 +203,7 @@ class _Look:
         return found
 
     def _check_model(
-        self, model_id: str, entry: Mapping[str, Any], files: Mapping[Path, str | None], count: _Counter | None
+        self, model_id: str, entry: EntryFields, files: Mapping[Path, str | None], count: _Counter | None
     ) -> Iterator[Problem]:
         if not entry.get("model_path"):
             what = f"the entry {quoted(model_id)} names no file of a model"
@@ -236,21 +237,19 @@ class _Look:
         """
         found = {}
         for model_id in sorted(model_ids):
-            entry = self.entries.get(model_id, {})
-            imports = entry.get("imports")
-            if not isinstance(imports, Mapping):
+            entry = self.entries.get(model_id)
+            imports = entry.get("imports") if entry is not None else None
+            if entry is None or not isinstance(imports, Mapping):
                 continue
-            files = dict(zip(("model", "scaler"), self.storage.needed_files_of(entry).items(), strict=False))
-            changed = changes_since(
-                entry.get("verdict"), scanner.allowlist, {role: digest for role, (_, digest) in files.items()}
-            )
+            files = list(files_of_entry(entry))
+            changed = changes_since(entry.get("verdict"), scanner.allowlist, {file.role: file.sha256 for file in files})
             if not changed:
                 continue
             if rescanned is not None:
                 rescanned(model_id, changed)
             problems = [
                 problem
-                for path, _ in files.values()
+                for path in (self.storage.folder / file.path for file in files)
                 if _size(path) is not None  # it was there a moment ago; the next look tells
                 for problem in _judged_again(model_id, path, scanner.scan(path), imports, changed)
             ]
@@ -326,7 +325,7 @@ def _cannot_open(path: Path, error: OSError) -> Problem:
     return _unreadable(path, error)
 
 
-def check_sidecar(storage: Storage, entry: Mapping[str, Any]) -> Problem | None:
+def check_sidecar(storage: Storage, entry: EntryFields) -> Problem | None:
     """Return what is wrong with the stored sidecar of an entry, or None. An entry that was not ours has none."""
     model_id = str(entry.get("model_id"))
     if not is_valid_id(model_id) or entry.get("origin") not in ("inbox", "api"):
@@ -360,7 +359,7 @@ def check_sidecar(storage: Storage, entry: Mapping[str, Any]) -> Problem | None:
     return Problem("registry.sidecar_differs", what, hint, file=str(path))
 
 
-def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
+def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the files in the storage folder that no entry names. Raises OSError when it cannot be listed."""
     resolved: dict[Path, str] = {}
 
@@ -381,18 +380,18 @@ def held_in(evidence: Evidence) -> Held:
     return retirements(evidence.lines[number].line for number in sorted(evidence.lines))
 
 
-def is_complete(storage: Storage, entry: Mapping[str, Any]) -> bool:
+def is_complete(storage: Storage, entry: EntryFields) -> bool:
     """Tell whether the trash holds the model and the scaler of a retired entry."""
     folder = storage.trash_folder(entry)
     return all(os.path.lexists(folder / path.name) for path in storage.needed_files_of(entry))
 
 
-def stranger_folders(storage: Storage, held: Held, entries: Iterable[Mapping[str, Any]]) -> list[Path]:
+def stranger_folders(storage: Storage, held: Held, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the folders in the trash that belong to no retired model and to no entry whose scaler was replaced.
 
     What was set aside under a name of its own (`<file>.leftover-<n>`) is none. Raises OSError.
     """
-    known = {storage.trash_folder(line.removed or {}).name for line in held.values()}
+    known = {storage.trash_folder(as_fields(line.removed or {})).name for line in held.values()}
     known |= {storage.trash_folder(entry).name for entry in entries}
     try:
         names = sorted(os.listdir(storage.trash_dir))
