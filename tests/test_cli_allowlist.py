@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from model_inbox.cli import allowlist as command
 from model_inbox.cli import root
-from model_inbox.pickles import hooks
+from model_inbox.pickles import reviewed_code
 from model_inbox.pickles.allowlist import AllowedName
 
 RIDGE = "sklearn.linear_model._ridge.Ridge"
@@ -93,7 +93,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         AllowedName(f"{name}.Gone", "bnr"),
         AllowedName("fx_thing_that_is_not_installed.Model", "bnr"),
     ]
-    monkeypatch.setattr(hooks, "read_list", lambda framework: lines if framework == "numpy" else [])
+    monkeypatch.setattr(reviewed_code, "read_list", lambda framework: lines if framework == "numpy" else [])
     return name
 
 

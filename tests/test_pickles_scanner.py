@@ -68,7 +68,7 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
             assert process.stderr is not None
             imported = {line.rpartition("|")[2].strip() for line in process.stderr.read().splitlines()}
         assert ours.recv(len(READY)) == READY
-    pickles = "kinds names scan streams stubs unpicklers values formats rules process.protocol process.worker_loop"
+    pickles = "arguments kinds names scan streams stubs unpicklers formats rules process.protocol process.worker_loop"
     formats = "joblib_parser torch_scan torch_storages torch_zip"
     rules = "framework_rules numpy_rules python_rules table torch_rules"
     assert {name for name in imported if name.startswith("model_inbox")} == {

@@ -34,9 +34,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dae
 from real_models import NUMPY_FUNCTIONS, SOURCES, models
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
-from model_inbox.pickles.hooks import fetch, hooks_of
 from model_inbox.pickles.names import JOBLIB_ARRAY, PATH_MODULES, framework_of, never_allowed, root_of
 from model_inbox.pickles.report import FINDINGS
+from model_inbox.pickles.reviewed_code import fetch, hooks_of
 from model_inbox.pickles.rules import HASHABLE
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource

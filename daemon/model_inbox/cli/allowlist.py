@@ -109,7 +109,7 @@ def diff(*, frameworks: tuple[str, ...], as_json: bool) -> int:
     are on the lists on purpose, and only counted.
     """
     from ..pickles import FRAMEWORKS
-    from ..pickles.hooks import differences
+    from ..pickles.reviewed_code import differences
 
     unknown = [name for name in frameworks if name not in FRAMEWORKS]
     if unknown:

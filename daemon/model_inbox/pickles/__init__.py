@@ -12,12 +12,12 @@ Read next: `scan` (one scan), `stubs` (what stands for every name), `rules` (arg
 from __future__ import annotations
 
 from .allowlist import FRAMEWORKS, Allowlist, check_extra, explain
-from .basis import changes_since, current, verdict_basis
 from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
 from .process import Scan, Scanner, scan_bytes
 from .report import PickleReport, report_of
+from .verdict import changes_since, current, verdict_basis
 
 __all__ = [
     "FRAMEWORKS",

@@ -15,6 +15,7 @@ import pickle
 from collections.abc import Mapping
 from typing import Any
 
+from .arguments import count_of, is_global, is_object, is_shape
 from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy, scan_zip
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
@@ -30,7 +31,6 @@ from .rules import (
 from .streams import BadStream, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .unpicklers import PlainUnpickler, finish, open_stream
-from .values import count_of, is_global, is_object, is_shape
 
 __all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 

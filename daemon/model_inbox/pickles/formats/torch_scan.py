@@ -9,11 +9,11 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..arguments import is_count
 from ..kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
 from ..streams import BadStream, InflatedSource, MemorySource, Source
 from ..stubs import Global, Recorder, Stub
 from ..unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
-from ..values import is_count
 from .torch_storages import ITEM_SIZES, StorageValue, new_storage
 from .torch_zip import Member, read_zip_layout
 

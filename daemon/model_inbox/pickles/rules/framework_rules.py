@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import is_count, is_global, is_object, must, only_scalars, package_of
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from ..values import is_count, is_global, is_object, must, only_scalars, package_of
 from .numpy_rules import ArrayValue, array_of
 
 __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "pandas_state"]

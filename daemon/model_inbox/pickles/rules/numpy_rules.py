@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from ..values import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 
 __all__ = ["NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
 

@@ -10,9 +10,9 @@ import re
 from collections import OrderedDict
 from typing import Any
 
+from ..arguments import is_global, is_text, must
 from ..names import PATH_MODULES, PATH_NAMES
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
-from ..values import is_global, is_text, must
 
 __all__ = ["PYTHON_CALLS", "PYTHON_STATES"]
 

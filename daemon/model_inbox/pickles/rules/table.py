@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import is_global, must, only_scalars, package_of
 from ..names import PATH_MODULES, PATH_NAMES
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from ..values import is_global, must, only_scalars, package_of
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ..arguments import is_count, is_object, is_shape, must
 from ..formats import StorageValue, scan_nested
 from ..names import LOAD_FROM_BYTES
 from ..stubs import Global, Recorder, Rule, StateRule, Stub
-from ..values import is_count, is_object, is_shape, must
 
 __all__ = ["TORCH_CALLS", "TORCH_STATES"]
 
