@@ -25,8 +25,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1] / part) for part in ("daemon", "tests")]
 
-import pickle_builders as build  # noqa: E402 - found by the line above
 from model_inbox.pickles import Allowlist, Scanner  # noqa: E402 - as above
+from support import pickle_builders as build  # noqa: E402 - found by the line above
 
 ARRAY_RATIO_MAX = 1.0
 OBJECTS_RATIO_MAX = 3.0

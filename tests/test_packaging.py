@@ -116,7 +116,7 @@ def test_the_sdist_can_be_worked_in(archives: Path) -> None:
     wanted = {"Makefile", "LICENSE", "README.md", "config.yaml", "pyproject.toml", "tools/venv.sh", ".ci/run"}
     wanted |= {f"requirements/{path.name}" for path in REQUIREMENTS.iterdir()}
     wanted |= {f"daemon/{name}" for name in package_files()}
-    wanted |= {f"tests/{path.name}" for path in (ROOT / "tests").glob("*.py")}
+    wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("*.py")}
     assert wanted - names == set()
 
 

@@ -5,7 +5,7 @@ For maintainers; every tool in an environment of its own or all in one:
     python -m pip install picklescan fickling modelscan
     python tools/compare_scanners.py
 
-The payloads call or evaluate something by many names, in the manner of tests/test_pickles_traps.py, each plain,
+The payloads call or evaluate something by many names, in the manner of tests/unit/pickles/test_traps.py, each plain,
 compressed, in a torch archive and behind an array of joblib; the honest files are tests/data/pickles. No payload is
 run here: a folder is made only by loading, and nothing is loaded. The table in docs/security.md is this output.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "daemon"), str(ROOT / "tests")]
 
-import pickle_builders as build  # noqa: E402 - found by the line above
+from support import pickle_builders as build  # noqa: E402 - found by the line above
 
 MARKER = Path("/nonexistent/model-inbox-comparison")
 

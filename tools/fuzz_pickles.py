@@ -32,9 +32,9 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / part) for part in ("daemon", "tests", "tests/frameworks")]
 
-import pickle_builders as build  # noqa: E402 - found by the line above
 from model_inbox.errors import LoadRefused  # noqa: E402 - as above
 from model_inbox.pickles import Allowlist, Scanner, load  # noqa: E402 - as above
+from support import pickle_builders as build  # noqa: E402 - found by the line above
 
 SEED_BYTES_MAX = 60_000
 LOAD_SECONDS = 20

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pickle_builders as build
+from support import pickle_builders as build
 
 
 class Code(bytes):

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-import pickle_builders as build
 from model_inbox.pickles import Allowlist, scan_bytes
 from model_inbox.pickles.allowlist import FRAMEWORKS, read_list
 from model_inbox.pickles.reviewed_code import differences, fetch
+from support import pickle_builders as build
 
 BUILT = [line.name for framework in FRAMEWORKS for line in read_list(framework) if "b" in line.uses]
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-import pickle_builders as build
 from model_inbox.errors import ScanError, StorageError
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.pickles.process import scanner as scanner_module
@@ -23,6 +22,7 @@ from model_inbox.pickles.process import worker as worker_module
 from model_inbox.pickles.process.protocol import READY, REQUEST
 from model_inbox.pickles.process.scanner import _Worker
 from model_inbox.pickles.process.worker_loop import serve
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 
@@ -415,7 +415,7 @@ import sys, pickle
 from pathlib import Path
 from typing import Any
 sys.path.insert(0, sys.argv[1])
-import pickle_builders as build
+from support import pickle_builders as build
 from model_inbox.pickles import scan_bytes, Allowlist
 from model_inbox.pickles.process.worker import HARMLESS_EVENTS, warm_up
 allowlist = Allowlist.load()
@@ -443,7 +443,7 @@ for data in files:
 armed = False
 print(events)
 """
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code, here], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

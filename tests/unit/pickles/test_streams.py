@@ -21,7 +21,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import pickle_builders as build
 from examples import examples
 from model_inbox.pickles import Allowlist, load, scan_bytes
 from model_inbox.pickles.scan import new_recorder, record
@@ -34,6 +33,7 @@ from model_inbox.pickles.streams import (
     open_compressed,
 )
 from model_inbox.pickles.unpicklers import PlainUnpickler, open_stream
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 MEGABYTE = 1 << 20

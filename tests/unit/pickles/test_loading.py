@@ -17,9 +17,9 @@ from typing import Any
 import cloudpickle
 import pytest
 
-import pickle_builders as build
 from model_inbox.errors import LoadRefused
 from model_inbox.pickles import Allowlist, load, scan_bytes
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 

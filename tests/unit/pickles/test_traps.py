@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-import pickle_builders as build
 from model_inbox.errors import LoadRefused
 from model_inbox.pickles import Allowlist, load, scan_bytes
 from model_inbox.pickles.scan import new_recorder
 from model_inbox.pickles.streams import MemorySource, Stream
 from model_inbox.pickles.unpicklers import PlainUnpickler
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 EVERYTHING = dict.fromkeys(ALLOWLIST, "r")

@@ -10,11 +10,11 @@ from contextlib import suppress
 
 import pytest
 
-import pickle_builders as build
 from model_inbox.pickles import Allowlist, scan_bytes
 from model_inbox.pickles.formats import read_zip_layout
 from model_inbox.pickles.streams import BadStream, MemorySource
-from pickle_builders import Part
+from support import pickle_builders as build
+from support.pickle_builders import Part
 
 ALLOWLIST = Allowlist.load()
 TENSOR = build.pickled(build.tensor(build.storage_id()))

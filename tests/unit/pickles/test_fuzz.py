@@ -14,14 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import pickle_builders as build
 from examples import examples
 from model_inbox.errors import LoadRefused
 from model_inbox.pickles import Allowlist, PickleReport, load, scan_bytes
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 
-DATA = Path(__file__).parent / "data" / "pickles"
+DATA = Path(__file__).parents[2] / "data" / "pickles"
 SEEDS = [
     *(path.read_bytes() for path in sorted(DATA.iterdir()) if path.suffix != ".json" and path.stat().st_size < 30_000),
     *(

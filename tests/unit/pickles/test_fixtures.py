@@ -10,7 +10,7 @@ import pytest
 
 from model_inbox.pickles import Allowlist, Scanner, looks_complete, scan_bytes
 
-FOLDER = Path(__file__).parent / "data" / "pickles"
+FOLDER = Path(__file__).parents[2] / "data" / "pickles"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
 ALLOWLIST = Allowlist.load()
 

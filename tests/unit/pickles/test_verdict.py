@@ -54,7 +54,7 @@ def test_file_without_a_verdict_has_none_that_could_hold(stored: object) -> None
 
 def test_manual_describes_the_stored_field() -> None:
     """docs/formats.md has the field, with the very names that are stored."""
-    manual = (Path(__file__).parents[1] / "docs" / "formats.md").read_text("utf-8")
+    manual = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
     assert "| `verdict` |" in manual
     for name in (*STORED, *STORED["files"]["model"]):
         assert f'"{name}"' in manual

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pickle_builders as build
 from model_inbox.pickles import Allowlist, scan_bytes
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 OBJECTS = (3, "|", None, None, None, -1, -1, 63)

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import pickle_builders as build
 from model_inbox.pickles import Allowlist, PickleReport, looks_complete, scan_bytes
 from model_inbox.pickles.kinds import PLAIN, TORCH_LEGACY, TORCH_ZIP, kind_of_start
 from model_inbox.pickles.streams import compression_of
+from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 ARCHIVE = build.torch_archive(build.pickled(b"N"))
