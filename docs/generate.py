@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
 from model_inbox.config.load import Config
-from model_inbox.inbox.states import STATES
+from model_inbox.inbox.states import STATES, State
 from model_inbox.model.sidecar import SIDECAR_FIELDS
 from model_inbox.telemetry.journald import message_id
 from model_inbox.telemetry.logging import EVENTS
@@ -68,11 +68,12 @@ def states() -> str:
     """The states of a drop: what may be there in each place."""
 
     def one_of(values: tuple[object, ...]) -> str:
-        names = {None: "–", "": "–", False: "–", True: "yes"}
+        names = {"-": "–", "": "–", False: "–", True: "yes"}
         return " or ".join(dict.fromkeys(names.get(value, str(value)) for value in values))
 
-    def claim(values: tuple[str | None, ...]) -> str:
-        return one_of(tuple("empty" if value == "" else value for value in values))
+    def claim(state: State) -> str:
+        held = one_of(tuple("empty" if value == "" else value for value in state.claim))
+        return f"{held}, `reason.json`" if state.reason == (True,) else held
 
     return table(
         [
@@ -83,18 +84,20 @@ def states() -> str:
             "final names",
             "Journal",
             "Receipt",
+            "`rejected/<drop_id>/`",
             "At a restart",
         ],
         [
             [
                 state.name,
-                one_of(state.inbox) if not state.rejected else "`rejected/<drop_id>/`: A or S or A S, `reason.json`",
-                claim(state.claim) + (", `reason.json`" if state.reason else ""),
+                one_of(state.inbox),
+                claim(state),
                 one_of(state.staging),
                 one_of(state.stored),
                 one_of(state.line).replace("yes", "line"),
                 one_of(state.receipt),
-                state.at_restart,
+                "A or S or A S, `reason.json`" if state.rejected == (True,) else "–",
+                state.action.value,
             ]
             for state in STATES
         ],

@@ -589,8 +589,9 @@ def test_retries_come_less_and_less_often_but_at_least_once_a_minute(tmp_path: P
         for _ in range(9):
             world.live_on(service)
             claim = service.intake.deferred[0]
-            waits.append(round(claim.retry_at - world.clock.monotonic()))
-            world.clock.advance(claim.retry_at - world.clock.monotonic())
+            assert claim.retry is not None
+            waits.append(round(claim.retry.at - world.clock.monotonic()))
+            world.clock.advance(claim.retry.at - world.clock.monotonic())
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 

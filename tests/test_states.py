@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
-from model_inbox.inbox.states import STATES, State, Traces, state_of
+from model_inbox.inbox.states import STATES, Action, State, Traces, actions_for, signs_of, state_of
 from world import Killed, StoppingDisk, World, pickled, sidecar
 
 SCALED = ("m.pkl", "m_scaler.pkl", "m.yaml")
@@ -18,12 +20,6 @@ SCALED = ("m.pkl", "m_scaler.pkl", "m.yaml")
 @pytest.fixture(name="tmp_path")
 def _tmp_path(memory_folder: Path) -> Path:
     return memory_folder
-
-
-def kinds(names: set[str]) -> str:
-    """Return "A", "S", "A S" or "" for the names of a drop's files."""
-    files = any(name.endswith(".pkl") for name in names)
-    return " ".join(sign for sign, there in (("A", files), ("S", any(n.endswith(".yaml") for n in names))) if there)
 
 
 def traces_of(world: World, stem: str, model_id: str, earlier: dict[str, int]) -> Traces:
@@ -40,12 +36,14 @@ def traces_of(world: World, stem: str, model_id: str, earlier: dict[str, int]) -
     mine = entry is not None and f"{model_id}.pkl" not in earlier
     rejected = [path for path in (world.inbox / "rejected").iterdir() if (path / "reason.json").exists()]
     return Traces(
-        inbox=kinds(inbox),
-        claim=kinds(claimed - {"reason.json"}) if claims else None,
-        staging=kinds({name for name in world.staged() if not name.startswith(".")}),
-        stored=kinds({name for name in stored if name.partition(".")[0] in (model_id, f"{model_id}_scaler")}),
+        inbox=signs_of(inbox, ".yaml"),
+        claim=signs_of(claimed - {"reason.json"}, ".yaml") if claims else "-",
+        staging=signs_of({name for name in world.staged() if not name.startswith(".")}, ".yaml"),
+        stored=signs_of(
+            {name for name in stored if name.partition(".")[0] in (model_id, f"{model_id}_scaler")}, ".yaml"
+        ),
         line=mine,
-        receipt=receipt is not None,
+        receipt=receipt["outcome"] if receipt is not None else "",
         reason="reason.json" in claimed,
         rejected=bool(rejected),
     )
@@ -71,6 +69,11 @@ def again(world: World) -> str:
     return "first"
 
 
+def stray(world: World) -> str:
+    (world.inbox / "m.pkl").write_bytes(pickled(1))
+    return "m"
+
+
 def cases(world: World, put: Callable[[World], str]) -> Iterator[State]:
     """Kill a daemon before each step that it does with the drop, and at the end; return the states that it leaves."""
     step, total = 0, None
@@ -87,6 +90,8 @@ def cases(world: World, put: Callable[[World], str]) -> Iterator[State]:
         folder = here.models / "prediction"
         earlier = {name: (folder / name).stat().st_ino for name in here.stored()}
         model_id = put(here)
+        if put is stray:
+            here.clock.advance(61)
         disk.count, disk.stop_at = 0, step
         try:
             service.step("start")
@@ -118,26 +123,66 @@ def test_a_daemon_that_dies_leaves_one_of_the_states_and_every_state_is_left_by_
     """
     found = {
         state.name
-        for put in (accepted, refused, put_back, again)
+        for put in (accepted, refused, put_back, again, stray)
         for state in cases(World(tmp_path / put.__name__), put)
     }
     world = World(tmp_path / "partial")
     with world.running() as service:
         (world.inbox / "m.pkl").write_bytes(pickled(1))
         world.live_on(service)
-        found.add(state_of(traces_of(world, "m", "m", {})).name)
+        state = state_of(traces_of(world, "m", "m", {}))
+        assert state is not None
+        found.add(state.name)
     assert found == {state.name for state in STATES}
 
 
-@pytest.mark.parametrize("inbox", ["", "A", "S", "A S"])
-@pytest.mark.parametrize("line", [False, True])
-def test_a_drop_in_two_places_that_exclude_each_other_is_no_state(inbox: str, line: bool) -> None:
-    """A model that is registered, or a rejected one, is never also in the inbox."""
-    if inbox:
-        assert state_of(Traces(inbox=inbox, stored="A S", line=True, receipt=line)) is None
-        assert state_of(Traces(inbox=inbox, rejected=True, receipt=True)) is None
-    else:
-        assert state_of(Traces(stored="A S", line=line, receipt=False)) is None
+EMPTY = Traces("", "-", "", "", line=False, receipt="", reason=False, rejected=False)
+
+
+@pytest.mark.parametrize("inbox", ["A", "S", "A S"])
+def test_a_drop_in_two_places_that_exclude_each_other_is_no_state(inbox: str) -> None:
+    """A model that is registered, or a rejected one, is never also in the inbox; none is without a receipt."""
+    assert state_of(replace(EMPTY, inbox=inbox, stored="A S", line=True, receipt="registered")) is None
+    assert state_of(replace(EMPTY, inbox=inbox, rejected=True, receipt="rejected")) is None
+    assert state_of(replace(EMPTY, stored="A S", line=True)) is None
+
+
+PLACES = {field.name: sorted({v for state in STATES for v in getattr(state, field.name)}) for field in fields(Traces)}
+
+
+def test_what_a_restart_looks_at_is_enough_to_know_what_to_do() -> None:
+    """Whatever the staging folder and the final names hold: claim, journal, receipt and inbox leave one action."""
+    looked_at = ("claim", "reason", "line", "receipt", "inbox")
+    seen = 0
+    for values in itertools.product(*(PLACES[place] for place in looked_at)):
+        traces = Traces(rejected=False, **dict(zip(looked_at, values, strict=True)))
+        if traces.claim != "-":
+            seen += 1
+            assert len(actions_for(traces)) == 1, traces
+    assert seen > 100
+
+
+@pytest.mark.parametrize(
+    ("traces", "action"),
+    [
+        (Traces(claim="A S", line=False, receipt="registered", reason=False), Action.JUDGE),
+        (Traces(claim="A", line=True, receipt="registered", reason=False), Action.GIVE_BACK),
+        (Traces(claim="", reason=True), Action.REJECT),
+    ],
+)
+def test_what_no_row_shows_is_judged_again_or_given_back(traces: Traces, action: Action) -> None:
+    """A registry that was put back to an earlier day, or a folder that somebody changed: nothing is removed."""
+    assert state_of(traces) is None
+    assert actions_for(traces) == {action}
+
+
+@pytest.mark.parametrize(
+    ("names", "signs"),
+    [([], ""), (["m.pkl", "m_scaler.pkl"], "A"), (["m.yaml"], "S"), (["m.pkl", "m.yaml"], "A S")],
+)
+def test_signs_of_names(names: list[str], signs: str) -> None:
+    """A for files, S for the sidecar, both, or nothing."""
+    assert signs_of(names, ".yaml") == signs
 
 
 def test_a_rejected_drop_holds_its_reasons_with_its_files(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import structlog
 
@@ -29,13 +29,21 @@ from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from .folder import Inbox
-from .readiness import SIDECAR_SUFFIX, Sighting, safe_stem
+from .readiness import SIDECAR_SUFFIX, Sighting, safe_stem, stem_of
 
 __all__ = [
     "REASON_NAME",
     "Claim",
+    "ClaimedFile",
     "Claims",
+    "Committed",
     "Integrity",
+    "Left",
+    "Refused",
+    "Retry",
+    "Stage",
+    "ToJudge",
+    "ToRefuse",
     "claimed_at",
     "content_of",
     "is_older",
@@ -51,55 +59,104 @@ REASON_NAME = "reason.json"
 """The name, in the folder of a rejected drop, of the file that holds its reasons."""
 
 _SPARE = ".spare-"
-_DROP_ID = re.compile(r"(\d{8}T\d{12})Z-\d{4,}-[A-Za-z0-9._-]{1,64}", re.ASCII)
+_DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
+
+
+Content = tuple[int, int, int]
+"""What of a file stays the same as long as nobody writes to it: inode, size, time of the last write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Found in `.processing/`, in nobody's hands: what it is at has to be found out (`recovery`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToJudge:
+    """Claimed as whole, for the reason `integrity`.
+
+    `sidecar` is what its sidecar said when it was found whole, if that is still known. With `by_copy` its files are
+    copied: the disk failed to sync one of them, so that its bytes must be written again.
+    """
+
+    integrity: Integrity = "quiet"
+    sidecar: Sidecar | None = None
+    by_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToRefuse:
+    """Claimed only to be rejected, for these problems. `absent` are the files that it lacked then."""
+
+    problems: tuple[Problem, ...]
+    absent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Rejected for these problems: its reasons are written into the claim. `is_logged`: the log has them, too."""
+
+    problems: tuple[Problem, ...]
+    is_logged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """In the registry, as `entry`: what is missing is the receipt, and that the files are removed."""
+
+    outcome: Literal["registered", "duplicate"]
+    entry: Mapping[str, Any]
+
+
+Stage = Left | ToJudge | ToRefuse | Refused | Committed
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Why a drop is deferred: it failed `attempts` times, the last time for this cause.
+
+    It is tried again `at` that moment of the monotonic clock, in seconds.
+    """
+
+    attempts: int
+    at: float
+    cause: str
+
+
+class ClaimedFile(NamedTuple):
+    """One file of a claim: where it is, and what it was like when it was seen last before it was claimed.
+
+    After a restart: when the claim was taken up.
+    """
+
+    path: Path
+    content: Content
 
 
 @dataclass(slots=True)
 class Claim:
-    """A drop in hand, and what became known of it on its way.
+    """A drop in hand. `stage` is what it is at; nothing else tells that.
 
-    `names` are what its files are called in the claim, `expected` what was seen of them before the claim (after a
-    restart: when it was taken up). `refused` are the problems for which it was claimed only to be rejected, `absent`
-    the files that it lacked then. `uid` is the owner of the sidecar, which the other files must have, too.
-    `sidecar` is what the sidecar said when it was judged, if it was. `committed` is the registry's answer, once
-    there is one. `reasons` are those of a rejection, once they are written into the claim, and `told` tells that it was
-    logged. `is_unsure` tells that the disk failed to make a file of it last, so that it must be written anew. Times are
-    of the monotonic clock, in seconds.
+    `files` are by the names that they have in the claim. `uid` is the owner of the sidecar, which the other files must
+    have, too. `retry` is set from the first time on that the drop was deferred. `sidecar_sha256`, `model_id` and
+    `digests` are what its answer says, as far as it is known, `notes` what the log says of its metadata. Times are of
+    the monotonic clock, in seconds.
     """
 
     drop_id: str
     folder: Path
     stem: str
-    names: list[str]
-    integrity: Integrity = "quiet"
-    expected: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    refused: tuple[Problem, ...] = ()
-    absent: tuple[str, ...] = ()
+    stage: Stage
+    files: dict[str, ClaimedFile] = field(default_factory=dict)
     owner: str = ""
     uid: int = -1
     began: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
-    attempts: int = 0
-    retry_at: float = 0.0
-    deferred_because: str = ""
-    sidecar: Sidecar | None = None
+    retry: Retry | None = None
     sidecar_sha256: str | None = None
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
-    reasons: tuple[Problem, ...] = ()
-    is_unsure: bool = False
-    told: bool = False
-    committed: tuple[Literal["registered", "duplicate"], Mapping[str, Any]] | None = None
-
-    _paths: dict[str, Path] = field(default_factory=dict)
-
-    def path(self, name: str) -> Path:
-        """Return where a file of the claim is. Made once: a drop's paths are asked for all along its way."""
-        path = self._paths.get(name)
-        if path is None:
-            path = self._paths[name] = self.folder / name
-        return path
 
     @property
     def sidecar_name(self) -> str:
@@ -109,12 +166,12 @@ class Claim:
     @property
     def size(self) -> int:
         """How many bytes its files have."""
-        return sum(size for _, size, _ in self.expected.values())
+        return sum(file.content[1] for file in self.files.values())
 
     @property
     def sidecar_last(self) -> list[str]:
         """The names of the files in the order in which they leave the claim."""
-        return sorted(self.names, key=lambda name: name == self.sidecar_name)
+        return sorted(self.files, key=lambda name: name == self.sidecar_name)
 
 
 class Claims:
@@ -132,7 +189,7 @@ class Claims:
         self._spares_made = 0
         self._owners: dict[int, str] = {}  # to ask for a name may mean to ask a directory service
 
-    def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting]) -> Claim | None:
+    def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting], stage: Stage) -> Claim | None:
         """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
 
         None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
@@ -142,22 +199,22 @@ class Claims:
         """
         began = self._monotonic()
         drop_id, folder = self._new_folder(stem)
-        claim = Claim(drop_id, folder, stem, [], began=began)
+        claim = Claim(drop_id, folder, stem, stage, began=began)
         for name in names:
             kept, there = _kept_name(name), self._inbox.path / name
+            path = folder / kept
             try:
-                self._disk.rename(there, claim.path(kept))
+                self._disk.rename(there, path)
             except FileNotFoundError:
-                if not claim.names:
+                if not claim.files:
                     self._remove_folder(folder)
                     return None
                 continue
             except OSError as error:
                 with contextlib.suppress(StorageError):
-                    self._return(folder, sorted(claim.names, key=lambda kept: kept == names[0]))
+                    self._return(folder, sorted(claim.files, key=lambda kept: kept == names[0]))
                 raise StorageError("take", there, error) from error
-            claim.names.append(kept)
-            claim.expected[kept] = sightings[name].content
+            claim.files[kept] = ClaimedFile(path, sightings[name].content)
         claim.uid = sightings[names[0]].owner
         claim.owner = self._owner(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
@@ -175,7 +232,7 @@ class Claims:
         taken for a part of the newer drop. None when all is back. A crash in between leaves a claim with its
         sidecar, which whoever finds it completes again.
         """
-        for name in claim.names:
+        for name in claim.files:
             there = original_name(name)
             if os.path.lexists(self._inbox.path / there):
                 return there
@@ -190,12 +247,13 @@ class Claims:
     def release(self, claim: Claim) -> None:
         """Remove the sources of a drop that has its answer, the sidecar last, then the claim."""
         for name in claim.sidecar_last:
+            path = claim.files[name].path
             try:
-                self._disk.unlink(claim.path(name))
+                self._disk.unlink(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StorageError("remove", claim.path(name), error) from error
+                raise StorageError("remove", path, error) from error
         self._remove_folder(claim.folder)
 
     def rejected_place(self, folder: Path) -> Path:
@@ -213,27 +271,31 @@ class Claims:
         except OSError as error:
             raise StorageError("move to rejected", target, error) from error
 
-    def folders(self) -> list[tuple[Path, list[str]]]:
-        """Return the claims that are there, oldest first, with the names in each."""
+    def left(self) -> list[Claim]:
+        """Return the claims that are there, oldest first, not looked into. Raises StorageError."""
         found = []
         for name in _listed(self._inbox.processing_dir):
             folder = self._inbox.processing_dir / name
-            if _DROP_ID.fullmatch(name) and folder.is_dir() and not folder.is_symlink():
-                found.append((folder, _listed(folder)))
+            match = _DROP_ID.fullmatch(name)
+            if match is not None and folder.is_dir() and not folder.is_symlink():
+                found.append(Claim(name, folder, match["stem"], Left(), began=self._monotonic()))
         return found
 
-    def take_up(self, folder: Path, sidecar_name: str, names: Sequence[str]) -> Claim:
-        """Take up a claim that was cut short, with what is in it. Raises StorageError."""
-        stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-        claim = Claim(folder.name, folder, stem, list(names), began=self._monotonic())
+    def names_in(self, claim: Claim) -> list[str]:
+        """Return the names of everything in the folder of a claim. Raises StorageError."""
+        return _listed(claim.folder)
+
+    def take_up(self, claim: Claim, names: Sequence[str]) -> None:
+        """Take up a claim that was cut short, with the files that are in it. Raises StorageError."""
         try:
-            found = {name: (folder / name).lstat() for name in names}
+            found = {name: (claim.folder / name).lstat() for name in names}
         except OSError as error:
-            raise StorageError("take up", folder, error) from error
-        claim.expected = {name: content_of(status) for name, status in found.items()}
-        claim.uid = found[sidecar_name].st_uid
-        claim.owner = self._owner(claim.uid)
-        return claim
+            raise StorageError("take up", claim.folder, error) from error
+        claim.files = {name: ClaimedFile(claim.folder / name, content_of(status)) for name, status in found.items()}
+        leading = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), names[0] if names else None)
+        if leading is not None:
+            claim.stem, claim.uid = stem_of(leading), found[leading].st_uid
+            claim.owner = self._owner(claim.uid)
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
         """Let follow from the inbox what did not get along when the claim was cut short.
@@ -242,32 +304,34 @@ class Claims:
         by now is the next one's. Raises StorageError.
         """
         for name in wanted:
-            if name in claim.names:
+            if name in claim.files:
                 continue
-            path = self._inbox.path / name
+            path, target = self._inbox.path / name, claim.folder / name
             try:
                 found = path.lstat()
                 if found.st_uid != claim.uid or not stat.S_ISREG(found.st_mode):
                     continue
-                self._disk.rename(path, claim.folder / name)
+                self._disk.rename(path, target)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise StorageError("take", path, error) from error
-            claim.names.append(name)
-            claim.expected[name] = content_of(found)
+            claim.files[name] = ClaimedFile(target, content_of(found))
 
-    def give_up(self, folder: Path, names: Sequence[str]) -> list[str]:
+    def give_up(self, claim: Claim) -> bool:
         """End a claim that is no drop: what is in it goes back to the inbox, to be judged like anything there.
 
-        Returns what cannot go back, because its name is taken there by now: the claim is still there then.
+        Returns whether all of it did. What cannot go back, because its name is taken there by now, is all that the
+        claim holds then.
         """
-        for name in names:
-            self._return(folder, [name], keep_folder=True)
-        left = _listed(folder)
+        for name in claim.files:
+            self._return(claim.folder, [name], keep_folder=True)
+        left = _listed(claim.folder)
         if not left:
-            self._remove_folder(folder)
-        return left
+            self._remove_folder(claim.folder)
+            return True
+        self.take_up(claim, left)
+        return False
 
     def _return(self, folder: Path, names: Sequence[str], *, keep_folder: bool = False) -> str | None:
         """Move files of a claim back, in that order, and remove the folder; or return the first name that is taken."""
@@ -365,7 +429,7 @@ class Claims:
             raise StorageError("remove", folder, error) from error
 
 
-def content_of(found: os.stat_result) -> tuple[int, int, int]:
+def content_of(found: os.stat_result) -> Content:
     """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed."""
     return found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -373,7 +437,7 @@ def content_of(found: os.stat_result) -> tuple[int, int, int]:
 def claimed_at(drop_id: str) -> datetime | None:
     """Return the moment in a drop_id, or None when it is none."""
     match = _DROP_ID.fullmatch(drop_id)
-    return datetime.strptime(match[1], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
+    return datetime.strptime(match["at"], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
 
 
 def is_older(drop_id: str, now: datetime, keep_seconds: float) -> bool:

@@ -100,6 +100,13 @@ class Answers:
         try:
             for receipt in receipts:
                 self._disk.rename(receipt.temporary, receipt.path)
+        except OSError as error:
+            raise StorageError("write the receipts in", self._receipts_dir, error) from error
+        self.sync_names()
+
+    def sync_names(self) -> None:
+        """Make the names of published receipts durable. Raises StorageError."""
+        try:
             self._disk.fsync_dir(self._receipts_dir)
         except OSError as error:
             raise StorageError("write the receipts in", self._receipts_dir, error) from error

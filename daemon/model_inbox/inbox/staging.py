@@ -32,7 +32,7 @@ from .claims import Claim, claimed_at, content_of
 from .outcomes import NotWhole, Rejected, Staged
 from .readiness import Role, too_large
 
-__all__ = ["Staging", "changed"]
+__all__ = ["Staging", "changed", "replaced"]
 
 KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
@@ -54,13 +54,15 @@ class Staging:
         """Return where the files of a drop are staged: by role, and the sidecar."""
         return dict(zip(("model", "scaler", "sidecar"), staged_paths(self._folder, claim.drop_id), strict=True))
 
-    def stage(self, claim: Claim, name: str, target: Path, *, max_size: int) -> Staged | NotWhole | Rejected:
+    def stage(
+        self, claim: Claim, name: str, target: Path, *, max_size: int, by_copy: bool
+    ) -> Staged | NotWhole | Rejected:
         """Bring one claimed file into the staging folder as a file of ours.
 
-        A file that is ours alone is linked, whatever its size; any other is copied, so that nobody else can
-        change what we judge. Raises StorageError.
+        A file that is ours alone is linked, whatever its size, unless `by_copy`; any other is copied, so that nobody
+        else can change what we judge. Raises StorageError.
         """
-        source = claim.path(name)
+        source, expected = claim.files[name]
         try:
             fd, found = open_and_stat(source)
         except FileNotFoundError:
@@ -70,14 +72,14 @@ class Staging:
                 return NotWhole((changed(name),))
             raise StorageError("open", source, error) from error
         try:
-            if content_of(found) != claim.expected.get(name) or found.st_uid != claim.uid:
+            if content_of(found) != expected or found.st_uid != claim.uid:
                 return NotWhole((changed(name),))
             lease = read_lease(fd) if self._has_leases() else Lease.UNKNOWN
             if lease is Lease.OPEN:
                 return NotWhole((changed(name),))
             if found.st_size > max_size:
                 return Rejected((too_large(name, found.st_size, max_size),))
-            ours = lease is Lease.FREE and self._is_ours_alone(found) and not claim.is_unsure
+            ours = lease is Lease.FREE and self._is_ours_alone(found) and not by_copy
             if ours and self._link(source, target):
                 start_writing_back(fd)
                 return Staged(target, None, found.st_size, linked=True)
@@ -88,14 +90,14 @@ class Staging:
         finally:
             os.close(fd)
 
-    def stage_sidecar(self, claim: Claim, text: bytes, target: Path) -> None:
+    def stage_sidecar(self, claim: Claim, text: bytes, target: Path, *, by_copy: bool) -> None:
         """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
-        source = claim.path(claim.sidecar_name)
+        source = claim.files[claim.sidecar_name].path
         try:
             found = source.lstat()
         except OSError as error:
             raise StorageError("stage", source, error) from error
-        ours = self._has_leases() and self._is_ours_alone(found) and not claim.is_unsure
+        ours = self._has_leases() and self._is_ours_alone(found) and not by_copy
         if ours and self._link(source, target):
             if read_regular(target, SIDECAR_BYTES_MAX) == text:
                 self.make_ours(target)
@@ -166,5 +168,15 @@ def changed(name: str) -> Problem:
         "drop.changed",
         f"{quoted(name)} was written to while it was being taken",
         "Nothing: it is taken when its writer has finished",
+        file=name,
+    )
+
+
+def replaced(name: str) -> Problem:
+    """Return the problem of a file that cannot go back, because the producer has put another one in its place."""
+    return Problem(
+        "drop.replaced",
+        f"a newer {quoted(name)} was put into the inbox while this one was being checked",
+        "Nothing, if the newer one is meant; it is judged on its own",
         file=name,
     )

@@ -33,7 +33,7 @@ from ..problems import Problem, quoted
 from ..registry.files import StagedFiles
 from ..registry.registry import Candidate
 from .acceptance import verdict
-from .claims import Claim, content_of
+from .claims import Claim, Integrity, ToJudge, ToRefuse, content_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
 from .readiness import Role, missing_file, stem_problem
@@ -63,6 +63,7 @@ class Judging:
     text: bytes
     roles: Mapping[Role, str]
     targets: Mapping[str, Path]
+    stage: ToJudge
     staged: dict[Role, Staged] = field(default_factory=dict)
     scans: dict[Role, Scan] = field(default_factory=dict)
 
@@ -91,18 +92,23 @@ class Judge:
 
     def begin(self, claim: Claim) -> Judging | Rejected | NotWhole:
         """Stage a drop and ask for its scans, or see that it is to be refused still. Raises StorageError."""
-        return self._check_refusal(claim) if claim.refused else self._safely(self._stage_drop, claim)
+        match claim.stage:
+            case ToRefuse() as stage:
+                return self._check_refusal(claim, stage)
+            case ToJudge() as stage:
+                return self._safely(self._stage_drop, claim, stage)
+        raise TypeError(f"a drop that is {claim.stage} is not to be judged")
 
     def end(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
         """Decide about what was begun. Leaves nothing staged but when accepting. Raises StorageError, ScanError."""
         return self._safely(self._judge, claim, judging)
 
-    def _check_refusal(self, claim: Claim) -> Rejected | NotWhole:
+    def _check_refusal(self, claim: Claim, stage: ToRefuse) -> Rejected | NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
         modes: dict[str, int] = {}
-        for name, content in claim.expected.items():
+        for name, (path, content) in claim.files.items():
             try:
-                found = (claim.folder / name).lstat()
+                found = path.lstat()
             except FileNotFoundError:
                 continue
             if content_of(found) != content:
@@ -113,9 +119,9 @@ class Judge:
             text = self.read_sidecar(claim)
             if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
                 return NotWhole((changed(claim.sidecar_name),))
-        if any(os.path.lexists(self._inbox.path / name) for name in claim.absent):
-            return NotWhole((changed(claim.absent[0]),))
-        return Rejected(claim.refused)
+        if any(os.path.lexists(self._inbox.path / name) for name in stage.absent):
+            return NotWhole((changed(stage.absent[0]),))
+        return Rejected(stage.problems)
 
     def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
         """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
@@ -127,7 +133,7 @@ class Judge:
             where = traceback.extract_tb(error.__traceback__)[-1]
             return Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
 
-    def _stage_drop(self, claim: Claim) -> Judging | Rejected | NotWhole:
+    def _stage_drop(self, claim: Claim, stage: ToJudge) -> Judging | Rejected | NotWhole:
         """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
         text = self.read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
@@ -135,23 +141,25 @@ class Judge:
         wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
         if wrong_name is not None:
             return Rejected((wrong_name,))
-        sidecar = claim.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
+        sidecar = stage.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
             return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
-            if name not in claim.names:
+            if name not in claim.files:
                 return NotWhole((missing_file(role, name),))
         targets = self._staging.targets(claim)
-        if claim.attempts:
+        if claim.retry is not None:
             self._staging.remove(targets.values())
-        judging = Judging(sidecar, text, roles, targets)
+        judging = Judging(sidecar, text, roles, targets, stage)
         began = self._monotonic()
         with self._unstaging_unless(lambda: len(judging.scans) == len(roles), targets):
             for role, name in roles.items():
-                outcome = self._staging.stage(claim, name, targets[role], max_size=self.checks.max_artifact_size)
+                outcome = self._staging.stage(
+                    claim, name, targets[role], max_size=self.checks.max_artifact_size, by_copy=stage.by_copy
+                )
                 if not isinstance(outcome, Staged):
                     return outcome
                 judging.staged[role] = outcome
@@ -205,14 +213,13 @@ class Judge:
             said = sidecar.digests.get(role)
             if said is not None and said != digests[role]:
                 return NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
-        if all(sidecar.digests.get(role) for role in roles):
-            claim.integrity = "digest"
+        digested = all(sidecar.digests.get(role) for role in roles)
         reports = {name: judging.scans[role].report() for role, name in roles.items()}
         self._step(claim, "scan", began)
         for report in reports.values():
             if any(problem.code == "artifact.scan_limits" for problem in report.problems):
                 log.warning("daemon.scanner_restarted", cause=[str(problem) for problem in report.problems])
-        if claim.integrity != "digest" and any(_is_cut(report) for report in reports.values()):
+        if not digested and any(_is_cut(report) for report in reports.values()):
             return NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
         problems = verdict(
@@ -226,18 +233,19 @@ class Judge:
         for part in judging.staged.values():
             if part.linked:
                 self._staging.make_ours(part.path)
-        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"])
+        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy)
         claim.notes = sidecar.notes
         judged: dict[str, tuple[str, PickleReport]] = {
             role: (digests[role], reports[name]) for role, name in roles.items()
         }
-        return self._candidate(claim, judging, digests, judged)
+        integrity: Integrity = "digest" if digested else judging.stage.integrity
+        return self._candidate(claim, judging, integrity, judged)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
         model, *scalers = named_files(claim.stem, sidecar)
         if not sidecar.scaler_declared:
-            scalers = [name for name in scalers if name in claim.names]
+            scalers = [name for name in scalers if name in claim.files]
         roles: dict[Role, str] = {"model": model}
         if scalers:
             roles["scaler"] = scalers[0]
@@ -247,7 +255,7 @@ class Judge:
         self,
         claim: Claim,
         judging: Judging,
-        digests: Mapping[str, str],
+        integrity: Integrity,
         judged: Mapping[str, tuple[str, PickleReport]],
     ) -> Candidate:
         metadata = judging.sidecar.metadata
@@ -256,10 +264,10 @@ class Judge:
         scaler = judging.staged.get("scaler")
         files = StagedFiles(
             model.path,
-            digests["model"],
+            claim.digests["model"],
             model.size,
             scaler.path if scaler is not None else None,
-            digests.get("scaler"),
+            claim.digests.get("scaler"),
             scaler.size if scaler is not None else 0,
             judging.targets["sidecar"],
         )
@@ -269,7 +277,7 @@ class Judge:
             "inbox",
             claim.drop_id,
             imports_of({role: report for role, (_, report) in judged.items()}),
-            claim.integrity,
+            integrity,
             f"inbox:{claim.owner}",
             "drop",
             current(self.scanner.allowlist, judged),
@@ -277,7 +285,7 @@ class Judge:
 
     def read_sidecar(self, claim: Claim) -> bytes | None:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
-        path = claim.path(claim.sidecar_name)
+        path = claim.folder / claim.sidecar_name
         try:
             fd, found = open_and_stat(path)
             try:

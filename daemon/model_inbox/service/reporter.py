@@ -22,7 +22,7 @@ from .. import __version__
 from ..base.disk import Disk, remove_quietly
 from ..config.load import Config
 from ..errors import StorageError
-from ..inbox.claims import Claim, owner_name
+from ..inbox.claims import Claim, Retry, owner_name
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Sighting, Wait, seen_as
@@ -323,13 +323,13 @@ class News:
         """Add what is known once everything is open."""
         service = self._service
         intake, registry, rescan = service.intake, service.registry, service.last_rescan
-        for name in self._last:
-            if (moment := getattr(intake, name)) is not None:
-                self._last[name] = _text(moment)
+        for outcome in ("registered", "rejected"):
+            if (moment := intake.tally.last_at.get(outcome)) is not None:
+                self._last[f"last_{outcome}_at"] = _text(moment)
         deaf = service.watch.is_deaf
         self._deaf_since = (self._deaf_since or now) if deaf else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
-        again = {claim.drop_id: claim for claim in intake.in_hand if claim.attempts and os.path.exists(claim.folder)}
+        again = {claim.drop_id: claim for claim in intake.in_hand if claim.retry and os.path.exists(claim.folder)}
         again |= {claim.drop_id: claim for claim in intake.deferred}
         deferred = [again[drop_id] for drop_id in sorted(again)]
         told |= {
@@ -370,14 +370,15 @@ class News:
         }
 
     def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:
-        wait = max(claim.retry_at - self._monotonic(), 0.0)
+        retry = claim.retry if claim.retry is not None else Retry(0, 0.0, "")
+        wait = max(retry.at - self._monotonic(), 0.0)
         return {
             "drop_id": claim.drop_id,
             "stem": quoted(claim.stem, 255)[1:-1],
-            "files": [quoted(name, 255)[1:-1] for name in claim.names],
+            "files": [quoted(name, 255)[1:-1] for name in claim.files],
             "owner": claim.owner,
-            "cause": claim.deferred_because,
-            "attempts": claim.attempts,
+            "cause": retry.cause,
+            "attempts": retry.attempts,
             "retry_at": _text(now + timedelta(seconds=wait)),
         }
 

@@ -58,14 +58,18 @@ class Tally:
     drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     durations: dict[str, Durations] = field(default_factory=lambda: {outcome: Durations() for outcome in OUTCOMES})
     steps: dict[str, Durations] = field(default_factory=lambda: {step: Durations() for step in STEPS})
+    last_at: dict[str, datetime] = field(default_factory=dict)
     put_back: int = 0
     deferrals: int = 0
     retired: int = 0
     rescans: int = 0
 
-    def drop_ended(self, outcome: str, seconds: float | None = None, steps: Mapping[str, float] | None = None) -> None:
+    def drop_ended(
+        self, outcome: str, at: datetime, seconds: float | None = None, steps: Mapping[str, float] | None = None
+    ) -> None:
         """Count a drop that came to its end; without seconds for one that an earlier daemon began."""
         self.drops[outcome] += 1
+        self.last_at[outcome] = at
         if seconds is not None:
             self.durations[outcome].add(seconds)
         for step, took in (steps or {}).items():

@@ -1,0 +1,224 @@
+"""Claims that nobody has in hand: what an earlier daemon left, or what came back with an inbox that had gone away.
+
+Owns looking at what there is of each, and carrying out what the table in `states` says of that: what is finished here,
+and what the intake goes on with as if it had just been claimed. Judges nothing and registers nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from ..base.disk import Disk, is_temporary, remove_quietly
+from ..errors import RegistryLocked, StorageError
+from ..model.metadata import is_valid_id
+from ..model.receipt import read_receipt
+from ..model.sidecar import parse_sidecar
+from ..problems import Problem
+from ..registry.journal import Line
+from ..registry.registry import ModelRegistry
+from ..telemetry.metrics import Tally
+from .claims import REASON_NAME, Claim, Claims, Committed, ToJudge, ToRefuse
+from .folder import Inbox
+from .readiness import SIDECAR_SUFFIX
+from .receipts import Answers, shown
+from .retries import PASSING_ERRORS, Retries
+from .staging import replaced
+from .states import Action, Traces, actions_for, signs_of
+from .validation import Judge, named_files
+
+__all__ = ["Recovery"]
+
+log = structlog.get_logger("model_inbox")
+
+LEFT_AGAIN_SECONDS = 5.0
+
+
+class Recovery:
+    """Takes up claims that were left. One thread, one daemon."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        registry: ModelRegistry,
+        claims: Claims,
+        answers: Answers,
+        judge: Judge,
+        retries: Retries,
+        tally: Tally,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        disk: Disk,
+    ) -> None:
+        self._inbox = inbox
+        self._registry = registry
+        self._claims = claims
+        self._answers = answers
+        self._judge = judge
+        self._retries = retries
+        self._tally = tally
+        self._clock = clock
+        self._monotonic = monotonic
+        self._disk = disk
+        self._again_at = 0.0
+
+    def take_up(self) -> list[Claim]:
+        """Settle the claims that are there and that nobody has in hand; return those to go on with.
+
+        They were left by a crash, or were out of sight with the whole inbox for a while. Costs the listing of a folder
+        that is empty but for them. Raises RegistryError.
+        """
+        if self._monotonic() < self._again_at:
+            return []
+        in_hand = {claim.folder for claim in self._retries.claims}
+        try:
+            left = [claim for claim in self._claims.left() if claim.folder not in in_hand]
+        except StorageError as error:
+            self._again_at = self._monotonic() + LEFT_AGAIN_SECONDS
+            log.warning("drop.deferred", cause=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
+            return []
+        return self.settle(left)
+
+    def settle(self, claims: Sequence[Claim]) -> list[Claim]:
+        """Do with claims that were left what their states say; return those to go on with. Raises RegistryError."""
+        seen: list[tuple[Claim, Traces]] = []
+        for claim in claims:
+            with self._deferring(claim):
+                seen.append((claim, self._look_into(claim)))
+        unclear = {claim.drop_id for claim, traces in seen if len(actions_for(traces)) > 1}
+        lines: Mapping[str, Line] = {}
+        failed: StorageError | RegistryLocked | None = None
+        try:
+            lines = self._registry.registrations(unclear) if unclear else {}
+        except (StorageError, RegistryLocked) as error:
+            failed = error
+        go_on: list[Claim] = []
+        for claim, traces in seen:
+            with self._deferring(claim):
+                if failed is not None and claim.drop_id in unclear:
+                    raise failed
+                if self._settle(claim, traces, lines.get(claim.drop_id)):
+                    go_on.append(claim)
+        return go_on
+
+    @contextlib.contextmanager
+    def _deferring(self, claim: Claim) -> Iterator[None]:
+        try:
+            yield
+        except PASSING_ERRORS as error:
+            self._retries.defer(claim, error)
+
+    # --- looking ----------------------------------------------------------------------------------------------
+
+    def _look_into(self, claim: Claim) -> Traces:
+        """Return what there is of a claim in its folder, and take up the files in it."""
+        names = self._claims.names_in(claim)
+        for name in filter(is_temporary, names):  # of reasons whose writing was cut short; no drop has such a file
+            remove_quietly(self._disk, claim.folder / name)
+        files = [name for name in names if name != REASON_NAME and not is_temporary(name)]
+        self._claims.take_up(claim, files)
+        return Traces(claim=signs_of(files, SIDECAR_SUFFIX), reason=REASON_NAME in names, rejected=False)
+
+    def _settle(self, claim: Claim, traces: Traces, line: Line | None) -> bool:
+        """Look at as much as it takes to know what to do with a claim, and do it; return whether to go on with it.
+
+        The journal comes first: it is the commit point.
+        """
+        actions = actions_for(traces)
+        if len(actions) > 1:
+            traces = replace(traces, line=line is not None)
+            actions = actions_for(traces)
+        if len(actions) > 1:
+            traces = replace(traces, receipt=self._outcome_in_receipt(claim))
+            actions = actions_for(traces)
+        missing: list[str] = []
+        if len(actions) > 1:
+            missing = self._missing_files(claim)
+            actions = actions_for(replace(traces, inbox=signs_of(missing, SIDECAR_SUFFIX)))
+        (action,) = actions  # what stands in the staging folder, or at final names, never changes what is done
+        match action:
+            case Action.REMOVE_FOLDER | Action.GIVE_BACK:
+                return self._give_up(claim)
+            case Action.REJECT:
+                self._finish_rejection(claim)
+                return False
+            case Action.RELEASE:
+                # The daemon that died may have given the receipt its name, and not synced that yet.
+                self._answers.sync_names()
+                self._claims.release(claim)
+                return False
+            case Action.ANSWER if line is not None:
+                log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
+                self._note_sidecar(claim)
+                claim.stage = Committed("registered", line.entry or {})
+                return True
+            case Action.FETCH:
+                self._claims.fetch(claim, missing)
+        self._note_sidecar(claim)
+        claim.stage = ToJudge()
+        return True
+
+    def _outcome_in_receipt(self, claim: Claim) -> str:
+        """Return the outcome in the receipt of this very drop, "" without one.
+
+        The journal has no line of a duplicate, so the receipt tells: it is there before the first file goes.
+        """
+        if not is_valid_id(claim.stem):
+            return ""
+        try:
+            receipt = read_receipt(self._inbox.receipts_dir, claim.stem) or {}
+        except OSError as error:
+            raise StorageError("read the receipt of", claim.folder, error) from error
+        return str(receipt.get("outcome")) if receipt.get("drop_id") == claim.drop_id else ""
+
+    def _missing_files(self, claim: Claim) -> list[str]:
+        """Return what of a claim that was cut short is still in the inbox: of two possible scalers only one."""
+        text = self._judge.read_sidecar(claim)
+        if text is None:
+            return []
+        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+        names = named_files(claim.stem, sidecar)
+        there = {name for name in names if os.path.lexists(self._inbox.path / name)}
+        model, *scalers = names
+        if not sidecar.scaler_declared:
+            scalers = [] if claim.files.keys() & scalers else [name for name in scalers if name in there][:1]
+        return [name for name in (model, *scalers) if name in there and name not in claim.files]
+
+    # --- doing ------------------------------------------------------------------------------------------------
+
+    def _note_sidecar(self, claim: Claim) -> None:
+        text = self._judge.read_sidecar(claim)
+        if text is not None:
+            claim.sidecar_sha256 = hashlib.sha256(text).hexdigest()
+
+    def _give_up(self, claim: Claim) -> bool:
+        """Put a claim that is no drop back. What cannot go back is rejected."""
+        if self._claims.give_up(claim):
+            return False
+        claim.stage = ToRefuse((replaced(next(iter(claim.files))),))
+        return True
+
+    def _finish_rejection(self, claim: Claim) -> None:
+        """Complete a rejection that an earlier daemon decided: the receipt and the move may be missing."""
+        reason, receipt = self._answers.repeat_receipt(claim.folder)
+        self._answers.publish([receipt] if receipt is not None else [])
+        problems = [p for p in reason.get("problems", ()) if isinstance(p, dict) and "code" in p and "message" in p]
+        log.warning(
+            "drop.rejected",
+            drop_id=claim.drop_id,
+            stem=reason.get("stem"),
+            model_id=reason.get("model_id"),
+            problems=[str(Problem.from_dict(problem)) for problem in problems],
+            codes=[problem["code"] for problem in problems],
+            owner=reason.get("owner"),
+            rejected_dir=str(self._claims.rejected_place(claim.folder)),
+        )
+        self._claims.reject(claim.folder)
+        self._tally.drop_ended("rejected", self._clock())
