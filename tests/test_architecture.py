@@ -65,11 +65,12 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "registry/repair": ("evidence", "verify", "rebuild_plan", "rebuild", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply", "__init__"),
     "telemetry": (
-        "journald sd_notify metrics metrics_server",
+        "events journald sd_notify metrics metrics_server",
         "logging watchdog status_file logread",
+        "health",
         "__init__",
     ),
-    "telemetry/logread": ("questions", "sources", "__init__"),
+    "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
         "watch acceptance outcomes states",
         "readiness",
@@ -83,6 +84,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "service": ("reporter", "service", "__init__"),
     "cli": (
+        "output",
         "common",
         """
         alias allowlist check config delete drop history inbox listing logs pin rebuild rejected reload replace_scaler
@@ -108,10 +110,14 @@ INSIDE: dict[str, tuple[str, ...]] = {
 
 # No clock, no disk, no randomness: values in, values out.
 PURE = words("""
-    problems errors base/shapes base/units base/strict_yaml model/metadata model/sidecar config/retention
-    registry/entry registry/journal registry/checkpoint registry/paths registry/state retention/outcomes
-    retention/entries retention/times retention/rules retention/budget retention/plan telemetry/metrics
-    telemetry/logread/questions inbox/readiness inbox/acceptance inbox/outcomes inbox/states
+    problems errors
+    base/shapes base/units base/strict_yaml
+    model/metadata model/sidecar
+    config/retention
+    registry/checkpoint registry/entry registry/journal registry/paths registry/state
+    retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
+    telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
+    inbox/acceptance inbox/outcomes inbox/readiness inbox/states
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

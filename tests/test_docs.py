@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import model_inbox
-from model_inbox.telemetry.logging import EVENTS
+from model_inbox.telemetry.events import EVENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(model_inbox.__file__).parent

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from model_inbox.telemetry import journald
+from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import JournalSender, encode_entry, message_id
-from model_inbox.telemetry.logging import EVENTS
 
 Senders = Callable[[str], JournalSender]
 

@@ -9,18 +9,11 @@ from typing import Any
 
 import pytest
 
+from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import encode_entry
-from model_inbox.telemetry.logging import EVENTS
-from model_inbox.telemetry.logread.questions import (
-    QUESTIONS,
-    Record,
-    Wanted,
-    belonging,
-    in_words,
-    needed_events,
-    parse_entry,
-    parse_line,
-)
+from model_inbox.telemetry.logread.questions import QUESTIONS, needed_events
+from model_inbox.telemetry.logread.records import Record, Wanted, belonging, parse_entry, parse_line
+from model_inbox.telemetry.logread.words import in_words
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

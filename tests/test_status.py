@@ -16,15 +16,8 @@ import pytest
 from model_inbox.base.flocks import FileLock, Holding, who_holds
 from model_inbox.errors import StorageError
 from model_inbox.registry.paths import daemon_lock, status_paths
-from model_inbox.telemetry.status_file import (
-    Publisher,
-    assess,
-    disk_left,
-    find_daemon,
-    process_started,
-    read_status,
-    state_of,
-)
+from model_inbox.telemetry.health import assess, find_daemon, state_of
+from model_inbox.telemetry.status_file import Publisher, disk_left, process_started, read_status
 from users import as_user, let_through
 from waiting import wait_until
 from world import FailingDisk

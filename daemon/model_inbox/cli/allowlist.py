@@ -17,7 +17,8 @@ import click
 
 from ..errors import EXIT_DONE, EXIT_REFUSED
 from ..problems import quoted
-from .common import App, Command, Group, Refused, pass_app, print_fields, print_json, print_lines
+from .common import App, Command, Group, Refused, pass_app
+from .output import print_fields, print_json, print_lines
 
 __all__ = ["allowlist"]
 

@@ -19,7 +19,8 @@ import click
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError
 from ..problems import Problem, quoted
-from .common import App, Command, now, pass_app, print_json, print_lines, print_problems
+from .common import App, Command, now, pass_app
+from .output import print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
     from ..config.load import Config

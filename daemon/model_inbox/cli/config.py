@@ -9,7 +9,8 @@ import click
 
 from ..base.units import format_duration, format_size, parse_duration, parse_size
 from ..errors import EXIT_CONFIG, EXIT_DONE, ConfigError
-from .common import App, Command, Group, pass_app, print_json, print_lines, report_error
+from .common import App, Command, Group, pass_app, report_error
+from .output import print_json, print_lines
 
 __all__ = ["config"]
 

@@ -6,7 +6,8 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .common import App, Command, now, pass_app, print_json, print_lines
+from .common import App, Command, now, pass_app
+from .output import print_json, print_lines
 
 __all__ = ["delete", "restore"]
 

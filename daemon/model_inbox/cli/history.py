@@ -9,7 +9,8 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .common import App, Command, pass_app, print_json, print_lines, print_table, when
+from .common import App, Command, pass_app
+from .output import print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.journal import Line

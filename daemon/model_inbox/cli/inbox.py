@@ -14,21 +14,8 @@ import click
 from ..base.units import format_duration
 from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
 from ..problems import Problem, quoted
-from .common import (
-    App,
-    Command,
-    Group,
-    age,
-    now,
-    parse_stored,
-    pass_app,
-    print_fields,
-    print_json,
-    print_lines,
-    print_problems,
-    print_table,
-    when,
-)
+from .common import App, Command, Group, now, pass_app
+from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.explain import Explained
@@ -95,7 +82,7 @@ def _place(app: App) -> tuple[Path, dict[str, Any]]:
     """Return the inbox, and what is needed to look at it."""
     from ..inbox.folder import limits_of
     from ..inbox.watch import is_network_file_system
-    from ..telemetry.status_file import find_daemon
+    from ..telemetry.health import find_daemon
 
     section = app.config.inbox
     status: Mapping[str, Any] | None = None

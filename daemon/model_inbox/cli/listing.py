@@ -6,19 +6,8 @@ from datetime import datetime
 
 import click
 
-from .common import (
-    App,
-    Command,
-    age,
-    as_instant,
-    now,
-    parse_stored,
-    pass_app,
-    print_json,
-    print_lines,
-    print_table,
-    when,
-)
+from .common import App, Command, as_instant, now, pass_app
+from .output import age, parse_stored, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
 

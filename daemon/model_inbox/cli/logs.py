@@ -17,18 +17,11 @@ from ..base.units import parse_duration
 from ..errors import ConfigError, ModelInboxError
 from ..model.metadata import parse_instant
 from ..problems import quoted
-from ..telemetry.logread.questions import (
-    LEVELS,
-    QUESTIONS,
-    Record,
-    Wanted,
-    belonging,
-    in_words,
-    needed_events,
-    parse_entry,
-    parse_line,
-)
-from .common import App, Command, now, parse_stored, pass_app, print_json, print_lines, print_table, printable, when
+from ..telemetry.logread.questions import QUESTIONS, needed_events
+from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging, parse_entry, parse_line
+from ..telemetry.logread.words import in_words
+from .common import App, Command, now, pass_app
+from .output import parse_stored, print_json, print_lines, print_table, printable, when
 
 if TYPE_CHECKING:
     from ..registry.journal import Line

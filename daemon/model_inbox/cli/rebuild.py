@@ -7,7 +7,8 @@ import dataclasses
 import click
 
 from ..base.users import act_as_owner
-from .common import App, Command, now, pass_app, print_fields, print_json, print_lines
+from .common import App, Command, now, pass_app
+from .output import print_fields, print_json, print_lines
 
 __all__ = ["rebuild"]
 

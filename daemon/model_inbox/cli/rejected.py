@@ -10,23 +10,8 @@ import click
 from ..base.units import format_duration, format_size
 from ..base.users import act_as_owner
 from ..problems import Problem
-from .common import (
-    App,
-    Command,
-    Group,
-    age,
-    as_seconds,
-    ask,
-    now,
-    parse_stored,
-    pass_app,
-    print_fields,
-    print_json,
-    print_lines,
-    print_problems,
-    print_table,
-    when,
-)
+from .common import App, Command, Group, as_seconds, ask, now, pass_app
+from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.rejected import RejectedDrop

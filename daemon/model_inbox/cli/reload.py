@@ -14,7 +14,8 @@ import click
 from ..base.units import format_duration
 from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN, ConfigError, ModelInboxError, StorageError
 from ..problems import Problem
-from .common import App, Command, as_seconds, pass_app, print_json, print_lines
+from .common import App, Command, as_seconds, pass_app
+from .output import print_json, print_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
     Says which settings changed, and which of them hold only after a restart. A file with problems is refused.
     """
     from ..registry.paths import status_paths
-    from ..telemetry.status_file import find_daemon
+    from ..telemetry.health import find_daemon
 
     # What is wrong with the file is the daemon's to say: so the rest of it is not looked at here.
     registry_path, inbox_path = app.places

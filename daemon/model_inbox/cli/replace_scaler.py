@@ -11,7 +11,8 @@ import click
 from ..base.disk import open_regular
 from ..errors import StorageError
 from ..problems import Problem, quoted
-from .common import App, Command, Refused, pass_app, print_json, print_lines
+from .common import App, Command, Refused, pass_app
+from .output import print_json, print_lines
 
 __all__ = ["replace_scaler"]
 

@@ -11,22 +11,8 @@ import click
 
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
-from .common import (
-    App,
-    Command,
-    Group,
-    Refused,
-    as_instant,
-    ask,
-    now,
-    parse_stored,
-    pass_app,
-    print_json,
-    print_lines,
-    print_problems,
-    print_table,
-    when,
-)
+from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
+from .output import parse_stored, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection

@@ -13,21 +13,9 @@ import click
 from ..base.units import format_size
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .common import (
-    App,
-    Command,
-    age,
-    as_instant,
-    now,
-    parse_stored,
-    pass_app,
-    print_fields,
-    print_json,
-    print_lines,
-    print_table,
-    when,
-)
+from .common import App, Command, as_instant, now, pass_app
 from .history import change_of
+from .output import age, parse_stored, print_fields, print_json, print_lines, print_table, when
 
 __all__ = ["show"]
 

@@ -10,8 +10,9 @@ import click
 
 from ..base.units import format_duration, format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, age, now, parse_stored, pass_app, print_fields, print_json, print_lines, when
-from .common import print_problems as print_all
+from .common import App, Command, now, pass_app
+from .output import age, parse_stored, print_fields, print_json, print_lines, when
+from .output import print_problems as print_all
 
 if TYPE_CHECKING:
     from ..problems import Problem
@@ -47,7 +48,8 @@ def status(app: App, *, as_json: bool) -> int:
     For people, and by its exit status for monitoring. Reads a file that the daemon publishes, and asks the kernel
     whether its lock is held; any member of the service's groups may call it.
     """
-    from ..telemetry.status_file import assess, disk_left, find_daemon, state_of
+    from ..telemetry.health import assess, find_daemon, state_of
+    from ..telemetry.status_file import disk_left
 
     registry_path, inbox_path = app.places
     found = find_daemon(registry_path, inbox_path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
-from .common import App, Command, pass_app, print_json, print_lines
+from .common import App, Command, pass_app
+from .output import print_json, print_lines
 
 __all__ = ["tag"]
 

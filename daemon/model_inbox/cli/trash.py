@@ -11,7 +11,8 @@ import click
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_TRY_AGAIN, EntryNotFound
 from ..problems import quoted
-from .common import App, Command, Group, age, ask, now, pass_app, print_json, print_lines, print_table, when
+from .common import App, Command, Group, ask, now, pass_app
+from .output import age, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.registry import Retired

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import click
 
 from ..errors import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, pass_app, print_json, print_lines, print_problems
+from .common import App, Command, pass_app
+from .output import print_json, print_lines, print_problems
 
 __all__ = ["progress_bar", "verify"]
 

@@ -1,7 +1,8 @@
 """The receipt: the answer to a drop, as whoever dropped it reads it.
 
 Owns reading one from the folder of receipts, which others may write to: a receipt that is not one is None. Never
-writes (`inbox.receipts` does)."""
+writes (`inbox.receipts` does).
+"""
 
 from __future__ import annotations
 

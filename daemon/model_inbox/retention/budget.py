@@ -1,6 +1,7 @@
 """The budget of a policy: which of the models that the rules hold have to go because of their size.
 
-Lets go of the oldest first, and only of those that nothing but `within` and bucket rules hold."""
+Lets go of the oldest first, and only of those that nothing but `within` and bucket rules hold.
+"""
 
 from __future__ import annotations
 

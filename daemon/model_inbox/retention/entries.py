@@ -1,7 +1,8 @@
 """Registry entries as the rules see them.
 
 Owns reading an entry into a `Model` with its place in the order, what protects it from every rule, and the warnings
-about entries that cannot be read. Decides nothing about them."""
+about entries that cannot be read. Decides nothing about them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """What a plan says: the models that stay and those that go, each with all its reasons.
 
-Owns these values and how they look as JSON. Decides nothing."""
+Owns these values and how they look as JSON. Decides nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """The rules of retention: whom each of them holds in a group, and since when the others are out of it.
 
-Every rule is a function from the models of a group, newest first, to a `Ruling`. None knows of another."""
+Every rule is a function from the models of a group, newest first, to a `Ruling`. None knows of another.
+"""
 
 from __future__ import annotations
 

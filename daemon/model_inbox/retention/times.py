@@ -1,6 +1,7 @@
 """Time as a plan sees it: what lies in the future, and how far back a duration reaches.
 
-Durations reach back from a model's own instant, in the zone of the section: a day is not always 24 hours."""
+Durations reach back from a model's own instant, in the zone of the section: a day is not always 24 hours.
+"""
 
 from __future__ import annotations
 
