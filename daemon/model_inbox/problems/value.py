@@ -1,7 +1,6 @@
-"""What is wrong with something a person gave us, as a value: one coded problem with its place and its remedy.
+"""One coded problem as a value, and how the text of a producer enters a message.
 
-Owns the shape of a problem and the one way in which producer text enters a message (`quoted`). Never decides
-what is a problem and never prints.
+Never decides what is a problem and never prints.
 """
 
 from __future__ import annotations
