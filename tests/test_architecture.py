@@ -106,7 +106,13 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
     "pickles/process": ("protocol", "worker_loop", "scanner worker", "__init__"),
     "pickles/rules": ("numpy_rules python_rules torch_rules", "framework_rules", "table", "__init__"),
-    "problems": ("value", "__init__"),
+    "problems": (
+        "codes",
+        "value",
+        "artifact checks config explain inbox journal registry retention sidecar status yaml",
+        "drop",
+        "__init__",
+    ),
 }
 
 # No clock, no disk, no randomness: values in, values out.

@@ -6,10 +6,14 @@ Never decides what is a problem and never prints.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Problem", "quoted"]
+__all__ = ["Problem", "quoted", "shown"]
+
+
+NAME_CHARACTERS_MAX = 255
+"""What a file name may have on Linux (in bytes, so that it is never more in characters)."""
 
 
 def quoted(value: object, limit: int = 80) -> str:
@@ -29,13 +33,20 @@ def quoted(value: object, limit: int = 80) -> str:
     return f"'{safe}{'…' if cut else ''}'"
 
 
+def shown(name: str) -> str:
+    """Return a file name as it stands in a field of its own: without quotes, escaped if it cannot be printed."""
+    return name if name.isprintable() and len(name) <= NAME_CHARACTERS_MAX else quoted(name, NAME_CHARACTERS_MAX)[1:-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One reason why something was not accepted.
+    """One reason why something was not accepted, or is not well.
 
     `code` is stable and dotted (`sidecar.missing_field`), for programs; `message` says what was found and where,
     `hint` what to do about it, both for people. `field` is a dotted path in a sidecar or in config.yaml, `line`
-    and `column` count from 1, `file` is a plain file name.
+    and `column` count from 1, `file` is a plain name in the inbox, and a path elsewhere.
+
+    Made by the constructors in this room alone, one for each code.
     """
 
     code: str
@@ -45,6 +56,10 @@ class Problem:
     line: int | None = None
     column: int | None = None
     file: str | None = None
+
+    def at(self, line: int | None, column: int | None) -> Problem:
+        """Return the same problem with its place in the text."""
+        return replace(self, line=line, column=column)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the problem as a JSON object; what is not known is left out."""

@@ -1,0 +1,170 @@
+"""Problems of the files of a drop: model and scaler. The noun `artifact`.
+
+What the pickle scanner finds has many forms under one code. Their constructors take `what`, the form in words, and
+the scanner's own table (`pickles.report.FINDINGS`) holds the forms.
+"""
+
+from __future__ import annotations
+
+from .value import Problem, quoted, shown
+
+__all__ = [
+    "artifact_digest_mismatch",
+    "artifact_embedded_code",
+    "artifact_forbidden_arguments",
+    "artifact_forbidden_import",
+    "artifact_forbidden_use",
+    "artifact_malformed",
+    "artifact_missing",
+    "artifact_more_problems",
+    "artifact_never_allowed",
+    "artifact_not_a_pickle",
+    "artifact_not_regular",
+    "artifact_open_for_writing",
+    "artifact_scan_limits",
+    "artifact_several_pickles",
+    "artifact_too_large",
+    "artifact_trailing_data",
+    "artifact_truncated",
+    "artifact_unsupported",
+]
+
+_PICKLERS = "Write it with pickle.dump, cloudpickle.dump, joblib.dump or torch.save, one object in one file"
+
+
+# --- whole or not --------------------------------------------------------------------------------------------
+
+
+def artifact_missing(role: str, name: str) -> Problem:
+    """A file that the sidecar names is not there. `role` is "model" or "scaler"."""
+    return Problem(
+        "artifact.missing",
+        f"the {role} {quoted(name)}, named by the sidecar, is not there",
+        f"Put {quoted(name)} beside the sidecar, or correct `{role}_file` in it",
+        field=f"{role}_file",
+        file=shown(name),
+    )
+
+
+def artifact_not_regular(what: str, file: str | None = None) -> Problem:
+    """A file is a link, a folder or something else. `what` says which: "'usd.pkl' is a symbolic link"."""
+    return Problem(
+        "artifact.not_regular",
+        what,
+        "Put the file itself there: copy it, or make a hard link",
+        file=None if file is None else shown(file),
+    )
+
+
+def artifact_open_for_writing(name: str) -> Problem:
+    """A process has the file open for writing."""
+    return Problem(
+        "artifact.open_for_writing",
+        f"{quoted(name)} is still open for writing",
+        "It is taken as soon as its writer closes it",
+        file=shown(name),
+    )
+
+
+def artifact_truncated(what: str, file: str | None = None) -> Problem:
+    """A file, or the data in it, has no end. `what` says how that shows: "the file is empty"."""
+    return Problem(
+        "artifact.truncated",
+        what,
+        "It may still be on its way; if its writer has finished, write the file again",
+        file=None if file is None else shown(file),
+    )
+
+
+def artifact_too_large(name: str, size: str, limit: str) -> Problem:
+    """A file is larger than the operator lets it be."""
+    return Problem(
+        "artifact.too_large",
+        f"{quoted(name)} has {size}, more than inbox.max_artifact_size ({limit})",
+        "Drop a smaller model, or ask the operator for a larger limit",
+        file=shown(name),
+    )
+
+
+def artifact_digest_mismatch(role: str, name: str, said: str, found: str) -> Problem:
+    """A file has other bytes than the sidecar says. `role` is "model" or "scaler"."""
+    return Problem(
+        "artifact.digest_mismatch",
+        f"{quoted(name, 400)} has the SHA-256 {found}, the sidecar says {said}",
+        f"Send the file that the sidecar describes, or correct `sha256.{role}` in the sidecar",
+        field=f"sha256.{role}",
+        file=shown(name),
+    )
+
+
+# --- what the scan found -------------------------------------------------------------------------------------
+
+
+def artifact_not_a_pickle() -> Problem:
+    """The bytes are no pickle at all."""
+    return Problem("artifact.not_a_pickle", "the file is not a pickle", _PICKLERS)
+
+
+def artifact_malformed(what: str, hint: str = _PICKLERS) -> Problem:
+    """The pickle, or the container around it, is damaged or made by hand."""
+    return Problem("artifact.malformed", what, hint)
+
+
+def artifact_trailing_data(what: str) -> Problem:
+    """Bytes follow the end of the pickle, or of the compressed data."""
+    return Problem("artifact.trailing_data", what, _PICKLERS)
+
+
+def artifact_several_pickles() -> Problem:
+    """The file holds more than one pickle."""
+    return Problem("artifact.several_pickles", "several pickles follow each other in the file", _PICKLERS)
+
+
+def artifact_unsupported(what: str, hint: str) -> Problem:
+    """The pickle is in a format, or uses a feature, that is not read here."""
+    return Problem("artifact.unsupported", what, hint)
+
+
+def artifact_scan_limits(what: str, hint: str) -> Problem:
+    """The scan came to a limit of memory, time or depth, and gave no result."""
+    return Problem("artifact.scan_limits", what, hint)
+
+
+def artifact_embedded_code(name: str) -> Problem:
+    """The pickle carries functions or classes by value. `name` is the first name that shows it."""
+    return Problem(
+        "artifact.embedded_code",
+        f"the pickle carries functions or classes themselves, not only their names ({quoted(name)})",
+        "Put the class into a module that the serving process imports too and add its line under pickle.allow, "
+        "or pickle a state dict or plain values, or register the model with "
+        "ModelRegistry.register_model from a process that you trust",
+    )
+
+
+def artifact_forbidden_import(name: str, hint: str) -> Problem:
+    """The pickle names a class or function that no list allows. `hint` holds the line that would allow it."""
+    return Problem("artifact.forbidden_import", f"the pickle names {quoted(name)}, which is on no list", hint)
+
+
+def artifact_never_allowed(name: str, reason: str, hint: str) -> Problem:
+    """The pickle names something that no list may have."""
+    return Problem("artifact.never_allowed", f"the pickle names {quoted(name)}: {reason}", hint)
+
+
+def artifact_forbidden_use(what: str, hint: str) -> Problem:
+    """The pickle does more with a name than is allowed for it."""
+    return Problem("artifact.forbidden_use", what, hint)
+
+
+def artifact_forbidden_arguments(what: str, hint: str) -> Problem:
+    """The pickle calls an allowed function with arguments that its own library never gives it."""
+    return Problem("artifact.forbidden_arguments", what, hint)
+
+
+def artifact_more_problems(count: int) -> Problem:
+    """A pickle carries more names that are not allowed than are listed."""
+    return Problem(
+        "artifact.more_problems",
+        f"the pickle carries {count} more names that are not allowed",
+        "Solve the problems that are listed first",
+    )

@@ -1,0 +1,161 @@
+"""Problems of a drop as a whole, and of what lies in the inbox without being one. The noun `drop`."""
+
+from __future__ import annotations
+
+from .sidecar import NAME_RULE
+from .value import Problem, quoted, shown
+
+__all__ = [
+    "drop_changed",
+    "drop_deferred",
+    "drop_folder",
+    "drop_ignored",
+    "drop_incomplete_timeout",
+    "drop_invalid_name",
+    "drop_no_sidecar",
+    "drop_not_judged",
+    "drop_not_movable",
+    "drop_replaced",
+    "drop_scaler_late",
+    "drop_settling",
+    "drop_sidecar_not_regular",
+    "drop_unreadable",
+]
+
+
+# --- not whole yet -------------------------------------------------------------------------------------------
+
+
+def drop_settling(why: str) -> Problem:
+    """The drop is whole, but might still be changing."""
+    return Problem(
+        "drop.settling",
+        f"waits until its files are unchanged for the settle time: {why}",
+        "A last line `...` in the sidecar, or sha256, spares the wait",
+    )
+
+
+def drop_changed(name: str) -> Problem:
+    """A file is not what it was when its drop was judged."""
+    return Problem(
+        "drop.changed",
+        f"{quoted(name)} was written to while it was being taken",
+        "Nothing to do: it is taken when its writer has finished",
+        file=shown(name),
+    )
+
+
+def drop_deferred(drop_id: object, cause: object) -> Problem:
+    """The daemon has the drop and could not decide about it. Both values come from its status file."""
+    return Problem(
+        "drop.deferred",
+        f"taken as {drop_id}, and deferred: {cause}",
+        "Nothing to do: it is tried again, and never rejected for this",
+    )
+
+
+def drop_incomplete_timeout(after: str) -> Problem:
+    """The drop stayed incomplete for too long. `after` is `inbox.incomplete_timeout`, written out."""
+    return Problem(
+        "drop.incomplete_timeout",
+        f"the drop was not whole {after} after its last change",
+        "Send what is missing together with the sidecar again",
+    )
+
+
+# --- cannot be read or moved ---------------------------------------------------------------------------------
+
+
+def drop_unreadable(name: str, why: str, hint: str) -> Problem:
+    """The service cannot read a file. `why` tells its rights or the error, `hint` the command that helps."""
+    return Problem("drop.unreadable", f"{quoted(name)} cannot be read by the service: {why}", hint, file=shown(name))
+
+
+def drop_not_movable(name: str, why: str) -> Problem:
+    """The service can read the drop and cannot move it. `why` is the error of the attempt."""
+    return Problem(
+        "drop.not_movable",
+        why,
+        "See that no attribute (chattr), mount or right keeps the service from moving it",
+        file=shown(name),
+    )
+
+
+# --- rejected as a whole -------------------------------------------------------------------------------------
+
+
+def drop_invalid_name(stem: str, sidecar_name: str, reason: str) -> Problem:
+    """The name of the sidecar cannot be the name of a drop."""
+    return Problem(
+        "drop.invalid_name",
+        f"cannot use {quoted(stem)} as the name of a drop: {reason}",
+        NAME_RULE,
+        file=shown(sidecar_name),
+    )
+
+
+def drop_sidecar_not_regular(name: str, what: str) -> Problem:
+    """The sidecar is a link, a folder or something else. `what` says which."""
+    return Problem(
+        "drop.sidecar_not_regular",
+        what,
+        "Put the sidecar itself there: copy it, or make a hard link",
+        file=shown(name),
+    )
+
+
+def drop_replaced(name: str) -> Problem:
+    """A newer file of the same name came while the drop was in hand, so that it cannot go back."""
+    return Problem(
+        "drop.replaced",
+        f"a newer {quoted(name)} was put into the inbox while this one was being checked",
+        "Nothing to do if the newer one is meant: it is judged on its own",
+        file=shown(name),
+    )
+
+
+def drop_not_judged(kind: str, text: object, place: str) -> Problem:
+    """An exception that nobody foresaw ended the judging. `kind` is its class, `place` where it was raised."""
+    return Problem(
+        "drop.not_judged",
+        f"judging it failed with {kind}: {quoted(text)} ({place})",
+        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
+    )
+
+
+# --- strays --------------------------------------------------------------------------------------------------
+
+
+def drop_no_sidecar(name: str, hint: str) -> Problem:
+    """A file belongs to no drop. `hint` tells what is most likely missing."""
+    return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=shown(name))
+
+
+def drop_scaler_late(name: str, model_id: str) -> Problem:
+    """A scaler came when its model was registered without one."""
+    return Problem(
+        "drop.scaler_late",
+        f"{quoted(name)} came after its model {quoted(model_id)} had been registered without a scaler",
+        "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
+        file=shown(name),
+    )
+
+
+def drop_folder(name: str) -> Problem:
+    """A folder lies in the inbox."""
+    return Problem(
+        "drop.folder",
+        f"{quoted(name)} is a folder; a drop is a sidecar and the files beside it",
+        "Move its files into the inbox itself, the sidecar last",
+        file=shown(name),
+    )
+
+
+def drop_ignored(name: str, what: str) -> Problem:
+    """A name is one that the daemon never looks at. `what` says of which kind: "hidden"."""
+    return Problem(
+        "drop.ignored",
+        f"the name {quoted(name)} is {what}",
+        "Rename it when it is complete, like `mv NAME.part NAME`",
+        file=shown(name),
+    )

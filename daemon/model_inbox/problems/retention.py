@@ -1,0 +1,61 @@
+"""Warnings of a retention plan, and the limit that stops one. The noun `retention`."""
+
+from __future__ import annotations
+
+from .value import Problem
+
+__all__ = [
+    "retention_breaker",
+    "retention_budget",
+    "retention_future",
+    "retention_size_unknown",
+    "retention_unreadable",
+]
+
+
+def retention_breaker(retired: int, total: int, limit: str, field: str) -> Problem:
+    """The plan retires more than one run may. `limit` is the limit in words, `field` the setting that has it."""
+    return Problem(
+        "retention.breaker",
+        f"the plan would retire {retired} of {total} models, and one run may retire {limit}",
+        "Nothing is retired. Look at `model-inbox retention plan`; if that is what you want, run "
+        "`model-inbox retention apply --override-breaker`",
+        field,
+    )
+
+
+def retention_unreadable(count: int, entries: str) -> Problem:
+    """Entries that the rules cannot read, and so keep. `entries` lists some."""
+    return Problem(
+        "retention.unreadable",
+        f"{count} entries cannot be read and are kept: {entries}",
+        "Look at them with `model-inbox show ID` and `model-inbox verify`",
+    )
+
+
+def retention_future(count: int, now: str, models: str) -> Problem:
+    """Models dated in the future, which the rules keep. `models` lists some."""
+    return Problem(
+        "retention.future",
+        f"{count} models are dated after {now} and are kept: {models}",
+        "See that the clocks of this machine and of the training machines are right",
+    )
+
+
+def retention_size_unknown(count: int, group: str, budget: str, models: str) -> Problem:
+    """Models without a size, which a budget cannot count. `models` lists some."""
+    return Problem(
+        "retention.size_unknown",
+        f"{count} models of {group} have no size and count as nothing in the budget of {budget}: {models}",
+        "`model-inbox verify` compares the registry with the files",
+    )
+
+
+def retention_budget(group: str, kept: str, budget: str) -> Problem:
+    """A group stays over its budget, because other rules hold what is left."""
+    return Problem(
+        "retention.budget",
+        f"{group} keeps {kept}, over its budget of {budget}, because the "
+        "rest is protected or held by last, best, tags or min_keep",
+        "Raise the budget, unpin what is no longer needed, or keep fewer by those rules",
+    )

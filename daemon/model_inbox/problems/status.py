@@ -1,0 +1,126 @@
+"""What is not well with the daemon, as `model-inbox status` tells it. The noun `status`."""
+
+from __future__ import annotations
+
+from .value import Problem, quoted
+
+__all__ = [
+    "status_breaker_tripped",
+    "status_checkpoint_failed",
+    "status_config_refused",
+    "status_deaf",
+    "status_deferred",
+    "status_disk_nearly_full",
+    "status_inbox_unreachable",
+    "status_metrics_failed",
+    "status_not_ready",
+    "status_not_running",
+    "status_retention_failed",
+    "status_unknown",
+    "status_unresponsive",
+]
+
+
+def status_not_running(*, died: bool) -> Problem:
+    """No daemon runs. `died` tells that the last one ended without saying so."""
+    last = "; the last one ended without saying so: see its log" if died else ""
+    return Problem(
+        "status.not_running", f"no daemon runs{last}", "Start it: `systemctl start model-inbox`, or `model-inbox run`"
+    )
+
+
+def status_unknown() -> Problem:
+    """This user can neither see the daemon's lock nor its status."""
+    return Problem(
+        "status.unknown",
+        "whether a daemon runs cannot be told: neither its lock nor its status can be read by this user",
+        "Ask as the service's user or as root, or as a member of its groups",
+    )
+
+
+def status_not_ready(state: str) -> Problem:
+    """The daemon is starting or stopping."""
+    return Problem("status.not_ready", f"the daemon is {state} and takes no drops now", "Wait for it")
+
+
+def status_unresponsive(age: str) -> Problem:
+    """The daemon has not written its status for too long."""
+    return Problem(
+        "status.unresponsive",
+        f"the daemon last told of itself {age} ago: it hangs, or can write its status no more",
+        "Look at the log; a hung one is restarted by systemd when WatchdogSec= is set",
+    )
+
+
+def status_inbox_unreachable(why: object) -> Problem:
+    """The inbox cannot be listed, or its folders cannot be used."""
+    return Problem(
+        "status.inbox_unreachable",
+        f"the inbox cannot be used: {why}",
+        "See that the folder is there, mounted, and belongs to the service's user",
+    )
+
+
+def status_deaf(why: object) -> Problem:
+    """File events do not come."""
+    return Problem(
+        "status.deaf",
+        f"file events do not reach the daemon: {why}",
+        "Nothing to do if it passes: the folder is looked at by the clock meanwhile",
+    )
+
+
+def status_deferred(count: int, cause: object) -> Problem:
+    """Drops are in hand that could not be decided. `cause` is that of the first."""
+    drops = "1 drop" if count == 1 else f"{count} drops"
+    return Problem(
+        "status.deferred",
+        f"{drops} could not be decided{f': {cause}' if cause is not None else ''}",
+        "Correct what is wrong with the disk or the lock; the drops are tried again without you",
+    )
+
+
+def status_checkpoint_failed() -> Problem:
+    """The registry's JSON file is behind its journal."""
+    return Problem(
+        "status.checkpoint_failed",
+        "the registry's JSON file is not up to date",
+        "Correct what is wrong with the disk; nothing is lost, the journal has it all",
+    )
+
+
+def status_breaker_tripped(why: object) -> Problem:
+    """The breaker stopped retention."""
+    return Problem(
+        "status.breaker_tripped",
+        f"retention retired nothing: {why}",
+        "Look at `model-inbox retention plan`; if it is right: `model-inbox retention apply --override-breaker`",
+    )
+
+
+def status_retention_failed(why: object) -> Problem:
+    """Carrying out a retention plan failed."""
+    return Problem("status.retention_failed", f"retention stopped half-way: {why}", "See the log")
+
+
+def status_config_refused() -> Problem:
+    """The last reload was refused."""
+    return Problem(
+        "status.config_refused",
+        "config.yaml was refused; an older one is in force",
+        "`model-inbox config check` shows what is wrong; correct it, then `model-inbox reload`",
+    )
+
+
+def status_metrics_failed(why: object) -> Problem:
+    """The metrics are not written or served."""
+    return Problem("status.metrics_failed", f"metrics are not published: {why}", "Correct `metrics` in config.yaml")
+
+
+def status_disk_nearly_full(folder: object, path: object, left: str) -> Problem:
+    """A disk has little room, or few inodes, left. `left` says how much of how much."""
+    return Problem(
+        "status.disk_nearly_full",
+        f"the disk of {quoted(folder)[1:-1]} ({quoted(path, 400)}) is nearly full: {left} are left",
+        "Make room: drops are deferred when it is full",
+    )

@@ -1,0 +1,126 @@
+"""Problems of a text as YAML, before anybody asks what its fields mean.
+
+A sidecar and config.yaml are read by the same rules, so each of these constructors makes two codes: the noun of the
+text, `sidecar` or `config`, is its first argument.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast
+
+from .value import Problem, quoted
+
+if TYPE_CHECKING:
+    from .codes import Code
+
+__all__ = [
+    "Noun",
+    "yaml_anchor",
+    "yaml_duplicate_key",
+    "yaml_key_not_text",
+    "yaml_merge_key",
+    "yaml_not_utf8",
+    "yaml_not_yaml",
+    "yaml_several_documents",
+    "yaml_tag",
+    "yaml_too_deep",
+    "yaml_too_large",
+    "yaml_too_many_values",
+]
+
+Noun = Literal["sidecar", "config"]
+"""What is read as YAML."""
+
+
+def yaml_too_large(noun: Noun, limit: int) -> Problem:
+    """The text has more bytes than are read."""
+    return Problem(
+        _code(noun, "too_large"),
+        f"the {noun} has more than {limit} bytes, which are the most",
+        "Leave out what no reader needs",
+    )
+
+
+def yaml_not_utf8(noun: Noun, offset: int, byte: int) -> Problem:
+    """The bytes are no UTF-8."""
+    return Problem(
+        _code(noun, "not_utf8"), f"the {noun} is not UTF-8: byte {offset} is 0x{byte:02x}", "Save it as UTF-8"
+    )
+
+
+def yaml_not_yaml(noun: Noun, reason: str) -> Problem:
+    """The text is no YAML, or no YAML yet. `reason` is what the parser says."""
+    return Problem(
+        _code(noun, "not_yaml"),
+        f"the {noun} is not YAML, or was cut off: {reason}",
+        "Look at that line and the one before; text with special characters needs quotes",
+    )
+
+
+def yaml_several_documents(noun: Noun) -> Problem:
+    """Something follows the end of the document."""
+    return Problem(
+        _code(noun, "several_documents"),
+        f"something follows the end of the {noun}: a second document, or text behind the line '...'",
+        "Keep one document in one file, and nothing behind its last line",
+    )
+
+
+def yaml_too_deep(noun: Noun, limit: int) -> Problem:
+    """Collections are nested deeper than is read."""
+    return Problem(_code(noun, "too_deep"), f"the {noun} is nested more than {limit} deep", "Nest it less")
+
+
+def yaml_too_many_values(noun: Noun, limit: int) -> Problem:
+    """There are more names and values than are read."""
+    return Problem(
+        _code(noun, "too_many_values"),
+        f"the {noun} has more than {limit} names and values",
+        "Leave out what no reader needs",
+    )
+
+
+def yaml_anchor(noun: Noun, anchor: str) -> Problem:
+    """An anchor or an alias is used. `anchor` has its sign: "&a", "*a"."""
+    return Problem(
+        _code(noun, "anchor"),
+        f"the {noun} uses YAML's anchors: {quoted(anchor)}",
+        "Write the value out, or put it in quotes if it begins with '&' or '*'",
+    )
+
+
+def yaml_tag(noun: Noun, tag: str) -> Problem:
+    """A tag is used."""
+    return Problem(
+        _code(noun, "tag"),
+        f"the {noun} uses a YAML tag: {quoted(tag)}",
+        "Write the plain value, or put it in quotes if it begins with '!'",
+    )
+
+
+def yaml_merge_key(noun: Noun) -> Problem:
+    """The merge key is used."""
+    return Problem(_code(noun, "merge_key"), f"the {noun} uses YAML's merge key '<<'", "Write the fields out")
+
+
+def yaml_key_not_text(noun: Noun, kind: str) -> Problem:
+    """A list or a mapping stands where a name belongs. `kind` says which."""
+    return Problem(
+        _code(noun, "key_not_text"),
+        f"a name in the {noun} is a {kind}",
+        "Names are plain text; put quotes around text that begins with '[' or '{'",
+    )
+
+
+def yaml_duplicate_key(noun: Noun, key: str, first_line: int) -> Problem:
+    """A name is there twice."""
+    return Problem(
+        _code(noun, "duplicate_key"),
+        f"{quoted(key)} is there twice, first in line {first_line}",
+        "Keep one of the two",
+    )
+
+
+def _code(noun: Noun, fault: str) -> Code:
+    """Return the code of a fault in a text of that noun; a test holds that the table has it."""
+    return cast("Code", f"{noun}.{fault}")
