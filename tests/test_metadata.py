@@ -23,7 +23,7 @@ from model_inbox.model.metadata import (
     check_metadata,
     fields_of,
     has_zone,
-    id_problem,
+    id_fault,
     is_valid_id,
     parse_instant,
 )
@@ -107,7 +107,7 @@ def test_fields_are_plain_copies_without_paths() -> None:
 def test_ids_are_letters_digits_dots_dashes_underscores(text: str) -> None:
     """What can be the name of a file everywhere can be an id."""
     assert is_valid_id(text)
-    assert id_problem(text, "model_id") is None
+    assert id_fault(text) == ""
 
 
 @pytest.mark.parametrize(
@@ -130,21 +130,16 @@ def test_ids_are_letters_digits_dots_dashes_underscores(text: str) -> None:
 def test_a_bad_id_is_refused_with_what_is_wrong_with_it(text: str, reason: str) -> None:
     """The message says which character, or which rule."""
     assert not is_valid_id(text)
-    problem = id_problem(text, "model_id")
-    assert problem is not None
-    assert problem.code == "sidecar.invalid_name"
-    assert "as model_id" in problem.message
-    assert reason in problem.message
+    assert reason in id_fault(text)
+    (problem,) = check_metadata(metadata(model_id=text), now=NOW)
+    assert (problem.code, problem.field) == ("sidecar.invalid_name", "model_id")
+    assert problem.message.startswith("cannot use ") and problem.message.endswith(f" as model_id: {id_fault(text)}")
 
 
 def test_an_id_that_is_not_text_is_a_wrong_type() -> None:
     """Only text can be an id."""
-    problem = id_problem(7, "model_id")
-    assert problem is not None
-    assert (problem.code, problem.message) == (
-        "sidecar.wrong_type",
-        "cannot use 7 as model_id: it must be text",
-    )
+    (problem,) = check_metadata(metadata(model_id=7), now=NOW)
+    assert (problem.code, problem.message) == ("sidecar.wrong_type", "model_id is 7, and must be text")
 
 
 @settings(deadline=None)
@@ -157,10 +152,9 @@ def test_the_pattern_and_the_scaler_rule_are_the_whole_rule(text: str) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_the_explanation_of_an_id_agrees_with_the_rule(text: str) -> None:
-    """Every text is a valid id, or has a problem that can be printed."""
-    problem = id_problem(text, "model_id")
-    assert (problem is None) == is_valid_id(text)
-    assert problem is None or problem.message.isprintable()
+    """Every text is a valid id, or has a fault that can be printed."""
+    assert (id_fault(text) == "") == is_valid_id(text)
+    assert id_fault(text).isprintable()
 
 
 # --- instants --------------------------------------------------------------------------------------------

@@ -272,13 +272,11 @@ def test_a_digest_for_a_scaler_that_is_denied_is_a_contradiction() -> None:
     assert found(text) == [("invalid_value", "sha256.scaler", 14, 91)]
 
 
-@pytest.mark.parametrize(
-    ("stem", "code"), [("a b", "invalid_name"), ("x_scaler", "invalid_name"), ("x\n", "invalid_name")]
-)
-def test_the_stem_must_be_a_name_too(stem: str, code: str) -> None:
-    """A bad stem is a problem even if the sidecar gives a good id, and its file is not named in problems."""
+@pytest.mark.parametrize(("stem", "file"), [("a b", "a b.yaml"), ("x_scaler", "x_scaler.yaml"), ("x\n", r"x\n.yaml")])
+def test_the_stem_must_be_a_name_too(stem: str, file: str) -> None:
+    """A bad stem is a problem even if the sidecar gives a good id; its file is named so that it can be shown."""
     sidecar = parse(WHOLE + "model_id: good\n", stem)
-    assert [(p.code, p.file) for p in sidecar.problems] == [(f"sidecar.{code}", None)]
+    assert [(p.code, p.file) for p in sidecar.problems] == [("drop.invalid_name", file)]
     assert sidecar.model_id == "good"
     assert parse(WHOLE, stem).model_id is None
 
@@ -312,7 +310,7 @@ def test_thousands_of_problems_are_cut_to_what_people_read() -> None:
     sidecar = parse("\n".join(f"k{n}: 1" for n in range(3000)))
     assert len(sidecar.problems) == 101
     assert sidecar.problems[-1] == Problem(
-        "sidecar.more_problems", "2909 more problems are not listed", "Mend these first"
+        "sidecar.more_problems", "2909 more problems are not listed", "Solve the problems that are listed first"
     )
 
 

@@ -48,11 +48,16 @@ def test_places_count_from_one_and_in_characters() -> None:
     assert (key.line, key.column) == (2, 1)
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n"])
+def test_an_empty_text_is_no_problem_yet(text: str) -> None:
+    """Whether a text may be empty is for its reader to say: an empty config.yaml may, a sidecar may not."""
+    document = read(text)
+    assert (document.root, document.problems, document.parses) == (None, (), False)
+
+
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("", [("empty", None, None)]),
-        ("# nothing\n", [("empty", None, None)]),
         (b"a: \xff\n", [("not_utf8", 1, 4)]),
         (b"\xfe\xff\x00a", [("not_utf8", 1, 1)]),
         ("a: 1\nb: 2\na: 3\n", [("duplicate_key", 3, 1)]),
@@ -168,10 +173,12 @@ def test_not_a_number_is_a_number_to_be_refused_by_a_schema() -> None:
 @settings(deadline=None)
 @given(st.binary(max_size=200) | st.text(alphabet="ab:-[]{}!&*'\"|>#%@\n \t.,?0é", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_explained(data: bytes) -> None:
-    """Nothing raises; there is a tree or a problem; every place is in the text, every message printable."""
+    """Nothing raises; there is a tree, a problem or no text; every place is in the text, every message printable."""
     document = read(data)
-    assert document.root is not None or document.problems
-    assert document.parses or document.problems
+    if not document.problems and (document.root is None or not document.parses):
+        assert (document.root, document.parses) == (None, False)
+        lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
+        assert all(not line or line.startswith(("#", "...")) for line in lines)
     for problem in document.problems:
         assert str(problem).isprintable()
         assert problem.line is None or 1 <= problem.line <= len(data.splitlines()) + 2

@@ -74,6 +74,10 @@ class ModelInboxError(Exception):
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
+    def as_problem(self, *, field: str | None = None, file: str | None = None) -> Problem:
+        """Return the error as a problem, for those who list it beside others."""
+        return Problem(self.code, self.message, self.hint, field=field, file=file)
+
 
 class _WithProblems(ModelInboxError):
     def __init__(self, message: str, problems: Sequence[Problem] = (), *, hint: str = "") -> None:

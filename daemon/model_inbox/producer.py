@@ -23,6 +23,7 @@ from .model.metadata import ModelMetadata, check_metadata
 from .model.receipt import read_receipt
 from .model.sidecar import SIDECAR_BYTES_MAX, dump_sidecar, parse_sidecar
 from .problems import Problem, quoted
+from .problems.artifact import artifact_digest_mismatch
 
 __all__ = ["DropResult", "drop", "drop_files", "wait_for_receipt"]
 
@@ -134,12 +135,7 @@ def drop_files(
             digests[role] = writing.add(name, functools.partial(_copy_all, source=source))
             said = parsed.digests.get(role)
             if said is not None and said != digests[role]:
-                problem = Problem(
-                    "artifact.digest_mismatch",
-                    f"{str(source)!r} has the SHA-256 {digests[role]}, the sidecar says {said}",
-                    "Give the file that the sidecar describes, or mend its sha256",
-                    field=f"sha256.{role}",
-                )
+                problem = artifact_digest_mismatch(role, str(source), said, digests[role])
                 raise DropRefused(f"cannot drop {str(source)!r}", [problem])
         text = dump_sidecar(
             parsed.metadata,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from yaml import YAMLError
@@ -29,14 +29,27 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
-from ..problems import Problem, quoted
+from ..problems import Problem
+from ..problems.yaml import (
+    Noun,
+    yaml_anchor,
+    yaml_duplicate_key,
+    yaml_key_not_text,
+    yaml_merge_key,
+    yaml_not_utf8,
+    yaml_not_yaml,
+    yaml_several_documents,
+    yaml_tag,
+    yaml_too_deep,
+    yaml_too_large,
+    yaml_too_many_values,
+)
 
 __all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_value", "read_yaml"]
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """How a plain scalar says "nothing"."""
 
-_ONE_DOCUMENT = "Keep one document in one file, and nothing behind its last line"
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
@@ -100,9 +113,9 @@ Node = Scalar | Items | Pairs
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a text holds. `root` is None when there is nothing to look at, and then there is a problem.
+    """What a text holds. `root` is None when there is nothing to look at: then there is a problem, or no text at all.
 
-    `parses` is false when the text is not YAML, or not yet: it may have been cut off. `ended` tells that
+    `parses` is false when the text is not YAML, or not yet: it may have been cut off, or be empty. `ended` tells that
     YAML's own end of a document, a line `...`, was seen.
     """
 
@@ -124,29 +137,18 @@ class _Open:
     lines: dict[str, int] = field(default_factory=dict)  # where each key stood first
 
 
-def read_yaml(data: bytes, *, noun: str, bytes_max: int, depth_max: int, nodes_max: int) -> Document:
+def read_yaml(data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_max: int) -> Document:
     """Read one document. `noun` begins the problems' codes ("sidecar.duplicate_key") and names the text.
 
     `depth_max` counts nested collections, the outermost included; `nodes_max` counts keys and values.
     """
     if len(data) > bytes_max:
-        problem = Problem(
-            f"{noun}.too_large",
-            f"the {noun} has more than {bytes_max} bytes, which are the most",
-            "Leave out what no reader needs",
-        )
-        return Document(None, (problem,), parses=True, ended=False)
+        return Document(None, (yaml_too_large(noun, bytes_max),), parses=True, ended=False)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, column = _place(data[: error.start].decode("utf-8", "replace"))
-        problem = Problem(
-            f"{noun}.not_utf8",
-            f"the {noun} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}",
-            "Save it as UTF-8",
-            line=line,
-            column=column,
-        )
+        place = _place(data[: error.start].decode("utf-8", "replace"))
+        problem = yaml_not_utf8(noun, error.start, data[error.start]).at(*place)
         return Document(None, (problem,), parses=False, ended=False)
     return _Reader(text, noun, depth_max, nodes_max).read()
 
@@ -164,7 +166,7 @@ def _line_and_column(event: Event) -> tuple[int, int]:
 class _Reader:
     """Builds the nodes of one text from libyaml's events, one at a time, on a stack of its own."""
 
-    def __init__(self, text: str, noun: str, depth_max: int, nodes_max: int) -> None:
+    def __init__(self, text: str, noun: Noun, depth_max: int, nodes_max: int) -> None:
         self.text = text
         self.noun = noun
         self.depth_max = depth_max
@@ -186,12 +188,7 @@ class _Reader:
                 elif isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._problem(
-                            "several_documents",
-                            f"a second document begins in the {self.noun}",
-                            _ONE_DOCUMENT,
-                            event,
-                        )
+                        self._note(yaml_several_documents(self.noun), event)
                         self.ended = True  # whatever comes behind, the first one is whole
                         break
                 elif isinstance(event, DocumentEndEvent):
@@ -200,21 +197,13 @@ class _Reader:
                     self.root = None
                     break
         except YAMLError as error:
-            problem = self._syntax_problem(error)
+            reason, place = self._syntax_error(error)
             if self.ended:  # the document is whole, and something that is none follows it
-                problem = replace(
-                    problem,
-                    code=f"{self.noun}.several_documents",
-                    message=f"something follows the end of the {self.noun}, its line '...'",
-                    hint=_ONE_DOCUMENT,
-                )
+                self.problems.append(yaml_several_documents(self.noun).at(*place))
             else:
+                self.problems.append(yaml_not_yaml(self.noun, reason).at(*place))
                 parses, self.root = False, None
-            self.problems.append(problem)
-        if parses and documents == 0:
-            self.problems.append(
-                Problem(f"{self.noun}.empty", f"the {self.noun} is empty", "Write its fields as 'name: value'")
-            )
+        if documents == 0:
             parses = False
         return Document(self.root, tuple(self.problems), parses, self.ended, self.text)
 
@@ -240,12 +229,7 @@ class _Reader:
             self._add(Scalar("", "*", *_line_and_column(event), refused=True))
             return True
         if len(self.stack) >= self.depth_max:
-            self._problem(
-                "too_deep",
-                f"the {self.noun} is nested more than {self.depth_max} deep",
-                "Nest it less",
-                event,
-            )
+            self._note(yaml_too_deep(self.noun, self.depth_max), event)
             return False
         self.stack.append(_Open(event, [], []))
         return True
@@ -265,33 +249,18 @@ class _Reader:
         self.nodes_left -= 1
         if self.nodes_left >= 0:
             return True
-        self._problem(
-            "too_many_values",
-            f"the {self.noun} has more than {self.nodes_max} names and values",
-            "Leave out what no reader needs",
-            event,
-        )
+        self._note(yaml_too_many_values(self.noun, self.nodes_max), event)
         return False
 
     def _refuse_extras(self, event: ScalarEvent | AliasEvent | CollectionStartEvent) -> bool:
         refused = False
         if event.anchor is not None:
             sign = "*" if isinstance(event, AliasEvent) else "&"
-            self._problem(
-                "anchor",
-                f"the {self.noun} uses YAML's anchors: {quoted(sign + event.anchor)}",
-                "Write the value out, or put it in quotes if it begins with '&' or '*'",
-                event,
-            )
+            self._note(yaml_anchor(self.noun, sign + event.anchor), event)
             refused = True
         tag = None if isinstance(event, AliasEvent) else event.tag
         if tag is not None:
-            self._problem(
-                "tag",
-                f"the {self.noun} uses a YAML tag: {quoted(tag.replace('tag:yaml.org,2002:', '!!'))}",
-                "Write the plain value, or put it in quotes if it begins with '!'",
-                event,
-            )
+            self._note(yaml_tag(self.noun, tag.replace("tag:yaml.org,2002:", "!!")), event)
             refused = True
         return refused
 
@@ -322,41 +291,28 @@ class _Reader:
     def _as_key(self, node: Node) -> Scalar:
         if isinstance(node, Scalar):
             return node
-        self.problems.append(
-            Problem(
-                f"{self.noun}.key_not_text",
-                f"a name in the {self.noun} is a {'list' if isinstance(node, Items) else 'mapping'}",
-                "Names are plain text; put quotes around text that begins with '[' or '{'",
-                line=node.line,
-                column=node.column,
-            )
-        )
+        kind = "list" if isinstance(node, Items) else "mapping"
+        self.problems.append(yaml_key_not_text(self.noun, kind).at(node.line, node.column))
         return Scalar("", "?", node.line, node.column, refused=True)
 
     def _is_new_key(self, parent: _Open, key: Scalar) -> bool:
         if key.refused:
             return False
         if key.text == "<<" and key.style == "":
-            code, message = "merge_key", f"the {self.noun} uses YAML's merge key '<<'"
-            hint = "Write the fields out"
+            problem = yaml_merge_key(self.noun)
         elif key.text in parent.lines:
-            code, message = (
-                "duplicate_key",
-                f"{quoted(key.text)} is there twice, first in line {parent.lines[key.text]}",
-            )
-            hint = "Keep one of the two"
+            problem = yaml_duplicate_key(self.noun, key.text, parent.lines[key.text])
         else:
             parent.lines[key.text] = key.line
             return True
-        self.problems.append(Problem(f"{self.noun}.{code}", message, hint, line=key.line, column=key.column))
+        self.problems.append(problem.at(key.line, key.column))
         return False
 
-    def _problem(self, code: str, message: str, hint: str, event: Event) -> None:
-        line, column = _line_and_column(event)
-        self.problems.append(Problem(f"{self.noun}.{code}", message, hint, line=line, column=column))
+    def _note(self, problem: Problem, event: Event) -> None:
+        self.problems.append(problem.at(*_line_and_column(event)))
 
-    def _syntax_problem(self, error: YAMLError) -> Problem:
-        """Return what libyaml says, which are texts of its own, with the place."""
+    def _syntax_error(self, error: YAMLError) -> tuple[str, tuple[int | None, int | None]]:
+        """Return what libyaml says, which are texts of its own, and the place as line and column."""
         reason, line, column = "it cannot be read", None, None
         if isinstance(error, MarkedYAMLError):
             reason = ", ".join(part for part in (error.context, error.problem) if part)
@@ -367,13 +323,7 @@ class _Reader:
             reason = str(error.reason)
             before = self.text.encode()[: error.position].decode("utf-8", "replace")
             line, column = _place(before)
-        return Problem(
-            f"{self.noun}.not_yaml",
-            f"the {self.noun} is not YAML, or was cut off: {reason}",
-            "Look at that line and the one before; text with special characters needs quotes",
-            line=line,
-            column=column,
-        )
+        return reason, (line, column)
 
 
 def locate(root: Node | None, path: Sequence[str | int]) -> tuple[Scalar | None, Node | None]:

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 
 from ..model.metadata import ModelMetadata
 from ..pickles import PickleReport
-from ..problems import Problem, quoted
+from ..problems import Problem
+from ..problems.checks import checks_currency_pair, checks_model_type
 
 __all__ = ["verdict"]
 
@@ -28,19 +29,14 @@ def verdict(
     `model_types` and `currency_pairs` are the patterns of config.yaml, None for any.
     """
     problems = []
-    for field, patterns, value in (
-        ("model_type", model_types, metadata.model_type),
-        ("currency_pair", currency_pairs, metadata.currency_pair),
-    ):
-        if patterns is not None and not any(fnmatchcase(value, pattern) for pattern in patterns):
-            problems.append(
-                Problem(
-                    f"checks.{field}",
-                    f"{field} {quoted(value)} is not accepted here",
-                    f"Accepted are: {', '.join(quoted(pattern) for pattern in patterns)} (checks.{field}s)",
-                    field=field,
-                )
-            )
+    if model_types is not None and not _matches(metadata.model_type, model_types):
+        problems.append(checks_model_type(metadata.model_type, model_types))
+    if currency_pairs is not None and not _matches(metadata.currency_pair, currency_pairs):
+        problems.append(checks_currency_pair(metadata.currency_pair, currency_pairs))
     for name, report in reports.items():
         problems.extend(problem if problem.file else replace(problem, file=name) for problem in report.problems)
     return problems
+
+
+def _matches(value: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)

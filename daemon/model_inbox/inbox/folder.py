@@ -27,6 +27,8 @@ from ..errors import ConfigError, StorageError
 from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
 from ..pickles import looks_complete
 from ..problems import Problem, quoted
+from ..problems.drop import drop_unreadable
+from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
 from .readiness import (
     SIDECAR_SUFFIX,
     Decision,
@@ -201,7 +203,7 @@ class Inbox:
     def _prepare_folders(self, owner: int) -> None:
         problems = []
         if os.geteuid() not in (0, owner):
-            problems.append(_not_ours(self.path, owner, os.geteuid()))
+            problems.append(inbox_not_ours(self.path, owner, os.geteuid()))
         else:
             for folder, mode in (
                 (self.processing_dir, OWN_MODE),
@@ -249,14 +251,8 @@ class Inbox:
         except OSError as error:
             raise StorageError("make the folder", folder, error) from error
         if not stat.S_ISDIR(found.st_mode):
-            return [
-                Problem(
-                    "inbox.not_a_folder",
-                    f"{str(folder)!r} is a link or a file, where a folder of ours belongs",
-                    f"Move it away: {folder.name!r} is a reserved name",
-                )
-            ]
-        return [] if found.st_uid in owners else [_not_ours(folder, found.st_uid, os.geteuid())]
+            return [inbox_not_a_folder(folder)]
+        return [] if found.st_uid in owners else [inbox_not_ours(folder, found.st_uid, os.geteuid())]
 
     def _probe_leases(self) -> bool:
         """Tell whether the file system knows leases, by a file of our own that nobody can be writing."""
@@ -492,14 +488,6 @@ def parse_sidecar_file(path: Path | str, stem: str, now: datetime) -> Sidecar:
     return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
 
 
-def _not_ours(folder: Path, owner: int, we: int) -> Problem:
-    return Problem(
-        "inbox.not_ours",
-        f"{str(folder)!r} belongs to user {owner}, the daemon runs as user {we}",
-        f"chown {we} {str(folder)!r}, or run the daemon as user {owner}",
-    )
-
-
 def _sighting(name: str, found: os.stat_result) -> Sighting:
     mode = found.st_mode
     kind: Kind
@@ -520,7 +508,7 @@ def unreadable(inbox: Path, name: str, error: OSError, found: os.stat_result | N
     What is made in the inbox has the inbox's group; what is moved, or linked, there keeps its own.
     """
     if error.errno in (errno.EACCES, errno.EPERM):
-        rights, helps = f": {os.strerror(error.errno)}", [f"chmod g+r {quoted(name)}"]
+        rights, helps = os.strerror(error.errno), [f"chmod g+r {quoted(name)}"]
         if found is not None:
             of_group = ""
             with suppress(OSError):
@@ -531,19 +519,9 @@ def unreadable(inbox: Path, name: str, error: OSError, found: os.stat_result | N
                         f"chgrp {name_of_group(group)} {quoted(name)}",
                         *(helps if not found.st_mode & 0o040 else ()),
                     ]
-            rights = f": owned by {name_of_user(found.st_uid)}{of_group}, mode {found.st_mode & 0o7777:04o}"
-        return Problem(
-            "drop.unreadable",
-            f"{quoted(name)} cannot be read by the service{rights}",
-            ", and ".join(helps),
-            file=quoted(name)[1:-1],
-        )
-    return Problem(
-        "drop.unreadable",
-        f"{quoted(name)} cannot be read: {error.strerror or error}",
-        "Write it again",
-        file=quoted(name)[1:-1],
-    )
+            rights = f"owned by {name_of_user(found.st_uid)}{of_group}, mode {found.st_mode & 0o7777:04o}"
+        return drop_unreadable(name, rights, ", and ".join(helps))
+    return drop_unreadable(name, error.strerror or str(error), "Write it again")
 
 
 def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:

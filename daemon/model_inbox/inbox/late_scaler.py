@@ -1,6 +1,6 @@
 """Scalers that come after their model: a lone `<stem>_scaler.pkl` whose drop was registered without one.
 
-Owns how such a file is recognised, and what its producer is told. Reads the receipt and the registry; moves nothing.
+Owns how such a file is recognised. Reads the receipt and the registry; moves nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from datetime import datetime
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import MODEL_SUFFIXES
-from ..problems import Problem, quoted
 from ..registry.registry import ModelRegistry
 from .claims import owner_name
 from .folder import Inbox
 from .readiness import SIDECAR_SUFFIX, Sighting, scaler_stem
 
-__all__ = ["find_scalerless_model", "scaler_late"]
+__all__ = ["find_scalerless_model"]
 
 
 def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry, now: datetime) -> str | None:
@@ -49,13 +48,3 @@ def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry
         and entry.get("scaler_path") is None
     )
     return str(receipt["model_id"]) if late else None
-
-
-def scaler_late(name: str, model_id: str) -> Problem:
-    """Return the problem of a scaler that came too late for a model."""
-    return Problem(
-        "drop.scaler_late",
-        f"{quoted(name)} came after its model {quoted(model_id)} had been registered without a scaler",
-        "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
-        file=name,
-    )

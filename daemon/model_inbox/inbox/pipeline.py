@@ -22,8 +22,9 @@ import structlog
 from ..base.disk import Disk, Sync, sync_files
 from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
-from ..problems import Problem, quoted
-from ..registry.registry import Candidate, ModelRegistry, Registered
+from ..problems import Problem
+from ..problems.drop import drop_replaced
+from ..registry.registry import Candidate, ModelRegistry, id_taken
 from ..telemetry.metrics import Tally
 from .batch import Batch
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse
@@ -33,7 +34,7 @@ from .readiness import Drop, Sighting, stem_of
 from .receipts import Answers, Receipt, shown
 from .recovery import Recovery
 from .retries import PASSING_ERRORS, Retries
-from .staging import Staging, replaced
+from .staging import Staging
 from .validation import Checks, Judge, Judging
 
 __all__ = ["Intake"]
@@ -218,7 +219,8 @@ class Intake:
             self._staging.remove(candidate.files.paths)
             if result.outcome == "taken":
                 with self._deferring(claim):
-                    self._reject(claim, (_id_taken(candidate, result),))
+                    taken = id_taken(str(candidate.fields["model_id"]), result.entry.get("registered_at"))
+                    self._reject(claim, (taken.as_problem(field="model_id"),))
             else:
                 claim.stage = Committed(result.outcome, result.entry)
                 self._say_committed(claim, result.outcome, result.entry)
@@ -352,7 +354,7 @@ class Intake:
         taken = self._claims.put_back(claim)
         if taken is not None:
             claim.files = {name: file for name, file in claim.files.items() if os.path.lexists(file.path)}
-            self._reject(claim, (*step.problems, replaced(taken)))
+            self._reject(claim, (*step.problems, drop_replaced(taken)))
             return
         self.tally.put_back += 1
         if step.final:
@@ -415,14 +417,3 @@ def _said(problems: Sequence[Problem]) -> list[str]:
 
 def _digests(model: str | None, scaler: str | None) -> dict[str, str]:
     return {role: digest for role, digest in (("model", model), ("scaler", scaler)) if digest is not None}
-
-
-def _id_taken(candidate: Candidate, result: Registered) -> Problem:
-    model_id = candidate.fields["model_id"]
-    return Problem(
-        "registry.model_id_taken",
-        f"the model_id {quoted(model_id)} is taken by a model with other bytes, "
-        f"registered {result.entry.get('registered_at')}",
-        "A registered model never changes: choose another model_id (with a date or a version in it)",
-        field="model_id",
-    )

@@ -21,9 +21,25 @@ from typing import Literal, NamedTuple, Protocol
 
 from ..base.leases import Lease
 from ..base.units import format_duration, format_size
-from ..model.metadata import MODEL_ID, id_problem
+from ..model.metadata import id_fault
 from ..model.sidecar import MODEL_SUFFIXES, Sidecar, scaler_names
 from ..problems import Problem, quoted
+from ..problems.artifact import (
+    artifact_missing,
+    artifact_not_regular,
+    artifact_open_for_writing,
+    artifact_too_large,
+    artifact_truncated,
+)
+from ..problems.drop import (
+    drop_folder,
+    drop_incomplete_timeout,
+    drop_invalid_name,
+    drop_no_sidecar,
+    drop_settling,
+    drop_sidecar_not_regular,
+)
+from ..problems.sidecar import sidecar_not_owner
 
 __all__ = [
     "RESERVED",
@@ -42,14 +58,13 @@ __all__ = [
     "is_ignored",
     "judge",
     "judge_stray",
-    "missing_file",
+    "kind_in_words",
     "pair",
     "safe_stem",
     "scaler_stem",
     "seen_as",
     "stem_of",
     "stem_problem",
-    "too_large",
 ]
 
 SIDECAR_SUFFIX = ".yaml"
@@ -310,7 +325,8 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     settling = limits.settle_seconds - quiet
 
     if sidecar_sighting.kind != "file":
-        return Refuse((_not_regular(drop.sidecar_name, sidecar_sighting.kind, "drop.sidecar_not_regular"),))
+        what = kind_in_words(drop.sidecar_name, sidecar_sighting.kind)
+        return Refuse((drop_sidecar_not_regular(drop.sidecar_name, what),))
     if drop.problem is not None:
         return _when_old((drop.problem,), age, limits, forever=True)
     wrong_name = stem_problem(drop.stem)
@@ -323,7 +339,7 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     if look.problem is not None:
         return _when_old((look.problem,), age, limits, forever=True)
     if look.lease is Lease.OPEN:
-        return _when_old((_open(drop.sidecar_name),), age, limits, forever=True)
+        return _when_old((artifact_open_for_writing(drop.sidecar_name),), age, limits, forever=True)
     if sidecar.problems:
         if sidecar.cut_short or not sidecar.parses:
             return _when_old(sidecar.problems, age, limits)
@@ -339,20 +355,21 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     for role, name in drop.files.items():
         sighting = drop.sightings.get(name)
         if sighting is None:
-            missing.append(missing_file(role, name))
+            missing.append(artifact_missing(role, name))
         elif sighting.owner != drop.owner:
-            problems.append(_not_owner(name))
+            problems.append(sidecar_not_owner(name))
         elif sighting.kind != "file":
-            problems.append(_not_regular(name, sighting.kind, "artifact.not_regular"))
+            problems.append(artifact_not_regular(kind_in_words(name, sighting.kind), name))
         elif sighting.size > limits.max_artifact_size:
-            problems.append(too_large(name, sighting.size, limits.max_artifact_size))
+            size, limit = format_size(sighting.size), format_size(limits.max_artifact_size)
+            problems.append(artifact_too_large(name, size, limit))
         else:
             look = facts.look(name)
             leases.add(look.lease)
             if look.problem is not None:
                 unusable.append(look.problem)
             elif look.lease is Lease.OPEN:
-                being_written.append(_open(name))
+                being_written.append(artifact_open_for_writing(name))
             elif not look.complete:
                 missing.append(_truncated(name, sighting.size))
     if problems:
@@ -384,13 +401,7 @@ def judge_stray(
     so none of them is refused.
     """
     if stray.kind == "folder":
-        problem = Problem(
-            "drop.folder",
-            f"{quoted(stray.name)} is a folder; a drop is a sidecar and the files beside it",
-            "Move its files into the inbox itself, the sidecar last",
-            file=quoted(stray.name)[1:-1],
-        )
-        return Wait((problem,), None, stale=True)
+        return Wait((drop_folder(stray.name),), None, stale=True)
     problem = _no_sidecar(stray, names)
     age = facts.age_seconds(stray.name)
     if age < limits.orphan_timeout:
@@ -400,7 +411,7 @@ def judge_stray(
     if stray.kind == "file":
         look = facts.look(stray.name)
         if look.lease is Lease.OPEN:
-            return Wait((_open(stray.name),), None, stale=True)
+            return Wait((artifact_open_for_writing(stray.name),), None, stale=True)
     return Refuse((problem,))
 
 
@@ -411,12 +422,7 @@ def _when_old(problems: tuple[Problem, ...], age: float, limits: Limits, *, fore
         return Wait(problems, left)
     if forever:
         return Wait(problems, None, stale=True)
-    late = Problem(
-        "drop.incomplete_timeout",
-        f"the drop was not whole {format_duration(limits.incomplete_timeout)} after its last change",
-        "Send what is missing together with the sidecar again",
-    )
-    return Refuse((*problems, late))
+    return Refuse((*problems, drop_incomplete_timeout(format_duration(limits.incomplete_timeout))))
 
 
 def _settle(drop: Drop, seconds: float) -> Wait:
@@ -425,84 +431,24 @@ def _settle(drop: Drop, seconds: float) -> Wait:
         if drop.sidecar is not None and not drop.sidecar.sealed
         else "nobody can tell whether a file is still being written"
     )
-    return Wait(
-        (
-            Problem(
-                "drop.settling",
-                f"waits until its files are unchanged for the settle time: {why}",
-                "A last line `...` in the sidecar, or sha256, spares the wait",
-            ),
-        ),
-        seconds,
-    )
+    return Wait((drop_settling(why),), seconds)
 
 
 def stem_problem(stem: str) -> Problem | None:
     """Return why no drop can be called so, or None."""
-    if MODEL_ID.fullmatch(stem) and not stem.endswith("_scaler"):
-        return None
-    problem = id_problem(stem, "the sidecar's name")
-    assert problem is not None  # noqa: S101  # just seen not to match
-    return Problem("drop.invalid_name", problem.message, problem.hint, file=quoted(stem + SIDECAR_SUFFIX)[1:-1])
-
-
-def missing_file(role: Role, name: str) -> Problem:
-    """Return the problem of a file that a sidecar names and that is not there."""
-    return Problem(
-        "artifact.missing",
-        f"the {role} {quoted(name)}, named by the sidecar, is not there",
-        f"Put {quoted(name)} beside the sidecar, or mend `{role}_file` in it",
-        field=f"{role}_file",
-        file=name,
-    )
+    fault = id_fault(stem)
+    return drop_invalid_name(stem, stem + SIDECAR_SUFFIX, fault) if fault else None
 
 
 def _truncated(name: str, size: int) -> Problem:
     what = "is empty" if size == 0 else f"has {format_size(size)} and lacks the end of a pickle"
-    return Problem(
-        "artifact.truncated",
-        f"{quoted(name)} {what}",
-        "It may still be on its way; if not, write it again",
-        file=name,
-    )
+    return artifact_truncated(f"{quoted(name)} {what}", name)
 
 
-def _open(name: str) -> Problem:
-    return Problem(
-        "artifact.open_for_writing",
-        f"{quoted(name)} is still open for writing",
-        "It is taken as soon as its writer closes it",
-        file=quoted(name)[1:-1],
-    )
-
-
-def _not_owner(name: str) -> Problem:
-    return Problem(
-        "sidecar.not_owner",
-        f"{quoted(name)} belongs to another user than the sidecar",
-        "Sidecar and files must be written by the same user; the file was left where it is",
-        file=name,
-    )
-
-
-def _not_regular(name: str, kind: Kind, code: str) -> Problem:
+def kind_in_words(name: str, kind: Kind) -> str:
+    """Return what a name is that should be a regular file: "'a.pkl' is a symbolic link"."""
     what = {"symlink": "a symbolic link", "folder": "a folder"}.get(kind, "a pipe, a socket or a device, and no file")
-    return Problem(
-        code,
-        f"{quoted(name)} is {what}",
-        "Put the file itself there: copy it, or hard-link it",
-        file=quoted(name)[1:-1],
-    )
-
-
-def too_large(name: str, size: int, limit: int) -> Problem:
-    """Return the problem of a file that has more bytes than the operator lets it have."""
-    return Problem(
-        "artifact.too_large",
-        f"{quoted(name)} has {format_size(size)}, more than inbox.max_artifact_size ({format_size(limit)})",
-        "Drop a smaller model, or ask the operator for a larger limit",
-        file=name,
-    )
+    return f"{quoted(name)} is {what}"
 
 
 def _no_sidecar(stray: Sighting, names: Container[str]) -> Problem:
@@ -522,4 +468,4 @@ def _no_sidecar(stray: Sighting, names: Container[str]) -> Problem:
         hint = f"Is {quoted(near[0])} meant to be its sidecar? That is {quoted(stem + SIDECAR_SUFFIX)}"
     else:
         hint = f"Send a sidecar {quoted(stem + SIDECAR_SUFFIX)}, or one that names this file in `model_file`"
-    return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=quoted(name)[1:-1])
+    return drop_no_sidecar(name, hint)

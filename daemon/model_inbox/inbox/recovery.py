@@ -21,6 +21,7 @@ from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
 from ..problems import Problem
+from ..problems.drop import drop_replaced
 from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
@@ -29,7 +30,6 @@ from .folder import Inbox
 from .readiness import SIDECAR_SUFFIX
 from .receipts import Answers, shown
 from .retries import PASSING_ERRORS, Retries
-from .staging import replaced
 from .states import Action, Traces, actions_for, signs_of
 from .validation import Judge, named_files
 
@@ -202,7 +202,7 @@ class Recovery:
         """Put a claim that is no drop back. What cannot go back is rejected."""
         if self._claims.give_up(claim):
             return False
-        claim.stage = ToRefuse((replaced(next(iter(claim.files))),))
+        claim.stage = ToRefuse((drop_replaced(next(iter(claim.files))),))
         return True
 
     def _finish_rejection(self, claim: Claim) -> None:

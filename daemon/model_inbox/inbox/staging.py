@@ -24,15 +24,17 @@ from ..base.disk import (
     write_new_file,
 )
 from ..base.leases import Lease, read_lease
+from ..base.units import format_size
 from ..errors import StorageError
 from ..model.sidecar import SIDECAR_BYTES_MAX
-from ..problems import Problem, quoted
+from ..problems.artifact import artifact_too_large
+from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
 from .claims import Claim, claimed_at, content_of
 from .outcomes import NotWhole, Rejected, Staged
-from .readiness import Role, too_large
+from .readiness import Role
 
-__all__ = ["Staging", "changed", "replaced"]
+__all__ = ["Staging"]
 
 KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
@@ -66,26 +68,27 @@ class Staging:
         try:
             fd, found = open_and_stat(source)
         except FileNotFoundError:
-            return NotWhole((changed(name),))
+            return NotWhole((drop_changed(name),))
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EINVAL):
-                return NotWhole((changed(name),))
+                return NotWhole((drop_changed(name),))
             raise StorageError("open", source, error) from error
         try:
             if content_of(found) != expected or found.st_uid != claim.uid:
-                return NotWhole((changed(name),))
+                return NotWhole((drop_changed(name),))
             lease = read_lease(fd) if self._has_leases() else Lease.UNKNOWN
             if lease is Lease.OPEN:
-                return NotWhole((changed(name),))
+                return NotWhole((drop_changed(name),))
             if found.st_size > max_size:
-                return Rejected((too_large(name, found.st_size, max_size),))
+                problem = artifact_too_large(name, format_size(found.st_size), format_size(max_size))
+                return Rejected((problem,))
             ours = lease is Lease.FREE and self._is_ours_alone(found) and not by_copy
             if ours and self._link(source, target):
                 start_writing_back(fd)
                 return Staged(target, None, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
             if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
-                return NotWhole((changed(name),))
+                return NotWhole((drop_changed(name),))
             return Staged(target, digest, size, linked=False)
         finally:
             os.close(fd)
@@ -160,23 +163,3 @@ class Staging:
                 return False
             raise StorageError("stage", target, error) from error
         return True
-
-
-def changed(name: str) -> Problem:
-    """Return the problem of a file that is not what it was when its drop was judged."""
-    return Problem(
-        "drop.changed",
-        f"{quoted(name)} was written to while it was being taken",
-        "Nothing: it is taken when its writer has finished",
-        file=name,
-    )
-
-
-def replaced(name: str) -> Problem:
-    """Return the problem of a file that cannot go back, because the producer has put another one in its place."""
-    return Problem(
-        "drop.replaced",
-        f"a newer {quoted(name)} was put into the inbox while this one was being checked",
-        "Nothing, if the newer one is meant; it is judged on its own",
-        file=name,
-    )

@@ -29,15 +29,16 @@ from ..model.metadata import fields_of
 from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
 from ..pickles import PickleReport, Scan, Scanner, current
 from ..pickles.report import imports_of
-from ..problems import Problem, quoted
+from ..problems.artifact import artifact_digest_mismatch, artifact_missing
+from ..problems.drop import drop_changed, drop_not_judged
 from ..registry.files import StagedFiles
 from ..registry.registry import Candidate
 from .acceptance import verdict
 from .claims import Claim, Integrity, ToJudge, ToRefuse, content_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
-from .readiness import Role, missing_file, stem_problem
-from .staging import Staging, changed
+from .readiness import Role, stem_problem
+from .staging import Staging
 
 __all__ = ["Checks", "Judge", "Judging", "named_files"]
 
@@ -112,15 +113,15 @@ class Judge:
             except FileNotFoundError:
                 continue
             if content_of(found) != content:
-                return NotWhole((changed(name),))
+                return NotWhole((drop_changed(name),))
             modes[name] = found.st_mode
         if stat.S_ISREG(modes.get(claim.sidecar_name, 0)) and claim.sidecar_sha256 is not None:
             # Two writes in one tick of the kernel's clock leave the same times.
             text = self.read_sidecar(claim)
             if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-                return NotWhole((changed(claim.sidecar_name),))
+                return NotWhole((drop_changed(claim.sidecar_name),))
         if any(os.path.lexists(self._inbox.path / name) for name in stage.absent):
-            return NotWhole((changed(stage.absent[0]),))
+            return NotWhole((drop_changed(stage.absent[0]),))
         return Rejected(stage.problems)
 
     def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
@@ -131,13 +132,14 @@ class Judge:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
             where = traceback.extract_tb(error.__traceback__)[-1]
-            return Rejected((_tripped(error, f"{Path(where.filename).name}:{where.lineno}"),))
+            place = f"{Path(where.filename).name}:{where.lineno}"
+            return Rejected((drop_not_judged(type(error).__name__, error, place),))
 
     def _stage_drop(self, claim: Claim, stage: ToJudge) -> Judging | Rejected | NotWhole:
         """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
         text = self.read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
-            return NotWhole((changed(claim.sidecar_name),))
+            return NotWhole((drop_changed(claim.sidecar_name),))
         wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
         if wrong_name is not None:
             return Rejected((wrong_name,))
@@ -149,7 +151,7 @@ class Judge:
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
             if name not in claim.files:
-                return NotWhole((missing_file(role, name),))
+                return NotWhole((artifact_missing(role, name),))
         targets = self._staging.targets(claim)
         if claim.retry is not None:
             self._staging.remove(targets.values())
@@ -212,7 +214,7 @@ class Judge:
         for role, name in roles.items():
             said = sidecar.digests.get(role)
             if said is not None and said != digests[role]:
-                return NotWhole((_wrong_digest(role, name, said, digests[role]),), final=True)
+                return NotWhole((artifact_digest_mismatch(role, name, said, digests[role]),), final=True)
         digested = all(sidecar.digests.get(role) for role in roles)
         reports = {name: judging.scans[role].report() for role, name in roles.items()}
         self._step(claim, "scan", began)
@@ -316,21 +318,3 @@ def named_files(stem: str, sidecar: Sidecar) -> list[str]:
 
 def _is_cut(report: PickleReport) -> bool:
     return any(problem.code == "artifact.truncated" for problem in report.problems)
-
-
-def _tripped(error: Exception, place: str) -> Problem:
-    return Problem(
-        "drop.not_judged",
-        f"judging it failed with {type(error).__name__}: {quoted(error)} ({place})",
-        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
-    )
-
-
-def _wrong_digest(role: str, name: str, said: str, found: str) -> Problem:
-    return Problem(
-        "artifact.digest_mismatch",
-        f"{quoted(name)} has the SHA-256 {found}, the sidecar says {said}",
-        "It may still be on its way; if not, send file and sidecar again",
-        field=f"sha256.{role}",
-        file=name,
-    )

@@ -21,6 +21,12 @@ from typing import Annotated, Any, TypedDict
 
 from ..base.shapes import Field
 from ..problems import Problem, quoted
+from ..problems.sidecar import (
+    sidecar_future_date,
+    sidecar_invalid_name,
+    sidecar_invalid_value,
+    sidecar_wrong_type,
+)
 
 __all__ = [
     "DEPTH_MAX",
@@ -41,7 +47,7 @@ __all__ = [
     "dotted",
     "fields_of",
     "has_zone",
-    "id_problem",
+    "id_fault",
     "is_valid_id",
     "parse_instant",
 ]
@@ -169,14 +175,8 @@ class Finding:
     """
 
     path: tuple[str | int, ...]
-    code: str
-    message: str
-    hint: str = ""
+    problem: Problem
     at_name: bool = False
-
-    def problem(self, line: int | None = None, column: int | None = None, file: str | None = None) -> Problem:
-        """Return the finding as a Problem at that place."""
-        return Problem(self.code, self.message, self.hint, dotted(self.path), line, column, file)
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -200,40 +200,20 @@ def is_valid_id(text: str) -> bool:
     return MODEL_ID.fullmatch(text) is not None and not text.endswith("_scaler")
 
 
-def id_problem(text: object, what: str) -> Problem | None:
-    """Return what is wrong with `text` as an id, or None. `what` names it in the message: "model_id"."""
-    finding = _id_finding(text, what, ())
-    return None if finding is None else Problem(finding.code, finding.message, finding.hint)
-
-
-def _id_finding(text: object, what: str, path: tuple[str | int, ...]) -> Finding | None:
-    if not isinstance(text, str):
-        return Finding(
-            path,
-            "sidecar.wrong_type",
-            f"cannot use {_shown(text)} as {what}: it must be text",
-            "Write a name",
-        )
+def id_fault(text: str) -> str:
+    """Return why `text` cannot be a model id or a stem, in words that go on after a colon; "" if it can."""
     if is_valid_id(text):
-        return None
+        return ""
     if not text:
-        reason = "it is empty"
-    elif len(text) > 128:
-        reason = f"it has {len(text)} characters, and 128 is the most"
-    elif text.endswith("_scaler") and MODEL_ID.fullmatch(text):
-        reason = f"it ends in '_scaler', the name of the scaler of {quoted(text.removesuffix('_scaler'))}"
-    elif not MODEL_ID.fullmatch(text[0]):
-        reason = f"it starts with {quoted(text[0])}, and must start with a letter or a digit"
-    else:
-        odd = sorted({c for c in text if not re.fullmatch(r"[A-Za-z0-9._-]", c, re.ASCII)})
-        reason = f"it contains {', '.join(quoted(c) for c in odd[:5])}{' and more' if len(odd) > 5 else ''}"
-    return Finding(
-        path,
-        "sidecar.invalid_name",
-        f"cannot use {quoted(text)} as {what}: {reason}",
-        "Use up to 128 letters, digits, '.', '_' and '-', beginning with a letter or a digit, "
-        "and not ending in '_scaler'",
-    )
+        return "it is empty"
+    if len(text) > 128:
+        return f"it has {len(text)} characters, and 128 is the most"
+    if text.endswith("_scaler") and MODEL_ID.fullmatch(text):
+        return f"it ends in '_scaler', the name of the scaler of {quoted(text.removesuffix('_scaler'))}"
+    if not MODEL_ID.fullmatch(text[0]):
+        return f"it starts with {quoted(text[0])}, and must start with a letter or a digit"
+    odd = sorted({c for c in text if not re.fullmatch(r"[A-Za-z0-9._-]", c, re.ASCII)})
+    return f"it contains {', '.join(quoted(c) for c in odd[:5])}{' and more' if len(odd) > 5 else ''}"
 
 
 # --- instants ----------------------------------------------------------------------------------------------
@@ -312,7 +292,7 @@ def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
     The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...), whoever gave it.
     """
     findings = [f for name in METADATA_FIELDS for f in check_field(name, getattr(metadata, name), now=now)]
-    return [finding.problem() for finding in findings]
+    return [finding.problem for finding in findings]
 
 
 def check_field(name: str, value: object, *, now: datetime) -> Iterator[Finding]:
@@ -382,11 +362,11 @@ def _repr(value: bool | float) -> str:
 
 
 def _wrong(path: Path, value: object, must: str, hint: str) -> Finding:
-    return Finding(path, "sidecar.wrong_type", f"{dotted(path)} is {_shown(value)}, and must be {must}", hint)
+    return Finding(path, sidecar_wrong_type(dotted(path), _shown(value), must, hint))
 
 
 def _invalid(path: Path, message: str, hint: str, *, at_name: bool = False) -> Finding:
-    return Finding(path, "sidecar.invalid_value", message, hint, at_name)
+    return Finding(path, sidecar_invalid_value(dotted(path), message, hint), at_name)
 
 
 def _text_fault(text: str, characters_max: int) -> str:
@@ -403,9 +383,10 @@ def _text_fault(text: str, characters_max: int) -> str:
 
 
 def _check_id(path: Path, value: object) -> Iterator[Finding]:
-    finding = _id_finding(value, "model_id", path)
-    if finding is not None:
-        yield finding
+    if not isinstance(value, str):
+        yield _wrong(path, value, "text", "Write a name")
+    elif fault := id_fault(value):
+        yield Finding(path, sidecar_invalid_name(dotted(path), value, fault))
 
 
 def _check_label(path: Path, value: object) -> Iterator[Finding]:
@@ -436,12 +417,7 @@ def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Find
         return
     ahead = moment - now
     if ahead > FUTURE_TOLERANCE:
-        yield Finding(
-            path,
-            "sidecar.future_date",
-            f"{dotted(path)} {quoted(value)} is in the future: now is {canonical_instant(now)}",
-            "Set the clock of the machine that trains, or write the zone: without one the time counts as UTC",
-        )
+        yield Finding(path, sidecar_future_date(dotted(path), value, canonical_instant(now)))
 
 
 def _check_metrics(path: Path, value: object) -> Iterator[Finding]:

@@ -17,13 +17,27 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
 from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, number, read_yaml
 from ..problems import Problem, quoted
+from ..problems.drop import drop_invalid_name
+from ..problems.sidecar import (
+    sidecar_empty,
+    sidecar_invalid_name,
+    sidecar_invalid_value,
+    sidecar_missing_field,
+    sidecar_more_problems,
+    sidecar_no_zone,
+    sidecar_not_a_mapping,
+    sidecar_path_not_plain_name,
+    sidecar_same_file_twice,
+    sidecar_unknown_key,
+    sidecar_wrong_type,
+)
 from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
@@ -34,7 +48,7 @@ from .metadata import (
     check_field,
     fields_of,
     has_zone,
-    id_problem,
+    id_fault,
     is_valid_id,
     parse_instant,
 )
@@ -101,6 +115,7 @@ The digests come last: with them the sidecar can be seen to be whole, so nothing
 """
 
 _NAMES = tuple(f.name for f in SIDECAR_FIELDS)
+_ALL_FIELDS = f"The fields are {', '.join(_NAMES)}"
 # Names that people write for one of ours without its looking like a typing error.
 _OTHER_NAMES = {
     "model_path": "model_file",
@@ -199,41 +214,37 @@ class _Reading:
 
     def __post_init__(self) -> None:
         self.model_file = f"{self.stem}.pkl"
-        fault = id_problem(self.stem, "the name of a drop")
-        if fault is None:
+        fault = id_fault(self.stem)
+        if not fault:
             self.file = f"{self.stem}.yaml"
         else:
-            self.found.append((fault, False))
+            self.found.append((drop_invalid_name(self.stem, f"{self.stem}.yaml", fault), False))
         for problem in self.document.problems:
             self._add(problem)
         root = self.document.root
         if isinstance(root, Pairs):
             self.root = root
         elif root is not None:
+            kind = "a list" if isinstance(root, Items) else "a single text"
             self._add(
-                Problem(
-                    "sidecar.not_a_mapping",
-                    f"the sidecar is {'a list' if isinstance(root, Items) else 'a single text'}, not fields",
-                    "Write its fields as 'name: value', one a line",
-                    line=root.line,
-                    column=root.column,
-                ),
+                sidecar_not_a_mapping(kind).at(root.line, root.column),
                 mendable=isinstance(root, Scalar) and self._runs_to_the_end(root, on_a_line_of_its_own=True),
             )
+        elif not self.document.problems:
+            self._add(sidecar_empty())
 
     def _add(self, problem: Problem, *, mendable: bool = False) -> None:
-        place = (problem.line, problem.column, self.file)
-        self.found.append((Problem(problem.code, problem.message, problem.hint, problem.field, *place), mendable))
+        self.found.append((replace(problem, file=self.file), mendable))
 
     def _add_finding(self, finding: Finding) -> None:
         if len(self.found) > _LOCATED_MAX:
-            self._add(finding.problem())
+            self._add(finding.problem)
             return
         key, value = locate(self.root, finding.path)
         place = key if finding.at_name and key is not None else value
         line, column = (place.line, place.column) if place is not None else (None, None)
         mendable = not finding.at_name and value is not None and self._may_go_on(value)
-        self._add(finding.problem(line, column), mendable=mendable)
+        self._add(finding.problem.at(line, column), mendable=mendable)
 
     # -- fields ---------------------------------------------------------------------------------------------
 
@@ -245,7 +256,7 @@ class _Reading:
             node = root.get(name)
             if node is None:
                 if name in REQUIRED_FIELDS:
-                    self._miss(root, name, f"{name} is missing", f"Add the line '{name}: ...'")
+                    self._miss(root, name, f"Add the line '{name}: ...'")
             elif not _is_refused(node):
                 values[name] = _value(name, node)
                 for finding in check_field(name, values[name], now=now):
@@ -259,25 +270,16 @@ class _Reading:
         for key, _ in root.pairs:
             if key.text in _NAMES:
                 continue
-            if len(self.found) > _LOCATED_MAX:
-                self._add(Problem("sidecar.unknown_key", "one of many"))
-                continue
-            near = _OTHER_NAMES.get(key.text) or next(iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None)
-            hint = f"Did you mean {near}?" if near else f"The fields are {', '.join(_NAMES)}"
-            self._add(
-                Problem(
-                    "sidecar.unknown_key",
-                    f"{quoted(key.text)} is no field of a sidecar",
-                    hint,
-                    quoted(key.text, 64),
-                    key.line,
-                    key.column,
-                )
-            )
+            near = _OTHER_NAMES.get(key.text)
+            if near is None and len(self.found) <= _LOCATED_MAX:
+                near = next(iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None)
+            hint = f"Did you mean {near}?" if near else _ALL_FIELDS
+            problem = sidecar_unknown_key(key.text, "a sidecar", quoted(key.text, 64), hint)
+            self._add(problem.at(key.line, key.column))
 
-    def _miss(self, mapping: Pairs, name: str, message: str, hint: str) -> None:
+    def _miss(self, mapping: Pairs, name: str, hint: str) -> None:
         # What stands in braces has its end in the text: nothing can come into it any more.
-        self._add(Problem("sidecar.missing_field", message, hint, name), mendable=not mapping.flow)
+        self._add(sidecar_missing_field(name, hint), mendable=not mapping.flow)
 
     def _note_zone(self, trained_at: object) -> None:
         if isinstance(trained_at, str) and not has_zone(trained_at):
@@ -286,17 +288,10 @@ class _Reading:
             except ValueError:
                 return  # a problem already
             _, node = locate(self.root, ("trained_at",))
-            self.notes.append(
-                Problem(
-                    "sidecar.no_zone",
-                    f"trained_at {quoted(trained_at)} has no zone and counts as {canonical_instant(moment)}",
-                    "Write the zone: 2025-10-25T12:00:00Z, or +02:00 instead of the Z",
-                    "trained_at",
-                    node.line if node else None,
-                    node.column if node else None,
-                    self.file,
-                )
-            )
+            note = sidecar_no_zone("trained_at", trained_at, canonical_instant(moment))
+            if node is not None:
+                note = note.at(node.line, node.column)
+            self.notes.append(replace(note, file=self.file))
 
     # -- the files it names ---------------------------------------------------------------------------------
 
@@ -314,14 +309,12 @@ class _Reading:
         if not isinstance(node, Scalar) or node.is_null:
             what = "nothing (null)" if isinstance(node, Scalar) else "not text"
             must = "the name of a file" + (", or null for none" if name == "scaler_file" else "")
-            self._add_finding(
-                Finding((name,), "sidecar.wrong_type", f"{name} is {what}, and must be {must}", f"Write {must}")
-            )
+            self._add_finding(Finding((name,), sidecar_wrong_type(name, what, must, f"Write {must}")))
             return None
-        finding = _file_name_finding(name, node.text)
-        if finding is None:
+        problem = _file_name_problem(name, node.text)
+        if problem is None:
             return node.text
-        self._add_finding(finding)
+        self._add_finding(Finding((name,), problem))
         return None
 
     def _read_digests(self, root: Pairs) -> None:
@@ -330,65 +323,43 @@ class _Reading:
             for key, value in node.pairs:
                 self._read_digest(key, value)
             if node.get("model") is None:
-                self._miss(node, "sha256.model", "sha256 has no digest of the model", "Add 'model: ...' to it")
+                self._miss(node, "sha256.model", "Add 'model: ...' to sha256")
         elif node is not None and not _is_refused(node):
-            self._add_finding(
-                Finding(
-                    ("sha256",),
-                    "sidecar.wrong_type",
-                    "sha256 is not a mapping",
-                    "Write it like {model: <64 hexadecimal digits>, scaler: <the same>}",
-                )
-            )
+            kind = "a list" if isinstance(node, Items) else "nothing (null)" if node.is_null else quoted(node.text)
+            hint = "Write it like {model: <64 hexadecimal digits>, scaler: <the same>}"
+            self._add_finding(Finding(("sha256",), sidecar_wrong_type("sha256", kind, "a mapping", hint)))
         if self.digests["scaler"] is not None and not self.scaler_declared:
             self.scaler_declared, self.scaler_file = True, f"{self.stem}_scaler.pkl"
         scaler = self.scaler_file if self.scaler_declared else f"{self.stem}_scaler.pkl"
         if scaler == self.model_file:
-            self._add_finding(
-                Finding(
-                    ("scaler_file",) if self.scaler_declared else ("model_file",),
-                    "sidecar.same_file_twice",
-                    f"{quoted(scaler)} is named as the model and as its scaler",
-                    "Name the two files, or write 'scaler_file: null' if there is no scaler",
-                )
-            )
+            name = "scaler_file" if self.scaler_declared else "model_file"
+            self._add_finding(Finding((name,), sidecar_same_file_twice(name, self.model_file)))
 
     def _read_digest(self, key: Scalar, value: Node) -> None:
         name = key.text
         if name not in self.digests:
-            self._add(
-                Problem(
-                    "sidecar.unknown_key",
-                    f"{quoted(name)} is nothing that sha256 can hold",
-                    "Write it like {model: ..., scaler: ...}",
-                    "sha256",
-                    key.line,
-                    key.column,
-                )
-            )
+            problem = sidecar_unknown_key(name, "sha256", "sha256", "Write it like {model: ..., scaler: ...}")
+            self._add(problem.at(key.line, key.column))
         elif _is_refused(value) or (name == "scaler" and isinstance(value, Scalar) and value.is_null):
             return
         elif not isinstance(value, Scalar) or not _HEX_DIGEST.fullmatch(value.text):
             shown = quoted(value.text) if isinstance(value, Scalar) else "not text"
-            self._add_finding(
-                Finding(
-                    ("sha256", name),
-                    "sidecar.invalid_value",
-                    f"sha256.{name} is {shown}, and must be 64 hexadecimal digits",
-                    "Write what sha256sum prints for the file",
-                )
+            self._invalid_digest(
+                name,
+                f"sha256.{name} is {shown}, and must be 64 hexadecimal digits",
+                "Write what sha256sum prints for the file",
             )
         elif name == "scaler" and self.scaler_declared and self.scaler_file is None:
-            self._add_finding(
-                Finding(
-                    ("sha256", name),
-                    "sidecar.invalid_value",
-                    "sha256.scaler is the digest of a scaler, and scaler_file says that there is none",
-                    "Name the scaler's file, or leave its digest out",
-                )
+            self._invalid_digest(
+                name,
+                "sha256.scaler is the digest of a scaler, and scaler_file says that there is none",
+                "Name the scaler's file, or leave its digest out",
             )
         else:
             self.digests[name] = value.text.lower()
+
+    def _invalid_digest(self, name: str, what: str, hint: str) -> None:
+        self._add_finding(Finding(("sha256", name), sidecar_invalid_value(f"sha256.{name}", what, hint)))
 
     # -- whole or not yet -----------------------------------------------------------------------------------
 
@@ -397,9 +368,7 @@ class _Reading:
         problems = [problem for problem, _ in self.found]
         problems.sort(key=lambda p: (p.line is None, p.line or 0, p.column or 0))
         if len(problems) > PROBLEMS_MAX:
-            rest = len(problems) - PROBLEMS_MAX
-            more = Problem("sidecar.more_problems", f"{rest} more problems are not listed", "Mend these first")
-            problems[PROBLEMS_MAX:] = [more]
+            problems[PROBLEMS_MAX:] = [sidecar_more_problems(len(problems) - PROBLEMS_MAX)]
         return tuple(problems)
 
     def is_cut_short(self) -> bool:
@@ -492,27 +461,21 @@ def _scalar_value(name: str, node: Scalar) -> object:
     return node.text
 
 
-def _file_name_finding(field_name: str, text: str) -> Finding | None:
+def _file_name_problem(field_name: str, text: str) -> Problem | None:
     """Return what is wrong with the name of a file beside the sidecar, or None."""
     if "/" in text or "\\" in text or text in ("", ".", ".."):
-        return Finding(
-            (field_name,),
-            "sidecar.path_not_plain_name",
-            f"{field_name} is {quoted(text)}, and must be the plain name of a file beside the sidecar",
-            "Put the file into the inbox, and write its name without a folder",
-        )
+        return sidecar_path_not_plain_name(field_name, text)
     if text.startswith("."):
-        reason = "begins with a dot, and such files are ignored"
+        reason = "it begins with a dot, and such files are ignored"
     elif not text.isprintable():
-        reason = "contains a character that cannot be shown"
+        reason = "it contains a character that cannot be shown"
     elif len(text.encode("utf-8", "surrogatepass")) > 255:
-        reason = "is longer than the 255 bytes that a file name may have"
+        reason = "it is longer than the 255 bytes that a file name may have"
     elif not text.endswith(MODEL_SUFFIXES):
-        reason = f"does not end in {', '.join(MODEL_SUFFIXES)}"
+        reason = f"it does not end in {', '.join(MODEL_SUFFIXES)}"
     else:
         return None
-    message = f"{field_name} {quoted(text)} {reason}"
-    return Finding((field_name,), "sidecar.invalid_name", message, "Rename the file, and name it here")
+    return sidecar_invalid_name(field_name, text, reason, "Rename the file, and name it here")
 
 
 # --- writing -----------------------------------------------------------------------------------------------

@@ -66,9 +66,9 @@ def drop_incomplete_timeout(after: str) -> Problem:
 # --- cannot be read or moved ---------------------------------------------------------------------------------
 
 
-def drop_unreadable(name: str, why: str, hint: str) -> Problem:
-    """The service cannot read a file. `why` tells its rights or the error, `hint` the command that helps."""
-    return Problem("drop.unreadable", f"{quoted(name)} cannot be read by the service: {why}", hint, file=shown(name))
+def drop_unreadable(name: str, why: str, hint: str, by: str = "the service") -> Problem:
+    """A file cannot be read. `why` tells its rights or the error, `hint` the command that helps."""
+    return Problem("drop.unreadable", f"{quoted(name)} cannot be read by {by}: {why}", hint, file=shown(name))
 
 
 def drop_not_movable(name: str, why: str) -> Problem:

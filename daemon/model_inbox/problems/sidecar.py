@@ -10,6 +10,7 @@ from .value import Problem, quoted, shown
 __all__ = [
     "NAME_RULE",
     "sidecar_cut_off",
+    "sidecar_empty",
     "sidecar_future_date",
     "sidecar_invalid_name",
     "sidecar_invalid_value",
@@ -99,6 +100,11 @@ def sidecar_no_zone(field: str, text: str, instant: str) -> Problem:
 
 
 # --- the text as a whole -------------------------------------------------------------------------------------
+
+
+def sidecar_empty() -> Problem:
+    """The sidecar holds nothing, or only comments. (An empty config.yaml is right: the defaults hold.)"""
+    return Problem("sidecar.empty", "the sidecar is empty", "Write its fields as 'name: value'")
 
 
 def sidecar_not_a_mapping(kind: str) -> Problem:

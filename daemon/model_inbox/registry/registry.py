@@ -64,7 +64,7 @@ from .paths import RegistryFiles
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Ledger
 
-__all__ = ["Candidate", "ModelRegistry", "Registered", "Retired"]
+__all__ = ["Candidate", "ModelRegistry", "Registered", "Retired", "id_taken"]
 
 log = structlog.get_logger("model_inbox")
 
@@ -311,7 +311,7 @@ class ModelRegistry:
             raise MetadataError(f"cannot register {quoted(metadata.model_id)}: its metadata has problems", problems)
         self._ledger.may_write()
         if self.get_model_info(metadata.model_id) is not None:
-            raise _taken(metadata.model_id)
+            raise id_taken(metadata.model_id)
         files = self._stage_objects(metadata, model_obj, scaler_obj)
         try:
             candidate = Candidate(fields_of(metadata), files, "api", actor=self.actor, reason="register_model")
@@ -319,7 +319,7 @@ class ModelRegistry:
         finally:
             self._storage.unstage(files)
         if done.outcome != "registered":
-            raise _taken(metadata.model_id)
+            raise id_taken(metadata.model_id)
         metadata.model_path = done.entry["model_path"]
         metadata.scaler_path = done.entry["scaler_path"]
         self._tidy()
@@ -523,7 +523,7 @@ class ModelRegistry:
             kept = {name: value for name, value in merged.items() if value is not None}
             findings = list(check_field("tags", kept, now=self._clock()))
             if findings:
-                problems = [finding.problem() for finding in findings]
+                problems = [finding.problem for finding in findings]
                 raise MetadataError(f"cannot tag {quoted(model_id)}", problems)
             return self._change(model_id, "tag", reason, actor, tags=kept)
 
@@ -935,9 +935,12 @@ def _user_name() -> str:
         return str(os.getuid())
 
 
-def _taken(model_id: str) -> EntryExists:
+def id_taken(model_id: str, registered_at: object = None) -> EntryExists:
+    """Return the error for an id that belongs to a model with other bytes, registered at that time if it is known."""
+    since = f" (registered {registered_at})" if registered_at else ""
     return EntryExists(
-        f"cannot register {quoted(model_id)}: the id is taken, and a registered model never changes",
+        f"cannot register {quoted(model_id)}: the id is taken by another model{since}, "
+        "and a registered model never changes",
         hint="Choose another model_id (a date or a version in it helps), or delete that model first",
     )
 

@@ -30,14 +30,16 @@ from ..config.load import Config, describe_changes, load_config, settings_of
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..inbox.claims import Claim
 from ..inbox.folder import Inbox, Rescan, limits_of
-from ..inbox.late_scaler import find_scalerless_model, scaler_late
+from ..inbox.late_scaler import find_scalerless_model
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Drop, Refuse, Take, Wait, is_ignored, scaler_stem
 from ..inbox.rejected import purge_receipts, purge_rejected
 from ..inbox.validation import Checks
 from ..inbox.watch import Watch, is_network_file_system
 from ..pickles import Allowlist, Scanner
-from ..problems import Problem, quoted
+from ..problems import quoted
+from ..problems.config import config_not_available
+from ..problems.drop import drop_not_movable, drop_scaler_late
 from ..registry.paths import daemon_lock, status_paths
 from ..registry.registry import ModelRegistry
 from ..retention.apply import Applied, apply_retention, purge_leftovers, purge_trash
@@ -290,12 +292,7 @@ class Service:
                 else:
                     claim = self.intake.refuse(drop, decision.problems)
             except StorageError as error:
-                problem = Problem(
-                    "drop.not_movable",
-                    str(error),
-                    "See that no attribute (chattr), mount or right keeps the service from moving it",
-                    file=quoted(drop.sidecar_name)[1:-1],
-                )
+                problem = drop_not_movable(drop.sidecar_name, str(error))
                 self.inbox.note_unmovable(drop.stem, problem, self.config.inbox.rescan_seconds)
                 self._say_cannot_claim(drop, error)
                 continue
@@ -333,7 +330,7 @@ class Service:
                 model_id = find_scalerless_model(stray, self.inbox, self.registry, self._clock())
                 if model_id is None:
                     continue
-                problems = (scaler_late(stray.name, model_id),)
+                problems = (drop_scaler_late(stray.name, model_id),)
             try:
                 claim = self.intake.refuse_stray(stray, problems)
             except StorageError as error:
@@ -686,7 +683,7 @@ class Service:
                     scanner.close()
                 raise
         except ModelInboxError as error:
-            problems = getattr(error, "problems", ()) or (Problem(error.code, error.message, error.hint),)
+            problems = getattr(error, "problems", ()) or (error.as_problem(),)
             said = [str(problem) for problem in problems]
             log.error("config.refused", path=str(path), problems=said)
             self._news.refused(began, problems)
@@ -765,11 +762,10 @@ class Service:
         try:
             new = MetricsServer(address, CONTENT_TYPE)
         except OSError as error:
-            said = f"cannot listen on {address}: {error.strerror or error}"
+            problem = config_not_available(address, error.strerror or error)
             if config is not self.config:
-                problem = Problem("config.not_available", said, "Choose a free port", "metrics.listen")
                 raise ConfigError(f"cannot use the configuration {str(config.path)!r}: 1 problem", [problem]) from error
-            self._news.metrics_problem(said)
+            self._news.metrics_problem(problem.message)
             return
         self._stop_listening()
         self.server = new
