@@ -109,8 +109,7 @@ def diff(*, frameworks: tuple[str, ...], as_json: bool) -> int:
     was reviewed? The frameworks are imported, so run this in an environment that you trust. Names of other versions
     are on the lists on purpose, and only counted.
     """
-    from ..pickles import FRAMEWORKS
-    from ..pickles.reviewed_code import differences
+    from ..pickles import FRAMEWORKS, differences
 
     unknown = [name for name in frameworks if name not in FRAMEWORKS]
     if unknown:

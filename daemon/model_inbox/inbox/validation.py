@@ -27,8 +27,7 @@ from ..base.leases import Lease, read_lease
 from ..errors import ModelInboxError, StorageError
 from ..model.metadata import fields_of
 from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
-from ..pickles import PickleReport, Scan, Scanner, current
-from ..pickles.report import imports_of
+from ..pickles import PickleReport, Scan, Scanner, current, imports_of
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed, drop_not_judged
 from ..registry.files import StagedFiles

@@ -1,12 +1,13 @@
-"""Pickles: judging them without running them, and loading only what was judged.
+"""Pickles: validate a model file without running it, and load no more than was validated.
 
-Owns the whole validation of model files. `Scanner` judges a file in a worker process and gives a `PickleReport`;
-`Allowlist` says which names are accepted; `load` unpickles bytes that were accepted, importing only what the report
-lists; `looks_complete` tells from a few bytes whether a file has its end. Never imports or runs what a file names
-to judge it, and needs no framework for that.
+Owns the validation of model files. `Scanner` scans a file in a worker process and returns a `PickleReport`.
+`Allowlist` says which names are accepted. `load` unpickles bytes that were accepted and imports only what the report
+lists. `looks_complete` returns whether a file can have its end. Never imports or runs what a file names in order to
+validate it, and needs no framework for that.
 
-Read next: `scan` (one scan), `stubs` (what stands for every name), `rules` (arguments), `report` (the verdict),
-`process` (the worker around it), `loading`.
+Other rooms import from here and from no module below. Read next: `scan` (one scan), `stubs` (what stands for each
+name), `formats/` (files that are more than one pickle), `rules/` (arguments of calls), `report` (the result in words),
+`process/` (the worker around a scan), `loading`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
 from .process import Scan, Scanner, scan_bytes
-from .report import PickleReport, report_of
+from .report import PickleReport, imports_of, report_of
+from .reviewed_code import Difference, differences
 from .verdict import changes_since, current, verdict_basis
 
 __all__ = [
     "FRAMEWORKS",
     "USES",
     "Allowlist",
+    "Difference",
     "PickleReport",
     "Scan",
     "Scanner",
@@ -30,7 +33,9 @@ __all__ = [
     "check_extra",
     "current",
     "describe_uses",
+    "differences",
     "explain",
+    "imports_of",
     "load",
     "looks_complete",
     "report_of",

@@ -6,7 +6,7 @@ imports what it names, reads no file, and keeps no list of what *is* allowed (`a
 
 from __future__ import annotations
 
-import sys
+from sys import stdlib_module_names
 
 __all__ = [
     "JOBLIB_ARRAY",
@@ -119,7 +119,7 @@ _STDLIB_VALUES = frozenset(
 """The names of the standard library that can stand for a value. Everything else in it is an evaluator, or one
 call away from one (`functools.partial`, `operator.attrgetter`, `types.FunctionType`, `timeit.timeit`, ...)."""
 
-_STDLIB = frozenset(sys.stdlib_module_names) | {"__builtin__", "__main__", "nt", "posix", "distutils", "imp"}
+_STDLIB = frozenset(stdlib_module_names) | {"__builtin__", "__main__", "nt", "posix", "distutils", "imp"}
 
 _NEVER_PACKAGES = {
     "cloudpickle": "it builds code out of the file",

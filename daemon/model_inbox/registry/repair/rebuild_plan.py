@@ -21,8 +21,7 @@ from ...base.disk import digest_open_file, open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError
 from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
-from ...pickles import PickleReport, Scanner, current
-from ...pickles.report import imports_of
+from ...pickles import PickleReport, Scanner, current, imports_of
 from ...problems import quoted
 from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of
 from ..files import Storage
