@@ -136,6 +136,7 @@ Code = Literal[
     "retention.breaker",
     "retention.unreadable",
     "retention.future",
+    "retention.metric",
     "retention.size_unknown",
     "retention.budget",
     "retention.changed",
@@ -835,6 +836,11 @@ CODES: Mapping[Code, About] = {
         "Models are dated in the future, and are kept. A warning.",
         "A clock was wrong, here or where they were trained.",
         "Check the clocks.",
+    ),
+    "retention.metric": About(
+        "Models have no finite number at the metric of a `best` rule, and cannot be held by it. A warning.",
+        "A producer does not write the metric, or the rule names it wrongly.",
+        "Write it into `validation_metrics`, or name a metric that the models have.",
     ),
     "retention.size_unknown": About(
         "Models have no size and count as nothing in a budget. A warning.",

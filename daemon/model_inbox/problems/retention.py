@@ -8,6 +8,7 @@ __all__ = [
     "retention_breaker",
     "retention_budget",
     "retention_future",
+    "retention_metric",
     "retention_size_unknown",
     "retention_unreadable",
 ]
@@ -39,6 +40,15 @@ def retention_future(count: int, now: str, models: str) -> Problem:
         "retention.future",
         f"{count} models are dated after {now} and are kept: {models}",
         "See that the clocks of this machine and of the training machines are right",
+    )
+
+
+def retention_metric(count: int, total: int, group: str, metric: str, models: str) -> Problem:
+    """Models without a finite number at the metric of a `best` rule. `models` lists some, each with what is there."""
+    return Problem(
+        "retention.metric",
+        f"{count} of {total} models of {group} have no finite number at {metric} and cannot be best: {models}",
+        "Write the metric into the sidecar's validation_metrics, or name one that they have",
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ..base.units import format_size
 from ..problems import Problem, quoted
+from ..problems.retention import retention_budget, retention_size_unknown
 from .entries import Model, listing
 from .outcomes import group_text
 from .rules import Ruling
@@ -27,14 +28,8 @@ def over_budget(
     group = group_text(models[0].group)
     unsized = [quoted(models[at].model_id) for at in held if not models[at].bytes]
     if unsized:
-        warnings.append(
-            Problem(
-                "retention.size_unknown",
-                f"{len(unsized)} models of {group} have no size and count as nothing in the budget of "
-                f"{format_size(budget)}: {listing(unsized, len(unsized))}",
-                "`model-inbox verify` compares the registry with the files",
-            )
-        )
+        count = len(unsized)
+        warnings.append(retention_size_unknown(count, group, format_size(budget), listing(unsized, count)))
     firm = {at for ruling in rulings if ruling.firm for at in ruling.held}
     total = taken = sum(models[at].bytes for at in held)
     overruled: dict[int, str] = {}
@@ -47,12 +42,5 @@ def over_budget(
                 f"budget {format_size(budget)}: the rules hold {format_size(total)}; held only by {', '.join(held[at])}"
             )
     if taken > budget:
-        warnings.append(
-            Problem(
-                "retention.budget",
-                f"{group} keeps {format_size(taken)}, over its budget of {format_size(budget)}, because the "
-                "rest is protected or held by last, best, tags or min_keep",
-                "Raise the budget, unpin what is no longer needed, or keep fewer by those rules",
-            )
-        )
+        warnings.append(retention_budget(group, format_size(taken), format_size(budget)))
     return overruled

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from ..model.metadata import canonical_instant, parse_instant
 from ..problems import Problem, quoted
+from ..problems.retention import retention_future, retention_unreadable
 from .outcomes import Group, Kept
 
 __all__ = ["LOCAL", "ORDER", "TRAINED_AT", "Model", "Reader", "listing"]
@@ -95,23 +96,11 @@ class Reader:
         """Return what the operator should hear about the entries that were read."""
         found = []
         if self._unreadable:
-            found.append(
-                Problem(
-                    "retention.unreadable",
-                    f"{len(self._unreadable)} entries cannot be read and are kept: "
-                    f"{listing(self._unreadable, len(self._unreadable))}",
-                    "Look at them with `model-inbox show ID` and `model-inbox verify`",
-                )
-            )
+            count = len(self._unreadable)
+            found.append(retention_unreadable(count, listing(self._unreadable, count)))
         if self._future:
-            found.append(
-                Problem(
-                    "retention.future",
-                    f"{len(self._future)} models are dated after {canonical_instant(self._now)} and "
-                    f"are kept: {listing(self._future, len(self._future))}",
-                    "See that the clocks of this machine and of the training machines are right",
-                )
-            )
+            count = len(self._future)
+            found.append(retention_future(count, canonical_instant(self._now), listing(self._future, count)))
         return found
 
     def _moment(self, text: object, faults: list[str]) -> tuple[datetime, datetime, str] | None:

@@ -30,6 +30,7 @@ from typing import Any
 
 from ..config.retention import Breaker, Policy, RetentionSection
 from ..problems import Problem
+from ..problems.retention import retention_breaker
 from .budget import over_budget
 from .entries import ORDER, Model, Reader
 from .outcomes import Group, Kept, Plan, Retired
@@ -108,13 +109,7 @@ def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | Non
         limit, field = f"{breaker.max_fraction:g} of all", "retention.breaker.max_fraction"
     else:
         return None
-    return Problem(
-        "retention.breaker",
-        f"the plan would retire {retired} of {total} models, and one run may retire {limit}",
-        "Nothing is retired. Look at `model-inbox retention plan`; if that is what you want, run "
-        "`model-inbox retention apply --override-breaker`",
-        field,
-    )
+    return retention_breaker(retired, total, limit, field)
 
 
 def _kept(model: Model, reasons: tuple[str, ...]) -> Kept:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from ..config.retention import Best, Duration, Policy, Window
 from ..problems import Problem, quoted
+from ..problems.retention import retention_metric
 from .entries import LOCAL, TRAINED_AT, Model, listing
 from .outcomes import group_text
 from .times import Reach, Times
@@ -161,14 +162,8 @@ def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Rulin
     unfit = {at: number for at, number in enumerate(numbers) if isinstance(number, str)}
     if unfit:
         listed = (f"{quoted(models[at].model_id)} ({why})" for at, why in unfit.items())
-        warnings.append(
-            Problem(
-                "retention.metric",
-                f"{len(unfit)} of {len(models)} models of {group_text(models[0].group)} have no finite "
-                f"number at {best.metric} and cannot be best: {listing(listed, len(unfit))}",
-                "Write the metric into the sidecar's validation_metrics, or name one that they have",
-            )
-        )
+        group, some = group_text(models[0].group), listing(listed, len(unfit))
+        warnings.append(retention_metric(len(unfit), len(models), group, best.metric, some))
     ranked = [at for at in range(len(models)) if at not in unfit] if unfit else list(range(len(models)))
     # The sort is stable, also in reverse, so of equals the newer stays ahead.
     ranked.sort(key=numbers.__getitem__, reverse=best.order == "max")

@@ -14,7 +14,22 @@ from typing import Any, Literal
 from ..base.flocks import Holding, who_holds
 from ..base.units import format_duration, format_size
 from ..errors import StorageError
-from ..problems import Problem, quoted
+from ..problems import Problem
+from ..problems.status import (
+    status_breaker_tripped,
+    status_checkpoint_failed,
+    status_config_refused,
+    status_deaf,
+    status_deferred,
+    status_disk_nearly_full,
+    status_inbox_unreachable,
+    status_metrics_failed,
+    status_not_ready,
+    status_not_running,
+    status_retention_failed,
+    status_unknown,
+    status_unresponsive,
+)
 from ..registry.paths import daemon_lock, status_paths
 from .status_file import process_started, read_status
 
@@ -111,20 +126,11 @@ def assess(
     found: list[Problem] = []
     if state == "stopped":
         died = document is not None and document.get("state") in ("starting", "running")
-        last = "; the last one ended without saying so: see its log" if died else ""
-        found.append(
-            Problem("status.not_running", f"no daemon runs{last}", "Start it: `systemctl start model-inbox`, or `run`")
-        )
+        found.append(status_not_running(died=died))
     elif state == "unknown":
-        found.append(
-            Problem(
-                "status.unknown",
-                "whether a daemon runs cannot be told: neither its lock nor its status can be read by this user",
-                "Ask as the service's user or as root, or as a member of its groups",
-            )
-        )
+        found.append(status_unknown())
     elif state != "running" or document is None or not document.get("ready"):
-        found.append(Problem("status.not_ready", f"the daemon is {state} and takes no drops now", "Wait for it"))
+        found.append(status_not_ready(state))
     if document is not None and state == "running":
         found += _late(document, now)
         found += _said_problems(document)
@@ -137,14 +143,7 @@ def _late(document: Mapping[str, Any], now: datetime) -> list[Problem]:
     at, due = _instant(document.get("at")), _instant(document.get("next_at"))
     if at is None or due is None or now <= due + timedelta(seconds=LATE_SECONDS):
         return []
-    age = format_duration((now - at).total_seconds())
-    return [
-        Problem(
-            "status.unresponsive",
-            f"the daemon last told of itself {age} ago: it hangs, or can write its status no more",
-            "Look at the log; a hung one is restarted by systemd when WatchdogSec= is set",
-        )
-    ]
+    return [status_unresponsive(format_duration((now - at).total_seconds()))]
 
 
 def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
@@ -153,58 +152,34 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
     inbox, registry = document.get("inbox") or {}, document.get("registry") or {}
     retention, config = document.get("retention") or {}, document.get("config") or {}
     if inbox.get("reachable") is False:
-        hint = "See that the folder is there, mounted, and belongs to the service's user"
-        found.append(Problem("status.inbox_unreachable", f"the inbox cannot be used: {inbox.get('problem')}", hint))
+        found.append(status_inbox_unreachable(inbox.get("problem")))
     if document.get("deaf"):
-        hint = "Nothing, if it passes: the folder is looked at by the clock meanwhile"
-        found.append(
-            Problem("status.deaf", f"file events do not reach the daemon: {document.get('deaf_because')}", hint)
-        )
+        found.append(status_deaf(document.get("deaf_because")))
     if document.get("deferred"):
         causes = [drop.get("cause") for drop in document.get("deferred_drops") or ()]
-        said = f": {causes[0]}" if causes else ""
-        drops = "1 drop" if document["deferred"] == 1 else f"{document['deferred']} drops"
-        found.append(
-            Problem(
-                "status.deferred",
-                f"{drops} could not be decided{said}",
-                "Mend the disk or the lock; they are tried again by themselves",
-            )
-        )
+        found.append(status_deferred(document["deferred"], causes[0] if causes else None))
     if registry.get("checkpoint_failed"):
-        hint = "Mend the disk; nothing is lost, the journal has it all"
-        found.append(Problem("status.checkpoint_failed", "the registry's JSON file is not up to date", hint))
+        found.append(status_checkpoint_failed())
     if retention.get("breaker_tripped"):
-        found.append(
-            Problem(
-                "status.breaker_tripped",
-                f"retention retired nothing: {retention.get('breaker')}",
-                "Look at `model-inbox retention plan`; if it is right: `retention apply --override-breaker`",
-            )
-        )
+        found.append(status_breaker_tripped(retention.get("breaker")))
     if retention.get("failed"):
-        found.append(
-            Problem("status.retention_failed", f"retention stopped half-way: {retention.get('problem')}", "See the log")
-        )
+        found.append(status_retention_failed(retention.get("problem")))
     if config.get("refused"):
-        hint = "`model-inbox config check` shows what is wrong; mend it, then `model-inbox reload`"
-        found.append(Problem("status.config_refused", "config.yaml was refused; an older one is in force", hint))
+        found.append(status_config_refused())
     if why := (document.get("metrics") or {}).get("problem"):
-        found.append(Problem("status.metrics_failed", f"metrics are not published: {why}", "Mend `metrics:`"))
+        found.append(status_metrics_failed(why))
     return found
 
 
 def _nearly_full(disk: Mapping[str, Any]) -> list[Problem]:
     free, size = int(disk.get("free_bytes", 0)), int(disk.get("size_bytes", 0))
     inodes, left = int(disk.get("inodes", 0)), int(disk.get("free_inodes", 0))
-    where = f"the disk of {quoted(disk.get('folder'))[1:-1]} ({quoted(disk.get('path'), 400)})"
+    left_of = ""
     if size and free < size * NEARLY_FULL_FRACTION and free < NEARLY_FULL_BYTES:
-        message = f"{where} is nearly full: {format_size(free)} of {format_size(size)} are left"
-        return [Problem("status.disk_nearly_full", message, "Make room: drops are deferred when it is full")]
-    if inodes and left < inodes * NEARLY_FULL_FRACTION:
-        message = f"{where} has nearly no inodes: {left} of {inodes} are left"
-        return [Problem("status.disk_nearly_full", message, "Remove files: drops are deferred when there are none")]
-    return []
+        left_of = f"{format_size(free)} of {format_size(size)}"
+    elif inodes and left < inodes * NEARLY_FULL_FRACTION:
+        left_of = f"{left} of {inodes} inodes"
+    return [status_disk_nearly_full(disk.get("folder"), disk.get("path"), left_of)] if left_of else []
 
 
 def _instant(text: object) -> datetime | None:
