@@ -25,7 +25,8 @@ from model_inbox.base.flocks import Holding
 from model_inbox.cli import root
 from model_inbox.problems import Problem
 from model_inbox.registry.paths import status_paths
-from model_inbox.telemetry.status_file import Publisher, assess, read_status
+from model_inbox.telemetry.health import assess
+from model_inbox.telemetry.status_file import Publisher, read_status
 from model_inbox.telemetry.watchdog import Heartbeat
 from waiting import wait_until
 from world import Clock, FailingDisk, World, must_be_root
