@@ -6,7 +6,6 @@ a currency pair and loads it. The daemon in between is the command `model-inbox 
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from .errors import (
@@ -30,6 +29,7 @@ from .model.metadata import ModelMetadata
 from .problems import Problem
 
 if TYPE_CHECKING:
+    __version__: str
     from .producer import DropResult, drop
     from .registry.registry import ModelRegistry
 
@@ -56,14 +56,12 @@ __all__ = [
     "drop",
 ]
 
-try:
-    __version__ = version("model-inbox")
-except PackageNotFoundError:  # used from a checkout that was never installed
-    __version__ = "0+unknown"
-
 
 def __getattr__(name: str) -> Any:
-    """Import the registry and the producer's side when first asked for: the scanner's worker needs neither."""
+    """Import the registry, the producer's side and the version when first asked for.
+
+    The scanner's worker needs none of these, and a training job only one of them.
+    """
     if name == "ModelRegistry":
         from .registry.registry import ModelRegistry
 
@@ -72,4 +70,15 @@ def __getattr__(name: str) -> Any:
         from . import producer
 
         return getattr(producer, name)
+    if name == "__version__":
+        return globals().setdefault(name, _version())
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("model-inbox")
+    except PackageNotFoundError:  # used from a checkout that was never installed
+        return "0+unknown"

@@ -4,25 +4,26 @@ Owns `Disk`, whose methods are single steps (a crash can fall before or after ea
 few compounds built from them. Never decides anything: who calls it says what goes where. Everything else in the
 package only reads. Tests pass a Disk of their own that counts the steps and stops at one of them.
 
+A producer's side runs on macOS and Windows, too: what only Linux has is imported and looked up when it is used, and
+the flags and calls that other systems lack are left out there. The daemon needs Linux.
+
 What is assumed of the medium: rename and link are atomic within a file system, fsync of a file makes its bytes
 last and fsync of a folder its names, and an append that was cut short leaves a prefix of itself.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
+import functools
 import hashlib
 import os
 import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import StorageError
 
@@ -62,7 +63,12 @@ _RENAME_NOREPLACE = 1  # flag of renameat2(2)
 _SYNC_FILE_RANGE_WRITE = 2  # of sync_file_range(2)
 _AT_FDCWD = -100
 _buffers = threading.local()
-_libc = ctypes.CDLL(None, use_errno=True)
+# Flags of open(2) that are not on every system, and count as nothing where they are not. Windows alone has a text mode.
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
 
@@ -74,7 +80,24 @@ class Hash(Protocol):
 
 
 def _nothing() -> None:
-    """What is called where nothing is to be done: after a piece of work of which nobody wants to know."""
+    """No-op progress callback."""
+
+
+@functools.cache
+def _libc() -> Any:
+    """Return the C library, for the system calls that Python does not wrap."""
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _last_error(*paths: str) -> OSError:
+    """Return the error of the call to the C library that failed last in this thread."""
+    import ctypes
+
+    code = ctypes.get_errno()
+    source, target = paths or (None, None)
+    return OSError(code, os.strerror(code), source, None, target)
 
 
 @contextmanager
@@ -93,9 +116,11 @@ class Disk:
 
     def create(self, path: Path, mode: int) -> int:
         """Make a new file, never an existing one nor through a link, and return its descriptor."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | _BINARY, 0o600)
         try:
-            os.fchmod(fd, mode)  # the umask does not decide who may read a model
+            # The umask does not decide who may read a model. Windows knows no modes.
+            if hasattr(os, "fchmod"):
+                os.fchmod(fd, mode)
         except OSError:
             os.close(fd)
             raise
@@ -103,7 +128,7 @@ class Disk:
 
     def open_append(self, path: Path) -> int:
         """Open an existing file so that each write lands at its end."""
-        return os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.open(path, os.O_RDWR | os.O_APPEND | _NOFOLLOW | _CLOEXEC)
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
         """Write all of `data`; on an error a prefix of it may be there."""
@@ -113,6 +138,8 @@ class Disk:
 
     def clone(self, source: int, target: int) -> None:
         """Let `target` share the blocks of `source` (a reflink); an OSError where the file system cannot."""
+        import fcntl
+
         fcntl.ioctl(target, _FICLONE, source)
 
     def truncate(self, fd: int, size: int) -> None:
@@ -144,18 +171,27 @@ class Disk:
         os.rename(source, target)
 
     def rename_new(self, source: Path, target: Path) -> None:
-        """Rename, but raise FileExistsError rather than replace what stands at `target` (renameat2)."""
-        done = _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE)
-        if done == 0:
+        """Rename, but raise FileExistsError rather than replace what stands at `target`.
+
+        That is renameat2(2) on Linux, and what rename does on Windows. Elsewhere, and on a file system without the
+        flag, it is a link, which refuses a taken name, and the removal of the old name: a crash between the two leaves
+        both names on one inode, which every caller can meet again and finish.
+        """
+        if os.name == "nt":
+            os.rename(source, target)
             return
-        code = ctypes.get_errno()
-        if code in (errno.EINVAL, errno.ENOSYS):
-            # A file system without the flag. The link refuses a taken name; a crash between the two steps
-            # leaves both names on one inode, which every caller can meet again and finish.
-            os.link(source, target, follow_symlinks=False)
-            os.unlink(source)
-            return
-        raise OSError(code, os.strerror(code), str(source), None, str(target))
+        try:
+            rename = _libc().renameat2
+        except AttributeError:
+            pass
+        else:
+            if rename(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) == 0:
+                return
+            error = _last_error(str(source), str(target))
+            if error.errno not in (errno.EINVAL, errno.ENOSYS):
+                raise error
+        os.link(source, target, follow_symlinks=False)
+        os.unlink(source)
 
     def unlink(self, path: Path) -> None:
         """Remove a name."""
@@ -178,9 +214,8 @@ class Disk:
 
     def syncfs(self, fd: int) -> None:
         """Make everything last that the file system of the open file holds, whoever wrote it."""
-        if _libc.syncfs(fd) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
+        if _libc().syncfs(fd) != 0:
+            raise _last_error()
 
     def syncfs_aside(self, fd: int) -> Callable[[], None]:
         """Begin to make everything last that the file system of the open file holds; what is returned waits for the end
@@ -190,8 +225,10 @@ class Disk:
         return _nothing
 
     def fsync_dir(self, path: Path) -> None:
-        """Make the names in a folder last."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Make the names in a folder last. Windows gives no way to ask for that; the names come with time there."""
+        if os.name == "nt":
+            return
+        fd = os.open(path, os.O_RDONLY | _DIRECTORY | _CLOEXEC)
         try:
             os.fsync(fd)
         finally:
@@ -202,6 +239,8 @@ class PacedDisk(Disk):
     """A disk whose slower steps tell that work goes on: each is a piece of it. One of them can go on beside others."""
 
     def __init__(self, progress: Callable[[], None]) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._progress = progress
         self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncing")
 
@@ -209,10 +248,10 @@ class PacedDisk(Disk):
         """Make the file's bytes last: of a large file piece by piece first, so that the sync has little left to do."""
         size = os.fstat(fd).st_size
         for start in range(0, size if size > FLUSH_BYTES else 0, FLUSH_BYTES):
-            if _libc.sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(FLUSH_BYTES), _FLUSH) != 0:
-                code = ctypes.get_errno()
-                if code not in (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM, errno.EOPNOTSUPP):
-                    raise OSError(code, os.strerror(code))  # the sync itself might not tell of it a second time
+            if _sync_file_range(fd, start, FLUSH_BYTES, _FLUSH) != 0:
+                error = _last_error()
+                if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM, errno.EOPNOTSUPP):
+                    raise error  # the sync itself might not tell of it a second time
                 break
             self._progress()
         super().fsync(fd)
@@ -281,7 +320,14 @@ def write_new_file(disk: Disk, path: Path, data: bytes, mode: int, *, sync: bool
 def start_writing_back(fd: int) -> None:
     """Let the kernel begin to write a file's bytes to the medium, so that a sync finds less to do. Promises nothing."""
     with suppress(AttributeError):  # a C library without it
-        _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
+        _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+def _sync_file_range(fd: int, start: int, count: int, flags: int) -> int:
+    import ctypes
+
+    done: int = _libc().sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(count), flags)
+    return done
 
 
 class Sync:
@@ -416,7 +462,7 @@ def open_regular(path: Path | str) -> int:
 
 def open_and_stat(path: Path | str) -> tuple[int, os.stat_result]:
     """Open a file as `open_regular` does; return its status, too."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | _NOFOLLOW | _NEVER_WAIT | _CLOEXEC | _BINARY)
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         os.close(fd)
