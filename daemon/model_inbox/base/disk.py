@@ -13,6 +13,7 @@ last and fsync of a folder its names, and an append that was cut short leaves a 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import functools
 import hashlib
@@ -86,15 +87,11 @@ def _nothing() -> None:
 @functools.cache
 def _libc() -> Any:
     """Return the C library, for the system calls that Python does not wrap."""
-    import ctypes
-
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _last_error(*paths: str) -> OSError:
     """Return the error of the call to the C library that failed last in this thread."""
-    import ctypes
-
     code = ctypes.get_errno()
     source, target = paths or (None, None)
     return OSError(code, os.strerror(code), source, None, target)
@@ -324,8 +321,6 @@ def start_writing_back(fd: int) -> None:
 
 
 def _sync_file_range(fd: int, start: int, count: int, flags: int) -> int:
-    import ctypes
-
     done: int = _libc().sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(count), flags)
     return done
 
