@@ -56,8 +56,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "registry": (
         "entry journal paths",
         "checkpoint state segments files",
-        "history",
+        "history outcomes",
         "store",
+        "labels loading pickling trash",
+        "registration scaler",
         "registry",
         "repair",
         "__init__",

@@ -553,7 +553,7 @@ def test_the_trash_is_purged_by_name_by_age_or_all(home: Home) -> None:
 def test_a_model_that_is_being_read_stays_in_the_trash(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process has open is not purged: exit 75, and it can be restored still."""
     home.text("delete", "old")
-    monkeypatch.setattr("model_inbox.registry.registry._in_use", lambda _folder: True)
+    monkeypatch.setattr("model_inbox.registry.trash._in_use", lambda _folder: True)
     done = home.json("trash", "purge", "--all", "--yes", status=75)
     assert [item["model_id"] for item in done["in_use"]] == ["old"]
     assert "'old' stays" in home.text("trash", "purge", "--all", "--yes", status=75)

@@ -13,7 +13,7 @@ from model_inbox.base.disk import Disk, remove_quietly, write_new_file
 from model_inbox.model.metadata import fields_of
 from model_inbox.model.sidecar import dump_sidecar
 from model_inbox.registry.files import STORED_MODE, StagedFiles
-from model_inbox.registry.registry import Candidate
+from model_inbox.registry.outcomes import Candidate
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

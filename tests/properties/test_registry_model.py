@@ -22,7 +22,7 @@ from crash.disk import QuickDisk
 from crash.kit import START, Clock, staged
 from examples import examples
 from model_inbox import EntryExists, EntryNotFound, EntryProtected, ModelRegistry, RegistryError
-from model_inbox.registry.registry import Candidate
+from model_inbox.registry.outcomes import Candidate
 from plain_reader import read_history, read_registry
 
 IDS = st.sampled_from(["a", "b", "c"])

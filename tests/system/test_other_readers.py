@@ -14,7 +14,7 @@ import pytest
 from crash.disk import QuickDisk
 from crash.kit import register, staged
 from model_inbox import ModelRegistry
-from model_inbox.registry.registry import Candidate
+from model_inbox.registry.outcomes import Candidate
 
 ROOT = Path(__file__).parents[2]
 READER = Path(__file__).parent / "readers" / "read_registry.pl"

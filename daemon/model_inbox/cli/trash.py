@@ -15,7 +15,7 @@ from .common import App, Command, Group, ask, now, pass_app
 from .output import age, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
-    from ..registry.registry import Retired
+    from ..registry.outcomes import Retired
 
 __all__ = ["trash"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..base.disk import Sync
 from ..errors import StorageError
-from ..registry.registry import Candidate
+from ..registry.outcomes import Candidate
 from .claims import Claim
 from .receipts import Receipt
 

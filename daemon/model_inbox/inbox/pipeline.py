@@ -24,7 +24,9 @@ from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem
 from ..problems.drop import drop_replaced
-from ..registry.registry import Candidate, ModelRegistry, id_taken
+from ..registry.outcomes import Candidate
+from ..registry.registration import id_taken
+from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse

@@ -31,7 +31,7 @@ from ..pickles import PickleReport, Scan, Scanner, current, imports_of
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed, drop_not_judged
 from ..registry.files import StagedFiles
-from ..registry.registry import Candidate
+from ..registry.outcomes import Candidate
 from .acceptance import verdict
 from .claims import Claim, Integrity, ToJudge, ToRefuse, content_of
 from .folder import Inbox

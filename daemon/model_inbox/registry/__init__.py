@@ -1,8 +1,9 @@
 """The registered models: entries, the journal that commits them, their files, and what may go wrong with these.
 
 Owns the registry's folder. From an entry (`entry`) and the bytes of a line (`journal`) over the entries of a moment and
-their order (`state`), segments, the store that follows and commits, and the model files, up to `ModelRegistry`;
-`repair/` verifies and rebuilds. Never knows the inbox, the daemon or the rules of retention.
+their order (`state`), segments, the store that follows and commits, and the model files, up to the changes
+(`registration`, `trash`, `scaler`, `labels`) and `ModelRegistry`; `repair/` verifies and rebuilds. Never knows the
+inbox, the daemon or the rules of retention.
 
 Public name: `ModelRegistry`.
 """

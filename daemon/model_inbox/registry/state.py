@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..errors import EntryNotFound
 from ..model.metadata import parse_instant
+from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields, sequence_of, shown
 from .journal import Line
 
@@ -81,6 +83,20 @@ class State:
                 return None
             view = self._views[model_id] = shown(stored, self.folder)
             return view
+
+    def show(self, model_id: str) -> Entry:
+        """Return the entry of a registered model as the API shows it. Raises EntryNotFound."""
+        view = self.view(model_id)
+        if view is None:
+            raise _unknown(model_id)
+        return view
+
+    def entry(self, model_id: str) -> EntryFields:
+        """Return the entry of a registered model as it is stored. Raises EntryNotFound."""
+        stored = self.entries.get(model_id)
+        if stored is None:
+            raise _unknown(model_id)
+        return stored
 
     def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
         """Return the newest entry of the group that is not dated in the future."""
@@ -174,6 +190,13 @@ class State:
         self._groups = groups
         self._aliases = aliases
         self._order = order
+
+
+def _unknown(model_id: str) -> EntryNotFound:
+    return EntryNotFound(
+        f"cannot find {quoted(model_id)}: no model of that id is registered",
+        hint="`model-inbox list` shows the ids; `model-inbox trash list` the retired ones",
+    )
 
 
 def _group(entry: EntryFields) -> tuple[str, str]:

@@ -1,0 +1,68 @@
+"""Loading a registered model or scaler: the bytes that were registered, and no import that was not seen in them.
+
+Owns how a stored file is found and verified before it is unpickled (`pickles.loading` does that). Never changes
+anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ..base.disk import open_regular
+from ..errors import LoadRefused, StorageError
+from .entry import EntryFields, Role, files_of_entry, imports_when_loaded
+from .files import Storage
+
+__all__ = ["load_object"]
+
+
+def load_object(storage: Storage, entry: EntryFields, role: Role) -> Any:
+    """Return the model or the scaler of an entry; None where the entry names no such file.
+
+    Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
+    ones or import what the entry does not list, StorageError.
+    """
+    from ..pickles import load
+
+    for file in files_of_entry(entry):
+        if file.role == role:
+            path = storage.folder / file.path
+            data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256)
+            return load(data, imports_when_loaded(entry, role))
+    return None
+
+
+def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
+    """Return the bytes of the file with the digest `wanted` (None: any), searching the trash too.
+
+    The trash has the file when the model was retired meanwhile; its own name may belong to another model by then.
+    The file is read once into memory. Raises FileNotFoundError, LoadRefused when only other bytes are found,
+    StorageError.
+    """
+    other: Path | None = None
+    # The third try finds a model that was restored between the first and the second.
+    for place in (path, retired, path):
+        try:
+            fd = open_regular(place)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise StorageError("open", place, error) from error
+        try:
+            with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+                # Exactly the file's bytes, which the unpickler's reader shares.
+                data = file.read()
+        except OSError as error:
+            raise StorageError("read", place, error) from error
+        if wanted is None or hashlib.sha256(data).hexdigest() == wanted:
+            return data
+        other = place
+    if other is not None:
+        raise LoadRefused(
+            f"cannot load {str(other)!r}: its bytes are not those that were registered",
+            hint="The file was changed or damaged on disk; `model-inbox verify` tells which are",
+        )
+    raise FileNotFoundError(errno.ENOENT, "The model's file is gone", str(path))

@@ -1,0 +1,100 @@
+"""Registering staged models: their files get their names, then their lines are committed together.
+
+Owns the order of these steps. Never judges a model, and never makes or removes a staged file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import EntryExists
+from ..problems import quoted
+from .entry import EntryFields, new_entry
+from .files import StagedFiles, Storage
+from .journal import Draft
+from .outcomes import Candidate, Outcome, Registered
+from .store import Ledger
+from .trash import Trash
+
+__all__ = ["id_taken", "register_staged"]
+
+
+def register_staged(
+    ledger: Ledger, storage: Storage, trash: Trash, candidates: Sequence[Candidate], actor: str
+) -> list[Registered]:
+    """Commit staged models together, in the order given: their names, one sync of the folder, one append.
+
+    `actor` is who registers those that name nobody. Raises StorageError or RegistryError, and then none of them is
+    registered.
+    """
+    outcomes: list[Outcome] = []
+    drafts: list[Draft] = []
+    fresh: dict[str, EntryFields] = {}
+    with ledger.writing():
+        entries = ledger.state.entries
+        for candidate in candidates:
+            model_id = candidate.fields["model_id"]
+            known = fresh.get(model_id) or entries.get(model_id)
+            if known is not None:
+                outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
+                continue
+            trash.finish(model_id)
+            storage.place(model_id, candidate.files)
+            fresh[model_id] = _entry_of(candidate, storage)
+            drafts.append(_draft(candidate, fresh[model_id], actor))
+            outcomes.append("registered")
+        if drafts:
+            # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
+            # entry, which the next registration of the id uses (same bytes) or moves to the trash.
+            storage.sync_names()
+            ledger.commit(drafts)
+        else:
+            # "duplicate" may rest on a line whose writer died before it was synced.
+            ledger.sync()
+        views = [ledger.state.show(candidate.fields["model_id"]) for candidate in candidates]
+    return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
+
+
+def id_taken(model_id: str, registered_at: object = None) -> EntryExists:
+    """Return the error for an id that belongs to a model with other bytes, registered at that time if it is known."""
+    since = f" (registered {registered_at})" if registered_at else ""
+    return EntryExists(
+        f"cannot register {quoted(model_id)}: the id is taken by another model{since}, "
+        "and a registered model never changes",
+        hint="Choose another model_id (a date or a version in it helps), or delete that model first",
+    )
+
+
+def _is_same(known: EntryFields, files: StagedFiles) -> bool:
+    """Return whether an entry was made of these very bytes."""
+    return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
+
+
+def _entry_of(candidate: Candidate, storage: Storage) -> EntryFields:
+    files = candidate.files
+    model, scaler = storage.stored_names(candidate.fields["model_id"])
+    return new_entry(
+        candidate.fields,
+        model_path=model,
+        scaler_path=scaler if files.scaler is not None else None,
+        sha256=files.sha256,
+        scaler_sha256=files.scaler_sha256,
+        size_bytes=files.model_bytes + files.scaler_bytes,
+        origin=candidate.origin,
+        drop_id=candidate.drop_id,
+        imports=candidate.imports,
+        verdict=candidate.verdict,
+        integrity=candidate.integrity,
+    )
+
+
+def _draft(candidate: Candidate, entry: EntryFields, actor: str) -> Draft:
+    return Draft(
+        "register",
+        entry["model_id"],
+        candidate.reason,
+        candidate.actor or actor,
+        candidate.drop_id,
+        changes_entry=True,
+        entry=entry,
+    )

@@ -1,0 +1,260 @@
+"""The trash: retired models, until they are restored or purged.
+
+Owns retiring, restoring and purging, and what a crash left half done of these. A retirement and a purge commit their
+line first and move or remove files after it; a restore gives files their names back first and commits after it. Never
+decides which model is to go.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from ..base.disk import open_regular
+from ..base.leases import in_use
+from ..errors import EntryExists, EntryNotFound, EntryProtected, StorageError
+from ..problems import quoted
+from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
+from .files import Storage, trash_name
+from .journal import Draft, Line
+from .outcomes import Retired
+from .store import Ledger
+
+__all__ = ["Trash"]
+
+
+class Trash:
+    """The trash of one registry. Each change is made under the writer lock, which it takes itself."""
+
+    def __init__(self, ledger: Ledger, storage: Storage) -> None:
+        self._ledger = ledger
+        self._storage = storage
+        # The ids of entries that were adopted, not registered by us; found out when first asked for.
+        self._adopted: list[str] | None = None
+
+    # --- what is in it ----------------------------------------------------------------------------------------
+
+    def retired(self) -> list[Retired]:
+        """Return the retired models whose files are still there, in the order of their retirement."""
+        if not self._names():
+            return []
+        found = (self._retirement(line) for line in self._ledger.held().values())
+        return [item for item in found if item.folder.is_dir()]
+
+    def oldest_needed_line(self) -> int | None:
+        """Return the number of the oldest line that tells of a model in the trash, or None. Under the writer lock."""
+        kept = [line.sequence for line in self._ledger.held().values() if self._retirement(line).folder.is_dir()]
+        return min(kept, default=None)
+
+    # --- changes ----------------------------------------------------------------------------------------------
+
+    def retire(self, model_id: str, *, reason: str, actor: str, at: int | None) -> bool:
+        """Retire a model; False for an unknown id, and when something was committed after line `at`.
+
+        Raises EntryProtected.
+        """
+        with self._ledger.writing():
+            entry = self._ledger.state.entries.get(model_id)
+            if entry is None or (at is not None and self._ledger.state.sequence != at):
+                # That the model is gone may rest on a line whose writer died before it was synced.
+                self._ledger.sync()
+                return False
+            _refuse_protected(model_id, entry)
+            self._ledger.commit([Draft("retire", model_id, reason, actor, changes_entry=True, removed=entry)])
+            # From here the model is retired. A crash before its files have moved leaves them at their names
+            # without an entry; `finish` moves them when a writer meets them.
+            self._storage.discard(entry, self._named_by_others(entry))
+        return True
+
+    def restore(self, model_id: str, *, sequence: int | None, actor: str) -> Entry:
+        """Bring back the model that was retired last, or the one of that `sequence`.
+
+        Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now.
+        """
+        with self._ledger.writing():
+            if model_id in self._ledger.state.entries:
+                raise EntryExists(
+                    f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
+                    hint="Delete that one first, or leave the retired one in the trash",
+                )
+            self.finish(model_id)
+            held = [item for item in self.retired() if item.model_id == model_id]
+            if sequence is not None:
+                held = [item for item in held if item.sequence == sequence]
+            if not held:
+                raise EntryNotFound(
+                    f"cannot restore {quoted(model_id)}: the trash does not hold it",
+                    hint="`model-inbox trash list` shows what can be restored",
+                )
+            entry = held[-1].entry
+            self._storage.bring_back(entry, self._named_by_others(entry))
+            self._adopted = None
+            # A crash before this line leaves files at their final names, and the model retired and restorable. After
+            # it, the model is restored, and the next start removes what is still in the trash.
+            self._ledger.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
+            self._storage.let_go(entry)
+            return self._ledger.state.show(model_id)
+
+    def purge(self, retired: Retired, *, reason: str, actor: str) -> int | None:
+        """Remove a retired model's files for good and return the bytes freed.
+
+        None, and nothing is done, while a process has one of the files open (a loader that got the entry before the
+        retirement), and when the model was restored meanwhile.
+        """
+        with self._ledger.writing():
+            line = self._ledger.held().get((retired.model_id, retired.sequence))
+            if line is None or self._retirement(line) != retired:
+                return None
+            # What a failed move left at its final name goes with the rest.
+            self.finish(retired.model_id)
+            if not retired.folder.is_dir() or _in_use(retired.folder):
+                return None
+            detail = {"sequence": retired.sequence}
+            # A crash before this line leaves the model in the trash; after it, the next start removes the files.
+            self._ledger.commit([Draft("purge", retired.model_id, reason, actor, detail=detail)])
+            return self._storage.erase(retired.folder)
+
+    # --- what a crash left ------------------------------------------------------------------------------------
+
+    def finish(self, model_id: str) -> bool:
+        """Move files to the trash whose writer died after the line that let go of them. Return whether there were any.
+
+        Under the writer lock.
+        """
+        known = self._ledger.state.entries.get(model_id)
+        named = self._storage.files_of(known) if known is not None else []
+        found = False
+        for line in self._ledger.unfinished.get(model_id, ()):
+            if line.operation == "retire" and line.removed is not None:
+                removed = as_fields(line.removed)
+                others = self._named_by_others(removed)
+                paths = (path for path in self._storage.files_of(removed) if path not in others)
+                if known is None and any(map(os.path.lexists, paths)):
+                    self._storage.discard(removed, others)
+                    found = True
+            elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
+                path = self._storage.folder / str(line.detail["replaced"])
+                if path not in named and os.path.lexists(path):
+                    self._storage.discard_file(as_fields(line.entry), path)
+                    found = True
+        return found
+
+    def finish_retirements(self) -> int:
+        """Do `finish` for all models; return for how many there was something to do.
+
+        Every model is tried; the first StorageError is raised at the end.
+        """
+        with self._ledger.writing(), _first_error_at_the_end() as attempt:
+            count = 0
+            for model_id in list(self._ledger.unfinished):
+                with attempt():
+                    count += self.finish(model_id)
+            return count
+
+    def finish_purges(self) -> int:
+        """Remove what a crash left in the trash of models that were purged or restored; return of how many.
+
+        Every model is tried; the first StorageError is raised at the end.
+        """
+        names = set(self._names())
+        if not names:
+            return 0
+        with self._ledger.writing(), _first_error_at_the_end() as attempt:
+            last: dict[str, Line] = {}
+            for line in self._ledger.lines():
+                said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
+                if said is not None:
+                    last[trash_name(line.model_id, sequence_of(said))] = line
+            count = 0
+            for name, line in last.items():
+                if name in names and line.operation == "purge":
+                    with attempt():
+                        self._storage.erase(self._storage.trash_dir / name)
+                        count += 1
+                elif name in names and line.operation == "restore" and line.entry is not None:
+                    count += self._storage.let_go(as_fields(line.entry))
+            return count
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _retirement(self, line: Line) -> Retired:
+        entry = as_fields(line.removed or {})
+        folder = self._storage.trash_folder(entry)
+        return Retired(line.model_id, sequence_of(entry), line.at, line.actor, line.reason, entry, folder)
+
+    def _named_by_others(self, entry: EntryFields) -> set[Path]:
+        """Return those files of an entry that other entries name too.
+
+        Only in a registry that was adopted models may share a scaler, or one may use the file of another.
+        """
+        entries = self._ledger.state.entries
+        if self._adopted is None:
+            self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
+        ours = {str(path): path for path in self._storage.files_of(entry)} if self._adopted else {}
+        others = (entries.get(model_id) for model_id in self._adopted if model_id != entry["model_id"])
+        folder = f"{self._storage.folder}/"
+        named = set()
+        for one in others:
+            for file in files_of_entry(one) if one is not None else ():
+                # Text is compared, not paths: with thousands of entries, making paths would take seconds.
+                place = file.path if file.path.startswith("/") else folder + file.path
+                if place in ours:
+                    named.add(ours[place])
+        return named
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._storage.trash_dir)
+        except FileNotFoundError:
+            return []
+
+
+def _refuse_protected(model_id: str, entry: EntryFields) -> None:
+    if entry.get("pinned"):
+        raise EntryProtected(
+            f"cannot delete {quoted(model_id)}: it is pinned",
+            hint=f"Unpin it first: `model-inbox unpin {model_id}`",
+        )
+    if entry.get("aliases"):
+        names = ", ".join(quoted(alias) for alias in entry["aliases"])
+        raise EntryProtected(
+            f"cannot delete {quoted(model_id)}: the alias {names} names it",
+            hint="Move the alias to another model, or remove it, first",
+        )
+
+
+def _in_use(folder: Path) -> bool:
+    """Return whether a process has a file of the folder open.
+
+    On a file system without leases the answer is no: what is open stays readable after its name is gone.
+    """
+    for path in folder.iterdir():
+        try:
+            fd = open_regular(path)
+        except OSError:
+            continue
+        try:
+            if in_use(fd):
+                return True
+        finally:
+            os.close(fd)
+    return False
+
+
+@contextmanager
+def _first_error_at_the_end() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Run all attempts, then raise the first StorageError of them again."""
+    failed: list[StorageError] = []
+
+    @contextmanager
+    def attempt() -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            failed.append(error)
+
+    yield attempt
+    if failed:
+        raise failed[0]
