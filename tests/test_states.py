@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from model_inbox.inbox.explain import Service, explain
+from model_inbox.inbox.folder import limits_of
 from model_inbox.inbox.states import STATES, Action, State, Traces, actions_for, signs_of, state_of
 from world import Killed, StoppingDisk, World, pickled, sidecar
 
@@ -102,7 +104,18 @@ def cases(world: World, put: Callable[[World], str]) -> Iterator[State]:
         traces = traces_of(here, "m", model_id, earlier)
         state = state_of(traces)
         assert state is not None, f"killed before step {step} of {disk.steps[-3:]}: {traces}"
+        assert_explained(here, state, ["m.pkl"] if put is stray else ["m.yaml", "m.pkl"])
         yield state
+
+
+def assert_explained(world: World, state: State, names: list[str]) -> None:
+    """Whoever asks for a file of the drop that has left the inbox is told the words of the drop's state."""
+    if state.action is Action.WAIT or state.name == "claim begun":
+        return  # all of it is in the inbox
+    gone = [name for name in names if name not in world.left()]
+    limits, service = limits_of(world.config.inbox, polling=False), Service(os.geteuid(), frozenset())
+    for one in explain(gone, world.inbox, limits, world.clock.now, service=service):
+        assert state.words in one.words, f"{state.name}: {one}"
 
 
 def _let_go(service: object, disk: StoppingDisk) -> None:

@@ -32,7 +32,7 @@ def inbox() -> None:
 @pass_app
 def list_files(app: App, *, as_json: bool) -> None:
     """List what is in the inbox, the longest there first, each with what it waits for."""
-    from ..inbox.explain import STATES, look_over
+    from ..inbox.explain import look_over
 
     path, options = _place(app)
     everything = look_over(path, **options)
@@ -45,7 +45,7 @@ def list_files(app: App, *, as_json: bool) -> None:
     moment = now()
     rows = []
     for one in everything:
-        why = "; ".join(problem.message for problem in one.problems) or STATES[one.state]
+        why = "; ".join(problem.message for problem in one.problems) or one.words
         rows.append((one.name, one.owner, age(one.since, moment), one.state, _left(one.until, moment), why))
     print_table(("NAME", "OWNER", "AGE", "STATE", "UNTIL", "WHY"), rows, right=("AGE", "UNTIL"))
 
@@ -67,15 +67,14 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
     path, options = _place(app)
     names = [_name_in(path, file) for file in files]
     told = explain_names(names, path, **options)
-    answers = [(one, _receipt(path, one.name) if one.state == "gone" else None) for one in told]
     if as_json:
-        print_json([{**one.as_dict(), "receipt": receipt} for one, receipt in answers])
+        print_json([{**one.as_dict(), "receipt": one.receipt} for one in told])
     else:
-        for number, (one, receipt) in enumerate(answers):
+        for number, one in enumerate(told):
             if number:
                 print_lines("")
-            _print(one, receipt)
-    return EXIT_REFUSED if any(one.state == "gone" and receipt is None for one, receipt in answers) else EXIT_DONE
+            _print(one)
+    return EXIT_REFUSED if any(one.state == "gone" and one.receipt is None for one in told) else EXIT_DONE
 
 
 def _place(app: App) -> tuple[Path, dict[str, Any]]:
@@ -109,28 +108,12 @@ def _name_in(inbox_path: Path, file: str) -> str:
     return name
 
 
-def _receipt(inbox_path: Path, name: str) -> Mapping[str, Any] | None:
-    """Return the answer to the last drop of that file's stem, if there is one that we may read."""
-    from ..inbox.explain import receipt_stem
-    from ..model.metadata import is_valid_id
-    from ..model.receipt import read_receipt
-
-    stem = receipt_stem(name)
-    if not is_valid_id(stem):
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        return read_receipt(inbox_path / "receipts", stem)
-    return None
-
-
 def _left(until: datetime | None, moment: datetime) -> str:
     return "" if until is None else format_duration(max((until - moment).total_seconds(), 0.0))
 
 
-def _print(one: Explained, receipt: Mapping[str, Any] | None) -> None:
-    from ..inbox.explain import STATES
-
-    print_lines(f"{one.name} {STATES[one.state]}" + (f", as part of {one.belongs_to}" if one.belongs_to else ""))
+def _print(one: Explained) -> None:
+    print_lines(f"{one.name} {one.words}" + (f", as part of {one.belongs_to}" if one.belongs_to else ""))
     print_problems(one.problems)
     moment = now()
     until = f"{when(one.until, seconds=True)} UTC (in {_left(one.until, moment)})" if one.until is not None else ""
@@ -142,6 +125,7 @@ def _print(one: Explained, receipt: Mapping[str, Any] | None) -> None:
             ("owner", one.owner),
         ]
     )
+    receipt = one.receipt
     if receipt is None:
         return
     at = parse_stored(receipt.get("at"))

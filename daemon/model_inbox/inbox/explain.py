@@ -3,18 +3,20 @@
 Owns the answer to "why is my file still there?". Looks with the very rules of the daemon (`arrival.judge`), but from
 outside: it claims nothing, makes nothing, locks nothing, and does not remember since when a file has been quiet, so
 that counts from the file's own times. What the daemon knows better (why it put a drop back, what it cannot read) is
-taken from its status, if that is about the same bytes. What cannot be known by this user is said to be unknown.
+taken from its status, if that is about the same bytes. What has left the inbox is found by its traces, and called what
+the table in `states` calls that. What cannot be known by this user is said to be unknown.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import grp
 import os
 import pwd
 import stat
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,8 +25,11 @@ from typing import Any, Literal
 from ..base.disk import read_regular
 from ..base.leases import Lease
 from ..base.users import name_of_user
+from ..model.metadata import is_valid_id
+from ..model.receipt import read_receipt
 from ..model.sidecar import SIDECAR_BYTES_MAX
 from ..problems import Problem, quoted
+from .claims import REASON_NAME, claimed_at, original_name
 from .folder import Inbox, Rescan, unreadable
 from .readiness import (
     RESERVED,
@@ -42,6 +47,7 @@ from .readiness import (
     seen_as,
     stem_of,
 )
+from .states import NO_FOLDER, Traces, signs_of, state_of
 
 __all__ = ["Explained", "Service", "explain", "look_over", "service_of"]
 
@@ -94,7 +100,9 @@ def service_of(inbox: Path) -> Service:
 class Explained:
     """What is to be said of one name. `until` is when something happens by itself, and `then` what.
 
-    `since` is when it changed last, `belongs_to` the sidecar of the drop that it is part of.
+    `since` is when it changed last, `belongs_to` the sidecar of the drop that it is part of. Of what is not in the
+    inbox `drop_words` say what state its drop is in, if that is known, and `receipt` is the answer to it, if there is
+    one.
     """
 
     name: str
@@ -106,12 +114,22 @@ class Explained:
     owner: str | None = None
     belongs_to: str | None = None
     files: tuple[str, ...] = ()
+    drop_words: str = ""
+    receipt: Mapping[str, Any] | None = None
+
+    @property
+    def words(self) -> str:
+        """What state it is in, in words that go on after the name."""
+        if self.state == "in_hand":
+            return self.drop_words or STATES["in_hand"]
+        return STATES[self.state] + (f"; its drop {self.drop_words}" if self.drop_words else "")
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
             "name": quoted(self.name, 255)[1:-1],
             "state": self.state,
+            "words": self.words,
             "problems": [problem.as_dict() for problem in self.problems],
             "until": self.until.isoformat() if self.until is not None else None,
             "then": self.then or None,
@@ -211,7 +229,8 @@ def explain(
         elif name in parts:
             answers.append(replace(parts[name], name=name, belongs_to=parts[name].name))
         else:
-            answers.append(_absent(name, status))
+            present = by_name.keys() | {file for file in parts if os.path.lexists(inbox / file)}
+            answers.append(_absent(name, inbox, present, status))
     return answers
 
 
@@ -331,8 +350,14 @@ def _ignored(name: str) -> Explained:
     return Explained(name, "ignored", (problem,))
 
 
-def _absent(name: str, status: Mapping[str, Any] | None) -> Explained:
-    """Say of a name that is not there whether the daemon has it in hand."""
+def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[str, Any] | None) -> Explained:
+    """Say of a name that is not in the inbox what became of its drop. `present` are the names that are there."""
+    receipt = _receipt(inbox, name)
+    traces = _traces(inbox, name, present, receipt)
+    state = state_of(traces)
+    told = Explained(name, "gone", drop_words=state.words if state is not None else "", receipt=receipt)
+    if traces.claim != NO_FOLDER:
+        told = replace(told, state="in_hand")
     shown = quoted(name, 255)[1:-1]
     for drop in (status or {}).get("deferred_drops") or ():
         if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
@@ -343,11 +368,52 @@ def _absent(name: str, status: Mapping[str, Any] | None) -> Explained:
             )
             until = drop.get("retry_at")
             at = datetime.fromisoformat(until) if isinstance(until, str) else None
-            return Explained(name, "in_hand", (problem,), at, "is tried again")
-    return Explained(name, "gone")
+            known = told.drop_words if told.state == "in_hand" else ""
+            return replace(
+                told, state="in_hand", problems=(problem,), until=at, then="is tried again", drop_words=known
+            )
+    return told
 
 
-def receipt_stem(name: str) -> str:
-    """Return the stem under which the answer to a file's drop is found."""
+def _traces(inbox: Path, name: str, present: Collection[str], receipt: Mapping[str, Any] | None) -> Traces:
+    """Return what this user can see of a drop that left the inbox: its answer, and (the service, or root) its claim."""
+    drop_id = str(receipt.get("drop_id")) if receipt is not None else ""
+    traces = Traces(inbox="", claim=NO_FOLDER, receipt="", reason=False, rejected=False)
+    for claim, names in _claims(inbox / ".processing"):
+        files = [original_name(kept) for kept in names if kept != REASON_NAME]
+        if name in files or claim == drop_id:
+            stems = {stem_of(file) for file in files}
+            left = [other for other in present if stem_of(other).removesuffix("_scaler") in stems]
+            drop_id = claim
+            traces = replace(
+                traces,
+                inbox=signs_of(left, SIDECAR_SUFFIX),
+                claim=signs_of(files, SIDECAR_SUFFIX),
+                reason=REASON_NAME in names,
+            )
+    if receipt is not None and receipt.get("drop_id") == drop_id:
+        is_kept = (inbox / "rejected" / drop_id / REASON_NAME).exists()
+        # One that is not there was perhaps removed since, being old.
+        traces = replace(traces, receipt=str(receipt.get("outcome")), rejected=is_kept or None)
+    return traces
+
+
+def _claims(processing: Path) -> list[tuple[str, list[str]]]:
+    """Return the claims, oldest first, with the names in each; none for a user who may not look."""
+    found = []
+    with contextlib.suppress(OSError):
+        for claim in sorted(os.listdir(processing)):
+            if claimed_at(claim) is not None:
+                with contextlib.suppress(OSError):
+                    found.append((claim, os.listdir(processing / claim)))
+    return found
+
+
+def _receipt(inbox: Path, name: str) -> Mapping[str, Any] | None:
+    """Return the answer to the last drop of that file's stem, if there is one that we may read."""
     stem = stem_of(name)
-    return stem if name.endswith(SIDECAR_SUFFIX) else stem.removesuffix("_scaler")
+    stem = stem if name.endswith(SIDECAR_SUFFIX) else stem.removesuffix("_scaler")
+    if is_valid_id(stem):
+        with contextlib.suppress(OSError):
+            return read_receipt(inbox / "receipts", stem)
+    return None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
 
-__all__ = ["STATES", "Action", "State", "Traces", "actions_for", "signs_of", "state_of"]
+__all__ = ["NO_FOLDER", "STATES", "Action", "State", "Traces", "actions_for", "signs_of", "state_of"]
 
 NOTHING, FILES, SIDECAR, BOTH = "", "A", "S", "A S"
 NO_FOLDER = "-"
@@ -94,17 +94,17 @@ STATES = (
         inbox=(FILES,),
         claim=(SIDECAR, BOTH),
     ),
-    State("claimed", "is in the daemon's hands, and not judged yet", Action.JUDGE, claim=(BOTH, SIDECAR)),
+    State("claimed", "is in the daemon's hands, and not answered yet", Action.JUDGE, claim=(BOTH, SIDECAR)),
     State(
         "staged",
-        "is in the daemon's hands, and is being judged",
+        "is in the daemon's hands, and not answered yet",
         Action.JUDGE,
         claim=(BOTH,),
         staging=(FILES, BOTH, SIDECAR),
     ),
     State(
         "placed",
-        "is in the daemon's hands, and is being registered",
+        "is in the daemon's hands, and not answered yet",
         Action.JUDGE,
         claim=(BOTH,),
         staging=(FILES, BOTH),
@@ -112,7 +112,7 @@ STATES = (
     ),
     State(
         "committed",
-        "is registered, and has no receipt yet",
+        "is in the daemon's hands, and not answered yet",
         Action.ANSWER,
         claim=(BOTH,),
         staging=(NOTHING, FILES, SIDECAR, BOTH),
