@@ -15,17 +15,11 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-import model_inbox.cli.inbox
-import model_inbox.cli.status
-import model_inbox.config.load
-
 # What a forked child of another user needs has to be imported here: see `users`.
-import model_inbox.inbox.receipts
-import model_inbox.inbox.watch
-import model_inbox.telemetry.health
 from model_inbox.cli import root
 from model_inbox.inbox.explain import STATES, Explained, Service, explain, look_over
 from model_inbox.inbox.readiness import Limits
+from model_inbox.problems.codes import CODES
 from users import as_user, let_through
 from world import World, pickled, sidecar
 
@@ -321,6 +315,5 @@ def test_the_manual_names_every_state_and_every_problem_of_status() -> None:
     docs = Path(__file__).resolve().parents[1] / "docs"
     table = (docs / "commands.md").read_text().partition("| State | Means |")[2].partition("## Reload")[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)) == set(STATES)
-    source = Path(model_inbox.telemetry.health.__file__).read_text()
-    codes = {code for code in re.findall(r'"(status\.[a-z_]+)"', source) if code != "status.json"}
+    codes = {code for code in CODES if code.startswith("status.")}
     assert set(re.findall(r"^\| `(status\.[a-z_]+)` \|", (docs / "metrics.md").read_text(), re.MULTILINE)) == codes
