@@ -181,6 +181,11 @@ class RegistryTooNew(RegistryError):
     code = "registry.too_new"
     exit_status = EXIT_CONFIG
 
+    @classmethod
+    def of_file(cls, path: object, what: object) -> RegistryTooNew:
+        """Return the error for one file. `what` says which format it has, and which are read."""
+        return cls(f"cannot read {str(path)!r}: {what}", hint="Use a newer model-inbox")
+
 
 class EntryNotFound(RegistryError, LookupError):
     """No model of that id is registered."""

@@ -106,10 +106,8 @@ def parse_mark(path: Path, data: bytes) -> Mark:
     fields = unseal(data.removesuffix(b"\n"))
     name = _format_of(data)
     if isinstance(name, str) and name != CHECKPOINT_FORMAT and name.startswith(CHECKPOINT_FORMAT_NAME):
-        raise RegistryTooNew(
-            f"cannot read {str(path)!r}: it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}",
-            hint="Use a newer model-inbox",
-        )
+        what = f"it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}"
+        raise RegistryTooNew.of_file(path, what)
     try:
         if fields is None or name != CHECKPOINT_FORMAT:
             raise ValueError(name)

@@ -336,7 +336,7 @@ class _damage_in:  # noqa: N801  # a context manager that reads as a phrase
         if isinstance(error, Damage):
             raise RegistryCorrupted(self._path, self._start + error.offset, error.what) from None
         if isinstance(error, TooNew):
-            raise RegistryTooNew(f"cannot read {str(self._path)!r}: {error}", hint="Use a newer model-inbox") from None
+            raise RegistryTooNew.of_file(self._path, error) from None
 
 
 def all_lines(journal: Path, history: Path) -> list[Line]:

@@ -13,8 +13,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
+from ...errors import ModelInboxError, RegistryCorrupted, RegistryTooNew
 from ...problems import Problem
+from ...problems.journal import (
+    journal_base_damaged,
+    journal_base_missing,
+    journal_cut,
+    journal_damaged,
+    journal_gap,
+    journal_missing,
+)
+from ...problems.registry import (
+    registry_checkpoint_damaged,
+    registry_checkpoint_missing,
+    registry_mark_damaged,
+    registry_mark_missing,
+    registry_unreadable,
+)
 from ..checkpoint import Mark, parse_checkpoint
 from ..entry import EntryFields
 from ..journal import Damage, Header, Line, TooNew, decode_line, read_header
@@ -26,8 +41,6 @@ from ..store import read_mark
 __all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence"]
 
 _LOOKS_MAX = 5
-_REBUILD = "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole"
-_REBUILD_JSON = "Stop the daemon, then `model-inbox rebuild` writes it anew from the journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +174,9 @@ def _read_once(path: Path) -> Evidence:
     try:
         closed = tuple(piece for piece in map(_read_piece, history_segments(files.history)) if piece is not None)
     except OSError as error:
-        problems.append(_unreadable(files.history, error))
+        problems.append(registry_unreadable(files.history, error.strerror or error))
     if current is None:
-        problems.append(_missing("journal.missing", files.journal, "the journal is missing", _REBUILD))
+        problems.append(journal_missing(files.journal))
     pieces = (*closed, current) if current is not None else closed
     for piece in pieces:
         problems += piece.problems
@@ -172,21 +185,12 @@ def _read_once(path: Path) -> Evidence:
     base = _read_base(files, pieces, problems)
     reached = max([piece.reached for piece in pieces] + [base.sequence if base is not None else 0])
     if mark is not None and mark.sequence > reached:
-        problems.append(
-            Problem(
-                "journal.cut",
-                f"the journal ends at line {reached}, but lines up to {mark.sequence} were committed",
-                "Stop the daemon, then `model-inbox rebuild` makes up for what was lost as far as files tell",
-                file=str(files.journal),
-            )
-        )
+        problems.append(journal_cut(files.journal, reached, mark.sequence))
         reached = mark.sequence
     if entries is None and data is None and (mark is not None or (base is not None and base.sequence > 0) or closed):
-        problems.append(_missing("registry.checkpoint_missing", path, "the JSON file is missing", _REBUILD_JSON))
+        problems.append(registry_checkpoint_missing(path))
     if mark is None and closed and not any(problem.code == "registry.mark_damaged" for problem in problems):
-        problems.append(
-            _missing("registry.mark_missing", files.mark, "the checkpoint's mark is missing", _REBUILD_JSON)
-        )
+        problems.append(registry_mark_missing(files.mark))
     exact = mark.sequence if mark is not None and data is not None and mark.is_of(data) else None
     return Evidence(
         files, closed, current, mark, data, entries, exact, lines, base, reached, tuple(dict.fromkeys(problems))
@@ -205,19 +209,19 @@ def _read_piece(path: Path, fd: int | None = None) -> Piece | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Piece(path, 0, None, (), _base_in_name(path), (_unreadable(path, error),))
+        return Piece(path, 0, None, (), _base_in_name(path), (registry_unreadable(path, error.strerror or error),))
     try:
         header = read_header(data)
     except TooNew as error:
-        return Piece(path, inode, None, (), _base_in_name(path), (_too_new(path, f"cannot read it: {error}"),))
+        return Piece(path, inode, None, (), _base_in_name(path), (_too_new(path, error),))
     except Damage as damage:
-        problems = [_damaged(path, 0, damage.what)]
+        problems = [journal_damaged(path, 0, damage.what)]
         sound, reached = _sound_lines(path, data, 0, None, _base_in_name(path), problems)
         return Piece(path, inode, None, sound, reached, tuple(problems))
     problems = []
     if path.parent.name == HISTORY_NAME and _base_in_name(path) != header.base_sequence:
         what = f"its name does not say what its header does: lines after line {header.base_sequence}"
-        problems.append(_damaged(path, 0, what))
+        problems.append(journal_damaged(path, 0, what))
     sound, reached = _sound_lines(path, data, header.end, header.base_sequence, header.base_sequence, problems)
     return Piece(path, inode, header, sound, reached, tuple(problems))
 
@@ -239,18 +243,20 @@ def _sound_lines(
         if end < 0:
             if _decoded(raw[:-1]) is None:
                 break  # torn
-            problems.append(_damaged(path, len(data) - 1, "the newline of the last line is another byte"))
+            problems.append(journal_damaged(path, len(data) - 1, "the newline of the last line is another byte"))
             raw, expected = raw[:-1], None
         line = _decoded(raw)
         if line is None:
             if not in_header:
-                problems.append(_damaged(path, offset, "a line whose checksum does not match its bytes"))
+                problems.append(journal_damaged(path, offset, "a line whose checksum does not match its bytes"))
                 reached += 1
             in_header, expected = False, None  # the next sound line tells how many are lost
             continue
         in_header = False
         if (expected is not None and line.sequence != expected + 1) or line.sequence <= _last(sound):
-            problems.append(_damaged(path, offset, f"line {line.sequence} follows line {expected or _last(sound)}"))
+            problems.append(
+                journal_damaged(path, offset, f"line {line.sequence} follows line {expected or _last(sound)}")
+            )
         if line.sequence > _last(sound):
             sound.append(Sound(line, raw))
             expected = reached = line.sequence
@@ -275,8 +281,7 @@ def _gaps(pieces: tuple[Piece, ...]) -> list[Problem]:
     for piece in pieces:
         begins = piece.begins_after
         if reached is not None and begins is not None and begins > reached:
-            what = f"the lines {reached + 1} to {begins}, which come before this file, are in no segment"
-            problems.append(Problem("journal.gap", what, _REBUILD, file=str(piece.path)))
+            problems.append(journal_gap(piece.path, reached + 1, begins))
         reached = max(reached or 0, piece.reached, begins or 0)
     return problems
 
@@ -293,10 +298,10 @@ def _read_mark(files: RegistryFiles, problems: list[Problem]) -> Mark | None:
     try:
         return read_mark(files.mark)
     except RegistryTooNew as error:
-        problems.append(_too_new(files.mark, error.message))
+        problems.append(error.as_problem(file=str(files.mark)))
         return None
     except ModelInboxError as error:
-        problems.append(_told("registry.mark_damaged", files.mark, error, _REBUILD_JSON))
+        problems.append(registry_mark_damaged(files.mark, error.message))
         return None
 
 
@@ -304,22 +309,21 @@ def _read_checkpoint(
     path: Path, mark: Mark | None, problems: list[Problem]
 ) -> tuple[bytes | None, dict[str, EntryFields] | None]:
     """Return the bytes of the JSON file, and its entries unless they are damaged."""
-    code = "registry.checkpoint_damaged"
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None, None
     except OSError as error:
-        problems.append(_unreadable(path, error))
+        problems.append(registry_unreadable(path, error.strerror or error))
         return b"", None
     try:
         entries = parse_checkpoint(path, data)
     except RegistryCorrupted as error:
-        problems.append(_told(code, path, error, _REBUILD_JSON))
+        problems.append(registry_checkpoint_damaged(path, error.message))
         return data, None
     if mark is not None and not mark.fits(data):
         what = "the JSON file's bytes are not those of the checkpoint that was written last"
-        problems.append(Problem(code, what, _REBUILD_JSON, file=str(path)))
+        problems.append(registry_checkpoint_damaged(path, what))
         return data, None
     return data, entries
 
@@ -345,21 +349,20 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
             check_base(path, data)
             entries = parse_checkpoint(path, data)
         except OSError as error:
-            problems.append(_unreadable(path, error))
+            problems.append(registry_unreadable(path, error.strerror or error))
             continue
         except RegistryCorrupted as error:
-            problems.append(_told("journal.base_damaged", path, error, _REBUILD))
+            problems.append(journal_base_damaged(path, error.message))
             continue
         if begins is None or sequence == begins or len(problems) > found:
             return Base(sequence, entries)
         break  # older than what the segments build on
     if len(problems) == found and begins is not None:
-        what = f"the history begins at line {begins + 1}, and the entries before that line are in no file"
-        problems.append(Problem("journal.base_missing", what, _REBUILD, file=str(files.history)))
+        problems.append(journal_base_missing(files.history, begins + 1))
     return None
 
 
-# --- problems ------------------------------------------------------------------------------------------------
+# --- files ---------------------------------------------------------------------------------------------------
 
 
 def _open(path: Path) -> int | None:
@@ -374,22 +377,5 @@ def _inode(path: Path) -> int:
     return 0
 
 
-def _damaged(path: Path, offset: int, what: str) -> Problem:
-    return Problem("journal.damaged", f"damaged at byte {offset}: {what}", _REBUILD, file=str(path))
-
-
-def _missing(code: str, path: Path, what: str, hint: str) -> Problem:
-    return Problem(code, what, hint, file=str(path))
-
-
-def _unreadable(path: Path, error: OSError) -> Problem:
-    what = StorageError("read", path, error).message
-    return Problem("registry.unreadable", what, "Run this as the user who owns the registry", file=str(path))
-
-
-def _told(code: str, path: Path, error: ModelInboxError, hint: str) -> Problem:
-    return Problem(code, error.message, hint, file=str(path))
-
-
-def _too_new(path: Path, what: str) -> Problem:
-    return Problem("registry.too_new", what, "Use a newer model-inbox", file=str(path))
+def _too_new(path: Path, error: TooNew) -> Problem:
+    return RegistryTooNew.of_file(path, error).as_problem(file=str(path))

@@ -80,7 +80,7 @@ class Plan:
         """Find out what can be registered. Raises what `rebuild` does."""
         problem = self.evidence.too_new
         if problem is not None:
-            raise RegistryTooNew(f"cannot rebuild the registry: {problem.file}: {problem.message}", hint=problem.hint)
+            raise RegistryTooNew(f"cannot rebuild the registry: {problem.message}", hint=problem.hint)
         self._refuse_what_may_not_be_read()
         known = self.evidence.known()
         self.reached = self._last_number(known)
@@ -98,7 +98,8 @@ class Plan:
         """A file of the registry that we lack the right to read is no damage."""
         for problem in self.evidence.problems:
             if problem.code == "registry.unreadable" and problem.file and not os.access(problem.file, os.R_OK):
-                raise RegistryError(f"cannot rebuild the registry: {problem.message}", hint=problem.hint)
+                what = f"{problem.file!r} {problem.message}"
+                raise RegistryError(f"cannot rebuild the registry: {what}", hint=problem.hint)
 
     def _last_number(self, known: State | None) -> int:
         """Return the greatest number that a line ever had: no new line may have one of them."""

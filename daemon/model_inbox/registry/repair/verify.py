@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,26 @@ from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
 from ...pickles import PickleReport, Scanner, changes_since
 from ...problems import Problem, quoted
+from ...problems.registry import (
+    registry_digest_mismatch,
+    registry_entry_differs,
+    registry_entry_incomplete,
+    registry_file_missing,
+    registry_file_not_regular,
+    registry_file_writable,
+    registry_leftover_file,
+    registry_sidecar_damaged,
+    registry_sidecar_differs,
+    registry_sidecar_missing,
+    registry_size_mismatch,
+    registry_staging_leftover,
+    registry_storage_missing,
+    registry_trash_incomplete,
+    registry_trash_missing,
+    registry_trash_unknown,
+    registry_unreadable,
+    registry_verdict_changed,
+)
 from ..entry import EntryFields, as_fields, files_of_entry
 from ..files import Storage
 from ..history import Held, retirements
@@ -54,9 +75,6 @@ _CHUNK_BYTES = 1 << 20
 _LEFTOVER = re.compile(r".+\.leftover-[0-9]+", re.ASCII)
 _LATE = datetime(9000, 1, 1, tzinfo=UTC)  # whether trained_at was in the future was asked when it was registered
 _MAY_CHANGE = frozenset({"tags"})  # of what a sidecar says: by `model-inbox tag`
-_REBUILD = "Stop the daemon, then `model-inbox rebuild` makes the registry agree with its files, and keeps the old ones"
-_RESTORE = "Restore the file from a backup or drop the model again; `model-inbox rebuild` lets go of the entry"
-_NEXT_START = "A start of the daemon moves what a crash left; `model-inbox rebuild` sets aside what stays"
 
 
 def verify(
@@ -133,25 +151,18 @@ class _Look:
             else:
                 names = sorted(n for n in here.keys() | there.keys() if here.get(n) != there.get(n))
                 what = f"is not what the journal says: {', '.join(quoted(name) for name in names)}"
-            yield Problem(
-                "registry.entry_differs",
-                f"the entry {quoted(model_id)} {what}",
-                _REBUILD,
-                file=str(self.evidence.files.path),
-            )
+            yield registry_entry_differs(self.evidence.files.path, model_id, what)
 
     def _leftovers(self) -> Iterator[Problem]:
         try:
             paths = leftovers_in(self.storage, self.evidence.files, self.entries.values())
         except FileNotFoundError:
-            what = "the folder of the stored models is missing"
-            hint = "Is its file system mounted? `registry.storage_dir` in config.yaml says where it is"
-            yield Problem("registry.storage_missing", what, hint, file=str(self.storage.storage_dir))
+            yield registry_storage_missing(self.storage.storage_dir)
         except OSError as error:
-            yield _unreadable(self.storage.storage_dir, error)
+            yield registry_unreadable(self.storage.storage_dir, error.strerror or error)
         else:
             for path in paths:
-                yield Problem("registry.leftover_file", "no entry names this file", _NEXT_START, file=str(path))
+                yield registry_leftover_file(path)
 
     def _trash(self) -> Iterator[Problem]:
         held = held_in(self.evidence)
@@ -159,19 +170,16 @@ class _Look:
             removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if not folder.is_dir():
-                what = f"the trash does not hold {quoted(line.model_id)}, which line {line.sequence} retired"
-                yield Problem("registry.trash_missing", what, _NEXT_START, file=str(folder))
+                yield registry_trash_missing(folder, line.model_id, line.sequence)
             elif not is_complete(self.storage, removed):
-                what = f"files of {quoted(line.model_id)}, which line {line.sequence} retired, are missing in the trash"
-                yield Problem("registry.trash_incomplete", what, _NEXT_START, file=str(folder))
+                yield registry_trash_incomplete(folder, line.model_id, line.sequence)
         try:
             strangers = stranger_folders(self.storage, held, self.entries.values())
         except OSError as error:
-            yield _unreadable(self.storage.trash_dir, error)
+            yield registry_unreadable(self.storage.trash_dir, error.strerror or error)
             return
         for folder in strangers:
-            what = "the journal tells of no retired model that this folder of the trash would hold"
-            yield Problem("registry.trash_unknown", what, _NEXT_START, file=str(folder))
+            yield registry_trash_unknown(folder)
 
     def _staging(self) -> Iterator[Problem]:
         names: list[str] = []
@@ -182,9 +190,7 @@ class _Look:
             with suppress(OSError):
                 found = path.lstat()
                 if _now().timestamp() - max(found.st_mtime, found.st_ctime) > _STAGING_SECONDS:
-                    what = "a file has been on its way to its final name for more than a day"
-                    hint = "Its writer died; the next start of the daemon removes it"
-                    yield Problem("registry.staging_leftover", what, hint, file=str(path))
+                    yield registry_staging_leftover(path)
 
     def check_models(
         self, model_ids: Collection[str], *, digests: bool, progress: Progress | None
@@ -206,8 +212,7 @@ class _Look:
         self, model_id: str, entry: EntryFields, files: Mapping[Path, str | None], count: _Counter | None
     ) -> Iterator[Problem]:
         if not entry.get("model_path"):
-            what = f"the entry {quoted(model_id)} names no file of a model"
-            yield Problem("registry.entry_incomplete", what, _RESTORE, file=str(self.evidence.files.path))
+            yield registry_entry_incomplete(self.evidence.files.path, model_id)
         sound = True
         for path, digest in files.items():
             problem = check_file(path, digest, count)
@@ -215,15 +220,13 @@ class _Look:
                 sound = False
                 yield _of_model(problem, model_id)
             elif _writable_by_others(path):
-                what = f"a file of {quoted(model_id)} can be changed by others than its owner"
-                yield Problem("registry.file_writable", what, f"chmod 0440 {path}", file=str(path))
+                yield registry_file_writable(path, model_id)
         sizes = [_size(path) for path in files]
         known = entry.get("size_bytes")
         if sound and files and isinstance(known, int) and None not in sizes:
             total = sum(size for size in sizes if size is not None)
             if total != known:
-                what = f"the files of {quoted(model_id)} have {total} bytes together, but {known} were registered"
-                yield Problem("registry.size_mismatch", what, _RESTORE, file=str(next(iter(files))))
+                yield registry_size_mismatch(next(iter(files)), model_id, total, known)
         problem = check_sidecar(self.storage, entry)
         if problem is not None:
             yield problem
@@ -266,12 +269,12 @@ def _judged_again(
     hint = f"`model-inbox delete {quoted(model_id)}` retires it; to keep it, allow what it needs in `pickle.allow`"
     for problem in report.problems:
         what = f"{quoted(model_id)} would be refused now ({since}): {problem.message}"
-        yield Problem("registry.verdict_changed", what, hint, file=str(path))
+        yield registry_verdict_changed(path, what, hint)
     more = sorted(name for name, uses in report.imports.items() if set(uses) - set(str(imports.get(name, ""))))
     if more and not report.problems:
         names = ", ".join(quoted(name) for name in more)
         what = f"{quoted(model_id)} does more than its entry lists ({since}): {names}; it cannot be loaded like that"
-        yield Problem("registry.verdict_changed", what, "Drop it again under a new model_id", file=str(path))
+        yield registry_verdict_changed(path, what, "Drop it again under a new model_id")
 
 
 # --- single comparisons --------------------------------------------------------------------------------------
@@ -308,21 +311,20 @@ def check_file(path: Path, digest: str | None, count: Callable[[int], None] | No
             found.update(chunk)
             count(len(chunk))
     except OSError as error:
-        return _unreadable(path, error)
+        return registry_unreadable(path, error.strerror or error)
     finally:
         os.close(fd)
     if found.hexdigest() == digest:
         return None
-    what = f"the file's bytes are not those that were registered: SHA-256 {found.hexdigest()}, not {quoted(digest)}"
-    return Problem("registry.digest_mismatch", what, _RESTORE, file=str(path))
+    return registry_digest_mismatch(path, found.hexdigest(), digest)
 
 
 def _cannot_open(path: Path, error: OSError) -> Problem:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
-        return Problem("registry.file_missing", "the file is missing", _RESTORE, file=str(path))
+        return registry_file_missing(path)
     if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
-        return Problem("registry.file_not_regular", "this is not a regular file", _RESTORE, file=str(path))
-    return _unreadable(path, error)
+        return registry_file_not_regular(path)
+    return registry_unreadable(path, error.strerror or error)
 
 
 def check_sidecar(storage: Storage, entry: EntryFields) -> Problem | None:
@@ -331,20 +333,17 @@ def check_sidecar(storage: Storage, entry: EntryFields) -> Problem | None:
     if not is_valid_id(model_id) or entry.get("origin") not in ("inbox", "api"):
         return None
     path = storage.final_names(model_id)[2]
-    hint = "`model-inbox rebuild` writes it anew from the entry, and keeps the old one"
     try:
         data = read_regular(path, SIDECAR_BYTES_MAX)
     except FileNotFoundError:
-        what = f"the sidecar of {quoted(model_id)} is missing"
-        return Problem("registry.sidecar_missing", what, hint, file=str(path))
+        return registry_sidecar_missing(path, model_id)
     except OSError as error:
         return _cannot_open(path, error)
     if len(data) > SIDECAR_BYTES_MAX and entry.get("origin") == "api":
         return None  # of thousands of features; no producer's sidecar is read beyond this
     sidecar = parse_sidecar(data, stem=model_id, now=_LATE)
     if sidecar.metadata is None:
-        what = f"the sidecar of {quoted(model_id)} cannot be read: {sidecar.problems[0].message}"
-        return Problem("registry.sidecar_damaged", what, hint, file=str(path))
+        return registry_sidecar_damaged(path, model_id, sidecar.problems[0].message)
     said: dict[str, Any] = {**fields_of(sidecar.metadata), "sha256": sidecar.digests["model"]}
     if not entry.get("scaler_replaced"):
         said["scaler_sha256"] = sidecar.digests["scaler"]
@@ -355,8 +354,7 @@ def check_sidecar(storage: Storage, entry: EntryFields) -> Problem | None:
     )
     if not names:
         return None
-    what = f"the sidecar of {quoted(model_id)} does not agree with its entry: {', '.join(names)}"
-    return Problem("registry.sidecar_differs", what, hint, file=str(path))
+    return registry_sidecar_differs(path, model_id, ", ".join(names))
 
 
 def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[EntryFields]) -> list[Path]:
@@ -401,13 +399,7 @@ def stranger_folders(storage: Storage, held: Held, entries: Iterable[EntryFields
 
 
 def _of_model(problem: Problem, model_id: str) -> Problem:
-    return Problem(problem.code, f"{quoted(model_id)}: {problem.message}", problem.hint, file=problem.file)
-
-
-def _unreadable(path: Path, error: OSError) -> Problem:
-    what = f"cannot be read: {error.strerror or error}"
-    hint = "Run this as the user who owns the registry, if that is all; else look at the disk"
-    return Problem("registry.unreadable", what, hint, file=str(path))
+    return replace(problem, message=f"{quoted(model_id)}: {problem.message}")
 
 
 def _writable_by_others(path: Path) -> bool:
