@@ -15,13 +15,28 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-# What a forked child of another user needs has to be imported here: see `users`.
+import model_inbox.cli.inbox
+import model_inbox.cli.status
+import model_inbox.config.load
+import model_inbox.inbox.receipts
+import model_inbox.inbox.watch
+import model_inbox.telemetry.health
 from model_inbox.cli import root
 from model_inbox.inbox.explain import STATES, Explained, Service, explain, look_over
 from model_inbox.inbox.readiness import Limits
 from model_inbox.problems.codes import CODES
 from users import as_user, let_through
 from world import World, pickled, sidecar
+
+NEEDED_BY_A_CHILD = (
+    model_inbox.cli.inbox,
+    model_inbox.cli.status,
+    model_inbox.config.load,
+    model_inbox.inbox.receipts,
+    model_inbox.inbox.watch,
+    model_inbox.telemetry.health,
+)
+"""What a forked child of another user imports: it may not be able to read the sources. See `users`."""
 
 LIMITS = Limits(settle_seconds=600, incomplete_timeout=900, orphan_timeout=86_400, max_artifact_size=1 << 30)
 OURS = Service(os.geteuid(), frozenset())
