@@ -165,7 +165,7 @@ libgomp:
 
 # --- for maintainers ------------------------------------------------------------------------------------------------
 
-# torch is left out of every lock: see requirements/torch.in. LOCK_ARGS= keeps the versions that still fit.
+# torch is left out of every lock: see the group `torch` in pyproject.toml. LOCK_ARGS= keeps the versions that still fit.
 LOCK_ARGS ?= --upgrade
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --excludes requirements/excludes.txt \
@@ -175,12 +175,10 @@ lock: ## resolve the locks in requirements/ anew (the only thing that needs uv)
 	@test -x $(VENV)-lock/bin/uv || { $${PYTHON:-python3} -m venv $(VENV)-lock && $(VENV)-lock/bin/pip -q install uv; }
 	$(LOCK) -o requirements/run.txt
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt
-	$(LOCK) -c requirements/test.txt --group dev requirements/frameworks.in requirements/torch.in \
-		-o requirements/frameworks.txt
-	$(LOCK) -c requirements/test.txt --group dev requirements/older.in -o requirements/older.txt
-	$(LOCK) -c requirements/frameworks.txt examples/requirements.in -o requirements/example.txt
-	$(LOCK) -c requirements/frameworks.txt examples/requirements-lstm.in requirements/torch.in \
-		-o requirements/example-lstm.txt
+	$(LOCK) -c requirements/test.txt --group dev --group frameworks --group torch -o requirements/frameworks.txt
+	$(LOCK) -c requirements/test.txt --group dev --group frameworks-older -o requirements/older.txt
+	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
+	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
 
 dist: env-test ## build sdist and wheel into dist/
 	$(VENV)-test/bin/python -m hatchling build
