@@ -551,8 +551,9 @@ def rage(options: argparse.Namespace, root: Path, elsewhere: Path) -> int:
         wrong += [] if "theirs" in world.registrations() else ["what was open was not taken when it was closed"]
         events = whole_log.events()
         levels = Counter(event["level"] for event in events)
-        # While it is away, the inbox cannot be listed: that is an error, and is said.
-        unexpected = {e["event"] for e in events if e["level"] in ("error", "critical")} - {"inbox.unreadable"}
+        # While it is away, the inbox cannot be used: that is an error, and is said.
+        away = {"inbox.unavailable", "inbox.unreadable"}
+        unexpected = {e["event"] for e in events if e["level"] in ("error", "critical")} - away
         if unexpected:
             wrong.append(f"logged: {unexpected}")
         with contextlib.suppress(FileNotFoundError):

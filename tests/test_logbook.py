@@ -239,13 +239,18 @@ def test_retries() -> None:
         record(3, "drop.registered", drop_id="2-b", stem="b"),
         record(100, "registry.checkpoint_failed", problem="full"),
         record(990, "registry.checkpoint_failed", problem="still full"),
+        record(995, "inbox.purge_failed", "error", path="/in/rejected", problem="not ours"),
+        record(996, "drop.recovery_failed", problem="I/O error", retry_in_seconds=5.0),
     ]
     rows = ask("retries", records, now=1000)
     assert [(row["since"][14:19], row["what"], row["attempt"], row["cause"], row["again_at"]) for row in rows] == [
         ("00:00", "a", 2, "locked", "2026-11-24T12:00:04.000Z"),
         ("16:30", "the registry's JSON file", None, "still full", None),
+        ("16:35", "the removal of old receipts and rejected drops", None, "not ours", None),
+        ("16:36", "what an earlier run had in hand", None, "I/O error", None),
     ]
-    assert [row["what"] for row in ask("retries", records, now=5000)] == ["a"]
+    hours_later = ask("retries", records, now=5000)
+    assert [row["what"] for row in hours_later] == ["a", "the removal of old receipts and rejected drops"]
 
 
 def test_retries_of_an_answer() -> None:

@@ -24,7 +24,13 @@ DOCUMENT: dict[str, Any] = {
     "last_registered_at": None,
     "last_rejected_at": "2026-11-24T11:30:00Z",
     "inbox": {"reachable": True},
-    "registry": {"entries": 7, "sequence": 21, "journal_bytes": 1234, "checkpoint_failed": False},
+    "registry": {
+        "entries": 7,
+        "sequence": 21,
+        "journal_bytes": 1234,
+        "checkpoint_failed": False,
+        "rotation_failed": False,
+    },
     "retention": {"last_run_at": None, "next_run_at": None, "breaker_tripped": True, "failed": False},
     "disks": [{"folder": "inbox", "free_bytes": 5, "size_bytes": 10}],
     "config": {

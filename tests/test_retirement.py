@@ -554,7 +554,7 @@ def test_leftovers_go_after_the_same_grace(tmp_path: Path) -> None:
     with capture_logs() as logs:
         assert purge_leftovers(trash, WEEK, NOW, Disk()) == (1, 5)
     assert (old.exists(), young.exists(), (trash / "model.7").exists()) == (False, True, True)
-    assert logs == [{"event": "entry.purged", "log_level": "info", "model_id": "old.pkl", "bytes": 5}]
+    assert logs == [{"event": "registry.leftover_purged", "log_level": "info", "name": "old.pkl", "bytes": 5}]
 
 
 def test_a_leftover_that_is_no_folder_is_left_alone(tmp_path: Path) -> None:
@@ -707,7 +707,10 @@ def test_no_room_in_the_trash_is_no_loss_and_is_made_good(tmp_path: Path) -> Non
         fill(service.registry, "a", "new")
         with capture_logs() as logs:
             world.live_on(service)
-        assert {log["event"] for log in logs if log["log_level"] == "error"} == {"retention.failed"}
+        assert {log["event"] for log in logs if log["log_level"] == "error"} == {
+            "retention.failed",
+            "registry.leftover_unmoved",
+        }
         assert service.retention_problem is not None
         assert "No space left" in service.retention_problem
         assert "ancient" in [log.get("model_id") for log in logs if log["event"] == "entry.purged"]
@@ -735,7 +738,7 @@ def test_a_file_that_cannot_be_removed_does_not_keep_the_daemon_from_starting(tm
     stuck = FailingDisk(lambda name, *args: errno.EPERM if name == "unlink" and "a.1" in str(args[0]) else None)
     world.put("drop")
     with capture_logs() as logs, world.running(stuck) as service:
-        assert "retention.failed" in [log["event"] for log in logs]
+        assert "registry.leftover_unmoved" in [log["event"] for log in logs]
         world.live_on(service, 5)
         assert "drop" in world.registrations()
     assert (world.models / ".trash" / "a.1").is_dir()

@@ -414,7 +414,7 @@ def test_a_claim_that_cannot_be_made_is_told_of_once(world: World) -> None:
     disk = FailingDisk(lambda name, *args: 31 if name == "mkdir" and "Z-" in args[0].name else None)  # EMLINK
     with world.running(disk) as service:
         world.put("m")
-        assert len(events(said(world, service, 30), "drop.stale")) == 1
+        assert len(events(said(world, service, 30), "drop.move_failed")) == 1
         assert disk.failed >= 3
         assert world.left() == ["m.pkl", "m.yaml"]
 
@@ -434,9 +434,69 @@ def test_a_drop_that_cannot_be_moved_is_told_of_once_and_tried_again(world: Worl
     with world.running(Immutable()) as service:
         world.put("m")
         lines = said(world, service, 20)
-        assert len(events(lines, "drop.stale")) == 1
+        assert len(events(lines, "drop.move_failed")) == 1
         assert 3 <= refused[0] <= 8  # after 1, 2, 4, 8 ... seconds
         assert (world.left(), world.in_hand()) == (["m.pkl", "m.yaml"], [])
         immutable = False
         world.live_on(service, 31)
     assert world.registrations() == ["m"]
+
+
+def test_a_stray_that_cannot_be_moved_has_a_line_of_its_own(world: World) -> None:
+    """A file without a sidecar whose time is over, on a disk that refuses: said once as that, and tried again."""
+    disk = FailingDisk(lambda name, *args: 1 if name == "rename" and args[0].name == "alone.pkl" and stuck else None)
+    stuck = True
+    with world.running(disk) as service:
+        (world.inbox / "alone.pkl").write_bytes(pickled(1))
+        lines = said(world, service, 90)
+        assert [line["name"] for line in events(lines, "drop.stray_move_failed")] == ["alone.pkl"]
+        assert events(lines, "drop.stray_found") == []
+        stuck = False
+        world.live_on(service, 31)
+    assert world.left() == []
+
+
+def test_an_inbox_that_is_away_and_one_that_cannot_be_listed_are_said_apart(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Renamed away it is unavailable, with an I/O error unreadable: each said once, and over when it is over."""
+    with world.running() as service:
+        world.inbox.rename(world.root / "away")
+        lines = said(world, service, 3)
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["inbox.unavailable"]
+        (world.root / "away").rename(world.inbox)
+        world.live_on(service)
+        refuse_to_list(world.inbox, monkeypatch)
+        lines = said(world, service, 3)
+        assert [line["event"] for line in lines if line["log_level"] == "error"] == ["inbox.unreadable"]
+        monkeypatch.undo()
+        assert [line for line in said(world, service, 3) if line["log_level"] == "error"] == []
+
+
+def test_claims_that_cannot_be_listed_have_a_line_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier run had in hand and the disk keeps from us: said with the time of the next try, and tried."""
+    with world.running() as service:
+        left = world.inbox / ".processing" / "20261124T120000000000Z-0001-m"
+        left.mkdir()
+        (left / "m.pkl").write_bytes(pickled(1))  # without its sidecar: it goes back to the inbox
+        refuse_to_list(world.inbox / ".processing", monkeypatch)
+        lines = said(world, service, 0)
+        (line,) = events(lines, "drop.recovery_failed")
+        assert (line["retry_in_seconds"], os.strerror(5) in line["problem"]) == (5.0, True)
+        assert events(lines, "drop.deferred") == []
+        monkeypatch.undo()
+        world.live_on(service, 6)
+        assert (world.left(), world.in_hand()) == (["m.pkl"], [])
+
+
+def refuse_to_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk have an I/O error where the entries of that folder are."""
+    for name in ("scandir", "listdir"):
+        really = getattr(os, name)
+
+        def broken(path: Any = ".", really: Any = really) -> Any:
+            if Path(path) == folder:
+                raise OSError(5, os.strerror(5), str(path))
+            return really(path)
+
+        monkeypatch.setattr(os, name, broken)

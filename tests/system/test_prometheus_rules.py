@@ -22,7 +22,13 @@ DOCUMENT = {
     "last_registered_at": "2026-11-24T11:30:00Z",
     "last_rejected_at": "2026-11-24T11:30:00Z",
     "inbox": {"reachable": True},
-    "registry": {"entries": 7, "sequence": 21, "journal_bytes": 1234, "checkpoint_failed": False},
+    "registry": {
+        "entries": 7,
+        "sequence": 21,
+        "journal_bytes": 1234,
+        "checkpoint_failed": False,
+        "rotation_failed": False,
+    },
     "retention": {
         "last_run_at": "2026-11-24T11:30:00Z",
         "next_run_at": "2026-11-24T12:30:00Z",

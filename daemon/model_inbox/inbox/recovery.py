@@ -82,7 +82,7 @@ class Recovery:
             left = [claim for claim in self._claims.left() if claim.folder not in in_hand]
         except StorageError as error:
             self._again_at = self._monotonic() + LEFT_AGAIN_SECONDS
-            log.warning("drop.deferred", cause=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
+            log.warning("drop.recovery_failed", problem=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
             return []
         return self.settle(left)
 

@@ -148,6 +148,7 @@ Code = Literal[
     "status.deaf",
     "status.deferred",
     "status.checkpoint_failed",
+    "status.rotation_failed",
     "status.breaker_tripped",
     "status.retention_failed",
     "status.config_refused",
@@ -895,6 +896,11 @@ CODES: Mapping[Code, About] = {
     ),
     "status.checkpoint_failed": About(
         "The registry's JSON file is not up to date. Nothing is lost.",
+        "A full disk, or a right on the folder.",
+        "Correct what is wrong with the disk.",
+    ),
+    "status.rotation_failed": About(
+        "The registry's journal is long enough for its next segment, which cannot be begun. Nothing is lost.",
         "A full disk, or a right on the folder.",
         "Correct what is wrong with the disk.",
     ),

@@ -16,6 +16,7 @@ __all__ = [
     "status_not_ready",
     "status_not_running",
     "status_retention_failed",
+    "status_rotation_failed",
     "status_unknown",
     "status_unresponsive",
 ]
@@ -86,6 +87,15 @@ def status_checkpoint_failed() -> Problem:
         "status.checkpoint_failed",
         "the registry's JSON file is not up to date",
         "Correct what is wrong with the disk; nothing is lost, the journal has it all",
+    )
+
+
+def status_rotation_failed() -> Problem:
+    """The journal's next segment cannot be begun."""
+    return Problem(
+        "status.rotation_failed",
+        "the registry's journal cannot begin its next segment",
+        "Correct what is wrong with the disk; nothing is lost, the journal goes on growing",
     )
 
 

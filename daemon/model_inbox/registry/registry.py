@@ -412,7 +412,12 @@ class ModelRegistry:
     def _tidy(self) -> None:
         """Change the segment or write a checkpoint if it is time. A failure is logged: the commit stands."""
         try:
-            if not self.change_segment_when_outgrown() and self._ledger.is_stale:
+            if self.change_segment_when_outgrown():
+                return
+        except (StorageError, RegistryError) as error:
+            log.error("journal.rotation_failed", problem=str(error))
+        try:
+            if self._ledger.is_stale:
                 self.checkpoint()
         except (StorageError, RegistryError) as error:
             log.error("registry.checkpoint_failed", problem=str(error))

@@ -192,7 +192,7 @@ def purge_leftovers(trash_dir: Path, grace_seconds: float, now: datetime, disk: 
             continue
         folders += 1
         freed += size
-        log.info("entry.purged", model_id=_plain(match["file"]), bytes=size)
+        log.info("registry.leftover_purged", name=_plain(match["file"]), bytes=size)
     if failed is not None:
         raise failed
     return folders, freed

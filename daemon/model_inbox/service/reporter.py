@@ -95,6 +95,7 @@ class News:
         self.state = "starting"
         self.doing = "starting"
         self.checkpoint_failed = False
+        self.rotation_failed = False
         self._is_open = False
         self._began = self._clock()
         self._loaded_at = self._began
@@ -355,6 +356,7 @@ class News:
             "sequence": registry.sequence,
             "journal_bytes": _size_of(Path(registry.registry_path)),
             "checkpoint_failed": self.checkpoint_failed,
+            "rotation_failed": self.rotation_failed,
         }
         is_on = service.config.retention.mode != "off"
         ran, problem = service.last_retention, service.retention_problem

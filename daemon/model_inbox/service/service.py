@@ -18,6 +18,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -194,14 +195,8 @@ class Service:
         self._news.opened()
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._start_watch()
-        try:
-            left = self.registry.finish_retirements() + self.registry.finish_purges()
-        except StorageError as error:  # a file that cannot be moved or removed: no reason to take no drops
-            self._left_unfinished = True
-            log.error("retention.failed", problem=str(error))
-        else:
-            if left:
-                log.warning("registry.leftover_found", count=left)
+        self._left_unfinished = True
+        self._finish_left()  # a file that cannot be moved or removed is no reason to take no drops
         self._go_on(self.intake.recover())
 
     def close(self) -> None:
@@ -239,7 +234,8 @@ class Service:
         try:
             rescan = self.inbox.rescan()
         except StorageError as error:
-            self._say_unreadable(error)
+            if self._is_news(_INBOX, str(error)):
+                log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
             self.last_rescan = None
             return
         self._said.pop(_INBOX, None)
@@ -334,8 +330,8 @@ class Service:
             try:
                 claim = self.intake.refuse_stray(stray, problems)
             except StorageError as error:
-                if self._is_news(stray.name, str(error)):
-                    log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=str(error))
+                if self._is_news(_UNMOVABLE + stray.name, str(error)):
+                    log.warning("drop.stray_move_failed", name=quoted(stray.name)[1:-1], problem=str(error))
                 continue
             if claim is None:
                 continue
@@ -380,6 +376,7 @@ class Service:
             return
         names = {prefix + name for name in self._waits_since for prefix in ("", _ARRIVING)}
         names |= {_UNMOVABLE + drop.sidecar_name for drop, _ in rescan.drops}
+        names |= {_UNMOVABLE + stray.name for stray, _ in rescan.strays}
         for name in list(self._said):
             if name not in names and name not in (_INBOX, _WATCH):
                 del self._said[name]
@@ -412,16 +409,7 @@ class Service:
 
     def _say_cannot_claim(self, drop: Drop, error: StorageError) -> None:
         if self._is_news(_UNMOVABLE + drop.sidecar_name, f"{error.operation} {error.errno}"):
-            log.warning(
-                "drop.stale",
-                stem=quoted(drop.stem, 255)[1:-1],
-                problems=[str(error)],
-                age_seconds=self.inbox.age_seconds(drop.sidecar_name),
-            )
-
-    def _say_unreadable(self, error: ModelInboxError) -> None:
-        if self._is_news(_INBOX, str(error)):
-            log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
+            log.warning("drop.move_failed", stem=quoted(drop.stem, 255)[1:-1], problem=str(error))
 
     # --- the watch --------------------------------------------------------------------------------------------
 
@@ -469,7 +457,8 @@ class Service:
             polling = self._must_poll()
         except (ConfigError, StorageError, RegistryLocked) as error:
             self.inbox.close()
-            self._say_unreadable(error)
+            if self._is_news(_INBOX, str(error)):
+                log.error("inbox.unavailable", path=str(self.inbox.path), problem=str(error))
             return False
         self._rewatch_at = None
         if polling != self.watch.polling:  # else it is noticed below that another folder is being watched
@@ -537,57 +526,81 @@ class Service:
             self.retention_problem = None
             return
         before, now = self.registry.sequence, self._clock()
-        failed: list[str] = []
+        problems: list[str] = []
         self._news.retention_ran()
-        with _noting(failed):
+        with _attempt() as rules:
             done = apply_retention(self.registry, section, now)
             self.last_retention = done
             self.intake.tally.retired += len(done.retired)
+        if rules.problem:
+            log.error("retention.failed", problem=rules.problem)
+            problems.append(rules.problem)
         self._publish_due()
         if section.mode == "enforce":
-            grace = section.trash_grace.seconds
-            with _noting(failed):
-                self._finish_left()
+            problems += self._finish_left()
             self._publish_due()
-            with _noting(failed):
-                purge_trash(self.registry, grace, now)
-            self._publish_due()
-            with _noting(failed):
-                purge_leftovers(Path(self.registry.registry_path).parent / ".trash", grace, now, self._disk)
-        self._left_unfinished = bool(failed)
-        for problem in dict.fromkeys(failed):
-            log.error("retention.failed", problem=problem)
+            problems += self._empty_trash(section.trash_grace.seconds, now)
+            self._left_unfinished = bool(problems)
         stopped = self.last_retention.plan.breaker if self.last_retention and self.last_retention.refused else None
-        self.retention_problem = failed[0] if failed else str(stopped) if stopped else None
+        self.retention_problem = problems[0] if problems else str(stopped) if stopped else None
         if self.registry.sequence != before:
             self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
 
-    def _finish_left(self) -> None:
-        """Move what a writer that died left behind, and try again what failed the last time, as a start does."""
-        self.registry.finish_retirements()
-        if self._left_unfinished:  # looks through the whole history, so not each time
-            self.registry.finish_purges()
+    def _finish_left(self) -> list[str]:
+        """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
+        with _attempt() as leftovers:
+            found = self.registry.finish_retirements()
+            if self._left_unfinished:  # looks through the whole history, so not each time
+                found += self.registry.finish_purges()
+                self._left_unfinished = False
+            if found:
+                log.warning("registry.leftover_found", count=found)
+        if not leftovers.problem:
+            return []
+        self._left_unfinished = True
+        log.error("registry.leftover_unmoved", problem=leftovers.problem)
+        return [leftovers.problem]
+
+    def _empty_trash(self, grace_seconds: float, now: datetime) -> list[str]:
+        """Purge what has been in the trash for longer than the grace. Return what failed."""
+        with _attempt() as models:
+            purge_trash(self.registry, grace_seconds, now)
+        self._publish_due()
+        with _attempt() as others:
+            purge_leftovers(Path(self.registry.registry_path).parent / ".trash", grace_seconds, now, self._disk)
+        failed = [attempt.problem for attempt in (models, others) if attempt.problem]
+        for problem in failed:
+            log.error("retention.purge_failed", problem=problem)
+        return failed
 
     def _purge_old(self) -> None:
         """Remove what has been kept long enough. What cannot be removed keeps nothing else from going."""
+        if self.inbox.is_in_place:
+            self._purge_answers()
+            self._publish_due()
+        with _attempt() as history:
+            self.registry.prune_history(self.config.registry.history_keep)
+        if history.problem:
+            log.error("registry.prune_failed", problem=history.problem)
+        if self._left_unfinished and self.config.retention.mode != "enforce":  # else it is tried at each run
+            self._finish_left()
+
+    def _purge_answers(self) -> None:
+        """Remove rejected drops and receipts that have been kept long enough."""
         inbox, now = self.config.inbox, self._clock()
-        with self._saying_what_failed():
+        with _attempt() as rejected:
             drops, freed = purge_rejected(self.inbox.rejected_dir, now, inbox.rejected_keep, self._disk)
             if drops:
                 log.info("drop.rejected_purged", purged=drops, bytes=freed)
-        with self._saying_what_failed():
+        if rejected.problem:
+            log.error("inbox.purge_failed", path=str(self.inbox.rejected_dir), problem=rejected.problem)
+        self._publish_due()
+        with _attempt() as answers:
             receipts = purge_receipts(self.inbox.receipts_dir, now, inbox.receipts_keep, self._disk)
             if receipts:
                 log.debug("inbox.receipts_purged", purged=receipts)
-        with self._saying_what_failed():
-            self.registry.prune_history(self.config.registry.history_keep)
-
-    @contextlib.contextmanager
-    def _saying_what_failed(self) -> Iterator[None]:
-        try:
-            yield
-        except (StorageError, RegistryLocked) as error:
-            log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
+        if answers.problem:
+            log.error("inbox.purge_failed", path=str(self.inbox.receipts_dir), problem=answers.problem)
 
     def _checkpoint_due(self) -> float:
         """Within a second of idle, and at most every `checkpoint_seconds`."""
@@ -597,19 +610,23 @@ class Service:
         began = self._monotonic()
         self._checkpoint_at = None
         self._last_checkpoint = began
-        try:
+        with _attempt() as checkpoint:
             if self.registry.checkpoint():
                 log.debug(
                     "registry.checkpointed",
                     sequence=self.registry.sequence,
                     seconds=self._monotonic() - began,
                 )
+        if checkpoint.problem:
+            log.error("registry.checkpoint_failed", problem=checkpoint.problem)
+        with _attempt() as rotation:
             self.registry.change_segment_when_outgrown()
-            self._news.checkpoint_failed = False
-        except (StorageError, RegistryLocked) as error:
+        if rotation.problem:
+            log.error("journal.rotation_failed", problem=rotation.problem)
+        self._news.checkpoint_failed = bool(checkpoint.problem)
+        self._news.rotation_failed = bool(rotation.problem)
+        if checkpoint.problem or rotation.problem:
             self._checkpoint_at = began + max(self.config.registry.checkpoint_seconds, 1.0)
-            self._news.checkpoint_failed = True
-            log.error("registry.checkpoint_failed", problem=str(error))
 
     # --- time and reload --------------------------------------------------------------------------------------
 
@@ -780,13 +797,21 @@ class Service:
             self.server = None
 
 
+@dataclass(slots=True)
+class _Attempt:
+    """A piece of maintenance that may fail. `problem` says why it did, or is empty."""
+
+    problem: str = ""
+
+
 @contextlib.contextmanager
-def _noting(failed: list[str]) -> Iterator[None]:
-    """Note what went wrong in the block, and go on after it."""
+def _attempt() -> Iterator[_Attempt]:
+    """Note why the block failed, and go on after it: what fails must not keep the rest from being done."""
+    attempt = _Attempt()
     try:
-        yield
+        yield attempt
     except (StorageError, RegistryLocked) as error:
-        failed.append(str(error))
+        attempt.problem = str(error)
 
 
 def _may_change_unseen(decision: object) -> bool:

@@ -91,11 +91,24 @@ EVENTS: dict[str, Event] = {
         "Nothing: it is set up anew, and the folder is rescanned by the clock meanwhile.",
     ),
     "inbox.watch_restored": Event("info", ("watcher",), "File events reach us again."),
+    "inbox.unavailable": Event(
+        "error",
+        ("path", "problem"),
+        "The folder at the inbox's path is gone, is another one that cannot be used, or another daemon uses it. It is "
+        "looked for every second; logged once for each cause.",
+        "Bring the folder back (rename, mount), or do what `problem` says.",
+    ),
     "inbox.unreadable": Event(
         "error",
         ("path", "problem"),
-        "The inbox cannot be listed; it is tried again.",
-        "See that the folder is there and belongs to the service's user.",
+        "The inbox is there and cannot be listed. It is tried again every second; logged once for each cause.",
+        "See that the service's user may read the folder, and that the disk has no errors.",
+    ),
+    "inbox.purge_failed": Event(
+        "error",
+        ("path", "problem"),
+        "Rejected drops or receipts that are old enough could not be removed; it is tried again in an hour.",
+        "See that `path` and all in it belong to the service's user, and that the disk can be written.",
     ),
     "inbox.receipts_purged": Event("debug", ("purged",), "Receipts older than inbox.receipts_keep were removed."),
     # --- a drop
@@ -113,9 +126,20 @@ EVENTS: dict[str, Event] = {
     "drop.stale": Event(
         "warning",
         ("stem", "problems", "age_seconds"),
-        "A drop has waited long, and will not be rejected by the clock (somebody has it open, or it cannot be "
-        "read or moved).",
-        "The producer closes the file or mends its rights; `problems` tells which.",
+        "A drop has waited long, and will not be rejected by the clock (somebody has it open, or it cannot be read).",
+        "The producer closes the file or corrects its rights; `problems` says which.",
+    ),
+    "drop.move_failed": Event(
+        "warning",
+        ("stem", "problem"),
+        "A drop is ready and cannot be moved out of the inbox; it is tried again, at least every inbox.rescan_seconds.",
+        "See that no attribute (chattr), mount, right or full disk keeps the service from moving it.",
+    ),
+    "drop.stray_move_failed": Event(
+        "warning",
+        ("name", "problem"),
+        "A file that belongs to no drop is to be rejected and cannot be moved out of the inbox; it is tried again.",
+        "See that no attribute (chattr), mount, right or full disk keeps the service from moving it, or remove it.",
     ),
     "drop.claimed": Event("debug", ("drop_id", "stem"), "A whole drop was moved out of the producers' reach."),
     "drop.put_back": Event(
@@ -155,8 +179,16 @@ EVENTS: dict[str, Event] = {
     "drop.deferred": Event(
         "warning",
         ("drop_id", "stem", "cause", "retry_in_seconds", "attempt"),
-        "We could not decide now (disk full, I/O error, registry locked); it is tried again, never rejected for it.",
-        "Mend the disk or the lock if it does not pass.",
+        "We could not decide now (disk full, I/O error, registry locked, or the inbox was moved away with the drop in "
+        "hand); it is tried again, never rejected for it.",
+        "Correct what is wrong with the disk or the lock, or bring the inbox back, if it does not pass.",
+    ),
+    "drop.recovery_failed": Event(
+        "warning",
+        ("problem", "retry_in_seconds"),
+        "The drops that were left in hand (by a crash, or with an inbox that was away) could not be listed; nothing of "
+        "them is lost, it is tried again.",
+        "See that inbox/.processing belongs to the service's user, and that the disk has no errors.",
     ),
     "drop.recovered": Event(
         "info",
@@ -187,7 +219,13 @@ EVENTS: dict[str, Event] = {
         "error",
         ("problem",),
         "The JSON file could not be brought up to date; nothing is lost, the journal has it all.",
-        "Mend the disk; it is tried again.",
+        "Correct what is wrong with the disk or the lock that `problem` names; it is tried again.",
+    ),
+    "registry.prune_failed": Event(
+        "error",
+        ("problem",),
+        "Journal segments older than registry.history_keep could not be removed; it is tried again in an hour.",
+        "Correct what `problem` names; if it says that a file is damaged, run `model-inbox verify`.",
     ),
     "registry.unreadable": Event(
         "error",
@@ -200,10 +238,28 @@ EVENTS: dict[str, Event] = {
         ("count",),
         "A crash had left files of retired or purged models behind; they were put where they belong.",
     ),
+    "registry.leftover_unmoved": Event(
+        "error",
+        ("problem",),
+        "Files that a crash or a full disk had left of retired or purged models could not be put where they belong; it "
+        "is tried again, at the latest in an hour.",
+        "Correct what `problem` names, and see that models/ belongs to the service's user.",
+    ),
+    "registry.leftover_purged": Event(
+        "info",
+        ("name", "bytes"),
+        "A file without an entry, which had been set aside in the trash, was removed for good after the grace.",
+    ),
     "journal.tail_truncated": Event(
         "warning",
         ("path", "offset", "lost_bytes"),
         "A writer died while appending; its unfinished line, never acknowledged, was cut.",
+    ),
+    "journal.rotation_failed": Event(
+        "error",
+        ("problem",),
+        "The journal is long enough for a new segment, which could not be begun. The old one goes on; it is retried.",
+        "Correct what is wrong with the disk or the lock that `problem` names.",
     ),
     # --- retention
     "retention.planned": Event(
@@ -220,7 +276,14 @@ EVENTS: dict[str, Event] = {
     "retention.failed": Event(
         "error",
         ("problem",),
-        "Applying the plan stopped half-way; each step is whole, the rest is tried again.",
+        "Applying the plan stopped half-way; each step is whole, the rest is tried at the next run.",
+        "Correct what `problem` names, and see that models/ belongs to the service's user.",
+    ),
+    "retention.purge_failed": Event(
+        "error",
+        ("problem",),
+        "What has been in the trash for longer than the grace could not be removed; it is tried at the next run.",
+        "See that models/.trash and all in it belong to the service's user, and that the disk can be written.",
     ),
     "entry.retired": Event(
         "info",

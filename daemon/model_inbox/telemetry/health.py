@@ -27,6 +27,7 @@ from ..problems.status import (
     status_not_ready,
     status_not_running,
     status_retention_failed,
+    status_rotation_failed,
     status_unknown,
     status_unresponsive,
 )
@@ -160,6 +161,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
         found.append(status_deferred(document["deferred"], causes[0] if causes else None))
     if registry.get("checkpoint_failed"):
         found.append(status_checkpoint_failed())
+    if registry.get("rotation_failed"):
+        found.append(status_rotation_failed())
     if retention.get("breaker_tripped"):
         found.append(status_breaker_tripped(retention.get("breaker")))
     if retention.get("failed"):

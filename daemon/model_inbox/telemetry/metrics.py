@@ -119,6 +119,9 @@ METRICS: dict[str, _Told] = {
     "model_inbox_registry_checkpoint_failed": _Told(
         "gauge", "1 when the JSON file could not be brought up to date.", "registry.checkpoint_failed"
     ),
+    "model_inbox_registry_rotation_failed": _Told(
+        "gauge", "1 when the journal's next segment could not be begun.", "registry.rotation_failed"
+    ),
     "model_inbox_retired_total": _Told("counter", "Models that the rules retired to the trash."),
     "model_inbox_retention_last_run_timestamp_seconds": _Told(
         "gauge", "When the rules were last applied; absent before.", "retention.last_run_at"

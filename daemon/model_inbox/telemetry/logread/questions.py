@@ -20,8 +20,17 @@ from .records import UNIT_EXITED, UNIT_SAID, Record, _drop_ids, _stamp
 __all__ = ["QUESTIONS", "Question", "needed_events"]
 
 _ENDS = frozenset({"drop.registered", "drop.duplicate", "drop.rejected", "drop.put_back", "drop.recovered"})
-# How long after the last complaint of its kind a failure that repeats itself counts as going on.
-_REPEATS_SECONDS = {"registry.checkpoint_failed": 60.0, "retention.failed": 3 * 3600.0}
+# Failures that are logged each time that they are met: what fails, and how long after the last line it still does.
+_REPEATS: dict[str, tuple[str, float]] = {
+    "drop.recovery_failed": ("what an earlier run had in hand", 60.0),
+    "registry.checkpoint_failed": ("the registry's JSON file", 60.0),
+    "journal.rotation_failed": ("the next segment of the journal", 60.0),
+    "retention.failed": ("the retention rules", 3 * 3600.0),
+    "retention.purge_failed": ("the purge of the trash", 3 * 3600.0),
+    "registry.leftover_unmoved": ("files of retired or purged models", 3 * 3600.0),
+    "registry.prune_failed": ("the removal of old journal segments", 3 * 3600.0),
+    "inbox.purge_failed": ("the removal of old receipts and rejected drops", 3 * 3600.0),
+}
 _LATE = 10.0  # by how many seconds a retry may come later than was said
 
 
@@ -144,7 +153,7 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
             since = going_on.get(key, {}).get("since", _stamp(record.at))
             going_on[key] = {
                 "since": since,
-                "what": record.text("stem") or "what an earlier daemon left",
+                "what": record.text("stem"),
                 "drop_id": record.text("drop_id"),
                 "attempt": record.fields.get("attempt"),
                 "cause": record.text("cause"),
@@ -153,12 +162,11 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
         elif record.event in _ENDS:
             ended.add(key)
             going_on.pop(key, None)
-            going_on.pop("drop.deferred", None)
-        elif record.event in _REPEATS_SECONDS:
-            if (now - record.at).total_seconds() > _REPEATS_SECONDS[record.event]:
+        elif record.event in _REPEATS:
+            what, lasts_seconds = _REPEATS[record.event]
+            if (now - record.at).total_seconds() > lasts_seconds:
                 continue
             since = going_on.get(key, {}).get("since", _stamp(record.at))
-            what = "the registry's JSON file" if record.event.startswith("registry") else "the retention rules"
             going_on[key] = {
                 "since": since,
                 "what": what,
@@ -304,7 +312,7 @@ QUESTIONS: dict[str, Question] = {
     ),
     "retries": Question(
         "What failed and is being retried?",
-        ("drop.deferred", *sorted(_ENDS), *_REPEATS_SECONDS),
+        ("drop.deferred", *sorted(_ENDS), *_REPEATS),
         _retries,
         (
             *(("SINCE (UTC)", "since"), ("WHAT", "what"), ("ATTEMPT", "attempt"), ("AGAIN AT", "again_at")),

@@ -57,6 +57,8 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "drop.arriving": lambda f: f"is on its way: {_short(f.get('problems') or '?')}",
     "drop.waiting": lambda f: f"waits: {_short(f.get('problems') or '?')}",
     "drop.stale": lambda f: f"waits for {_seconds(f.get('age_seconds'))} already: {_short(f.get('problems') or '?')}",
+    "drop.move_failed": lambda f: f"cannot be moved out of the inbox: {f.get('problem')}",
+    "drop.stray_move_failed": lambda f: f"cannot be moved out of the inbox: {f.get('problem')}",
     "drop.put_back": lambda f: f"is not whole after all and was put back: {_short(f.get('problems') or '?')}",
     "drop.recovered": lambda f: f"had been registered before the daemon ended (line {f.get('sequence')}); now answered",
     "entry.retired": lambda f: f"retired to the trash: {_short(f.get('reasons') or '?')}",
