@@ -19,6 +19,8 @@ import click
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError
 from ..problems import Problem, quoted
+from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular
+from ..problems.drop import drop_no_sidecar, drop_sidecar_not_regular, drop_unreadable
 from .common import App, Command, now, pass_app
 from .output import print_json, print_lines, print_problems
 
@@ -94,19 +96,18 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     """Judge a sidecar with the files that it names, or that go with it by their names."""
     from ..inbox.acceptance import verdict
     from ..inbox.folder import parse_sidecar_file
-    from ..inbox.readiness import pair
+    from ..inbox.readiness import kind_in_words, pair
     from ..model.sidecar import scaler_names
 
     moment = now()
     stem = path.name.removesuffix(path.suffix)
     if path.suffix != ".yaml":
-        message = f"{quoted(path.name)} would not be taken for a sidecar"
         hint = f"Sidecars end in .yaml: name it {quoted(f'{stem}.yaml')}"
-        result.problems.append(Problem("drop.no_sidecar", message, hint, file=path.name))
+        result.problems.append(drop_no_sidecar(path.name, hint))
     name = f"{stem}.yaml"
     own = _sighting(path, name)
     if own.kind != "file":
-        result.problems.append(_not_regular(path.name))
+        result.problems.append(drop_sidecar_not_regular(path.name, kind_in_words(path.name, own.kind)))
         return
     try:
         sidecar = parse_sidecar_file(path, stem, moment)
@@ -137,14 +138,15 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
         )
     else:
         result.problems += [_in(file, problem) for file, report in reports.items() for problem in report.problems]
-    truncated = {problem.file for problem in result.problems if problem.code == "artifact.truncated"}
-    if truncated:  # arrival and scan both notice a missing end: say it once
-        result.problems[:] = _without_repeats(result.problems)
+    result.problems[:] = _without_repeats(result.problems)
 
 
 def _check_pickle(path: Path, scanner: Scanner, result: _Result) -> None:
-    if _sighting(path, path.name).kind != "file":
-        result.problems.append(_not_regular(path.name))
+    from ..inbox.readiness import kind_in_words
+
+    kind = _sighting(path, path.name).kind
+    if kind != "file":
+        result.problems.append(artifact_not_regular(kind_in_words(path.name, kind), path.name))
         return
     report = _scan(path, scanner, result)
     result.problems += [_in(path.name, problem) for problem in report.problems]
@@ -181,8 +183,8 @@ class _Quiet:
         try:
             complete = name.endswith(SIDECAR_SUFFIX) or looks_complete(self._folder / name)
         except OSError as error:
-            message = f"{quoted(name)} cannot be read: {error.strerror}"
-            problem = Problem("drop.unreadable", message, "See to its rights", file=name)
+            why = error.strerror or str(error)
+            problem = drop_unreadable(name, why, "Run this as a user who may read it", by="you")
             return Look(Lease.UNKNOWN, complete=False, problem=problem)
         return Look(Lease.UNKNOWN, complete=complete)
 
@@ -236,14 +238,7 @@ def _problem_of_digest(path: Path, role: str, said: str | None) -> list[Problem]
         raise StorageError("read", path, error) from error
     if found == said:
         return []
-    message = f"{quoted(path.name)} has the SHA-256 {found}, the sidecar says {said}"
-    hint = "Mend the sidecar, or find the file that it describes"
-    return [Problem("artifact.digest_mismatch", message, hint, field=f"sha256.{role}", file=path.name)]
-
-
-def _not_regular(name: str) -> Problem:
-    message = f"{quoted(name)} is no regular file"
-    return Problem("artifact.not_regular", message, "Give the file itself: copy it, or hard-link it", file=name)
+    return [artifact_digest_mismatch(role, path.name, said, found)]
 
 
 def _in(file: str, problem: Problem) -> Problem:
@@ -251,11 +246,10 @@ def _in(file: str, problem: Problem) -> Problem:
 
 
 def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:
-    kept: dict[tuple[str, str | None] | int, Problem] = {}
-    for at, problem in enumerate(problems):
-        key: tuple[str, str | None] | int = at
-        if problem.code == "artifact.truncated":
-            key = problem.code, problem.file
+    """Return the problems, each once: arrival and sidecar both notice a bad name, arrival and scan a missing end."""
+    kept: dict[object, Problem] = {}
+    for problem in problems:
+        key = (problem.code, problem.file) if problem.code == "artifact.truncated" else problem
         kept.setdefault(key, problem)
     return list(kept.values())
 

@@ -36,6 +36,14 @@ from ..base.units import parse_duration, parse_size
 from ..errors import ConfigError
 from ..model.metadata import dotted
 from ..problems import Problem, quoted
+from ..problems.config import (
+    config_invalid_value,
+    config_missing_key,
+    config_not_a_mapping,
+    config_not_found,
+    config_not_readable,
+    config_unknown_key,
+)
 from .retention import RetentionSection
 
 __all__ = [
@@ -230,19 +238,9 @@ class PickleSection(_Section):
     def _frameworks_are_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if value is None:
             return None
-        from ..pickles import FRAMEWORKS
+        from ..pickles import check_frameworks
 
-        problems = [
-            Problem(
-                "config.invalid_value",
-                f"{quoted(name)} is no framework that we know",
-                _did_you_mean(name, FRAMEWORKS, "The frameworks are"),
-                name,
-            )
-            for name in value
-            if name not in FRAMEWORKS
-        ]
-        if problems:
+        if problems := check_frameworks(value):
             raise _several(problems)
         return value
 
@@ -386,17 +384,11 @@ def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_confi
         except FileNotFoundError as error:
             if named is None:
                 continue
-            hint = f"{source} names this file: write it, or name another"
-            raise _refusal(candidate, [Problem("config.not_found", _why(error), hint)]) from None
+            raise _refusal(candidate, [config_not_found(error.strerror, source)]) from None
         except OSError as error:
-            hint = "Make it a file that this user can read"
-            raise _refusal(candidate, [Problem("config.not_readable", _why(error), hint)]) from None
+            raise _refusal(candidate, [config_not_readable(error.strerror)]) from None
         return candidate, data
     return None
-
-
-def _why(error: OSError) -> str:
-    return f"the file cannot be read: {error.strerror}"
 
 
 def parse_config(data: bytes, *, file: Path) -> Config:
@@ -426,15 +418,13 @@ def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
         depth_max=CONFIG_DEPTH_MAX,
         nodes_max=CONFIG_NODES_MAX,
     )
-    problems = [problem for problem in document.problems if problem.code != "config.empty"]
+    problems = list(document.problems)
     root = document.root
     values: object = {}
     if root is not None and not (isinstance(root, Scalar) and root.is_null):
         values = plain_value(root)
         if not isinstance(root, Pairs):
-            hint = "Write sections and settings as 'name: value'"
-            found = Problem("config.not_a_mapping", "the config is not a mapping of settings", hint)
-            problems.append(_placed(found, root, ()))
+            problems.append(_placed(config_not_a_mapping(), root, ()))
     if model is Config and isinstance(values, dict):
         # A section whose settings are all commented out is empty, and an empty one has its defaults.
         # One that is not there is given, too, so that its paths are made absolute.
@@ -481,23 +471,18 @@ def _problems(model: type[BaseModel], details: ErrorDetails, root: Node | None) 
     elif details["type"] == "extra_forbidden":
         known = _known_names(model, path[:-1])
         key, _ = locate(root, path)
-        problem = Problem(
-            "config.unknown_key",
-            f"{quoted(path[-1])} is no setting" + (f" of {dotted(path[:-1])}" if path[:-1] else ""),
-            _did_you_mean(str(path[-1]), known, "The settings are"),
-            dotted(path),
-        )
-        yield problem if key is None else replace(problem, line=key.line, column=key.column)
+        hint = _did_you_mean(str(path[-1]), known, "The settings are")
+        problem = config_unknown_key(dotted(path), path[-1], dotted(path[:-1]), hint)
+        yield problem if key is None else problem.at(key.line, key.column)
     elif details["type"] == "missing":
-        hint = f"Add '{dotted(path[-1:])}: ...'"
-        yield _placed(Problem("config.missing_key", f"{dotted(path)} is missing", hint, dotted(path)), root, path)
+        yield _placed(config_missing_key(dotted(path), dotted(path[-1:])), root, path)
     else:
         yield _placed(_invalid_value(path, details, context), root, path)
 
 
 def _placed(problem: Problem, root: Node | None, path: Steps) -> Problem:
     _, node = locate(root, path)
-    return problem if node is None else replace(problem, line=node.line, column=node.column)
+    return problem if node is None else problem.at(node.line, node.column)
 
 
 def _invalid_value(path: Steps, details: ErrorDetails, context: Mapping[str, Any]) -> Problem:
@@ -525,7 +510,7 @@ def _invalid_value(path: Steps, details: ErrorDetails, context: Mapping[str, Any
         message = f"{name}: {reason}"
     else:
         message = f"{name} is {'nothing (null)' if value is None else quoted(value)}: {reason}"
-    return Problem("config.invalid_value", message, hint[:1].upper() + hint[1:], name or None)
+    return config_invalid_value(name or None, message, hint[:1].upper() + hint[1:])
 
 
 def _did_you_mean(name: str, known: Sequence[str], otherwise: str) -> str:

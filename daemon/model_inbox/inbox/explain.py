@@ -29,6 +29,9 @@ from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import SIDECAR_BYTES_MAX
 from ..problems import Problem, quoted
+from ..problems.drop import drop_deferred, drop_ignored
+from ..problems.explain import explain_unknown
+from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, claimed_at, original_name
 from .folder import Inbox, Rescan, unreadable
 from .readiness import (
@@ -178,13 +181,7 @@ class _FromOutside(Inbox):
 
 
 def _unknown(name: str, found: os.stat_result) -> Problem:
-    owner = name_of_user(found.st_uid)
-    return Problem(
-        "explain.unknown",
-        f"{quoted(name)} cannot be read by you: owned by {owner}, mode {found.st_mode & 0o7777:04o}; the service can",
-        f"Ask as {owner}, as the service's user or as root",
-        file=quoted(name)[1:-1],
-    )
+    return explain_unknown(name, name_of_user(found.st_uid), found.st_mode & 0o7777)
 
 
 def look_over(
@@ -330,24 +327,14 @@ def _cut_off(path: Path) -> tuple[Problem, ...]:
     except OSError:
         return ()
     line = max(text.count(b"\n") + (not text.endswith(b"\n")), 1)
-    return (
-        Problem(
-            "sidecar.cut_off",
-            f"the sidecar is not whole: it ends, or was cut off, at line {line}",
-            "It may still be on its way; end a sidecar with a line `...` so that its end can be seen",
-            line=line,
-            file=quoted(path.name)[1:-1],
-        ),
-    )
+    return (sidecar_cut_off(path.name, line),)
 
 
 def _ignored(name: str) -> Explained:
     if name in RESERVED:
         return Explained(name, "ours")
     what = "hidden" if name.startswith(".") else "one that programs use while they write"
-    hint = "Rename it when it is complete, like `mv NAME.part NAME`"
-    problem = Problem("drop.ignored", f"the name {quoted(name)} is {what}", hint, file=quoted(name)[1:-1])
-    return Explained(name, "ignored", (problem,))
+    return Explained(name, "ignored", (drop_ignored(name, what),))
 
 
 def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[str, Any] | None) -> Explained:
@@ -361,11 +348,7 @@ def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[st
     shown = quoted(name, 255)[1:-1]
     for drop in (status or {}).get("deferred_drops") or ():
         if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
-            problem = Problem(
-                "drop.deferred",
-                f"taken as {drop.get('drop_id')}, and deferred: {drop.get('cause')}",
-                "Nothing: it is tried again by itself, and never rejected for it",
-            )
+            problem = drop_deferred(drop.get("drop_id"), drop.get("cause"))
             until = drop.get("retry_at")
             at = datetime.fromisoformat(until) if isinstance(until, str) else None
             known = told.drop_words if told.state == "in_hand" else ""

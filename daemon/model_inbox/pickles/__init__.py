@@ -12,7 +12,7 @@ name), `formats/` (files that are more than one pickle), `rules/` (arguments of 
 
 from __future__ import annotations
 
-from .allowlist import FRAMEWORKS, Allowlist, check_extra, explain
+from .allowlist import FRAMEWORKS, Allowlist, check_extra, check_frameworks, explain
 from .kinds import looks_complete
 from .loading import load
 from .names import USES, describe_uses
@@ -31,6 +31,7 @@ __all__ = [
     "Scanner",
     "changes_since",
     "check_extra",
+    "check_frameworks",
     "current",
     "describe_uses",
     "differences",

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 
 from ..errors import ConfigError
 from ..problems import Problem, quoted
+from ..problems.config import config_invalid_allow, config_invalid_value
 from .names import USES, describe_uses, is_well_formed, never_allowed
 
-__all__ = ["FRAMEWORKS", "AllowedName", "Allowlist", "check_extra", "explain", "parse_list", "read_list"]
+__all__ = [
+    "FRAMEWORKS",
+    "AllowedName",
+    "Allowlist",
+    "check_extra",
+    "check_frameworks",
+    "explain",
+    "parse_list",
+    "read_list",
+]
 
 FRAMEWORKS = ("builtins", "catboost", "joblib", "lightgbm", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
 """The lists that are shipped, by the names that `pickle.frameworks` takes."""
@@ -102,8 +112,7 @@ class Allowlist:
         """
         extra = extra or {}
         wanted = FRAMEWORKS if frameworks is None else tuple(frameworks)
-        problems = [_unknown_framework(name) for name in wanted if name not in FRAMEWORKS]
-        problems += check_extra(extra)
+        problems = [*check_frameworks(wanted), *check_extra(extra)]
         if problems:
             raise ConfigError("cannot make the allowlist", problems)
         names: dict[str, set[str]] = {}
@@ -139,10 +148,16 @@ def _with_implied(frameworks: Sequence[str]) -> set[str]:
     return found
 
 
-def _unknown_framework(name: str) -> Problem:
-    close = difflib.get_close_matches(name, FRAMEWORKS, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"The frameworks are {', '.join(FRAMEWORKS)}"
-    return Problem("config.invalid_value", f"{quoted(name)} is no framework that we know", hint, "pickle.frameworks")
+def check_frameworks(names: Iterable[str]) -> list[Problem]:
+    """Return what is wrong with the names under `pickle.frameworks`."""
+    problems = []
+    for name in names:
+        if name not in FRAMEWORKS:
+            close = difflib.get_close_matches(name[:64], FRAMEWORKS, n=1)
+            hint = f"Did you mean {close[0]}?" if close else f"The frameworks are {', '.join(FRAMEWORKS)}"
+            what = f"{quoted(name)} is no framework that we know"
+            problems.append(config_invalid_value(f"pickle.frameworks.{name}", what, hint))
+    return problems
 
 
 def check_extra(extra: Mapping[str, str]) -> list[Problem]:
@@ -151,7 +166,7 @@ def check_extra(extra: Mapping[str, str]) -> list[Problem]:
     for name, uses in extra.items():
         message, hint = _fault_of_extra(name, uses)
         if message:
-            problems.append(Problem("config.invalid_allow", message, hint, f"pickle.allow.{name}"))
+            problems.append(config_invalid_allow(name, message, hint))
     return problems
 
 
