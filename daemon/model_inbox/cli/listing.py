@@ -6,6 +6,7 @@ from datetime import datetime
 
 import click
 
+from ..registry.entry import as_fields
 from .common import App, Command, as_instant, now, pass_app
 from .output import age, parse_stored, print_json, print_lines, print_table, when
 
@@ -38,7 +39,7 @@ def list_models(
         return
     moment = as_of if as_of is not None else now()
     rows = []
-    for entry in entries:
+    for entry in map(as_fields, entries):
         trained = parse_stored(entry.get("trained_at"))
         notes = ["pinned"] if entry.get("pinned") else []
         rows.append(

@@ -13,6 +13,7 @@ import click
 from ..base.units import format_size
 from ..errors import EntryNotFound
 from ..problems import quoted
+from ..registry.entry import EntryFields, as_fields, files_of_entry
 from .common import App, Command, as_instant, now, pass_app
 from .history import change_of
 from .output import age, parse_stored, print_fields, print_json, print_lines, print_table, when
@@ -38,17 +39,17 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     --json it is the entry of the registry.
     """
     with app.reading() as registry:
-        entry = registry.get_model_info(model_id, as_of=as_of)
-        if entry is None:
+        found = registry.get_model_info(model_id, as_of=as_of)
+        if found is None:
             raise EntryNotFound(
                 f"cannot show {quoted(model_id)}: {'it is not' if as_of is None else 'it was not then'} registered",
                 hint="`model-inbox list` shows the ids; `model-inbox history ID` tells whether there was one",
             )
         if as_json:
-            print_json(entry)
+            print_json(found)
             return
         changes = registry.history(model_id)
-    moment = now()
+    entry, moment = as_fields(found), now()
     print_lines(str(entry["model_id"]))
     print_fields(_facts(entry, moment))
     print_lines("\nmetrics")
@@ -68,7 +69,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
         print_lines(f"{when(line.at)}  {what} by {line.actor}{f': {why}' if why else ''}", indent=2, hanging=20)
 
 
-def _facts(entry: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, object]]:
+def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]:
     trained, registered = parse_stored(entry.get("trained_at")), parse_stored(entry.get("registered_at"))
     features: Sequence[object] = entry.get("features_used") or ()
     tags: Mapping[str, str] = entry.get("tags") or {}
@@ -88,7 +89,7 @@ def _facts(entry: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, ob
     yield "description", entry.get("description")
 
 
-def _origin(entry: Mapping[str, Any]) -> str:
+def _origin(entry: EntryFields) -> str:
     if entry.get("origin") == "inbox":
         return f"the inbox (whole by {entry.get('integrity')}), drop {entry.get('drop_id')}"
     return "Python (register_model)"
@@ -120,20 +121,15 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _files(entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for role, path_field, digest_field in (
-        ("model", "model_path", "sha256"),
-        ("scaler", "scaler_path", "scaler_sha256"),
-    ):
-        if entry.get(path_field):
-            path = Path(str(entry[path_field]))
-            try:
-                size = format_size(path.stat().st_size)
-            except FileNotFoundError:
-                size = "missing"
-            except OSError as error:
-                size = f"cannot be seen: {error.strerror}"
-            yield role, f"{path} ({size})\nSHA-256 {entry.get(digest_field) or 'unknown'}"
+def _files(entry: EntryFields) -> Iterator[tuple[str, str]]:
+    for role, path, digest in files_of_entry(entry):
+        try:
+            size = format_size(Path(path).stat().st_size)
+        except FileNotFoundError:
+            size = "missing"
+        except OSError as error:
+            size = f"cannot be seen: {error.strerror}"
+        yield role, f"{path} ({size})\nSHA-256 {digest or 'unknown'}"
 
 
 def _imports(imports: Mapping[str, str] | None) -> str:

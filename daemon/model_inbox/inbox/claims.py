@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import structlog
 
@@ -28,6 +28,7 @@ from ..base.disk import Disk, move_file
 from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
+from ..registry.entry import EntryFields
 from .folder import Inbox
 from .readiness import SIDECAR_SUFFIX, Sighting, safe_stem, stem_of
 
@@ -105,7 +106,7 @@ class Committed:
     """In the registry, as `entry`: what is missing is the receipt, and that the files are removed."""
 
     outcome: Literal["registered", "duplicate"]
-    entry: Mapping[str, Any]
+    entry: EntryFields
 
 
 Stage = Left | ToJudge | ToRefuse | Refused | Committed

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem
 from ..problems.drop import drop_replaced
+from ..registry.entry import EntryFields, as_fields
 from ..registry.outcomes import Candidate
 from ..registry.registration import id_taken
 from ..registry.registry import ModelRegistry
@@ -219,13 +220,14 @@ class Intake:
         for (claim, candidate), result in zip(accepted, results, strict=True):
             claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
             self._staging.remove(candidate.files.paths)
+            entry = as_fields(result.entry)
             if result.outcome == "taken":
                 with self._deferring(claim):
-                    taken = id_taken(str(candidate.fields["model_id"]), result.entry.get("registered_at"))
+                    taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
                     self._reject(claim, (taken.as_problem(field="model_id"),))
             else:
-                claim.stage = Committed(result.outcome, result.entry)
-                self._say_committed(claim, result.outcome, result.entry)
+                claim.stage = Committed(result.outcome, entry)
+                self._say_committed(claim, result.outcome, entry)
 
     def _defer_accepted(
         self, accepted: Sequence[tuple[Claim, Candidate]], error: StorageError | RegistryLocked
@@ -241,7 +243,7 @@ class Intake:
             if not isinstance(claim.stage, Committed):
                 continue
             entry = claim.stage.entry
-            claim.model_id = entry.get("model_id")
+            claim.model_id = entry["model_id"]
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
                 answered.append((claim, self._answers.write_receipt(claim, claim.stage.outcome)))
@@ -376,7 +378,7 @@ class Intake:
             attempt=claim.retry.attempts if claim.retry is not None else 0,
         )
 
-    def _say_committed(self, claim: Claim, outcome: str, entry: Mapping[str, Any]) -> None:
+    def _say_committed(self, claim: Claim, outcome: str, entry: EntryFields) -> None:
         shared: dict[str, Any] = {
             "drop_id": claim.drop_id,
             "stem": shown(claim.stem),

@@ -22,6 +22,7 @@ from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
 from ..problems import Problem
 from ..problems.drop import drop_replaced
+from ..registry.entry import as_fields
 from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
@@ -157,7 +158,7 @@ class Recovery:
             case Action.ANSWER if line is not None:
                 log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
                 self._note_sidecar(claim)
-                claim.stage = Committed("registered", line.entry or {})
+                claim.stage = Committed("registered", as_fields(line.entry or {}))
                 return True
             case Action.FETCH:
                 self._claims.fetch(claim, missing)

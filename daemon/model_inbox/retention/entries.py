@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from ..model.metadata import canonical_instant, parse_instant
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
+from ..registry.entry import EntryFields
 from .outcomes import Group, Kept
 
 __all__ = ["LOCAL", "ORDER", "TRAINED_AT", "Model", "Reader", "listing"]
@@ -55,26 +56,28 @@ class Reader:
         self._unreadable: list[str] = []
         self._future: list[str] = []
 
-    def read(self, entry: Mapping[str, Any]) -> Model | None:
-        """Return the model, or None for one without a place in any order, which goes to `strangers`."""
-        get = entry.get
+    def read(self, entry: EntryFields) -> Model | None:
+        """Return the model, or None for one without a place in any order, which goes to `strangers`.
+
+        Takes nothing for granted: an adopted entry, and one that somebody edited, may hold anything.
+        """
         faults: list[str] = []
-        model_id = get("model_id")
+        model_id = entry.get("model_id")
         if not isinstance(model_id, str):
             faults.append(_fault("model_id", model_id))
             model_id = str(model_id)
-        moment = self._moment(get("trained_at"), faults)
+        moment = self._moment(entry.get("trained_at"), faults)
         group = self._group(entry, faults)
-        sequence, size = get("sequence"), get("size_bytes")
+        sequence, size = entry.get("sequence"), entry.get("size_bytes")
         if type(sequence) is not int or sequence < 0:
             sequence = _odd_number("sequence", sequence, faults)
         if type(size) is not int or size < 0:
             size = _odd_number("size_bytes", size, faults)
-        pinned, aliases = get("pinned"), get("aliases")
+        pinned, aliases = entry.get("pinned"), entry.get("aliases")
         protection = _protection(pinned, aliases, faults) if pinned or aliases else ()
-        tags = get("tags")
-        tags = _tags(tags, faults) if tags else _NOTHING
-        metrics = get("validation_metrics")
+        said_tags = entry.get("tags")
+        tags = _tags(said_tags, faults) if said_tags else _NOTHING
+        metrics: Mapping[str, Any] | None = entry.get("validation_metrics")
         if not isinstance(metrics, dict):
             if metrics is not None:
                 faults.append(_fault("validation_metrics", metrics))

@@ -21,16 +21,16 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import translate
 from fractions import Fraction
-from typing import Any
 
 from ..config.retention import Breaker, Policy, RetentionSection
 from ..problems import Problem
 from ..problems.retention import retention_breaker
+from ..registry.entry import EntryFields
 from .budget import over_budget
 from .entries import ORDER, Model, Reader
 from .outcomes import Group, Kept, Plan, Retired
@@ -40,7 +40,7 @@ from .times import Times
 __all__ = ["breaker_problem", "plan"]
 
 
-def plan(entries: Iterable[Mapping[str, Any]], section: RetentionSection, *, now: datetime, sequence: int = 0) -> Plan:
+def plan(entries: Iterable[EntryFields], section: RetentionSection, *, now: datetime, sequence: int = 0) -> Plan:
     """Return who stays and who goes under `section`, whatever its mode, with the reasons for each.
 
     `entries` are registry entries in any order; `now` is an aware datetime and decides only what is dated in
@@ -66,7 +66,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(entries: Iterable[Mapping[str, Any]], section: RetentionSection, now: datetime, sequence: int) -> Plan:
+def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: datetime, sequence: int) -> Plan:
     reader = Reader(section.group_by, section.zone, now)
     times = Times(section.zone, now)
     models = [model for entry in entries if (model := reader.read(entry)) is not None]
