@@ -19,9 +19,9 @@ import click
 from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
-from model_inbox.config.load import Config
+from model_inbox.config.settings import Config
 from model_inbox.inbox.states import STATES, State
-from model_inbox.model.sidecar import SIDECAR_FIELDS
+from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id
 from model_inbox.telemetry.metrics import METRICS

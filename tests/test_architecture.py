@@ -50,9 +50,9 @@ DOORS = {
 # Every package: the modules and packages that lie directly in it, from the bottom up, those of one row in one string.
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
-    "base": ("leases shapes units", "disk flocks users strict_yaml", "__init__"),
-    "model": ("metadata", "receipt sidecar", "__init__"),
-    "config": ("retention", "load", "__init__"),
+    "base": ("instants leases shapes units", "disk flocks users strict_yaml", "__init__"),
+    "model": ("metadata receipt sidecar_fields", "checks", "sidecar sidecar_writer", "__init__"),
+    "config": ("retention", "settings", "changes problems", "load", "__init__"),
     "registry": (
         "entry journal paths",
         "checkpoint state segments files",
@@ -75,6 +75,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
         "watch acceptance outcomes states",
+        "drop",
         "readiness",
         "folder",
         "claims",
@@ -123,13 +124,13 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
     problems errors
-    base/shapes base/units base/strict_yaml
-    model/metadata model/sidecar
+    base/instants base/shapes base/units base/strict_yaml
+    model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_writer
     config/retention
     registry/checkpoint registry/entry registry/journal registry/paths registry/state
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    inbox/acceptance inbox/outcomes inbox/readiness inbox/states
+    inbox/acceptance inbox/drop inbox/outcomes inbox/readiness inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol

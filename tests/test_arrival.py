@@ -11,24 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_inbox.base.leases import Lease
-from model_inbox.inbox.readiness import (
-    Drop,
-    Held,
-    Kind,
-    Limits,
-    Look,
-    Refuse,
-    Sighting,
-    Take,
-    Wait,
-    is_ignored,
-    judge,
-    judge_stray,
-    pair,
-    safe_stem,
-    scaler_stem,
-    stem_of,
-)
+from model_inbox.inbox.drop import Drop, Kind, Sighting, is_ignored, pair, safe_stem, scaler_stem, stem_of
+from model_inbox.inbox.readiness import Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.problems import Problem
 from world import sidecar

@@ -15,8 +15,9 @@ import pytest
 from model_inbox.base.disk import Disk
 from model_inbox.errors import StorageError
 from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name, owner_name
+from model_inbox.inbox.drop import Sighting
 from model_inbox.inbox.folder import Inbox
-from model_inbox.inbox.readiness import Limits, Sighting
+from model_inbox.inbox.readiness import Limits
 from model_inbox.service.service import Service
 from world import FailingDisk, World, digest, must_be_root, pickled, sidecar
 

@@ -13,18 +13,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from model_inbox.base.strict_yaml import Pairs, read_yaml
-from model_inbox.config.load import (
-    RESTART_KEYS,
-    Config,
-    InboxSection,
-    config_schema,
-    describe_changes,
-    load_config,
-    load_places,
-    parse_config,
-    parse_retention,
-)
+from model_inbox.config.changes import RESTART_KEYS, describe_changes
+from model_inbox.config.load import config_schema, load_config, load_places, parse_config, parse_retention
 from model_inbox.config.retention import RetentionSection
+from model_inbox.config.settings import Config, InboxSection
 from model_inbox.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]

@@ -14,19 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_inbox.model.metadata import (
-    MODEL_ID,
-    REQUIRED_FIELDS,
-    ModelMetadata,
-    canonical_instant,
-    check_field,
-    check_metadata,
-    fields_of,
-    has_zone,
-    id_fault,
-    is_valid_id,
-    parse_instant,
-)
+from model_inbox.base.instants import canonical_instant, has_zone, parse_instant
+from model_inbox.model.checks import check_field, check_metadata
+from model_inbox.model.metadata import MODEL_ID, REQUIRED_FIELDS, ModelMetadata, fields_of, id_fault, is_valid_id
 from model_inbox.problems import Problem
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

@@ -15,7 +15,8 @@ import structlog
 from pydantic import BaseModel
 
 from model_inbox.base.flocks import FileLock
-from model_inbox.config.load import RESTART_KEYS, Config, PickleSection
+from model_inbox.config.changes import RESTART_KEYS
+from model_inbox.config.settings import Config, PickleSection
 from model_inbox.errors import RegistryLocked
 from model_inbox.model.metadata import ModelMetadata
 from model_inbox.service.service import Service

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from examples import examples
+from model_inbox.base.instants import parse_instant
 from model_inbox.config.retention import Breaker, RetentionSection
-from model_inbox.model.metadata import parse_instant
 from model_inbox.retention.outcomes import Kept, Plan, Retired
 from model_inbox.retention.plan import breaker_problem, plan
 

@@ -13,8 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples import examples
-from model_inbox.model.metadata import REQUIRED_FIELDS, ModelMetadata, check_metadata, fields_of
-from model_inbox.model.sidecar import SIDECAR_BYTES_MAX, SIDECAR_FIELDS, Sidecar, dump_sidecar, parse_sidecar
+from model_inbox.model.checks import check_metadata
+from model_inbox.model.metadata import REQUIRED_FIELDS, ModelMetadata, fields_of
+from model_inbox.model.sidecar import Sidecar, parse_sidecar
+from model_inbox.model.sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_FIELDS
+from model_inbox.model.sidecar_writer import dump_sidecar
 from model_inbox.problems import Problem
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

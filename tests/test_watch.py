@@ -18,7 +18,7 @@ import pytest
 from watchdog.observers import inotify_c
 
 from model_inbox.inbox import watch as module
-from model_inbox.inbox.readiness import is_ignored
+from model_inbox.inbox.drop import is_ignored
 from model_inbox.inbox.watch import Watch, is_network_file_system
 from waiting import wait_until
 from world import must_be_root, name_open_file

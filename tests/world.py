@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from model_inbox.base.disk import Disk
-from model_inbox.config.load import Config, load_config
+from model_inbox.config.load import load_config
+from model_inbox.config.settings import Config
 from model_inbox.pickles import Allowlist, Scan, Scanner
 from model_inbox.registry.registry import ModelRegistry
 from model_inbox.service.service import Service

@@ -19,9 +19,11 @@ from typing import Any
 
 from .base.disk import Disk, open_regular, read_regular, remove_quietly, temporary_name
 from .errors import DropRefused, ModelInboxError, StorageError
-from .model.metadata import ModelMetadata, check_metadata
+from .model.checks import check_metadata
+from .model.metadata import ModelMetadata
 from .model.receipt import read_receipt
-from .model.sidecar import SIDECAR_BYTES_MAX, dump_sidecar, parse_sidecar
+from .model.sidecar_fields import SIDECAR_BYTES_MAX
+from .model.sidecar_writer import dump_sidecar
 from .problems import Problem, quoted
 from .problems.artifact import artifact_digest_mismatch
 
@@ -117,6 +119,9 @@ def drop_files(
     The stem is the sidecar's. What the sidecar says about files is replaced by what is given here. Raises
     DropRefused with the sidecar's problems, StorageError when a file cannot be read.
     """
+    # Here and not above: a training job that calls `drop` needs no YAML library for it.
+    from .model.sidecar import parse_sidecar
+
     folder = _inbox_folder(inbox)
     stem = sidecar.name.removesuffix(".yaml").removesuffix(".yml")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from model_inbox import ModelMetadata, ModelRegistry
 from model_inbox.base.disk import Disk, remove_quietly, write_new_file
 from model_inbox.model.metadata import fields_of
-from model_inbox.model.sidecar import dump_sidecar
+from model_inbox.model.sidecar_writer import dump_sidecar
 from model_inbox.registry.files import STORED_MODE, StagedFiles
 from model_inbox.registry.outcomes import Candidate
 

@@ -25,8 +25,9 @@ from .common import App, Command, now, pass_app
 from .output import print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
-    from ..config.load import Config
-    from ..inbox.readiness import Drop, Kind, Limits, Look, Sighting
+    from ..config.settings import Config
+    from ..inbox.drop import Drop, Kind, Sighting
+    from ..inbox.readiness import Limits, Look
     from ..pickles import PickleReport, Scanner
 
 __all__ = ["check"]
@@ -95,8 +96,9 @@ def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
 def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -> None:
     """Judge a sidecar with the files that it names, or that go with it by their names."""
     from ..inbox.acceptance import verdict
+    from ..inbox.drop import pair
     from ..inbox.folder import parse_sidecar_file
-    from ..inbox.readiness import kind_in_words, pair
+    from ..inbox.readiness import kind_in_words
     from ..model.sidecar import scaler_names
 
     moment = now()
@@ -177,7 +179,8 @@ class _Quiet:
 
     def look(self, name: str) -> Look:
         from ..base.leases import Lease
-        from ..inbox.readiness import SIDECAR_SUFFIX, Look
+        from ..inbox.drop import SIDECAR_SUFFIX
+        from ..inbox.readiness import Look
         from ..pickles import looks_complete
 
         try:
@@ -208,7 +211,7 @@ def _limits(config: Config) -> Limits:
 
 
 def _sighting(path: Path, name: str) -> Sighting:
-    from ..inbox.readiness import Sighting
+    from ..inbox.drop import Sighting
 
     found = path.lstat()
     kinds: Sequence[tuple[bool, Kind]] = (

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import parse_instant
 from ..base.units import parse_duration
 from ..base.users import act_as_owner, name_of_user, person
 from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE, ModelInboxError, RegistryMissing, StorageError
-from ..model.metadata import parse_instant
 from ..problems import Problem, quoted
 from ..registry.paths import RegistryFiles
 from .output import print_json, print_problems, printable
 
 if TYPE_CHECKING:
-    from ..config.load import Config
+    from ..config.settings import Config
     from ..registry.registry import ModelRegistry
 
 __all__ = [

@@ -58,7 +58,7 @@ def show(app: App, *, as_json: bool) -> None:
     """
     import yaml
 
-    from ..config.load import Config
+    from ..config.settings import Config
 
     values = app.config.model_dump(mode="json")
     if as_json:

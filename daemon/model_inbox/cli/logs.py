@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import parse_instant
 from ..base.units import parse_duration
 from ..errors import ConfigError, ModelInboxError
-from ..model.metadata import parse_instant
 from ..problems import quoted
 from ..telemetry.logread.questions import QUESTIONS, needed_events
 from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging, parse_entry, parse_line

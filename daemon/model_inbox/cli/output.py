@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import click
 
-from ..model.metadata import parse_instant
+from ..base.instants import parse_instant
 from ..problems import Problem
 
 __all__ = [

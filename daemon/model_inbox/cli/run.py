@@ -18,7 +18,7 @@ from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError
 from .common import App, Command, pass_app, print_error, report_error
 
 if TYPE_CHECKING:
-    from ..config.load import Config
+    from ..config.settings import Config
 
 __all__ = ["run"]
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .load import Config, load_config
+    from .load import load_config
+    from .settings import Config
 
 __all__ = ["Config", "load_config"]
 

@@ -29,8 +29,8 @@ from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
+from .drop import SIDECAR_SUFFIX, Sighting, safe_stem, stem_of
 from .folder import Inbox
-from .readiness import SIDECAR_SUFFIX, Sighting, safe_stem, stem_of
 
 __all__ = [
     "REASON_NAME",

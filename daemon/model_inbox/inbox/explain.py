@@ -27,29 +27,15 @@ from ..base.leases import Lease
 from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
-from ..model.sidecar import SIDECAR_BYTES_MAX
+from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem, quoted
 from ..problems.drop import drop_deferred, drop_ignored
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, claimed_at, original_name
+from .drop import RESERVED, SIDECAR_SUFFIX, Drop, Sighting, is_ignored, seen_as, stem_of
 from .folder import Inbox, Rescan, unreadable
-from .readiness import (
-    RESERVED,
-    SIDECAR_SUFFIX,
-    Decision,
-    Drop,
-    Held,
-    Limits,
-    Look,
-    Refuse,
-    Sighting,
-    Take,
-    Wait,
-    is_ignored,
-    seen_as,
-    stem_of,
-)
+from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait
 from .states import NO_FOLDER, Traces, signs_of, state_of
 
 __all__ = ["Explained", "Service", "explain", "look_over", "service_of"]

@@ -22,30 +22,16 @@ from typing import TypeVar
 from ..base.disk import Disk, make_folder, open_regular, read_regular
 from ..base.leases import Lease, read_lease
 from ..base.users import name_of_group, name_of_user
-from ..config.load import InboxSection
+from ..config.settings import InboxSection
 from ..errors import ConfigError, StorageError
-from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar
+from ..model.sidecar import Sidecar, parse_sidecar
+from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
 from ..problems import Problem, quoted
 from ..problems.drop import drop_unreadable
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
-from .readiness import (
-    SIDECAR_SUFFIX,
-    Decision,
-    Drop,
-    Held,
-    Kind,
-    Limits,
-    Look,
-    Refuse,
-    Sighting,
-    Take,
-    Wait,
-    is_ignored,
-    judge,
-    judge_stray,
-    pair,
-)
+from .drop import SIDECAR_SUFFIX, Drop, Kind, Sighting, is_ignored, pair
+from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file", "unreadable"]
 

@@ -13,8 +13,8 @@ from ..model.receipt import read_receipt
 from ..model.sidecar import MODEL_SUFFIXES
 from ..registry.registry import ModelRegistry
 from .claims import owner_name
+from .drop import SIDECAR_SUFFIX, Sighting, scaler_stem
 from .folder import Inbox
-from .readiness import SIDECAR_SUFFIX, Sighting, scaler_stem
 
 __all__ = ["find_scalerless_model"]
 

@@ -31,9 +31,9 @@ from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse
+from .drop import Drop, Sighting, stem_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
-from .readiness import Drop, Sighting, stem_of
 from .receipts import Answers, Receipt, shown
 from .recovery import Recovery
 from .retries import PASSING_ERRORS, Retries

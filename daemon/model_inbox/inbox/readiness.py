@@ -12,17 +12,15 @@ lease says the contrary.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
 from ..base.leases import Lease
 from ..base.units import format_duration, format_size
 from ..model.metadata import id_fault
-from ..model.sidecar import MODEL_SUFFIXES, Sidecar, scaler_names
+from ..model.sidecar import MODEL_SUFFIXES
 from ..problems import Problem, quoted
 from ..problems.artifact import (
     artifact_missing,
@@ -40,69 +38,22 @@ from ..problems.drop import (
     drop_sidecar_not_regular,
 )
 from ..problems.sidecar import sidecar_not_owner
+from .drop import SIDECAR_SUFFIX, Drop, Kind, Sighting, scaler_stem, stem_of
 
 __all__ = [
-    "RESERVED",
-    "SIDECAR_SUFFIX",
     "Decision",
-    "Drop",
     "Facts",
     "Held",
-    "Kind",
     "Limits",
     "Look",
     "Refuse",
-    "Sighting",
     "Take",
     "Wait",
-    "is_ignored",
     "judge",
     "judge_stray",
     "kind_in_words",
-    "pair",
-    "safe_stem",
-    "scaler_stem",
-    "seen_as",
-    "stem_of",
     "stem_problem",
 ]
-
-SIDECAR_SUFFIX = ".yaml"
-RESERVED = frozenset({"receipts", "rejected"})
-"""Folders of ours in the inbox beside those whose name begins with a dot."""
-
-Kind = Literal["file", "folder", "symlink", "other"]
-Role = Literal["model", "scaler"]
-
-# Names that programs use while they write (rsync and lftp begin theirs with a dot): never judged, never moved.
-_TEMPORARY = re.compile(
-    r"\..*|.*~|.*\.(part|partial|crdownload|tmp|temp|swp|swx|filepart|download|upload)|sed[A-Za-z0-9]{6}",
-    re.DOTALL | re.IGNORECASE,
-)
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
-STEM_CHARACTERS_IN_DROP_ID = 64
-
-
-class Sighting(NamedTuple):
-    """One observation of a name in the inbox, without following links. Times in nanoseconds since 1970."""
-
-    name: str
-    kind: Kind
-    inode: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    owner: int
-
-    @property
-    def signature(self) -> tuple[int, int, int, int]:
-        """What stays the same as long as nobody touches the file."""
-        return self.inode, self.size, self.mtime_ns, self.ctime_ns
-
-    @property
-    def content(self) -> tuple[int, int, int]:
-        """What stays the same also when the file is renamed."""
-        return self.inode, self.size, self.mtime_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,47 +103,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """A sidecar and the files that go with it, as far as they are there.
-
-    `files` maps roles to names, `shared` are those of them that other sidecars name, too.
-    """
-
-    stem: str
-    sidecar_name: str
-    sidecar: Sidecar | None
-    problem: Problem | None
-    files: Mapping[Role, str]
-    sightings: Mapping[str, Sighting]
-    shared: frozenset[str] = frozenset()
-
-    @property
-    def present(self) -> tuple[str, ...]:
-        """The names of the drop that are there, the sidecar first."""
-        return tuple(name for name in (self.sidecar_name, *self.files.values()) if name in self.sightings)
-
-    @property
-    def owner(self) -> int:
-        """The user id of the sidecar's owner."""
-        return self.sightings[self.sidecar_name].owner
-
-    @property
-    def own_files(self) -> tuple[str, ...]:
-        """The present files that are this drop's alone: all that a refused sidecar takes along.
-
-        Not those of other users, not what another sidecar is waiting for, and no folders, which stay where they are.
-        """
-        return tuple(
-            name
-            for name in self.present
-            if name != self.sidecar_name
-            and name not in self.shared
-            and self.sightings[name].owner == self.owner
-            and self.sightings[name].kind != "folder"
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Wait:
     """Not now. `until` seconds from now it is to be judged again at the latest; None: when something changes.
 
@@ -219,87 +129,6 @@ class Refuse:
 
 
 Decision = Wait | Take | Refuse
-
-
-def is_ignored(name: str) -> bool:
-    """Tell whether a name is ours, hidden, or one that programs use while they write."""
-    return name in RESERVED or _TEMPORARY.fullmatch(name) is not None
-
-
-def safe_stem(text: str) -> str:
-    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
-    return _UNSAFE.sub("_", text)[:STEM_CHARACTERS_IN_DROP_ID] or "_"
-
-
-def seen_as(sighting: Sighting) -> str:
-    """Return a sighting's signature as text, which is equal when nothing was changed."""
-    return ":".join(map(str, sighting.signature))
-
-
-def stem_of(name: str) -> str:
-    """Return the name without the suffix of a sidecar or a pickle."""
-    for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES):
-        if name.endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
-def scaler_stem(name: str) -> str | None:
-    """Return the stem of the drop that a file would be the scaler of by its name, or None."""
-    for suffix in MODEL_SUFFIXES:
-        stem = name.removesuffix(f"_scaler{suffix}")
-        if stem != name:
-            return stem
-    return None
-
-
-def pair(
-    sightings: Mapping[str, Sighting], sidecars: Mapping[str, Sidecar | Problem]
-) -> tuple[list[Drop], list[Sighting]]:
-    """Return the drops and the strays among what was sighted.
-
-    `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
-    them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
-    `<stem>_scaler.pkl` (see `scaler_names`) that is there, if it is of the same owner and no other sidecar names
-    it; one that cannot be read is taken to mean the files of its stem. What another user's sidecar names changes
-    nothing for a drop.
-    """
-    named = {name: _named_files(name, sidecar, sightings) for name, sidecar in sidecars.items()}
-    claimants = Counter(
-        file
-        for name, files in named.items()
-        for file in set(files.values())
-        if file not in sightings or sightings[file].owner == sightings[name].owner
-    )
-    drops = []
-    for name, sidecar in sidecars.items():
-        stem, files = name[: -len(SIDECAR_SUFFIX)], named[name]
-        if isinstance(sidecar, Sidecar) and not sidecar.scaler_declared:
-            for scaler in scaler_names(stem, sidecar.model_file):
-                found = sightings.get(scaler)
-                if found is not None and found.owner == sightings[name].owner and not claimants[scaler]:
-                    files["scaler"] = scaler
-                    break
-        seen = {file: sightings[file] for file in (name, *files.values()) if file in sightings}
-        shared = frozenset(file for file in files.values() if claimants[file] > 1)
-        known = sidecar if isinstance(sidecar, Sidecar) else None
-        problem = sidecar if isinstance(sidecar, Problem) else None
-        drops.append(Drop(stem, name, known, problem, files, seen, shared))
-    owned = {*sidecars, *(file for drop in drops for file in drop.files.values())}
-    strays = [sighting for name, sighting in sightings.items() if name not in owned]
-    return drops, strays
-
-
-def _named_files(name: str, sidecar: Sidecar | Problem, sightings: Mapping[str, Sighting]) -> dict[Role, str]:
-    """Return the files that a sidecar names, whether they are there or not."""
-    if isinstance(sidecar, Sidecar):
-        files: dict[Role, str] = {"model": sidecar.model_file}
-        if sidecar.scaler_file is not None:
-            files["scaler"] = sidecar.scaler_file
-        return files
-    stem = name[: -len(SIDECAR_SUFFIX)]
-    guessed: tuple[tuple[Role, str], ...] = (("model", f"{stem}.pkl"), ("scaler", f"{stem}_scaler.pkl"))
-    return {role: file for role, file in guessed if file in sightings}
 
 
 def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:

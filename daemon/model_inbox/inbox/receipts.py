@@ -18,7 +18,7 @@ import orjson
 from ..base.disk import Disk, read_regular, remove_quietly, replace_file, sync_files, write_new_file
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
-from ..model.receipt import _RECEIPT_BYTES_MAX, read_receipt
+from ..model.receipt import RECEIPT_BYTES_MAX, read_receipt
 from ..problems import Problem, quoted
 from .claims import REASON_NAME, Claim
 
@@ -76,7 +76,7 @@ class Answers:
         StorageError.
         """
         try:
-            reason = orjson.loads(read_regular(folder / REASON_NAME, _RECEIPT_BYTES_MAX))
+            reason = orjson.loads(read_regular(folder / REASON_NAME, RECEIPT_BYTES_MAX))
             stem = str(reason["stem"])
             earlier = read_receipt(self._receipts_dir, stem) if MODEL_ID.fullmatch(stem) else None
         except (ValueError, KeyError, TypeError):

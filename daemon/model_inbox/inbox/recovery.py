@@ -27,8 +27,8 @@ from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .claims import REASON_NAME, Claim, Claims, Committed, ToJudge, ToRefuse
+from .drop import SIDECAR_SUFFIX
 from .folder import Inbox
-from .readiness import SIDECAR_SUFFIX
 from .receipts import Answers, shown
 from .retries import PASSING_ERRORS, Retries
 from .states import Action, Traces, actions_for, signs_of

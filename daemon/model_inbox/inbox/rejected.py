@@ -20,7 +20,7 @@ from ..base.disk import Disk, move_file, read_regular, remove_quietly
 from ..errors import EntryNotFound, StorageError
 from ..problems import quoted
 from .claims import REASON_NAME, claimed_at, is_older, original_name
-from .readiness import SIDECAR_SUFFIX
+from .drop import SIDECAR_SUFFIX
 
 __all__ = [
     "RejectedDrop",

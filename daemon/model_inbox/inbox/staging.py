@@ -26,13 +26,13 @@ from ..base.disk import (
 from ..base.leases import Lease, read_lease
 from ..base.units import format_size
 from ..errors import StorageError
-from ..model.sidecar import SIDECAR_BYTES_MAX
+from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems.artifact import artifact_too_large
 from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
 from .claims import Claim, claimed_at, content_of
+from .drop import Role
 from .outcomes import NotWhole, Rejected, Staged
-from .readiness import Role
 
 __all__ = ["Staging"]
 

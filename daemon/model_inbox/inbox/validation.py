@@ -26,7 +26,8 @@ from ..base.disk import digest_open_file, open_and_stat, open_regular, read_open
 from ..base.leases import Lease, read_lease
 from ..errors import ModelInboxError, StorageError
 from ..model.metadata import fields_of
-from ..model.sidecar import SIDECAR_BYTES_MAX, Sidecar, parse_sidecar, scaler_names
+from ..model.sidecar import Sidecar, parse_sidecar, scaler_names
+from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, current, imports_of
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed, drop_not_judged
@@ -34,9 +35,10 @@ from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
 from .acceptance import verdict
 from .claims import Claim, Integrity, ToJudge, ToRefuse, content_of
+from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
-from .readiness import Role, stem_problem
+from .readiness import stem_problem
 from .staging import Staging
 
 __all__ = ["Checks", "Judge", "Judging", "named_files"]

@@ -16,13 +16,13 @@ from ..base.disk import read_regular
 
 __all__ = ["read_receipt"]
 
-_RECEIPT_BYTES_MAX = 4 << 20
+RECEIPT_BYTES_MAX = 4 << 20
 
 
 def read_receipt(receipts_dir: Path, stem: str) -> Mapping[str, Any] | None:
     """Return the receipt of a stem, or None when there is none, or none that can be parsed. Raises OSError."""
     try:
-        receipt = orjson.loads(read_regular(receipts_dir / f"{stem}.json", _RECEIPT_BYTES_MAX))
+        receipt = orjson.loads(read_regular(receipts_dir / f"{stem}.json", RECEIPT_BYTES_MAX))
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
     return receipt if isinstance(receipt, dict) else None

@@ -22,6 +22,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
+from ..base.instants import canonical_instant, has_zone, parse_instant
 from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, number, read_yaml
 from ..problems import Problem, quoted
 from ..problems.drop import drop_invalid_name
@@ -38,33 +39,20 @@ from ..problems.sidecar import (
     sidecar_unknown_key,
     sidecar_wrong_type,
 )
+from .checks import check_field
 from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
     REQUIRED_FIELDS,
     Finding,
     ModelMetadata,
-    canonical_instant,
-    check_field,
-    fields_of,
-    has_zone,
     id_fault,
     is_valid_id,
-    parse_instant,
 )
+from .sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_NAMES
 
-__all__ = [
-    "MODEL_SUFFIXES",
-    "SIDECAR_BYTES_MAX",
-    "SIDECAR_FIELDS",
-    "Sidecar",
-    "SidecarField",
-    "dump_sidecar",
-    "parse_sidecar",
-    "scaler_names",
-]
+__all__ = ["MODEL_SUFFIXES", "Sidecar", "parse_sidecar", "scaler_names"]
 
-SIDECAR_BYTES_MAX = 64 * 1024
 SIDECAR_NODES_MAX = 10_000
 SIDECAR_DEPTH_MAX = DEPTH_MAX + 1  # the document itself is a mapping, too
 PROBLEMS_MAX = 100
@@ -77,45 +65,7 @@ _HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarField:
-    """One field of a sidecar, for the manual: its name, the kind of its value and what it means."""
-
-    name: str
-    kind: str
-    meaning: str
-    required: bool = False
-
-
-SIDECAR_FIELDS = (
-    SidecarField("model_id", "name", "The model's id; the stem of the sidecar's name when left out."),
-    SidecarField("model_type", "text", "The kind of model, like lightgbm.", required=True),
-    SidecarField("currency_pair", "text", "What it forecasts, like USD/EUR; up to 64 characters.", required=True),
-    SidecarField("trained_at", "date and time", "RFC 3339; without a zone it counts as UTC.", required=True),
-    SidecarField("version", "text", "The producer's version, as written: 1.10 stays 1.10.", required=True),
-    SidecarField("validation_metrics", "mapping", "Names with finite numbers, nested at will.", required=True),
-    SidecarField("min_samples", "whole number", "How many samples a forecast needs.", required=True),
-    SidecarField("calibration_ok", "true or false", "Whether calibration was found good.", required=True),
-    SidecarField("features_used", "list of names", "The features, in the model's order.", required=True),
-    SidecarField("horizons", "list of days", "Forecast horizons in whole days, 1 to 36500.", required=True),
-    SidecarField("tags", "mapping or list", "Names with text values, for retention and for people."),
-    SidecarField("description", "text", "Anything for people to read, up to 8192 characters."),
-    SidecarField("model_file", "file name", "The model beside the sidecar; <stem>.pkl when left out."),
-    SidecarField(
-        "scaler_file",
-        "file name or null",
-        "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl (or with the suffix of "
-        "model_file) if it is there.",
-    ),
-    SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
-)
-"""Every field of a sidecar, in the order in which `dump_sidecar` writes them.
-
-The digests come last: with them the sidecar can be seen to be whole, so nothing may come behind.
-"""
-
-_NAMES = tuple(f.name for f in SIDECAR_FIELDS)
-_ALL_FIELDS = f"The fields are {', '.join(_NAMES)}"
+_ALL_FIELDS = f"The fields are {', '.join(SIDECAR_NAMES)}"
 # Names that people write for one of ours without its looking like a typing error.
 _OTHER_NAMES = {
     "model_path": "model_file",
@@ -268,11 +218,11 @@ class _Reading:
 
     def _look_for_unknown_keys(self, root: Pairs) -> None:
         for key, _ in root.pairs:
-            if key.text in _NAMES:
+            if key.text in SIDECAR_NAMES:
                 continue
             near = _OTHER_NAMES.get(key.text)
             if near is None and len(self.found) <= _LOCATED_MAX:
-                near = next(iter(get_close_matches(key.text[:64], _NAMES, 1, 0.6)), None)
+                near = next(iter(get_close_matches(key.text[:64], SIDECAR_NAMES, 1, 0.6)), None)
             hint = f"Did you mean {near}?" if near else _ALL_FIELDS
             problem = sidecar_unknown_key(key.text, "a sidecar", quoted(key.text, 64), hint)
             self._add(problem.at(key.line, key.column))
@@ -479,68 +429,3 @@ def _file_name_problem(field_name: str, text: str) -> Problem | None:
 
 
 # --- writing -----------------------------------------------------------------------------------------------
-
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
-_OTHER_THINGS = re.compile(r"[0-9][0-9._+-]*|0[xob].*|true|false|yes|no|on|off|null|y|n", re.IGNORECASE)
-
-
-def dump_sidecar(
-    metadata: ModelMetadata,
-    *,
-    model_file: str,
-    scaler_file: str | None,
-    digests: Mapping[str, str | None] | None = None,
-) -> bytes:
-    """Return the text of a sealed sidecar: every field, and YAML's own `...` as the last line.
-
-    `parse_sidecar` reads it back unchanged. The metadata must have passed `check_metadata`. With thousands
-    of features the text can grow over SIDECAR_BYTES_MAX, and then the inbox would refuse it.
-    """
-    fields = fields_of(metadata)
-    given = {name: digest for name, digest in (digests or {}).items() if digest is not None}
-    values: dict[str, Any] = {**fields, "model_file": model_file, "scaler_file": scaler_file, "sha256": given}
-    lines: list[str] = []
-    for name in _NAMES:
-        if name == "trained_at":
-            lines.append(f"trained_at: {values[name]}")
-        elif name != "sha256" or given:
-            lines += _yaml_lines(name, values[name], "")
-    return ("\n".join(lines) + "\n...\n").encode()
-
-
-def _yaml_lines(name: str, value: Any, indent: str) -> list[str]:
-    head = f"{indent}{_yaml_scalar(name)}:"
-    if isinstance(value, dict) and value:
-        inner = [line for key, item in value.items() for line in _yaml_lines(key, item, indent + "  ")]
-        return [head, *inner]
-    if isinstance(value, list) and value and isinstance(value[0], str):
-        return [head, *(f"{indent}  - {_yaml_scalar(item)}" for item in value)]
-    if isinstance(value, list | dict):
-        brackets = "[]" if isinstance(value, list) else "{}"
-        items = ", ".join(_yaml_scalar(item) for item in value)
-        return [f"{head} {brackets[0]}{items}{brackets[1]}"]
-    return [f"{head} {_yaml_scalar(value)}"]
-
-
-def _yaml_scalar(value: str | float | None) -> str:
-    """Return a scalar that every reader of YAML, 1.1 or 1.2, takes for what it is."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        # 1e-05 is text to YAML 1.1, and 1.0e-05 a number to everybody.
-        digits, e, exponent = repr(value).partition("e")
-        return f"{digits}.0e{exponent}" if e and "." not in digits else repr(value)
-    if _PLAIN.fullmatch(value) and not _OTHER_THINGS.fullmatch(value) and number(value) is None:
-        return value
-    return '"' + "".join(_yaml_character(c) for c in value) + '"'
-
-
-def _yaml_character(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

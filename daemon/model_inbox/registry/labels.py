@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from ..errors import EntryNotFound, MetadataError
-from ..model.metadata import check_field, is_valid_id
+from ..model.checks import check_field
+from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation

@@ -15,7 +15,7 @@ import cloudpickle
 from ..base.disk import remove_quietly, unique_token, write_new_file
 from ..errors import ModelInboxError
 from ..model.metadata import ModelMetadata
-from ..model.sidecar import dump_sidecar
+from ..model.sidecar_writer import dump_sidecar
 from ..problems import quoted
 from .files import STORED_MODE, StagedFiles, Storage, staged_paths
 

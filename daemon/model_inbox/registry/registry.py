@@ -25,7 +25,8 @@ import structlog
 
 from ..base.disk import Disk, is_temporary, remove_quietly
 from ..errors import MetadataError, ModelInboxError, RegistryError, StorageError
-from ..model.metadata import ModelMetadata, check_metadata, fields_of
+from ..model.checks import check_metadata
+from ..model.metadata import ModelMetadata, fields_of
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields
 from .files import Storage

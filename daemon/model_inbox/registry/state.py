@@ -9,30 +9,15 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..base.instants import instant_microseconds
 from ..errors import EntryNotFound
-from ..model.metadata import parse_instant
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields, sequence_of, shown
 from .journal import Line
 
 __all__ = ["State"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
-
-
-def _microseconds_of(text: object) -> int:
-    """Return an instant as whole microseconds since 1970 (UTC); one that cannot be read sorts before all."""
-    if not isinstance(text, str):
-        return _UNREADABLE
-    try:
-        return (parse_instant(text) - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):
-        return _UNREADABLE
 
 
 _Key = tuple[int, int, str]  # trained_at, registration sequence, id: the order of "newest"
@@ -204,4 +189,4 @@ def _group(entry: EntryFields) -> tuple[str, str]:
 
 
 def _key(model_id: str, entry: EntryFields) -> _Key:
-    return _microseconds_of(entry.get("trained_at")), sequence_of(entry), model_id
+    return instant_microseconds(entry.get("trained_at")), sequence_of(entry), model_id

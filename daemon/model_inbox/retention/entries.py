@@ -13,7 +13,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from ..model.metadata import canonical_instant, parse_instant
+from ..base.instants import canonical_instant, parse_instant
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
 from ..registry.entry import EntryFields

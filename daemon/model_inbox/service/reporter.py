@@ -20,12 +20,13 @@ import structlog
 
 from .. import __version__
 from ..base.disk import Disk, remove_quietly
-from ..config.load import Config
+from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim, Retry, owner_name
+from ..inbox.drop import Sighting, seen_as
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.pipeline import Intake
-from ..inbox.readiness import Sighting, Wait, seen_as
+from ..inbox.readiness import Wait
 from ..inbox.watch import Watch
 from ..pickles import Scanner
 from ..problems import Problem, quoted

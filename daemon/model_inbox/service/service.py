@@ -27,13 +27,16 @@ import structlog
 from .. import __version__
 from ..base.disk import Disk, PacedDisk, make_folder
 from ..base.flocks import FileLock
-from ..config.load import Config, describe_changes, load_config, settings_of
+from ..config.changes import describe_changes, settings_of
+from ..config.load import load_config
+from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..inbox.claims import Claim
+from ..inbox.drop import Drop, is_ignored, scaler_stem
 from ..inbox.folder import Inbox, Rescan, limits_of
 from ..inbox.late_scaler import find_scalerless_model
 from ..inbox.pipeline import Intake
-from ..inbox.readiness import Drop, Refuse, Take, Wait, is_ignored, scaler_stem
+from ..inbox.readiness import Refuse, Take, Wait
 from ..inbox.rejected import purge_receipts, purge_rejected
 from ..inbox.validation import Checks
 from ..inbox.watch import Watch, is_network_file_system

@@ -24,7 +24,7 @@ from pathlib import Path
 from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
-from ...model.sidecar import dump_sidecar
+from ...model.sidecar_writer import dump_sidecar
 from ...pickles import Allowlist, Scanner
 from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
 from ..entry import EntryFields, metadata_of

@@ -20,7 +20,8 @@ from typing import Any
 from ...base.disk import digest_open_file, open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError
 from ...model.metadata import fields_of, is_valid_id
-from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
+from ...model.sidecar import parse_sidecar
+from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, current, imports_of
 from ...problems import quoted
 from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of

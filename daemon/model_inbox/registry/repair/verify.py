@@ -23,7 +23,8 @@ from typing import Any
 from ...base.disk import Disk, open_regular, read_regular
 from ...errors import RegistryMissing
 from ...model.metadata import fields_of, is_valid_id
-from ...model.sidecar import SIDECAR_BYTES_MAX, parse_sidecar
+from ...model.sidecar import parse_sidecar
+from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, changes_since
 from ...problems import Problem, quoted
 from ...problems.registry import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .records import UNIT_EXITED, UNIT_SAID, Record, _drop_ids, _stamp
+from .records import UNIT_EXITED, UNIT_SAID, Record, drop_ids, stamp
 
 __all__ = ["QUESTIONS", "Question", "needed_events"]
 
@@ -63,7 +63,7 @@ class Question:
 
 
 def _row(record: Record, *names: str) -> Row:
-    return {"at": _stamp(record.at), **{name: record.fields.get(name) for name in names}}
+    return {"at": stamp(record.at), **{name: record.fields.get(name) for name in names}}
 
 
 def _rejected(records: Sequence[Record], _now: datetime) -> list[Row]:
@@ -74,7 +74,7 @@ def _rejected(records: Sequence[Record], _now: datetime) -> list[Row]:
 def _why(records: Sequence[Record], _now: datetime) -> list[Row]:
     """The last word on each drop that has no model to show for it: why it was rejected, or what it waits for."""
     last: dict[str, Record] = {}
-    for record, drop_id in zip(records, _drop_ids(records), strict=True):
+    for record, drop_id in zip(records, drop_ids(records), strict=True):
         subject = record.text("stem") or record.text("name") or drop_id
         if subject is not None:
             last.pop(subject, None)
@@ -105,7 +105,7 @@ def _retired(records: Sequence[Record], _now: datetime) -> list[Row]:
             if row is None:  # retired before the time that is asked for
                 row = {"at": None, "model_id": model_id, "bytes": record.fields.get("bytes"), "reasons": None}
                 rows.append(row)
-            row["purged_at"] = _stamp(record.at)
+            row["purged_at"] = stamp(record.at)
     return rows
 
 
@@ -150,14 +150,14 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
             if key in ended and isinstance(wait, (int, float)) and now > record.at + timedelta(seconds=wait + _LATE):
                 going_on.pop(key, None)
                 continue
-            since = going_on.get(key, {}).get("since", _stamp(record.at))
+            since = going_on.get(key, {}).get("since", stamp(record.at))
             going_on[key] = {
                 "since": since,
                 "what": record.text("stem"),
                 "drop_id": record.text("drop_id"),
                 "attempt": record.fields.get("attempt"),
                 "cause": record.text("cause"),
-                "again_at": _stamp(record.at + timedelta(seconds=wait)) if isinstance(wait, (int, float)) else None,
+                "again_at": stamp(record.at + timedelta(seconds=wait)) if isinstance(wait, (int, float)) else None,
             }
         elif record.event in _ENDS:
             ended.add(key)
@@ -166,7 +166,7 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
             what, lasts_seconds = _REPEATS[record.event]
             if (now - record.at).total_seconds() > lasts_seconds:
                 continue
-            since = going_on.get(key, {}).get("since", _stamp(record.at))
+            since = going_on.get(key, {}).get("since", stamp(record.at))
             going_on[key] = {
                 "since": since,
                 "what": what,
@@ -223,7 +223,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
     running = hung = False
 
     def end(row: Row, at: datetime | None) -> None:
-        row["to"] = _stamp(at) if at is not None else None
+        row["to"] = stamp(at) if at is not None else None
         row["seconds"] = round(((at or now) - datetime.fromisoformat(row["from"])).total_seconds(), 3)
         rows.append(row)
 
@@ -235,7 +235,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
             if down is None:
                 cause, since, exactly = _cause_of(record, last)
                 cause = f"hung; {cause}" if hung else cause
-                down = {"kind": "down", "from": _stamp(since), "exactly": exactly, "cause": cause}
+                down = {"kind": "down", "from": stamp(since), "exactly": exactly, "cause": cause}
             elif event == "daemon.failed":
                 down["cause"] = _cause_of(record, last)[0]
             hung = False
@@ -249,7 +249,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
                 down = None
             running = True
         elif event == "inbox.watch_lost" and deaf is None:
-            deaf = {"kind": "deaf", "from": _stamp(record.at), "exactly": True, "cause": record.text("cause")}
+            deaf = {"kind": "deaf", "from": stamp(record.at), "exactly": True, "cause": record.text("cause")}
         elif event == "inbox.watch_restored" and deaf is not None:
             end(deaf, record.at)
             deaf = None

@@ -47,7 +47,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as a line of a JSON log has it."""
-        return {"timestamp": _stamp(self.at), "level": self.level, "event": self.event, **self.fields}
+        return {"timestamp": stamp(self.at), "level": self.level, "event": self.event, **self.fields}
 
 
 def parse_line(line: bytes | str) -> Record | None:
@@ -158,7 +158,7 @@ def belonging(records: Iterable[Record], wanted: Wanted) -> list[Record]:
 
 
 def _about(records: Sequence[Record], wanted: Wanted) -> list[Record]:
-    drop_ids = _drop_ids(records)
+    ids = drop_ids(records)
     models, drops = set(wanted.models), set(wanted.drops)
     models |= {
         model_id
@@ -167,12 +167,12 @@ def _about(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     }
     came_with = {
         drop_id
-        for record, drop_id in zip(records, drop_ids, strict=True)
+        for record, drop_id in zip(records, ids, strict=True)
         if drop_id is not None and record.text("model_id") in models
     }
     return [
         record
-        for record, drop_id in zip(records, drop_ids, strict=True)
+        for record, drop_id in zip(records, ids, strict=True)
         if record.text("model_id") in models
         or (drop_id is not None and (drop_id in came_with or drop_id in drops))
         or record.text("stem") in drops
@@ -180,7 +180,7 @@ def _about(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     ]
 
 
-def _drop_ids(records: Sequence[Record]) -> list[str | None]:
+def drop_ids(records: Sequence[Record]) -> list[str | None]:
     """Return for each record the drop that it is about: its own drop_id, or the next one of its stem."""
     found: list[str | None] = [record.text("drop_id") for record in records]
     following: dict[str, str] = {}
@@ -195,5 +195,5 @@ def _drop_ids(records: Sequence[Record]) -> list[str | None]:
     return found
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,88 @@
+"""Instants as text: reading them with their zone, and the one way in which they are written.
+
+Owns the grammar of a moment in sidecars and entries. Never reads a clock.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+
+__all__ = ["canonical_instant", "has_zone", "parse_instant"]
+
+_INSTANT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
+    r"(?:(?:[Tt]|\ +)([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,12}))?)?"
+    r"\ ?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
+    re.ASCII,
+)
+INSTANT_HELP = "write it like 2025-10-25T12:00:00Z"
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the instant that `text` names, in its own zone, or in UTC if it names none.
+
+    Reads RFC 3339 and the common forms of ISO 8601: `2025-10-25T12:00:00Z`, a space instead of the T, offsets
+    with or without a colon, a date alone (midnight UTC), no seconds. Digits after the microseconds are
+    dropped. Raises ValueError, saying how to write it.
+    """
+    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
+        try:
+            return datetime.fromisoformat(text)  # the stored form, which opening a registry reads by thousands
+        except ValueError:
+            pass  # told below
+    match = _INSTANT.fullmatch(text.strip(" "))
+    if not match:
+        raise ValueError(f"not a date and time; {INSTANT_HELP}")
+    year, month, day, hour, minute, second = (int(digits or 0) for digits in match.groups()[:6])
+    microsecond = int((match[7] or "").ljust(6, "0")[:6])
+    try:
+        moment = datetime(year, month, day, hour, minute, second, microsecond, _zone(match[8] or "Z"))
+        moment.astimezone(UTC)  # the first and the last day of the calendar are not instants in every zone
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"no such date or time ({error}); {INSTANT_HELP}") from None
+    return moment
+
+
+def _zone(text: str) -> timezone:
+    if text in "Zz":
+        return UTC
+    digits = text[1:].replace(":", "")
+    hours, minutes = int(digits[:2]), int(digits[2:] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError("an offset is at most 23:59")
+    offset = timedelta(hours=hours, minutes=minutes)
+    return timezone(-offset if text[0] == "-" else offset)
+
+
+def has_zone(text: str) -> bool:
+    """Return whether the text of an instant says its zone: ends in Z or an offset. A date alone does not."""
+    match = _INSTANT.fullmatch(text.strip(" "))
+    return match is not None and match[8] is not None
+
+
+def canonical_instant(moment: datetime) -> str:
+    """Return the one way in which an instant is stored: RFC 3339 in UTC, `2025-10-25T12:00:00Z`.
+
+    Microseconds stand there only when they are not zero. A datetime without a zone counts as UTC. Raises
+    OverflowError for an instant outside the calendar.
+    """
+    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    day = f"{utc.year:04d}-{utc.month:02d}-{utc.day:02d}"
+    fraction = f".{utc.microsecond:06d}" if utc.microsecond else ""
+    return f"{day}T{utc.hour:02d}:{utc.minute:02d}:{utc.second:02d}{fraction}Z"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
+
+
+def instant_microseconds(text: object) -> int:
+    """Return an instant as whole microseconds since 1970 (UTC); one that cannot be read sorts before all."""
+    if not isinstance(text, str):
+        return _UNREADABLE
+    try:
+        return (parse_instant(text) - _EPOCH) // _MICROSECOND
+    except (ValueError, OverflowError):
+        return _UNREADABLE

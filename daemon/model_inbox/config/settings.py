@@ -1,0 +1,290 @@
+"""The settings of config.yaml: every key with its type, its default and its description.
+
+Owns what a value means and which values are allowed. Never reads a file. The rules of retention stand in
+`retention`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from ..base.units import parse_duration, parse_size
+from ..problems import Problem
+from .retention import RetentionSection
+
+__all__ = [
+    "AbsolutePath",
+    "ChecksSection",
+    "Config",
+    "Duration",
+    "InboxSection",
+    "LoggingSection",
+    "MetricsSection",
+    "Patterns",
+    "PickleSection",
+    "RegistrySection",
+    "Size",
+]
+
+
+def _duration(value: object) -> float:
+    seconds = parse_duration(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
+    if seconds <= 0:
+        raise ValueError("it must be longer than nothing")
+    return seconds
+
+
+def _size(value: object) -> int:
+    size = parse_size(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
+    if size <= 0:
+        raise ValueError("it must be more than nothing")
+    return size
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    """Return an absolute path, counted from the folder in the validation's context if there is one."""
+    if not isinstance(value, str | Path) or not str(value):
+        raise ValueError("not a path; write it as text")
+    text = str(value)
+    if not text.isprintable():
+        raise ValueError("a path must not contain characters that cannot be shown")
+    if text.startswith("~"):
+        raise ValueError("'~' has no meaning here; write the whole path")
+    folder = (info.context or {}).get("folder")
+    return Path(folder, text) if folder is not None else Path(text)
+
+
+def _word(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _pattern(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("not a pattern; write text like 'lightgbm' or 'USD/*'")
+    return value
+
+
+def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("an empty list would accept nothing; write null to accept anything")
+    return value
+
+
+def _textfile(value: Path) -> Path:
+    if value.suffix != ".prom":
+        raise ValueError("its name must end in .prom; node_exporter reads no other files")
+    return value
+
+
+def _listen(value: object) -> str:
+    """Return `address:port` in its plain form. Raises ValueError for anything but a loopback address and a port."""
+    host, colon, port = value.strip().rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not colon or not port.isdecimal() or not port.isascii() or not 1 <= int(port) <= 65535:
+        raise ValueError("not an address with a port; write it like '127.0.0.1:9477' or '[::1]:9477'")
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ValueError("the address must be a number; write it like '127.0.0.1:9477' or '[::1]:9477'") from None
+    if not address.is_loopback:
+        raise ValueError(
+            "only a loopback address is served; let a reverse proxy with authentication, or node_exporter with "
+            "metrics.textfile, carry the numbers to other machines"
+        )
+    return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["90s", "15m", "1h", "7d"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["20GiB", "500MB"]}),
+]
+AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
+Patterns = Annotated[
+    tuple[Annotated[str, AfterValidator(_pattern)], ...],
+    AfterValidator(_patterns),
+    Field(json_schema_extra={"minItems": 1}),
+]
+
+
+def _setting(default: object, description: str) -> Any:
+    """Return a field whose default is written as in config.yaml, and read the same way."""
+    return Field(default=default, description=description)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+
+
+class InboxSection(_Section):
+    """Where drops arrive, and how long which of them are waited for."""
+
+    path: AbsolutePath = _setting("inbox", "The folder that producers write into.")
+    watcher: Annotated[Literal["auto", "inotify", "polling"], BeforeValidator(_word)] = _setting(
+        "auto", "How changes are noticed; auto polls network file systems and uses inotify elsewhere."
+    )
+    settle_seconds: Duration | None = _setting(
+        None,
+        "How long an unsealed drop must stay unchanged; null is 2 seconds, or 10 where the folder is polled.",
+    )
+    rescan_seconds: Duration = _setting(30, "How often the folder is read whatever was noticed.")
+    incomplete_timeout: Duration = _setting(
+        "15m", "When a drop that stays incomplete is rejected, counted from its last change."
+    )
+    orphan_timeout: Duration = _setting(
+        "24h", "When a file that belongs to no drop is rejected, counted from its last change."
+    )
+    max_artifact_size: Size = _setting("20GiB", "The largest model or scaler that is taken.")
+    rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
+    receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
+
+    def settle_for(self, *, polling: bool) -> float:
+        """Return the seconds of quiet that an unsealed drop needs, where the folder is polled or is not."""
+        if self.settle_seconds is not None:
+            return self.settle_seconds
+        return 10.0 if polling else 2.0
+
+    @property
+    def effective_settle_seconds(self) -> float:
+        """The seconds of quiet as far as the file tells: `auto` counts as not polling."""
+        return self.settle_for(polling=self.watcher == "polling")
+
+
+class RegistrySection(_Section):
+    """Where models are kept and registered."""
+
+    path: AbsolutePath = _setting("models/prediction_registry.json", "The registry's file; its journal is beside it.")
+    storage_dir: AbsolutePath = _setting("models/prediction", "The folder of the stored models.")
+    lock_timeout: Duration = _setting("10s", "How long a writer waits for another one.")
+    checkpoint_seconds: Duration = _setting(5, "How often the registry's file is written at most while models arrive.")
+    history_keep: Duration = _setting("730d", "How long the history of the registry is kept.")
+
+
+class PickleSection(_Section):
+    """What a dropped pickle may hold, and what judging it may cost."""
+
+    frameworks: tuple[str, ...] | None = _setting(
+        None,
+        "The frameworks whose classes are allowed, like [lightgbm, scikit-learn]; null is all that we know.",
+    )
+    allow: dict[str, str] = _setting(
+        {}, "Your own classes, by their full name, with what may be done: 'fxmodels.lstm.FxLSTM: bnr'."
+    )
+    memory_limit: Size = _setting("2GiB", "The memory that judging one drop may take.")
+    time_limit: Duration = _setting("120s", "The time that judging one drop may take.")
+
+    @field_validator("frameworks")
+    @classmethod
+    def _frameworks_are_known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is None:
+            return None
+        from ..pickles import check_frameworks
+
+        if problems := check_frameworks(value):
+            raise _several(problems)
+        return value
+
+    @field_validator("allow")
+    @classmethod
+    def _names_may_be_allowed(cls, value: dict[str, str]) -> dict[str, str]:
+        if value:
+            from ..pickles import check_extra
+
+            if problems := check_extra(value):
+                raise _several(problems)
+        return value
+
+
+class ChecksSection(_Section):
+    """What else a model must be like to be accepted."""
+
+    model_types: Patterns | None = _setting(
+        None, "The types of model that are accepted, as patterns like 'lightgbm*'; null is any."
+    )
+    currency_pairs: Patterns | None = _setting(
+        None, "The currency pairs that are accepted, as patterns like 'USD/*'; null is any."
+    )
+
+
+class LoggingSection(_Section):
+    """What is logged, how and where to."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = _setting(
+        "info", "The least level that is logged."
+    )
+    format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_word)] = _setting(
+        "auto", "auto is console on a terminal, journal under systemd, json elsewhere."
+    )
+    file: AbsolutePath | None = _setting(None, "A file that gets the log as JSON lines, too; null is none.")
+
+
+class MetricsSection(_Section):
+    """Where the numbers for Prometheus go."""
+
+    textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = _setting(
+        None, "A .prom file for the textfile collector of node_exporter; null is none."
+    )
+    listen: Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})] | None = _setting(
+        None, "A loopback address with a port that serves /metrics, like 127.0.0.1:9477; null is none."
+    )
+
+
+class Config(_Section):
+    """All settings. Times are in seconds, sizes in bytes, paths absolute when read by `load_config`."""
+
+    inbox: InboxSection = Field(default_factory=InboxSection)
+    registry: RegistrySection = Field(default_factory=RegistrySection)
+    pickle: PickleSection = Field(default_factory=PickleSection)
+    checks: ChecksSection = Field(default_factory=ChecksSection)
+    retention: RetentionSection = Field(default_factory=RetentionSection)
+    logging: LoggingSection = Field(default_factory=LoggingSection)
+    metrics: MetricsSection = Field(default_factory=MetricsSection)
+
+    _file: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that was read; None when there was none and the defaults hold."""
+        return self._file
+
+    @model_validator(mode="after")
+    def _folders_are_apart(self) -> Self:
+        inbox, models, registry = self.inbox.path, self.registry.storage_dir, self.registry.path
+        for name, path in (("registry.storage_dir", models), ("registry.path", registry)):
+            if path.is_relative_to(inbox):
+                raise ValueError(f"{name} must not be in inbox.path: what is stored would be taken for drops")
+        if inbox.is_relative_to(models) or inbox.is_relative_to(registry):
+            raise ValueError("inbox.path must not be in registry.storage_dir: drops would lie among the models")
+        return self
+
+
+def _several(problems: Sequence[Problem]) -> PydanticCustomError:
+    """Return one error for pydantic that carries problems of our own; each `field` is a name within."""
+    return PydanticCustomError("problems", "there are problems", {"problems": tuple(problems)})
+
+
+def did_you_mean(name: str, known: Sequence[str], otherwise: str) -> str:
+    near = get_close_matches(name[:64], known, 1, 0.6)
+    return f"Did you mean {near[0]}?" if near else f"{otherwise} {', '.join(known)}"
