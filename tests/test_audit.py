@@ -371,7 +371,7 @@ def test_a_verdict_of_another_allowlist_is_made_anew_and_said(tmp_path: Path) ->
     world.configure(pickle={"allow": {"ours.Mine": "bnr", "ours.Other": "r"}})
     code, problems, rescanned = verified(world)
     assert (code, problems, list(rescanned)) == (0, [], ["m"])
-    assert rescanned["m"] == ["the allowlist is another one (pickle.frameworks, pickle.allow, or a newer model-inbox)"]
+    assert rescanned["m"] == ["the allowlist has changed (pickle.frameworks, pickle.allow, or a newer model-inbox)"]
 
     world.configure()
     code, problems, _ = verified(world)

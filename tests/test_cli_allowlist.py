@@ -50,7 +50,7 @@ def test_listed_name_is_explained_with_its_uses_and_code(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("builtins.eval", "No list may have 'builtins.eval': of the standard library only plain values"),
+        ("builtins.eval", "No list may have 'builtins.eval': only plain value types of the standard library"),
         ("fxmodels.lstm.FxLSTM", "is on no list"),
         ("torch.nn.modules.rnn.LSTM", "is on a list that pickle.frameworks does not select"),
         ("sklearn.linear_model._ridge.Rdige", RIDGE),

@@ -563,7 +563,7 @@ def test_a_locked_registry_and_a_dead_scanner_defer(tmp_path: Path) -> None:
 
         def dead(path: Path, *, size: int) -> Scan:
             scan = Scan(Scanner(Allowlist.load()), path, size)
-            scan.come_to(ScanError("cannot start the worker"))
+            scan.set_result(ScanError("cannot start the worker"))
             return scan
 
         service.registry.register_staged = locked  # type: ignore[method-assign]

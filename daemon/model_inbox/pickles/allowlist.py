@@ -1,7 +1,7 @@
-"""Which names a pickle may carry, and what it may do with each: the shipped lists and the user's own lines.
+"""The names that a pickle may contain, and the uses of each: the shipped lists and the user's own lines.
 
-Owns the data files beside it (`allow/<framework>.tsv`), their reading, and the checks on what users add. Exact
-names only: no prefix, no pattern. Never looks at a pickle and never imports a name.
+Owns the data files in `allow/`, one for each framework, how they are read, and the checks of the user's lines. Only
+exact names: no prefix, no pattern. Never reads a pickle and never imports a name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 FRAMEWORKS = ("builtins", "catboost", "joblib", "lightgbm", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
-"""The lists that are shipped, by the names that `pickle.frameworks` takes."""
+"""The shipped lists, by their names in `pickle.frameworks`."""
 
 _IMPLIED: Mapping[str, tuple[str, ...]] = {
     "builtins": (),
@@ -43,15 +43,15 @@ _IMPLIED: Mapping[str, tuple[str, ...]] = {
     "torch": ("numpy",),
     "xgboost": ("numpy", "scikit-learn"),
 }
-"""What a framework's own pickles are made of; `builtins` is always part of it."""
+"""Frameworks whose names are in the pickles of a framework, too. `builtins` always is."""
 
 RULES_VERSION = 2
-"""Counted up whenever the rules for arguments change, so that verdicts given before can be told from new ones."""
+"""Increased with each change of the rules for arguments, so that an older verdict is recognised as older."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedName:
-    """A line of a list. `hooks` are the Python functions that run when it is loaded, each with a hash of its source."""
+    """A line of a list. `hooks` are the Python functions that a load of it runs, each with a hash of its source."""
 
     name: str
     uses: str
@@ -59,7 +59,7 @@ class AllowedName:
 
 
 def parse_list(text: str) -> Iterator[AllowedName]:
-    """Yield the lines of a list: name, uses and hooks between tabs; # begins a comment."""
+    """Yield the lines of a list: name, uses and hooks, separated by tabs. # begins a comment."""
     for line in text.splitlines():
         content = line.partition("#")[0].rstrip()
         if content:
@@ -73,10 +73,10 @@ def read_list(framework: str) -> list[AllowedName]:
 
 
 def explain(name: str) -> dict[str, str | list[str]]:
-    """Return what is known of a name: the lists that have it, what they permit, which code runs, why it is refused.
+    """Return what is known of a name: the lists that have it, what they permit, and which code a load runs for it.
 
-    `never` says why no list may have it, and is empty otherwise; `hooks` is the Python code that a load may run
-    for it, each function with a hash of its source.
+    `never` is the reason why no list may have the name, or empty. `hooks` are the Python functions that a load may run
+    for it, each with a hash of its source.
     """
     listed = [(framework, line) for framework in FRAMEWORKS for line in read_list(framework) if line.name == name]
     uses = "".join(sorted({letter for _, line in listed for letter in line.uses}))
@@ -91,7 +91,7 @@ def explain(name: str) -> dict[str, str | list[str]]:
 
 
 class Allowlist:
-    """Names with the uses that may be made of them. A value: nothing in it changes after `load`."""
+    """Allowed names with their allowed uses. A value: it never changes after `load`."""
 
     __slots__ = ("_extra", "_names", "digest")
 
@@ -101,14 +101,14 @@ class Allowlist:
         lines = [f"rules {RULES_VERSION}"]
         lines += [f"{name}\t{''.join(sorted(uses))}" for name, uses in sorted(self._names.items())]
         self.digest: str = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        """Changes whenever a verdict might: names, uses, or the rules for arguments."""
+        """A digest of all that a verdict depends on here: names, uses, and the version of the rules for arguments."""
 
     @classmethod
     def load(cls, frameworks: Sequence[str] | None = None, extra: Mapping[str, str] | None = None) -> Allowlist:
-        """Return the lists of `frameworks` (None: all shipped) and `extra`, the lines of `pickle.allow`.
+        """Return the lists of `frameworks` (None: all shipped) with `extra`, the lines of `pickle.allow`.
 
-        A framework brings along those that its own pickles are made of. ConfigError, with all problems, where a
-        framework is unknown or an extra line may not be.
+        A framework includes those whose names are in its pickles, too. Raise ConfigError with all problems if a
+        framework is unknown or an extra line is not allowed.
         """
         extra = extra or {}
         wanted = FRAMEWORKS if frameworks is None else tuple(frameworks)
@@ -125,13 +125,13 @@ class Allowlist:
         return cls({name: "".join(sorted(uses)) for name, uses in names.items()}, own)
 
     def uses(self, name: str) -> str | None:
-        """Return the letters of what may be done with `name`, or None where it may not even be named."""
+        """Return the letters of the allowed uses of `name`, or None if the name is not allowed at all."""
         if never_allowed(name):
             return None
         return self._names.get(name)
 
     def is_extra(self, name: str) -> bool:
-        """Tell whether a name is the user's own, on no shipped list."""
+        """Return whether a name comes from the user's own lines."""
         return name in self._extra
 
     def __len__(self) -> int:
@@ -161,7 +161,7 @@ def check_frameworks(names: Iterable[str]) -> list[Problem]:
 
 
 def check_extra(extra: Mapping[str, str]) -> list[Problem]:
-    """Return what is wrong with the lines under `pickle.allow`: spelling, letters, and names never allowed."""
+    """Return the problems of the lines under `pickle.allow`: spelling, letters, and names that are never allowed."""
     problems = []
     for name, uses in extra.items():
         message, hint = _fault_of_extra(name, uses)

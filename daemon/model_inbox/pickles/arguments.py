@@ -1,4 +1,7 @@
-"""Small questions that rules ask about stubs and plain values. Pure."""
+"""Predicates that rules share: what a stub or a plain value in an argument is. Pure.
+
+Owns the bounds on counts, shapes and texts. Knows no framework and no name.
+"""
 
 from __future__ import annotations
 
@@ -21,36 +24,37 @@ __all__ = [
 
 DIMENSIONS_MAX = 64
 LENGTH_MAX = 1 << 48
+TEXT_MAX = 4096
 
 
 def must(condition: bool, otherwise: str) -> None:
-    """Refuse the arguments in hand, saying what they were, unless `condition` holds."""
+    """Raise BadArguments with the reason `otherwise`, unless `condition` holds."""
     if not condition:
         raise BadArguments(otherwise)
 
 
 def is_global(value: Any, *names: str) -> TypeGuard[Global]:
-    """Tell whether this is a name of the pickle itself, and one of `names` if any are given."""
+    """Return whether this is a class or function that the pickle names, and one of `names` if any are given."""
     return isinstance(value, Global) and (not names or value.name in names)
 
 
 def is_object(value: Any, *names: str) -> TypeGuard[Stub]:
-    """Tell whether this is an object that the pickle made from one of `names`."""
+    """Return whether this is an object that the pickle made from one of `names`."""
     return isinstance(value, Stub) and type(value).name in names
 
 
 def is_text(value: Any) -> TypeGuard[str]:
-    """Tell whether this is text of a length that a name or a setting may have."""
-    return type(value) is str and len(value) <= 4096
+    """Return whether this is text, not longer than a name or a setting can be."""
+    return type(value) is str and len(value) <= TEXT_MAX
 
 
 def is_count(value: Any, most: int = LENGTH_MAX) -> TypeGuard[int]:
-    """Tell whether this is a whole number from 0 to `most`, and no bool."""
+    """Return whether this is an integer from 0 to `most`, and no bool."""
     return type(value) is int and 0 <= value <= most
 
 
 def is_shape(value: Any) -> TypeGuard[tuple[int, ...]]:
-    """Tell whether this can be the shape of an array: a short tuple of counts."""
+    """Return whether this can be the shape of an array: a short tuple of counts."""
     return type(value) is tuple and len(value) <= DIMENSIONS_MAX and all(is_count(item) for item in value)
 
 
@@ -60,14 +64,11 @@ def count_of(shape: tuple[int, ...]) -> int:
 
 
 def only_scalars(value: Any) -> bool:
-    """Tell whether this is one plain value, or a flat tuple of them."""
-    if type(value) is tuple:
-        return all(only_scalars(item) for item in value if type(item) is not tuple) and not any(
-            type(item) is tuple for item in value
-        )
-    return type(value) in (int, float, str, bytes, bool, complex, type(None))
+    """Return whether this is one plain value, or a flat tuple of plain values."""
+    items = value if type(value) is tuple else (value,)
+    return all(type(item) in (int, float, str, bytes, bool, complex, type(None)) for item in items)
 
 
 def package_of(name: Global) -> str:
-    """Return the top-level package of a stub."""
+    """Return the top-level package of a name."""
     return name.name.partition(".")[0]

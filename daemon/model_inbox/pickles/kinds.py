@@ -1,8 +1,8 @@
-"""What kind of file this is, from its first bytes, and whether it has its end.
+"""Recognise the kind of a file from its first bytes, and check that it has its end.
 
-Owns the kinds and `looks_complete`. Scan and load call the same `kind_of_start`, so both hand a file to the same
-parser. Whether an uncompressed stream is joblib's shows only when the parser meets joblib's array wrapper:
-`NeedsJoblib` says so.
+Owns the kinds and `looks_complete`. Never parses a file. Scan and load call the same `kind_of_start`, so both use the
+same parser. A file of joblib starts like any pickle: it is recognised when a parser meets joblib's array wrapper and
+raises `NeedsJoblib`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ _ZIP_START = b"PK\x03\x04"
 _ZIP_END = b"PK\x05\x06"
 _ZIP_END_BYTES = 22
 _OLD_STARTS = (b"(", b"]", b"}", b"ccopy_reg\n", b"c__builtin__\n", b"cnumpy", b"csklearn")
-"""How pickles of protocols 0 and 1 begin; they have no header."""
+"""How pickles of protocols 0 and 1 can begin. They have no header."""
 
 START_BYTES = 64
+"""How many bytes `kind_of_start` needs."""
 
 
 class NeedsJoblib(Exception):
-    """A plain parser met joblib's array wrapper: the file must be parsed from its start by joblib's parser."""
+    """A plain parser met joblib's array wrapper. Parse the file again from its start, with joblib's parser."""
 
 
 def kind_of_start(start: bytes) -> str:
-    """Return the kind of uncompressed data from its first 64 bytes: PLAIN where only parsing tells."""
+    """Return the kind of uncompressed data from its first bytes. PLAIN can still turn out to be JOBLIB."""
     if start.startswith(_ZIP_START):
         return TORCH_ZIP
     if _TORCH_MAGIC_BYTES in start[:32]:
@@ -52,11 +53,11 @@ def kind_of_start(start: bytes) -> str:
 
 
 def looks_complete(file: int | str | os.PathLike[str]) -> bool:
-    """Tell whether a file (a path or an open descriptor) can be whole, from a few bytes at its start and end.
+    """Return whether a file can be complete, from a few bytes at its start and end.
 
-    A pickle ends with its STOP opcode and a zip with its directory; False means that the end is missing. Of other
-    kinds (compressed, torch's old format, anything unknown) the end cannot be told cheaply: True. An empty file
-    has no end. OSError where it cannot be read.
+    `file` is a path or an open descriptor. A pickle ends with its STOP opcode, a zip with its directory: False means
+    that this end is missing. An empty file has no end. For other kinds (compressed, torch's old format, unknown) a few
+    bytes cannot show it: True. Raise OSError if the file cannot be read.
     """
     if not isinstance(file, int):
         fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

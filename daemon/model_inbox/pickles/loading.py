@@ -1,8 +1,8 @@
-"""Loading what was judged: same kind, same parser, same reader as the scan, and no name that the scan did not see.
+"""Load what was scanned: with the kind, the parser and the reader of the scan, and no name that the scan did not see.
 
-Owns `load`. Names are resolved from a table made of `imports`, never by the pickle's own say. Never reads a file
-and never judges: the caller has verified the digest of the bytes that it hands in. The frameworks themselves
-(numpy, torch, ...) are imported only where the file needs them.
+Owns `load`. Names are resolved from a table that is made of `imports`. Never reads a file and never decides whether a
+file is accepted: the caller has verified the digest of the bytes. Frameworks (numpy, torch, ...) are imported only if
+the file needs them.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Resolver = Callable[[str, str], Any]
 
 
 def load(data: bytes | bytearray | memoryview, imports: Mapping[str, str] | None) -> Any:
-    """Return the object that `data` holds, importing nothing but the names in `imports`.
+    """Return the object in `data`. Import only the names in `imports`.
 
-    `imports` is what the scan saw: full names, with the letters of their uses. None stands for bytes that a
-    trusted process registered: then any name may be imported, as by `pickle.loads`. LoadRefused names what the
-    bytes ask for beyond that, or what is wrong with their form; whatever the classes themselves raise passes.
+    `imports` are the names that the scan saw, with the letters of their uses. None means that a trusted process has
+    registered the bytes: then any name may be imported, as by `pickle.loads`. Raise LoadRefused if the bytes need
+    another name, or are not valid. Exceptions of the loaded classes themselves are not caught.
     """
     source = MemorySource(data)
     resolver = _from_anywhere if imports is None else _Table(imports)
@@ -74,7 +74,7 @@ def _load(
 
 
 class _Table:
-    """Resolves the names that were seen in the scan, each once, and refuses all others."""
+    """Resolves the names that the scan saw, each once, and refuses all others."""
 
     def __init__(self, imports: Mapping[str, str]) -> None:
         self._imports = imports
@@ -82,13 +82,15 @@ class _Table:
 
     def __call__(self, module: str, name: str) -> Any:
         if not is_well_formed(module, name):
-            raise LoadRefused(f"cannot load the pickle: it names {quoted(f'{module} {name}')}, which is no full name")
+            raise LoadRefused(
+                f"cannot load the pickle: it names {quoted(f'{module} {name}')}, which is not a full name"
+            )
         module, name = resolve(module, name)
         full = f"{module}.{name}"
         if full not in self._imports:
             raise LoadRefused(
                 f"cannot load the pickle: it names {quoted(full)}, which was not seen when it was accepted",
-                hint="Treat the file as hostile; `model-inbox verify` compares it with its registration",
+                hint="Treat the file as hostile, and run `model-inbox verify` to compare it with its entry",
             )
         if full not in self._found:
             self._found[full] = _fetch(module, name)
@@ -96,7 +98,7 @@ class _Table:
 
 
 _STAND_INS = {"numpy.memmap": ("numpy", "ndarray")}
-"""joblib names this class where an array was mapped into memory, only to be told; the class itself opens files."""
+"""joblib names this class for an array that was mapped into memory. The class itself opens files and is never used."""
 
 
 def _fetch(module: str, name: str) -> Any:
@@ -104,12 +106,12 @@ def _fetch(module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        error.add_note(f"A model that is being loaded needs {module}.{name}: install the version it was made with")
+        error.add_note(f"The model needs {module}.{name}: install the version of the library that made the model")
         raise
 
 
 def _from_anywhere(module: str, name: str) -> Any:
-    """Resolve any name, dotted ones included: for bytes that a trusted process registered."""
+    """Resolve any name, with dots too: for bytes that a trusted process registered."""
     module, name = resolve(module, name)
     found: Any = importlib.import_module(module)
     for part in name.split("."):
@@ -121,7 +123,7 @@ def _from_anywhere(module: str, name: str) -> Any:
 
 
 class _LoadingUnpickler(_pickle.Unpickler):
-    """The C unpickler, with names from a resolver."""
+    """The C unpickler. It gets names from a resolver."""
 
     def __init__(self, stream: Any, resolver: Resolver) -> None:
         super().__init__(stream)
@@ -136,7 +138,7 @@ class _LoadingUnpickler(_pickle.Unpickler):
 
 
 def _storage_loader(resolver: Resolver) -> Callable[[bytes], Any]:
-    """Return what loads the torch file in bytes that a plain pickle holds, under the same restrictions."""
+    """Return a function that loads the torch file in the bytes of a plain pickle, with the same restrictions."""
 
     def load_storage(data: bytes) -> Any:
         source = MemorySource(data)
@@ -149,7 +151,7 @@ def _storage_loader(resolver: Resolver) -> Callable[[bytes], Any]:
 
 
 def _load_torch(source: MemorySource, resolver: Resolver, *, is_zip: bool) -> Any:
-    """Let torch walk its own formats, with our unpickler and our reader in place of its own."""
+    """Let torch parse its own formats, with our unpickler and our reader instead of its own."""
     if is_zip:
         read_zip_layout(source)
     torch = importlib.import_module("torch")
@@ -169,7 +171,7 @@ def _load_torch(source: MemorySource, resolver: Resolver, *, is_zip: bool) -> An
 
 
 class _Unpeekable:
-    """The reader of `streams.Stream` over a file that torch opened."""
+    """A file that torch opened, without peek: as `streams.Stream` reads it."""
 
     __slots__ = ("read", "readinto", "readline")
 
@@ -183,23 +185,23 @@ class _Unpeekable:
 
 
 def _is_joblib(contents: Source) -> bool:
-    """Tell whether the scan would take this for joblib's: by the same inert parse, which imports nothing."""
+    """Return whether the scan would parse this as joblib's: with the same inert parse, which imports nothing."""
     recorder = new_recorder()
     try:
         PlainUnpickler(recorder, open_stream(recorder, contents)).load()
     except NeedsJoblib:
         return True
-    except Exception:  # noqa: BLE001 - whatever is wrong with it, the real parser says it better
+    except Exception:  # noqa: BLE001 - the real parser gives the better error message
         return False
     return False
 
 
 class _ArrayWrapper:
-    """Stands for joblib's wrapper while it gets its state."""
+    """Stands for joblib's wrapper until the wrapper has its state."""
 
 
 class _LoadingJoblibUnpickler(JoblibUnpickler):
-    """joblib's parser, with names from a resolver and arrays filled from the stream without a copy."""
+    """joblib's parser. It gets names from a resolver and reads arrays from the stream without a copy."""
 
     def __init__(self, stream: Stream, resolver: Resolver, *, inner: bool = False) -> None:
         super().__init__(stream)

@@ -1,7 +1,7 @@
-"""Which names a pickle may carry, whatever a list says: spelling, aliases, uses, and what is never allowed.
+"""Names in pickles: their spelling, aliases and uses, and the names that are never allowed. Pure.
 
-Owns rule 4 (names that are never allowed), the aliases of Python 2, and the meaning of the use letters. Never
-imports what it names, reads no file, and keeps no list of what *is* allowed (`allowlist` does).
+Owns the names that no list may allow, the aliases of Python 2, and the meaning of the letters for uses. Never imports a
+name, and has no list of allowed names: `allowlist` has them.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ USES = {
     "a": "have items appended",
     "d": "have items added",
 }
-"""What each letter of a use permits. r comes first: everything else implies that the name was looked up."""
+"""What each letter permits. r comes first: every other use implies that the name was looked up."""
 
 NAME_LENGTH_MAX = 200
 
 JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
-"""What joblib puts before the raw bytes of an array; a plain unpickler cannot read on after it."""
+"""joblib writes an object of this class before the raw bytes of an array. A plain unpickler cannot read past it."""
 
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
-"""What torch writes for a storage in a plain pickle: it is given a whole torch file in bytes."""
+"""torch writes a call of this function for a storage in a plain pickle. Its argument is a whole torch file in bytes."""
 
 _PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _PYTHON2_BUILTINS = {"unicode": "str", "long": "int", "xrange": "range"}
 
 
 def resolve(module: str, name: str) -> tuple[str, str]:
-    """Return module and name as the loader looks them up: the few aliases of Python 2, nothing else.
+    """Return module and name as the loader looks them up: a few aliases of Python 2 are replaced.
 
-    Scan and load both call this, so that a verdict is about the very object that a load would fetch.
+    Scan and load both call this, so that the scan judges the same object that the load imports.
     """
     if module == "__builtin__":
         name = _PYTHON2_BUILTINS.get(name, name)
@@ -58,10 +58,10 @@ def resolve(module: str, name: str) -> tuple[str, str]:
 
 
 def is_well_formed(module: object, name: object) -> bool:
-    """Tell whether this may be looked up at all: plain ASCII identifiers, and no dot in the name.
+    """Return whether both parts are ASCII identifiers, with dots in the module only. Nothing else is ever looked up.
 
-    With dots allowed in `name`, ('a', 'b.c') and ('a.b', 'c') would look the same once joined, and an attribute
-    of an allowed class could be reached.
+    With dots in `name`, ('a', 'b.c') and ('a.b', 'c') would be equal after joining, and a pickle could reach an
+    attribute of an allowed class.
     """
     if type(module) is not str or type(name) is not str:
         return False
@@ -77,11 +77,11 @@ def root_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-# --- rule 4: never, whatever a list says ---------------------------------------------------------------------
+# --- names that are never allowed ----------------------------------------------------------------------------
 
 PATH_MODULES = ("pathlib", "pathlib._local")
 PATH_NAMES = ("Path", "PosixPath", "PurePath", "PurePosixPath")
-"""Python 3.13 writes paths under another module than those before and after it."""
+"""Python 3.13 writes paths with the module `pathlib._local`, the versions before and after it with `pathlib`."""
 
 _STDLIB_VALUES = frozenset(
     {
@@ -116,18 +116,18 @@ _STDLIB_VALUES = frozenset(
         "uuid.UUID",
     }
 )
-"""The names of the standard library that can stand for a value. Everything else in it is an evaluator, or one
-call away from one (`functools.partial`, `operator.attrgetter`, `types.FunctionType`, `timeit.timeit`, ...)."""
+"""The value types of the standard library, and the functions that picklers write to make values. Everything else in it
+can run code, or can be made to with one call (`functools.partial`, `operator.attrgetter`, `timeit.timeit`, ...)."""
 
 _STDLIB = frozenset(stdlib_module_names) | {"__builtin__", "__main__", "nt", "posix", "distutils", "imp"}
 
 _NEVER_PACKAGES = {
-    "cloudpickle": "it builds code out of the file",
-    "dill": "it builds code out of the file",
+    "cloudpickle": "it builds code from the file",
+    "dill": "it builds code from the file",
     "formulaic": "it evaluates formulas",
     "IPython": "it runs commands",
-    "jsonpickle": "it is an unpickler itself",
-    "model_inbox": "it is the program that judges",
+    "jsonpickle": "it unpickles without restrictions",
+    "model_inbox": "it is the program that validates models",
     "numexpr": "it evaluates expressions",
     "patsy": "it evaluates formulas",
     "pip": "it runs programs",
@@ -140,12 +140,12 @@ _NEVER_PACKAGES = {
 }
 
 _NEVER_SUBPACKAGES = {
-    "joblib.externals": "it builds code out of the file",
+    "joblib.externals": "it builds code from the file",
     "joblib.memory": "it opens files and calls functions",
     "numpy.distutils": "it runs programs",
     "numpy.f2py": "it runs programs",
     "numpy.testing": "it runs code given as text",
-    "pandas.compat.pickle_compat": "it is an unpickler itself",
+    "pandas.compat.pickle_compat": "it unpickles without restrictions",
     "pandas.core.computation": "it evaluates expressions",
     "pandas.io": "it opens files",
     "scipy.optimize": "it calls functions that the file names",
@@ -163,21 +163,21 @@ _NEVER_SUBPACKAGES = {
     "torch.utils": "it loads and compiles code",
 }
 
-_FETCHES_ANYTHING = "it fetches or calls whatever it is told to"
+_IMPORTS_ANYTHING = "it imports or calls any name that the file gives"
 _OPENS_FILES = "it opens files"
 _NEVER_NAMES = {
     "joblib.numpy_pickle.NDArrayWrapper": _OPENS_FILES,
     "joblib.numpy_pickle.ZNDArrayWrapper": _OPENS_FILES,
     "joblib.numpy_pickle_compat.NDArrayWrapper": _OPENS_FILES,
     "joblib.numpy_pickle_compat.ZNDArrayWrapper": _OPENS_FILES,
-    "numpy.core._ufunc_reconstruct": _FETCHES_ANYTHING,
-    "numpy._core._ufunc_reconstruct": _FETCHES_ANYTHING,
-    "numpy.core._internal._reconstruct": _FETCHES_ANYTHING,
-    "torch.serialization.load": "it is an unpickler itself",
-    "torch.load": "it is an unpickler itself",
+    "numpy.core._ufunc_reconstruct": _IMPORTS_ANYTHING,
+    "numpy._core._ufunc_reconstruct": _IMPORTS_ANYTHING,
+    "numpy.core._internal._reconstruct": _IMPORTS_ANYTHING,
+    "torch.serialization.load": "it unpickles without restrictions",
+    "torch.load": "it unpickles without restrictions",
     "torch.storage._load_from_file": _OPENS_FILES,
-    "scipy.interpolate._interpolate.interp1d": _FETCHES_ANYTHING,
-    "scipy.interpolate.interpolate.interp1d": _FETCHES_ANYTHING,
+    "scipy.interpolate._interpolate.interp1d": _IMPORTS_ANYTHING,
+    "scipy.interpolate.interpolate.interp1d": _IMPORTS_ANYTHING,
 }
 
 _NO_CALLS_ADDED = frozenset(
@@ -197,14 +197,14 @@ _NO_CALLS_ADDED = frozenset(
         "tensorflow",
     ]
 )
-"""Packages so full of functions that open files or call other functions that only the shipped lists, each entry
-with a rule for its arguments, may let one be called."""
+"""Packages with many functions that open files or call other functions. Only the shipped lists may permit a call into
+them: there each function has a rule for its arguments."""
 
 
 def never_allowed(name: str, uses: str = "") -> str | None:
-    """Return why `name` must not be allowed with these `uses`, by any list, or None.
+    """Return why no list may allow `name` with these `uses`, or None if a list may.
 
-    The shipped lists obey the part about names too; the part about calls is for lines that users add.
+    What this says about names holds for the shipped lists too. What it says about calls holds for the user's own lines.
     """
     if name in _STDLIB_VALUES or name == JOBLIB_ARRAY:
         return None
@@ -212,9 +212,9 @@ def never_allowed(name: str, uses: str = "") -> str | None:
         return reason
     root = root_of(name)
     if root == "__main__":
-        return "it names a script, which is another one in every process"
+        return "__main__ is a different script in every process"
     if root in _STDLIB:
-        return "of the standard library only plain values may come out of a pickle"
+        return "only plain value types of the standard library are allowed"
     if reason := _NEVER_PACKAGES.get(root):
         return reason
     if root == "joblib":
@@ -224,11 +224,11 @@ def never_allowed(name: str, uses: str = "") -> str | None:
         if reason := _NEVER_SUBPACKAGES.get(".".join(parts[:length])):
             return reason
     if "c" in uses and root in _NO_CALLS_ADDED:
-        return f"calls into {root} are only allowed where the shipped list has a rule for their arguments"
+        return f"a call into {root} is allowed only if the shipped list has a rule for its arguments"
     return None
 
 
-# --- code carried by value -----------------------------------------------------------------------------------
+# --- code by value -------------------------------------------------------------------------------------------
 
 _CODE_PACKAGES = ("cloudpickle.", "dill.", "joblib.externals.", "_dill.")
 _CODE_NAMES = frozenset(
@@ -244,14 +244,15 @@ _CODE_NAMES = frozenset(
 
 
 def carries_code(name: str) -> bool:
-    """Tell whether a pickle that names this holds functions or classes themselves rather than their names."""
+    """Return whether a pickle with this name contains functions or classes by value, not only their names."""
     return name in _CODE_NAMES or name.startswith(_CODE_PACKAGES)
 
 
 # --- frameworks ----------------------------------------------------------------------------------------------
 
 _FRAMEWORK_OF_PACKAGE = {
-    "_loss": "scikit-learn",  # its losses go by this name before scikit-learn 1.8
+    # scikit-learn before 1.8 writes its losses with this module name.
+    "_loss": "scikit-learn",
     "catboost": "catboost",
     "joblib": "joblib",
     "lightgbm": "lightgbm",
@@ -265,10 +266,10 @@ _FRAMEWORK_OF_PACKAGE = {
 
 
 def framework_of(name: str) -> str | None:
-    """Return the framework whose list has, or would have, this name; None for any other package."""
+    """Return the framework that the package of this name belongs to, or None for any other package."""
     return _FRAMEWORK_OF_PACKAGE.get(root_of(name))
 
 
 def describe_uses(uses: str) -> str:
-    """Return in words what `uses` permit: "be referred to, be called"."""
+    """Return what `uses` permit, in words: "be referred to, be called"."""
     return ", ".join(text for letter, text in USES.items() if letter in uses)

@@ -1,7 +1,7 @@
-"""The result of a scan in words: `PickleReport`, and how a recording becomes one.
+"""The result of a scan in words: make a `PickleReport` from a recording. Pure.
 
-Owns the texts and codes of everything that a scan can find (`FINDINGS`) and the comparison of names and uses with
-an allowlist. Pure: reads no file and starts nothing. Producer text enters a message through `quoted` alone.
+Owns the texts and codes of everything that a scan can find (`FINDINGS`), and the comparison of names and uses with an
+allowlist. Never reads a file. Text of a producer enters a message only through `quoted`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from .rules import HASHABLE
 __all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "report_of"]
 
 PROBLEMS_MAX = 50
-"""Names that a report complains about one by one; more are counted."""
+"""A report has a problem for each of this many names. Further names are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PickleReport:
-    """What a file is and does, and what is wrong with that.
+    """The result of a scan: what a file is and does, and its problems.
 
-    `kind` is how it is read: "plain", "joblib", "torch-zip", "torch-legacy", behind its compression if it has one
-    ("gzip+joblib"); "" if unknown. `imports` maps each name that the file carries to the letters of its uses
-    (`names.USES`), as the loader resolves them. `frameworks` are those that the names belong to, `versions` what the
-    file says of some of them, which nothing depends on. `embedded_code` tells whether the file holds functions or
-    classes by value. Accepted means: no `problems`.
+    `kind` is the format: "plain", "joblib", "torch-zip", "torch-legacy", after the compression if there is one
+    ("gzip+joblib"), or "" if unknown. `imports` maps each name in the file, as the loader resolves it, to the letters
+    of its uses (`names.USES`). `frameworks` are the frameworks of the names. `versions` are versions of some of them
+    that the file claims; no decision depends on them. `embedded_code` is set if the file contains functions or classes
+    by value. A file without `problems` is accepted.
     """
 
     kind: str = ""
@@ -41,7 +41,7 @@ class PickleReport:
 
     @property
     def accepted(self) -> bool:
-        """Whether nothing speaks against loading the file."""
+        """Whether the file has no problems."""
         return not self.problems
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class PickleReport:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> PickleReport:
-        """Return the report that `as_dict` described."""
+        """Return the report that `as_dict` has written."""
         return cls(
             kind=str(data.get("kind", "")),
             imports=dict(data.get("imports", {})),
@@ -209,7 +209,7 @@ def _plain(detail: str) -> str:
 
 
 def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:
-    """Tell whether a finding needs no problem of its own."""
+    """Return whether a finding needs no problem of its own."""
     if what == "hashed" and subject in HASHABLE:
         return True
     if what in _ABOUT_A_CALL and allowlist.is_extra(subject):

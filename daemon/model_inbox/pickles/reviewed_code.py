@@ -1,8 +1,8 @@
 """The Python code that a load runs for an allowed name, and whether it is still the code that was reviewed.
 
-Owns the third column of the lists: methods that run without the pickle calling them by name, each with a hash of its
-source. Unlike everything else in this package it imports what the lists name: it serves maintainers and operators who
-ask about an installed framework, never the scan or a load.
+Owns the third column of the lists: methods that a load runs without a call in the pickle, each with a hash of its
+source. Unlike the rest of this package it imports the names on the lists: maintainers and operators use it to check an
+installed framework. Never used by a scan or a load.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ HOOKS = (
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A line of a list that the installed framework no longer bears out.
+    """A line of a list that does not fit the installed framework.
 
-    `missing`: it has no such name (another version's, or moved); `changed`: other code runs for it than was reviewed.
-    `reviewed` and `installed` are the hooks that differ, as the lists write them.
+    `missing`: the framework has no such name (the name of another version). `changed`: it runs other code than was
+    reviewed. `reviewed` and `installed` are the hooks that differ, as the lists write them.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Difference:
 
 
 def differences(framework: str) -> Iterator[Difference]:
-    """Yield how the installed framework differs from its list; it is imported for that, its models are not.
+    """Yield how the installed framework differs from its list. The framework is imported for that.
 
-    Every name is `missing` where the framework is not installed at all.
+    If it is not installed, every name is `missing`.
     """
     for line in read_list(framework):
         try:
@@ -58,7 +58,7 @@ def differences(framework: str) -> Iterator[Difference]:
         if reviewed == installed:
             continue
         if inspect.isclass(value) and f"{value.__module__}.{value.__qualname__}" != line.name:
-            # The name that another version writes; what this version writes has a line of its own.
+            # Another version writes this name. The name that this version writes has its own line.
             yield Difference(line.name, "missing")
         else:
             yield Difference(
@@ -67,13 +67,13 @@ def differences(framework: str) -> Iterator[Difference]:
 
 
 def fetch(name: str) -> Any:
-    """Import what a full name stands for. Raises ImportError or AttributeError where there is none."""
+    """Import a full name and return its value. Raise ImportError or AttributeError if there is none."""
     module, _, last = name.rpartition(".")
     return getattr(importlib.import_module(module), last)
 
 
 def hooks_of(value: Any, uses: str) -> str:
-    """Return the Python code that a load of this name may run: `method@class:hash`, blank-separated."""
+    """Return the Python code that a load of this name may run: `method@class:hash`, separated by blanks."""
     if not inspect.isclass(value):
         return f"call:{_source_hash(value)}" if "c" in uses else ""
     found = []
@@ -88,7 +88,7 @@ def hooks_of(value: Any, uses: str) -> str:
 
 
 def _source_hash(function: Any) -> str:
-    """Return eight digits of the hash of a function's source, or C where it has none."""
+    """Return eight digits of the hash of a function's source, or "C" if it has no Python source."""
     try:
         return hashlib.sha256(inspect.getsource(inspect.unwrap(function)).encode()).hexdigest()[:8]
     except (TypeError, OSError, ValueError):

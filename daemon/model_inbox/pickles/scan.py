@@ -1,11 +1,11 @@
-"""One scan of one source: which parser, and what it recorded.
+"""Scan one source: choose the parser, and return what it recorded.
 
-Owns `record`, the whole scan without any process around it: any bytes end in a `Recording`, never in an
-exception (but for the interpreter's own limits, which the worker's process has). Knows no allowlist: what is
-recorded is weighed in `report`.
+Owns `record`, the whole scan without a process around it. Any bytes give a `Recording`, never an exception; only the
+limits of the process (memory, CPU time, stack) can end a scan without one. Knows no allowlist: `report` compares the
+recording with one.
 
-The parsers are those that load: CPython's C unpickler for plain and torch files, the pure-Python one for joblib.
-Only find_class and persistent_load differ, and hand out stubs.
+The parsers are the same as in a load: CPython's C unpickler for plain and torch files, the pure-Python unpickler for
+joblib. Only find_class and persistent_load differ: they return stubs.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ from .unpicklers import PlainUnpickler, finish, open_stream
 __all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 
 Recording = dict[str, Any]
-"""What a scan saw, as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code, versions."""
+"""The result of a scan as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code,
+versions {framework: version}."""
 
 
 def decompressed_max(size: int) -> int:
-    """Return how many bytes may come out of `size` compressed ones before it counts as a bomb."""
+    """Return how many bytes `size` compressed bytes may give. A file that gives more is a decompression bomb."""
     return min(max(1 << 30, size * 64), 32 << 30)
 
 
 class ScanningJoblibUnpickler(JoblibUnpickler):
-    """joblib's parser over stubs: the bytes of arrays are passed over."""
+    """joblib's parser with stubs for names. It skips the bytes of arrays."""
 
     def __init__(self, recorder: Recorder, stream: Stream, *, inner: bool = False) -> None:
         super().__init__(stream)
@@ -65,7 +66,7 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
             return None
         state = getattr(wrapper, "value", None)
         check_fields(state)
-        assert type(state) is dict  # noqa: S101 - for the type checker; `check_fields` has looked
+        assert type(state) is dict  # noqa: S101 - for the type checker: `check_fields` has checked it
         sane = (
             is_global(state["subclass"], "numpy.ndarray", "numpy.memmap")
             and is_shape(state["shape"])
@@ -104,22 +105,22 @@ _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 
 
 def new_recorder() -> Recorder:
-    """Return the recorder of a new scan, with all rules."""
+    """Return a recorder with all rules, for a new scan."""
     return Recorder(call_rules, _STATE_RULES, default_rule, default_state_rule)
 
 
 def record(source: Source) -> Recording:
-    """Scan a file. Any bytes end in a recording; what was found before something fatal is in it too."""
+    """Scan a source. Any bytes give a recording; it contains what was found before an error, too."""
     scan = _Scan(source)
     try:
         scan.run()
-    except Exception as error:  # noqa: BLE001 - whatever a hostile file makes the parser raise is a finding
+    except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything: a finding
         scan.recorder.note(*_finding_of(error, scan.start))
     return scan.recording()
 
 
 class _Scan:
-    """The steps of one scan, and what is known of the file so far."""
+    """The steps of one scan, and what is known about the file so far."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -129,7 +130,8 @@ class _Scan:
         self.recorder = new_recorder()
 
     def run(self) -> None:
-        if copyreg._inverted_registry:  # type: ignore[attr-defined]  # the codes that EXT opcodes stand for
+        # EXT opcodes would be looked up in this table. It is empty unless a program fills it.
+        if copyreg._inverted_registry:  # type: ignore[attr-defined]  # the stubs do not have it
             raise BadStream("extension-codes")
         size = self._source.size or 0
         if size == 0:
@@ -171,7 +173,7 @@ class _Scan:
 
 
 def _finding_of(error: Exception, start: bytes) -> Finding:
-    """Return what an error of the parser says about the file that begins with `start`."""
+    """Return the finding for an error of the parser. `start` is the first bytes of the file."""
     text = str(error)
     match error:
         case BadStream():
@@ -189,6 +191,6 @@ def _finding_of(error: Exception, start: bytes) -> Finding:
         case ValueError() if "extension code" in text:
             return "extension-codes", "", ""
     if not start.startswith(b"\x80"):
-        # Protocols 0 and 1 have no header, so that any text or image might be the start of one.
+        # Pickles of protocols 0 and 1 have no header, so a parser starts on any text or image.
         return "not-a-pickle", "", ""
     return "malformed", "", f"{type(error).__name__}: {text[:200]}"

@@ -1,11 +1,11 @@
-"""How the bytes of a pickle are read: the one reader, shared by scan and load, and the places bytes come from.
+"""Read the bytes of a pickle: the one reader that scan and load share, and the sources that bytes come from.
 
-Owns `Source` (a file, a part of one, memory, a compressed stream) and `Stream` (what an unpickler is given).
-A `Stream` has read, readline and readinto and no peek: with a file that can be peeked at, CPython's unpickler
-mis-steps where an opcode straddles a frame (gh-154848), so that the same bytes parse differently from a file,
+Owns `Source` (a file, a part of a file, memory, a compressed stream) and `Stream` (what an unpickler reads from).
+Never decides what bytes mean, and never opens a file: descriptors are passed in.
+
+A `Stream` has read, readline and readinto, but no peek. If a file has peek, CPython's unpickler reads from a wrong
+position where an opcode crosses the end of a frame (gh-154848). The same bytes then parse differently from a file,
 from BytesIO and from `loads`. Without peek there is one parse, and scan and load share it.
-
-Never decides what bytes mean, and never opens a file: descriptors are handed in.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ __all__ = [
 ]
 
 BUFFER_BYTES = 256 * 1024
-"""Read from the file at a time. Larger reads, the payloads of arrays, go straight to where they are wanted."""
+"""Bytes of one read from a file. Larger reads, as of arrays, bypass the buffer."""
 
 
 class BadStream(Exception):
-    """The bytes are not what their form promises. `what` is a key of `report.FINDINGS`."""
+    """The bytes are not valid in their format. `what` is a key of `report.FINDINGS`."""
 
     def __init__(self, what: str, subject: str = "", detail: str = "") -> None:
         super().__init__(what, subject, detail)
@@ -46,41 +46,41 @@ class BadStream(Exception):
 
 
 SMALL_BYTES = 64 << 20
-"""Sources up to this size are read from memory: a pickle without frames (protocols 0 to 3) is read opcode by opcode,
-and a call of BytesIO costs half of one of a buffered reader."""
+"""Files up to this size are read into memory. A pickle without frames (protocols 0 to 3) is read opcode by opcode,
+and a call of BytesIO costs half as much as a call of a buffered reader."""
 
 
-# --- where bytes come from -----------------------------------------------------------------------------------
+# --- sources -------------------------------------------------------------------------------------------------
 
 
 class Source(Protocol):
     """Bytes that can be read from their start any number of times.
 
-    `size` is their number, or None where only reading to the end tells (compressed data).
+    `size` is the number of bytes. It is None for compressed data, whose size is known only after reading to the end.
     """
 
     @property
     def size(self) -> int | None: ...
 
     def raw(self) -> io.RawIOBase:
-        """Return a new raw reader that stands at the first byte."""
+        """Return a new raw reader, positioned at the first byte."""
         ...
 
     def buffered(self) -> io.BufferedIOBase:
-        """Return a new buffered reader that stands at the first byte."""
+        """Return a new buffered reader, positioned at the first byte."""
         ...
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset`, fewer at the end. Small lengths only: this copies."""
+        """Return `length` bytes from `offset`, or fewer at the end. This copies, so use it for small lengths only."""
         ...
 
     def part(self, offset: int, length: int) -> Source:
-        """Return the source of a part of these bytes, without copying it."""
+        """Return a source for a part of these bytes, without copying them."""
         ...
 
 
 class _Positioned(io.RawIOBase):
-    """A raw reader over something with random access. Sub-classes say how bytes get from `offset` into a buffer."""
+    """A raw reader with random access. Sub-classes copy the bytes at `offset` into a buffer."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class _MemoryReader(_Positioned):
 
 
 class FileSource:
-    """An open file, or `size` bytes of it from `start`. Read by position: the descriptor's offset is left alone."""
+    """An open file, or `size` bytes of it from `start`. Reads by position and never moves the descriptor's offset."""
 
     def __init__(self, fd: int, size: int, start: int = 0) -> None:
         self._fd = fd
@@ -173,7 +173,8 @@ class MemorySource:
     def buffered(self) -> io.BufferedIOBase:
         whole = self._data.obj
         if type(whole) is bytes and len(whole) == len(self._data):
-            return io.BytesIO(whole)  # shares the bytes
+            # BytesIO shares the bytes object and does not copy it.
+            return io.BytesIO(whole)
         return io.BytesIO(self._data) if len(self._data) <= SMALL_BYTES else io.BufferedReader(self.raw(), BUFFER_BYTES)
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -195,18 +196,18 @@ _MAGIC = (
 
 
 def compression_of(start: bytes) -> str:
-    """Return how data that begins with these bytes is compressed, or "" if it is not."""
+    """Return the compression of data that starts with these bytes, or "" if it is not compressed."""
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
-    # zlib has no magic: a compression method, and a check that the two bytes are a multiple of 31.
+    # zlib has no magic number: the first byte is the compression method, and the first two are a multiple of 31.
     if len(start) >= 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
         return "zlib"
     return ""
 
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and lz4 agree on; zlib is adapted to it."""
+    """The interface that bz2, lzma and lz4 share. zlib has an adapter to it."""
 
     @property
     def eof(self) -> bool: ...
@@ -263,7 +264,7 @@ def _new_decompressor(name: str) -> _Decompressor:
 
 
 class _Inflater(io.RawIOBase):
-    """Decompresses one compressed stream, which must be all there is. Reads forward only, in bounded steps."""
+    """Decompresses one compressed stream, with nothing after it. Reads forward only, in bounded steps."""
 
     _STEP = 1 << 20
 
@@ -314,7 +315,7 @@ class _Inflater(io.RawIOBase):
 
 
 class InflatedSource:
-    """What comes out of a compressed source. Decompressed anew for each reader, never kept."""
+    """The contents of a compressed source. Each reader decompresses them again; they are not kept."""
 
     def __init__(self, name: str, compressed: Source, size_max: int) -> None:
         self._name = name
@@ -341,7 +342,7 @@ class InflatedSource:
         raise ValueError(f"compressed data has no parts ({length} bytes at {offset})")
 
     def inflate(self) -> MemorySource:
-        """Return all of it in memory, for formats that need random access."""
+        """Return the whole contents in memory, for formats that need random access."""
         data = bytearray()
         raw = self.raw()
         while piece := raw.read(BUFFER_BYTES * 4):
@@ -350,22 +351,22 @@ class InflatedSource:
 
 
 def open_compressed(source: Source, size_max: int) -> tuple[str, Source]:
-    """Return the name of the compression of `source` ("" for none) and the source of its contents.
+    """Return the compression of `source` ("" for none) and a source for its contents.
 
-    A compressed pickle that is compressed twice stays compressed: no writer makes one.
+    Only one layer is removed. No writer compresses a pickle twice.
     """
     name = compression_of(source.read_at(0, 8))
     return name, InflatedSource(name, source, size_max) if name else source
 
 
-# --- what unpicklers read from -------------------------------------------------------------------------------
+# --- streams for unpicklers ----------------------------------------------------------------------------------
 
 
 class Stream:
-    """read, readline and readinto over a source, for an unpickler; the rest is for us.
+    """A source as an unpickler reads it: read, readline and readinto. The other methods are for this package.
 
-    The three are the methods of a buffered reader themselves, because the unpickler calls them once for every
-    opcode of a pickle without frames.
+    The three are attributes that hold the buffered reader's own methods: the unpickler calls them for each opcode of a
+    pickle without frames, and a Python method around them would cost time.
     """
 
     __slots__ = ("_buffered", "read", "readinto", "readline", "size")
@@ -382,22 +383,22 @@ class Stream:
         self.readinto = self._buffered.readinto
 
     def tell(self) -> int:
-        """Return how many bytes were consumed."""
+        """Return the number of bytes read so far."""
         return self._buffered.tell()
 
     def rest(self, length: int) -> bytes:
-        """Return up to `length` bytes from here, consuming them."""
+        """Read and return up to `length` bytes."""
         return self._buffered.read(length)
 
     def read_exactly(self, length: int) -> bytes:
-        """Return `length` bytes, or raise BadStream where there are fewer."""
+        """Return `length` bytes, or raise BadStream if there are fewer."""
         data = self._buffered.read(length)
         if len(data) != length:
             raise BadStream("truncated")
         return data
 
     def fill(self, view: memoryview) -> None:
-        """Fill `view` from here, or raise BadStream where there are too few bytes."""
+        """Fill `view` from the current position, or raise BadStream if there are too few bytes."""
         done = 0
         while done < len(view):
             count = self._buffered.readinto(view[done:])
@@ -406,7 +407,7 @@ class Stream:
             done += count
 
     def skip(self, length: int) -> None:
-        """Pass over `length` bytes without reading them where the source can, or raise BadStream at the end."""
+        """Skip `length` bytes, without reading them if the source can, or raise BadStream if there are fewer."""
         if self.size is not None:
             position = self._buffered.tell() + length
             if position > self.size:
@@ -421,12 +422,12 @@ class Stream:
 
 
 class PayloadSkippingStream(Stream):
-    """A stream for scanning: large payloads are passed over instead of read, so a 10 GB array needs no 10 GB.
+    """A stream for scanning that skips large payloads, so that a 10 GB array does not need 10 GB of memory.
 
-    The unpickler asks `readinto` to fill a fresh buffer. Past `PAYLOAD_BYTES` the buffer gets only a marker that
-    tells where in the file the payload lies; its other pages are never touched, so they take no memory. What a
-    pickle *does* cannot depend on them: no opcode and no name is taken from bytes. Code that needs the true
-    bytes, because they hold a pickle of their own, finds them with `payload`.
+    The unpickler calls `readinto` with a new buffer. If the buffer has `PAYLOAD_BYTES` or more, it gets only a marker
+    with the position of the payload in the file. The other pages of the buffer are never touched and take no memory.
+    What a pickle *does* cannot depend on a payload: no opcode and no name comes from it. Code that needs the real
+    bytes, because they hold another pickle, finds them with `payload`.
     """
 
     __slots__ = ("_marker", "_source")
@@ -446,17 +447,18 @@ class PayloadSkippingStream(Stream):
             return self._buffered.readinto(view)
         position = self._buffered.tell()
         if self.size is None or position + len(view) > self.size:
-            return 0  # the unpickler says: truncated
+            # The unpickler then reports that the data is truncated.
+            return 0
         self._buffered.seek(position + len(view))
         marker = self._marker + position.to_bytes(8, "big")
         view[: len(marker)] = marker
         return len(view)
 
     def payload(self, data: bytes | bytearray) -> Source:
-        """Return where the true bytes of `data`, made by this stream, are to be read.
+        """Return the source of the real bytes of `data`, which this stream has filled.
 
-        Raises BadStream where only some of them were passed over: a payload that begins inside a frame and ends
-        outside it, which no pickler writes.
+        Raise BadStream if only a part of them was skipped: the payload begins inside a frame and ends outside it, which
+        no pickler writes.
         """
         length = len(self._marker)
         found = data.find(self._marker) if len(data) >= self.PAYLOAD_BYTES else -1

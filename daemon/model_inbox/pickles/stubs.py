@@ -1,11 +1,11 @@
-"""Inert stand-ins for whatever a pickle names, and the record of what it does with them.
+"""Inert stand-ins for the names in a pickle, and a record of what the pickle does with them.
 
-Owns the stub classes that a scanning unpickler hands out and `Recorder`, which collects the uses made of each
-name and everything odd. Never imports or calls what a pickle names: to the unpickler a stub *is* the class or
-function, but all that any operation on it does is to leave a note.
+Owns the stub classes that a scanning unpickler returns for names, and `Recorder`, which collects the uses of each name
+and the findings. Never imports or calls what a pickle names: to the unpickler a stub *is* the class or function, but an
+operation on it only records a use or a finding.
 
-The record is made of plain values (`Finding` tuples, text), so that it can cross from the worker's process as
-JSON; `report` gives it words and weighs it against an allowlist.
+The record consists of plain values, so that the worker can send it as JSON. `report` compares it with an allowlist and
+puts it into words.
 """
 
 from __future__ import annotations
@@ -20,25 +20,24 @@ from .streams import BadStream, PayloadSkippingStream
 __all__ = ["BadArguments", "Finding", "Global", "Recorder", "Rule", "StateRule", "Stub", "instance_of"]
 
 Finding = tuple[str, str, str]
-"""What was found (a key of `report.FINDINGS`), the name it is about, a detail. The last two may be empty."""
+"""What was found (a key of `report.FINDINGS`), the name it is about, and a detail. The last two may be empty."""
 
 NAMES_MAX = 2000
 FINDINGS_MAX = 100
 ATTRIBUTES_MAX = 1000
 
-
 _VERSION = re.compile(r"v?\d{1,4}[0-9A-Za-z.+]{0,30}", re.ASCII)
 
 
 class BadArguments(Exception):
-    """Arguments or a state that are not of the one form that a rule accepts. The scan goes on after it."""
+    """Arguments or a state that a rule does not accept. It becomes a finding, and the scan continues."""
 
 
 class Global(type):
-    """The class of every stub class: what is done to it is done to a global name, not to an instance.
+    """The metaclass of the stub classes: an operation on a stub class is one on a global name, not on an instance.
 
-    The unpickler asks for `__setstate__`, `append`, `extend` and `add` by attribute and for items by operator;
-    on a global each of these would change the class or module for the whole process, so each ends the scan.
+    The unpickler looks up `__setstate__`, `append`, `extend` and `add` as attributes, and sets items by operator. On a
+    global each of them would change the class or module for the whole process, so each ends the scan.
     """
 
     name: str
@@ -46,7 +45,7 @@ class Global(type):
     recorder: Recorder
     rule: Rule
     attributes: set[str] | None
-    """Names of attributes that a plain state has set and that are in order; None where a rule wants every state."""
+    """Attributes that passed the checks in an earlier state. None if a rule has to see every state."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         cls.uses.add("c")
@@ -57,7 +56,7 @@ class Global(type):
         except BadArguments as error:
             cls.recorder.note("bad-arguments", cls.name, str(error))
             result = None
-        return object.__new__(cls) if result is None else result  # type: ignore[arg-type]  # see `instance_of`
+        return instance_of(cls) if result is None else result
 
     def __setitem__(cls, key: object, value: object) -> NoReturn:
         raise BadStream("changes-global", cls.name, "SETITEM")
@@ -74,7 +73,7 @@ def _refuse(what: str) -> property:
 
 
 def _no_init_arguments(cls: Global) -> NoReturn:
-    """Python 2's INST and OBJ without arguments ask for this; what they do depends on the real class."""
+    """The old opcodes INST and OBJ without arguments look this up. What they do depends on the real class."""
     cls.recorder.note("old-instance", cls.name)
     raise AttributeError("__getinitargs__")
 
@@ -90,10 +89,10 @@ setattr(Global, "__getinitargs__", property(_no_init_arguments))  # noqa: B010 -
 
 
 class Stub(metaclass=Global):
-    """An object that the pickle made: by NEWOBJ from a global, or the result of a call.
+    """An object that the pickle made: with NEWOBJ from a global, or as the result of a call.
 
-    `value` is what the rules need to know of it later (the item size of a dtype, the shape of an array); `keys` are
-    those that it was given items by.
+    `value` is what rules need to know of it later (the item size of a dtype, the shape of an array). `keys` are the
+    keys that items were set with.
     """
 
     __slots__ = ("keys", "value")
@@ -104,14 +103,14 @@ class Stub(metaclass=Global):
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         cls.uses.add("n")
         if args or kwargs:
-            # More than object.__new__ runs then, so it needs what a call needs.
+            # The real class would run more than object.__new__, so this needs the same permission as a call.
             return Global.__call__(cls, *args, **kwargs)
         return object.__new__(cls)
 
     def __setstate__(self, state: Any) -> None:
         cls = type(self)
         cls.uses.add("b")
-        # Millions of objects of one class have the same attributes: one look at them tells.
+        # A file can have millions of objects of one class with the same attributes: check each attribute once.
         if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
             cls.recorder.build(self, state)
 
@@ -130,7 +129,7 @@ class Stub(metaclass=Global):
         self._hash(item)
 
     def _hash(self, key: object) -> None:
-        """Do with a key what a mapping or set does: what that costs, or crashes, must show here and not at the load."""
+        """Hash and compare a key as a mapping or set does. If that is slow or crashes, it must happen in the scan."""
         try:
             self.keys.add(key)
         except AttributeError:
@@ -157,27 +156,24 @@ def _is_dunder(name: Any) -> bool:
 
 
 def instance_of(cls: Global, value: Any = None) -> Any:
-    """Return a new object of a stub class, without noting a use; `value` is what rules know of it.
-
-    Typed Any, because to the type checker a `Global` is any class, and only here is it known to be a `Stub`'s.
-    """
-    made: Any = object.__new__(cls)  # type: ignore[arg-type]  # as said
+    """Return a new object of a stub class without recording a use. `value` is what rules know of it."""
+    made: Any = object.__new__(cls)  # type: ignore[arg-type]  # every `Global` is a sub-class of `Stub`
     if value is not None:
         made.value = value
     return made
 
 
 Rule = Callable[["Recorder", Global, tuple[Any, ...]], Any]
-"""Checks the arguments of a call; returns the result, or None for a plain stub of the callee."""
+"""Check the arguments of a call. Return the result, or None for a plain stub of the callee."""
 
 StateRule = Callable[["Recorder", Stub, Any], None]
-"""Checks the state given to an object."""
+"""Check the state that an object gets."""
 
 
 class Recorder:
-    """What one file does: the uses of each name, findings, and the stub classes of one scan.
+    """The record of one scan: the uses of each name, the findings, and the stub classes.
 
-    Every scan has its own recorder and its own stub classes, so nothing is left over from one file to the next.
+    Each scan has its own recorder and its own stub classes, so that no file leaves anything to the next.
     """
 
     NESTING_MAX = 3
@@ -198,16 +194,16 @@ class Recorder:
         self._findings: dict[Finding, None] = {}
         self._shadowing: dict[tuple[str, str], Global] = {}
         self.versions: dict[str, str] = {}
-        """What the file says of the frameworks that wrote it, where they leave word of their version."""
+        """Versions of frameworks that the file claims, for the frameworks that write theirs."""
         self.stream: PayloadSkippingStream | None = None
         self.nesting = 0
         self.torch_modules = False
-        """Set where torch's own unpickler would rename an old module."""
+        """Set in a torch file, where torch's own unpickler renames an old module."""
 
-    # --- what the unpicklers ask for ---------------------------------------------------------------------------
+    # --- called by the unpicklers ------------------------------------------------------------------------------
 
     def find(self, module: object, name: object) -> Global:
-        """Return the stub for a name and note that it was referred to. Ill-formed names are noted, not fatal."""
+        """Return the stub for a name and record that it was referred to. A malformed name becomes a finding."""
         if not is_well_formed(module, name):
             self.note("bad-name", f"{module!s:.200} {name!s:.200}")
             return self.internal("<bad name>")
@@ -219,7 +215,7 @@ class Recorder:
         return stub
 
     def named(self, name: str) -> Global:
-        """Return the stub for a full name without noting a use."""
+        """Return the stub for a full name without recording a use."""
         stub = self._classes.get(name)
         if stub is None:
             if len(self._classes) >= NAMES_MAX:
@@ -228,7 +224,7 @@ class Recorder:
         return stub
 
     def internal(self, name: str) -> Global:
-        """Return a stub for something that has no name in the pickle, such as a storage of torch."""
+        """Return the stub class for objects without a name in the pickle, such as storages of torch."""
         stub = self._internal.get(name)
         if stub is None:
             stub = self._internal[name] = self._new_class(name)
@@ -243,13 +239,13 @@ class Recorder:
         }  # fmt: skip
         return Global("stub", (Stub,), members)
 
-    # --- what the stubs report ---------------------------------------------------------------------------------
+    # --- called by the stubs -----------------------------------------------------------------------------------
 
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
-        # What __setstate__ gets to see would be an object with methods of its own. In a tuple of two, the unpickler
-        # takes the parts for two dictionaries of attributes, and an OrderedDict passes for one that we looked into.
+        # An object as state would give its own methods to the real __setstate__. The unpickler takes a tuple of two
+        # for two dictionaries of attributes, and an OrderedDict among them would not be looked into below.
         parts = state if type(state) is tuple and len(state) == 2 else (state,)
         if cls.name not in self._state_rules and any(isinstance(part, (Stub, Global)) for part in parts):
             self.note("bad-state", cls.name, "its state is not plain data")
@@ -264,7 +260,7 @@ class Recorder:
             self.check_attributes(cls, plain)
             self.note_version("scikit-learn", plain.get("_sklearn_version"))
         elif type(state) is tuple:
-            # A __setstate__ that takes a tuple may set attributes from a dictionary in it.
+            # A __setstate__ that takes a tuple can set attributes from a dictionary in it.
             for part in state:
                 if type(part) is dict and any(_is_dunder(key) for key in part):
                     self.note("bad-state", cls.name, "an attribute with a special name")
@@ -276,12 +272,12 @@ class Recorder:
                 self.note("bad-state", cls.name, str(error))
 
     def check_attributes(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
-        """Note names of attributes that the unpickler or Python would look up on the object."""
+        """Record a finding for each attribute that the unpickler or Python would look up on the object."""
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
             elif _is_dunder(attribute):
-                # __class__, __setstate__, __dict__ ...: the unpickler and Python look these up on the object.
+                # The unpickler and Python look up __class__, __setstate__, __dict__ and others on the object.
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):
                 self._shadowing[cls.name, attribute] = cls
@@ -289,12 +285,12 @@ class Recorder:
                 cls.attributes.add(attribute)
 
     def note_version(self, framework: str, version: Any) -> None:
-        """Record the version that a file claims, if it has the form of one. Nothing is decided by it."""
+        """Record the version that a file claims, if it looks like one. No decision depends on it."""
         if type(version) is str and _VERSION.fullmatch(version):
             self.versions.setdefault(framework, version)
 
     def note(self, what: str, subject: str = "", detail: str = "") -> None:
-        """Record one finding; the same one is recorded once, and their number is bounded."""
+        """Record a finding once. The number of findings is bounded."""
         if len(self._findings) < FINDINGS_MAX:
             self._findings[what, subject, detail] = None
 
@@ -302,18 +298,19 @@ class Recorder:
 
     @property
     def uses(self) -> dict[str, str]:
-        """The names that the file carries, sorted, each with its letters in order."""
+        """The names in the file, sorted, each with its letters in order."""
         return {name: "".join(sorted(cls.uses)) for name, cls in sorted(self._classes.items()) if cls.uses}
 
     @property
     def findings(self) -> list[Finding]:
-        """Everything odd, in the order in which it was met."""
+        """All findings, in the order in which they were made."""
         for (name, attribute), cls in self._shadowing.items():
             if cls.uses & {"a", "d"}:
-                # Items are handed to the attribute of that name, which the file has chosen.
+                # Items would be passed to the attribute of that name, which the file has set.
                 self.note("bad-state", name, f"an attribute {attribute}")
         return list(self._findings)
 
     @property
     def carries_code(self) -> bool:
+        """Whether the file contains functions or classes by value."""
         return any(carries_code(name) for name in self._classes)

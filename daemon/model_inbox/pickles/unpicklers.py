@@ -1,7 +1,7 @@
-"""CPython's own unpickler, over stubs: what a scan reads plain pickles and those in torch's files with.
+"""CPython's C unpickler with stubs for names: it scans plain pickles and the pickles in torch files.
 
-Owns what a name and a persistent id become, and the stream that the unpickler reads. Never decides which of the two
-reads a file: `scan` does for whole files, `formats.torch_scan` for the pickles in torch's.
+Owns what a name and a persistent id become, and the stream that the unpickler reads. Never decides which unpickler
+reads a file: `scan` decides for whole files, `formats.torch_scan` for the pickles in torch files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["PlainUnpickler", "TorchUnpickler", "finish", "open_stream"]
 
 
 class PlainUnpickler(_pickle.Unpickler):
-    """The C unpickler over stubs."""
+    """The C unpickler. It gets a stub for each name, and no persistent id is accepted."""
 
     def __init__(self, recorder: Recorder, stream: Stream) -> None:
         super().__init__(stream)
@@ -38,7 +38,7 @@ class PlainUnpickler(_pickle.Unpickler):
 
 
 class TorchUnpickler(PlainUnpickler):
-    """The C unpickler over stubs, with torch's persistent ids."""
+    """The C unpickler for pickles of torch. `load_id` returns what stands for a persistent id."""
 
     def __init__(self, recorder: Recorder, stream: Stream, load_id: Callable[[Any], Any]) -> None:
         super().__init__(recorder, stream)
@@ -55,7 +55,7 @@ class TorchUnpickler(PlainUnpickler):
 
 
 def open_stream(recorder: Recorder, source: Source) -> PayloadSkippingStream:
-    """Return a stream over `source` and make it the recorder's current one."""
+    """Return a stream over `source` and make it the recorder's current stream."""
     stream = PayloadSkippingStream(source, os.urandom(16))
     recorder.stream = stream
     return stream

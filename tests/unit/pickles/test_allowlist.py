@@ -161,7 +161,7 @@ def test_name_is_explained() -> None:
         "uses": "",
         "permits": "",
         "hooks": [],
-        "never": "of the standard library only plain values may come out of a pickle",
+        "never": "only plain value types of the standard library are allowed",
     }
 
 

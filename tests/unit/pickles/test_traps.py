@@ -476,7 +476,7 @@ def test_every_split_of_a_frame_is_judged_as_it_is_loaded(marker: Path) -> None:
 def test_name_that_is_no_plain_full_name_is_refused(module: str, name: str) -> None:
     """('a', 'b.c') and ('a.b', 'c') look the same once joined, so only plain identifiers may be looked up."""
     assert "artifact.never_allowed" in codes(build.pickled(build.named(module, name)))
-    with pytest.raises(LoadRefused, match="no full name"):
+    with pytest.raises(LoadRefused, match="not a full name"):
         load(build.pickled(build.named(module, name)), {f"{module}.{name}": "r"})
 
 

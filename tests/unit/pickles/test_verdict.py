@@ -38,7 +38,7 @@ def test_every_change_is_said() -> None:
     old = {**STORED, "python": "3.9.1"}
     digests = {"model": "c" * 64, "scaler": "b" * 64}
     said = changes_since(old, wider, digests, {"scaler": "gzip+joblib"})
-    assert [sentence.split()[0] for sentence in said] == ["Python", "the", "the", "the"]
+    assert [sentence.split()[0] for sentence in said] == ["it", "the", "the", "the"]
     assert "3.9.1" in said[0]
     assert "allowlist" in said[1]
     assert "model has other bytes" in said[2]

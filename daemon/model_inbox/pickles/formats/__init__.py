@@ -1,8 +1,8 @@
-"""The file formats that are not a plain pickle: torch's archives and old files, and the files of joblib.
+"""File formats that are more than one plain pickle: torch's archives and old files, and the files of joblib.
 
-Owns how their bytes are laid out and walked: `scan_zip` and `scan_legacy` scan torch's files, `scan_nested` one that a
-pickle holds in bytes, `read_zip_layout` finds the members of an archive, and `JoblibUnpickler` walks a joblib file for
-scan and load alike. Knows no rule for the arguments of a call and no allowlist, and never needs torch or joblib.
+Owns how these files are laid out and parsed. `scan_zip` and `scan_legacy` scan torch's files, `scan_nested` a torch
+file in the bytes of a pickle. `read_zip_layout` finds the members of an archive. `JoblibUnpickler` parses a joblib file
+for scan and load. Never decides about arguments of calls or allowed names, and never imports torch or joblib.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The parser of pickles that joblib wrote: the pure-Python unpickler, with arrays between its opcodes.
+"""Parse files of joblib: the pure-Python unpickler, with the bytes of arrays between the opcodes.
 
-Owns how a joblib file is walked, once for scan and load: after a BUILD that finishes joblib's array wrapper come
-padding and the raw bytes of the array (or, for arrays of objects, a pickle of its own), and the wrapper is
-replaced by the array. Sub-classes say what a name, the wrapper's fields and the bytes become. joblib itself is
-not needed, and its own loader is not used: that one unpickles arrays of objects without any restriction.
+Owns how a joblib file is parsed, for scan and load alike. After the BUILD of joblib's array wrapper come padding and
+the raw bytes of the array, or, for an array of objects, another pickle; the array then replaces the wrapper.
+Sub-classes say what a name, the fields of the wrapper and the bytes become. Never uses joblib's own loader, which
+unpickles arrays of objects without any restriction, and does not need joblib.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ __all__ = ["ALIGNMENT_FIELD", "JoblibUnpickler", "check_fields"]
 
 ALIGNMENT_FIELD = "numpy_array_alignment_bytes"
 WRAPPER_FIELDS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap"})
-"""What the wrapper's state holds, besides the alignment that joblib added in 1.2."""
+"""The fields of the wrapper's state, besides the alignment that joblib 1.2 added."""
 
-_PythonUnpickler: type[Any] = pickle._Unpickler  # the pure-Python one, as joblib uses
+# The pure-Python unpickler, which joblib uses too. It calls a Python function for each opcode.
+_PythonUnpickler: type[Any] = pickle._Unpickler
 
 
-class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
-    """Walks a joblib file. `load` returns what the file holds."""
+class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # the stubs do not have the base class
+    """Parses a joblib file. `load` returns its contents."""
 
     dispatch: ClassVar[dict[int, Any]] = dict(_PythonUnpickler.dispatch)
     stack: list[Any]
@@ -34,19 +35,19 @@ class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
         self.stream = stream
 
     def wrapper_state(self, wrapper: Any) -> Mapping[str, Any] | None:
-        """Return the fields of a joblib array wrapper that was just built, or None for any other object."""
+        """Return the fields of an array wrapper that was just built, or None for any other object."""
         raise NotImplementedError
 
     def array_of_objects(self) -> Any:
-        """Return the array that the pickle at this place holds."""
+        """Return the array in the pickle at the current position."""
         raise NotImplementedError
 
     def array_of_bytes(self, state: Mapping[str, Any]) -> Any:
-        """Return the array whose raw bytes begin at this place."""
+        """Return the array whose raw bytes begin at the current position."""
         raise NotImplementedError
 
     def holds_objects(self, state: Mapping[str, Any]) -> bool:
-        """Tell whether the array of these fields has objects for items."""
+        """Return whether the array with these fields is an array of objects."""
         raise NotImplementedError
 
     def _load_build(self) -> None:
@@ -66,6 +67,6 @@ class JoblibUnpickler(_PythonUnpickler):  # type: ignore[misc]  # see above
 
 
 def check_fields(state: Any) -> None:
-    """Raise BadStream unless a wrapper's state has the fields that joblib writes, and no others."""
+    """Raise BadStream unless the state of a wrapper has exactly the fields that joblib writes."""
     if type(state) is not dict or not WRAPPER_FIELDS <= set(state) <= WRAPPER_FIELDS | {ALIGNMENT_FIELD}:
         raise BadStream("bad-joblib-array", detail="its fields")

@@ -1,6 +1,7 @@
-"""torch's two file formats: the zip archive and the old sequence of pickles and storages.
+"""Scan torch's two file formats: the zip archive, and the old sequence of pickles and storages.
 
-Owns the scan of both. Storages are never read, only measured: what the pickle says of each must be what the file has.
+Owns the order of parts in both formats, and the check that each storage in the pickle has its bytes in the file. Never
+reads the bytes of a storage.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ __all__ = ["scan_legacy", "scan_nested", "scan_zip"]
 
 _SMALL_MEMBER_BYTES = 4096
 
-StorageFinder = Callable[[str, StorageValue], None]
+StorageCheck = Callable[[str, StorageValue], None]
+"""Raise BadStream unless the file has this storage under this key."""
 
 
-def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageFinder, *, legacy: bool) -> Any:
-    """Return what stands for a persistent id of torch, or raise BadStream: storages, and classes in the old format."""
+def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *, legacy: bool) -> Any:
+    """Return the stub for a persistent id of torch, or raise BadStream: a storage, or in the old format a class."""
     if type(persistent_id) is not tuple:
         raise BadStream("odd-persistent-id")
     if legacy and len(persistent_id) == 4 and persistent_id[0] == "module":
-        # The old format puts the source text beside a class; torch only compares it.
+        # The old format has the source text of a class beside it. torch only compares it.
         if isinstance(persistent_id[1], Global) and all(type(part) in (str, type(None)) for part in persistent_id[2:]):
             return persistent_id[1]
         raise BadStream("odd-persistent-id")
@@ -37,7 +39,7 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageFinder, 
         raise BadStream("odd-persistent-id")
     storage_type, key, location, count = persistent_id[1:5]
     if legacy and persistent_id[5] is not None:
-        raise BadStream("odd-persistent-id", detail="a view of a storage")
+        raise BadStream("odd-persistent-id", detail="it is a view of a storage")
     known_type = isinstance(storage_type, Global) and storage_type.name in ITEM_SIZES
     if not known_type or type(key) is not str or type(location) is not str or not is_count(count):
         raise BadStream("odd-persistent-id")
@@ -47,7 +49,7 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageFinder, 
 
 
 def scan_zip(recorder: Recorder, source: Source) -> Any:
-    """Scan a torch archive. Returns what stands for the object in it."""
+    """Scan a torch archive and return the stub for the object in it."""
     if isinstance(source, InflatedSource):
         source = source.inflate()
     members = read_zip_layout(source)
@@ -58,7 +60,7 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
         member = members.get(f"data/{key}") if key.isascii() and key.isdigit() else None
         if member is None or member.size != value.items * value.item_size:
             raise BadStream("bad-storage", key[:40])
-        # torch keeps what it made for the first mention, whatever type a later one claims.
+        # torch keeps the storage that it makes for the first mention, whatever type a later mention claims.
         if storages.setdefault(key, value) != value:
             raise BadStream("bad-storage", key[:40])
 
@@ -84,7 +86,10 @@ def _check_small_members(source: Source, members: Mapping[str, Member]) -> None:
 
 
 def scan_legacy(recorder: Recorder, source: Source) -> Any:
-    """Scan a file of torch's old format: magic, version, system, the object, keys, and the storages' bytes."""
+    """Scan a file in torch's old format and return the stub for its object.
+
+    Its parts are: magic number, version, system, the object, keys of storages, bytes of storages.
+    """
     stream = open_stream(recorder, source)
     storages: dict[str, StorageValue] = {}
 
@@ -115,7 +120,7 @@ def scan_legacy(recorder: Recorder, source: Source) -> Any:
 
 
 def scan_nested(recorder: Recorder, data: bytes) -> Any:
-    """Scan the torch file that a pickle holds in bytes, with the same recorder, to a bounded depth."""
+    """Scan the torch file in the bytes of a pickle, with the same recorder, to a bounded depth."""
     if recorder.nesting >= Recorder.NESTING_MAX:
         raise BadStream("nested-too-deep")
     outer = recorder.stream

@@ -1,8 +1,8 @@
-"""Storages of torch: what a file holds of a tensor's numbers, as far as a scan needs to know it.
+"""Storages of torch: the blocks of numbers that tensors refer to, as far as a scan needs to know them. Pure.
 
-Owns the description that the parsers of torch's files and the rules for its calls share. A storage must lie within the
-bytes that the file has for it, which the parsers check; a tensor within its storage, which the rules check. Never reads
-the numbers themselves.
+Owns the description that the parsers of torch's files and the rules for torch's calls share. The parsers check that a
+storage has the size of its bytes in the file, the rules check that a tensor lies inside its storage. Never reads the
+numbers.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ ITEM_SIZES = {
     "torch.UntypedStorage": 1,
     "torch.storage.UntypedStorage": 1,
 }
-"""The types of storages that torch writes, with the bytes of an item."""
+"""The types of storages that torch writes, with the bytes of one item."""
 
 
 class StorageValue(NamedTuple):
-    """A storage: how many items it has, each of how many bytes."""
+    """A storage: its number of items, and the bytes of one item."""
 
     items: int
     item_size: int
 
 
 def new_storage(recorder: Recorder, value: StorageValue) -> Any:
-    """Return what stands for a storage in the scan."""
+    """Return the stub for a storage."""
     return instance_of(recorder.internal("<torch storage>"), value)

@@ -1,8 +1,8 @@
-"""The layout of torch's zip archives, read strictly. Pure.
+"""Read the layout of torch's zip archives strictly. Pure: reads only through the source that is passed in.
 
-Owns where the members of an archive lie. It must be laid out exactly as torch writes it: every byte belongs to one
-stored member of a known name, and local and central headers agree, so that no two zip readers can see different files
-in it. Never reads what is in a member.
+Owns the positions of the members. An archive must have exactly the layout that torch writes: every byte belongs to one
+stored member with a known name, and local and central headers are equal. Otherwise two zip readers could see different
+files in it. Never reads the contents of a member.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _MEMBER = re.compile(
 
 
 class Member(NamedTuple):
-    """A stored member of the archive: where its bytes begin, and how many they are."""
+    """A stored member of the archive: where its bytes begin, and their number."""
 
     offset: int
     size: int
 
 
 class _Entry(NamedTuple):
-    """A line of the central directory."""
+    """An entry of the central directory."""
 
     name: str
     flags: int
@@ -53,10 +53,10 @@ def _bad(detail: str) -> BadStream:
 def read_zip_layout(source: Source) -> dict[str, Member]:
     """Return the members of a torch archive by their names below its top folder, or raise BadStream.
 
-    Every byte must be accounted for: members one after another from the first byte, then the directory, then its
-    end records, then nothing.
+    Every byte must belong to something: the members follow each other from the first byte, then come the directory and
+    its end records, then nothing.
     """
-    assert source.size is not None  # noqa: S101 - compressed sources are inflated before
+    assert source.size is not None  # noqa: S101 - the caller decompresses a compressed source before
     directory_start, directory_size, count = _read_end(source, source.size)
     entries = _read_directory(source.read_at(directory_start, directory_size), count)
     members: dict[str, Member] = {}
@@ -64,18 +64,18 @@ def read_zip_layout(source: Source) -> dict[str, Member]:
     top = entries[0].name.partition("/")[0] if entries else ""
     for entry in sorted(entries, key=lambda entry: entry.header):
         if entry.header != position:
-            raise _bad("bytes that belong to no member")
+            raise _bad("some bytes belong to no member")
         member, position = _read_member(source, entry)
         folder, _, name = entry.name.partition("/")
         if folder != top or not _MEMBER.match(name):
             raise BadStream("odd-zip-member", entry.name[:200])
         if name in members:
-            raise _bad("two members of one name")
+            raise _bad("two members have one name")
         members[name] = member
     if position != directory_start:
-        raise _bad("bytes that belong to no member")
+        raise _bad("some bytes belong to no member")
     if "data.pkl" not in members:
-        raise _bad("no data.pkl in it")
+        raise _bad("it has no data.pkl")
     return members
 
 
@@ -86,16 +86,16 @@ def _read_end(source: Source, size: int) -> tuple[int, int, int]:
     end_at = size - _END.size
     signature, disk, disk_start, here, count, length, start, comment = _END.unpack(source.read_at(end_at, _END.size))
     if signature != b"PK\x05\x06":
-        raise BadStream("truncated", detail="no directory at its end")
+        raise BadStream("truncated", detail="it has no directory at its end")
     if disk or disk_start or comment or here != count:
-        raise _bad("an odd end record")
+        raise _bad("an invalid end record")
     locator_at = end_at - _LOCATOR64.size
     if locator_at >= _END64.size:
         locator = _LOCATOR64.unpack(source.read_at(locator_at, _LOCATOR64.size))
         if locator[0] == b"PK\x06\x07":
             return _read_end64(source, locator, locator_at, (start, length, count))
     if start + length != end_at or 0xFFFFFFFF in (start, length) or count == 0xFFFF:
-        raise _bad("a directory that is not where its end record says")
+        raise _bad("the directory is not where its end record says")
     return _checked_directory(start, length, count)
 
 
@@ -104,23 +104,23 @@ def _read_end64(
 ) -> tuple[int, int, int]:
     _, disk, end64_at, disks = locator
     if disk or disks != 1 or end64_at != locator_at - _END64.size:
-        raise _bad("an odd locator")
+        raise _bad("an invalid locator")
     fields = _END64.unpack(source.read_at(end64_at, _END64.size))
     signature, record_size, _, _, disk, disk_start, here, count, length, start = fields
     if signature != b"PK\x06\x06" or record_size != _END64.size - 12 or disk or disk_start or here != count:
-        raise _bad("an odd end record")
+        raise _bad("an invalid end record")
     if start + length != end64_at:
-        raise _bad("a directory that is not where its end record says")
+        raise _bad("the directory is not where its end record says")
     for long, brief, limit in zip((start, length, count), short, (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF), strict=True):
-        # The short record repeats each number, or says with all bits set that only the long one has it.
+        # The short record repeats each number, or has all bits set if the number does not fit into it.
         if brief != limit and brief != long:
-            raise _bad("end records that differ")
+            raise _bad("the end records differ")
     return _checked_directory(start, length, count)
 
 
 def _checked_directory(start: int, length: int, count: int) -> tuple[int, int, int]:
     if not 0 < count <= _MEMBERS_MAX or length < count * _CENTRAL.size or length > count * 1024:
-        raise _bad("an odd number of members")
+        raise _bad("an invalid number of members")
     return start, length, count
 
 
@@ -129,7 +129,7 @@ def _read_directory(data: bytes, count: int) -> list[_Entry]:
     position = 0
     for _ in range(count):
         if position + _CENTRAL.size > len(data):
-            raise _bad("a directory that is too short")
+            raise _bad("the directory is too short")
         fields = _CENTRAL.unpack_from(data, position)
         signature, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment = fields[:13]
         disk, _, _, header = fields[13:]
@@ -138,37 +138,37 @@ def _read_directory(data: bytes, count: int) -> list[_Entry]:
         extra = data[position + name_length : position + name_length + extra_length]
         position += name_length + extra_length
         if signature != b"PK\x01\x02" or method or comment or disk or flags & ~(_STREAMED | _UTF8):
-            raise _bad("a member that is compressed, encrypted or odd")
+            raise _bad("a member that is compressed, encrypted or invalid")
         if packed != size or not name.isascii() or not name.decode("ascii").isprintable() or b"\\" in name:
-            raise _bad("a member that is compressed, encrypted or odd")
+            raise _bad("a member that is compressed, encrypted or invalid")
         size, header = _wide_numbers(extra, size, packed, header)
         entries.append(_Entry(name.decode("ascii"), flags, crc, size, header))
     if position != len(data):
-        raise _bad("a directory that is too long")
+        raise _bad("the directory is too long")
     return entries
 
 
 def _wide_numbers(extra: bytes, size: int, packed: int, header: int) -> tuple[int, int]:
-    """Return size and header offset, taken from the zip64 extra field where the short ones are all ones."""
+    """Return size and header offset. Those with all bits set are in the zip64 extra field."""
     limit = 0xFFFFFFFF
     if limit not in (size, packed, header):
         if extra:
-            raise _bad("an odd extra field")
+            raise _bad("an invalid extra field")
         return size, header
     wanted = [value == limit for value in (size, packed, header)]
     if len(extra) != 4 + 8 * sum(wanted) or struct.unpack_from("<HH", extra) != (1, len(extra) - 4):
-        raise _bad("an odd extra field")
+        raise _bad("an invalid extra field")
     values = iter(struct.unpack_from(f"<{sum(wanted)}Q", extra, 4))
     size, packed, header = (
         next(values) if wide else value for wide, value in zip(wanted, (size, packed, header), strict=True)
     )
     if size != packed:
-        raise _bad("a member that is compressed, encrypted or odd")
+        raise _bad("a member that is compressed, encrypted or invalid")
     return size, header
 
 
 def _read_member(source: Source, entry: _Entry) -> tuple[Member, int]:
-    """Return where the bytes of a member are, and where the next one must begin."""
+    """Return the position of a member's bytes, and where the next member must begin."""
     head = source.read_at(entry.header, _LOCAL.size)
     if len(head) != _LOCAL.size:
         raise BadStream("truncated")
@@ -176,19 +176,19 @@ def _read_member(source: Source, entry: _Entry) -> tuple[Member, int]:
     signature, _, flags, method, _, _, crc, packed, size, name_length, extra_length = fields
     name = source.read_at(entry.header + _LOCAL.size, name_length)
     if signature != b"PK\x03\x04" or flags != entry.flags or method or name != entry.name.encode("ascii"):
-        raise _bad("headers that differ")
+        raise _bad("the headers of a member differ")
     offset = entry.header + _LOCAL.size + name_length + extra_length
     end = offset + entry.size
     if flags & _STREAMED:
-        # Its numbers follow its bytes; the header may hold zeros.
+        # Checksum and sizes follow the bytes of the member. The header can have zeros for them.
         allowed = {(0, 0, 0), (entry.crc, entry.size, entry.size), (0, 0xFFFFFFFF, 0xFFFFFFFF)}
         if (crc, packed, size) not in allowed:
-            raise _bad("headers that differ")
+            raise _bad("the headers of a member differ")
         end = _after_descriptor(source, entry, end)
     else:
         wide = entry.size >= 0xFFFFFFFF
         if crc != entry.crc or (packed, size) != ((0xFFFFFFFF,) * 2 if wide else (entry.size,) * 2):
-            raise _bad("headers that differ")
+            raise _bad("the headers of a member differ")
     assert source.size is not None  # noqa: S101 - checked by the caller
     if end > source.size:
         raise BadStream("truncated")
@@ -201,4 +201,4 @@ def _after_descriptor(source: Source, entry: _Entry, at: int) -> int:
         length = struct.calcsize(form)
         if len(data) >= length and struct.unpack_from(form, data) == (b"PK\x07\x08", entry.crc, entry.size, entry.size):
             return at + length
-    raise _bad("headers that differ")
+    raise _bad("the headers of a member differ")

@@ -1,8 +1,8 @@
-"""The process that scans: a worker that may die of a file, and the daemon's side of it.
+"""The process that scans: a worker that a file may crash, and the daemon's side of it.
 
-Owns the worker's life, its limits and what the two say to each other: `Scanner` hands files to the worker and gives
-back reports, `Scan` is one that was asked for, `scan_bytes` scans without a worker. Never loads a file; `worker` is
-started by its file name and runs nothing of this module.
+Owns the lifetime and the limits of the worker, and the protocol between the two. `Scanner` sends files to the worker
+and returns reports, `Scan` is one requested scan, `scan_bytes` scans without a worker. Never loads a file. The worker
+is started by the file name of `worker` and runs nothing of this module.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Judging files in a process of their own, which may die of them.
+"""Scan files in a worker process, which a file may crash.
 
-Owns the worker's life: starting it, handing it open files to scan one after the other, ending it when it takes too
-long, and starting it anew for the next file. Scans can be asked for ahead: the worker goes through them while whoever
-asked does other things. A file that kills the worker gets a report that says so (`artifact.scan_limits`) and nothing
-else happens. Never parses a pickle in this process, but for `scan_bytes`, which is for tests and for
-callers that have limits of their own.
+Owns the lifetime of the worker: start it, send it open files one after the other, kill it if a scan takes too long, and
+start another for the next file. Scans can be requested in advance: the worker does them while the caller does other
+work. If a file crashes the worker, its report says so (`artifact.scan_limits`), and no other file is affected. Never
+parses a pickle in this process, except in `scan_bytes`, which is for tests and for callers with limits of their own.
 """
 
 from __future__ import annotations
@@ -35,64 +34,68 @@ from .protocol import ANSWER_BYTES_MAX, AUDIT_STATUS, LENGTH, READY, REQUEST
 __all__ = ["Scan", "Scanner", "scan_bytes"]
 
 START_SECONDS = 60.0
-"""A worker that is not ready by then will not be."""
+"""How long to wait for a worker to start. After that it has failed."""
 
-ASKED_AHEAD = 16
-"""How many files the worker is given before their answers are read: between two of them it need not wait for us."""
+SENT_AHEAD_MAX = 16
+"""How many files the worker may have without an answer read. With a queue it need not wait for us between two files."""
 
 PROGRESS_SECONDS = 1.0
-"""How often whoever waits for us hears that we wait for the worker."""
+"""How often `progress` is called while the worker is waited for."""
 
 MEMORY_FLOOR = 256 << 20
 MEMORY_PER_BYTE = 64
-"""What a scan may take: this much for any file, and this much more for each of its bytes (an empty list in a list
-is two bytes in the file and some hundred in memory), up to the limit that the operator set."""
+"""The memory limit of a scan: this much for any file, and more for each of its bytes (an empty list in a list is two
+bytes in the file and about a hundred in memory), up to the limit that the operator has set."""
 
 CPU_FLOOR_SECONDS = 5
 CPU_BYTES_PER_SECOND = 1 << 20
-"""What a scan may take: this much for any file, and a second more for each of its megabytes."""
+"""The limit of CPU time of a scan: this much for any file, and a second more for each megabyte."""
 
 
 def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> PickleReport:
-    """Return the report on `data`, scanned in this process: without any limit on memory, time or stack."""
+    """Scan `data` in this process, without limits on memory, time or stack, and return the report."""
     return report_of(record(MemorySource(data)), allowlist)
 
 
+_Result = dict[str, Any] | ScanError | StorageError
+"""The result of a scan: the recording, or the reason why there is none."""
+
+
 class Scan:
-    """A scan that was asked for. Its report is read by the thread that uses the scanner."""
+    """A requested scan. Only the thread that uses the scanner may read its report."""
 
     def __init__(self, scanner: Scanner, path: Path, size: int | None) -> None:
         self.path = path
         self.size = size
         self._scanner = scanner
-        self._came_to: dict[str, Any] | ScanError | StorageError | None = None
+        self._result: _Result | None = None
 
-    def come_to(self, what: dict[str, Any] | ScanError | StorageError) -> None:
-        """Take what the scan came to: a recording, or why there is none. For the scanner."""
-        self._came_to = what
+    def set_result(self, result: _Result) -> None:
+        """Take the result. For the scanner."""
+        self._result = result
 
     def report(self) -> PickleReport:
-        """Wait for the scan and return the report on the file, whatever it holds.
+        """Wait for the scan and return the report, whatever the file contains.
 
-        ScanError when no worker can be started; StorageError when the file cannot be opened. Neither says anything
-        about the file's contents.
+        Raise ScanError if no worker can be started, StorageError if the file cannot be opened. Neither says anything
+        about the contents of the file.
         """
-        while self._came_to is None:
-            self._scanner.go_on()
-        if isinstance(self._came_to, Exception):
-            raise self._came_to
-        return report_of(self._came_to, self._scanner.allowlist)
+        while self._result is None:
+            self._scanner.wait_for_one()
+        if isinstance(self._result, Exception):
+            raise self._result
+        return report_of(self._result, self._scanner.allowlist)
 
     def cancel(self) -> None:
-        """Nobody wants the report any more: do not begin, if that was not done yet."""
-        self._scanner.forget(self)
+        """Do not start the scan, if the worker does not have the file yet. The report is not needed any more."""
+        self._scanner.withdraw(self)
 
 
 class Scanner:
     """Scans files in a worker process that is kept between scans.
 
-    `allowlist` judges what is found and may be replaced at any time. `memory_limit` (bytes) and `time_limit`
-    (seconds) bound one scan. To be used by one thread at a time; `close` it, or use it as a context manager.
+    The reports are made with `allowlist`, which may be replaced at any time. `memory_limit` (bytes) and `time_limit`
+    (seconds) bound one scan. Use it in one thread at a time, and `close` it, or use it as a context manager.
     """
 
     def __init__(self, allowlist: Allowlist, *, memory_limit: int = 2 << 30, time_limit: float = 120.0) -> None:
@@ -100,67 +103,69 @@ class Scanner:
         self.memory_limit = memory_limit
         self.time_limit = time_limit
         self.restarts = 0
-        """How often a worker was started in place of one that died or was ended."""
-        self.progress: Callable[[], None] = _nothing
-        """Called about once a second while a worker is waited for: whoever waits for us sees that we do."""
+        """How often a worker was started in place of one that died or was killed."""
+        self.progress: Callable[[], None] = _no_progress
+        """Called about once a second while the worker is waited for."""
         self._worker: _Worker | None = None
         self._started_before = False
         self._waiting: deque[Scan] = deque()
-        self._asked: deque[Scan] = deque()  # of the worker, which answers in this order
+        # The worker has these files and answers in this order.
+        self._sent: deque[Scan] = deque()
 
     @property
     def worker_pid(self) -> int | None:
-        """The process id of the worker, or None while there is none."""
+        """The process id of the worker, or None if there is none."""
         return self._worker.pid if self._worker is not None else None
 
     def scan(self, path: str | os.PathLike[str], *, size: int | None = None) -> PickleReport:
-        """Return the report on the file at `path`, whatever it holds. Raises what `Scan.report` does.
+        """Scan the file at `path` and return the report, whatever the file contains. Raises as `Scan.report` does.
 
-        `size` is what the file must have, where that is known.
+        `size` is the size that the file must have, if it is known.
         """
         return self.begin(path, size=size).report()
 
     def begin(self, path: str | os.PathLike[str], *, size: int | None = None) -> Scan:
-        """Ask for a scan, which is done after those asked for before, and return without waiting for it.
+        """Request a scan and return without waiting for it. Scans are done in the order of their requests.
 
-        The file is opened when it is given to the worker: at once, or, when that has too many already, when somebody
-        asks for something here, a `begin` or a `report`.
+        The file is opened when it is sent to the worker: now, or, if the worker has too many files, in a later call of
+        `begin` or `Scan.report`.
         """
         scan = Scan(self, Path(path), size)
         self._waiting.append(scan)
-        self._ask_more()
+        self._send_waiting()
         return scan
 
-    def go_on(self) -> None:
-        """Wait until the worker is done with one more file. For `Scan`."""
-        self._ask_more()
-        if self._asked:
-            self._hear()
+    def wait_for_one(self) -> None:
+        """Wait until one more scan has its result. For `Scan`."""
+        self._send_waiting()
+        if self._sent:
+            self._receive()
 
-    def forget(self, scan: Scan) -> None:
-        """Leave out a scan that the worker was not given yet. For `Scan`."""
+    def withdraw(self, scan: Scan) -> None:
+        """Drop a scan whose file the worker does not have yet. For `Scan`."""
         if scan in self._waiting:
             self._waiting.remove(scan)
-            scan.come_to(ScanError("the scan was cancelled"))
+            scan.set_result(ScanError("the scan was cancelled"))
 
-    def _ask_more(self) -> None:
-        """Give the worker files to scan, as long as some wait and it has not too many."""
-        while self._waiting and len(self._asked) < ASKED_AHEAD:
+    def _send_waiting(self) -> None:
+        """Send files to the worker until none waits, or the worker has as many as it may have."""
+        while self._waiting and len(self._sent) < SENT_AHEAD_MAX:
             scan = self._waiting[0]
             try:
-                if self._ask(scan):
-                    self._asked.append(scan)
+                if self._send(scan):
+                    self._sent.append(scan)
             except _WorkerLost as lost:
-                if self._asked:
-                    return  # of which file it died is found out when the answers are read
+                if self._sent:
+                    # Which of the files has killed it shows when the answers are read.
+                    return
                 self._end_worker()
-                scan.come_to(_recording_of(lost.what, lost.detail))
+                scan.set_result(_recording_of(lost.what, lost.detail))
             except (ScanError, StorageError) as error:
-                scan.come_to(error)
+                scan.set_result(error)
             self._waiting.popleft()
 
-    def _ask(self, scan: Scan) -> bool:
-        """Open a file and give it to the worker; false when it came to its end without that."""
+    def _send(self, scan: Scan) -> bool:
+        """Open a file and send it to the worker. Return False if the scan got its result without the worker."""
         try:
             fd = os.open(scan.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -168,24 +173,24 @@ class Scanner:
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                scan.come_to(_recording_of("not-regular"))
+                scan.set_result(_recording_of("not-regular"))
                 return False
             size = status.st_size
             if scan.size is not None and scan.size != size:
-                scan.come_to(_recording_of("size-differs", f"{size} bytes, not {scan.size}"))
+                scan.set_result(_recording_of("size-differs", f"{size} bytes, not {scan.size}"))
                 return False
-            # Address space for payloads that are passed over is asked for and never touched.
+            # `+ size` is address space for payloads that are skipped: it is allocated and never touched.
             memory = min(self.memory_limit, MEMORY_FLOOR + MEMORY_PER_BYTE * size) + size
             cpu_seconds = max(1, int(min(self.time_limit, CPU_FLOOR_SECONDS + size / CPU_BYTES_PER_SECOND)))
-            self._ready_worker().ask(fd, size, memory, cpu_seconds, self.time_limit)
+            self._ready_worker().send(fd, size, memory, cpu_seconds, self.time_limit)
             return True
         finally:
             os.close(fd)
 
-    def _hear(self) -> None:
-        """Wait for the next answer. What a worker that is gone did not come to is asked of the next one."""
-        scan = self._asked.popleft()
-        assert self._worker is not None  # noqa: S101  # it was asked, and nobody ended it since
+    def _receive(self) -> None:
+        """Wait for the next answer. If the worker is gone, the files behind this one go to the next worker."""
+        scan = self._sent.popleft()
+        assert self._worker is not None  # noqa: S101  # it has this file, and was not ended since
         try:
             recording = self._worker.answer(self.progress)
         except _WorkerLost as lost:
@@ -193,30 +198,30 @@ class Scanner:
             recording = _recording_of(lost.what, lost.detail)
         except _ProgressFailed as failed:
             self._give_up(scan)
-            raise failed.__cause__ or failed  # noqa: B904  # it is theirs
+            raise failed.__cause__ or failed  # noqa: B904  # the caller's own exception, not a new one
         except BaseException:
             self._give_up(scan)
             raise
         if recording.pop("retires", False):
             self._end_worker()
         if self._worker is None:
-            self._ask_again()
-        scan.come_to(recording)
+            self._requeue_sent()
+        scan.set_result(recording)
 
     def _give_up(self, scan: Scan) -> None:
-        """End a worker whose answer was not read: it must never be taken for that of another file."""
+        """End a worker whose answer was not read, so that the answer is never taken for that of another file."""
         self._end_worker()
-        self._ask_again()
-        scan.come_to(ScanError("the scan was cut short"))
+        self._requeue_sent()
+        scan.set_result(ScanError("the scan was interrupted"))
 
-    def _ask_again(self) -> None:
-        """Let the files that a worker was given wait for the next one."""
-        self._waiting.extendleft(reversed(self._asked))
-        self._asked.clear()
+    def _requeue_sent(self) -> None:
+        """Put the files that the worker has back to the front of the queue."""
+        self._waiting.extendleft(reversed(self._sent))
+        self._sent.clear()
 
     def _ready_worker(self) -> _Worker:
-        if self._worker is not None and not self._asked and not self._worker.is_alive():
-            # It was ended from outside while nothing was being scanned: no file is to blame.
+        if self._worker is not None and not self._sent and not self._worker.is_alive():
+            # It was killed from outside while it was idle: no file is the cause.
             self._end_worker()
         if self._worker is None:
             if self._started_before:
@@ -231,10 +236,10 @@ class Scanner:
             self._worker = None
 
     def close(self) -> None:
-        """End the worker, with what was asked of it. A later scan would start one again."""
-        for scan in (*self._asked, *self._waiting):
-            scan.come_to(ScanError("the scanner was closed"))
-        self._asked.clear()
+        """End the worker and cancel its scans. A later scan starts another worker."""
+        for scan in (*self._sent, *self._waiting):
+            scan.set_result(ScanError("the scanner was closed"))
+        self._sent.clear()
         self._waiting.clear()
         self._end_worker()
 
@@ -248,16 +253,16 @@ class Scanner:
 
 
 def _recording_of(what: str, detail: str = "") -> dict[str, Any]:
-    """Return the recording of a file of which nothing is known but this."""
+    """Return a recording with one finding and nothing else."""
     return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False, "versions": {}}
 
 
-def _nothing() -> None:
-    """What is called while a worker is waited for where nobody wants to know."""
+def _no_progress() -> None:
+    """No-op progress callback."""
 
 
 class _WorkerLost(Exception):
-    """The worker ended, or was ended, during a scan. `what` is a key of `report.FINDINGS`."""
+    """The worker ended, or was killed, during a scan. `what` is a key of `report.FINDINGS`."""
 
     def __init__(self, what: str, detail: str) -> None:
         super().__init__(what, detail)
@@ -266,7 +271,7 @@ class _WorkerLost(Exception):
 
 
 class _ProgressFailed(Exception):
-    """Whoever was told that we wait did not take it well: the cause is theirs."""
+    """The caller's progress callback raised an exception: see `__cause__`."""
 
 
 class _Worker:
@@ -277,10 +282,10 @@ class _Worker:
         self._connection = connection
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
-        self._received = bytearray()  # and not yet asked for
-        self._asked: deque[tuple[float, float, int]] = (
-            deque()
-        )  # when, and how many seconds it may take, of which of CPU
+        # Bytes that came and do not belong to an answer yet.
+        self._received = bytearray()
+        # For each file without an answer: when it was sent, and its limits of time and of CPU time in seconds.
+        self._sent: deque[tuple[float, float, int]] = deque()
         self._answered_at = 0.0
 
     @property
@@ -289,10 +294,10 @@ class _Worker:
 
     @classmethod
     def start(cls) -> _Worker:
-        """Start a worker and wait until it is armed. ScanError says why it did not."""
+        """Start a worker and wait until it is ready. Raise ScanError with the reason if it does not start."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # -S: no .pth file of the environment runs in it, so that the audit hook sees only our own code.
+            # With -S no .pth file of the environment runs in the worker, so the audit hook sees only our own code.
             process = subprocess.Popen(  # noqa: S603 - our own file, with our own interpreter
                 [sys.executable, "-I", "-S", "-B", str(Path(__file__).with_name("worker.py")),
                  str(os.getpid()), _lz4_path()],
@@ -315,31 +320,31 @@ class _Worker:
         if greeting != READY:
             said = worker.end()
             raise ScanError(
-                f"cannot start the worker that scans pickles: {said or 'it said nothing'}",
+                f"cannot start the worker that scans pickles: {said or 'it wrote nothing'}",
                 hint=f"It runs {sys.executable}, which must be able to run as this user",
             )
         return worker
 
     def is_alive(self) -> bool:
-        """Tell whether a worker that was asked nothing is there, and has nothing to say: its end would be heard."""
+        """Return whether an idle worker is alive: it has sent nothing, and its end of the socket is open."""
         return not self._received and not self._poll.poll(0)
 
-    def ask(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
-        """Hand over the open file `fd`, to be scanned. Raises _WorkerLost."""
+    def send(self, fd: int, size: int, memory: int, cpu_seconds: int, seconds: float) -> None:
+        """Send the open file `fd` with the limits of its scan. Raise _WorkerLost if the worker is gone."""
         try:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
         except OSError:
             raise _WorkerLost("worker-died", "its worker had ended") from None
-        self._asked.append((time.monotonic(), seconds, cpu_seconds))
+        self._sent.append((time.monotonic(), seconds, cpu_seconds))
 
     def answer(self, progress: Callable[[], None]) -> dict[str, Any]:
-        """Return the recording of the file that was handed over first. Raises _WorkerLost, the process being gone then.
+        """Return the recording of the file that was sent first. Raise _WorkerLost if the worker is gone.
 
-        A file's time begins when it is handed over, or when the one before it was answered, if that is later.
+        The time of a scan starts when its file was sent, or when the file before it was answered, if that was later.
         """
-        asked_at, seconds, cpu_seconds = self._asked.popleft()
-        deadline = max(asked_at, self._answered_at) + seconds
+        sent_at, seconds, cpu_seconds = self._sent.popleft()
+        deadline = max(sent_at, self._answered_at) + seconds
         try:
             (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, progress))
             if length > ANSWER_BYTES_MAX:
@@ -353,8 +358,8 @@ class _Worker:
         self._answered_at = time.monotonic()
         return recording
 
-    def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _nothing) -> bytes:
-        """Return that many bytes. What has come is taken also past the deadline: we may have been busy, not it."""
+    def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _no_progress) -> bytes:
+        """Return that many bytes. Bytes that are there are taken even after the deadline: the delay can be ours."""
         while len(self._received) < length:
             left = deadline - time.monotonic()
             self._connection.settimeout(min(max(left, 0.001), PROGRESS_SECONDS))
@@ -365,7 +370,8 @@ class _Worker:
                     raise
                 try:
                     progress()
-                except Exception as error:  # whatever it is, it says nothing about the worker
+                except Exception as error:
+                    # The caller's error says nothing about the worker.
                     raise _ProgressFailed from error
                 continue
             if not part:
@@ -376,7 +382,7 @@ class _Worker:
         return whole
 
     def _lost(self, cpu_seconds: int) -> _WorkerLost:
-        """Return what became of a worker that closed its socket in the middle of a scan."""
+        """Return why the worker closed its socket during a scan."""
         try:
             status = self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -387,13 +393,13 @@ class _Worker:
         causes = {
             -signal.SIGXCPU: f"it took more than {cpu_seconds} s of CPU",
             -signal.SIGSEGV: "it overflowed the stack, as deeply nested data does",
-            -signal.SIGABRT: "the interpreter gave up",
-            -signal.SIGKILL: "it was killed, as for want of memory",
+            -signal.SIGABRT: "the interpreter aborted",
+            -signal.SIGKILL: "it was killed, for example by the kernel when memory ran out",
         }
         return _WorkerLost("worker-died", causes.get(status, f"its worker ended with status {status}"))
 
     def end(self) -> str:
-        """End the process and return the first words that it left on stderr."""
+        """Kill the process and return what it wrote to stderr, shortened."""
         self._connection.close()
         self._process.kill()
         assert self._process.stderr is not None  # noqa: S101 - for the type checker: it is a pipe
@@ -405,6 +411,6 @@ class _Worker:
 
 
 def _lz4_path() -> str:
-    """Return the folder that lz4 is installed in, or "": the worker has no site-packages of its own."""
+    """Return the folder that lz4 is installed in, or "". The worker does not see site-packages."""
     spec = importlib.util.find_spec("lz4")
     return str(Path(spec.origin).parent.parent) if spec is not None and spec.origin is not None else ""

@@ -1,13 +1,11 @@
-"""The process that scans: started by file name, fed one open file at a time, killed by anything unexpected.
+"""The program of the worker process: started by its file name, ended by any unexpected audit event.
 
-Owns the inside of the worker: its limits, its audit hook, and the exchange of messages. It imports the scanning
-modules of `pickles` and nothing of the rest of the package (`model_inbox`, `model_inbox.pickles` and the package
-of this module are empty stand-ins here), so that it stays small and quick to start.
+Owns the start of the worker, its limits and its audit hook. It imports the scanning modules of `pickles` and nothing
+else of the package: `model_inbox`, `model_inbox.pickles` and the package of this module are empty stand-ins here, so
+that the worker is small and starts quickly.
 
-Once it is armed, any import, open, exec, connection or other audited event ends it at once, for as long as it
-lives. It needs none: files come as open descriptors over its socket, and are read by position.
-
-What is said over the socket stands in `protocol`, the loop in `worker_loop`.
+When the audit hook is set, any import, open, exec, connection or other audited event ends the process at once. The
+worker needs none of them: files come as open descriptors on its socket, and it reads them by position.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 
+# Audit events of what a scan itself does.
 HARMLESS_EVENTS = frozenset(
     {
         "object.__getattr__",
@@ -30,7 +29,7 @@ HARMLESS_EVENTS = frozenset(
 
 
 def _import_scanner(package_path: str) -> None:
-    """Make the scanning modules importable without running the `__init__` files of the packages that this lies in."""
+    """Make the scanning modules importable without running the `__init__` of the packages around this module."""
     from types import ModuleType
 
     pickles_path = os.path.dirname(package_path)
@@ -45,7 +44,7 @@ def _import_scanner(package_path: str) -> None:
 
 
 def _arm(status: int) -> None:
-    """End this process at any audited event that is not on the short list above, saying which on stderr."""
+    """End this process at any audited event that is not harmless, and write the event to stderr."""
 
     def hook(event: str, _args: tuple[object, ...]) -> None:
         if event not in HARMLESS_EVENTS:
@@ -56,22 +55,23 @@ def _arm(status: int) -> None:
 
 
 def _die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill us when our parent ends, and end now if it has ended before we asked."""
+    """Let the kernel kill this process when its parent ends. If the parent is gone already, end now."""
     import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG, SIGKILL
+    # The arguments are PR_SET_PDEATHSIG and SIGKILL.
+    ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
 
 
 class ProcessBounds:
-    """The limits of this process, and what it takes: `worker_loop.Bounds`, for real."""
+    """The limits and the memory of this process: implements `worker_loop.Bounds`."""
 
     def __init__(self) -> None:
         import resource
 
         self._resource = resource
-        # Kept open, because nothing can be opened once the process is armed.
+        # It stays open, because an armed process cannot open a file.
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._page = os.sysconf("SC_PAGE_SIZE")
 
@@ -80,7 +80,7 @@ class ProcessBounds:
         return int(size), int(resident)
 
     def settle(self) -> None:
-        """Set the limits that hold for life: no core dump, little stack, no file written, no process made."""
+        """Set the limits of the whole process: no core dump, a small stack, no written file, no new process."""
         limits = self._resource
         for which, most in (
             (limits.RLIMIT_CORE, 0),
@@ -92,34 +92,34 @@ class ProcessBounds:
             limits.setrlimit(which, (most, most))
 
     def set(self, memory: int, cpu_seconds: int) -> None:
-        """Allow this much more address space and CPU time than was used up to now."""
+        """Allow this much address space and CPU time in addition to what the process has used so far."""
         limits = self._resource
         space = self._pages()[0] * self._page + memory
         limits.setrlimit(limits.RLIMIT_AS, (space, limits.RLIM_INFINITY))
         usage = limits.getrusage(limits.RUSAGE_SELF)
         used = int(usage.ru_utime + usage.ru_stime) + 1
-        # Past the soft limit comes SIGXCPU, whose default ends the process.
+        # At the soft limit the kernel sends SIGXCPU, which ends the process by default.
         limits.setrlimit(limits.RLIMIT_CPU, (used + cpu_seconds, limits.RLIM_INFINITY))
 
     def lift(self) -> None:
-        """Allow any memory again, so that an answer can always be made."""
+        """Remove the limit of memory, so that the answer can always be made."""
         infinity = self._resource.RLIM_INFINITY
         self._resource.setrlimit(self._resource.RLIMIT_AS, (infinity, infinity))
 
     def resident(self) -> int:
-        """Return the bytes of memory that this process takes."""
+        """Return the resident memory of this process in bytes."""
         return self._pages()[1] * self._page
 
 
 def warm_up() -> None:
-    """Use once whatever imports or opens something at first use: the text codecs of the old opcodes."""
+    """Use everything once that imports or opens something at its first use: the text codecs of the old opcodes."""
     from model_inbox.pickles.scan import record
     from model_inbox.pickles.streams import MemorySource
 
     old_opcodes = b"(S'a\\x41'\nVb\\u0041\nI1\nF1.0\nL1L\nI01\nc__builtin__\nset\n(i__builtin__\nset\nt"
     for data in (
         old_opcodes + b".",
-        # The parser of joblib's files is another one, and asks for its codecs by other names.
+        # joblib's files have another parser, which uses other names for the codecs.
         b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n0" + old_opcodes + b".",
         b"\x80\x04\x95\x05\x00\x00\x00\x00\x00\x00\x00\x8c\x01a\x94.",
         b"\x80\x05\xff",
@@ -133,12 +133,15 @@ def warm_up() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve scans on the socket that is descriptor 0 until it is closed. Arguments: parent's pid, where lz4 is."""
-    import _signal  # type: ignore[import-not-found]  # `signal` would bring enum along
+    """Answer requests on the socket that is descriptor 0, until it is closed.
+
+    The arguments are the process id of the parent, and the folder that lz4 is installed in ("" for none).
+    """
+    import _signal  # type: ignore[import-not-found]  # the stubs know only `signal`, which would import enum too
 
     parent, lz4_path = int(arguments[0]), arguments[1]
     _die_with_parent(parent)
-    # A terminal's Ctrl-C and systemd's SIGTERM go to every process; the daemon decides when we end.
+    # Ctrl-C in a terminal and SIGTERM of systemd go to every process. The daemon decides when this one ends.
     for number in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(number, _signal.SIG_IGN)
     _import_scanner(os.path.dirname(os.path.abspath(__file__)))
@@ -150,15 +153,18 @@ def main(arguments: list[str]) -> int:
     from model_inbox.pickles.process.protocol import AUDIT_STATUS
     from model_inbox.pickles.process.worker_loop import serve
 
-    warnings.simplefilter("error")  # to show one, Python would import and open files
+    # To print a warning, Python would import modules and open files.
+    warnings.simplefilter("error")
     if lz4_path:
         sys.path.append(lz4_path)
-        importlib.import_module("lz4.frame")  # now, because nothing can be imported later
+        # Import it now: an armed process cannot import anything.
+        importlib.import_module("lz4.frame")
     bounds = ProcessBounds()
     warm_up()
     bounds.settle()
     sys.setrecursionlimit(500)
-    gc.disable()  # a pickle only makes objects; what they leave behind is collected after each scan
+    # A scan only makes objects. Garbage is collected after each scan.
+    gc.disable()
     gc.freeze()
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, 0)
     _arm(AUDIT_STATUS)

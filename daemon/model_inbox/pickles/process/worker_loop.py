@@ -1,7 +1,7 @@
-"""The worker's loop: one open file in, one recording out. Runs inside the worker's process.
+"""The loop of the worker: one open file in, one recording out. Runs in the process of the worker.
 
-Owns the order of a scan's steps there: limits, scan, limits lifted, answer. Knows nothing of how the process was
-started or what watches it; `worker` does that.
+Owns the steps of one scan there: set the limits, scan, lift the limits, answer. Never starts or limits the process
+itself: `worker` does, and passes in the socket and the limits.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["RETIRE_GROWTH_BYTES", "Bounds", "serve"]
 
 RETIRE_GROWTH_BYTES = 64 << 20
-"""A worker that keeps this much more than it began with ends after its answer: the next one is small again."""
+"""A worker that has grown by this much memory ends after its answer, and the scanner starts another one."""
 
 
 class Bounds(Protocol):
-    """The limits of one scan, and what the process takes."""
+    """The limits of one scan, and the memory of the process."""
 
     def set(self, memory: int, cpu_seconds: int) -> None: ...
 
@@ -36,7 +36,7 @@ class Bounds(Protocol):
 
 
 def serve(connection: socket, bounds: Bounds) -> None:
-    """Answer requests until the other end is closed, or until this process has grown too large to keep."""
+    """Answer requests until the other end is closed, or until this process has grown too much."""
     connection.sendall(READY)
     at_first = bounds.resident()
     while (request := _receive(connection)) is not None:
@@ -55,7 +55,7 @@ def serve(connection: socket, bounds: Bounds) -> None:
 
 
 def _receive(connection: socket) -> tuple[int, int, int, int] | None:
-    """Return the next request and its descriptor, or None when there will be none."""
+    """Return the next request and its descriptor, or None if the other end is closed."""
     descriptors = array.array("i")
     data, ancillary, _flags, _address = connection.recvmsg(REQUEST.size, 64)
     for _level, _type, payload in ancillary:

@@ -1,8 +1,8 @@
-"""What the arguments of calls and the states of objects must look like, for Python's own types and each framework.
+"""Rules for the arguments of calls and the states of objects: for Python's own types and for each framework.
 
-Owns the tables that a scan gives to its recorder (`call_rules`, `state_rules`, and the defaults for names that have no
-rule), the names whose objects may be hashed, and the description of numpy's dtypes that joblib's arrays need as well.
-Never says which names are allowed, and imports nothing that a rule is about.
+Owns the tables that a scan gives to its recorder (`call_rules`, `state_rules`, and the defaults for names without a
+rule), the names whose objects may be hashed (`HASHABLE`), and the description of numpy's dtypes, which joblib's arrays
+need too. Never says which names are allowed, and never imports a framework.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the calls and states of scikit-learn, LightGBM, XGBoost, CatBoost and pandas must look like.
+"""Rules for the calls and states of scikit-learn, LightGBM, XGBoost, CatBoost and pandas. Pure.
 
-Owns the rules for their C and Cython types, whose constructors and states trust what they get, and for functions
-that make an instance of a class they are given. Most estimators need none: they are created and get attributes.
+Owns the rules for their C and Cython types, which trust their arguments and states, and for functions that make an
+instance of a class in their arguments. Most estimators need no rule: they are created and get attributes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "pandas_state"]
 
 
 def _new_of_sklearn(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
-    """`newObj(cls)` of the neighbour trees and distance metrics."""
+    """`newObj(cls)` of the neighbour trees and distance metrics makes an instance of the class."""
     must(len(args) == 1 and is_global(args[0]) and args[0].name.startswith("sklearn."), "not one class of sklearn")
     return None
 
 
 def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    """A decision tree copies n_outputs numbers out of an array without looking at how many there are."""
+    """A decision tree copies n_outputs numbers from an array and does not check its length."""
     must(
         len(args) == 3 and is_count(args[0], 1 << 31) and is_count(args[2], 1 << 20), "not (features, classes, outputs)"
     )
     classes = array_of(args[1])
-    must(classes.shape == (args[2],), "a number of outputs that lies")
-    must(classes.dtype is not None and classes.dtype.itemsize == 8 and not classes.dtype.has_objects, "odd classes")
+    must(classes.shape == (args[2],), "the number of outputs is wrong")
+    must(
+        classes.dtype is not None and classes.dtype.itemsize == 8 and not classes.dtype.has_objects,
+        "the classes are invalid",
+    )
     return instance_of(callee, args[2])
 
 
@@ -44,19 +47,22 @@ def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         is_count(state["max_depth"], 1 << 31) and is_count(state["node_count"]), "not a state that scikit-learn writes"
     )
     nodes, values = array_of(state["nodes"]), array_of(state["values"])
-    must(nodes.shape == (state["node_count"],), "a number of nodes that lies")
-    must(len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value), "values of another shape")
+    must(nodes.shape == (state["node_count"],), "the number of nodes is wrong")
+    must(
+        len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value),
+        "the values have another shape",
+    )
 
 
 def _isotonic_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # It is called by `__setstate__`, with two values of the state's.
-    must(type(state) is dict and "_build_f" not in state, "a method replaced")
+    # `__setstate__` calls it with two values of the state.
+    must(type(state) is dict and "_build_f" not in state, "an attribute replaces a method")
 
 
 def _predictor_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # `__setstate__` asks its nodes for their dtype and converts them.
+    # `__setstate__` calls methods of the nodes to convert them.
     must(type(state) is dict, "not a state that scikit-learn writes")
-    must("nodes" not in state or is_object(state["nodes"], "numpy.ndarray"), "nodes that are no array")
+    must("nodes" not in state or is_object(state["nodes"], "numpy.ndarray"), "the nodes are not an array")
 
 
 # --- boosters ------------------------------------------------------------------------------------------------
@@ -64,7 +70,7 @@ def _predictor_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 
 def _xgboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is dict and "handle" in state, "not a state that XGBoost writes")
-    must(state["handle"] is None or type(state["handle"]) is bytearray, "a model that is not bytes")
+    must(state["handle"] is None or type(state["handle"]) is bytearray, "the model is not bytes")
 
 
 _TREE_SIZES = re.compile(r"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
@@ -72,7 +78,7 @@ _FIRST_TREE = re.compile(r"^Tree=", re.MULTILINE)
 
 
 def _trees_are_in_place(text: str) -> bool:
-    """Tell whether a model's text has a tree wherever its table of sizes says: LightGBM aborts the process if not."""
+    """Return whether the text has a tree at each place in its table of sizes. Otherwise LightGBM aborts the process."""
     sizes, first = _TREE_SIZES.search(text), _FIRST_TREE.search(text)
     if sizes is None or first is None:
         return sizes is None or not sizes[1].strip()
@@ -88,24 +94,25 @@ _LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
 
 
 def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
-    # What stands under these names is freed as a pointer when the booster goes.
+    # LightGBM frees the values of these attributes as pointers when the booster is deleted.
     must(type(state) is dict, "not a state that LightGBM writes")
-    must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "a model that is not text")
-    must(not state.get("_network"), "a booster with a network")
+    must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "the model is not text")
+    must(not state.get("_network"), "the booster has a network")
     text = state.get("_handle", state.get("handle"))
     if text is not None and (match := _LIGHTGBM_VERSION.match(text)):
-        recorder.note_version("lightgbm", match[1])  # of the model's text, which changes with a major version
-    must(text is None or _trees_are_in_place(text), "a model whose trees are not where its table says")
+        # The version of the text format, which changes with a major version of LightGBM.
+        recorder.note_version("lightgbm", match[1])
+    must(text is None or _trees_are_in_place(text), "the trees are not where the table of sizes says")
 
 
 _CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals", "_set_trained_model_attributes")
-"""What its `__setstate__` calls."""
+"""The methods that its `__setstate__` calls."""
 
 
 def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is dict, "not a state that CatBoost writes")
-    must(type(state.get("__model")) in (bytes, str, type(None)), "a model that is not bytes")
-    must(not any(name in state for name in _CATBOOST_METHODS), "a method replaced")
+    must(type(state.get("__model")) in (bytes, str, type(None)), "the model is not bytes")
+    must(not any(name in state for name in _CATBOOST_METHODS), "an attribute replaces a method")
 
 
 # --- pandas --------------------------------------------------------------------------------------------------
@@ -163,58 +170,61 @@ _INDEX_FIELDS = frozenset(
 
 
 def _index(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """`_new_Index(cls, {...})` calls the class with the dictionary as keywords."""
+    """`_new_Index(cls, {...})` calls the class with the items of the dictionary as keyword arguments."""
     must(len(args) == 2 and is_global(args[0], *_INDEXES) and type(args[1]) is dict, "not (index class, fields)")
-    must(set(args[1]) <= _INDEX_FIELDS, "fields that pandas does not write")
-    must(not any(isinstance(value, Global) for value in args[1].values()), "a class or function in its fields")
+    must(set(args[1]) <= _INDEX_FIELDS, "pandas does not write these fields")
+    must(not any(isinstance(value, Global) for value in args[1].values()), "there is a class or function in the fields")
 
 
 def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 3 and isinstance(args[0], Stub) and args[2] in (1, 2), "not (values, places, dimensions)")
-    must(not is_object(args[0], "numpy.dtype"), "values that are no array")
-    must(is_object(args[1], "builtins.slice", "numpy.ndarray"), "odd places")
+    must(not is_object(args[0], "numpy.dtype"), "the values are not an array")
+    must(is_object(args[1], "builtins.slice", "numpy.ndarray"), "the places are invalid")
     if is_object(args[0], "numpy.ndarray"):
         known: ArrayValue = array_of(args[0])
-        must(len(known.shape) == args[2], "a number of dimensions that lies")
+        must(len(known.shape) == args[2], "the number of dimensions is wrong")
 
 
 def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(all(only_scalars(arg) or is_object(arg, "datetime.timezone") for arg in args), "not the parts of a moment")
+    must(
+        all(only_scalars(arg) or is_object(arg, "datetime.timezone") for arg in args), "not the parts of a date or time"
+    )
 
 
 def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2 and all(arg in ("python", "pyarrow", None) for arg in args[:1]), "not (storage, missing)")
-    # The missing value is a float, or pandas.NA: an object that goes by its name.
+    # The missing value is a float, or pandas.NA, which is pickled by its name.
     must(
         all(type(arg) is float or is_global(arg, "pandas.NA", "pandas._libs.missing.NA") for arg in args[1:]),
-        "an odd missing value",
+        "the missing value is invalid",
     )
 
 
 _WITHOUT_CALLS = frozenset(
     ["builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pandas", "pathlib", "uuid"]
 )
-"""The packages whose objects pandas' own may hold: none of them can be called."""
+"""Packages whose objects may be attributes of pandas' objects: none of those objects can be called."""
+
 _MISSING_VALUES = ("pandas.NA", "pandas._libs.missing.NA")
 
 
 def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """pandas calls methods of its dtypes and arrays while it loads others: no attribute may stand in for one."""
+    """While pandas loads an object it calls methods of its dtypes and arrays: no attribute may replace a method."""
     for part in state if type(state) is tuple else (state,):
         if type(part) is dict:
             for value in part.values():
                 foreign = isinstance(value, Stub) and package_of(type(value)) not in _WITHOUT_CALLS
                 named = isinstance(value, Global) and not is_global(value, *_MISSING_VALUES)
-                must(not foreign and not named, "something that could be called among its attributes")
+                must(not foreign and not named, "an attribute could be called")
 
 
 def _backed_array_state(recorder: Recorder, target: Stub, state: Any) -> None:
-    """Arrays over numpy's: their dtype and data, in either order, and their attributes."""
+    """The state of arrays that are based on numpy's: dtype and data in any order, and attributes."""
     must(type(state) is tuple and len(state) in (2, 3), "not a state that pandas writes")
-    must(any(is_object(part, "numpy.ndarray") for part in state[:2]), "no array")
+    must(any(is_object(part, "numpy.ndarray") for part in state[:2]), "there is no array")
     for part in state[:2]:
-        must(isinstance(part, Stub) and package_of(type(part)) in ("numpy", "pandas"), "an odd dtype")
-    must(all(type(part) is dict for part in state[2:]), "attributes that are no dictionary")
+        must(isinstance(part, Stub) and package_of(type(part)) in ("numpy", "pandas"), "the dtype is invalid")
+    must(all(type(part) is dict for part in state[2:]), "the attributes are not a dictionary")
     pandas_state(recorder, target, state)
 
 

@@ -1,9 +1,9 @@
-"""What numpy's own calls and states must look like.
+"""Rules for the calls and states of numpy. Pure.
 
-Owns the one description of dtypes and arrays that scan and joblib's reader share. numpy trusts the state that it
-unpickles: an item size, an offset or an array length that lies is read from or written to out of bounds. So every
-number is checked against the others, a dtype or an array gets its state exactly once and before it is used, and
-only dtypes that numpy itself writes are known.
+Owns the description of dtypes and arrays, which the parser of joblib's files uses too. numpy trusts the state that it
+unpickles: with a wrong item size, offset or length it reads and writes out of bounds. So each number is compared with
+the others, a dtype or an array gets its state exactly once and before its use, and only dtypes that numpy itself writes
+are accepted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 __all__ = ["NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
 
 CORES = ("numpy.core", "numpy._core")
-"""numpy 1 and numpy 2 write different names for the same functions."""
+"""numpy 1 and numpy 2 write the same functions with different module names."""
 
 
 class DtypeValue:
-    """A dtype as far as memory safety goes. `itemsize` in bytes; `built` once it got its state."""
+    """What matters of a dtype for memory safety. `itemsize` is in bytes, `built` is set when it gets its state."""
 
     __slots__ = ("built", "has_objects", "itemsize", "kind")
 
@@ -33,7 +33,7 @@ class DtypeValue:
 
 
 class ArrayValue:
-    """An array: its dtype and shape. None until its state was set."""
+    """An array: its dtype and shape. The dtype is None until the array gets its state."""
 
     __slots__ = ("dtype", "shape")
 
@@ -51,15 +51,15 @@ _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "
 _PLAIN_FLAGS = (0, 8, 16)
 _OBJECT_FLAGS = 63
 _STRUCT_FLAGS = 0x90
-"""What a structured dtype without objects may set: NPY_ALIGNED_STRUCT, NPY_NEEDS_PYAPI's neighbour for records."""
+"""The flags that a structured dtype without objects may have: NPY_NEEDS_PYAPI (0x10) and NPY_ALIGNED_STRUCT (0x80)."""
 
 
 def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 3 and type(args[0]) is str, "not (format, align, copy)")
-    # Without copy=True the state would be set on numpy's own shared dtype, for the whole process.
+    # Without copy=True, the state would change numpy's own shared dtype, for the whole process.
     must(args[1] in (False, 0) and args[2] in (True, 1), "not (format, False, True)")
     match = _DTYPE.match(args[0])
-    must(match is not None, "a format that numpy does not write")
+    must(match is not None, "numpy does not write this format")
     assert match is not None  # noqa: S101 - for the type checker; `must` has raised
     character, kind, digits, is_object_format = match.groups()
     if is_object_format:
@@ -67,83 +67,82 @@ def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     elif character:
         value = DtypeValue(character, _SIZE_OF_CHARACTER[character], has_objects=False)
     else:
-        must(kind not in _SIZES or int(digits) in _SIZES[kind], "a format that numpy does not write")
+        must(kind not in _SIZES or int(digits) in _SIZES[kind], "numpy does not write this format")
         value = DtypeValue(kind, int(digits) * (4 if kind == "U" else 1), has_objects=False)
     return instance_of(callee, value)
 
 
 def dtype_of(value: Any, *, objects: bool = False) -> DtypeValue:
-    """Return what is known of a dtype that is about to be used; refuse anything else, and unfinished ones."""
+    """Return what is known of a finished dtype. Raise BadArguments for anything else."""
     must(is_object(value, "numpy.dtype") and hasattr(value, "value"), "not a dtype")
     known: DtypeValue = value.value
-    must(known.built, "a dtype without its state")
-    must(objects or not known.has_objects, "a dtype of objects")
+    must(known.built, "the dtype has no state")
+    must(objects or not known.has_objects, "the dtype is of objects")
     return known
 
 
 def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    must(hasattr(target, "value"), "a dtype that was not made by a call")
+    must(hasattr(target, "value"), "the dtype was not made by a call")
     known: DtypeValue = target.value
-    must(not known.built, "set a second time")
+    must(not known.built, "it is set a second time")
     must(type(state) is tuple and len(state) in (8, 9), "not a state that numpy writes")
     version, byte_order, sub_array, names, fields, itemsize, alignment, flags = state[:8]
     must(
         type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="),
         "not a state that numpy writes",
     )
-    must(sub_array is None, "a dtype of sub-arrays")
+    must(sub_array is None, "the dtype is of sub-arrays")
     flexible = known.kind in ("S", "U", "V")
-    must(type(itemsize) is int and itemsize == (known.itemsize if flexible else -1), "an item size that lies")
-    must(type(alignment) is int and alignment in (-1, 1, 2, 4, 8, 16), "an odd alignment")
-    must(type(flags) is int and -128 <= flags < 256, "odd flags")
-    flags &= 0xFF  # numpy 1 writes them as a signed byte
+    must(type(itemsize) is int and itemsize == (known.itemsize if flexible else -1), "the item size is wrong")
+    must(type(alignment) is int and alignment in (-1, 1, 2, 4, 8, 16), "the alignment is invalid")
+    must(type(flags) is int and -128 <= flags < 256, "the flags are invalid")
+    # numpy 1 writes the flags as a signed byte.
+    flags &= 0xFF
     if len(state) == 9:
         _check_metadata(known, state[8])
     if names is None and fields is None:
-        must(flags in (_PLAIN_FLAGS if not known.has_objects else (_OBJECT_FLAGS,)), "odd flags")
+        must(flags in (_PLAIN_FLAGS if not known.has_objects else (_OBJECT_FLAGS,)), "the flags are invalid")
     else:
         _check_fields(known, names, fields)
-        must(flags & ~_STRUCT_FLAGS == 0, "odd flags")
+        must(flags & ~_STRUCT_FLAGS == 0, "the flags are invalid")
     known.built = True
 
 
 def _check_metadata(known: DtypeValue, metadata: Any) -> None:
-    """Dates carry their unit: (None, (b'ns', 1, 1, 1)). Nothing else carries anything."""
+    """Dates have their unit as metadata: (None, (b'ns', 1, 1, 1)). Other dtypes have none."""
     if known.kind not in ("m", "M"):
-        must(metadata is None or metadata == {}, "a dtype with metadata")
+        must(metadata is None or metadata == {}, "the dtype has metadata")
         return
-    must(
-        type(metadata) is tuple and len(metadata) == 2 and metadata[0] in (None, {}), "a unit that numpy does not write"
-    )
+    must(type(metadata) is tuple and len(metadata) == 2 and metadata[0] in (None, {}), "numpy does not write this unit")
     unit = metadata[1]
-    must(type(unit) is tuple and len(unit) == 4, "a unit that numpy does not write")
-    must(type(unit[0]) in (bytes, str) and len(unit[0]) <= 8, "a unit that numpy does not write")
-    must(all(is_count(item, 1 << 31) for item in unit[1:]), "a unit that numpy does not write")
+    must(type(unit) is tuple and len(unit) == 4, "numpy does not write this unit")
+    must(type(unit[0]) in (bytes, str) and len(unit[0]) <= 8, "numpy does not write this unit")
+    must(all(is_count(item, 1 << 31) for item in unit[1:]), "numpy does not write this unit")
 
 
 def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
-    must(known.kind == "V" and type(names) is tuple and type(fields) is dict, "fields where none can be")
-    must(all(type(name) is str for name in names), "a field whose name is not text")
-    must(len(names) == len(fields) and set(names) == set(fields), "names and fields that differ")
+    must(known.kind == "V" and type(names) is tuple and type(fields) is dict, "this dtype cannot have fields")
+    must(all(type(name) is str for name in names), "the name of a field is not text")
+    must(len(names) == len(fields) and set(names) == set(fields), "names and fields differ")
     for field in fields.values():
-        must(type(field) is tuple and len(field) == 2 and is_count(field[1]), "an odd field")
+        must(type(field) is tuple and len(field) == 2 and is_count(field[1]), "a field is invalid")
         part = dtype_of(field[0])
-        must(field[1] + part.itemsize <= known.itemsize, "an offset that lies")
+        must(field[1] + part.itemsize <= known.itemsize, "a field is outside of its item")
 
 
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
 def new_array(recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...]) -> Any:
-    """Return a stub for an array that no BUILD has to finish, or that one will (dtype None)."""
+    """Return a stub for an array. With dtype None, its state comes later, with a BUILD."""
     return instance_of(recorder.named("numpy.ndarray"), ArrayValue(dtype, shape))
 
 
 def array_of(value: Any) -> ArrayValue:
-    """Return what is known of a finished array; refuse anything else."""
+    """Return what is known of a finished array. Raise BadArguments for anything else."""
     must(is_object(value, "numpy.ndarray") and hasattr(value, "value"), "not an array")
     known: ArrayValue = value.value
-    must(known.dtype is not None, "an array without its contents")
+    must(known.dtype is not None, "the array has no contents")
     return known
 
 
@@ -156,10 +155,10 @@ def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
 
 
 def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    must(hasattr(target, "value"), "an array that was not made by a call")
+    must(hasattr(target, "value"), "the array was not made by a call")
     known: ArrayValue = target.value
-    # A second state would free memory that others may hold a view of.
-    must(known.dtype is None, "set a second time")
+    # A second state would free memory while a view of it can exist.
+    must(known.dtype is None, "it is set a second time")
     must(type(state) is tuple and len(state) == 5, "not a state that numpy writes")
     version, shape, dtype, fortran, data = state
     must(type(version) is int and version == 1, "not a state that numpy writes")
@@ -168,31 +167,33 @@ def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
 
 
 def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
-    must(is_shape(shape) and fortran in (0, 1), "an odd shape")
+    must(is_shape(shape) and fortran in (0, 1), "the shape is invalid")
     described = dtype_of(dtype, objects=True)
     if described.has_objects:
-        must(type(data) is list and len(data) == count_of(shape), "a shape that lies")
+        must(type(data) is list and len(data) == count_of(shape), "the shape does not fit the contents")
     else:
-        must(type(data) in (bytes, bytearray), "contents that are not bytes")
-        must(len(data) == count_of(shape) * described.itemsize, "a shape that lies")
+        must(type(data) in (bytes, bytearray), "the contents are not bytes")
+        must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
 
 
 def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
-    """Protocol 5: (buffer, dtype, shape, order), and since numpy 2.1 the order of the axes."""
+    """The call in protocol 5: (buffer, dtype, shape, order), and since numpy 2.1 the order of the axes."""
     must(len(args) in (4, 5), "not (buffer, dtype, shape, order)")
     data, dtype, shape, order = args[:4]
-    must(type(data) in (bytes, bytearray), "contents that are not bytes")
+    must(type(data) in (bytes, bytearray), "the contents are not bytes")
     described = dtype_of(dtype)
-    must(is_shape(shape) and order in ("C", "F", "K"), "an odd shape")
-    must(len(data) == count_of(shape) * described.itemsize, "a shape that lies")
-    must(all(axes is None or is_shape(axes) for axes in args[4:]), "an odd order of axes")
+    must(is_shape(shape) and order in ("C", "F", "K"), "the shape is invalid")
+    must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
+    must(all(axes is None or is_shape(axes) for axes in args[4:]), "the order of the axes is invalid")
     return new_array(recorder, described, shape)
 
 
 def _scalar(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 2, "not (dtype, bytes)")
     described = dtype_of(args[0])
-    must(type(args[1]) is bytes and len(args[1]) == described.itemsize, "contents that are not of its size")
+    must(
+        type(args[1]) is bytes and len(args[1]) == described.itemsize, "the contents do not have the size of the dtype"
+    )
 
 
 def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
@@ -208,13 +209,13 @@ def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
 
 
 def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    must(hasattr(target, "value") and target.value.dtype is None, "set a second time")
+    must(hasattr(target, "value") and target.value.dtype is None, "it is set a second time")
     must(type(state) is tuple and len(state) == 7, "not a state that numpy writes")
     _version, shape, dtype, fortran, data, mask, fill_value = state
     _check_array(shape, dtype, fortran, data)
-    must(type(mask) in (bytes, bytearray) and len(mask) == count_of(shape), "a mask of another size")
+    must(type(mask) in (bytes, bytearray) and len(mask) == count_of(shape), "the mask has a wrong size")
     is_array = is_object(fill_value, "numpy.ndarray") and fill_value.value.dtype is not None
-    must(is_array or only_scalars(fill_value), "an odd fill value")
+    must(is_array or only_scalars(fill_value), "the fill value is invalid")
     target.value.dtype, target.value.shape = dtype.value, shape
 
 
@@ -232,7 +233,7 @@ _BIT_GENERATOR_CALL = "numpy.random._pickle.__bit_generator_ctor"
 
 
 def _is_bit_generator_name(value: Any) -> bool:
-    # numpy calls whatever class it is given here, so it must be one of the five.
+    # numpy calls the class that it gets here, so it must be one of the five.
     return (
         value in _BIT_GENERATORS
         if type(value) is str
@@ -245,21 +246,21 @@ def _bit_generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) 
 
 
 def _generator(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """Generator and RandomState: from a bit generator, or from its name and the function that makes one."""
+    """Generator and RandomState get a bit generator, or its name and the function that makes one."""
     must(len(args) <= 2, "too many arguments")
     must(
         all(_is_bit_generator_name(arg) or is_object(arg, _BIT_GENERATOR_CALL) for arg in args[:1]),
         "not a bit generator",
     )
-    must(all(is_global(arg, _BIT_GENERATOR_CALL) for arg in args[1:]), "a function that makes no bit generator")
+    must(all(is_global(arg, _BIT_GENERATOR_CALL) for arg in args[1:]), "the function does not make a bit generator")
 
 
 _POSITIONS = {"pos": 624, "buffer_pos": 4}
-"""Where a generator stands in its own tables, which it indexes without looking: the largest honest value."""
+"""Fields with a position in the generator's own tables, and the largest valid value. It reads there without a check."""
 
 
 def _random_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """The state of a generator: a dictionary with one inside, since numpy 1.26 in a tuple with its seed sequence.
+    """The state of a generator: a dictionary with another inside, since numpy 1.26 in a tuple with its seed sequence.
 
     The old form, a flat tuple, is not accepted: no numpy that is still in use writes it.
     """
@@ -275,17 +276,17 @@ def _random_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 def _check_positions(numbers: Any) -> None:
     if type(numbers) is dict:
         for name, most in _POSITIONS.items():
-            must(name not in numbers or is_count(numbers[name], most), "a position that lies")
+            must(name not in numbers or is_count(numbers[name], most), "a position is outside of its table")
     else:
-        must(not isinstance(numbers, Stub), "a state that is no plain dictionary")
+        must(not isinstance(numbers, Stub), "the state is not a plain dictionary")
 
 
 def _seed_sequence_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """Entropy, children, pool, size of the pool, key: the pool is read as far as its size says."""
+    """The state is (entropy, children, pool, size of the pool, key). The pool is read up to that size."""
     must(type(state) is tuple and len(state) == 5, "not a state that numpy writes")
     pool = array_of(state[2])
-    must(pool.dtype is not None and pool.dtype.itemsize == 4 and not pool.dtype.has_objects, "an odd pool")
-    must(type(state[3]) is int and pool.shape == (state[3],), "a size of the pool that lies")
+    must(pool.dtype is not None and pool.dtype.itemsize == 4 and not pool.dtype.has_objects, "the pool is invalid")
+    must(type(state[3]) is int and pool.shape == (state[3],), "the size of the pool is wrong")
 
 
 NUMPY_CALLS: dict[str, Rule] = {

@@ -1,7 +1,7 @@
-"""What the calls and states of Python's own types must look like.
+"""Rules for the calls and states of Python's own types. Pure.
 
-Owns the rules for the names of the standard library that can stand for a value: numbers, text, collections, moments,
-paths. What a load would compute, hash or call is bounded here by what honest picklers write.
+Owns the rules for the value types of the standard library: numbers, text, collections, dates, paths. They accept what
+honest picklers write, and so bound what a load computes, hashes or calls. Knows no framework.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["PYTHON_CALLS", "PYTHON_STATES"]
 
 
 def _encode(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes:
-    """Protocols 0 to 2 write bytes as text to encode; the result is known exactly, and others look at it."""
+    """Protocols 0 to 2 write bytes as text to encode. Return the real bytes: other rules look at them."""
     must(len(args) == 2 and type(args[0]) is str and args[1] in ("latin1", "latin-1"), "not (text, 'latin1')")
     try:
         return str(args[0]).encode("latin-1")
     except UnicodeEncodeError:
-        raise BadArguments("text that is not latin-1") from None
+        raise BadArguments("the text is not latin-1") from None
 
 
 def _bytes(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes:
@@ -47,7 +47,7 @@ def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 
 def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    # Text or bytes would be parsed, and a huge count of bytes or of list items would be made of a small number.
+    # Text and bytes would be parsed, and these types would make a large object from them.
     must(_NUMBERS.issuperset(map(type, args)), "not numbers")
 
 
@@ -56,16 +56,16 @@ def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
 
 
 def _hashing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """Sets and counters hash their items, so the stubs among them must be seen to be hashed."""
+    """Sets and counters hash their items. Hash them here too, so that a stub among them becomes a finding."""
     _collection(_recorder, _callee, args)
     try:
         frozenset(*args)
     except TypeError:
-        raise BadArguments("items that cannot be hashed") from None
+        raise BadArguments("an item cannot be hashed") from None
 
 
 def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """Dictionaries hash their keys; protocols 0 and 1 give them as a list of pairs."""
+    """Dictionaries hash their keys. Protocols 0 and 1 write them as a list of pairs."""
     if not args:
         return
     _collection(_recorder, _callee, args)
@@ -79,7 +79,7 @@ def _fraction(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> No
     if len(args) == 2:
         must(all(type(arg) is int for arg in args), "not a quotient")
         return
-    # Before Python 3.10 it was written as text; '1e1000000000' would be worked out digit by digit.
+    # Python before 3.10 wrote text. '1e1000000000' would be computed digit by digit.
     must(len(args) == 1 and type(args[0]) is str and _FRACTION.match(args[0]) is not None, "not a quotient")
 
 
@@ -98,24 +98,25 @@ _FACTORIES = frozenset(
 
 def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2, "too many arguments")
-    # The factory is called for every key that is missing, so it may only be a plain type.
-    must(all(arg is None or is_global(arg, *_FACTORIES) for arg in args[:1]), "a factory that is no plain type")
+    # The factory is called for each missing key, so it may only be a plain type.
+    must(all(arg is None or is_global(arg, *_FACTORIES) for arg in args[:1]), "the factory is not a plain type")
     must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
 
 
 def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(1 <= len(args) <= 2, "not an offset")
     must(isinstance(args[0], Stub) and type(args[0]).name == "datetime.timedelta", "not an offset")
-    must(all(type(arg) is str for arg in args[1:]), "a name that is not text")
+    must(all(type(arg) is str for arg in args[1:]), "the name is not text")
 
 
-def _moment(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _date_or_time(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     if len(args) == 1 and type(args[0]) is bytes:
-        return  # nearly all of them
-    must(bool(args) and len(args) <= 8, "not the parts of a moment")
+        # Nearly all dates are written as one argument of bytes.
+        return
+    must(bool(args) and len(args) <= 8, "not the parts of a date or time")
     zones = [arg for arg in args if isinstance(arg, Stub)]
-    must(all(type(zone).name == "datetime.timezone" for zone in zones) and len(zones) <= 1, "an odd time zone")
-    must(not any(is_global(arg) for arg in args), "not the parts of a moment")
+    must(all(type(zone).name == "datetime.timezone" for zone in zones) and len(zones) <= 1, "the time zone is invalid")
+    must(not any(is_global(arg) for arg in args), "not the parts of a date or time")
 
 
 def _path(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -123,12 +124,15 @@ def _path(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 
 def _reconstructor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
-    """Protocols 0 and 1 make an instance by copyreg: what NEWOBJ does, or a call of the base type with data."""
+    """Protocols 0 and 1 make an instance with copyreg: as NEWOBJ does, or with a call of the base type."""
     must(len(args) == 3 and is_global(args[0]), "not (class, base, state)")
     cls, base, state = args
-    must(is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set"))), "an odd base class")
+    must(
+        is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set"))),
+        "the base class is invalid",
+    )
     plain = type(state) in (dict, list, tuple, set) or (state is None and base.name == "builtins.object")
-    must(plain, "a base value that is no plain collection")
+    must(plain, "the base value is not a plain collection")
     cls.uses.add("n")
     return instance_of(cls)
 
@@ -154,9 +158,9 @@ PYTHON_CALLS: dict[str, Rule] = {
     "collections.deque": _deque,
     "copyreg.__newobj__": _newobj,
     "copyreg._reconstructor": _reconstructor,
-    "datetime.date": _moment,
-    "datetime.datetime": _moment,
-    "datetime.time": _moment,
+    "datetime.date": _date_or_time,
+    "datetime.datetime": _date_or_time,
+    "datetime.time": _date_or_time,
     "datetime.timedelta": _numbers,
     "datetime.timezone": _timezone,
     "decimal.Decimal": _plain,
@@ -166,15 +170,15 @@ PYTHON_CALLS: dict[str, Rule] = {
 
 
 def _ordered_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """torch puts `_metadata` on its state dicts. A name that the type has would be called in place of its method."""
+    """torch sets `_metadata` on its state dicts. An attribute with the name of a method would be called instead."""
     must(type(state) is dict, "not a dictionary of attributes")
-    must(not any(hasattr(OrderedDict, name) for name in state if type(name) is str), "an attribute that is a method")
+    must(not any(hasattr(OrderedDict, name) for name in state if type(name) is str), "an attribute replaces a method")
 
 
 def _uuid_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # UUIDs may be keys, and theirs is the hash of whatever stands here.
-    must(type(state) is dict and set(state) <= {"int", "is_safe"}, "not a state that uuid writes")
-    must(type(state.get("int")) is int and type(state.get("is_safe", 0)) is int, "not a state that uuid writes")
+    # A UUID may be a key, and its hash is the hash of this integer.
+    must(type(state) is dict and set(state) <= {"int", "is_safe"}, "not a state of a UUID")
+    must(type(state.get("int")) is int and type(state.get("is_safe", 0)) is int, "not a state of a UUID")
 
 
 PYTHON_STATES: dict[str, StateRule] = {"collections.OrderedDict": _ordered_state, "uuid.UUID": _uuid_state}

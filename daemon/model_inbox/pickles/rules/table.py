@@ -1,13 +1,12 @@
-"""What the arguments of calls must look like: the rules of all modules, joined, and those for any other name.
+"""The joined tables of all rules, and the rules for names that have none of their own.
 
-Owns `call_rules`, `state_rules` and `default_rule`, which `stubs.Recorder` is given. A rule sees stubs and plain
-values, checks them against the *one* form that honest picklers write, and answers with the result of the call
-where its value matters later. Rules of Python, numpy, torch and the other frameworks stand in modules of their own
-and are joined here.
+Owns `call_rules`, `state_rules` and their defaults, which `stubs.Recorder` gets. A rule gets stubs and plain values,
+compares them with the *one* form that honest picklers write, and returns the result of the call if later rules need
+its value. Never decides which names are allowed.
 
-Why at all: being allowed to call `numpy.dtype` is harmless only with the arguments that numpy itself writes. A
-dtype whose state lies about its size makes numpy read and write where it should not, and a function that calls
-its argument turns every allowed name into a callable.
+Why rules are needed: to allow a call of `numpy.dtype` is safe only with the arguments that numpy itself writes. A dtype
+with a wrong size in its state makes numpy read and write outside of its memory, and a function that calls its argument
+makes every allowed name callable.
 """
 
 from __future__ import annotations
@@ -26,13 +25,10 @@ from .torch_rules import TORCH_CALLS, TORCH_STATES
 __all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
 
 
-# --- any other name ------------------------------------------------------------------------------------------
-
-
 def _data_only(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
-    """Without a rule of its own a callable may get data and objects, but never a class or a function to call."""
+    """A callable without a rule of its own may get data and objects, but no class or function: it could call it."""
     if _holds_global(args, depth=4):
-        # `report` drops this for names that the user allowed himself: what those do is his to know.
+        # `report` drops this finding for names that the user has allowed: the user knows what they do.
         recorder.note("global-argument", callee.name)
 
 
@@ -46,17 +42,18 @@ def _holds_global(value: Any, depth: int) -> bool:
 
 
 def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    """Cython's generated unpicklers: (class, checksum, state or None) make an instance of that class."""
+    """Unpicklers that Cython generates: (class, checksum, state or None) makes an instance of the class."""
     must(len(args) == 3 and is_global(args[0]) and type(args[1]) is int, "not (class, checksum, state)")
-    must(args[2] is None or type(args[2]) is tuple, "a state that is no tuple")
-    must(package_of(callee) == package_of(args[0]), "a class of another package")
+    must(args[2] is None or type(args[2]) is tuple, "the state is not a tuple")
+    must(package_of(callee) == package_of(args[0]), "the class is of another package")
     if type(args[2]) is tuple:
-        must(not _holds_global(args[2], depth=1), "a class or function in its state")
+        must(not _holds_global(args[2], depth=1), "there is a class or function in the state")
         for item in args[2]:
             if type(item) is dict:
                 recorder.check_attributes(callee, item)
         rule = state_rules.get(callee.name) or default_state_rule(callee.name)
-        if rule is not None:  # what a BUILD would be judged by
+        # The state gets the same check as in a BUILD.
+        if rule is not None:
             made = instance_of(callee)
             rule(recorder, made, args[2])
             return made
@@ -64,19 +61,19 @@ def _unpickle_extension_type(recorder: Recorder, callee: Global, args: tuple[Any
 
 
 def default_rule(name: str) -> Rule:
-    """Return the rule for a callable that has none of its own."""
+    """Return the rule for calls of a name without a rule of its own."""
     if name.rpartition(".")[2].startswith("__pyx_unpickle_"):
         return _unpickle_extension_type
     return _data_only
 
 
 def _flat_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """Cython's generated types keep numbers in C, which they take from their state."""
-    must(type(state) is tuple and only_scalars(state), "a state that is no tuple of numbers")
+    """Types that Cython generates keep numbers in C, and take them from their state."""
+    must(type(state) is tuple and only_scalars(state), "the state is not a tuple of numbers")
 
 
 def default_state_rule(name: str) -> StateRule | None:
-    """Return the rule for the states of a class that has none of its own, or None where any plain state will do."""
+    """Return the rule for states of a name without a rule of its own, or None if any plain state is accepted."""
     if name.startswith("pandas."):
         return pandas_state
     return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
@@ -104,5 +101,5 @@ HASHABLE = frozenset(
         "torch._utils._rebuild_tensor_v2",
     }
 )
-"""Whose objects may be keys and set members: hashing and comparing them runs C code on plain values. (A tensor's
-hash is its address; optimizers keep what they know of each parameter under it.)"""
+"""Names whose objects may be keys and members of sets: to hash or compare them runs C code on plain values. (The hash
+of a tensor is its address. Optimizers use parameters as keys.)"""

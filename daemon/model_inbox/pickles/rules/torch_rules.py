@@ -1,7 +1,7 @@
-"""What torch's own calls must look like.
+"""Rules for the calls and states of torch.
 
-torch takes sizes and strides from the pickle and looks into a storage with them, so a tensor must lie within its
-storage. Functions of torch that call what they are given (`_rebuild_from_type_v2`) have no rule and are on no list.
+Owns the check that a tensor lies inside its storage: torch reads a storage with the size and strides that the pickle
+gives. Has no rule for functions of torch that call their arguments (`_rebuild_from_type_v2`): no list allows them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ def _tensor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
     must(isinstance(storage, Stub) and hasattr(storage, "value"), "not a storage")
     known = storage.value
     must(isinstance(known, StorageValue), "not a storage")
-    must(is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride), "an odd size or stride")
+    must(
+        is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride),
+        "the size or the strides are invalid",
+    )
     if 0 not in size:
         last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
-        must(last < known.items, "a size that lies")
+        must(last < known.items, "the tensor is larger than its storage")
     else:
-        must(offset <= known.items, "an offset that lies")
-    must(type(requires_grad) is bool, "an odd flag")
-    must(hooks is None or is_object(hooks, "collections.OrderedDict"), "odd hooks")
+        must(offset <= known.items, "the offset is outside of the storage")
+    must(type(requires_grad) is bool, "the flag is not a bool")
+    must(hooks is None or is_object(hooks, "collections.OrderedDict"), "the hooks are not an OrderedDict")
     for metadata in args[6:]:
         must(
             metadata is None
@@ -42,13 +45,13 @@ def _tensor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
                 and set(metadata) <= {"conj", "neg"}
                 and all(type(v) is bool for v in metadata.values())
             ),
-            "odd metadata",
+            "the metadata is invalid",
         )
 
 
 def _parameter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 3 and is_object(args[0], *_TENSOR_CALLS) and type(args[1]) is bool, "not (tensor, flag, hooks)")
-    must(args[2] is None or is_object(args[2], "collections.OrderedDict"), "odd hooks")
+    must(args[2] is None or is_object(args[2], "collections.OrderedDict"), "the hooks are not an OrderedDict")
 
 
 def _device(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -61,7 +64,7 @@ def _size(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 
 def _nested(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
-    """A storage inside a plain pickle is a whole torch file in bytes, with a pickle of its own in it."""
+    """A storage in a plain pickle is a whole torch file in bytes, with another pickle inside."""
     must(len(args) == 1 and type(args[0]) is bytes, "not bytes")
     return scan_nested(recorder, args[0])
 
@@ -76,12 +79,15 @@ TORCH_CALLS: dict[str, Rule] = {
 
 
 def _optimizer_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """An optimizer's `__setstate__` calls a method of its own, and methods of what stands in these attributes."""
+    """The `__setstate__` of an optimizer calls one of its methods, and methods of the values of these attributes."""
     must(type(state) is dict and "_patch_step_function" not in state, "not a state that torch writes")
-    must(type(state.get("defaults")) is dict, "defaults that are no dictionary")
+    must(type(state.get("defaults")) is dict, "the defaults are not a dictionary")
     groups = state.get("param_groups")
-    must(type(groups) is list and all(type(group) is dict for group in groups), "groups that are no dictionaries")
-    must(type(state.get("state")) is dict or is_object(state.get("state"), "collections.defaultdict"), "an odd state")
+    must(type(groups) is list and all(type(group) is dict for group in groups), "the groups are not dictionaries")
+    must(
+        type(state.get("state")) is dict or is_object(state.get("state"), "collections.defaultdict"),
+        "the state of the parameters is not a dictionary",
+    )
 
 
 TORCH_STATES: dict[str, StateRule] = {"torch.optim.adam.Adam": _optimizer_state}
