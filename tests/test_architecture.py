@@ -85,7 +85,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "pipeline",
         "__init__",
     ),
-    "service": ("reporter", "service", "__init__"),
+    "service": ("health", "reporter", "service", "__init__"),
     "cli": (
         "output",
         "common",

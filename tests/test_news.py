@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
+from model_inbox.base.flocks import Holding
+from model_inbox.inbox.watch import Watch
 from model_inbox.service.service import Service
+from model_inbox.telemetry.health import assess
 from model_inbox.telemetry.status_file import Publisher
 from world import Clock, World, pickled
 
@@ -186,3 +189,31 @@ def test_retention_is_told_with_its_breaker(it: Told) -> None:
     assert it.documents[-1]["retention"]["breaker_tripped"] is False
     assert it.documents[-1]["registry"]["entries"] == 1
     assert it.service.intake.tally.retired == 2
+
+
+def test_what_was_logged_is_no_part_of_the_status(it: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an inbox that is away and a deaf watch, forgetting what was logged changes nothing."""
+    service = it.service
+
+    def none_left(watch: Watch) -> bool:
+        watch._discard()
+        watch.deaf_because = "none left"
+        return False
+
+    monkeypatch.setattr(Watch, "start", none_left)
+    it.world.inbox.rename(it.world.root / "before")
+    it.world.inbox.mkdir()  # another folder: the watch has to be made again
+    (it.world.inbox / "alone.pkl").write_bytes(b"x")
+    it.pass_time(1)
+    it.world.inbox.rename(it.world.root / "away")
+    it.pass_time(8)
+    before = service._news.document()
+    assert before["deaf_because"] == "none left"
+    assert "cannot open the inbox" in before["inbox"]["problem"]
+    problems = assess(before, Holding(held=True, pid=os.getpid()), it.world.clock.now(), disks=[])
+    assert [problem.code for problem in problems] == ["status.inbox_unreachable", "status.deaf"]
+    assert service._said
+    service._said.clear()
+    after = service._news.document()
+    passing = {"at": "", "next_at": ""}
+    assert {**after, **passing} == {**before, **passing}

@@ -262,14 +262,13 @@ def test_the_breaker_stops_all_and_the_service_shows_it(tmp_path: Path) -> None:
         (refused,) = [log for log in logs if log["log_level"] == "error"]
         assert refused["event"] == "retention.refused"
         assert "retire 2 of 3 models, and one run may retire 1 models" in refused["problem"]
-        assert service.last_retention is not None
-        assert service.last_retention.refused
-        assert service.retention_problem == refused["problem"]
+        assert service.health.breaker == refused["problem"]
+        assert service.health.retention_problem == ""
         assert set(service.registry.registry) == {"a", "b", "new"}
         service.registry.pin("a")
         world.clock.advance(3700)
         world.live_on(service)
-        assert service.retention_problem is None
+        assert service.health.breaker == ""
         assert set(service.registry.registry) == {"a", "new"}
 
 
@@ -711,13 +710,12 @@ def test_no_room_in_the_trash_is_no_loss_and_is_made_good(tmp_path: Path) -> Non
             "retention.failed",
             "registry.leftover_unmoved",
         }
-        assert service.retention_problem is not None
-        assert "No space left" in service.retention_problem
+        assert "No space left" in service.health.retention_problem
         assert "ancient" in [log.get("model_id") for log in logs if log["event"] == "entry.purged"]
         full[0] = False
         world.clock.advance(3700)
         world.live_on(service)
-        assert service.retention_problem is None
+        assert service.health.retention_problem == ""
         assert {path.name for path in (world.models / "prediction").glob("*.pkl")} == {
             Path(entry[key]).name
             for entry in service.registry.registry.values()

@@ -32,10 +32,10 @@ from ..pickles import Scanner
 from ..problems import Problem, quoted
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
-from ..retention.apply import Applied
 from ..telemetry.metrics import render
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
+from .health import Health
 
 __all__ = ["News", "Served"]
 
@@ -58,12 +58,7 @@ class Served(Protocol):
     watch: Watch
     last_rescan: Rescan | None
     waiting: int
-    last_retention: Applied | None
-    retention_problem: str | None
-
-    @property
-    def inbox_problem(self) -> str | None:
-        """Why the inbox cannot be used now, or None."""
+    health: Health
 
     @property
     def retention_seconds(self) -> float:
@@ -95,8 +90,6 @@ class News:
         self._disk = disk if disk is not None else Disk()
         self.state = "starting"
         self.doing = "starting"
-        self.checkpoint_failed = False
-        self.rotation_failed = False
         self._is_open = False
         self._began = self._clock()
         self._loaded_at = self._began
@@ -104,7 +97,6 @@ class News:
         self._reload: dict[str, Any] | None = None
         self._retention_ran_at: datetime | None = None
         self._status_problem = ""
-        self._metrics_problems: dict[str, str] = {}
         self._deaf_since: datetime | None = None
         self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
         self._told: object = None
@@ -170,7 +162,7 @@ class News:
         """Publish now, in every place."""
         document = self.document()
         self._publish_metrics(document)
-        document["metrics"]["problem"] = self._metrics_problem()  # of this time, not of the last
+        document["metrics"]["problem"] = self._service.health.metrics_problem or None  # of this time, not of the last
         if self._publisher is not None:
             problem = self._publisher.publish(document)
             if problem and problem != self._status_problem:
@@ -210,32 +202,28 @@ class News:
         if server is not None:
             server.publish(render(self.document(), self._service.intake.tally))
 
-    def metrics_problem(self, problem: str, what: str = "listen") -> None:
-        """Say once what keeps metrics from being told; "" when it is over."""
-        if problem and self._metrics_problems.get(what) != problem:
-            log.error("daemon.metrics_unwritten", problem=problem)
-        self._metrics_problems[what] = problem
-
-    def _metrics_problem(self) -> str | None:
-        return "; ".join(filter(None, self._metrics_problems.values())) or None
-
     def _publish_metrics(self, document: dict[str, Any]) -> None:
-        textfile = self._service.config.metrics.textfile
+        textfile, health = self._service.config.metrics.textfile, self._service.health
         if textfile is None:
-            self._metrics_problems.pop("textfile", None)
+            health.textfile_problem = ""
         if not self._is_open or (textfile is None and self._server is None):
             return
         text = render(document, self._service.intake.tally)
         if self._server is not None:
             self._server.publish(text)
-            self.metrics_problem(self._server.problem)
+            if self._server.problem and not health.listen_problem:
+                log.error("daemon.metrics_unwritten", problem=self._server.problem)
+            health.listen_problem = self._server.problem
         if textfile is not None:
-            self._write_textfile(textfile, text)
+            problem = self._write_textfile(textfile, text)
+            if problem and problem != health.textfile_problem:
+                log.error("daemon.metrics_unwritten", problem=problem)
+            health.textfile_problem = problem
 
-    def _write_textfile(self, path: Path, text: bytes) -> None:
+    def _write_textfile(self, path: Path, text: bytes) -> str:
+        """Replace the file for node_exporter. Return why that was not possible, or "". Nothing is synced."""
         temporary = path.with_name(f".{path.name}.new")
         remove_quietly(self._disk, temporary)
-        problem = ""
         try:
             fd = self._disk.create(temporary, 0o644)  # node_exporter is another user
             try:
@@ -245,8 +233,8 @@ class News:
             self._disk.rename(temporary, path)
         except OSError as error:
             remove_quietly(self._disk, temporary)
-            problem = f"cannot write {str(path)!r}: {error.strerror or error}"
-        self.metrics_problem(problem, "textfile")
+            return f"cannot write {str(path)!r}: {error.strerror or error}"
+        return ""
 
     def remove_textfile(self) -> None:
         """Remove the file for node_exporter, which would go on telling old numbers."""
@@ -264,9 +252,9 @@ class News:
         tally = service.intake.tally.drops
         parts.append(f"{tally['registered']} registered and {tally['rejected']} rejected since the start")
         what = "watching"
-        if service.last_rescan is None:
+        if service.health.inbox_problem:
             what = "cannot use the inbox"
-        elif service.watch.is_deaf:
+        elif service.health.watch_problem:
             what = "deaf: looking by the clock"
         elif service.watch.polling:
             what = "polling"
@@ -312,7 +300,7 @@ class News:
             "metrics": {
                 "textfile": str(config.metrics.textfile) if config.metrics.textfile is not None else None,
                 "listen": config.metrics.listen,
-                "problem": self._metrics_problem(),
+                "problem": service.health.metrics_problem or None,
             },
             "waiting_files": [],
             "deferred_drops": [],
@@ -324,20 +312,19 @@ class News:
     def _add_work(self, told: dict[str, Any], now: datetime) -> None:
         """Add what is known once everything is open."""
         service = self._service
-        intake, registry, rescan = service.intake, service.registry, service.last_rescan
+        intake, registry, rescan, health = service.intake, service.registry, service.last_rescan, service.health
         for outcome in ("registered", "rejected"):
             if (moment := intake.tally.last_at.get(outcome)) is not None:
                 self._last[f"last_{outcome}_at"] = _text(moment)
-        deaf = service.watch.is_deaf
-        self._deaf_since = (self._deaf_since or now) if deaf else None
+        self._deaf_since = (self._deaf_since or now) if health.watch_problem else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
         again = {claim.drop_id: claim for claim in intake.in_hand if claim.retry and os.path.exists(claim.folder)}
         again |= {claim.drop_id: claim for claim in intake.deferred}
         deferred = [again[drop_id] for drop_id in sorted(again)]
         told |= {
             **self._last,
-            "deaf": deaf,
-            "deaf_because": service.watch.deaf_because or "no watch" if deaf else None,
+            "deaf": bool(health.watch_problem),
+            "deaf_because": health.watch_problem or None,
             "deaf_since": _text(self._deaf_since) if self._deaf_since is not None else None,
             "waiting": service.waiting if rescan is not None else 0,
             "oldest": shown[0] if shown else None,
@@ -348,28 +335,25 @@ class News:
             "deferred_drops": [self._deferred(claim, now) for claim in deferred[:DEFERRED_SHOWN]],
         }
         told["inbox"] |= {
-            "reachable": rescan is not None or self.state == "starting",
-            "problem": service.inbox_problem,
+            "reachable": not health.inbox_problem,
+            "problem": health.inbox_problem or None,
             "watcher": "polling" if service.watch.polling else "inotify",
         }
         told["registry"] |= {
             "entries": len(registry.registry),
             "sequence": registry.sequence,
             "journal_bytes": _size_of(Path(registry.registry_path)),
-            "checkpoint_failed": self.checkpoint_failed,
-            "rotation_failed": self.rotation_failed,
+            "checkpoint_failed": health.checkpoint_failed,
+            "rotation_failed": health.rotation_failed,
         }
         is_on = service.config.retention.mode != "off"
-        ran, problem = service.last_retention, service.retention_problem
-        breaker = str(ran.plan.breaker) if is_on and ran is not None and ran.refused else None
-        failed = is_on and problem is not None and problem != breaker
         told["retention"] |= {
             "last_run_at": _text(self._retention_ran_at) if self._retention_ran_at is not None else None,
             "next_run_at": _text(now + timedelta(seconds=service.retention_seconds)) if is_on else None,
-            "breaker_tripped": breaker is not None,
-            "breaker": breaker,
-            "failed": failed,
-            "problem": problem if failed else None,
+            "breaker_tripped": is_on and bool(health.breaker),
+            "breaker": (is_on and health.breaker) or None,
+            "failed": is_on and bool(health.retention_problem),
+            "problem": (is_on and health.retention_problem) or None,
         }
 
     def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:

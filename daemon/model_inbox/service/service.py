@@ -46,12 +46,13 @@ from ..problems.config import config_not_available
 from ..problems.drop import drop_not_movable, drop_scaler_late
 from ..registry.paths import daemon_lock, status_paths
 from ..registry.registry import ModelRegistry
-from ..retention.apply import Applied, apply_retention, purge_leftovers, purge_trash
+from ..retention.apply import apply_retention, purge_leftovers, purge_trash
 from ..telemetry.logging import configure
 from ..telemetry.metrics import CONTENT_TYPE
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import Publisher
 from ..telemetry.watchdog import Heartbeat
+from .health import Health
 from .reporter import News
 
 __all__ = ["Service", "run"]
@@ -116,7 +117,8 @@ class Service:
         self._stack = contextlib.ExitStack()
         self._inbox_lock: FileLock | None = None
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
-        self._said: dict[str, str] = {}
+        self.health = Health()
+        self._said: dict[str, str] = {}  # what was logged last of each thing: only to log it once
         self._waits_since: dict[str, float] = {}
         self._tell_at: float | None = None
         self._checkpoint_at: float | None = None
@@ -128,8 +130,6 @@ class Service:
         self._rewatch_at: float | None = None
         self.waiting = 0
         self.last_rescan: Rescan | None = None
-        self.last_retention: Applied | None = None
-        self.retention_problem: str | None = None  # why the last run of the rules did not do all; None: it did
         self._left_unfinished = False
         self._is_behind = False  # a pass ended before all that was ready was carried out
         self._unseen_after: float | None = None
@@ -239,8 +239,10 @@ class Service:
         except StorageError as error:
             if self._is_news(_INBOX, str(error)):
                 log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
+            self.health.inbox_problem = str(error)
             self.last_rescan = None
             return
+        self.health.inbox_problem = ""
         self._said.pop(_INBOX, None)
         self.last_rescan = rescan
         self.intake.tally.rescans += 1
@@ -435,11 +437,17 @@ class Service:
         self.watch.stop()
 
     def _start_watch(self) -> None:
-        if self.watch.start():
-            self._rewatch_at = None
+        if self._try_watch():
             self._canary_due = self._monotonic()
         else:
             self._watch_lost(self.watch.deaf_because)
+
+    def _try_watch(self) -> bool:
+        began = self.watch.start()
+        self.health.watch_problem = "" if began else self.watch.deaf_because or "no watch"
+        if began:
+            self._rewatch_at = None
+        return began
 
     def _watch_lost(self, cause: str) -> None:
         if self._is_news(_WATCH, cause):
@@ -462,6 +470,7 @@ class Service:
             self.inbox.close()
             if self._is_news(_INBOX, str(error)):
                 log.error("inbox.unavailable", path=str(self.inbox.path), problem=str(error))
+            self.health.inbox_problem = str(error)
             return False
         self._rewatch_at = None
         if polling != self.watch.polling:  # else it is noticed below that another folder is being watched
@@ -496,9 +505,8 @@ class Service:
             return
         self._watch_lost(lost)
         self._canary_at = None
-        if self.watch.start():
+        if self._try_watch():
             self._said.pop(_WATCH, None)
-            self._rewatch_at = None
             self._canary_due = now
             log.info("inbox.watch_restored", watcher="inotify")
 
@@ -526,14 +534,14 @@ class Service:
         """
         section = self.config.retention
         if section.mode == "off":
-            self.retention_problem = None
+            self.health.retention_problem = self.health.breaker = ""
             return
         before, now = self.registry.sequence, self._clock()
         problems: list[str] = []
         self._news.retention_ran()
         with _attempt() as rules:
             done = apply_retention(self.registry, section, now)
-            self.last_retention = done
+            self.health.breaker = str(done.plan.breaker) if done.refused else ""
             self.intake.tally.retired += len(done.retired)
         if rules.problem:
             log.error("retention.failed", problem=rules.problem)
@@ -544,8 +552,7 @@ class Service:
             self._publish_due()
             problems += self._empty_trash(section.trash_grace.seconds, now)
             self._left_unfinished = bool(problems)
-        stopped = self.last_retention.plan.breaker if self.last_retention and self.last_retention.refused else None
-        self.retention_problem = problems[0] if problems else str(stopped) if stopped else None
+        self.health.retention_problem = problems[0] if problems else ""
         if self.registry.sequence != before:
             self._checkpoint_at = self._checkpoint_at or self._checkpoint_due()
 
@@ -626,8 +633,8 @@ class Service:
             self.registry.change_segment_when_outgrown()
         if rotation.problem:
             log.error("journal.rotation_failed", problem=rotation.problem)
-        self._news.checkpoint_failed = bool(checkpoint.problem)
-        self._news.rotation_failed = bool(rotation.problem)
+        self.health.checkpoint_failed = bool(checkpoint.problem)
+        self.health.rotation_failed = bool(rotation.problem)
         if checkpoint.problem or rotation.problem:
             self._checkpoint_at = began + max(self.config.registry.checkpoint_seconds, 1.0)
 
@@ -740,11 +747,6 @@ class Service:
         self._progress()
         self._news.when_due()
 
-    @property
-    def inbox_problem(self) -> str | None:
-        """Why the inbox cannot be used now, or None."""
-        return self._said.get(_INBOX)
-
     def begin_serving(self) -> None:
         """Say that drops are taken from now on."""
         self._news.state = "running"
@@ -785,7 +787,8 @@ class Service:
             problem = config_not_available(address, error.strerror or error)
             if config is not self.config:
                 raise ConfigError(f"cannot use the configuration {str(config.path)!r}: 1 problem", [problem]) from error
-            self._news.metrics_problem(problem.message)
+            log.error("daemon.metrics_unwritten", problem=problem.message)
+            self.health.listen_problem = problem.message
             return
         self._stop_listening()
         self.server = new
@@ -794,7 +797,7 @@ class Service:
 
     def _stop_listening(self) -> None:
         self._news.serve(None)
-        self._news.metrics_problem("")
+        self.health.listen_problem = ""
         if self.server is not None:
             self.server.close()
             self.server = None
