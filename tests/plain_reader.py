@@ -23,7 +23,8 @@ def read_lines(path: Path) -> tuple[int, list[dict[str, Any]]]:
     """Return the base sequence of a segment and its whole lines."""
     whole = path.read_bytes().rpartition(b"\n")[0]
     header, *lines = [unsealed(line) for line in whole.split(b"\n")]
-    assert header["format"] == "model-inbox-journal/1"
+    assert header["format"] in ("model-inbox-journal/1", "model-inbox-journal/2")
+    assert ("registry_id" in header) == ("epoch" in header) == (header["format"] == "model-inbox-journal/2")
     numbers = [line["sequence"] for line in lines]
     assert numbers == [header["base_sequence"] + 1 + at for at in range(len(lines))], numbers
     return header["base_sequence"], lines

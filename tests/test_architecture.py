@@ -54,7 +54,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "model": ("metadata receipt sidecar_fields", "checks", "sidecar sidecar_writer", "__init__"),
     "config": ("retention", "settings", "changes problems", "load", "__init__"),
     "registry": (
-        "entry journal paths",
+        "entry paths position",
+        "journal",
         "checkpoint state segments files",
         "history outcomes",
         "store",
@@ -127,7 +128,8 @@ PURE = words("""
     base/instants base/shapes base/units base/strict_yaml
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_writer
     config/retention
-    registry/checkpoint registry/entry registry/journal registry/paths registry/state
+    registry/checkpoint registry/entry registry/journal registry/paths registry/position
+    registry/state
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/drop inbox/outcomes inbox/readiness inbox/states

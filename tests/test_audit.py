@@ -304,7 +304,7 @@ def test_an_entry_that_no_line_tells_of(folder: Path) -> None:
 def test_files_of_a_newer_version_are_told(folder: Path) -> None:
     """A format that is not known here is no damage."""
     path = folder / "registry.checkpoint.json"
-    path.write_text(path.read_text().replace("checkpoint/1", "checkpoint/2"))
+    path.write_text(path.read_text().replace("checkpoint/2", "checkpoint/3"))
     assert "registry.too_new" in codes(folder)
     assert "registry.mark_damaged" not in codes(folder)
 

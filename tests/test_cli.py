@@ -831,6 +831,26 @@ def test_rebuild_makes_a_damaged_registry_anew(home: Home) -> None:
     assert str(kept) in shown
     made = home.json("rebuild")
     assert (made["entries"], made["lines_lost"], made["lost"]) == (2, 0, [])
+    assert made["epoch"].startswith("3-")
+
+
+def test_rebuild_knows_the_registry_from_its_receipts(home: Home) -> None:
+    """Where no file of the registry is left, the answers to drops say which one it was; unreadable ones say nothing."""
+    for path in home.registry_path.parent.glob("prediction_registry.*json*"):
+        path.unlink()
+    receipts = home.folder / "inbox" / "receipts"
+    receipts.mkdir(parents=True)
+    for number, text in enumerate(("{", "[]", '{"registry_id": null, "epoch": null, "at": "2027"}')):
+        (receipts / f"odd{number}.json").write_text(text)
+    for stem, at, registry_id, epoch in (
+        ("other", "2026-11-24T12:00:00.000Z", "b" * 32, f"9-{0:016x}"),
+        ("late", "2026-11-25T12:00:00.000Z", "a" * 32, f"4-{0:016x}"),
+        ("early", "2026-11-23T12:00:00.000Z", "a" * 32, f"2-{0:016x}"),
+    ):
+        answer = {"at": at, "registry_id": registry_id, "epoch": epoch}
+        (receipts / f"{stem}.json").write_text(json.dumps(answer))
+    made = home.json("rebuild")
+    assert (made["registry_id"], made["epoch"].partition("-")[0]) == ("a" * 32, "5")
 
 
 def test_rebuild_scans_by_the_configuration(home: Home) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 import model_inbox
 from model_inbox.telemetry.events import EVENTS
+from plain_reader import unsealed
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(model_inbox.__file__).parent
@@ -76,6 +77,13 @@ def test_generated_tables_are_up_to_date(page: str) -> None:
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check", page], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sealed_examples_have_their_checksums() -> None:
+    """A reader that is written after the manual finds its examples sound."""
+    lines = (ROOT / "docs" / "formats.md").read_text().splitlines()
+    sealed = [unsealed(line.encode()) for line in lines if re.fullmatch(r'\{.*,"checksum":"[0-9a-f]{8}"\}', line)]
+    assert [line["format"] for line in sealed] == ["model-inbox-journal/2", "model-inbox-checkpoint/2"]
 
 
 def test_links_between_documents_lead_somewhere() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
+from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
@@ -67,7 +68,21 @@ def assert_all_ended(world: World) -> None:
     assert world.receipt("again")["outcome"] in ("duplicate", "registered")
     with world.registry() as registry:
         assert registry.load_model_objects(registry.registry["full"]) == ({"a": 2}, [1, 2])
+        assert_positions(world, registry)
     assert os.listdir(world.models / ".trash") == []
+
+
+def assert_positions(world: World, registry: ModelRegistry) -> None:
+    """Every answer names the registry and epoch; the line stands in those of registered drops, and nowhere else."""
+    assert registry.position is not None
+    receipts = [world.receipt(path.stem) for path in (world.inbox / "receipts").glob("*.json")]
+    reasons = [json.loads(path.read_bytes()) for path in (world.inbox / "rejected").glob("*/reason.json")]
+    assert (len(receipts), len(reasons)) == (7, 4)
+    for answer in (*receipts, *reasons):
+        assert answer is not None
+        assert (answer["registry_id"], answer["epoch"]) == (registry.position.registry_id, registry.position.epoch)
+        is_registered = answer["outcome"] == "registered"
+        assert answer["sequence"] == (registry.registry[answer["model_id"]]["sequence"] if is_registered else None)
 
 
 def run_to_the_end(world: World) -> None:

@@ -297,9 +297,14 @@ def test_a_json_file_that_is_no_registry_is_not_adopted(tmp_path: Path, text: st
 @pytest.mark.parametrize(
     ("mark", "error", "what"),
     [
-        (seal({"format": "model-inbox-checkpoint/2"}), RegistryTooNew, "model-inbox-checkpoint/2"),
+        (seal({"format": "model-inbox-checkpoint/3"}), RegistryTooNew, "model-inbox-checkpoint/3"),
         (seal({"format": "other/1"}), RegistryCorrupted, "not the mark of a checkpoint"),
         (seal({"format": "model-inbox-checkpoint/1", "sequence": 1}), RegistryCorrupted, "not the mark"),
+        (
+            seal({"format": "model-inbox-checkpoint/2", "sequence": 1, "size": 2, "crc32": "", "previous": {}}),
+            RegistryCorrupted,
+            "not the mark",
+        ),
         (b'{"format":"model-inbox-checkpoint/1"}\n', RegistryCorrupted, "not the mark of a checkpoint"),
         (b"", RegistryCorrupted, "not the mark of a checkpoint"),
     ],

@@ -15,6 +15,7 @@ import model_inbox
     [
         ("model_inbox.ModelRegistry", "class"),
         ("model_inbox.ModelMetadata", "class"),
+        ("model_inbox.Position", "class"),
         ("model_inbox.drop", "function"),
         ("model_inbox.ModelInboxError", "class"),
         ("model_inbox.registry.ModelRegistry", "class"),

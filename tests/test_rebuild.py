@@ -478,7 +478,7 @@ def test_a_registry_in_use_is_left_alone(folder: Path, monkeypatch: pytest.Monke
 
 def test_files_of_a_newer_version_are_left_alone(folder: Path) -> None:
     """What is not understood is no damage."""
-    mark(folder).write_text(mark(folder).read_text().replace("checkpoint/1", "checkpoint/2"))
+    mark(folder).write_text(mark(folder).read_text().replace("checkpoint/2", "checkpoint/3"))
     with pytest.raises(RegistryTooNew):
         run(folder)
     assert not list(folder.glob("*.rebuilt-*"))

@@ -133,9 +133,9 @@ def test_a_journal_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     """A journal that a later version wrote is neither read nor changed, and the message says what helps."""
     open_registry(tmp_path).close()
     path = tmp_path / "registry.journal.jsonl"
-    path.write_bytes(seal({"format": "model-inbox-journal/2", "base_sequence": 0}))
+    path.write_bytes(seal({"format": "model-inbox-journal/3", "base_sequence": 0}))
     before = path.read_bytes()
-    with pytest.raises(RegistryTooNew, match=r"registry\.journal\.jsonl.*model-inbox-journal/2") as caught:
+    with pytest.raises(RegistryTooNew, match=r"registry\.journal\.jsonl.*model-inbox-journal/3") as caught:
         open_registry(tmp_path)
     assert "newer model-inbox" in caught.value.hint
     assert path.read_bytes() == before
@@ -151,6 +151,10 @@ def test_a_journal_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
         seal({"format": "model-inbox-journal/1", "base_sequence": -1}),
         seal({"format": "model-inbox-journal/1", "base_sequence": True}),
         seal({"format": "model-inbox-journal/1", "base_sequence": 0, "base_time": 7}),
+        seal({"format": "model-inbox-journal/2", "base_sequence": 0}),
+        seal({"format": "model-inbox-journal/2", "registry_id": "0" * 32, "base_sequence": 0}),
+        seal({"format": "model-inbox-journal/2", "registry_id": "0" * 32, "epoch": 1, "base_sequence": 0}),
+        seal({"format": "model-inbox-journal/2", "registry_id": "../x", "epoch": f"1-{0:016x}", "base_sequence": 0}),
     ],
 )
 def test_a_journal_without_its_header_is_damage(tmp_path: Path, header: bytes) -> None:

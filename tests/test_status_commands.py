@@ -96,6 +96,9 @@ def test_the_life_of_a_daemon_is_told(world: World) -> None:
         assert told["oldest"]["name"] == "alone.pkl"
         assert told["oldest"]["problems"][0]["code"] == "drop.no_sidecar"
         assert told["registry"]["entries"] == 1
+        with world.registry() as registry:
+            names = ("registry_id", "epoch", "sequence")
+            assert "/".join(str(told["registry"][name]) for name in names) == str(registry.position)
         assert told["registry"]["journal_bytes"] == (world.models / "prediction_registry.journal.jsonl").stat().st_size
         daemon.kill()
         status, killed = call(world, "status")

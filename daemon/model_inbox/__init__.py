@@ -31,6 +31,7 @@ from .problems import Problem
 if TYPE_CHECKING:
     __version__: str
     from .producer import DropResult, drop
+    from .registry.position import Position
     from .registry.registry import ModelRegistry
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "ModelInboxError",
     "ModelMetadata",
     "ModelRegistry",
+    "Position",
     "Problem",
     "RegistryCorrupted",
     "RegistryError",
@@ -62,6 +64,10 @@ def __getattr__(name: str) -> Any:
 
     The scanner's worker needs none of these, and a training job only one of them.
     """
+    if name == "Position":
+        from .registry.position import Position
+
+        return Position
     if name == "ModelRegistry":
         from .registry.registry import ModelRegistry
 

@@ -13,6 +13,7 @@ from model_inbox.base.disk import Disk, remove_quietly, write_new_file
 from model_inbox.model.metadata import fields_of
 from model_inbox.model.sidecar_writer import dump_sidecar
 from model_inbox.registry.files import STORED_MODE, StagedFiles
+from model_inbox.registry.journal import seal
 from model_inbox.registry.outcomes import Candidate
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -97,6 +98,22 @@ def plain(registry: ModelRegistry) -> dict[str, Any]:
     """Return the entries as JSON data, paths relative, to compare two registries in two places."""
     text = json.dumps({model_id: registry.registry[model_id] for model_id in sorted(registry.registry)})
     return json.loads(text.replace(str(Path(registry.registry_path).parent) + "/", ""))  # type: ignore[no-any-return]
+
+
+def as_version_0_1(folder: Path) -> None:
+    """Give the registry's own files the headers that version 0.1 wrote: all else in them was the same."""
+    journal, mark = folder / "registry.journal.jsonl", folder / "registry.checkpoint.json"
+    for path in [journal, mark, *(folder / "history").glob("*.jsonl")]:
+        if not path.exists():
+            continue
+        first, _, rest = path.read_bytes().partition(b"\n")
+        fields = json.loads(first)
+        if "epoch" not in fields:
+            continue  # another name of a file that was done
+        for name in ("registry_id", "epoch", "checksum"):
+            fields.pop(name)
+        fields["format"] = fields["format"].replace("/2", "/1")
+        path.write_bytes(seal(fields) + rest)
 
 
 class FailingDisk(Disk):

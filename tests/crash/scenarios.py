@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from crash.disk import QuickDisk
-from crash.kit import START, Clock, metadata, plain, register, staged
+from crash.kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
 
@@ -84,6 +84,20 @@ def some_and_closed_segments(folder: Path) -> None:
         registry.purge(old)
         registry.change_segment()
         registry.pin("champ")
+
+
+def some_of_version_0_1(folder: Path) -> None:
+    """As `some`, as version 0.1 left it."""
+    some(folder)
+    as_version_0_1(folder)
+
+
+def some_of_version_0_1_and_a_link(folder: Path) -> None:
+    """The same after a crash of version 0.1: the current segment is linked into the history already."""
+    some(folder)
+    (folder / "history").mkdir()
+    (folder / "history" / f"{0:020d}.jsonl").hardlink_to(folder / "registry.journal.jsonl")
+    as_version_0_1(folder)
 
 
 def stranger(folder: Path) -> None:
@@ -161,14 +175,25 @@ SCENARIOS = (
     Scenario("give a scaler", some, (_replace("plain"),)),
     Scenario("checkpoint", some, (lambda r: r.pin("plain"), _checkpoint, _checkpoint)),
     Scenario("change the segment twice", some, (lambda r: r.change_segment(), _api, lambda r: r.change_segment())),
+    Scenario("take over", some_of_version_0_1, (_api, lambda r: r.pin("plain"))),
+    Scenario("take over and retire", some_of_version_0_1, (_delete, _checkpoint, lambda r: r.change_segment())),
+    Scenario("take over by a change of segment", some_of_version_0_1, (lambda r: r.change_segment(), _api)),
+    Scenario("take over what is linked", some_of_version_0_1_and_a_link, (_alias, lambda r: r.change_segment(), _api)),
     Scenario("prune", some_and_closed_segments, (_prune,), gone=frozenset({1})),
 )
 
 
-def check(folder: Path, scenario: Scenario, states: list[dict[str, Any]], acknowledged: int) -> int:
-    """Open what a crash left and hold it against every promise; return which of the states it is."""
+def check(
+    folder: Path, scenario: Scenario, states: list[dict[str, Any]], acknowledged: int, identity: str | None = None
+) -> int:
+    """Open what a crash left and hold it against every promise; return which of the states it is.
+
+    `identity` is the registry's as somebody knew it before the crash, if anybody did.
+    """
     registry = scenario.open(folder, QuickDisk())
     try:
+        position = registry.position
+        assert identity is None or (position is not None and str(position.identity) == identity)
         found = plain(registry)
         allowed = states[acknowledged : acknowledged + 2]
         if scenario.batch and found not in allowed:
@@ -205,6 +230,8 @@ def check(folder: Path, scenario: Scenario, states: list[dict[str, Any]], acknow
     assert list(json.loads((folder / "registry.json").read_text())) is not None
     with ModelRegistry(folder / "registry.json", folder / "prediction", read_only=True, clock=Clock()) as reader:
         assert plain(reader) == states[-1]
+        assert reader.position is not None
+        assert identity is None or str(reader.position.identity) == identity
     return at
 
 

@@ -34,7 +34,8 @@ class Stage:
         self.before.mkdir()
         scenario.prepare(self.before)
         self.states = scenario.states(self.copy("clean"))
-        self.runs = 0
+        self.identity: str | None = None
+        """Of the run: as it stood after the last step that was acknowledged."""
 
     def copy(self, name: str) -> Path:
         target = self.root / name
@@ -55,11 +56,14 @@ class Stage:
         disk = CrashingDisk(folder, stop_at, moment)
         acknowledged = 0
         registry: Any = None
+        self.identity = None
         try:
             registry = self.scenario.open(folder, disk)
             for step in self.scenario.steps:
                 step(registry)
                 acknowledged += 1
+                position = registry.position
+                self.identity = str(position.identity) if position is not None else None
         except Crashed:
             pass
         if registry is not None:  # the process is gone: nobody closes anything properly
@@ -88,7 +92,7 @@ def test_a_process_that_dies(stage: Stage) -> None:
             crashed, acknowledged = stage.run(number, moment)
             assert crashed.crashed
             try:
-                check(stage.root / "run", stage.scenario, stage.states, acknowledged)
+                check(stage.root / "run", stage.scenario, stage.states, acknowledged, stage.identity)
             except Exception as error:
                 raise AssertionError(f"crash {moment} step {number} ({step}) of {disk.steps}: {error!r}") from error
 
@@ -104,7 +108,7 @@ def test_a_power_cut(stage: Stage) -> None:
             crashed.medium.write(folder, names, data)
             seen += 1
             try:
-                check(folder, stage.scenario, stage.states, acknowledged)
+                check(folder, stage.scenario, stage.states, acknowledged, stage.identity)
             except Exception as error:
                 left = sorted(str(path) for path in names)
                 raise AssertionError(
@@ -113,7 +117,7 @@ def test_a_power_cut(stage: Stage) -> None:
     assert seen > len(disk.steps)
 
 
-SAMPLE = [scenario for scenario in SCENARIOS if scenario.name in ("delete", "replace a scaler", "restore")]
+SAMPLE = [scenario for scenario in SCENARIOS if scenario.name in ("delete", "replace a scaler", "restore", "take over")]
 
 
 @pytest.mark.parametrize("scenario", SAMPLE, ids=lambda scenario: scenario.name)
@@ -126,9 +130,9 @@ def test_the_next_process(scenario: Scenario, tmp_path: Path) -> None:
         code = (
             "import sys\nfrom pathlib import Path\nimport json\n"
             "from crash.scenarios import SCENARIOS, check\n"
-            "folder, name, states, acknowledged = sys.argv[1:]\n"
+            "folder, name, states, acknowledged, identity = sys.argv[1:]\n"
             "scenario = next(s for s in SCENARIOS if s.name == name)\n"
-            "check(Path(folder), scenario, json.loads(states), int(acknowledged))\n"
+            "check(Path(folder), scenario, json.loads(states), int(acknowledged), identity or None)\n"
         )
         import json
 
@@ -141,6 +145,7 @@ def test_the_next_process(scenario: Scenario, tmp_path: Path) -> None:
                 scenario.name,
                 json.dumps(stage.states),
                 str(acknowledged),
+                stage.identity or "",
             ],
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
             capture_output=True,

@@ -24,6 +24,7 @@ from model_inbox import (
     ModelInboxError,
     ModelMetadata,
     ModelRegistry,
+    Position,
     Problem,
     RegistryCorrupted,
     RegistryError,
@@ -112,6 +113,10 @@ def register_and_serve(folder: Path) -> None:
         print(sorted(entries), ids, [line.operation for line in registry.history("usd-eur-2")])
 
     reader = ModelRegistry(str(registry_path), read_only=True)
+    position = reader.position
+    if position is not None:
+        assert_type(Position.parse(str(position)), Position)
+        print("stands at", position.registry_id, position.epoch, position.sequence)
     info = reader.get_model_info("usd-eur-1")
     print("pinned", info is not None and info["pinned"])
     reader.close()

@@ -26,6 +26,7 @@ def rebuild(app: App, *, as_json: bool) -> None:
     Stop the daemon first. The old files are kept.
     """
     from ..base.disk import Disk
+    from ..inbox.receipts import identities_told
     from ..pickles import Allowlist, Scanner
     from ..registry.repair.rebuild import rebuild as make_anew
 
@@ -36,7 +37,14 @@ def rebuild(app: App, *, as_json: bool) -> None:
         memory_limit=pickle.memory_limit,
         time_limit=pickle.time_limit,
     ) as scanner:
-        made = make_anew(section.path, section.storage_dir, disk=Disk(), clock=now, scanner=scanner)
+        made = make_anew(
+            section.path,
+            section.storage_dir,
+            disk=Disk(),
+            clock=now,
+            scanner=scanner,
+            told=identities_told(app.config.inbox.path / "receipts"),
+        )
     if as_json:
         print_json(dataclasses.asdict(made))
         return
@@ -48,6 +56,7 @@ def rebuild(app: App, *, as_json: bool) -> None:
         ("retired models found in the trash", ", ".join(made.retired)),
         ("lines of history", made.lines),
         ("lines that are lost", made.lines_lost),
+        ("epoch", made.epoch),
     ]
     print_fields(fields)
     for lost in made.lost:

@@ -24,7 +24,7 @@ from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem
 from ..problems.drop import drop_replaced
-from ..registry.entry import EntryFields, as_fields
+from ..registry.entry import EntryFields, as_fields, sequence_of
 from ..registry.outcomes import Candidate
 from ..registry.registration import id_taken
 from ..registry.registry import ModelRegistry
@@ -71,7 +71,7 @@ class Intake:
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
         self._claims = Claims(inbox, clock=clock, monotonic=monotonic, disk=self._disk)
-        self._answers = Answers(inbox.receipts_dir, clock=clock, disk=self._disk)
+        self._answers = Answers(inbox.receipts_dir, position=lambda: registry.position, clock=clock, disk=self._disk)
         self._staging = Staging(
             Path(registry.storage_dir) / ".staging",
             has_leases=lambda: inbox.has_leases,
@@ -246,7 +246,9 @@ class Intake:
             claim.model_id = entry["model_id"]
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
-                answered.append((claim, self._answers.write_receipt(claim, claim.stage.outcome)))
+                outcome = claim.stage.outcome
+                sequence = sequence_of(entry) if outcome == "registered" else None
+                answered.append((claim, self._answers.write_receipt(claim, outcome, sequence=sequence)))
         return answered
 
     def _release_answered(self, before: Batch, *, synced: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +21,10 @@ from ..errors import StorageError
 from ..model.metadata import MODEL_ID
 from ..model.receipt import RECEIPT_BYTES_MAX, read_receipt
 from ..problems import Problem, quoted
+from ..registry.position import Identity, Position
 from .claims import REASON_NAME, Claim
 
-__all__ = ["Answers", "Receipt", "shown"]
+__all__ = ["Answers", "Receipt", "identities_told", "shown"]
 
 ANSWER_MODE = 0o644
 
@@ -36,10 +38,18 @@ class Receipt:
 
 
 class Answers:
-    """Writes answers. `clock` dates them."""
+    """Writes answers. `clock` dates them, `position` returns where the registry stands that was asked."""
 
-    def __init__(self, receipts_dir: Path, *, clock: Callable[[], datetime], disk: Disk) -> None:
+    def __init__(
+        self,
+        receipts_dir: Path,
+        *,
+        position: Callable[[], Position | None],
+        clock: Callable[[], datetime],
+        disk: Disk,
+    ) -> None:
         self._receipts_dir = receipts_dir
+        self._position = position
         self._clock = clock
         self._disk = disk
 
@@ -48,14 +58,17 @@ class Answers:
         answer = self._answer(claim, "rejected", problems)
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
-    def write_receipt(self, claim: Claim, outcome: str, problems: Sequence[Problem] = ()) -> Receipt | None:
+    def write_receipt(
+        self, claim: Claim, outcome: str, problems: Sequence[Problem] = (), *, sequence: int | None = None
+    ) -> Receipt | None:
         """Write the receipt of a drop; it is not there to be read, and does not last, before `publish`.
 
-        None for a stem that cannot be a file name of ours: its answer is in `rejected/`.
+        `sequence` is the number of the line that registered it, None for any other outcome. Returns None for a stem
+        that cannot be a file name of ours: its answer is in `rejected/`.
         """
         if not MODEL_ID.fullmatch(claim.stem):
             return None
-        return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems)))
+        return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems, sequence)))
 
     def _write(self, stem: str, drop_id: str, text: bytes) -> Receipt:
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
@@ -111,7 +124,10 @@ class Answers:
         except OSError as error:
             raise StorageError("write the receipts in", self._receipts_dir, error) from error
 
-    def _answer(self, claim: Claim, outcome: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    def _answer(
+        self, claim: Claim, outcome: str, problems: Sequence[Problem], sequence: int | None = None
+    ) -> dict[str, Any]:
+        position = self._position()
         return {
             "drop_id": claim.drop_id,
             "outcome": outcome,
@@ -121,8 +137,25 @@ class Answers:
             "owner": claim.owner,
             "sidecar_sha256": claim.sidecar_sha256,
             "digests": claim.digests,
+            "registry_id": position.registry_id if position is not None else None,
+            "epoch": position.epoch if position is not None else None,
+            "sequence": sequence,
             "problems": [problem.as_dict() for problem in problems],
         }
+
+
+def identities_told(receipts_dir: Path) -> list[Identity]:
+    """Return the registries and epochs that receipts name, that of the latest receipt first.
+
+    A folder that is missing has none; a receipt that cannot be read, or names none, is left out.
+    """
+    found: list[tuple[str, Identity]] = []
+    for path in receipts_dir.glob("*.json"):
+        with suppress(OSError, TypeError, KeyError, ValueError):
+            receipt = read_receipt(receipts_dir, path.stem) or {}
+            found.append((str(receipt["at"]), Identity(receipt["registry_id"], receipt["epoch"])))
+    found.sort(key=lambda told: told[0], reverse=True)
+    return list(dict.fromkeys(identity for _, identity in found))
 
 
 def shown(text: str) -> str:

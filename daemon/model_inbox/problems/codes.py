@@ -110,6 +110,7 @@ Code = Literal[
     "registry.checkpoint_damaged",
     "registry.mark_missing",
     "registry.mark_damaged",
+    "registry.mark_differs",
     "registry.entry_differs",
     "registry.entry_incomplete",
     "registry.file_missing",
@@ -703,6 +704,11 @@ CODES: Mapping[Code, About] = {
     "registry.mark_damaged": About(
         "The mark beside the JSON file is damaged.",
         "Damage on the disk, or an edited file.",
+        "Stop the daemon, then `model-inbox rebuild`.",
+    ),
+    "registry.mark_differs": About(
+        "The mark beside the JSON file is of another epoch than the journal.",
+        "A rebuild was cut short between the two, or one of them is a copy from another time.",
         "Stop the daemon, then `model-inbox rebuild`.",
     ),
     "registry.entry_differs": About(

@@ -17,6 +17,7 @@ __all__ = [
     "registry_file_writable",
     "registry_leftover_file",
     "registry_mark_damaged",
+    "registry_mark_differs",
     "registry_mark_missing",
     "registry_sidecar_damaged",
     "registry_sidecar_differs",
@@ -69,6 +70,12 @@ def registry_mark_missing(path: Path) -> Problem:
 def registry_mark_damaged(path: Path, what: str) -> Problem:
     """The mark is damaged."""
     return Problem("registry.mark_damaged", what, _REWRITE_JSON, file=str(path))
+
+
+def registry_mark_differs(path: Path, named: str, current: str) -> Problem:
+    """The mark is of another epoch than the journal."""
+    what = f"the checkpoint's mark is of the epoch {named}, the journal of {current}"
+    return Problem("registry.mark_differs", what, _REWRITE_JSON, file=str(path))
 
 
 # --- entries and files ---------------------------------------------------------------------------------------

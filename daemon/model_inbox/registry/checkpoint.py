@@ -23,6 +23,7 @@ from ..errors import RegistryCorrupted, RegistryTooNew
 from ..problems import quoted
 from .entry import EntryFields
 from .journal import seal, unseal
+from .position import Identity
 
 __all__ = [
     "CHECKPOINT_MODE",
@@ -37,7 +38,8 @@ __all__ = [
 ]
 
 CHECKPOINT_FORMAT_NAME = "model-inbox-checkpoint/"
-CHECKPOINT_FORMAT = f"{CHECKPOINT_FORMAT_NAME}1"
+CHECKPOINT_FORMAT = f"{CHECKPOINT_FORMAT_NAME}2"
+CHECKPOINT_FORMAT_WITHOUT_IDENTITY = f"{CHECKPOINT_FORMAT_NAME}1"
 CHECKPOINT_MODE = 0o640
 
 Fingerprint = tuple[int, str]
@@ -49,11 +51,15 @@ NO_FILE: Fingerprint = (0, "")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The journal had reached line `sequence`; the JSON file is `after`, or still `before`."""
+    """The journal had reached line `sequence`; the JSON file is `after`, or still `before`.
+
+    `identity` is the journal's; None beside a journal that had none.
+    """
 
     sequence: int
     after: Fingerprint
     before: Fingerprint
+    identity: Identity | None
 
     def fits(self, data: bytes) -> bool:
         """Return whether `data` can be the JSON file that the mark was put in place with."""
@@ -105,17 +111,20 @@ def parse_mark(path: Path, data: bytes) -> Mark:
     """Return the mark in the bytes of the file at `path`. Raises RegistryCorrupted and RegistryTooNew."""
     fields = unseal(data.removesuffix(b"\n"))
     name = _format_of(data)
-    if isinstance(name, str) and name != CHECKPOINT_FORMAT and name.startswith(CHECKPOINT_FORMAT_NAME):
+    is_known = name in (CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_WITHOUT_IDENTITY)
+    if isinstance(name, str) and not is_known and name.startswith(CHECKPOINT_FORMAT_NAME):
         what = f"it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}"
         raise RegistryTooNew.of_file(path, what)
     try:
-        if fields is None or name != CHECKPOINT_FORMAT:
+        if fields is None or not is_known:
             raise ValueError(name)
         before = fields["previous"]
+        identity = Identity(fields["registry_id"], fields["epoch"]) if name == CHECKPOINT_FORMAT else None
         return Mark(
             int(fields["sequence"]),
             (int(fields["size"]), str(fields["crc32"])),
             (int(before["size"]), str(before["crc32"])),
+            identity,
         )
     except (ValueError, KeyError, TypeError):
         raise RegistryCorrupted(path, 0, "not the mark of a checkpoint") from None
@@ -132,15 +141,20 @@ def _format_of(data: bytes) -> object:
 
 def mark_bytes(mark: Mark) -> bytes:
     """Return the bytes of a mark's file."""
-    return seal(
-        {
+    fields: dict[str, Any] = {"format": CHECKPOINT_FORMAT_WITHOUT_IDENTITY}
+    if mark.identity is not None:
+        fields = {
             "format": CHECKPOINT_FORMAT,
-            "sequence": mark.sequence,
-            "size": mark.after[0],
-            "crc32": mark.after[1],
-            "previous": {"size": mark.before[0], "crc32": mark.before[1]},
+            "registry_id": mark.identity.registry_id,
+            "epoch": mark.identity.epoch,
         }
-    )
+    fields |= {
+        "sequence": mark.sequence,
+        "size": mark.after[0],
+        "crc32": mark.after[1],
+        "previous": {"size": mark.before[0], "crc32": mark.before[1]},
+    }
+    return seal(fields)
 
 
 def fingerprint(data: bytes) -> Fingerprint:

@@ -3,8 +3,9 @@
 Owns the bytes of a line and of a segment, and what a damaged or torn one looks like. Never touches the disk
 (`registry` appends and reads) and knows nothing of models beyond the names of a line's fields.
 
-A segment is a file of lines. The first is `{"format": "model-inbox-journal/1", "base_sequence": n, ...}`: the
-checkpoint holds everything through n, and `base_time` is the time of line n. Each later line has the next sequence
+A segment is a file of lines. The first is `{"format": "model-inbox-journal/2", "base_sequence": n, ...}`: the
+checkpoint holds everything through n, `base_time` is the time of line n, and `registry_id` and `epoch` say whose line n
+that is. Format /1 is the same without those two; it is read, and never written. Each later line has the next sequence
 number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all bytes of the line before that, in hex.
 A line sets an entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or,
 without the key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began
@@ -22,6 +23,7 @@ from typing import Any, Literal
 import orjson
 
 from ..problems import quoted
+from .position import Identity
 
 __all__ = [
     "FORMAT",
@@ -42,8 +44,9 @@ __all__ = [
     "unseal",
 ]
 
-FORMAT = "model-inbox-journal/1"
 FORMAT_NAME = "model-inbox-journal/"
+FORMAT = f"{FORMAT_NAME}2"
+FORMAT_WITHOUT_IDENTITY = f"{FORMAT_NAME}1"
 _SEAL = b',"checksum":"'
 _SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
 
@@ -132,12 +135,13 @@ class Draft:
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a segment begins with: its lines follow `base_sequence`, whose time was `base_time` (or ""); they
-    begin at `end`.
+    begin at `end`. `identity` is None in a segment of format /1.
     """
 
     base_sequence: int
     base_time: str
     end: int
+    identity: Identity | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +184,14 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def encode_header(base_sequence: int, base_time: str = "") -> bytes:
+def encode_header(identity: Identity, base_sequence: int, base_time: str = "") -> bytes:
     """Return the first line of a segment whose lines follow `base_sequence`, committed at `base_time`."""
-    fields: dict[str, Any] = {"format": FORMAT, "base_sequence": base_sequence}
+    fields: dict[str, Any] = {
+        "format": FORMAT,
+        "registry_id": identity.registry_id,
+        "epoch": identity.epoch,
+        "base_sequence": base_sequence,
+    }
     if base_time:
         fields["base_time"] = base_time
     return seal(fields)
@@ -248,14 +257,20 @@ def read_header(data: bytes) -> Header:
     if fields is None:
         raise Damage(0, "the first line is not a journal's header")
     name = fields.get("format")
-    if name != FORMAT:
+    if name not in (FORMAT, FORMAT_WITHOUT_IDENTITY):
         if isinstance(name, str) and name.startswith(FORMAT_NAME):
             raise TooNew(f"the journal has the format {quoted(name)}, this version reads {FORMAT}")
         raise Damage(0, "the first line is not a journal's header")
     base_sequence, base_time = fields.get("base_sequence"), fields.get("base_time", "")
     if type(base_sequence) is not int or base_sequence < 0 or not isinstance(base_time, str):
         raise Damage(0, "the journal's header does not say what comes before it")
-    return Header(base_sequence, base_time, end + 1)
+    identity: Identity | None = None
+    if name == FORMAT:
+        try:
+            identity = Identity(fields["registry_id"], fields["epoch"])
+        except (KeyError, TypeError, ValueError):
+            raise Damage(0, "the journal's header does not say which registry and epoch it is of") from None
+    return Header(base_sequence, base_time, end + 1, identity)
 
 
 def parse_segment(data: bytes, sequence: int) -> Segment:

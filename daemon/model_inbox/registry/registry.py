@@ -37,6 +37,7 @@ from .loading import load_object
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
 from .pickling import stage_objects
+from .position import Position
 from .registration import id_taken, register_staged
 from .scaler import Scalers
 from .state import State
@@ -172,9 +173,20 @@ class ModelRegistry:
 
     @property
     def sequence(self) -> int:
-        """The number of the last committed change."""
+        """The number of the last committed change, in the registry's current epoch; see `position`."""
         self._refresh()
         return self._ledger.state.sequence
+
+    @property
+    def position(self) -> Position | None:
+        """Which registry this is, in which epoch, after which change; `str` of it is `registry_id/epoch/sequence`.
+
+        Another epoch means that changes may have got lost or have other numbers now: the registry was rebuilt, or an
+        older copy was put back. Whoever keeps a position compares what it holds with the registry then, instead of
+        going on. None while nobody has changed a registry that version 0.1 made.
+        """
+        self._refresh()
+        return self._ledger.state.position
 
     def stored_entries(self) -> tuple[int, list[EntryFields]]:
         """Return `sequence` and all entries as of that change, as they are stored, in no order.

@@ -19,6 +19,7 @@ from pathlib import Path
 from ..base.disk import Disk, make_folder, open_regular, replace_file, temporary_name
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
 from .journal import Damage, Header, Line, Segment, TooNew, encode_header, encode_line, parse_segment, read_header
+from .position import Identity
 
 __all__ = [
     "JournalFile",
@@ -66,9 +67,10 @@ class JournalFile:
         try:
             with _damage_in(path, 0):
                 header = read_header(self._read(0, _HEADER_BYTES_MAX))
+            self.identity = header.identity
             self.base_sequence = self.sequence = header.base_sequence
             self.base_time = header.base_time
-            self.offset = header.end
+            self.begin = self.offset = header.end
             self.synced = 0  # the offset up to which we know that the bytes last
         except BaseException:
             self.close()
@@ -171,7 +173,16 @@ class JournalFile:
         self.sequence = lines[-1].sequence
         self._last = data[data.rfind(b"\n", 0, -1) + 1 :]
 
-    def change_segment(self, history: Path, last_time: str) -> None:
+    def begin_epoch(self, identity: Identity) -> None:
+        """Under the writer lock: begin an epoch, which has all lines of this segment, in the place of this file.
+
+        A crash leaves the old file or the new one (see `begin_segment`). The file that is open here is not the current
+        one afterwards: open the journal again.
+        """
+        lines = self._read(self.begin, self.offset - self.begin)
+        begin_segment(self._disk, self.path, identity, self.base_sequence, self.base_time, lines)
+
+    def change_segment(self, history: Path, identity: Identity, last_time: str) -> None:
         """Under the writer lock, and after a durable checkpoint: close this segment and begin the next.
 
         The old file is linked into `history/` (synced), then a new one renamed over its name (synced). A crash
@@ -190,15 +201,18 @@ class JournalFile:
             self._become_newer(before)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
-        begin_segment(self._disk, self.path, self.sequence, last_time)
+        begin_segment(self._disk, self.path, identity, self.sequence, last_time)
 
     def _close_anew(self, closed: Path) -> None:
         """Put this segment in the place of a closed file that holds nothing but its beginning.
 
-        Such a file is what a copy of the registry makes of a link that a crash left.
+        Such a file is what a copy of the registry, or a new epoch, makes of a link that a crash left: its header may
+        be another one, its lines are the first of this segment.
         """
         begun = closed.read_bytes()
-        if not self._read(0).startswith(begun):
+        with _damage_in(closed, 0):
+            header = read_header(begun)
+        if header.base_sequence != self.base_sequence or not self._read(self.begin).startswith(begun[header.end :]):
             raise RegistryCorrupted(
                 closed, 0, f"it stands where the segment that follows line {self.base_sequence} belongs, but is another"
             )
@@ -247,9 +261,15 @@ class NotTakenBack(StorageError):
     """An append failed and could not be undone: the handle must not append again."""
 
 
-def begin_segment(disk: Disk, path: Path, base_sequence: int, base_time: str) -> None:
-    """Put a new, empty segment at `path`, replacing what stands there, and make it last. Raises StorageError."""
-    replace_file(disk, path, encode_header(base_sequence, base_time), JOURNAL_MODE)
+def begin_segment(
+    disk: Disk, path: Path, identity: Identity, base_sequence: int, base_time: str, lines: bytes = b""
+) -> None:
+    """Put a segment at `path`, replacing what stands there, durably. Raises StorageError.
+
+    `lines` are the bytes of those that it begins with, from the line after `base_sequence` on. One rename changes
+    header and lines together: a crash before it leaves the old file with its epoch, after it the new one with its own.
+    """
+    replace_file(disk, path, encode_header(identity, base_sequence, base_time) + lines, JOURNAL_MODE)
 
 
 def segment_name(base_sequence: int) -> str:

@@ -16,6 +16,7 @@ from ..errors import EntryNotFound
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields, sequence_of, shown
 from .journal import Line
+from .position import Identity, Position
 
 __all__ = ["State"]
 
@@ -31,11 +32,19 @@ class State:
     Threads may query while one applies lines: each sees the entries before or after a line, never in between.
     """
 
-    def __init__(self, folder: str, entries: dict[str, EntryFields], sequence: int, last_time: str = "") -> None:
+    def __init__(
+        self,
+        folder: str,
+        entries: dict[str, EntryFields],
+        sequence: int,
+        last_time: str = "",
+        identity: Identity | None = None,
+    ) -> None:
         self.folder = folder
         self.entries = entries
         self.sequence = sequence
         self.last_time = last_time
+        self.identity = identity
         self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
@@ -45,6 +54,12 @@ class State:
     def after_fork(self) -> None:
         """In the child of a fork: no thread that held the lock is here."""
         self._lock = threading.RLock()
+
+    @property
+    def position(self) -> Position | None:
+        """Where these entries stand in the history; None in a registry that has no identity yet."""
+        with self._lock:
+            return self.identity.at(self.sequence) if self.identity is not None else None
 
     def apply(self, line: Line) -> None:
         """Make the change that a committed line tells of."""

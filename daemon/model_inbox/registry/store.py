@@ -26,6 +26,7 @@ from ..base.disk import (
     remove_quietly,
     replace_file,
     temporary_name,
+    unique_token,
     write_new_file,
 )
 from ..base.flocks import FileLock
@@ -44,6 +45,7 @@ from .entry import EntryFields, numbered_entry, sequence_of
 from .history import Held, note_retirement, prune_history, retirements, state_at
 from .journal import Draft, Line, format_time, parse_time
 from .paths import JOURNAL_SUFFIX, RegistryFiles
+from .position import Identity
 from .segments import JournalFile, NotTakenBack, all_lines, base_name, begin_segment, history_segments
 from .state import State
 
@@ -152,7 +154,7 @@ class Ledger:
                 make_folder(self._disk, files.history)
                 data = checkpoint_bytes(entries)
                 replace_file(self._disk, files.history / base_name(base, data), data, CHECKPOINT_MODE)
-            begin_segment(self._disk, files.journal, base, "")
+            begin_segment(self._disk, files.journal, Identity.new(unique_token), base, "")
         finally:
             self._lock.release()
 
@@ -167,11 +169,11 @@ class Ledger:
             try:
                 mark = read_mark(self.files.mark)
                 data = self._read_entries(journal)
-                if data is not None and mark is not None and not mark.fits(data):
-                    if read_mark(self.files.mark) == mark:  # so it was the mark while the file was read
-                        raise RegistryCorrupted(
-                            self.path, None, "its bytes are not those of the checkpoint that was written last"
-                        )
+                fault = self._disagreement(journal, mark, data)
+                if fault is not None:
+                    # So it was the mark while the others were read.
+                    if journal.is_current() and read_mark(self.files.mark) == mark:
+                        raise fault
                     journal.close()
                     continue
                 entries = parse_checkpoint(self.path, data) if data is not None else {}
@@ -192,16 +194,44 @@ class Ledger:
             break
         else:
             raise RegistryError(f"cannot read the registry {str(self.path)!r}: it changed during each of many tries")
-        state = State(str(self.path.parent), entries, journal.base_sequence, journal.base_time)
+        state = State(str(self.path.parent), entries, journal.base_sequence, journal.base_time, journal.identity)
         unfinished: dict[str, list[Line]] = {}
         for line in segment.lines:
             state.apply(line)
             _note_unfinished(unfinished, line)
+        self._log_epoch(state)
         self._follow(journal)
         self._checkpoint_bytes = len(data or b"")
         self._placed = mark if mark is not None and data is not None and mark.is_of(data) else None
         self.state, self.unfinished, self._held = state, unfinished, None
         self._unsettled = False
+
+    def _disagreement(self, journal: JournalFile, mark: Mark | None, data: bytes | None) -> RegistryCorrupted | None:
+        """Return in what the mark disagrees with the journal's header or with the JSON file; None when in nothing."""
+        if mark is None:
+            return None
+        if mark.identity is not None and mark.identity != journal.identity:
+            return RegistryCorrupted(
+                self.files.mark,
+                None,
+                f"it is of the epoch {mark.identity}, the journal of {journal.identity or 'none'}: a rebuild was cut "
+                "short, or one of the two files is a copy",
+            )
+        if data is not None and not mark.fits(data):
+            return RegistryCorrupted(self.path, None, "its bytes are not those of the checkpoint that was written last")
+        return None
+
+    def _log_epoch(self, state: State) -> None:
+        """Log that the registry has begun another epoch since this handle looked last."""
+        held = self.state
+        if self._journal is not None and held.identity is not None and state.identity != held.identity:
+            log.warning(
+                "registry.epoch_changed",
+                path=str(self.path),
+                before=str(held.position),
+                after=str(state.position) if state.position is not None else None,
+                lost_lines=max(held.sequence - state.sequence, 0),
+            )
 
     def _follow(self, journal: JournalFile) -> None:
         """Go on with this journal in the place of the one that is open."""
@@ -323,9 +353,9 @@ class Ledger:
             self._go_to_next_segment()
 
     def _go_to_next_segment(self) -> None:
-        """Go on with the next segment if it begins where we stand, else read everything anew."""
+        """Go on with the next segment if it begins where we stand, in the same epoch; else read everything anew."""
         journal = self._open_journal()
-        if journal.base_sequence != self.state.sequence:
+        if journal.identity != self.state.identity or journal.base_sequence != self.state.sequence:
             journal.close()
             self._load()
             return
@@ -409,8 +439,11 @@ class Ledger:
     def commit(self, drafts: Sequence[Draft]) -> list[Line]:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
 
-        A registered entry gets its `sequence` and `registered_at` here.
+        A registered entry gets its `sequence` and `registered_at` here. The first commit to a journal of an older
+        format gives the registry its identity.
         """
+        if self.state.identity is None:
+            self._take_over()
         now = self._clock()
         if self.state.last_time:
             now = max(now, parse_time(self.state.last_time))  # a clock set back must not unsort the history
@@ -453,6 +486,26 @@ class Ledger:
             self._pid = os.getpid()
             self._seen = self.journal.look()
         return lines
+
+    def _take_over(self) -> None:
+        """Begin the first epoch of a registry whose journal has none, with the lines that it has.
+
+        A crash leaves the old journal, or the new one with the same lines: versions that know only the old format
+        refuse that, instead of dropping the identity when they begin the next segment.
+        """
+        identity = Identity.new(unique_token)
+        with self._state_lock:
+            self._unsettled = True
+            try:
+                self.journal.begin_epoch(identity)
+            except ModelInboxError:
+                self._unsettled = False  # the journal is looked at again before the next change
+                raise
+            self._follow(self._open_journal())
+            self.journal.read_new()  # the lines that are applied already
+            self.state.identity = identity
+            self._unsettled = False
+        log.info("registry.taken_over", path=str(self.path), position=str(self.state.position))
 
     def sync(self) -> None:
         """Make last what was read, before acting on it. Inside `writing`."""
@@ -513,8 +566,10 @@ class Ledger:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`. Inside `writing`.
 
         Checkpoint and mark last before the old journal is replaced: whatever a crash leaves, the checkpoint
-        holds at least what the current journal builds on. A segment without lines stays.
+        holds at least what the current journal builds on. A segment without lines stays. The first change of a
+        journal of an older format gives the registry its identity.
         """
+        identity = self.state.identity or Identity.new(unique_token)
         data = checkpoint_bytes(self.state.entries)
         temporary = temporary_name(self.path)
         write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
@@ -525,8 +580,9 @@ class Ledger:
             remove_quietly(self._disk, temporary)
             raise
         if self.journal.sequence > self.journal.base_sequence:
-            self.journal.change_segment(self.files.history, self.state.last_time)
+            self.journal.change_segment(self.files.history, identity, self.state.last_time)
             with self._state_lock:
+                self.state.identity = identity
                 self._go_to_next_segment()
         self._dirty = False
         self._unsaved_bytes = 0
@@ -558,7 +614,7 @@ class Ledger:
                 before = fingerprint(read_bytes(self.path))
             except FileNotFoundError:
                 before = NO_FILE
-        placed = Mark(sequence, fingerprint(data), before)
+        placed = Mark(sequence, fingerprint(data), before, self.state.identity)
         replace_file(self._disk, self.files.mark, mark_bytes(placed), CHECKPOINT_MODE)
         try:
             self._disk.rename(temporary, self.path)

@@ -339,9 +339,12 @@ class News:
             "problem": health.inbox_problem or None,
             "watcher": "polling" if service.watch.polling else "inotify",
         }
+        position = registry.position
         told["registry"] |= {
             "entries": len(registry.registry),
-            "sequence": registry.sequence,
+            "registry_id": position.registry_id if position is not None else None,
+            "epoch": position.epoch if position is not None else None,
+            "sequence": position.sequence if position is not None else registry.sequence,
             "journal_bytes": _size_of(Path(registry.registry_path)),
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,

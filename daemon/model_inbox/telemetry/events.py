@@ -214,6 +214,19 @@ EVENTS: dict[str, Event] = {
     ),
     # --- the registry
     "registry.opened": Event("info", ("path", "entries", "sequence"), "The registry was read."),
+    "registry.taken_over": Event(
+        "info",
+        ("path", "position"),
+        "The first change of a registry that version 0.1 made: its journal got registry_id and epoch. Version 0.1 "
+        "refuses to read it from now on.",
+    ),
+    "registry.epoch_changed": Event(
+        "warning",
+        ("path", "before", "after", "lost_lines"),
+        "The registry was rebuilt, or an older copy was put back: this process has read everything again. Positions "
+        "of the epoch before no longer hold; `lost_lines` of those that this process had read are not there any more.",
+        "Nothing, if that was meant. Whoever keeps positions compares what it holds with the registry.",
+    ),
     "registry.checkpointed": Event("debug", ("sequence", "seconds"), "The JSON file is up to date."),
     "registry.checkpoint_failed": Event(
         "error",

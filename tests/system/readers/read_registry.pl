@@ -48,13 +48,19 @@ sub read_mark {
     return unless defined $data;
     $data =~ s/\n\z//;
     my $fields = unseal($data);
-    damage($mark, 0, 'no mark') if !$fields || $fields->{format} ne 'model-inbox-checkpoint/1';
+    damage($mark, 0, 'no mark') if !$fields || $fields->{format} !~ m{^model-inbox-checkpoint/[12]$};
     return $fields;
 }
 
 sub fits {
     my ($said, $data) = @_;
     return length $data == $said->{size} && crc32($data) eq $said->{crc32};
+}
+
+sub same_epoch {    # a mark of format 1 names none
+    my ($said, $header) = @_;
+    return !defined $said->{epoch}
+        || $said->{registry_id} eq ($header->{registry_id} // '') && $said->{epoch} eq ($header->{epoch} // '');
 }
 
 LOOK: for my $look (1 .. 100) {
@@ -77,7 +83,8 @@ LOOK: for my $look (1 .. 100) {
         my $line = unseal(substr $lines, $offset, $end - $offset);
         damage($journal, $offset, 'the checksum does not match') unless $line;
         if (!defined $sequence) {
-            damage($journal, 0, 'no header') if ($line->{format} // '') ne 'model-inbox-journal/1';
+            damage($journal, 0, 'no header') if ($line->{format} // '') !~ m{^model-inbox-journal/[12]$};
+            damage($mark, 0, 'it is of another epoch') if $known && !same_epoch($known, $line);
             $sequence = $line->{base_sequence};
             damage($registry, 0, 'it is missing') if !defined $data && $sequence;
             $entries = defined $data ? eval { $json->decode($data) } : {};

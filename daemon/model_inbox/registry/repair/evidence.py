@@ -27,6 +27,7 @@ from ...problems.registry import (
     registry_checkpoint_damaged,
     registry_checkpoint_missing,
     registry_mark_damaged,
+    registry_mark_differs,
     registry_mark_missing,
     registry_unreadable,
 )
@@ -34,6 +35,7 @@ from ..checkpoint import Mark, parse_checkpoint
 from ..entry import EntryFields
 from ..journal import Damage, Header, Line, TooNew, decode_line, read_header
 from ..paths import HISTORY_NAME, RegistryFiles
+from ..position import Identity
 from ..segments import base_files, base_sequence, check_base, history_segments
 from ..state import State
 from ..store import read_mark
@@ -89,7 +91,8 @@ class Evidence:
 
     `lines` maps numbers to sound lines of all segments. `entries` are those of the JSON file, None when it is missing
     or damaged; `checkpoint_sequence` is the line after which they were exactly so, None when that is not known.
-    `reached` is the greatest number that any file tells of. `base` is None where the beginning is lost.
+    `reached` is the greatest number that any file tells of. `base` is None where the beginning is lost. `identities`
+    are those that the files name, the current one first; none in a registry that has none yet.
     """
 
     files: RegistryFiles
@@ -102,6 +105,7 @@ class Evidence:
     lines: Mapping[int, Sound]
     base: Base | None
     reached: int
+    identities: tuple[Identity, ...]
     problems: tuple[Problem, ...]
 
     @property
@@ -175,6 +179,14 @@ def _read_once(path: Path) -> Evidence:
         closed = tuple(piece for piece in map(_read_piece, history_segments(files.history)) if piece is not None)
     except OSError as error:
         problems.append(registry_unreadable(files.history, error.strerror or error))
+    headers = [piece.header for piece in (current, *reversed(closed)) if piece is not None and piece.header is not None]
+    identities = [header.identity for header in headers if header.identity is not None]
+    if mark is not None and mark.identity is not None:
+        if current is not None and current.header is not None and current.header.identity != mark.identity:
+            problems.append(
+                registry_mark_differs(files.mark, str(mark.identity), str(current.header.identity or "none"))
+            )
+        identities.insert(1, mark.identity)
     if current is None:
         problems.append(journal_missing(files.journal))
     pieces = (*closed, current) if current is not None else closed
@@ -193,7 +205,18 @@ def _read_once(path: Path) -> Evidence:
         problems.append(registry_mark_missing(files.mark))
     exact = mark.sequence if mark is not None and data is not None and mark.is_of(data) else None
     return Evidence(
-        files, closed, current, mark, data, entries, exact, lines, base, reached, tuple(dict.fromkeys(problems))
+        files,
+        closed,
+        current,
+        mark,
+        data,
+        entries,
+        exact,
+        lines,
+        base,
+        reached,
+        tuple(dict.fromkeys(identities)),
+        tuple(dict.fromkeys(problems)),
     )
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
+from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file, unique_token
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
 from ...model.sidecar_writer import dump_sidecar
@@ -29,9 +29,10 @@ from ...pickles import Allowlist, Scanner
 from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
 from ..entry import EntryFields, metadata_of
 from ..files import STORED_MODE, Storage, same_bytes
-from ..journal import encode_header, encode_line
+from ..journal import encode_line
 from ..paths import RegistryFiles
-from ..segments import JOURNAL_MODE, base_files, base_name, base_sequence, segment_name
+from ..position import Identity, newest
+from ..segments import base_files, base_name, base_sequence, begin_segment, segment_name
 from .evidence import read_evidence
 from .rebuild_plan import Lost, Plan, nothing_to_do
 from .verify import check_sidecar
@@ -47,7 +48,8 @@ class Rebuilt:
 
     `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone. `from_checkpoint` are
     ids that only the JSON file told of, `from_sidecars` those that only a stored sidecar did (scanned anew), `retired`
-    those whose files were found in the trash. The old files are in `kept_in`.
+    those whose files were found in the trash. The old files are in `kept_in`. The registry keeps its `registry_id`
+    where any file tells it, and begins another `epoch`.
     """
 
     entries: int
@@ -58,6 +60,8 @@ class Rebuilt:
     retired: tuple[str, ...]
     lost: tuple[Lost, ...]
     kept_in: str
+    registry_id: str
+    epoch: str
 
 
 def rebuild(
@@ -67,13 +71,15 @@ def rebuild(
     disk: Disk,
     clock: Callable[[], datetime],
     scanner: Scanner | None = None,
+    told: Iterable[Identity] = (),
 ) -> Rebuilt:
     """Make the registry at `registry_path` anew; afterwards `audit.verify` finds nothing.
 
-    `scanner` judges models of which only a sidecar is left (default: the shipped allowlist). Raises RegistryLocked
-    when a daemon or another writer holds the registry, RegistryTooNew for files of a newer version, RegistryError when
-    there is nothing to make it from, StorageError and ScanError; what was there then is there still, and a further
-    rebuild goes on.
+    `told` are identities that others were told of, as in receipts, the last one first: they count where the registry's
+    own files name none, and no epoch gets the number of one of them. `scanner` judges models of which only a sidecar
+    is left (default: the shipped allowlist). Raises RegistryLocked when a daemon or another writer holds the registry,
+    RegistryTooNew for files of a newer version, RegistryError when there is nothing to make it from, StorageError and
+    ScanError; what was there then is there still, and a further rebuild goes on.
     """
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
     if not path.parent.is_dir():
@@ -90,7 +96,9 @@ def rebuild(
             stack.callback(own.close)
         plan = Plan(read_evidence(path), Storage(path.parent, folder, disk), own, clock())
         plan.decide()
-        return _Writing(plan, disk).carry_out()
+        known = newest((*plan.evidence.identities, *told))
+        identity = known.next_epoch(unique_token) if known is not None else Identity.new(unique_token)
+        return _Writing(plan, identity, disk).carry_out()
 
 
 def _acquire(lock: FileLock, seconds: float) -> None:
@@ -106,8 +114,9 @@ def _acquire(lock: FileLock, seconds: float) -> None:
 class _Writing:
     """Carries a plan out, in an order that a crash does no harm to. Under both locks."""
 
-    def __init__(self, plan: Plan, disk: Disk) -> None:
+    def __init__(self, plan: Plan, identity: Identity, disk: Disk) -> None:
         self.plan = plan
+        self.identity = identity
         self.evidence = plan.evidence
         self.files = plan.evidence.files
         self.storage = plan.storage
@@ -130,6 +139,8 @@ class _Writing:
             tuple(plan.retired),
             tuple(plan.lost),
             str(self.kept),
+            self.identity.registry_id,
+            self.identity.epoch,
         )
 
     def _keep_old_files(self) -> None:
@@ -238,11 +249,12 @@ class _Writing:
         for begins, numbers in runs:
             # In place of the damaged segment whose sound lines it holds; a crash before the rename leaves that one.
             path = self.files.history / segment_name(begins)
-            replace_file(self.disk, path, self._segment(begins, numbers, lines), JOURNAL_MODE)
+            self._begin_segment(path, begins, numbers, lines)
         begins, numbers = tail
-        # The commit: a crash before this rename leaves the old journal, and the next rebuild comes to the same end;
-        # after it the lines that the rebuild added are in the history, and the next one finds them there.
-        replace_file(self.disk, self.files.journal, self._segment(begins, numbers, lines), JOURNAL_MODE)
+        # The commit, with which the new epoch begins: a crash before this rename leaves the old journal, and the next
+        # rebuild comes to the same end; after it the lines that the rebuild added are in the history, and the next one
+        # finds them there. Until the mark follows, it is of the old epoch, and nobody reads the JSON file as current.
+        self._begin_segment(self.files.journal, begins, numbers, lines)
         self._remove_damaged({self.files.history / segment_name(begins) for begins, _ in runs})
         self._write_checkpoint(max(lines, default=plan.base.sequence))
 
@@ -266,9 +278,9 @@ class _Writing:
             runs.append((last, []))
         return runs
 
-    def _segment(self, begins: int, numbers: list[int], lines: Mapping[int, bytes]) -> bytes:
-        header = encode_header(begins, self.plan.times.get(begins, ""))
-        return header + b"".join(lines[number] for number in numbers)
+    def _begin_segment(self, path: Path, begins: int, numbers: list[int], lines: Mapping[int, bytes]) -> None:
+        data = b"".join(lines[number] for number in numbers)
+        begin_segment(self.disk, path, self.identity, begins, self.plan.times.get(begins, ""), data)
 
     def _remove_damaged(self, written: set[Path]) -> None:
         """Remove damaged segments whose lines are in the journal by now, or nowhere; the old files have them.
@@ -289,7 +301,7 @@ class _Writing:
         """
         data = checkpoint_bytes(self.plan.entries)
         old = self.evidence.data if self.evidence.entries is not None else None
-        mark = Mark(sequence, fingerprint(data), fingerprint(old) if old is not None else NO_FILE)
+        mark = Mark(sequence, fingerprint(data), fingerprint(old) if old is not None else NO_FILE, self.identity)
         replace_file(self.disk, self.files.mark, mark_bytes(mark), CHECKPOINT_MODE)
         replace_file(self.disk, self.files.path, data, CHECKPOINT_MODE)
 
