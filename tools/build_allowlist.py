@@ -35,7 +35,7 @@ from real_models import NUMPY_FUNCTIONS, SOURCES, models
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
 from model_inbox.pickles.names import JOBLIB_ARRAY, PATH_MODULES, framework_of, never_allowed, root_of
-from model_inbox.pickles.report import FINDINGS
+from model_inbox.pickles.report import problem_of
 from model_inbox.pickles.reviewed_code import fetch, hooks_of
 from model_inbox.pickles.rules import HASHABLE
 from model_inbox.pickles.scan import record
@@ -111,7 +111,7 @@ def learn(frameworks: list[str]) -> Learned:
                 print(f"not pickled: {framework} {label}: {type(error).__name__}: {str(error)[:80]}", file=sys.stderr)
         print(f"{framework}: {learned.files - before} files", file=sys.stderr)
     for (what, subject, detail), label in sorted(learned.refusals.items()):
-        print(f"refused: {FINDINGS[what][0]} {subject} {detail} in {label}", file=sys.stderr)
+        print(f"refused: {problem_of(what, subject, detail).code} {subject} {detail} in {label}", file=sys.stderr)
     return learned
 
 

@@ -26,9 +26,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from .problems import Problem
+
+if TYPE_CHECKING:
+    from .problems.codes import Code
 
 __all__ = [
     "EXIT_CONFIG",
@@ -63,7 +66,7 @@ EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h; the unit does not restart after it
 class ModelInboxError(Exception):
     """The base of all errors raised on purpose. `hint` is one sentence on what to do, or empty."""
 
-    code: ClassVar[str] = "error"
+    code: ClassVar[Code] = "error"
     exit_status: int = EXIT_REFUSED
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -141,7 +144,7 @@ class StorageError(ModelInboxError):
 class RegistryError(ModelInboxError):
     """Something about the registry as a whole."""
 
-    code = "registry.failed"
+    code: ClassVar[Code] = "registry.failed"
 
 
 class RegistryLocked(RegistryError):

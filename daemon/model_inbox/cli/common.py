@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -28,6 +28,7 @@ from .output import print_json, print_problems, printable
 
 if TYPE_CHECKING:
     from ..config.settings import Config
+    from ..problems.codes import Code
     from ..registry.registry import ModelRegistry
 
 __all__ = [
@@ -55,7 +56,7 @@ ALL_EXITS: Mapping[int, str] = {
 class Refused(ModelInboxError):
     """A command was not carried out: nobody confirmed it, or it makes no sense now. Nothing was changed."""
 
-    code = "command.refused"
+    code: ClassVar[Code] = "command.refused"
 
 
 def now() -> datetime:

@@ -29,6 +29,7 @@ from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem, quoted
+from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
@@ -292,8 +293,8 @@ def _told_of(name: str, seen: Sequence[Sighting], status: Mapping[str, Any] | No
     return None
 
 
-_STAYS = frozenset({"artifact.open_for_writing", "drop.unreadable"})
-_TAKEN = frozenset({"drop.settling", "drop.not_movable", "drop.changed"})
+_STAYS: frozenset[Code] = frozenset({"artifact.open_for_writing", "drop.unreadable"})
+_TAKEN: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable", "drop.changed"})
 
 
 def _then(problems: Sequence[Problem]) -> str:

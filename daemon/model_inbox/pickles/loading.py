@@ -19,7 +19,7 @@ from ..problems import quoted
 from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
-from .report import FINDINGS
+from .report import problem_of
 from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .unpicklers import PlainUnpickler, finish, open_stream
@@ -47,7 +47,7 @@ def load(data: bytes | bytearray | memoryview, imports: Mapping[str, str] | None
 
 
 def _text_of(error: BadStream) -> str:
-    return FINDINGS[error.what][1].format(subject=quoted(error.subject), detail=quoted(error.detail, 200)[1:-1])
+    return problem_of(error.what, error.subject, error.detail).message
 
 
 def _load(

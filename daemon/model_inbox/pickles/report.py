@@ -6,16 +6,32 @@ allowlist. Never reads a file. Text of a producer enters a message only through 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..problems import Problem, quoted
+from ..problems.artifact import (
+    artifact_embedded_code,
+    artifact_forbidden_arguments,
+    artifact_forbidden_import,
+    artifact_forbidden_use,
+    artifact_malformed,
+    artifact_more_problems,
+    artifact_never_allowed,
+    artifact_not_a_pickle,
+    artifact_not_regular,
+    artifact_scan_limits,
+    artifact_several_pickles,
+    artifact_trailing_data,
+    artifact_truncated,
+    artifact_unsupported,
+)
 from .allowlist import Allowlist
 from .names import carries_code, describe_uses, framework_of, never_allowed
 from .rules import HASHABLE
 
-__all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "report_of"]
+__all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "problem_of", "report_of"]
 
 PROBLEMS_MAX = 50
 """A report has a problem for each of this many names. Further names are only counted."""
@@ -70,103 +86,104 @@ class PickleReport:
 
 # --- what a scan can find ------------------------------------------------------------------------------------
 
-_AGAIN = "Write the file again, and drop it when the writer has finished"
-_PICKLERS = "Write it with pickle.dump, cloudpickle.dump, joblib.dump or torch.save, one object to a file"
 _SUSPECT = "No pickler writes this: treat the file as hostile, and find out where it comes from"
+_HONEST = "If the model is honest, raise"
+_TORCH = "Write it again with torch.save"
 
-FINDINGS: Mapping[str, tuple[str, str, str]] = {
-    # what: (problem code, message with {subject} and {detail}, hint)
-    "empty": ("artifact.truncated", "the file is empty", _AGAIN),
-    "truncated": ("artifact.truncated", "the file ends before its end", _AGAIN),
-    "truncated-compressed": ("artifact.truncated", "the {detail} data ends before its end", _AGAIN),
-    "not-a-pickle": ("artifact.not_a_pickle", "the file is not a pickle", _PICKLERS),
-    "not-regular": (
-        "artifact.not_a_pickle",
-        "this is not a regular file",
-        "Drop the file itself, not a link or a pipe",
+FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
+    # what: the problem, of the name that it is about and a detail
+    "empty": lambda _, __: artifact_truncated("the file is empty"),
+    "truncated": lambda _, __: artifact_truncated("the file ends before its end"),
+    "truncated-compressed": lambda _, detail: artifact_truncated(f"the {detail} data ends before its end"),
+    "size-differs": lambda _, detail: artifact_truncated(
+        f"the file has another size than when it was staged: {detail}"
     ),
-    "malformed": ("artifact.malformed", "the pickle cannot be parsed: {detail}", _PICKLERS),
-    "bad-compressed": ("artifact.malformed", "the {detail} data cannot be decompressed", _AGAIN),
-    "trailing-compressed": ("artifact.trailing_data", "something follows the {detail} data", _PICKLERS),
-    "trailing-data": ("artifact.trailing_data", "something follows the pickle", _PICKLERS),
-    "several-pickles": ("artifact.several_pickles", "several pickles stand one after the other", _PICKLERS),
-    "size-differs": ("artifact.truncated", "the file has another size than the one that was staged: {detail}", _AGAIN),
-    "new-protocol": (
-        "artifact.unsupported",
-        "the pickle cannot be parsed: {detail}",
-        "Use a protocol that this Python knows",
+    "not-a-pickle": lambda _, __: artifact_not_a_pickle(),
+    "not-regular": lambda _, __: artifact_not_regular("this is not a regular file"),
+    "malformed": lambda _, detail: artifact_malformed(f"the pickle cannot be parsed: {detail}"),
+    "bad-compressed": lambda _, detail: artifact_malformed(
+        f"the {detail} data cannot be decompressed", "Write the file again"
     ),
-    "extension-codes": (
-        "artifact.unsupported",
-        "the pickle uses extension codes",
-        "Pickle without copyreg.add_extension",
+    "trailing-compressed": lambda _, detail: artifact_trailing_data(f"something follows the {detail} data"),
+    "trailing-data": lambda _, __: artifact_trailing_data("something follows the pickle"),
+    "several-pickles": lambda _, __: artifact_several_pickles(),
+    "new-protocol": lambda _, detail: artifact_unsupported(
+        f"the pickle cannot be parsed: {detail}", "Use a protocol that this Python knows"
     ),
-    "persistent-id": ("artifact.unsupported", "the pickle uses persistent ids outside a torch file", _PICKLERS),
-    "old-joblib": (
-        "artifact.unsupported",
-        "the file has the format of joblib before 0.10",
-        "Write it again with a newer joblib",
+    "extension-codes": lambda _, __: artifact_unsupported(
+        "the pickle uses extension codes", "Pickle without copyreg.add_extension"
     ),
-    "no-lz4": (
-        "artifact.unsupported",
+    "persistent-id": lambda _, __: artifact_unsupported(
+        "the pickle uses persistent ids outside a torch file", "Write it with pickle.dump, or with torch.save"
+    ),
+    "old-joblib": lambda _, __: artifact_unsupported(
+        "the file has the format of joblib before 0.10", "Write it again with a newer joblib"
+    ),
+    "no-lz4": lambda _, __: artifact_unsupported(
         "the file is compressed with lz4, which is not installed here",
         "Install lz4 where the daemon runs, or use another compression",
     ),
-    "decompression-bomb": ("artifact.scan_limits", "the {detail} data is far larger than its file", _SUSPECT),
-    "needs-memory": (
-        "artifact.scan_limits",
-        "scanning the file takes more memory than it may",
-        "If the model is honest, raise pickle.memory_limit",
+    "decompression-bomb": lambda _, detail: artifact_scan_limits(
+        f"the {detail} data is far larger than its file", _SUSPECT
     ),
-    "too-deep": ("artifact.scan_limits", "the pickle is nested too deeply", _SUSPECT),
-    "too-many-names": ("artifact.scan_limits", "the pickle carries more than {detail} names", _SUSPECT),
-    "nested-too-deep": ("artifact.scan_limits", "pickles inside pickles are nested too deeply", _SUSPECT),
-    "worker-died": (
-        "artifact.scan_limits",
-        "the scan was ended: {detail}",
-        "If the model is honest, raise pickle.memory_limit or pickle.time_limit",
+    "needs-memory": lambda _, __: artifact_scan_limits(
+        "scanning the file takes more memory than it may", f"{_HONEST} pickle.memory_limit"
     ),
-    "worker-audit": ("artifact.scan_limits", "the scan was ended because it was about to {detail}", _SUSPECT),
-    "bad-name": ("artifact.never_allowed", "the pickle names {subject}, which is no plain full name", _SUSPECT),
-    "changes-global": ("artifact.forbidden_use", "the pickle changes {subject} itself ({detail})", _SUSPECT),
-    "calls-computed": ("artifact.forbidden_use", "the pickle calls an object that it made with {subject}", _SUSPECT),
-    "old-instance": ("artifact.forbidden_use", "the pickle makes {subject} in the way of Python 2", _SUSPECT),
-    "hashed": (
-        "artifact.forbidden_use",
-        "an object of {subject} is used as a key, which runs its code",
-        "Use plain values as keys",
+    "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _SUSPECT),
+    "too-many-names": lambda _, detail: artifact_scan_limits(f"the pickle carries more than {detail} names", _SUSPECT),
+    "nested-too-deep": lambda _, __: artifact_scan_limits("pickles inside pickles are nested too deeply", _SUSPECT),
+    "worker-died": lambda _, detail: artifact_scan_limits(
+        f"the scan was ended: {detail}", f"{_HONEST} pickle.memory_limit or pickle.time_limit"
     ),
-    "bad-arguments": (
-        "artifact.forbidden_arguments",
-        "{subject} is called in a way that it never is by its own library: {detail}",
-        _SUSPECT,
+    "worker-audit": lambda _, detail: artifact_scan_limits(
+        f"the scan was ended because it was about to {detail}", _SUSPECT
     ),
-    "keyword-arguments": ("artifact.forbidden_arguments", "{subject} is called with keywords", _SUSPECT),
-    "global-argument": (
-        "artifact.forbidden_arguments",
-        "{subject} is given a class or function that it might call",
-        _SUSPECT,
+    "bad-name": lambda name, _: artifact_never_allowed(name, "it is no full name (module.Class)", _SUSPECT),
+    "changes-global": lambda name, detail: artifact_forbidden_use(
+        f"the pickle changes {quoted(name)} itself ({detail})", _SUSPECT
     ),
-    "bad-state": ("artifact.forbidden_arguments", "{subject} gets a state that it never has: {detail}", _SUSPECT),
-    "bad-zip": (
-        "artifact.malformed",
-        "the archive is not laid out as torch writes it: {detail}",
-        "Write it again with torch.save",
+    "calls-computed": lambda name, _: artifact_forbidden_use(
+        f"the pickle calls an object that it made with {quoted(name)}", _SUSPECT
     ),
-    "odd-zip-member": (
-        "artifact.malformed",
-        "the archive has an odd member {subject}",
-        "Write it again with torch.save; TorchScript archives are not accepted",
+    "old-instance": lambda name, _: artifact_forbidden_use(
+        f"the pickle makes {quoted(name)} in the way of Python 2", _SUSPECT
     ),
-    "bad-storage": ("artifact.malformed", "the file does not have what it says of the storage {subject}", _SUSPECT),
-    "odd-persistent-id": ("artifact.malformed", "the torch file has an odd persistent id", _SUSPECT),
-    "bad-torch-legacy": ("artifact.malformed", "the file begins as torch's old format and is not one", _SUSPECT),
-    "bad-joblib-array": ("artifact.malformed", "an array in the joblib file is odd: {detail}", _SUSPECT),
-    "joblib-in-torch": ("artifact.malformed", "the torch file holds an array of joblib", _SUSPECT),
-    "nested-not-torch": ("artifact.malformed", "bytes that should be a torch file are none", _SUSPECT),
-    "straddling-payload": ("artifact.malformed", "a payload begins inside a frame and ends outside it", _SUSPECT),
+    "hashed": lambda name, _: artifact_forbidden_use(
+        f"an object of {quoted(name)} is used as a key, which runs its code", "Use plain values as keys"
+    ),
+    "bad-arguments": lambda name, detail: artifact_forbidden_arguments(
+        f"{quoted(name)} is called in a way that it never is by its own library: {detail}", _SUSPECT
+    ),
+    "keyword-arguments": lambda name, _: artifact_forbidden_arguments(
+        f"{quoted(name)} is called with keywords", _SUSPECT
+    ),
+    "global-argument": lambda name, _: artifact_forbidden_arguments(
+        f"{quoted(name)} is given a class or function that it might call", _SUSPECT
+    ),
+    "bad-state": lambda name, detail: artifact_forbidden_arguments(
+        f"{quoted(name)} gets a state that it never has: {detail}", _SUSPECT
+    ),
+    "bad-zip": lambda _, detail: artifact_malformed(
+        f"the archive is not laid out as torch writes it: {detail}", _TORCH
+    ),
+    "odd-zip-member": lambda name, _: artifact_malformed(
+        f"the archive has an odd member {quoted(name)}", f"{_TORCH}; TorchScript archives are not accepted"
+    ),
+    "bad-storage": lambda name, _: artifact_malformed(
+        f"the file does not have what it says of the storage {quoted(name)}", _SUSPECT
+    ),
+    "odd-persistent-id": lambda _, __: artifact_malformed("the torch file has an odd persistent id", _SUSPECT),
+    "bad-torch-legacy": lambda _, __: artifact_malformed(
+        "the file begins as torch's old format and is not one", _SUSPECT
+    ),
+    "bad-joblib-array": lambda _, detail: artifact_malformed(f"an array in the joblib file is odd: {detail}", _SUSPECT),
+    "joblib-in-torch": lambda _, __: artifact_malformed("the torch file holds an array of joblib", _SUSPECT),
+    "nested-not-torch": lambda _, __: artifact_malformed("bytes that should be a torch file are none", _SUSPECT),
+    "straddling-payload": lambda _, __: artifact_malformed(
+        "a payload begins inside a frame and ends outside it", _SUSPECT
+    ),
 }
-"""Every finding: the stable code that programs see, what was found, what to do."""
+"""Every finding as a problem: many findings share a code, and each has its own message."""
 
 _ABOUT_A_CALL = frozenset({"global-argument", "keyword-arguments", "hashed"})
 """Findings about what a name's own code might do with its arguments: not ours to judge for names that a user
@@ -183,8 +200,7 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
     for what, subject, detail in recording["findings"]:
         if _is_covered(what, subject, refused, allowlist):
             continue
-        code_of, message, hint = FINDINGS[what]
-        problems.append(Problem(code_of, message.format(subject=quoted(subject), detail=_plain(detail)), hint))
+        problems.append(problem_of(what, subject, detail))
     return PickleReport(
         kind=recording["kind"],
         imports=uses,
@@ -193,6 +209,11 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
         embedded_code=code,
         versions={**_numpy_version(uses), **recording["versions"]},
     )
+
+
+def problem_of(what: str, subject: str, detail: str) -> Problem:
+    """Return a finding as a problem."""
+    return FINDINGS[what](subject, _plain(detail))
 
 
 def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
@@ -220,13 +241,7 @@ def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist
 
 def _embedded_code(uses: Mapping[str, str]) -> Problem:
     named = sorted(name for name in uses if carries_code(name))
-    return Problem(
-        "artifact.embedded_code",
-        f"the pickle carries functions or classes themselves, not only their names ({quoted(named[0])})",
-        "Put the class into a module that the serving process imports too and add its line under pickle.allow, "
-        "or pickle a state dict or plain values, or register the model with "
-        "ModelRegistry.register_model from a process that you trust",
-    )
+    return artifact_embedded_code(named[0])
 
 
 def _problems_of_names(uses: Mapping[str, str], allowlist: Allowlist, *, code: bool) -> list[Problem]:
@@ -238,10 +253,7 @@ def _problems_of_names(uses: Mapping[str, str], allowlist: Allowlist, *, code: b
         if problem is not None:
             problems.append(problem)
     if len(problems) > PROBLEMS_MAX:
-        more = len(problems) - PROBLEMS_MAX
-        problems[PROBLEMS_MAX:] = [
-            Problem("artifact.forbidden_import", f"the pickle carries {more} more names that are not allowed")
-        ]
+        problems[PROBLEMS_MAX:] = [artifact_more_problems(len(problems) - PROBLEMS_MAX)]
     return problems
 
 
@@ -251,8 +263,7 @@ def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem |
         missing = "".join(letter for letter in letters if letter not in allowed)
         if not missing:
             return None
-        return Problem(
-            "artifact.forbidden_use",
+        return artifact_forbidden_use(
             f"the pickle wants {quoted(name)} to {describe_uses(missing)}, "
             f"which it may not (it may {describe_uses(allowed)})",
             _hint_for_uses(name, letters, allowlist),
@@ -261,10 +272,8 @@ def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem |
         hint = "It cannot be allowed"
         if name.startswith("__main__."):
             hint = "Move the class into a module, import it from there, pickle again, and allow that name"
-        return Problem("artifact.never_allowed", f"the pickle names {quoted(name)}: {reason}", hint)
-    return Problem(
-        "artifact.forbidden_import", f"the pickle names {quoted(name)}, which is on no list", _hint(name, letters)
-    )
+        return artifact_never_allowed(name, reason, hint)
+    return artifact_forbidden_import(name, _hint(name, letters))
 
 
 def _hint_for_uses(name: str, letters: str, allowlist: Allowlist) -> str:

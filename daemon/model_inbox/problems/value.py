@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .codes import Code
 
 __all__ = ["Problem", "quoted", "shown"]
 
@@ -49,7 +52,7 @@ class Problem:
     Made by the constructors in this room alone, one for each code.
     """
 
-    code: str
+    code: Code
     message: str
     hint: str = ""
     field: str | None = None
@@ -68,7 +71,10 @@ class Problem:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Problem:
-        """Return the problem that `as_dict` described; keys that are not known here are ignored."""
+        """Return the problem that `as_dict` described; keys that are not known here are ignored.
+
+        The code is taken as it is: a file of another version may hold one that this version's table lacks.
+        """
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
     def __str__(self) -> str:

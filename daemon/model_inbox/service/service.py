@@ -42,6 +42,7 @@ from ..inbox.validation import Checks
 from ..inbox.watch import Watch, is_network_file_system
 from ..pickles import Allowlist, Scanner
 from ..problems import quoted
+from ..problems.codes import Code
 from ..problems.config import config_not_available
 from ..problems.drop import drop_not_movable, drop_scaler_late
 from ..registry.paths import daemon_lock, status_paths
@@ -74,6 +75,11 @@ RETENTION_DELAY_SECONDS = 1.0
 LOOK_AGAIN_FRACTION = 10.0  # what has stayed as it is for t, and may change unseen, is looked at again after t / 10
 LOOK_PAUSE_FACTOR = 3.0  # after a look that took t, the next hint waits 3 t: storms cost a quarter of a core
 LOOK_PAUSE_SECONDS_MAX = 2.0
+# Problems of a drop that are not told while they are all that it waits for: it will be whole soon, or the log said it
+# when its claim failed.
+_NOT_TOLD: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable"})
+# Problems that may pass without an event of the file system.
+_CHANGES_UNSEEN: frozenset[Code] = frozenset({"artifact.open_for_writing", "drop.unreadable"})
 TELL_SECONDS = 5.0  # what waits for less is an ordinary copy, which comes to its end by itself
 # How long a drop may take, for the promise when the next status comes: a slow disk, and two scans at their limit.
 SLOW_BYTES_PER_SECOND = 50e6
@@ -362,8 +368,7 @@ class Service:
             if not isinstance(decision, Wait):
                 continue
             since = self._waits_since[drop.sidecar_name] = before.get(drop.sidecar_name, rescan.at)
-            codes = [problem.code for problem in decision.problems]
-            if codes in (["drop.settling"], ["drop.not_movable"]):  # nothing to tell, or told when it was tried
+            if len(decision.problems) == 1 and decision.problems[0].code in _NOT_TOLD:
                 continue
             self._tell_waiting(drop.sidecar_name, drop.stem, decision, rescan.at - since)
         for stray, stray_decision in rescan.strays:
@@ -822,9 +827,7 @@ def _attempt() -> Iterator[_Attempt]:
 
 def _may_change_unseen(decision: object) -> bool:
     """A writer that has the file mapped, or a right that is given, sends no event: look again by the clock."""
-    return isinstance(decision, Wait) and any(
-        problem.code in ("artifact.open_for_writing", "drop.unreadable") for problem in decision.problems
-    )
+    return isinstance(decision, Wait) and any(problem.code in _CHANGES_UNSEEN for problem in decision.problems)
 
 
 def _checks(config: Config) -> Checks:

@@ -296,8 +296,8 @@ def test_file_that_is_none_is_refused(scanner: Scanner, tmp_path: Path) -> None:
     """Folders and pipes get a report; links and missing files an error that names them. Nothing blocks."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert codes(scanner.scan(pipe)) == ["artifact.not_a_pickle"]
-    assert codes(scanner.scan(tmp_path)) == ["artifact.not_a_pickle"]
+    assert codes(scanner.scan(pipe)) == ["artifact.not_regular"]
+    assert codes(scanner.scan(tmp_path)) == ["artifact.not_regular"]
     target = write(tmp_path, pickle.dumps(1))
     link = tmp_path / "link"
     link.symlink_to(target)
