@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_inbox.base.instants import canonical_instant, has_zone, parse_instant
-from model_inbox.model.checks import check_field, check_metadata
+from model_inbox.model.checks import check_fields, check_metadata
 from model_inbox.model.metadata import MODEL_ID, REQUIRED_FIELDS, ModelMetadata, fields_of, id_fault, is_valid_id
 from model_inbox.problems import Problem
 
@@ -358,9 +358,9 @@ def test_numpy_like_numbers_count_as_numbers() -> None:
 
 
 def test_a_field_that_does_not_exist_is_a_mistake_of_the_caller() -> None:
-    """`check_field` knows the fields of the metadata and no others."""
+    """`check_fields` knows the fields of the metadata and no others."""
     with pytest.raises(KeyError):
-        list(check_field("model_path", "", now=NOW))
+        list(check_fields({"model_path": ""}, now=NOW))
 
 
 ANYTHING = st.recursive(

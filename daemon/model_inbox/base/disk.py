@@ -33,6 +33,7 @@ __all__ = [
     "Hash",
     "PacedDisk",
     "Sync",
+    "content_of",
     "copy_open_file",
     "digest_open_file",
     "exists",
@@ -445,6 +446,13 @@ def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
             disk.fsync_dir(folder.parent)
         if not stat.S_ISDIR(path.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def content_of(found: os.stat_result) -> tuple[int, int, int]:
+    """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed: inode,
+    size and the time of the last write.
+    """
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def open_regular(path: Path | str) -> int:

@@ -6,6 +6,7 @@ Owns one wait for the disk and its result. Decides nothing, and writes nothing: 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.disk import Sync
@@ -17,38 +18,23 @@ from .receipts import Receipt
 __all__ = ["Batch"]
 
 
+@dataclass(slots=True)
 class Batch:
-    """What the disk has in work: the files of accepted drops, and the receipts of committed ones."""
+    """What the disk has in work: the files of accepted drops, and the receipts of committed ones.
 
-    def __init__(
-        self,
-        accepted: Sequence[tuple[Claim, Candidate]] = (),
-        answered: Sequence[tuple[Claim, Receipt | None]] = (),
-        sync: Sync | None = None,
-        seconds: float = 0.0,
-    ) -> None:
-        self.accepted = accepted
-        self.answered = answered
-        self.sync = sync
-        self.seconds = seconds
-        """How long the disk was waited for."""
+    `seconds` is how long it was waited for.
+    """
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is on its way."""
-        return not self.accepted and not self.answered
+    accepted: Sequence[tuple[Claim, Candidate]]
+    answered: Sequence[tuple[Claim, Receipt | None]]
+    sync: Sync
+    seconds: float
 
-    @property
-    def claims(self) -> tuple[Claim, ...]:
-        """The drops that are on their way."""
-        return (*(claim for claim, _ in self.accepted), *(claim for claim, _ in self.answered))
-
-    def is_synced(self, monotonic: Callable[[], float]) -> bool:
-        """Wait for the disk; tell whether everything lasts."""
+    def wait(self, monotonic: Callable[[], float]) -> bool:
+        """Wait for the disk; return whether everything is durable."""
         began = monotonic()
         try:
-            if self.sync is not None:
-                self.sync.wait()
+            self.sync.wait()
         except StorageError:
             return False
         finally:
@@ -56,6 +42,5 @@ class Batch:
         return True
 
     def failed(self, paths: Iterable[Path]) -> StorageError | None:
-        """Return why one of these files does not last, if that is known of it by itself."""
-        found = self.sync.failed if self.sync is not None else {}
-        return next((found[path] for path in paths if path in found), None)
+        """Return why one of these files is not durable, if that is known of it by itself."""
+        return next((self.sync.failed[path] for path in paths if path in self.sync.failed), None)

@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from ..base.disk import Disk, move_file
+from ..base.disk import Disk, content_of, move_file
 from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
@@ -46,7 +46,6 @@ __all__ = [
     "ToJudge",
     "ToRefuse",
     "claimed_at",
-    "content_of",
     "is_older",
     "original_name",
     "owner_name",
@@ -138,17 +137,19 @@ class ClaimedFile(NamedTuple):
 class Claim:
     """A drop in hand. `stage` is what it is at; nothing else tells that.
 
-    `files` are by the names that they have in the claim. `uid` is the owner of the sidecar, which the other files must
-    have, too. `retry` is set from the first time on that the drop was deferred. `sidecar_sha256`, `model_id` and
-    `digests` are what its answer says, as far as it is known, `notes` what the log says of its metadata. Times are of
-    the monotonic clock, in seconds.
+    `files` are by the names that they have in the claim, `size` is how many bytes they have together. `uid` is the
+    owner of the sidecar, which the other files must have, too. `retry` is set from the first time on that the drop was
+    deferred. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known, `notes` what
+    the log says of its metadata. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
     folder: Path
     stem: str
     stage: Stage
+    sidecar_name: str = ""
     files: dict[str, ClaimedFile] = field(default_factory=dict)
+    size: int = 0
     owner: str = ""
     uid: int = -1
     began: float = 0.0
@@ -158,16 +159,6 @@ class Claim:
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
-
-    @property
-    def sidecar_name(self) -> str:
-        """The name of the sidecar, in the inbox and in the claim."""
-        return f"{self.stem}{SIDECAR_SUFFIX}"
-
-    @property
-    def size(self) -> int:
-        """How many bytes its files have."""
-        return sum(file.content[1] for file in self.files.values())
 
     @property
     def sidecar_last(self) -> list[str]:
@@ -199,8 +190,9 @@ class Claims:
         renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
         """
         began = self._monotonic()
-        drop_id, folder = self._new_folder(stem)
-        claim = Claim(drop_id, folder, stem, stage, began=began)
+        shown = safe_stem(stem)
+        drop_id, folder = self._new_folder(shown)
+        claim = Claim(drop_id, folder, stem, stage, f"{stem}{SIDECAR_SUFFIX}", began=began)
         for name in names:
             kept, there = _kept_name(name), self._inbox.path / name
             path = folder / kept
@@ -215,11 +207,13 @@ class Claims:
                 with contextlib.suppress(StorageError):
                     self._return(folder, sorted(claim.files, key=lambda kept: kept == names[0]))
                 raise StorageError("take", there, error) from error
-            claim.files[kept] = ClaimedFile(path, sightings[name].content)
+            found = sightings[name]
+            claim.files[kept] = ClaimedFile(path, (found.inode, found.size, found.mtime_ns))
+            claim.size += found.size
         claim.uid = sightings[names[0]].owner
         claim.owner = self._owner(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
-        log.debug("drop.claimed", drop_id=drop_id, stem=safe_stem(stem))
+        log.debug("drop.claimed", drop_id=drop_id, stem=shown)
         return claim
 
     def is_in_sight(self, claim: Claim) -> bool:
@@ -296,6 +290,8 @@ class Claims:
         leading = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), names[0] if names else None)
         if leading is not None:
             claim.stem, claim.uid = stem_of(leading), found[leading].st_uid
+            claim.sidecar_name = f"{claim.stem}{SIDECAR_SUFFIX}"
+            claim.size = sum(status.st_size for status in found.values())
             claim.owner = self._owner(claim.uid)
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
@@ -318,6 +314,7 @@ class Claims:
             except OSError as error:
                 raise StorageError("take", path, error) from error
             claim.files[name] = ClaimedFile(target, content_of(found))
+            claim.size += found.st_size
 
     def give_up(self, claim: Claim) -> bool:
         """End a claim that is no drop: what is in it goes back to the inbox, to be judged like anything there.
@@ -380,9 +377,9 @@ class Claims:
             self._owners[uid] = owner_name(uid)
         return self._owners[uid]
 
-    def _new_folder(self, stem: str) -> tuple[str, Path]:
+    def _new_folder(self, safe: str) -> tuple[str, Path]:
         while True:
-            drop_id, folder = self._free_name(stem)
+            drop_id, folder = self._free_name(safe)
             try:
                 self._make_folder(folder)
             except FileExistsError:
@@ -391,12 +388,12 @@ class Claims:
                 raise StorageError("make the folder", folder, error) from error
             return drop_id, folder
 
-    def _free_name(self, stem: str) -> tuple[str, Path]:
-        """Return a drop_id that no drop bears, and the folder of its claim."""
+    def _free_name(self, safe: str) -> tuple[str, Path]:
+        """Return a drop_id that no drop bears, ending in that stem, and the folder of its claim."""
         moment = self._clock().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
         while True:
             self._counter += 1
-            drop_id = f"{moment}Z-{self._counter:04d}-{safe_stem(stem)}"
+            drop_id = f"{moment}Z-{self._counter:04d}-{safe}"
             folder = self._inbox.processing_dir / drop_id
             if not (os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder)):
                 return drop_id, folder
@@ -428,11 +425,6 @@ class Claims:
             return
         except OSError as error:
             raise StorageError("remove", folder, error) from error
-
-
-def content_of(found: os.stat_result) -> Content:
-    """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed."""
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def claimed_at(drop_id: str) -> datetime | None:

@@ -16,6 +16,7 @@ from ..model.sidecar import MODEL_SUFFIXES, Sidecar, scaler_names
 from ..problems import Problem
 
 __all__ = [
+    "IGNORED",
     "RESERVED",
     "SIDECAR_SUFFIX",
     "STEM_CHARACTERS_IN_DROP_ID",
@@ -36,11 +37,13 @@ RESERVED = frozenset({"receipts", "rejected"})
 """Folders of ours in the inbox beside those whose name begins with a dot."""
 Kind = Literal["file", "folder", "symlink", "other"]
 Role = Literal["model", "scaler"]
-# Names that programs use while they write (rsync and lftp begin theirs with a dot): never judged, never moved.
-_TEMPORARY = re.compile(
-    r"\..*|.*~|.*\.(part|partial|crdownload|tmp|temp|swp|swx|filepart|download|upload)|sed[A-Za-z0-9]{6}",
-    re.DOTALL | re.IGNORECASE,
+# Names of ours, and those that programs use while they write (rsync and lftp begin theirs with a dot).
+IGNORED = re.compile(
+    rf"{'|'.join(sorted(RESERVED))}|\..*|.*~|(?i:sed[a-z0-9]{{6}})"
+    r"|.*\.(?i:part|partial|crdownload|tmp|temp|swp|swx|filepart|download|upload)",
+    re.DOTALL,
 )
+"""The names that are never judged and never moved."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 STEM_CHARACTERS_IN_DROP_ID = 64
 
@@ -110,7 +113,7 @@ class Drop:
 
 def is_ignored(name: str) -> bool:
     """Tell whether a name is ours, hidden, or one that programs use while they write."""
-    return name in RESERVED or _TEMPORARY.fullmatch(name) is not None
+    return IGNORED.fullmatch(name) is not None
 
 
 def safe_stem(text: str) -> str:

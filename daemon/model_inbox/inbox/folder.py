@@ -30,7 +30,7 @@ from ..pickles import looks_complete
 from ..problems import Problem, quoted
 from ..problems.drop import drop_unreadable
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
-from .drop import SIDECAR_SUFFIX, Drop, Kind, Sighting, is_ignored, pair
+from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file", "unreadable"]
@@ -265,7 +265,7 @@ class Inbox:
         drops, strays = pair(sightings, sidecars)
         for stem in [stem for stem in self._holds if f"{stem}{SIDECAR_SUFFIX}" not in sightings]:
             del self._holds[stem]
-        judged = tuple((drop, judge(drop, self, self.limits)) for drop in drops)
+        judged = tuple(self._judged(drop) for drop in drops)
         unreadable = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
         judged_strays = tuple(
             (stray, judge_stray(stray, sightings, self, self.limits, unreadable))
@@ -275,8 +275,13 @@ class Inbox:
         self._forget_much_text(judged)
         return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, unread)
 
+    def _judged(self, drop: Drop) -> tuple[Drop, Decision]:
+        self._progress()
+        return drop, judge(drop, self, self.limits)
+
     def _list(self) -> dict[str, Sighting]:
         found = {}
+        is_ignored = IGNORED.fullmatch
         try:
             with os.scandir(self.path) as entries:
                 for entry in entries:
@@ -295,7 +300,7 @@ class Inbox:
         wall = self._clock().timestamp()
         for sighting in sightings:
             known = self._memory.get(sighting.name)
-            if known is not None and known.sighting.signature == sighting.signature:
+            if known is not None and known.sighting == sighting:
                 memory[sighting.name] = known
                 continue
             changed = now
@@ -381,7 +386,6 @@ class Inbox:
         known = self._memory[name]
         if known.free_at is not None and self._monotonic() - known.free_at < LOOK_KEPT_SECONDS:
             return _WHOLE_AND_FREE  # who writes to it since is found when it is staged
-        self._progress()
         known.free_at = None
         try:
             fd = open_regular(os.path.join(self.path, name))
@@ -389,7 +393,7 @@ class Inbox:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
             lease = read_lease(fd) if self.has_leases else Lease.UNKNOWN
-            if _sighting(name, os.fstat(fd)).signature != known.sighting.signature:
+            if _sighting(name, os.fstat(fd)) != known.sighting:
                 lease = Lease.OPEN  # it has changed since it was listed, maybe after it was read
             if lease is Lease.OPEN:
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
@@ -398,8 +402,10 @@ class Inbox:
             racy = self._is_racy(known.sighting)
             complete = name.endswith(SIDECAR_SUFFIX) or known.complete or looks_complete(fd)
             known.complete = None if racy else complete
-            if lease is Lease.FREE and complete and not racy:
-                known.free_at = self._monotonic()
+            if lease is Lease.FREE and complete:
+                if not racy:
+                    known.free_at = self._monotonic()
+                return _WHOLE_AND_FREE
             return Look(lease, complete)
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))

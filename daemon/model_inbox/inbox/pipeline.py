@@ -94,7 +94,7 @@ class Intake:
             monotonic=monotonic,
             disk=self._disk,
         )
-        self._on_its_way = Batch()
+        self._batch: Batch | None = None
         self.in_hand: tuple[Claim, ...] = ()
         """What is being gone on with now; those of them that were deferred before may be again."""
 
@@ -120,9 +120,10 @@ class Intake:
         """
         self.in_hand = (*self.in_hand, *claims)
         self._turn(self._judged(claims), claims)
-        while not more and not self._on_its_way.is_empty:
+        while self._batch is not None and not more:
             self._turn([], [])
-        self.in_hand = self._on_its_way.claims
+        batch = self._batch
+        self.in_hand = tuple(claim for claim, _ in (*batch.accepted, *batch.answered)) if batch is not None else ()
 
     def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
         """Stage and judge drops; end those that are not accepted, and return those that are."""
@@ -168,18 +169,23 @@ class Intake:
         there, and is released. What this turn accepts and answers is given to the disk, all in one. A crash costs
         nothing of it: before its line a drop is begun anew from its claim, behind it the receipt is written again.
         """
-        before = self._on_its_way
-        synced = before.is_synced(self._monotonic)
-        if accepted_before := before.accepted if synced else self._synced(before):
-            self._commit(accepted_before, before.seconds)
-            claims = [*claims, *(claim for claim, _ in accepted_before)]
-        self._release_answered(before, synced=synced)
+        before = self._batch
+        if before is not None:
+            synced = before.wait(self._monotonic)
+            if accepted_before := before.accepted if synced else self._synced(before):
+                self._commit(accepted_before, before.seconds)
+                claims = [*claims, *(claim for claim, _ in accepted_before)]
+            if before.answered:
+                self._release_answered(before, synced=synced)
         answered = self._answer(claims)
+        if not accepted and not answered:
+            self._batch = None
+            return
         staged = [path for _, candidate in accepted for path in candidate.files.paths]
         written = [receipt.temporary for _, receipt in answered if receipt is not None]
         began = self._monotonic()
         sync = Sync(self._disk, (*staged, *written))
-        self._on_its_way = Batch(accepted, answered, sync, self._monotonic() - began)
+        self._batch = Batch(accepted, answered, sync, self._monotonic() - began)
 
     def _synced(self, before: Batch) -> list[tuple[Claim, Candidate]]:
         """Make the staged files last of each drop by itself; return those drops whose files do.
@@ -257,15 +263,11 @@ class Intake:
         A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart answers
         again. So does a retry after a full disk.
         """
-        answered = []
-        for claim, receipt in before.answered:
-            failed = before.failed([receipt.temporary]) if receipt is not None else None
-            if failed is not None:
-                self._retries.defer(claim, failed)
-            else:
-                answered.append((claim, receipt))
+        answered = before.answered if synced else self._written(before)
+        receipts = [receipt for _, receipt in answered if receipt is not None]
         try:
-            self._answers.publish([receipt for _, receipt in answered if receipt is not None], synced=synced)
+            if receipts:
+                self._answers.publish(receipts, synced=synced)
         except StorageError as error:
             for claim, _ in answered:
                 self._retries.defer(claim, error)
@@ -274,9 +276,21 @@ class Intake:
             with self._deferring(claim):
                 self._claims.release(claim)
 
+    def _written(self, before: Batch) -> list[tuple[Claim, Receipt | None]]:
+        """Return the answered drops whose receipts are not known not to last."""
+        answered = []
+        for claim, receipt in before.answered:
+            failed = before.failed([receipt.temporary]) if receipt is not None else None
+            if failed is not None:
+                self._retries.defer(claim, failed)
+            else:
+                answered.append((claim, receipt))
+        return answered
+
     def rest(self) -> None:
-        """There is nothing to do now: let go of what was kept for the next drop."""
+        """There is nothing to do now: let go of what was kept for the next drop, and of what could not be removed."""
         self._claims.tidy()
+        self._staging.remove_left()
 
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""
@@ -291,11 +305,18 @@ class Intake:
         """Claim a file without a sidecar, to be rejected."""
         return self._claims.claim(stem_of(stray.name), (stray.name,), {stray.name: stray}, ToRefuse(problems))
 
-    def retry_deferred(self) -> list[Claim]:
-        """Return the deferred drops whose time has come, no longer deferred."""
+    def resume(self) -> list[Claim]:
+        """Return the drops to be gone on with: the deferred ones whose time has come, and what nobody has in hand.
+
+        Raises RegistryError.
+        """
+        left = self._recovery.take_up()  # before the deferred ones that are due stop being in hand
+        if not self._retries.claims:
+            return left
         due = self._retries.due()
-        left = [claim for claim in due if isinstance(claim.stage, Left)]
-        return [*(claim for claim in due if claim not in left), *(self._recovery.settle(left) if left else ())]
+        unclear = [claim for claim in due if isinstance(claim.stage, Left)]
+        settled = self._recovery.settle(unclear) if unclear else []
+        return [*(claim for claim in due if claim not in unclear), *settled, *left]
 
     @property
     def deferred(self) -> list[Claim]:
@@ -315,11 +336,6 @@ class Intake:
         """
         self._staging.clean(self._clock().timestamp())
         self._claims.clean()
-        return self.take_up_left()
-
-    def take_up_left(self) -> list[Claim]:
-        """Return the claims that nobody has in hand and that are to be gone on with. Raises RegistryError."""
-        self._staging.remove_left()
         return self._recovery.take_up()
 
     # --- ends that are no registration --------------------------------------------------------------------------
@@ -371,7 +387,7 @@ class Intake:
         log.info("drop.put_back", drop_id=claim.drop_id, stem=shown(claim.stem), problems=_said(step.problems))
 
     def _lose_sight(self, claim: Claim) -> None:
-        """Let go of a drop whose claim went away with the inbox; `take_up_left` finds it when that is back."""
+        """Let go of a drop whose claim went away with the inbox; `resume` finds it when that is back."""
         log.warning(
             "drop.deferred",
             drop_id=claim.drop_id,

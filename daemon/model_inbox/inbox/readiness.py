@@ -143,38 +143,34 @@ def judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
         return Wait(held.problems, held.seconds)
     if isinstance(decision, Refuse):
         return decision
-    return _when_old(held.problems, min(facts.age_seconds(name) for name in drop.present), limits)
+    return _when_old(held.problems, drop, facts, limits)
 
 
 def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     """Decide by what can be seen of the files now."""
     sidecar_sighting = drop.sightings[drop.sidecar_name]
-    quiet = min(facts.unchanged_seconds(name) for name in drop.present)
-    age = min(facts.age_seconds(name) for name in drop.present)
-    settling = limits.settle_seconds - quiet
-
     if sidecar_sighting.kind != "file":
         what = kind_in_words(drop.sidecar_name, sidecar_sighting.kind)
         return Refuse((drop_sidecar_not_regular(drop.sidecar_name, what),))
     if drop.problem is not None:
-        return _when_old((drop.problem,), age, limits, forever=True)
+        return _when_old((drop.problem,), drop, facts, limits, forever=True)
     wrong_name = stem_problem(drop.stem)
     if wrong_name is not None:
-        return Refuse((wrong_name,)) if settling <= 0 else _settle(drop, settling)
+        return _settle(drop, facts, limits) or Refuse((wrong_name,))
 
     sidecar = drop.sidecar
     assert sidecar is not None  # noqa: S101  # a drop has a sidecar or a problem
     look = facts.look(drop.sidecar_name)
     if look.problem is not None:
-        return _when_old((look.problem,), age, limits, forever=True)
+        return _when_old((look.problem,), drop, facts, limits, forever=True)
     if look.lease is Lease.OPEN:
-        return _when_old((artifact_open_for_writing(drop.sidecar_name),), age, limits, forever=True)
+        return _when_old((artifact_open_for_writing(drop.sidecar_name),), drop, facts, limits, forever=True)
     if sidecar.problems:
         if sidecar.cut_short or not sidecar.parses:
-            return _when_old(sidecar.problems, age, limits)
-        if settling > 0 and not (sidecar.sealed and look.lease is Lease.FREE):
-            return _settle(drop, settling)
-        return Refuse(sidecar.problems)
+            return _when_old(sidecar.problems, drop, facts, limits)
+        if sidecar.sealed and look.lease is Lease.FREE:
+            return Refuse(sidecar.problems)
+        return _settle(drop, facts, limits) or Refuse(sidecar.problems)
 
     problems: list[Problem] = []
     missing: list[Problem] = []
@@ -202,19 +198,17 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
             elif not look.complete:
                 missing.append(_truncated(name, sighting.size))
     if problems:
-        sealed_and_free = sidecar.sealed and Lease.UNKNOWN not in leases
-        return Refuse(tuple(problems)) if settling <= 0 or sealed_and_free else _settle(drop, settling)
+        refuse = Refuse(tuple(problems))
+        return refuse if sidecar.sealed and Lease.UNKNOWN not in leases else _settle(drop, facts, limits) or refuse
     if unusable or being_written:
-        return _when_old((*unusable, *being_written, *missing), age, limits, forever=True)
+        return _when_old((*unusable, *being_written, *missing), drop, facts, limits, forever=True)
     if missing:
-        return _when_old(tuple(missing), age, limits)
+        return _when_old(tuple(missing), drop, facts, limits)
 
     digested = all(sidecar.digests.get(role) for role in drop.files)
     if sidecar.sealed and leases == {Lease.FREE}:
         return Take("digest" if digested else "lease")
-    if settling <= 0:
-        return Take("digest" if digested else "quiet")
-    return _settle(drop, settling)
+    return _settle(drop, facts, limits) or Take("digest" if digested else "quiet")
 
 
 def judge_stray(
@@ -244,9 +238,11 @@ def judge_stray(
     return Refuse((problem,))
 
 
-def _when_old(problems: tuple[Problem, ...], age: float, limits: Limits, *, forever: bool = False) -> Decision:
+def _when_old(
+    problems: tuple[Problem, ...], drop: Drop, facts: Facts, limits: Limits, *, forever: bool = False
+) -> Decision:
     """Wait while it is young; then refuse, or with `forever` go on waiting and say that a person is needed."""
-    left = limits.incomplete_timeout - age
+    left = limits.incomplete_timeout - min(facts.age_seconds(name) for name in drop.present)
     if left > 0:
         return Wait(problems, left)
     if forever:
@@ -254,13 +250,17 @@ def _when_old(problems: tuple[Problem, ...], age: float, limits: Limits, *, fore
     return Refuse((*problems, drop_incomplete_timeout(format_duration(limits.incomplete_timeout))))
 
 
-def _settle(drop: Drop, seconds: float) -> Wait:
+def _settle(drop: Drop, facts: Facts, limits: Limits) -> Wait | None:
+    """Wait until the files of a drop have not changed for the settle time; None when that is over."""
+    left = limits.settle_seconds - min(facts.unchanged_seconds(name) for name in drop.present)
+    if left <= 0:
+        return None
     why = (
         "the sidecar does not end with `...` and gives no sha256"
         if drop.sidecar is not None and not drop.sidecar.sealed
         else "nobody can tell whether a file is still being written"
     )
-    return Wait((drop_settling(why),), seconds)
+    return Wait((drop_settling(why),), left)
 
 
 def stem_problem(stem: str) -> Problem | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..base.disk import (
     Disk,
+    content_of,
     copy_open_file,
     open_and_stat,
     read_regular,
@@ -30,7 +31,7 @@ from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems.artifact import artifact_too_large
 from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
-from .claims import Claim, claimed_at, content_of
+from .claims import Claim, claimed_at
 from .drop import Role
 from .outcomes import NotWhole, Rejected, Staged
 
@@ -103,17 +104,18 @@ class Staging:
         ours = self._has_leases() and self._is_ours_alone(found) and not by_copy
         if ours and self._link(source, target):
             if read_regular(target, SIDECAR_BYTES_MAX) == text:
-                self.make_ours(target)
+                self.make_ours([target])
                 return
             self._disk.unlink(target)
         write_new_file(self._disk, target, text, STORED_MODE, sync=False)
 
-    def make_ours(self, path: Path) -> None:
-        """Give a linked file the mode of stored ones. Only when accepted: one that goes back is as it was."""
-        try:
-            self._disk.chmod(path, STORED_MODE)
-        except OSError as error:
-            raise StorageError("stage", path, error) from error
+    def make_ours(self, paths: Iterable[Path]) -> None:
+        """Give linked files the mode of stored ones. Only when accepted: one that goes back is as it was."""
+        for path in paths:
+            try:
+                self._disk.chmod(path, STORED_MODE)
+            except OSError as error:
+                raise StorageError("stage", path, error) from error
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove staged files, where they are there. What cannot be removed now is removed by `remove_left`."""

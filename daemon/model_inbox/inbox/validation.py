@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ..base.disk import digest_open_file, open_and_stat, open_regular, read_open_file
+from ..base.disk import content_of, digest_open_file, open_and_stat, open_regular, read_open_file
 from ..base.leases import Lease, read_lease
 from ..errors import ModelInboxError, StorageError
 from ..model.metadata import fields_of
@@ -34,7 +34,7 @@ from ..problems.drop import drop_changed, drop_not_judged
 from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
 from .acceptance import verdict
-from .claims import Claim, Integrity, ToJudge, ToRefuse, content_of
+from .claims import Claim, Integrity, ToJudge, ToRefuse
 from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
@@ -141,10 +141,12 @@ class Judge:
         text = self.read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return NotWhole((drop_changed(claim.sidecar_name),))
-        wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
-        if wrong_name is not None:
-            return Rejected((wrong_name,))
-        sidecar = stage.sidecar or parse_sidecar(text, stem=claim.stem, now=self._clock())
+        sidecar = stage.sidecar
+        if sidecar is None:
+            wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
+            if wrong_name is not None:
+                return Rejected((wrong_name,))
+            sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
@@ -192,7 +194,7 @@ class Judge:
             try:
                 step = self._judge_files(claim, judging)
             finally:
-                for scan in judging.scans.values():
+                for scan in judging.scans.values():  # those whose report was not asked for
                     scan.cancel()
             if isinstance(step, Candidate):
                 candidate = step
@@ -217,7 +219,7 @@ class Judge:
             if said is not None and said != digests[role]:
                 return NotWhole((artifact_digest_mismatch(role, name, said, digests[role]),), final=True)
         digested = all(sidecar.digests.get(role) for role in roles)
-        reports = {name: judging.scans[role].report() for role, name in roles.items()}
+        reports = {name: judging.scans.pop(role).report() for role, name in roles.items()}
         self._step(claim, "scan", began)
         for report in reports.values():
             if any(problem.code == "artifact.scan_limits" for problem in report.problems):
@@ -233,9 +235,7 @@ class Judge:
         )
         if problems:
             return Rejected(tuple(problems))
-        for part in judging.staged.values():
-            if part.linked:
-                self._staging.make_ours(part.path)
+        self._staging.make_ours([part.path for part in judging.staged.values() if part.linked])
         self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy)
         claim.notes = sidecar.notes
         judged: dict[str, tuple[str, PickleReport]] = {

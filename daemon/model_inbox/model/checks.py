@@ -35,7 +35,7 @@ from .metadata import (
     id_fault,
 )
 
-__all__ = ["Path", "check_field", "check_metadata"]
+__all__ = ["Path", "check_fields", "check_metadata"]
 
 
 def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
@@ -43,16 +43,17 @@ def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
 
     The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...), whoever gave it.
     """
-    findings = [f for name in METADATA_FIELDS for f in check_field(name, getattr(metadata, name), now=now)]
-    return [finding.problem for finding in findings]
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
+    return [finding.problem for finding in check_fields(values, now=now)]
 
 
-def check_field(name: str, value: object, *, now: datetime) -> Iterator[Finding]:
-    """Yield what is wrong with `value` as the field `name`. Raises KeyError for a name that is no field."""
-    if name == "trained_at":
-        yield from _check_trained_at((name,), value, now)
-    else:
-        yield from _CHECKS[name]((name,), value)
+def check_fields(values: Mapping[str, object], *, now: datetime) -> Iterator[Finding]:
+    """Yield what is wrong with the values of fields. Raises KeyError for a name that is no field."""
+    for name, value in values.items():
+        if name == "trained_at":
+            yield from _check_trained_at((name,), value, now)
+        else:
+            yield from _CHECKS[name]((name,), value)
 
 
 Path = tuple[str | int, ...]

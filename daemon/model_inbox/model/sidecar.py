@@ -39,7 +39,7 @@ from ..problems.sidecar import (
     sidecar_unknown_key,
     sidecar_wrong_type,
 )
-from .checks import check_field
+from .checks import check_fields
 from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
@@ -201,7 +201,7 @@ class _Reading:
     def fields(self, root: Pairs, now: datetime) -> dict[str, Any]:
         """Return the metadata's fields as values, having noted everything that is wrong."""
         self._look_for_unknown_keys(root)
-        values: dict[str, Any] = {"model_id": self.stem}
+        values: dict[str, Any] = {}
         for name in METADATA_FIELDS:
             node = root.get(name)
             if node is None:
@@ -209,12 +209,12 @@ class _Reading:
                     self._miss(root, name, f"Add the line '{name}: ...'")
             elif not _is_refused(node):
                 values[name] = _value(name, node)
-                for finding in check_field(name, values[name], now=now):
-                    self._add_finding(finding)
+        for finding in check_fields(values, now=now):
+            self._add_finding(finding)
         self._note_zone(values.get("trained_at"))
         self._read_files(root)
         self._read_digests(root)
-        return values
+        return {"model_id": self.stem, **values}
 
     def _look_for_unknown_keys(self, root: Pairs) -> None:
         for key, _ in root.pairs:

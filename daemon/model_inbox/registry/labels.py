@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Unpack
 
 from ..errors import EntryNotFound, MetadataError
-from ..model.checks import check_field
+from ..model.checks import check_fields
 from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
@@ -35,7 +35,7 @@ class Labels:
         with self._ledger.writing():
             merged = {**(self._ledger.state.entry(model_id).get("tags") or {}), **tags}
             kept = {name: value for name, value in merged.items() if value is not None}
-            findings = list(check_field("tags", kept, now=now))
+            findings = list(check_fields({"tags": kept}, now=now))
             if findings:
                 raise MetadataError(f"cannot tag {quoted(model_id)}", [finding.problem for finding in findings])
             return self._change("tag", model_id, reason, actor, tags=kept)

@@ -238,8 +238,7 @@ class Service:
             return
         self._news.doing = "looking at the inbox"
         self._keep_watching()
-        left = self.intake.take_up_left()  # before the deferred ones that are due stop being in hand
-        self._go_on([*self.intake.retry_deferred(), *left])
+        self._go_on(self.intake.resume())
         try:
             rescan = self.inbox.rescan()
         except StorageError as error:
