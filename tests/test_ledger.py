@@ -24,7 +24,7 @@ from model_inbox import (
     RegistryTooNew,
     StorageError,
 )
-from model_inbox.registry import store as ledger
+from model_inbox.registry import checkpoint_file, opening
 from model_inbox.registry.journal import seal
 from model_inbox.registry.segments import JournalFile
 from model_inbox.registry.store import Ledger
@@ -35,7 +35,7 @@ from model_inbox.registry.store import Ledger
 @pytest.mark.parametrize("change", ["checkpoint", "change_segment"])
 @pytest.mark.parametrize(
     ("owner", "step"),
-    [(Ledger, "_open_journal"), (Ledger, "_read_entries"), (JournalFile, "read_new"), (ledger, "read_mark")],
+    [(opening, "open_journal"), (opening, "_read_json"), (JournalFile, "read_new"), (opening, "read_mark")],
 )
 def test_a_reader_that_is_overtaken_while_it_opens_sees_the_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, change: str
@@ -48,8 +48,8 @@ def test_a_reader_that_is_overtaken_while_it_opens_sees_the_commit(
     original = getattr(owner, step)
     moments = iter([True])
 
-    def overtaken(*arguments: Any) -> Any:
-        result = original(*arguments)
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
         if next(moments, False):
             register(writer, "c")
             getattr(writer, change)()
@@ -166,11 +166,9 @@ def test_a_line_is_never_older_than_the_one_before_also_across_segments(tmp_path
 
 def test_a_slow_checkpoint_does_not_replace_a_newer_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A handle that is overtaken between making its JSON file and putting it in place leaves the newer one."""
-    import model_inbox.registry.store as ledger_module
-
     one, other = open_registry(tmp_path), open_registry(tmp_path)
     register(one, "a")
-    original = ledger_module.write_new_file
+    original = checkpoint_file.write_new_file
     moments = iter([True])
 
     def overtaken(disk: Any, path: Path, data: bytes, mode: int) -> None:
@@ -179,7 +177,7 @@ def test_a_slow_checkpoint_does_not_replace_a_newer_one(tmp_path: Path, monkeypa
             register(other, "b")
             other.checkpoint()
 
-    monkeypatch.setattr(ledger_module, "write_new_file", overtaken)
+    monkeypatch.setattr(checkpoint_file, "write_new_file", overtaken)
     one.checkpoint()
     assert sorted(json.loads((tmp_path / "registry.json").read_text())) == ["a", "b"]
 
@@ -460,7 +458,7 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     register(other, "a")
     other.checkpoint()
     disk = _DiesBehindTheMark()
-    original = ledger.read_bytes
+    original = opening.read_bytes
 
     def commit_and_checkpoint() -> None:
         for name in "bc":
@@ -470,12 +468,12 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     def overtaken(path: Path) -> bytes:
         data = original(path)
         if path.name == "registry.json":
-            monkeypatch.setattr(ledger, "read_bytes", original)
+            monkeypatch.setattr(opening, "read_bytes", original)
             commit_and_checkpoint()
         return data
 
     if when == "while it opened":
-        monkeypatch.setattr(ledger, "read_bytes", overtaken)
+        monkeypatch.setattr(opening, "read_bytes", overtaken)
         dying = open_registry(tmp_path, disk=disk)
     else:
         dying = open_registry(tmp_path, disk=disk)

@@ -15,7 +15,7 @@ therefore ends in the same state, so a checkpoint needs no sequence of its own.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from typing import Any, Literal
 import orjson
 
 from ..problems import quoted
+from .entry import numbered_entry
 from .position import Identity
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "encode_header",
     "encode_line",
     "format_time",
+    "number_drafts",
     "parse_segment",
     "parse_time",
     "read_header",
@@ -151,6 +153,34 @@ class Segment:
     lines: tuple[Line, ...]
     end: int
     torn: int
+
+
+def number_drafts(drafts: Sequence[Draft], sequence: int, time: str) -> list[Line]:
+    """Return the lines of these drafts, which follow line `sequence`, as of `time`.
+
+    A registered entry gets its `sequence` and `registered_at` here.
+    """
+    lines = []
+    for number, draft in enumerate(drafts, sequence + 1):
+        entry = draft.entry
+        if draft.operation == "register" and entry is not None:
+            entry = numbered_entry(entry, sequence=number, registered_at=time)
+        lines.append(
+            Line(
+                number,
+                time,
+                draft.operation,
+                draft.model_id,
+                draft.drop_id,
+                draft.actor,
+                draft.reason,
+                draft.changes_entry,
+                entry,
+                draft.removed,
+                draft.detail,
+            )
+        )
+    return lines
 
 
 def format_time(moment: datetime) -> str:

@@ -32,13 +32,13 @@ from ...problems.registry import (
     registry_unreadable,
 )
 from ..checkpoint import Mark, parse_checkpoint
+from ..checkpoint_file import read_mark
 from ..entry import EntryFields
 from ..journal import Damage, Header, Line, TooNew, decode_line, read_header
 from ..paths import HISTORY_NAME, RegistryFiles
 from ..position import Identity
 from ..segments import base_files, base_sequence, check_base, history_segments
 from ..state import State
-from ..store import read_mark
 
 __all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence"]
 
