@@ -31,7 +31,7 @@ def data(value: bytes) -> bytes:
 
 
 def named(module: str, name: str) -> bytes:
-    """Opcodes that push what a global name stands for."""
+    """Opcodes that push the value of a global name."""
     return text(module) + text(name) + b"\x93"
 
 
@@ -41,7 +41,7 @@ def called(callee: bytes, *arguments: bytes) -> bytes:
 
 
 def built(target: bytes, state: bytes) -> bytes:
-    """Opcodes that set the state of what `target` pushes."""
+    """Opcodes that set the state of the object that `target` pushes."""
     return target + state + b"b"
 
 
@@ -56,7 +56,7 @@ def mapping(items: Mapping[str, bytes]) -> bytes:
 
 
 def value(plain: Any) -> bytes:
-    """Opcodes that push a plain value, whatever pickle itself writes for it without a frame or memo."""
+    """Opcodes that push a plain value, as pickle writes it, without a frame or memo."""
     body = pickle._dumps(plain, 3)  # type: ignore[attr-defined]  # the pure-Python one: no frame
     assert body.startswith(PROTO[3])
     assert body.endswith(STOP)
@@ -91,7 +91,7 @@ class RunsCode:
 
 @dataclass
 class Part:
-    """A member of an archive, with every number of its headers open to lies."""
+    """A member of an archive. Each number in its headers can be set to a wrong value."""
 
     name: str
     data: bytes
@@ -104,7 +104,7 @@ class Part:
 
 
 def archive(parts: Sequence[Part], *, before_directory: bytes = b"", comment: bytes = b"", after: bytes = b"") -> bytes:
-    """Return a zip of stored members; honest unless its parts or the other arguments say otherwise."""
+    """Return a zip of stored members. It is valid unless its parts or the other arguments make it invalid."""
     body = b""
     directory = b""
     for part in parts:
@@ -138,7 +138,7 @@ def tensor(storage: bytes, offset: int = 0, size: Iterable[int] = (2,), stride: 
 
 
 def torch_archive(pickle_data: bytes, storages: Mapping[str, bytes] | None = None, *extra: Part) -> bytes:
-    """Return an archive as torch lays it out, with the given pickle and storages."""
+    """Return an archive with torch's layout, with the given pickle and storages."""
     return archive(
         [
             Part("archive/data.pkl", pickle_data),

@@ -1,4 +1,4 @@
-"""Allowlists: exact names with uses from data files, and the user's own lines, checked against rule 4."""
+"""Allowlists: exact names with uses from data files, and the user's own lines. Some names are never allowed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_shipped_list_is_in_order(framework: str) -> None:
 
 
 def test_all_lists_together_hold_what_real_models_need() -> None:
-    """Names that stand in nearly every model file, of numpy 1 and 2."""
+    """Names in nearly every model file, of numpy 1 and 2."""
     everything = Allowlist.load()
     for name, uses in {
         "numpy.core.multiarray._reconstruct": "cr",
@@ -66,7 +66,7 @@ def test_a_framework_brings_what_its_own_pickles_are_made_of() -> None:
 
 
 def test_digest_changes_with_names_and_uses_only() -> None:
-    """Two loads agree; another framework, name or letter gives another digest."""
+    """Two loads give one digest. Another framework, name or letter gives another."""
     base = Allowlist.load()
     assert Allowlist.load(list(FRAMEWORKS)).digest == base.digest
     others = [
@@ -82,7 +82,7 @@ def test_digest_changes_with_names_and_uses_only() -> None:
 
 
 def test_user_may_add_names_and_widen_uses() -> None:
-    """Own classes are his own; a shipped name with a further use stays a shipped name."""
+    """A class of the user is an extra name. A shipped name with one more use stays a shipped name."""
     own = Allowlist.load(extra={"fxmodels.lstm.FxLSTM": "bnr", "sklearn.linear_model._ridge.Ridge": "ar"})
     assert own.uses("fxmodels.lstm.FxLSTM") == "bnr"
     assert own.is_extra("fxmodels.lstm.FxLSTM")
@@ -109,7 +109,7 @@ def test_user_may_add_names_and_widen_uses() -> None:
     ],
 )
 def test_line_that_may_not_be_is_a_problem(name: str, uses: str, message: str) -> None:
-    """Names never allowed, patterns, unknown letters: each with what to do, and no allowlist is made of them."""
+    """Names that are never allowed, patterns and unknown letters are problems, each with advice."""
     (problem,) = check_extra({name: uses})
     assert problem.code == "config.invalid_allow"
     assert message in problem.message
@@ -120,12 +120,12 @@ def test_line_that_may_not_be_is_a_problem(name: str, uses: str, message: str) -
 
 
 def test_honest_lines_are_no_problem() -> None:
-    """What a rejection proposes is accepted."""
+    """The line that a rejection proposes is accepted."""
     assert check_extra({"fxmodels.lstm.FxLSTM": "bnr", "fxmodels.data.make": "cr", "numpy.tri": "r"}) == []
 
 
 def test_unknown_framework_is_an_error_that_helps() -> None:
-    """With the nearest name, or with all of them."""
+    """The problem proposes the nearest name, or lists all."""
     with pytest.raises(ConfigError) as caught:
         Allowlist.load(["scikit_learn", "zzz"])
     hints = [problem.hint for problem in caught.value.problems]
@@ -135,19 +135,19 @@ def test_unknown_framework_is_an_error_that_helps() -> None:
 
 @given(st.text(max_size=30), st.text(max_size=8))
 def test_any_line_is_judged_without_an_exception(name: str, uses: str) -> None:
-    """Whatever stands in the configuration, there is an answer, and what passes is usable."""
+    """Any lines in the configuration give problems or a usable allowlist."""
     if not check_extra({name: uses}):
         assert Allowlist.load([], extra={name: uses}).uses(name) == uses
 
 
 def test_lines_of_a_list_are_read_as_written() -> None:
-    """Name, uses, hooks; comments and empty lines are nothing."""
+    """A line has name, uses and hooks. Comments and empty lines are ignored."""
     text = "# head\n\na.B\tbnr\t__init__@a.B:1234\nc.d\tr  # why\n"
     assert list(parse_list(text)) == [AllowedName("a.B", "bnr", "__init__@a.B:1234"), AllowedName("c.d", "r")]
 
 
 def test_name_is_explained() -> None:
-    """Which list has it, what it permits, which code runs for it; or why none may have it."""
+    """The lists that have the name, what they permit, and which code runs for it, or why no list may have it."""
     booster = explain("lightgbm.basic.Booster")
     assert booster["frameworks"] == ["lightgbm"]
     assert booster["uses"] == "bnr"
@@ -166,5 +166,5 @@ def test_name_is_explained() -> None:
 
 
 def test_uses_are_described_in_words() -> None:
-    """In a fixed order, whatever the order of the letters."""
+    """The words have a fixed order that does not depend on the order of the letters."""
     assert describe_uses("cr") == "be referred to, be called"

@@ -23,7 +23,7 @@ def _scanner() -> Iterator[Scanner]:
 
 @pytest.mark.parametrize("name", MANIFEST["files"])
 def test_real_file_is_accepted(scanner: Scanner, name: str) -> None:
-    """Through the worker as in this process, with the kind and the frameworks that wrote it."""
+    """The worker and a scan in this process give the same report, with the kind and the frameworks of the file."""
     path = FOLDER / name
     expected = MANIFEST["files"][name]
     report = scanner.scan(path)
@@ -35,13 +35,13 @@ def test_real_file_is_accepted(scanner: Scanner, name: str) -> None:
 
 
 def test_manifest_lists_every_file() -> None:
-    """No file is there by chance, and none is missing."""
+    """The manifest has each file, and nothing else."""
     assert sorted([*MANIFEST["files"], "manifest.json"]) == sorted(path.name for path in FOLDER.iterdir())
 
 
 @pytest.mark.parametrize("name", [name for name in MANIFEST["files"] if not name.endswith(".pt")])
 def test_real_file_is_refused_with_its_framework_switched_off(name: str) -> None:
-    """With the plain values of Python alone, each says which names it would need."""
+    """With only Python's own values allowed, each file is refused, and its report has the names that it needs."""
     problems = scan_bytes((FOLDER / name).read_bytes(), Allowlist.load([])).problems
     assert {problem.code for problem in problems} == {"artifact.forbidden_import"}
     assert all(problem.hint for problem in problems)

@@ -1,4 +1,4 @@
-"""Any bytes end in a report, and whatever is accepted loads without asking for a name off its list."""
+"""Any bytes give a report, and a load of accepted bytes needs no name that is not in the report."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ changes = st.lists(
 
 
 def changed(data: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
-    """Return `data` with each edit made in turn."""
+    """Return `data` after all edits."""
     edited = bytearray(data)
     for what, where, piece in edits:
         at = where % (len(edited) + 1)
@@ -90,7 +90,7 @@ def changed(data: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
 
 @pytest.fixture(autouse=True, scope="module")
 def _little_memory() -> Iterator[None]:
-    """A fuzzed claim of a gigabyte must fail here as it fails in the worker."""
+    """Limit the memory, so that a claim of a gigabyte fails here as it does in the worker."""
     with Path("/proc/self/statm").open() as statm:
         space = int(statm.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
@@ -100,7 +100,7 @@ def _little_memory() -> Iterator[None]:
 
 
 def judged(data: bytes) -> PickleReport:
-    """Scan; whatever is accepted must not ask the loader for anything else."""
+    """Scan the data. If it is accepted, a load must not need any other name."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = scan_bytes(data, ALLOWLIST)
@@ -122,7 +122,7 @@ HARD = settings(max_examples=examples(250), deadline=None, suppress_health_check
 @given(st.binary(max_size=200))
 @HARD
 def test_any_bytes_end_in_a_report(data: bytes) -> None:
-    """Noise."""
+    """Random bytes."""
     judged(data)
 
 

@@ -1,4 +1,4 @@
-"""Kinds are told from the first bytes; whether a file has its end, from the last."""
+"""The first bytes of a file give its kind, the last bytes show whether it has its end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_start_tells_the_kind() -> None:
     "data", [pickle.dumps([1] * 50), pickle.dumps(["a"] * 50, 0), ARCHIVE, build.pickled(build.joblib_array() + b"0N")]
 )
 def test_file_without_its_end_is_seen(tmp_path: Path, data: bytes) -> None:
-    """Cut off anywhere but behind another stop byte, it looks incomplete; whole, it does not."""
+    """A file that was cut looks incomplete, unless the cut is behind another stop byte."""
     path = tmp_path / "model.pkl"
     path.write_bytes(data)
     assert looks_complete(path)
@@ -73,7 +73,7 @@ def test_file_without_its_end_is_seen(tmp_path: Path, data: bytes) -> None:
 
 @pytest.mark.parametrize("data", [gzip.compress(b"x", mtime=0)[:-3], LEGACY[:-3], b"hello", b"\x89HDF"])
 def test_what_cannot_be_told_cheaply_counts_as_whole(tmp_path: Path, data: bytes) -> None:
-    """Compressed data, torch's old format and foreign files are judged by the scan."""
+    """Compressed data, torch's old format and unknown files look complete: the scan decides."""
     path = tmp_path / "model.pkl"
     path.write_bytes(data)
     fd = os.open(path, os.O_RDONLY)
@@ -84,7 +84,7 @@ def test_what_cannot_be_told_cheaply_counts_as_whole(tmp_path: Path, data: bytes
 
 
 def test_empty_file_has_no_end(tmp_path: Path) -> None:
-    """A file of no bytes is always on its way."""
+    """An empty file looks incomplete."""
     path = tmp_path / "model.pkl"
     path.touch()
     assert not looks_complete(path)
@@ -98,7 +98,7 @@ def test_report_survives_its_own_json(data: bytes) -> None:
 
 
 def test_report_names_the_frameworks() -> None:
-    """Recognised by the names that the file carries."""
+    """The names in the file give its frameworks."""
     report = scan_bytes(build.pickled(build.named("lightgbm.basic", "Booster") + b"0" + build.array()), ALLOWLIST)
     assert report.frameworks == ("lightgbm", "numpy")
     assert report.accepted
@@ -133,5 +133,5 @@ def test_report_names_the_frameworks() -> None:
     ],
 )
 def test_report_tells_the_versions_that_the_file_leaves_word_of(opcodes: bytes, versions: dict[str, str]) -> None:
-    """scikit-learn's own, LightGBM's of its text, numpy before or since 2; never text that is no version."""
+    """Versions of scikit-learn, of LightGBM's text format, and numpy 1 or 2 are reported. Other text is not."""
     assert scan_bytes(build.pickled(opcodes), ALLOWLIST).versions == versions

@@ -25,7 +25,7 @@ ALLOWLIST = Allowlist.load()
 
 
 class FakeDtype:
-    """As much of numpy's dtype as the loader asks for."""
+    """The part of numpy's dtype that the loader uses."""
 
     def __init__(self, code: str, align: object = None, copy: object = None) -> None:
         self.hasobject = code.startswith("O")
@@ -40,7 +40,7 @@ class FakeDtype:
 
 
 class FakeArray:
-    """As much of numpy's array as the loader asks for: bytes that are filled in place."""
+    """The part of numpy's array that the loader uses: bytes that are filled in place."""
 
     def __init__(self, shape: tuple[int, ...], dtype: FakeDtype, order: str) -> None:
         self.shape, self.dtype, self.order = shape, dtype, order
@@ -81,7 +81,7 @@ def _fake_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("fake_numpy")
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress])
 def test_arrays_of_joblib_are_filled_from_their_place(wrap: Any) -> None:
-    """Padding is skipped, the bytes land in the array, and the stream goes on behind them."""
+    """The padding is skipped, the bytes are in the array, and the parser continues behind them."""
     opcodes = b"](" + build.joblib_array(b"0123456789abcdef") + build.text("after") + b"e"
     data = wrap(build.pickled(opcodes))
     report = scan_bytes(data, ALLOWLIST)
@@ -109,7 +109,7 @@ def array_of_objects(inner: bytes) -> bytes:
 
 @pytest.mark.usefixtures("fake_numpy")
 def test_items_of_an_array_of_objects_are_restricted_too() -> None:
-    """joblib itself would load them with plain pickle; here they get the same table of names."""
+    """An array of objects is loaded with the same table of names, which joblib itself would not do."""
     honest = array_of_objects(pickle.dumps(frozenset({1}), 2))
     report = scan_bytes(honest, ALLOWLIST)
     assert report.problems == ()
@@ -124,7 +124,7 @@ def test_items_of_an_array_of_objects_are_restricted_too() -> None:
 
 @pytest.mark.usefixtures("fake_numpy")
 def test_plain_scaler_beside_a_joblib_model_is_loaded_as_plain() -> None:
-    """An entry's imports are those of both files; the bytes alone decide which parser a file gets."""
+    """Only the bytes of a file decide which parser reads it: the imports of an entry are those of both of its files."""
     imports = scan_bytes(build.pickled(build.joblib_array()), ALLOWLIST).imports
     assert load(pickle.dumps({"a": 1}), imports) == {"a": 1}
     with pytest.raises(pickle.UnpicklingError):
@@ -133,7 +133,7 @@ def test_plain_scaler_beside_a_joblib_model_is_loaded_as_plain() -> None:
 
 @pytest.mark.usefixtures("fake_numpy")
 def test_wrapper_without_its_fields_is_refused() -> None:
-    """What is no array of joblib is not read as one."""
+    """An object that is not joblib's array wrapper is not read as an array."""
     data = build.pickled(build.built(build.new("joblib.numpy_pickle", "NumpyArrayWrapper"), build.mapping({"a": b"N"})))
     assert [problem.code for problem in scan_bytes(data, ALLOWLIST).problems] == ["artifact.malformed"]
     with pytest.raises(LoadRefused, match="its fields"):
@@ -141,7 +141,7 @@ def test_wrapper_without_its_fields_is_refused() -> None:
 
 
 class FakeTorch(types.ModuleType):
-    """torch.load, as far as names and bytes go: it hands the pickle to the module that it is given."""
+    """The part of torch.load that the loader uses: it passes the pickle to the pickle module of its caller."""
 
     def __init__(self) -> None:
         super().__init__("torch")
@@ -169,7 +169,7 @@ def _torch(monkeypatch: pytest.MonkeyPatch) -> FakeTorch:
 
 @pytest.mark.parametrize("wrap", [bytes, gzip.compress])
 def test_torch_gets_our_unpickler_and_the_cpu(torch: FakeTorch, wrap: Any) -> None:
-    """Whatever device the file names, and no name off the table."""
+    """Tensors are loaded to the CPU, whatever device the file names, and with no name outside of the table."""
     body = build.pickled(build.named("builtins", "set"))
     for data in (build.torch_archive(body), build.torch_legacy(body, [], b"")):
         assert load(wrap(data), {"builtins.set": "r"}) is set
@@ -181,14 +181,14 @@ def test_torch_gets_our_unpickler_and_the_cpu(torch: FakeTorch, wrap: Any) -> No
 
 
 def test_torch_never_sees_an_archive_that_is_laid_out_oddly(torch: FakeTorch) -> None:
-    """The layout is checked again before a load."""
+    """An archive with an invalid layout is refused before torch reads it."""
     with pytest.raises(LoadRefused, match="no member"):
         load(build.archive([build.Part("a/data.pkl", b"N.")], before_directory=b"x"), None)
     assert torch.calls == []
 
 
 def test_storages_in_plain_pickles_are_loaded_under_the_same_table(torch: FakeTorch) -> None:
-    """torch's own function for them, which would load anything, is never called."""
+    """torch's own function for storages, which would load any name, is never called."""
     name = "torch.storage._load_from_bytes"
 
     def outer(inner: bytes) -> bytes:
@@ -203,14 +203,14 @@ def test_storages_in_plain_pickles_are_loaded_under_the_same_table(torch: FakeTo
 
 
 def test_missing_framework_says_what_needs_it() -> None:
-    """The import's own error, with the name that the model needs."""
+    """A missing library gives the error of the import, with the name that the model needs."""
     with pytest.raises(ModuleNotFoundError) as caught:
         load(build.pickled(build.named("nowhere.lstm", "Model")), {"nowhere.lstm.Model": "r"})
     assert "nowhere.lstm.Model" in caught.value.__notes__[0]
 
 
 def test_trusted_bytes_load_anything() -> None:
-    """What a trusted process registered: functions by value, dotted names, several ways of writing."""
+    """Bytes of a trusted process load with any name: functions by value, dotted names, several formats."""
 
     def local(x: int) -> int:
         return x + 1

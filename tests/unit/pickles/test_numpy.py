@@ -20,7 +20,7 @@ OBJECTS = (3, "|", None, None, None, -1, -1, 63)
 
 
 def problems(*opcodes: bytes) -> list[str]:
-    """The codes of the problems of a pickle of these opcodes."""
+    """Return the codes of the problems of a pickle with these opcodes."""
     return [problem.code for problem in scan_bytes(build.pickled(*opcodes), ALLOWLIST).problems]
 
 
@@ -28,7 +28,7 @@ REFUSED = ["artifact.forbidden_arguments"]
 
 
 def record_dtype(offset: int = 8, itemsize: int = 16, flags: int = 16, names: tuple[str, ...] = ("a", "b")) -> bytes:
-    """A structured dtype of two doubles, with numbers open to lies."""
+    """Opcodes of a structured dtype of two doubles. The arguments can make its numbers wrong."""
     made = build.called(build.named("numpy", "dtype"), build.text("V16"), b"\x89", b"\x88")
     fields = build.mapping(
         {
@@ -60,7 +60,7 @@ def record_dtype(offset: int = 8, itemsize: int = 16, flags: int = 16, names: tu
     ],
 )
 def test_what_numpy_writes_is_accepted(opcodes: bytes) -> None:
-    """Plain, flexible, structured and date dtypes, and arrays of the size that their shape says."""
+    """Plain, flexible, structured and date dtypes, and arrays whose contents fit their shape, are accepted."""
     assert problems(opcodes) == []
 
 
@@ -125,13 +125,13 @@ def test_what_numpy_writes_is_accepted(opcodes: bytes) -> None:
     ],
 )
 def test_number_that_lies_is_refused(opcodes: bytes) -> None:
-    """A size, an offset, a flag or a shape that does not fit the rest, and a second state for the same object."""
+    """A size, offset, flag or shape that does not fit the other numbers is refused, and a second state too."""
     assert set(problems(opcodes)) == set(REFUSED)
 
 
 @given(st.integers(-4, 40), st.lists(st.integers(-1, 5), max_size=4).map(tuple), st.integers(0, 80))
 def test_array_is_accepted_exactly_when_its_size_is_true(itemsize: int, shape: tuple[int, ...], length: int) -> None:
-    """Bytes in the file = product of the shape times the item size, and nothing else will do."""
+    """An array is accepted only if its bytes are as many as its items times the item size."""
     kind = build.dtype("V8", (3, "|", None, None, None, itemsize, 1, 0))
     items = 1
     for dimension in shape:
@@ -141,7 +141,7 @@ def test_array_is_accepted_exactly_when_its_size_is_true(itemsize: int, shape: t
 
 
 def test_scalars_and_buffers_of_their_size_are_accepted() -> None:
-    """numpy's scalars and protocol 5's buffers pass with exactly their bytes."""
+    """Scalars of numpy and buffers of protocol 5 are accepted only with exactly their bytes."""
     assert (
         problems(build.called(build.named("numpy._core.multiarray", "scalar"), build.dtype(), build.data(bytes(8))))
         == []
@@ -179,7 +179,7 @@ def test_masked_array_needs_a_mask_of_its_size() -> None:
 
 
 def test_generators_are_made_from_their_own_names() -> None:
-    """The five bit generators, by text or by class, and what is made from them."""
+    """The five bit generators, by text or by class, and generators made from them, are accepted."""
     ctor = build.named("numpy.random._pickle", "__bit_generator_ctor")
     by_text = build.called(ctor, build.text("PCG64"))
     by_class = build.called(ctor, build.named("numpy.random._pcg64", "PCG64"))
@@ -194,7 +194,7 @@ def test_generators_are_made_from_their_own_names() -> None:
 
 
 def test_tree_of_scikit_learn_needs_numbers_that_agree() -> None:
-    """A decision tree copies as many numbers as it is told from arrays that must therefore have them."""
+    """The arrays of a decision tree must have as many numbers as the tree copies from them."""
     classes = build.array((1,), bytes(8), build.dtype("i8"))
 
     def tree(outputs: int, nodes: int) -> bytes:

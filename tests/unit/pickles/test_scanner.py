@@ -1,4 +1,4 @@
-"""The worker process: it judges, dies of what it is given without harm, and does not outlive its parent."""
+"""The worker process: it scans, a file that crashes it does no other harm, and it ends with its parent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _scanner() -> Iterator[Scanner]:
 
 
 def codes(report: PickleReport) -> list[str]:
-    """The codes of the problems of a report."""
+    """Return the codes of the problems of a report."""
     return [problem.code for problem in report.problems]
 
 
@@ -46,7 +46,7 @@ def write(tmp_path: Path, data: bytes) -> Path:
 
 
 def test_files_are_judged_in_another_process_that_is_kept(scanner: Scanner, tmp_path: Path) -> None:
-    """Two files, one worker, and it is not us."""
+    """Two files are scanned by one worker, which is another process than this one."""
     path = write(tmp_path, pickle.dumps({"a": 1}))
     assert scanner.scan(path, size=path.stat().st_size) == PickleReport(kind="plain")
     first = scanner.worker_pid
@@ -59,7 +59,7 @@ def test_files_are_judged_in_another_process_that_is_kept(scanner: Scanner, tmp_
 
 
 def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
-    """Started by its file name, the worker runs no `__init__` of the packages that it lies in, and no allowlist."""
+    """The worker imports the scanning modules, but no `__init__` of the packages around it and no allowlist."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         command = [sys.executable, "-I", "-S", "-B", "-X", "importtime", worker_module.__file__, str(os.getpid()), ""]
@@ -80,7 +80,7 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
 
 
 def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_path: Path) -> None:
-    """Its socket, nothing, its stderr and one file of its own in /proc; some ten megabytes."""
+    """It has its socket, /dev/null, stderr and one file in /proc open, and takes some ten megabytes."""
     with (tmp_path / "ours").open("w") as ours:
         os.set_inheritable(ours.fileno(), True)  # noqa: FBT003 - its only form
         scanner.scan(write(tmp_path, pickle.dumps(1)))
@@ -108,7 +108,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_bomb_costs_only_its_own_file(scanner: Scanner, tmp_path: Path, bomb: bytes) -> None:
-    """Its report says that a limit was met, and the next file is judged as if nothing had been."""
+    """The report of such a file says that a limit was reached, and the next file is scanned as usual."""
     found = codes(scanner.scan(write(tmp_path, bomb)))
     assert found in (["artifact.scan_limits"], ["artifact.truncated"])
     assert scanner.scan(write(tmp_path, pickle.dumps({"a": 1}))).problems == ()
@@ -122,7 +122,7 @@ def colliding_keys(mapping: bytes) -> bytes:
 
 @pytest.mark.parametrize("mapping", [b"}", build.called(build.named("collections", "OrderedDict"))])
 def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: bytes) -> None:
-    """Ints that all hash alike take quadratic time; the worker is ended after its seconds, not after minutes."""
+    """Integers with one hash take quadratic time. The worker is ended at its limit of seconds, not after minutes."""
     with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
         report = scanner.scan(write(tmp_path, colliding_keys(mapping)))
         assert codes(report) == ["artifact.scan_limits"]
@@ -131,7 +131,7 @@ def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: b
 
 
 def test_decompression_bomb_is_refused(scanner: Scanner, tmp_path: Path) -> None:
-    """One megabyte that would become more than a gigabyte stops at the bound, in steps, without taking that memory."""
+    """One megabyte that decompresses to more than a gigabyte stops at the bound and never takes that memory."""
     import zlib
 
     packer = zlib.compressobj(9)
@@ -142,7 +142,7 @@ def test_decompression_bomb_is_refused(scanner: Scanner, tmp_path: Path) -> None
 
 
 def test_worker_that_grew_is_replaced(tmp_path: Path) -> None:
-    """After a scan that left it large it ends by itself, which is no restart because of a file."""
+    """After a scan that left it large, the worker ends by itself, and the next file is scanned as usual."""
     data = pickle.dumps([{"a": i, "b": [i, str(i)]} for i in range(150_000)], 4)
     with Scanner(ALLOWLIST) as scanner:
         assert scanner.scan(write(tmp_path, data)).problems == ()
@@ -150,7 +150,7 @@ def test_worker_that_grew_is_replaced(tmp_path: Path) -> None:
 
 
 def test_worker_ended_from_outside_is_no_fault_of_the_next_file(tmp_path: Path) -> None:
-    """Killed while idle, it is started anew, and the file is judged."""
+    """A worker that was killed while idle is started again, and the file is scanned."""
     with Scanner(ALLOWLIST) as scanner:
         path = write(tmp_path, pickle.dumps(1))
         scanner.scan(path)
@@ -162,7 +162,7 @@ def test_worker_ended_from_outside_is_no_fault_of_the_next_file(tmp_path: Path) 
 
 
 def test_files_are_scanned_ahead_and_each_report_is_its_own_files(scanner: Scanner, tmp_path: Path) -> None:
-    """More of them than the worker is given at once, read in another order than they were asked for in."""
+    """More files than the worker may have at once, whose reports are read in another order than they were requested."""
     names = ["os system", "subprocess run", *(f"module{number} name" for number in range(40))]
     scans = {}
     for number, name in enumerate(names):
@@ -175,7 +175,7 @@ def test_files_are_scanned_ahead_and_each_report_is_its_own_files(scanner: Scann
 
 
 def test_a_file_that_ends_the_worker_costs_none_of_those_asked_for_with_it(tmp_path: Path) -> None:
-    """Those before it had their answers, those behind it are asked of the next worker."""
+    """Files before it have their answers. Files behind it go to the next worker."""
     good, bad = tmp_path / "good.pkl", tmp_path / "bad.pkl"
     good.write_bytes(pickle.dumps({"a": 1}))
     bad.write_bytes(colliding_keys(b"}"))
@@ -187,7 +187,7 @@ def test_a_file_that_ends_the_worker_costs_none_of_those_asked_for_with_it(tmp_p
 
 
 def test_a_worker_that_ends_having_answered_costs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that grew too large to keep does so, whatever it was asked for meanwhile."""
+    """A worker that grew too large ends, even if it has more files: they go to the next one."""
     answer = _Worker.answer
     pids = []
 
@@ -204,7 +204,7 @@ def test_a_worker_that_ends_having_answered_costs_no_file(tmp_path: Path, monkey
 
 
 def test_a_worker_killed_with_files_before_it_is_blamed_on_the_first_without_an_answer(tmp_path: Path) -> None:
-    """The others are asked of the next one."""
+    """The other files go to the next worker."""
     good = write(tmp_path, pickle.dumps({"a": 1}))
     with Scanner(ALLOWLIST) as scanner:
         assert scanner.scan(good).problems == ()
@@ -216,7 +216,7 @@ def test_a_worker_killed_with_files_before_it_is_blamed_on_the_first_without_an_
 
 
 def test_an_answer_that_was_not_waited_for_is_never_another_files(tmp_path: Path) -> None:
-    """Whoever waits may be interrupted, by want of memory or by what he does meanwhile: the next file is judged."""
+    """If the caller is interrupted while it waits, by any exception, the next file still gets its own report."""
     good, bad = tmp_path / "good.pkl", tmp_path / "bad.pkl"
     good.write_bytes(pickle.dumps({"a": 1}))
     bad.write_bytes(build.pickled(build.named("os", "system")))
@@ -240,7 +240,7 @@ def test_an_answer_that_was_not_waited_for_is_never_another_files(tmp_path: Path
 
 
 def test_a_cancelled_scan_is_left_out(tmp_path: Path) -> None:
-    """One that waits for its turn is never begun: its file is not even opened."""
+    """A cancelled scan in the queue is never started: its file is not opened."""
     path = write(tmp_path, pickle.dumps(1))
     with Scanner(ALLOWLIST) as scanner:
         scans = [scanner.begin(path) for _ in range(17)]
@@ -252,7 +252,7 @@ def test_a_cancelled_scan_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_closed_scanner_reports_nothing(tmp_path: Path) -> None:
-    """Whoever waits for a report hears that there will be none."""
+    """After `close`, a request for a report raises an error."""
     scanner = Scanner(ALLOWLIST)
     scan = scanner.begin(write(tmp_path, pickle.dumps(1)))
     scanner.close()
@@ -262,7 +262,7 @@ def test_a_closed_scanner_reports_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_worker_leaves_signals_to_the_daemon(scanner: Scanner, tmp_path: Path, number: int) -> None:
-    """Ctrl-C and systemd's stop reach every process of the group; a scan in hand is finished."""
+    """The worker ignores Ctrl-C and systemd's stop signal, which reach every process of the group."""
     path = write(tmp_path, pickle.dumps(1))
     scanner.scan(path)
     before = scanner.worker_pid
@@ -293,7 +293,7 @@ def test_worker_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_file_that_is_none_is_refused(scanner: Scanner, tmp_path: Path) -> None:
-    """Folders and pipes get a report; links and missing files an error that names them. Nothing blocks."""
+    """Folders and pipes get a report, links and missing files an error with their name. Nothing blocks."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     assert codes(scanner.scan(pipe)) == ["artifact.not_regular"]
@@ -309,7 +309,7 @@ def test_file_that_is_none_is_refused(scanner: Scanner, tmp_path: Path) -> None:
 
 
 def test_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not the file's fault: ScanError, with what the interpreter said or the system."""
+    """A worker that cannot start raises ScanError with the message of the interpreter or the system."""
     path = write(tmp_path, pickle.dumps(1))
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\necho no luck >&2\nexit 3\n")
@@ -323,7 +323,7 @@ def test_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, mon
 
 
 def test_scan_that_hangs_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is stopped answers never; the wall clock ends it."""
+    """A worker that is stopped never answers. It is killed at the limit of wall-clock time."""
     with Scanner(ALLOWLIST, time_limit=0.3) as scanner:
         path = write(tmp_path, pickle.dumps(1))
         scanner.scan(path)
@@ -345,7 +345,7 @@ def test_scan_that_hangs_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pyte
 def test_report_says_how_the_worker_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
-    """By its audit hook, by a signal, or in its own way."""
+    """A worker that ends by its audit hook, by a signal or by an exit status: the report has the reason."""
     fake = tmp_path / "python"
     greeting = "import socket; ours = socket.socket(fileno=0); ours.send(b'ready\\n'); ours.recv(1)"
     fake.write_text(f"#!{sys.executable}\n{greeting}\n{code}\n")
@@ -359,7 +359,7 @@ def test_report_says_how_the_worker_ended(
 
 
 class Unbounded:
-    """Bounds without effect, for the loop in this process."""
+    """Limits without effect, to run the loop in this process."""
 
     def __init__(self) -> None:
         self.grown = 0
@@ -375,7 +375,7 @@ class Unbounded:
 
 
 def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:
-    """One recording for each open file; the second answer says that it was the last."""
+    """The loop answers each open file with a recording. The last answer says that the worker ends."""
     import json
 
     ours, theirs = socket.socketpair()
@@ -398,7 +398,7 @@ def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:
 
 
 def test_loop_ends_with_its_socket() -> None:
-    """A closed socket and a request without a file both end it."""
+    """A closed socket ends the loop, and so does a request without a file."""
     for message in (b"", REQUEST.pack(1, 1, 1)):
         ours, theirs = socket.socketpair()
         with ours, theirs:
@@ -409,7 +409,7 @@ def test_loop_ends_with_its_socket() -> None:
 
 
 def test_no_audit_event_is_raised_by_any_scan(tmp_path: Path) -> None:
-    """Under a hook that records everything, scanning every kind of file opens, imports and runs nothing."""
+    """Under an audit hook that records all events, no scan of any kind of file opens, imports or runs anything."""
     code = """
 import sys, pickle
 from pathlib import Path
@@ -453,7 +453,7 @@ print(events)
 def test_old_opcodes_need_nothing_that_is_not_there(
     scanner: Scanner, tmp_path: Path, head: bytes, opcode: bytes
 ) -> None:
-    """The codecs of protocol 0 are at hand in both parsers before the worker may import nothing more."""
+    """Both parsers have the codecs of protocol 0 before the worker is armed."""
     assert scanner.scan(write(tmp_path, head + opcode + b".")).problems == ()
 
 
@@ -475,6 +475,6 @@ LIGHTGBM_TEXT = (
     ],
 )
 def test_model_of_lightgbm_has_its_trees_where_its_table_says(text: str, accepted: bool) -> None:
-    """Otherwise LightGBM ends the whole process that loads it, from a thread of its own."""
+    """A text with a tree at a wrong place is refused: LightGBM would abort the whole process that loads it."""
     booster = build.built(build.new("lightgbm.basic", "Booster"), build.mapping({"_handle": build.text(text)}))
     assert scan_bytes(build.pickled(booster), ALLOWLIST).accepted is accepted

@@ -1,4 +1,4 @@
-"""The one reader: bytes come from files, parts, memory and compressed data alike, and payloads are not copied."""
+"""The one reader: it reads files, parts, memory and compressed data in the same way, and does not copy payloads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MEGABYTE = 1 << 20
 
 
 def test_sources_give_the_same_bytes(tmp_path: Path) -> None:
-    """A file, a part of it, and memory; small reads by position leave the descriptor alone."""
+    """A file, a part of it and memory give the same bytes. Reads by position do not move the descriptor's offset."""
     data = bytes(range(256)) * 9
     path = tmp_path / "file"
     path.write_bytes(data)
@@ -65,7 +65,7 @@ def test_sources_give_the_same_bytes(tmp_path: Path) -> None:
 @given(st.binary(max_size=3000), st.sampled_from(["gzip", "zlib", "bz2", "xz", "lzma"]), st.integers(1, 500))
 @settings(max_examples=examples(60))
 def test_compressed_data_comes_out_as_it_went_in(data: bytes, name: str, step: int) -> None:
-    """Whatever the size of the reads."""
+    """The bytes do not depend on the size of the reads."""
     packed = pack(data)[name]
     found, source = open_compressed(MemorySource(packed), 10**6)
     assert found == name
@@ -79,7 +79,7 @@ def test_compressed_data_comes_out_as_it_went_in(data: bytes, name: str, step: i
 
 
 def pack(data: bytes) -> dict[str, bytes]:
-    """The data, compressed in every way that the standard library knows."""
+    """Return the data, compressed in every format of the standard library."""
     return {
         "gzip": gzip.compress(data),
         "zlib": zlib.compress(data),
@@ -91,7 +91,7 @@ def pack(data: bytes) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", pack(b"").keys())
 def test_compressed_data_that_is_cut_damaged_or_followed_is_told_apart(name: str) -> None:
-    """Truncated, malformed and trailing have codes of their own."""
+    """Truncated, malformed and trailing data have different codes."""
     packed = pack(pickle.dumps([os.urandom(64) for _ in range(50)]))[name]
 
     def codes(data: bytes) -> list[str]:
@@ -107,7 +107,7 @@ def test_compressed_data_that_is_cut_damaged_or_followed_is_told_apart(name: str
 
 
 def test_lz4_without_lz4_says_what_to_install() -> None:
-    """The daemon does not need lz4; files that do are refused with the remedy."""
+    """Without lz4 installed, a file that needs it is refused with advice."""
     problems = scan_bytes(b'\x04"M\x18' + bytes(20), ALLOWLIST).problems
     assert [problem.code for problem in problems] in (["artifact.unsupported"], ["artifact.malformed"])
     if importlib.util.find_spec("lz4") is None:
@@ -115,7 +115,7 @@ def test_lz4_without_lz4_says_what_to_install() -> None:
 
 
 def test_lz4_is_decompressed_by_lz4(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through its frame decompressor, which agrees with those of the standard library."""
+    """lz4's decompressor is used in the same way as those of the standard library."""
 
     class Decompressor:
         eof = False
@@ -136,7 +136,7 @@ def test_lz4_is_decompressed_by_lz4(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_inflated_bytes_are_bounded() -> None:
-    """What comes out of compressed data is counted as it comes."""
+    """The decompressed bytes are counted while they come."""
     _, source = open_compressed(MemorySource(zlib.compress(bytes(MEGABYTE))), 1000)
     with pytest.raises(BadStream) as caught:
         source.raw().read(10)
@@ -148,7 +148,7 @@ def test_inflated_bytes_are_bounded() -> None:
 
 
 def test_stream_reads_exactly_or_says_truncated() -> None:
-    """Of each way to read on, there is one answer at the end."""
+    """Each method to read raises the same error at the end."""
     reads: list[Callable[[Stream], object]] = [
         lambda stream: stream.read_exactly(4),
         lambda stream: stream.skip(4),
@@ -185,13 +185,13 @@ def test_large_payload_is_passed_over_without_touching_memory(tmp_path: Path) ->
 
 
 def test_payload_that_ends_too_early_is_truncated() -> None:
-    """Passing over is bounded by the size of the file."""
+    """A payload larger than the file is not skipped: the file is truncated."""
     data = b"\x80\x04\x8e" + struct.pack("<Q", 3 * MEGABYTE) + bytes(2 * MEGABYTE) + b"."
     assert [problem.code for problem in scan_bytes(data, ALLOWLIST).problems] == ["artifact.truncated"]
 
 
 def large_storage(body: bytes) -> bytes:
-    """A torch file larger than the payloads that are passed over, in bytes in a plain pickle."""
+    """Return a plain pickle with a torch file in bytes, large enough to be skipped."""
     items = MEGABYTE
     storage = struct.pack("<q", items) + bytes(4 * items)
     nested = build.torch_legacy(build.pickled(build.legacy_storage_id(items=items) + body), ["0"], storage)
@@ -199,7 +199,7 @@ def large_storage(body: bytes) -> bytes:
 
 
 def test_nested_file_in_a_large_payload_is_scanned_where_it_lies(tmp_path: Path) -> None:
-    """Its true bytes are read from their place, from a file as from memory."""
+    """The real bytes of a skipped payload are read from the file or the memory that it is in."""
     for body, expected in ((b"", []), (b"0" + build.runs(tmp_path / "ran"), ["artifact.never_allowed"])):
         data = large_storage(body)
         assert [problem.code for problem in scan_bytes(data, ALLOWLIST).problems] == expected
@@ -209,13 +209,13 @@ def test_nested_file_in_a_large_payload_is_scanned_where_it_lies(tmp_path: Path)
 
 
 def test_what_the_parser_said_stands_as_it_said_it() -> None:
-    """Escaped once, not twice: what the file held cannot break out of a line, and can be read."""
+    """Text of the file in a detail is escaped once: it cannot break a line, and can be read."""
     (problem,) = scan_bytes(b"\x80\x04\x00\x1b.", ALLOWLIST).problems
     assert problem.message == r"the pickle cannot be parsed: UnpicklingError: invalid load key, '\x00'."
 
 
 def test_payload_that_straddles_a_frame_is_never_taken_for_its_bytes() -> None:
-    """Only part of it was passed over: what would be scanned is not what would be loaded, so it is refused."""
+    """A payload that was skipped only in part is refused: the scan would see other bytes than the load."""
     payload = large_storage(b"")
     start = payload.index(b"B") + 5
     head, rest = payload[2:start], payload[start:]
@@ -224,14 +224,14 @@ def test_payload_that_straddles_a_frame_is_never_taken_for_its_bytes() -> None:
 
 
 def test_marker_is_only_looked_for_in_payloads() -> None:
-    """Small bytes are what they are; large ones without a marker too."""
+    """Small bytes are real, and large ones without a marker too."""
     stream = PayloadSkippingStream(MemorySource(b"abc"), b"M" * 16)
     assert stream.payload(b"M" * 30).read_at(0, 4) == b"MMMM"
     assert stream.payload(bytes(2 * MEGABYTE)).size == 2 * MEGABYTE
 
 
 def test_loader_reads_large_payloads_whole() -> None:
-    """What the scan passes over the loader gives in full."""
+    """The loader returns payloads that the scan skips."""
     value = {"a": os.urandom(3 * MEGABYTE), "b": bytearray(os.urandom(2 * MEGABYTE))}
     for protocol in (3, 5):
         data = pickle.dumps(value, protocol)
@@ -242,7 +242,7 @@ def test_loader_reads_large_payloads_whole() -> None:
 
 
 def test_parser_leaves_the_stream_behind_the_pickle() -> None:
-    """Without peek nothing is read ahead, so that what follows can be read by another parser."""
+    """Without peek no parser reads ahead, so another parser can read what follows."""
     data = pickle.dumps([1, "a"], 4) + b"rest"
     recorder = new_recorder()
     stream = open_stream(recorder, MemorySource(data))

@@ -1,4 +1,4 @@
-"""torch's archives and old files: laid out exactly as torch writes them, or refused."""
+"""torch's archives and old files are accepted only with exactly the layout that torch writes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from support.pickle_builders import Part
 ALLOWLIST = Allowlist.load()
 TENSOR = build.pickled(build.tensor(build.storage_id()))
 RETYPED = build.pickled(build.tensor(build.storage_id()), b"0", build.storage_id("ByteStorage", items=8))
-"""The same storage again as one of another type: torch would give what it made for the first mention."""
+"""The same storage twice, with different types: torch would return the first one both times."""
 FLOATS = bytes(8)
 
 
 def problems(data: bytes) -> list[str]:
-    """The codes of the problems of a file."""
+    """Return the codes of the problems of a file."""
     return [problem.code for problem in scan_bytes(data, ALLOWLIST).problems]
 
 
 def parts(*more: Part, **changes: object) -> list[Part]:
-    """The members of an honest archive; `changes` go to its storage."""
+    """Return the members of a valid archive. `changes` are made to its storage."""
     return [
         Part("archive/data.pkl", TENSOR),
         Part("archive/byteorder", b"little"),
@@ -40,7 +40,7 @@ def parts(*more: Part, **changes: object) -> list[Part]:
 
 
 def test_honest_archive_is_accepted() -> None:
-    """A tensor on a storage of its size, in an archive as torch writes it."""
+    """A tensor in a storage of its size, in an archive as torch writes it, is accepted."""
     report = scan_bytes(build.archive(parts()), ALLOWLIST)
     assert report.problems == ()
     assert report.kind == "torch-zip"
@@ -49,7 +49,7 @@ def test_honest_archive_is_accepted() -> None:
 
 
 def test_archive_of_zipfile_is_read_alike() -> None:
-    """What Python's own zipfile writes, stored and without gaps, has the layout that we read."""
+    """An archive of Python's zipfile, stored and without gaps, has the expected layout."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for part in parts():
@@ -93,7 +93,7 @@ def test_archive_of_zipfile_is_read_alike() -> None:
     ],
 )
 def test_archive_that_readers_could_read_differently_is_refused(data: bytes, code: str) -> None:
-    """Gaps, doubled or foreign members, headers that differ, storages of another size, anything behind the end."""
+    """Gaps, double or unknown members, different headers, storages of a wrong size and trailing data are refused."""
     assert problems(data) == [code]
 
 
@@ -114,7 +114,7 @@ def test_archive_that_readers_could_read_differently_is_refused(data: bytes, cod
     ],
 )
 def test_tensor_outside_its_storage_is_refused(opcodes: bytes) -> None:
-    """A size, a stride or an offset that reaches past the storage, and arguments that are none."""
+    """A size, stride or offset that reaches outside of the storage is refused, and so are invalid arguments."""
     assert set(problems(build.torch_archive(build.pickled(opcodes), {"0": FLOATS}))) == {"artifact.forbidden_arguments"}
 
 
@@ -128,7 +128,7 @@ def test_tensor_outside_its_storage_is_refused(opcodes: bytes) -> None:
     ],
 )
 def test_tensor_within_its_storage_is_accepted(opcodes: bytes) -> None:
-    """Views, scalars, empty and expanded tensors lie within."""
+    """Views, scalars, empty and expanded tensors inside their storage are accepted."""
     assert problems(build.torch_archive(build.pickled(opcodes), {"0": FLOATS})) == []
 
 
@@ -150,7 +150,7 @@ def test_tensor_within_its_storage_is_accepted(opcodes: bytes) -> None:
     ],
 )
 def test_odd_persistent_id_is_refused(persistent_id: bytes) -> None:
-    """Only storages of torch's own types, in members of the archive."""
+    """A persistent id must be a storage of torch's own types, in a member of the archive."""
     assert "artifact.malformed" in problems(build.torch_archive(build.pickled(persistent_id), {"0": FLOATS}))
 
 
@@ -163,14 +163,14 @@ LEGACY_BYTES = struct.pack("<q", 2) + FLOATS
 
 
 def test_old_format_is_accepted() -> None:
-    """Magic, version, system, the object, the keys, and each storage with its length."""
+    """A file with magic number, version, system, object, keys, and each storage with its length is accepted."""
     report = scan_bytes(build.torch_legacy(LEGACY, ["0"], LEGACY_BYTES), ALLOWLIST)
     assert report.problems == ()
     assert report.kind == "torch-legacy"
 
 
 def test_classes_beside_their_source_are_accepted() -> None:
-    """The old format puts the text of a module's class beside it."""
+    """The old format has the source text of a module's class beside the class: it is accepted."""
     name = build.named("torch.nn.modules.linear", "Linear")
     pid = b"(" + build.text("module") + name + build.text("linear.py") + build.text("class Linear: ...") + b"tQ"
     assert problems(build.torch_legacy(build.pickled(pid), [], b"")) == []
@@ -193,12 +193,12 @@ def test_classes_beside_their_source_are_accepted() -> None:
     ],
 )
 def test_old_format_that_lies_is_refused(data: bytes, code: str) -> None:
-    """Keys and lengths must be those of the storages that the object names; views and leftovers are refused."""
+    """Keys and lengths must fit the storages of the object. Views and trailing bytes are refused."""
     assert problems(data) == [code]
 
 
 def test_layout_with_wide_numbers_is_read() -> None:
-    """Archives past 4 GiB carry 64-bit records; a small one may too, and they must agree with the short ones."""
+    """Archives over 4 GiB have 64-bit records. A small one may have them too, and they must equal the short ones."""
     data = build.archive(parts())
     end = data[-22:]
     body = data[:-22]
@@ -217,7 +217,7 @@ def test_layout_with_wide_numbers_is_read() -> None:
 
 
 def test_every_byte_of_the_directory_counts() -> None:
-    """No byte of the central directory and its end can be changed to a file that is read as another one."""
+    """After a change of any byte of the directory or its end, the archive is refused or has the same members."""
     data = bytearray(build.archive(parts()))
     honest = read_zip_layout(MemorySource(data))
     start = struct.unpack("<I", data[-6:-2])[0]

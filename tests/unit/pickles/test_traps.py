@@ -27,16 +27,16 @@ from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
 EVERYTHING = dict.fromkeys(ALLOWLIST, "r")
-"""Imports as wide as a registered entry's could ever be: every shipped name."""
+"""The largest possible imports of an entry: every shipped name."""
 
 
 def codes(data: bytes) -> list[str]:
-    """The codes of the problems that a scan finds."""
+    """Return the codes of the problems that a scan finds."""
     return [problem.code for problem in scan_bytes(data, ALLOWLIST).problems]
 
 
 def refused(data: bytes, marker: Path) -> list[str]:
-    """Scan, then load with every shipped name allowed; return the codes once nothing was seen to run."""
+    """Scan, then load with every shipped name allowed. Check that nothing ran, and return the codes."""
     found = codes(data)
     assert found, "the scan accepted it"
     with pytest.raises(Exception) as caught:
@@ -48,11 +48,11 @@ def refused(data: bytes, marker: Path) -> list[str]:
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Path:
-    """The folder that payloads make."""
+    """The folder that the payloads make when they run."""
     return tmp_path / "ran"
 
 
-# --- 4: names and uses that evaluate --------------------------------------------------------------------------
+# --- names and uses that evaluate -----------------------------------------------------------------------------
 
 Attack = Callable[[Path], bytes]
 
@@ -153,7 +153,7 @@ NEVER = [
 
 @pytest.mark.parametrize("name", NEVER)
 def test_name_that_evaluates_is_never_allowed(name: str) -> None:
-    """Rule 4 holds against every shipped list and against the user's own lines."""
+    """Names that are never allowed are refused in the shipped lists and in the user's own lines."""
     assert ALLOWLIST.uses(name) is None
     module, _, last = name.rpartition(".")
     problems = scan_bytes(build.pickled(build.named(module, last)), ALLOWLIST).problems
@@ -161,11 +161,11 @@ def test_name_that_evaluates_is_never_allowed(name: str) -> None:
 
 
 def test_shipped_lists_obey_rule_four() -> None:
-    """No line of a shipped list is of no effect because the name is never allowed."""
+    """No shipped list has a name that is never allowed."""
     assert [name for name in ALLOWLIST if ALLOWLIST.uses(name) is None] == []
 
 
-# --- 4: allowed names put to another use ----------------------------------------------------------------------
+# --- other uses of allowed names ------------------------------------------------------------------------------
 
 LOG = build.named("numpy", "log")
 """A function that the lists let a pickle refer to."""
@@ -173,10 +173,10 @@ LOG = build.named("numpy", "log")
 RIDGE = build.new("sklearn.linear_model._ridge", "Ridge")
 
 RBF = build.new("sklearn.gaussian_process.kernels", "RBF")
-"""An object whose class has no `__setstate__`: BUILD writes into its dictionary."""
+"""An object whose class has no `__setstate__`: BUILD sets items in its dictionary."""
 
 SHADOW = build.called(build.named("collections", "OrderedDict")) + build.text("__setstate__") + LOG + b"s"
-"""A dictionary by another name, with an attribute that BUILD would look up next."""
+"""An OrderedDict instead of a dictionary, with an attribute that BUILD would look up next."""
 
 SEED_SEQUENCE = build.called(
     build.named("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
@@ -386,11 +386,11 @@ MISUSES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("opcodes", "code"), MISUSES.values(), ids=MISUSES.keys())
 def test_allowed_name_put_to_another_use_is_refused(opcodes: bytes, code: str) -> None:
-    """Being on a list is not enough: the use, the arguments and the state are judged too."""
+    """A name on a list is not enough: its use, arguments and state are checked too."""
     assert code in codes(build.pickled(opcodes))
 
 
-# --- 1: one parse ----------------------------------------------------------------------------------------------
+# --- one parse -------------------------------------------------------------------------------------------------
 
 
 def straddling(marker: Path) -> bytes:
@@ -402,7 +402,7 @@ def straddling(marker: Path) -> bytes:
 
 
 def test_scan_and_load_read_through_the_same_reader_without_peek() -> None:
-    """What the unpickler is given has read, readline and readinto, and nothing that can be peeked at."""
+    """The unpickler gets an object with read, readline and readinto, and without peek."""
     stream = Stream(MemorySource(b"\x80\x04N."))
     assert not hasattr(stream, "peek")
     assert {name for name in dir(stream) if not name.startswith("_")} >= {"read", "readline", "readinto"}
@@ -424,7 +424,7 @@ def test_opcode_that_straddles_a_frame_is_judged_as_it_is_loaded(marker: Path) -
 
 @pytest.mark.parametrize("opcode", [bytes([code]) for code in b"\x8cX\x8eBCKJcVSI\x8ai"])
 def test_argument_outside_its_frame_is_judged_as_it_is_loaded(opcode: bytes, marker: Path) -> None:
-    """Readers disagree on these bytes (with Python 3.11 `loads` runs what BytesIO never reaches); ours do not."""
+    """Python's readers parse these bytes differently (in 3.11 `loads` runs what BytesIO never reaches), ours do not."""
     body = opcode + b"\x02\x00\x00\x00AB" + build.text("a") + build.runs(marker) + b".K\x01.\n\n."
     for length in range(12):
         data = b"\x80\x04\x95" + length.to_bytes(8, "little") + body
@@ -439,7 +439,7 @@ def test_argument_outside_its_frame_is_judged_as_it_is_loaded(opcode: bytes, mar
 
 
 def test_every_split_of_a_frame_is_judged_as_it_is_loaded(marker: Path) -> None:
-    """A frame of any length, right or wrong: if the scan accepts it, the load does what was judged."""
+    """With a frame of any length, right or wrong: if the scan accepts the file, the load does the same as the scan."""
     body = build.value({"a": [1, 2.5, "text"], "b": b"bytes" * 20}) + b"0" + build.value("end") + b"."
     for length in range(len(body) + 3):
         data = b"\x80\x04\x95" + length.to_bytes(8, "little") + body
@@ -455,7 +455,7 @@ def test_every_split_of_a_frame_is_judged_as_it_is_loaded(marker: Path) -> None:
             assert load(data, report.imports) == parsed, length
 
 
-# --- 3: spelling, extension codes, buffers, persistent ids, what follows ----------------------------------------
+# --- spelling, extension codes, buffers, persistent ids, trailing data ------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_every_split_of_a_frame_is_judged_as_it_is_loaded(marker: Path) -> None:
     ],
 )
 def test_name_that_is_no_plain_full_name_is_refused(module: str, name: str) -> None:
-    """('a', 'b.c') and ('a.b', 'c') look the same once joined, so only plain identifiers may be looked up."""
+    """Only plain identifiers are looked up: ('a', 'b.c') and ('a.b', 'c') would be equal after joining."""
     assert "artifact.never_allowed" in codes(build.pickled(build.named(module, name)))
     with pytest.raises(LoadRefused, match="not a full name"):
         load(build.pickled(build.named(module, name)), {f"{module}.{name}": "r"})
@@ -489,7 +489,7 @@ def test_only_the_fixed_aliases_of_python_2_are_followed() -> None:
 
 
 def test_extension_codes_are_refused(marker: Path) -> None:
-    """A code of copyreg's registry stands for a name that is nowhere in the file."""
+    """Extension codes are refused: they stand for names that are not in the file."""
     copyreg.add_extension("os", "mkdir", 200)
     try:
         data = build.pickled(build.called(b"\x82\xc8", build.text(str(marker))))
@@ -525,7 +525,7 @@ def test_extension_codes_are_refused(marker: Path) -> None:
 )
 @pytest.mark.filterwarnings("error")
 def test_malformed_file_gets_its_own_code(data: bytes, code: str) -> None:
-    """What is wrong with the form of a file is told apart, because the remedies differ."""
+    """Different faults of a file's format have different codes, because the advice differs."""
     assert codes(data) == [code]
 
 
@@ -533,7 +533,7 @@ def test_malformed_file_gets_its_own_code(data: bytes, code: str) -> None:
 
 
 def nested_places(payload: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the payload, a whole pickle or its opcodes, in every place that a loader would look into."""
+    """Yield the payload, as a pickle or as opcodes, in every place that a loader reads."""
     whole = build.pickled(payload)
     yield "gzip", gzip.compress(whole)
     yield "zlib", zlib.compress(whole)
@@ -562,7 +562,7 @@ def nested_places(payload: bytes) -> Iterator[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("place", [place for place, _ in nested_places(b"N")])
 def test_payload_is_found_wherever_a_loader_looks(place: str, marker: Path) -> None:
-    """Compression, archives, nested files and arrays of objects hide nothing."""
+    """A payload is found in compressed data, archives, nested files and arrays of objects."""
     data = dict(nested_places(build.runs(marker)))[place]
     problems = scan_bytes(data, ALLOWLIST).problems
     assert "artifact.never_allowed" in [problem.code for problem in problems], problems
@@ -574,7 +574,7 @@ def test_payload_is_found_wherever_a_loader_looks(place: str, marker: Path) -> N
     "place", [place for place, _ in nested_places(b"N") if "torch" not in place and "plain" not in place]
 )
 def test_loader_refuses_it_there_too(place: str, marker: Path) -> None:
-    """A load of the same bytes with every shipped name allowed stops at the first name off the list."""
+    """A load with every shipped name allowed stops at the first name that is not allowed."""
     with pytest.raises(Exception) as caught:
         load(dict(nested_places(build.runs(marker)))[place], EVERYTHING)
     assert isinstance(caught.value, LoadRefused | ModuleNotFoundError)
@@ -582,7 +582,7 @@ def test_loader_refuses_it_there_too(place: str, marker: Path) -> None:
 
 
 def test_nested_files_are_followed_to_a_depth() -> None:
-    """A file in a file in a file is scanned; deeper ones are refused rather than passed over."""
+    """A file in a file in a file is scanned. Deeper nesting is refused, not skipped."""
     data = build.torch_archive(build.pickled(b"N"))
     for _ in range(3):
         wrapped = build.called(build.named("torch.storage", "_load_from_bytes"), build.data(data))
@@ -596,7 +596,7 @@ def test_nested_files_are_followed_to_a_depth() -> None:
 
 
 def test_all_unknown_names_are_reported_with_the_very_line_to_add() -> None:
-    """A rejection names every unknown class and says what to write for each, with the letters it needs."""
+    """A rejection has every unknown class, and the line with the letters that would allow it."""
     first = build.built(build.new("fxmodels.lstm", "FxLSTM"), build.mapping({"a": b"N"}))
     second = build.called(build.named("fxmodels.data", "make"), b"K\x01")
     data = build.pickled(b"](", first, second, b"e")
@@ -610,7 +610,7 @@ def test_all_unknown_names_are_reported_with_the_very_line_to_add() -> None:
 
 
 def test_number_of_reported_names_is_bounded() -> None:
-    """A file full of names gets a bounded answer that counts the rest."""
+    """A file with very many names gets a bounded report that counts the rest."""
     data = build.pickled(b"](", *(build.named("many", f"Name{i}") for i in range(300)), b"e")
     problems = scan_bytes(data, ALLOWLIST).problems
     assert len(problems) == 51
@@ -620,7 +620,7 @@ def test_number_of_reported_names_is_bounded() -> None:
 
 
 def test_code_by_value_is_refused_with_the_ways_that_work() -> None:
-    """cloudpickle of a local class is told apart from a hostile file, and the remedy is said."""
+    """A local class in a file of cloudpickle has a code of its own, with advice."""
     import cloudpickle
 
     class Local:
@@ -635,7 +635,7 @@ def test_code_by_value_is_refused_with_the_ways_that_work() -> None:
 
 
 def test_loader_gives_nothing_that_the_scan_did_not_see(marker: Path) -> None:
-    """A name that is not in the entry's own imports is refused by name, even one of a shipped list."""
+    """A name that is not in the imports of the entry is refused, even if a shipped list has it."""
     data = pickle.dumps({"a": frozenset({1})}, 2)
     assert load(data, {"builtins.frozenset": "cr"}) == {"a": frozenset({1})}
     with pytest.raises(LoadRefused, match=r"builtins\.frozenset"):

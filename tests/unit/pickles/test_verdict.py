@@ -1,4 +1,4 @@
-"""What a verdict holds for: what is stored with an entry, and what tells that a file must be scanned again."""
+"""What a verdict depends on: what an entry stores of it, and which changes require another scan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STORED = current(ALLOWLIST, {"model": MODEL, "scaler": SCALER})
 
 
 def test_digest_kind_python_and_allowlist_are_stored() -> None:
-    """The four things that a verdict depends on, for each file of a model."""
+    """The stored value has the four things that a verdict depends on, for each file of a model."""
     assert {
         "python": platform.python_version(),
         "allowlist": ALLOWLIST.digest,
@@ -26,14 +26,14 @@ def test_digest_kind_python_and_allowlist_are_stored() -> None:
 
 
 def test_verdict_holds_while_nothing_changed() -> None:
-    """Same bytes, same kinds, same Python, same list: no reason to scan again."""
+    """With the same bytes, kinds, Python and allowlist there is no reason to scan again."""
     digests = {"model": "a" * 64, "scaler": "b" * 64}
     assert changes_since(STORED, ALLOWLIST, digests, {"model": "plain", "scaler": "plain"}) == []
     assert changes_since(STORED, ALLOWLIST, {"model": "a" * 64, "scaler": None}) == []
 
 
 def test_every_change_is_said() -> None:
-    """Another digest, kind, Python or allowlist each have a sentence of their own, and all are said at once."""
+    """A changed digest, kind, Python or allowlist gives a sentence each, all at once."""
     wider = Allowlist.load(["numpy"], {"fxmodels.lstm.FxLSTM": "bnr"})
     old = {**STORED, "python": "3.9.1"}
     digests = {"model": "c" * 64, "scaler": "b" * 64}
@@ -48,12 +48,12 @@ def test_every_change_is_said() -> None:
 
 @pytest.mark.parametrize("stored", [None, {}, {"files": 3}, {**STORED, "files": {"model": None}}])
 def test_file_without_a_verdict_has_none_that_could_hold(stored: object) -> None:
-    """Entries of `register_model`, older or damaged ones are never taken for judged."""
+    """Entries from `register_model`, older entries and damaged ones do not count as scanned."""
     assert changes_since(stored, ALLOWLIST, {"model": "a" * 64})  # type: ignore[arg-type]  # read from a file
 
 
 def test_manual_describes_the_stored_field() -> None:
-    """docs/formats.md has the field, with the very names that are stored."""
+    """docs/formats.md describes the field, with the names that are stored."""
     manual = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
     assert "| `verdict` |" in manual
     for name in (*STORED, *STORED["files"]["model"]):
