@@ -107,7 +107,7 @@ class Scanner:
         self.progress: Callable[[], None] = _no_progress
         """Called about once a second while the worker is waited for."""
         self._worker: _Worker | None = None
-        self._started_before = False
+        self._lost_worker = False
         self._waiting: deque[Scan] = deque()
         # The worker has these files and answers in this order.
         self._sent: deque[Scan] = deque()
@@ -158,7 +158,7 @@ class Scanner:
                 if self._sent:
                     # Which of the files has killed it shows when the answers are read.
                     return
-                self._end_worker()
+                self._lose_worker()
                 scan.set_result(_recording_of(lost.what, lost.detail))
             except (ScanError, StorageError) as error:
                 scan.set_result(error)
@@ -194,7 +194,8 @@ class Scanner:
         try:
             recording = self._worker.answer(self.progress)
         except _WorkerLost as lost:
-            self._worker = None
+            # `answer` has ended the process.
+            self._worker, self._lost_worker = None, True
             recording = _recording_of(lost.what, lost.detail)
         except _ProgressFailed as failed:
             self._give_up(scan)
@@ -210,7 +211,7 @@ class Scanner:
 
     def _give_up(self, scan: Scan) -> None:
         """End a worker whose answer was not read, so that the answer is never taken for that of another file."""
-        self._end_worker()
+        self._lose_worker()
         self._requeue_sent()
         scan.set_result(ScanError("the scan was interrupted"))
 
@@ -222,13 +223,18 @@ class Scanner:
     def _ready_worker(self) -> _Worker:
         if self._worker is not None and not self._sent and not self._worker.is_alive():
             # It was killed from outside while it was idle: no file is the cause.
-            self._end_worker()
+            self._lose_worker()
         if self._worker is None:
-            if self._started_before:
-                self.restarts += 1
             self._worker = _Worker.start()
-            self._started_before = True
+            if self._lost_worker:
+                self.restarts += 1
+                self._lost_worker = False
         return self._worker
+
+    def _lose_worker(self) -> None:
+        """End a worker that died or must be killed. The next one counts as a restart."""
+        self._lost_worker = True
+        self._end_worker()
 
     def _end_worker(self) -> None:
         if self._worker is not None:
