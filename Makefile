@@ -118,7 +118,7 @@ campaign-registry: env-test ## four writers, killed again and again, and two rea
 	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
 
 docs-check: env-test ## only the tests that hold the documents to the code
-	$(VENV)-test/bin/python -m pytest $(wildcard tests/test_docs*.py tests/docs) $(PYTEST_ARGS)
+	$(VENV)-test/bin/python -m pytest $(wildcard tests/repository/test_docs*.py) $(PYTEST_ARGS)
 
 test-frameworks: env-frameworks ## scan and load real models of scikit-learn, LightGBM, PyTorch and others
 	$(VENV)-frameworks/bin/python -m pytest tests/frameworks $(PYTEST_ARGS)

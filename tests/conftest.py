@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from examples import examples
+from support.examples import examples
 
 # An example that is slow once (another process had the cores, a disk was synced) is no failure. Where CI is set,
 # the same examples are drawn each time. HYPOTHESIS_EXAMPLES=1000 looks longer.

@@ -37,8 +37,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import ways
-from world import Daemon, World, digest, pickled, sidecar
+from support import ways
+from support.world import Daemon, World, digest, pickled, sidecar
 
 PRODUCERS, SERVICE, THEM = 61_000, 61_003, 61_004
 # Users that every system knows: sftp-server asks for the name of the one that it runs as.

@@ -33,9 +33,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from crash.kit import metadata
 from model_inbox import EntryProtected, ModelRegistry
-from plain_reader import read_history, read_registry
+from support.crash_kit import metadata
+from support.plain_reader import read_history, read_registry
 
 WRITERS, READERS, IDS_EACH = 4, 2, 6
 ALIVE_SECONDS = (0.3, 1.5)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crash.disk import QuickDisk
-from crash.kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
+from support.crash_disk import QuickDisk
+from support.crash_kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 
 Step = Callable[[ModelRegistry], object]
 

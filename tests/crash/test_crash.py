@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from crash.disk import Crashed, CrashingDisk, Moment
 from crash.scenarios import SCENARIOS, Scenario, check
+from support.crash_disk import Crashed, CrashingDisk, Moment
+from support.places import TESTS
 
 STATES_EACH = int(os.environ.get("CRASH_STATES", "6"))
 SEED = int(os.environ.get("CRASH_SEED", "0"))
@@ -147,7 +148,7 @@ def test_the_next_process(scenario: Scenario, tmp_path: Path) -> None:
                 str(acknowledged),
                 stage.identity or "",
             ],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
             capture_output=True,
             text=True,
         )

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-import ways
-from world import Daemon, World, digest, must_be_root, pickled, sidecar
+from support import ways
+from support.world import Daemon, World, digest, must_be_root, pickled, sidecar
 
 ALICE, BOB, PRODUCERS = 61_001, 61_002, 61_000
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 import structlog
 
-from crash.disk import QuickDisk
-from crash.kit import START, Clock, open_registry, register
 from model_inbox import ModelInboxError, RegistryCorrupted, RegistryTooNew
 from model_inbox.registry.store import Ledger
+from support.crash_disk import QuickDisk
+from support.crash_kit import START, Clock, open_registry, register
 
 BITS = int(os.environ.get("DAMAGE_BITS", "1"))
 CURRENT = ("registry.journal.jsonl", "registry.json", "registry.checkpoint.json")

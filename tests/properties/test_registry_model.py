@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from crash.disk import QuickDisk
-from crash.kit import START, Clock, staged
-from examples import examples
 from model_inbox import EntryExists, EntryNotFound, EntryProtected, ModelRegistry, RegistryError
 from model_inbox.registry.outcomes import Candidate
-from plain_reader import read_history, read_registry
+from support.crash_disk import QuickDisk
+from support.crash_kit import START, Clock, staged
+from support.examples import examples
+from support.plain_reader import read_history, read_registry
 
 IDS = st.sampled_from(["a", "b", "c"])
 PAIRS = ("USD/EUR", "GBP/EUR")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from crash.disk import QuickDisk
-from crash.kit import register, staged
 from model_inbox import ModelRegistry
 from model_inbox.registry.outcomes import Candidate
+from support.crash_disk import QuickDisk
+from support.crash_kit import register, staged
+from support.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 READER = Path(__file__).parent / "readers" / "read_registry.pl"
 RECIPE = re.compile(r"<!-- jq: (?P<name>\S+) -->\n```sh\n(?P<text>.*?)```", re.DOTALL)
 

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from model_inbox.telemetry.metrics import Tally, render
+from support.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "systemd" / "prometheus-rules.yml"
 
 DOCUMENT = {

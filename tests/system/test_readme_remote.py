@@ -6,8 +6,8 @@ import json
 import pickle
 from pathlib import Path
 
-from readme import Reader, blocks
-from waiting import wait_until
+from support.readme import Reader, blocks
+from support.waiting import wait_until
 
 
 def test_rsync_and_scp_as_in_the_readme(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-import ways
-from world import Daemon, World, digest, pickled, sidecar
+from support import ways
+from support.world import Daemon, World, digest, pickled, sidecar
 
 
 @pytest.fixture(name="running", scope="module")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from machine import Machine, copy_tree
-from world import pickled, sidecar
+from support.places import ROOT
+from support.world import pickled, sidecar
 
-ROOT = Path(__file__).resolve().parents[2]
 PYTHON = Path("/usr/bin/python3")  # of the system: an interpreter under somebody's home is of no use to a service
 UNIT = "model-inbox.service"
 STATE = Path("/var/lib/model-inbox")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from installed import CONSUMER, PRODUCERS, ROOT, STATE, STRANGER, UNIT, Installed
-from world import pickled, sidecar
+from support.world import pickled, sidecar
 
 ROW = re.compile(r"^\| `(/[^`]+)` \| `([^`]+)` \| `([^`]+)` \| `(\d{4})` \|", re.MULTILINE)
 PYTHON = "/opt/model-inbox/current/bin/python"

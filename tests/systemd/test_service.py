@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from installed import STATE, UNIT, Installed
-from world import pickled, sidecar
+from support.world import pickled, sidecar
 
 INBOX_OWNER = "mode=3770,uid=model-inbox,gid=model-producers"
 

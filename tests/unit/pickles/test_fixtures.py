@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from model_inbox.pickles import Allowlist, Scanner, looks_complete, scan_bytes
+from support.places import DATA
 
-FOLDER = Path(__file__).parents[2] / "data" / "pickles"
+FOLDER = DATA / "pickles"
 MANIFEST = json.loads((FOLDER / "manifest.json").read_text())
 ALLOWLIST = Allowlist.load()
 

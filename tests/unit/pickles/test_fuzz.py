@@ -14,16 +14,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from examples import examples
 from model_inbox.errors import LoadRefused
 from model_inbox.pickles import Allowlist, PickleReport, load, scan_bytes
 from support import pickle_builders as build
+from support.examples import examples
+from support.places import DATA
 
 ALLOWLIST = Allowlist.load()
 
-DATA = Path(__file__).parents[2] / "data" / "pickles"
+PICKLES = DATA / "pickles"
 SEEDS = [
-    *(path.read_bytes() for path in sorted(DATA.iterdir()) if path.suffix != ".json" and path.stat().st_size < 30_000),
+    *(
+        path.read_bytes()
+        for path in sorted(PICKLES.iterdir())
+        if path.suffix != ".json" and path.stat().st_size < 30_000
+    ),
     *(
         pickle.dumps({"a": [1, 2.5, "x", b"y", {1}, date(2026, 1, 1)], "b": OrderedDict(c=(1, 2))}, protocol)
         for protocol in range(6)

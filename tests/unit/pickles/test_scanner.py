@@ -23,6 +23,7 @@ from model_inbox.pickles.process.protocol import READY, REQUEST
 from model_inbox.pickles.process.scanner import _Worker
 from model_inbox.pickles.process.worker_loop import serve
 from support import pickle_builders as build
+from support.places import TESTS
 
 ALLOWLIST = Allowlist.load()
 
@@ -439,7 +440,7 @@ for data in files:
 armed = False
 print(events)
 """
-    here = str(Path(__file__).parents[2])
+    here = str(TESTS)
     done = subprocess.run([sys.executable, "-c", code, here], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -21,7 +21,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import examples
 from model_inbox.pickles import Allowlist, load, scan_bytes
 from model_inbox.pickles.scan import new_recorder, record
 from model_inbox.pickles.streams import (
@@ -34,6 +33,7 @@ from model_inbox.pickles.streams import (
 )
 from model_inbox.pickles.unpicklers import PlainUnpickler, open_stream
 from support import pickle_builders as build
+from support.examples import examples
 
 ALLOWLIST = Allowlist.load()
 MEGABYTE = 1 << 20

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import platform
-from pathlib import Path
 
 import pytest
 
 from model_inbox.pickles import Allowlist, changes_since, current, scan_bytes
+from support.places import ROOT
 
 ALLOWLIST = Allowlist.load(["numpy"])
 MODEL = ("a" * 64, scan_bytes(pickle.dumps({"w": 1}), ALLOWLIST))
@@ -54,7 +54,7 @@ def test_file_without_a_verdict_has_none_that_could_hold(stored: object) -> None
 
 def test_manual_describes_the_stored_field() -> None:
     """docs/formats.md describes the field, with the names that are stored."""
-    manual = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
+    manual = (ROOT / "docs" / "formats.md").read_text("utf-8")
     assert "| `verdict` |" in manual
     for name in (*STORED, *STORED["files"]["model"]):
         assert f'"{name}"' in manual

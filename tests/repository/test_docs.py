@@ -1,0 +1,93 @@
+"""The documents say what the code does: each table is held to the thing that it describes."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import model_inbox
+from model_inbox.telemetry.events import EVENTS
+from support.places import ROOT
+from support.plain_reader import unsealed
+
+PACKAGE = Path(model_inbox.__file__).parent
+LEVELS = {"debug", "info", "warning", "error", "critical"}
+NOUNS = {"daemon", "config", "inbox", "drop", "entry", "registry", "journal", "retention"}
+
+
+def _calls() -> list[tuple[str, int, str, str, set[str]]]:
+    """Return (file, line, level, event, keyword names) of each `log.<level>(...)` in the package."""
+    calls = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+                continue
+            target = node.func.value
+            if not (isinstance(target, ast.Name) and target.id == "log" and node.func.attr in LEVELS):
+                continue
+            assert node.args, f"{path.name}:{node.lineno}: a log call without an event"
+            event = node.args[0]
+            assert isinstance(event, ast.Constant) and isinstance(event.value, str), (
+                f"{path.name}:{node.lineno}: the event must be a literal"
+            )
+            names = {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+            calls.append((path.name, node.lineno, node.func.attr, event.value, names))
+    return calls
+
+
+def test_every_event_that_is_logged_is_in_the_catalogue_and_the_other_way_round() -> None:
+    """The events that the code logs are exactly those of the catalogue."""
+    assert {event for _, _, _, event, _ in _calls()} == set(EVENTS)
+
+
+def test_every_call_has_the_level_and_no_other_fields_than_the_catalogue_says() -> None:
+    """A call site's level is the catalogue's, and its fields are among the catalogue's."""
+    for file, line, level, event, names in _calls():
+        assert level == EVENTS[event].level, f"{file}:{line} {event}"
+        assert names <= set(EVENTS[event].fields), f"{file}:{line} {event}: {names - set(EVENTS[event].fields)}"
+
+
+def test_events_are_named_noun_dot_past_participle() -> None:
+    """An event is one of the closed nouns, a dot, and words of lower case."""
+    for event in EVENTS:
+        noun, _, rest = event.partition(".")
+        assert noun in NOUNS, event
+        assert re.fullmatch(r"[a-z_]+", rest), event
+
+
+def test_no_event_says_that_the_operator_must_act_without_saying_how() -> None:
+    """Errors and critical events tell what to do."""
+    for event, entry in EVENTS.items():
+        if entry.level in ("error", "critical"):
+            assert entry.action != "Nothing to do.", event
+
+
+PAGES = ["logs.md", "formats.md", "configuration.md", "commands.md", "metrics.md", "model-inbox.catalog"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_generated_tables_are_up_to_date(page: str) -> None:
+    """What `make docs` would write is what stands in the page."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "docs" / "generate.py"), "--check", page], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_sealed_examples_have_their_checksums() -> None:
+    """A reader that is written after the manual finds its examples sound."""
+    lines = (ROOT / "docs" / "formats.md").read_text().splitlines()
+    sealed = [unsealed(line.encode()) for line in lines if re.fullmatch(r'\{.*,"checksum":"[0-9a-f]{8}"\}', line)]
+    assert [line["format"] for line in sealed] == ["model-inbox-journal/2", "model-inbox-checkpoint/2"]
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Every relative link in a Markdown file names a file that is there."""
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"
