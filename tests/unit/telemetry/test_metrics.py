@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from model_inbox.telemetry.metrics import BUCKETS, METRICS, Tally, render
 from support.places import ROOT
 
+AT = datetime(2026, 11, 24, tzinfo=UTC)
 DOCUMENT: dict[str, Any] = {
     "at": "2026-11-24T12:00:00.500Z",
     "started_at": "2026-11-24T11:00:00Z",
@@ -68,9 +70,9 @@ def test_numbers_arrive_as_they_are() -> None:
 def test_drops_and_durations_are_counted() -> None:
     """Each outcome has its counter, from 0 on; a histogram counts what took at most so long."""
     tally = Tally()
-    tally.drop_ended("registered", 0.0009, {"stage": 0.002, "other": 9.0})
-    tally.drop_ended("registered", 0.001, {"stage": 400.0})
-    tally.drop_ended("rejected")
+    tally.drop_ended("registered", AT, 0.0009, {"stage": 0.002, "other": 9.0})
+    tally.drop_ended("registered", AT, 0.001, {"stage": 400.0})
+    tally.drop_ended("rejected", AT)
     found = samples(DOCUMENT, tally)
     outcomes = {o: found[("model_inbox_drops_total", (o,))] for o in ("registered", "duplicate", "rejected")}
     assert outcomes == {"registered": 2, "duplicate": 0, "rejected": 1}
