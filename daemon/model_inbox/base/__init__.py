@@ -2,6 +2,6 @@
 
 Owns every durable step on the disk (`disk`), flock(2) locks with their holders (`flocks`), read leases that tell
 whether a file has a writer (`leases`), users and groups (`users`), durations and sizes as text (`units`), YAML with
-line and column (`strict_yaml`), and JSON objects whose fields say what they mean (`shapes`). Never
-imports another room, only `errors` and `problems`.
+line and column (`strict_yaml`), JSON objects whose fields say what they mean (`shapes`), and the one value in which
+clocks, disk and leases are passed around (`machine`). Never imports another room, only `errors` and `problems`.
 """

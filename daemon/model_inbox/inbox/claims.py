@@ -16,7 +16,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,8 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from ..base.disk import Disk, content_of, move_file
+from ..base.disk import content_of, move_file
+from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
@@ -169,13 +170,11 @@ class Claim:
 class Claims:
     """Makes and ends claims. One daemon, one thread: nobody else touches `.processing/`."""
 
-    def __init__(
-        self, inbox: Inbox, *, clock: Callable[[], datetime], monotonic: Callable[[], float], disk: Disk
-    ) -> None:
+    def __init__(self, inbox: Inbox, machine: Machine) -> None:
         self._inbox = inbox
-        self._clock = clock
-        self._monotonic = monotonic
-        self._disk = disk
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
         self._counter = 0
         self._spares: list[Path] = []  # empty folders
         self._spares_made = 0

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from ..base.disk import read_regular
 from ..base.leases import Lease
+from ..base.machine import Machine
 from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
@@ -134,7 +135,7 @@ class _FromOutside(Inbox):
     """The inbox as another user sees it: never prepared, and judged for the service's rights instead of ours."""
 
     def __init__(self, path: Path, limits: Limits, service: Service, clock: Callable[[], datetime]) -> None:
-        super().__init__(path, limits, clock=clock)
+        super().__init__(path, limits, Machine(clock=clock))
         self._service = service
 
     def unchanged_seconds(self, name: str) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -19,8 +18,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ..base.disk import Disk, make_folder, open_regular, read_regular
-from ..base.leases import Lease, read_lease
+from ..base.disk import make_folder, open_regular, read_regular
+from ..base.leases import Lease
+from ..base.machine import Machine
 from ..base.users import name_of_group, name_of_user
 from ..config.settings import InboxSection
 from ..errors import ConfigError, StorageError
@@ -136,29 +136,21 @@ class _Memory:
 class Inbox:
     """The folder that producers write into.
 
-    `clock` gives the time of day (for `trained_at` in the future and the age of what was there at the start),
-    `monotonic` the seconds that settle times and time-outs count in, so that a clock that jumps changes nothing.
+    The clock is asked for `trained_at` in the future and the age of what was there at the start; settle times and
+    time-outs count in monotonic seconds, so that a clock that jumps changes nothing.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        limits: Limits,
-        *,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
-        disk: Disk | None = None,
-        progress: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
         self.path = path
-        self._progress = progress
+        self._progress = machine.progress
         self.limits = limits
         self.receipts_dir = path / "receipts"
         self.rejected_dir = path / "rejected"
         self.processing_dir = path / ".processing"
-        self._clock = clock
-        self._monotonic = monotonic
-        self._disk = disk if disk is not None else Disk()
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
+        self._read_lease = machine.read_lease
         self._memory: dict[str, _Memory] = {}
         self._holds: dict[str, _Hold] = {}
         self._folder: int | None = None
@@ -250,7 +242,7 @@ class Inbox:
         except OSError as error:
             raise StorageError("make a file in", self.processing_dir, error) from error
         try:
-            return read_lease(fd) is Lease.FREE
+            return self._read_lease(fd) is Lease.FREE
         finally:
             os.close(fd)
 
@@ -392,7 +384,7 @@ class Inbox:
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
-            lease = read_lease(fd) if self.has_leases else Lease.UNKNOWN
+            lease = self._read_lease(fd) if self.has_leases else Lease.UNKNOWN
             if _sighting(name, os.fstat(fd)) != known.sighting:
                 lease = Lease.OPEN  # it has changed since it was listed, maybe after it was read
             if lease is Lease.OPEN:

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from ..base.disk import Disk, Sync, sync_files
+from ..base.disk import Sync, sync_files
+from ..base.machine import Machine
 from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem
@@ -48,8 +47,7 @@ log = structlog.get_logger("model_inbox")
 class Intake:
     """Carries out what was decided about drops. One thread, one daemon.
 
-    `progress` is called after each piece of a digest or a copy. `between_drops` is called before each drop, when no
-    lock is held: only it may ask the registry.
+    `between_drops` is called before each drop, when no lock is held: only it may ask the registry.
     """
 
     def __init__(
@@ -58,41 +56,24 @@ class Intake:
         registry: ModelRegistry,
         scanner: Scanner,
         checks: Checks,
+        machine: Machine,
         *,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
-        disk: Disk | None = None,
-        progress: Callable[[], None] = lambda: None,
         between_drops: Callable[[], None] = lambda: None,
     ) -> None:
         self.inbox = inbox
         self.registry = registry
-        self._clock = clock
-        self._monotonic = monotonic
-        self._disk = disk if disk is not None else Disk()
-        self._claims = Claims(inbox, clock=clock, monotonic=monotonic, disk=self._disk)
-        self._answers = Answers(inbox.receipts_dir, position=lambda: registry.position, clock=clock, disk=self._disk)
-        self._staging = Staging(
-            Path(registry.storage_dir) / ".staging",
-            has_leases=lambda: inbox.has_leases,
-            disk=self._disk,
-            progress=progress,
-        )
-        self.judge = Judge(inbox, self._staging, scanner, checks, clock=clock, monotonic=monotonic, progress=progress)
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
+        self._claims = Claims(inbox, machine)
+        self._answers = Answers(inbox.receipts_dir, registry, machine)
+        self._staging = Staging(Path(registry.storage_dir) / ".staging", inbox, machine)
+        self.judge = Judge(inbox, self._staging, scanner, checks, machine)
         self._between_drops = between_drops
         self.tally = Tally()
-        self._retries = Retries(self.tally, monotonic=monotonic)
+        self._retries = Retries(self.tally, machine)
         self._recovery = Recovery(
-            inbox,
-            registry,
-            self._claims,
-            self._answers,
-            self.judge,
-            self._retries,
-            self.tally,
-            clock=clock,
-            monotonic=monotonic,
-            disk=self._disk,
+            inbox, registry, self._claims, self._answers, self.judge, self._retries, self.tally, machine
         )
         self._batch: Batch | None = None
         self.in_hand: tuple[Claim, ...] = ()

@@ -7,21 +7,23 @@ dies when, no drop is gone without its answer.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ..base.disk import Disk, read_regular, remove_quietly, replace_file, sync_files, write_new_file
+from ..base.disk import read_regular, remove_quietly, replace_file, sync_files, write_new_file
+from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
 from ..model.receipt import RECEIPT_BYTES_MAX, read_receipt
 from ..problems import Problem, quoted
-from ..registry.position import Identity, Position
+from ..registry.position import Identity
+from ..registry.registry import ModelRegistry
 from .claims import REASON_NAME, Claim
 
 __all__ = ["Answers", "Receipt", "identities_told", "shown"]
@@ -38,20 +40,13 @@ class Receipt:
 
 
 class Answers:
-    """Writes answers. `clock` dates them, `position` returns where the registry stands that was asked."""
+    """Writes answers, each with the position of the registry that was asked."""
 
-    def __init__(
-        self,
-        receipts_dir: Path,
-        *,
-        position: Callable[[], Position | None],
-        clock: Callable[[], datetime],
-        disk: Disk,
-    ) -> None:
+    def __init__(self, receipts_dir: Path, registry: ModelRegistry, machine: Machine) -> None:
         self._receipts_dir = receipts_dir
-        self._position = position
-        self._clock = clock
-        self._disk = disk
+        self._registry = registry
+        self._clock = machine.clock
+        self._disk = machine.disk
 
     def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
         """Write the reasons into the claim of a refused drop, lastingly."""
@@ -127,7 +122,7 @@ class Answers:
     def _answer(
         self, claim: Claim, outcome: str, problems: Sequence[Problem], sequence: int | None = None
     ) -> dict[str, Any]:
-        position = self._position()
+        position = self._registry.position
         return {
             "drop_id": claim.drop_id,
             "outcome": outcome,

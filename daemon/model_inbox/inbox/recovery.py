@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 import structlog
 
-from ..base.disk import Disk, is_temporary, remove_quietly
+from ..base.disk import is_temporary, remove_quietly
+from ..base.machine import Machine
 from ..errors import RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
@@ -53,10 +53,7 @@ class Recovery:
         judge: Judge,
         retries: Retries,
         tally: Tally,
-        *,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        disk: Disk,
+        machine: Machine,
     ) -> None:
         self._inbox = inbox
         self._registry = registry
@@ -65,9 +62,9 @@ class Recovery:
         self._judge = judge
         self._retries = retries
         self._tally = tally
-        self._clock = clock
-        self._monotonic = monotonic
-        self._disk = disk
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
         self._again_at = 0.0
 
     def take_up(self) -> list[Claim]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 
 import structlog
 
+from ..base.machine import Machine
 from ..errors import RegistryLocked, ScanError, StorageError
 from ..telemetry.metrics import Tally
 from .claims import Claim, Retry
@@ -31,10 +31,10 @@ PASSING_ERRORS = (StorageError, RegistryLocked, ScanError, OSError, MemoryError)
 class Retries:
     """The drops that are deferred. Each waits twice as long as the time before."""
 
-    def __init__(self, tally: Tally, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, tally: Tally, machine: Machine) -> None:
         self.claims: list[Claim] = []
         self._tally = tally
-        self._monotonic = monotonic
+        self._monotonic = machine.monotonic
 
     def defer(self, claim: Claim, error: Exception) -> None:
         """Keep a drop in hand that one of PASSING_ERRORS kept us from going on with."""

@@ -11,11 +11,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..base.disk import (
-    Disk,
     content_of,
     copy_open_file,
     open_and_stat,
@@ -24,7 +23,8 @@ from ..base.disk import (
     start_writing_back,
     write_new_file,
 )
-from ..base.leases import Lease, read_lease
+from ..base.leases import Lease
+from ..base.machine import Machine
 from ..base.units import format_size
 from ..errors import StorageError
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -33,6 +33,7 @@ from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
 from .claims import Claim, claimed_at
 from .drop import Role
+from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
 
 __all__ = ["Staging"]
@@ -42,15 +43,14 @@ _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 
 
 class Staging:
-    """Stages claimed files below `folder`. `has_leases` tells whether the inbox's file system knows them."""
+    """Stages the files of an inbox's claims below `folder`."""
 
-    def __init__(
-        self, folder: Path, *, has_leases: Callable[[], bool], disk: Disk, progress: Callable[[], None]
-    ) -> None:
+    def __init__(self, folder: Path, inbox: Inbox, machine: Machine) -> None:
         self._folder = folder
-        self._has_leases = has_leases
-        self._disk = disk
-        self._progress = progress
+        self._inbox = inbox
+        self._disk = machine.disk
+        self._read_lease = machine.read_lease
+        self._progress = machine.progress
         self._left: set[Path] = set()  # what could not be removed
 
     def targets(self, claim: Claim) -> dict[Role | str, Path]:
@@ -77,7 +77,7 @@ class Staging:
         try:
             if content_of(found) != expected or found.st_uid != claim.uid:
                 return NotWhole((drop_changed(name),))
-            lease = read_lease(fd) if self._has_leases() else Lease.UNKNOWN
+            lease = self._read_lease(fd) if self._inbox.has_leases else Lease.UNKNOWN
             if lease is Lease.OPEN:
                 return NotWhole((drop_changed(name),))
             if found.st_size > max_size:
@@ -101,7 +101,7 @@ class Staging:
             found = source.lstat()
         except OSError as error:
             raise StorageError("stage", source, error) from error
-        ours = self._has_leases() and self._is_ours_alone(found) and not by_copy
+        ours = self._inbox.has_leases and self._is_ours_alone(found) and not by_copy
         if ours and self._link(source, target):
             if read_regular(target, SIDECAR_BYTES_MAX) == text:
                 self.make_ours([target])

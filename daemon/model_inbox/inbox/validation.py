@@ -16,14 +16,14 @@ import stat
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
 
 from ..base.disk import content_of, digest_open_file, open_and_stat, open_regular, read_open_file
-from ..base.leases import Lease, read_lease
+from ..base.leases import Lease
+from ..base.machine import Machine
 from ..errors import ModelInboxError, StorageError
 from ..model.metadata import fields_of
 from ..model.sidecar import Sidecar, parse_sidecar, scaler_names
@@ -79,18 +79,16 @@ class Judge:
         staging: Staging,
         scanner: Scanner,
         checks: Checks,
-        *,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        progress: Callable[[], None],
+        machine: Machine,
     ) -> None:
         self.scanner = scanner
         self.checks = checks
         self._inbox = inbox
         self._staging = staging
-        self._clock = clock
-        self._monotonic = monotonic
-        self._progress = progress
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._read_lease = machine.read_lease
+        self._progress = machine.progress
 
     def begin(self, claim: Claim) -> Judging | Rejected | NotWhole:
         """Stage a drop and ask for its scans, or see that it is to be refused still. Raises StorageError."""
@@ -292,7 +290,7 @@ class Judge:
         try:
             fd, found = open_and_stat(path)
             try:
-                if found.st_uid != claim.uid or (self._inbox.has_leases and read_lease(fd) is Lease.OPEN):
+                if found.st_uid != claim.uid or (self._inbox.has_leases and self._read_lease(fd) is Lease.OPEN):
                     return None
                 return read_open_file(fd, SIDECAR_BYTES_MAX)
             finally:

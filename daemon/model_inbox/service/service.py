@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -27,6 +27,7 @@ import structlog
 from .. import __version__
 from ..base.disk import Disk, PacedDisk, make_folder
 from ..base.flocks import FileLock
+from ..base.machine import Machine, utc_now
 from ..config.changes import describe_changes, settings_of
 from ..config.load import load_config
 from ..config.settings import Config
@@ -102,7 +103,7 @@ class Service:
         config: Config,
         *,
         wake: Callable[[], None] = lambda: None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         disk: Disk | None = None,
         make_scanner: Callable[[Config], Scanner] | None = None,
@@ -118,6 +119,7 @@ class Service:
         self._heartbeat = heartbeat if heartbeat is not None else Heartbeat(environment={})
         self._progress = self._heartbeat.beat
         self._disk = disk if disk is not None else PacedDisk(self._progress)
+        self._machine = Machine(clock, monotonic, self._disk, progress=self._progress)
         self._wake = wake
         self._make_scanner = make_scanner if make_scanner is not None else _scanner
         self._stack = contextlib.ExitStack()
@@ -153,10 +155,7 @@ class Service:
         self.inbox = Inbox(
             config.inbox.path,
             limits_of(config.inbox, polling=config.inbox.watcher == "polling"),
-            clock=self._clock,
-            monotonic=self._monotonic,
-            disk=disk,
-            progress=self._progress,
+            self._machine,
         )
         self._stack.callback(self.inbox.close)
         self.inbox.prepare()
@@ -191,10 +190,7 @@ class Service:
             self.registry,
             self.scanner,
             _checks(config),
-            clock=self._clock,
-            monotonic=self._monotonic,
-            disk=disk,
-            progress=self._progress,
+            self._machine,
             between_drops=self._publish_due,
         )
         self._make_watch(polling=self._must_poll())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from model_inbox.base.disk import Disk
+from model_inbox.base.machine import Machine
 from model_inbox.errors import StorageError
 from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name, owner_name
 from model_inbox.inbox.drop import Sighting
@@ -32,14 +33,14 @@ def _tmp_path(memory_folder: Path) -> Path:
 
 @pytest.fixture(name="inbox")
 def _inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox", LIMITS, clock=lambda: NOW)
+    inbox = Inbox(tmp_path / "inbox", LIMITS, Machine(clock=lambda: NOW))
     inbox.prepare()
     yield inbox
     inbox.close()
 
 
 def claims_of(inbox: Inbox, disk: Disk | None = None) -> Claims:
-    return Claims(inbox, clock=lambda: NOW, monotonic=lambda: 0.0, disk=disk or Disk())
+    return Claims(inbox, Machine(lambda: NOW, lambda: 0.0, disk or Disk()))
 
 
 def put(inbox: Inbox, *names: str) -> dict[str, Sighting]:

@@ -397,7 +397,7 @@ def test_what_was_read_when_it_had_rested_is_not_read_again(world: World, monkey
     assert read == []
 
 
-def test_what_was_whole_and_free_is_not_opened_again_for_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_whole_and_free_is_not_opened_again_for_a_while(world: World) -> None:
     """Of thousands that are ready few are taken between two looks. What changed is, and after a while everything."""
     looked: list[str] = []
 
@@ -406,7 +406,7 @@ def test_what_was_whole_and_free_is_not_opened_again_for_a_while(world: World, m
         return read_lease(fd)
 
     with world.running() as service:
-        monkeypatch.setattr(module, "read_lease", reading)
+        service.inbox._read_lease = reading
 
         def names_looked_at() -> list[str]:
             looked.clear()
