@@ -174,7 +174,7 @@ def main() -> int:
                 codes = [problem.code for problem in report.problems]
                 counts[codes[0] if codes else "accepted"] += 1
                 # Python says by way of this hook that memory ran out where it could not raise an error.
-                ended = [problem.message for problem in report.problems if "about to" in problem.message]
+                ended = [problem.message for problem in report.problems if "at the event" in problem.message]
                 if any("sys.excepthook" not in message for message in ended):
                     said = report.problems[0].message
                 if not codes:

@@ -149,13 +149,13 @@ def _with_implied(frameworks: Sequence[str]) -> set[str]:
 
 
 def check_frameworks(names: Iterable[str]) -> list[Problem]:
-    """Return what is wrong with the names under `pickle.frameworks`."""
+    """Return the problems of the names under `pickle.frameworks`."""
     problems = []
     for name in names:
         if name not in FRAMEWORKS:
             close = difflib.get_close_matches(name[:64], FRAMEWORKS, n=1)
             hint = f"Did you mean {close[0]}?" if close else f"The frameworks are {', '.join(FRAMEWORKS)}"
-            what = f"{quoted(name)} is no framework that we know"
+            what = f"{quoted(name)} is not a known framework"
             problems.append(config_invalid_value(f"pickle.frameworks.{name}", what, hint))
     return problems
 
@@ -177,11 +177,14 @@ def _fault_of_extra(name: str, uses: str) -> tuple[str, str]:
     module, _, last = name.rpartition(".") if isinstance(name, str) else ("", "", "")
     if not module or not is_well_formed(module, last):
         hint = "Write the class as module.Class, exactly as the rejection named it; patterns are not accepted"
-        return f"{quoted(name)} is no full name", hint
+        return f"{quoted(name)} is not a full name", hint
     if not isinstance(uses, str) or not uses or not set(uses) <= set(USES) or len(set(uses)) != len(uses):
-        return f"{quoted(uses)} is no set of uses (of {quoted(name)})", _LETTERS
+        return f"{quoted(uses)} is not a set of letters for uses (of {quoted(name)})", _LETTERS
     if "r" not in uses:
-        return f"{quoted(name)} may not be referred to, so that {quoted(uses)} permits nothing", "Add r to the letters"
+        return (
+            f"{quoted(uses)} permits nothing: without r, {quoted(name)} may not be referred to",
+            "Add r to the letters",
+        )
     if reason := never_allowed(name, uses):
         called = never_allowed(name) is None
         what = (

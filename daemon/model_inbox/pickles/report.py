@@ -86,17 +86,17 @@ class PickleReport:
 
 # --- what a scan can find ------------------------------------------------------------------------------------
 
-_SUSPECT = "No pickler writes this: treat the file as hostile, and find out where it comes from"
-_HONEST = "If the model is honest, raise"
+_SUSPECT = "No pickler writes this. Treat the file as hostile, and find out where it comes from"
+_HONEST = "If you trust the model, raise"
 _TORCH = "Write it again with torch.save"
 
 FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
-    # what: the problem, of the name that it is about and a detail
+    # what: makes the problem from the name that it is about, and a detail
     "empty": lambda _, __: artifact_truncated("the file is empty"),
-    "truncated": lambda _, __: artifact_truncated("the file ends before its end"),
-    "truncated-compressed": lambda _, detail: artifact_truncated(f"the {detail} data ends before its end"),
+    "truncated": lambda _, __: artifact_truncated("the file is cut off before its end"),
+    "truncated-compressed": lambda _, detail: artifact_truncated(f"the {detail} data is cut off before its end"),
     "size-differs": lambda _, detail: artifact_truncated(
-        f"the file has another size than when it was staged: {detail}"
+        f"the file does not have the size that it had when it was staged: {detail}"
     ),
     "not-a-pickle": lambda _, __: artifact_not_a_pickle(),
     "not-regular": lambda _, __: artifact_not_regular("this is not a regular file"),
@@ -104,8 +104,8 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     "bad-compressed": lambda _, detail: artifact_malformed(
         f"the {detail} data cannot be decompressed", "Write the file again"
     ),
-    "trailing-compressed": lambda _, detail: artifact_trailing_data(f"something follows the {detail} data"),
-    "trailing-data": lambda _, __: artifact_trailing_data("something follows the pickle"),
+    "trailing-compressed": lambda _, detail: artifact_trailing_data(f"bytes follow the end of the {detail} data"),
+    "trailing-data": lambda _, __: artifact_trailing_data("bytes follow the end of the pickle"),
     "several-pickles": lambda _, __: artifact_several_pickles(),
     "new-protocol": lambda _, detail: artifact_unsupported(
         f"the pickle cannot be parsed: {detail}", "Use a protocol that this Python knows"
@@ -124,21 +124,21 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         "Install lz4 where the daemon runs, or use another compression",
     ),
     "decompression-bomb": lambda _, detail: artifact_scan_limits(
-        f"the {detail} data is far larger than its file", _SUSPECT
+        f"the {detail} data is far larger than its file when decompressed", _SUSPECT
     ),
     "needs-memory": lambda _, __: artifact_scan_limits(
-        "scanning the file takes more memory than it may", f"{_HONEST} pickle.memory_limit"
+        "the scan needs more memory than its limit", f"{_HONEST} pickle.memory_limit"
     ),
     "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _SUSPECT),
-    "too-many-names": lambda _, detail: artifact_scan_limits(f"the pickle carries more than {detail} names", _SUSPECT),
-    "nested-too-deep": lambda _, __: artifact_scan_limits("pickles inside pickles are nested too deeply", _SUSPECT),
+    "too-many-names": lambda _, detail: artifact_scan_limits(f"the pickle contains more than {detail} names", _SUSPECT),
+    "nested-too-deep": lambda _, __: artifact_scan_limits("too many pickles are nested in each other", _SUSPECT),
     "worker-died": lambda _, detail: artifact_scan_limits(
         f"the scan was ended: {detail}", f"{_HONEST} pickle.memory_limit or pickle.time_limit"
     ),
     "worker-audit": lambda _, detail: artifact_scan_limits(
-        f"the scan was ended because it was about to {detail}", _SUSPECT
+        f"the scan was ended at the event {detail}, which no scan needs", _SUSPECT
     ),
-    "bad-name": lambda name, _: artifact_never_allowed(name, "it is no full name (module.Class)", _SUSPECT),
+    "bad-name": lambda name, _: artifact_never_allowed(name, "it is not a full name (module.Class)", _SUSPECT),
     "changes-global": lambda name, detail: artifact_forbidden_use(
         f"the pickle changes {quoted(name)} itself ({detail})", _SUSPECT
     ),
@@ -146,52 +146,54 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         f"the pickle calls an object that it made with {quoted(name)}", _SUSPECT
     ),
     "old-instance": lambda name, _: artifact_forbidden_use(
-        f"the pickle makes {quoted(name)} in the way of Python 2", _SUSPECT
+        f"the pickle makes an instance of {quoted(name)} with an opcode of Python 2", _SUSPECT
     ),
     "hashed": lambda name, _: artifact_forbidden_use(
-        f"an object of {quoted(name)} is used as a key, which runs its code", "Use plain values as keys"
+        f"an object of {quoted(name)} is a key or in a set, which runs its code", "Use plain values as keys"
     ),
     "bad-arguments": lambda name, detail: artifact_forbidden_arguments(
-        f"{quoted(name)} is called in a way that it never is by its own library: {detail}", _SUSPECT
+        f"{quoted(name)} is called with arguments that its own library never writes: {detail}", _SUSPECT
     ),
     "keyword-arguments": lambda name, _: artifact_forbidden_arguments(
-        f"{quoted(name)} is called with keywords", _SUSPECT
+        f"{quoted(name)} is called with keyword arguments", _SUSPECT
     ),
     "global-argument": lambda name, _: artifact_forbidden_arguments(
-        f"{quoted(name)} is given a class or function that it might call", _SUSPECT
+        f"{quoted(name)} gets a class or function that it could call", _SUSPECT
     ),
     "bad-state": lambda name, detail: artifact_forbidden_arguments(
-        f"{quoted(name)} gets a state that it never has: {detail}", _SUSPECT
+        f"{quoted(name)} gets a state that its own library never writes: {detail}", _SUSPECT
     ),
     "bad-zip": lambda _, detail: artifact_malformed(
-        f"the archive is not laid out as torch writes it: {detail}", _TORCH
+        f"the archive does not have the layout that torch writes: {detail}", _TORCH
     ),
-    "odd-zip-member": lambda name, _: artifact_malformed(
-        f"the archive has an odd member {quoted(name)}", f"{_TORCH}; TorchScript archives are not accepted"
+    "bad-zip-member": lambda name, _: artifact_malformed(
+        f"the archive has an unexpected member {quoted(name)}", f"{_TORCH}; TorchScript archives are not accepted"
     ),
     "bad-storage": lambda name, _: artifact_malformed(
-        f"the file does not have what it says of the storage {quoted(name)}", _SUSPECT
+        f"the file does not contain the storage {quoted(name)} that its pickle describes", _SUSPECT
     ),
-    "odd-persistent-id": lambda _, __: artifact_malformed("the torch file has an odd persistent id", _SUSPECT),
+    "bad-persistent-id": lambda _, __: artifact_malformed("the torch file has an invalid persistent id", _SUSPECT),
     "bad-torch-legacy": lambda _, __: artifact_malformed(
-        "the file begins as torch's old format and is not one", _SUSPECT
+        "the file starts like torch's old format, but is not in it", _SUSPECT
     ),
-    "bad-joblib-array": lambda _, detail: artifact_malformed(f"an array in the joblib file is odd: {detail}", _SUSPECT),
-    "joblib-in-torch": lambda _, __: artifact_malformed("the torch file holds an array of joblib", _SUSPECT),
-    "nested-not-torch": lambda _, __: artifact_malformed("bytes that should be a torch file are none", _SUSPECT),
+    "bad-joblib-array": lambda _, detail: artifact_malformed(
+        f"an array in the joblib file is invalid: {detail}", _SUSPECT
+    ),
+    "joblib-in-torch": lambda _, __: artifact_malformed("the torch file contains an array of joblib", _SUSPECT),
+    "nested-not-torch": lambda _, __: artifact_malformed("some bytes should be a torch file, but are not", _SUSPECT),
     "straddling-payload": lambda _, __: artifact_malformed(
-        "a payload begins inside a frame and ends outside it", _SUSPECT
+        "a payload begins inside a frame and ends outside of it", _SUSPECT
     ),
 }
-"""Every finding as a problem: many findings share a code, and each has its own message."""
+"""Every finding as a problem. Many findings share a code, but each has its own message."""
 
 _ABOUT_A_CALL = frozenset({"global-argument", "keyword-arguments", "hashed"})
-"""Findings about what a name's own code might do with its arguments: not ours to judge for names that a user
-allowed himself."""
+"""Findings about what the code of a name could do with its arguments. They are dropped for names in the user's own
+lines: the user trusts that code."""
 
 
 def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleReport:
-    """Return the report on what `scan.record` saw, judged by `allowlist`."""
+    """Return the report on the recording of `scan.record`, with the problems that `allowlist` gives."""
     uses: dict[str, str] = recording["uses"]
     code = bool(recording["carries_code"])
     problems = [_embedded_code(uses)] if code else []
@@ -217,7 +219,7 @@ def problem_of(what: str, subject: str, detail: str) -> Problem:
 
 
 def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
-    """numpy 2 renamed the module that makes arrays."""
+    """Return the major version of numpy: numpy 2 has renamed the module that makes arrays."""
     for module, version in (("numpy._core.", "2"), ("numpy.core.", "1")):
         if any(name.startswith(module) for name in uses):
             return {"numpy": version}
@@ -225,8 +227,9 @@ def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
 
 
 def _plain(detail: str) -> str:
-    """Details are our own words but may end in a parser's, which quote the file."""
-    return quoted(detail, 200)[1:-1].replace("\\'", "'").replace("\\\\", "\\")  # they stand in no quotes here
+    """Return a detail for a message. It is our own text, but can contain a parser's, which quotes the file."""
+    # Inside of a message it has no quotes around it, so quotes and backslashes need no escapes.
+    return quoted(detail, 200)[1:-1].replace("\\'", "'").replace("\\\\", "\\")
 
 
 def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:
@@ -235,7 +238,7 @@ def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist
         return True
     if what in _ABOUT_A_CALL and allowlist.is_extra(subject):
         return True
-    # That the name itself is refused says it all.
+    # The name itself is refused, which is problem enough.
     return subject in refused and what in (*_ABOUT_A_CALL, "bad-state", "calls-computed")
 
 
@@ -264,8 +267,8 @@ def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem |
         if not missing:
             return None
         return artifact_forbidden_use(
-            f"the pickle wants {quoted(name)} to {describe_uses(missing)}, "
-            f"which it may not (it may {describe_uses(allowed)})",
+            f"the pickle needs {quoted(name)} to {describe_uses(missing)}, "
+            f"which is not allowed (it may {describe_uses(allowed)})",
             _hint_for_uses(name, letters, allowlist),
         )
     if reason := never_allowed(name):
@@ -283,7 +286,7 @@ def _hint_for_uses(name: str, letters: str, allowlist: Allowlist) -> str:
 
 
 def _hint(name: str, letters: str) -> str:
-    """Return the very line to add, and what it permits; no line where a list may not have the name."""
+    """Return the line that would allow the name, and what it would permit, or why no list may have the name."""
     if reason := never_allowed(name, letters):
         return f"It cannot be allowed: {reason}"
     return (
@@ -293,7 +296,7 @@ def _hint(name: str, letters: str) -> str:
 
 
 def imports_of(reports: Mapping[str, PickleReport]) -> dict[str, str]:
-    """Return what the pickles of a drop may import together: names with the letters of their uses, sorted."""
+    """Return the imports of all files of a drop together: sorted names with the letters of their uses."""
     merged: dict[str, set[str]] = {}
     for report in reports.values():
         for name, uses in report.imports.items():

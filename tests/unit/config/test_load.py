@@ -307,7 +307,7 @@ def test_frameworks_are_those_that_we_have_lists_for() -> None:
     assert parse("pickle: {frameworks: [lightgbm, numpy]}").pickle.frameworks == ("lightgbm", "numpy")
     (problem,) = refused("pickle: {frameworks: [numpy, lightgmb]}").problems
     assert (problem.code, problem.line, problem.column) == ("config.invalid_value", 1, 30)
-    assert problem.message == "'lightgmb' is no framework that we know"
+    assert problem.message == "'lightgmb' is not a known framework"
     assert problem.hint == "Did you mean lightgbm?"
 
 

@@ -198,7 +198,7 @@ def test_storages_in_plain_pickles_are_loaded_under_the_same_table(torch: FakeTo
     assert load(outer(archive), {name: "cr", "builtins.set": "r"}) is set
     with pytest.raises(LoadRefused, match=r"builtins\.set"):
         load(outer(archive), {name: "cr"})
-    with pytest.raises(LoadRefused, match="none"):
+    with pytest.raises(LoadRefused, match="are not"):
         load(outer(b"N."), {name: "cr"})
 
 
@@ -218,5 +218,5 @@ def test_trusted_bytes_load_anything() -> None:
     assert load(cloudpickle.dumps(local), None)(1) == 2
     assert load(pickle.dumps(types.SimpleNamespace.__eq__), None) == types.SimpleNamespace.__eq__
     assert load(bytearray(pickle.dumps([1], 0)), None) == [1]
-    with pytest.raises(LoadRefused, match="something follows"):
+    with pytest.raises(LoadRefused, match="bytes follow"):
         load(pickle.dumps(1) + b"x", None)

@@ -334,7 +334,7 @@ def test_scan_that_hangs_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import os; os.write(2, b'open'); os._exit(99)", "about to open"),
+        ("import os; os.write(2, b'open'); os._exit(99)", "at the event open"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "the interpreter aborted"),
         ("import os; os._exit(7)", "status 7"),
     ],

@@ -29,20 +29,20 @@ StorageCheck = Callable[[str, StorageValue], None]
 def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *, legacy: bool) -> Any:
     """Return the stub for a persistent id of torch, or raise BadStream: a storage, or in the old format a class."""
     if type(persistent_id) is not tuple:
-        raise BadStream("odd-persistent-id")
+        raise BadStream("bad-persistent-id")
     if legacy and len(persistent_id) == 4 and persistent_id[0] == "module":
         # The old format has the source text of a class beside it. torch only compares it.
         if isinstance(persistent_id[1], Global) and all(type(part) in (str, type(None)) for part in persistent_id[2:]):
             return persistent_id[1]
-        raise BadStream("odd-persistent-id")
+        raise BadStream("bad-persistent-id")
     if len(persistent_id) != (6 if legacy else 5) or persistent_id[0] != "storage":
-        raise BadStream("odd-persistent-id")
+        raise BadStream("bad-persistent-id")
     storage_type, key, location, count = persistent_id[1:5]
     if legacy and persistent_id[5] is not None:
-        raise BadStream("odd-persistent-id", detail="it is a view of a storage")
+        raise BadStream("bad-persistent-id", detail="it is a view of a storage")
     known_type = isinstance(storage_type, Global) and storage_type.name in ITEM_SIZES
     if not known_type or type(key) is not str or type(location) is not str or not is_count(count):
-        raise BadStream("odd-persistent-id")
+        raise BadStream("bad-persistent-id")
     value = StorageValue(count, ITEM_SIZES[storage_type.name])
     check(key, value)
     return new_storage(recorder, value)
@@ -77,12 +77,12 @@ def _check_small_members(source: Source, members: Mapping[str, Member]) -> None:
         if name == "data.pkl" or name.startswith("data/"):
             continue
         if member.size > _SMALL_MEMBER_BYTES:
-            raise BadStream("odd-zip-member", name)
+            raise BadStream("bad-zip-member", name)
         text = source.read_at(member.offset, member.size)
         if name == "byteorder" and text not in (b"little", b"big"):
-            raise BadStream("odd-zip-member", name)
+            raise BadStream("bad-zip-member", name)
         if name in ("version", ".format_version", ".storage_alignment") and not text.strip().isdigit():
-            raise BadStream("odd-zip-member", name)
+            raise BadStream("bad-zip-member", name)
 
 
 def scan_legacy(recorder: Recorder, source: Source) -> Any:

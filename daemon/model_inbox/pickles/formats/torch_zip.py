@@ -68,7 +68,7 @@ def read_zip_layout(source: Source) -> dict[str, Member]:
         member, position = _read_member(source, entry)
         folder, _, name = entry.name.partition("/")
         if folder != top or not _MEMBER.match(name):
-            raise BadStream("odd-zip-member", entry.name[:200])
+            raise BadStream("bad-zip-member", entry.name[:200])
         if name in members:
             raise _bad("two members have one name")
         members[name] = member
