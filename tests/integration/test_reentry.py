@@ -33,7 +33,17 @@ from support.waiting import wait_until
 from support.world import World, pickled
 
 REGISTRY = "model_inbox.registry."
-QUERIES = ("sequence", "registry", "get_model", "get_model_info", "list_models", "history", "retired", "registrations")
+QUERIES = (
+    "sequence",
+    "position",
+    "registry",
+    "get_model",
+    "get_model_info",
+    "list_models",
+    "history",
+    "retired",
+    "registrations",
+)
 
 
 def free_port() -> int:
@@ -73,9 +83,9 @@ class Queries:
         self.locked = 0
         self.wrong: list[str] = []
         self._thread = threading.get_ident()
-        self._patch(monkeypatch, Ledger, "refresh", lambda ledger: ledger._depth > 0)
+        self._patch(monkeypatch, Ledger, "refresh", lambda ledger: ledger._writer.is_held)
         for name in QUERIES:
-            self._patch(monkeypatch, ModelRegistry, name, lambda registry: registry._ledger._depth > 0)
+            self._patch(monkeypatch, ModelRegistry, name, lambda registry: registry._ledger._writer.is_held)
         monkeypatch.setattr(Ledger, "state", self._state(), raising=False)
 
     def note(self, what: str, *, locked: bool) -> None:
@@ -107,7 +117,7 @@ class Queries:
 
     def _state(self) -> property:
         def get(this: Any) -> Any:
-            self.note("Ledger.state", locked=getattr(this, "_depth", 0) > 0)
+            self.note("Ledger.state", locked=this._writer.is_held)
             return this.__dict__["state"]
 
         def put(this: Any, value: Any) -> None:

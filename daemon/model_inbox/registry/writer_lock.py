@@ -21,12 +21,13 @@ class WriterLock:
     """One file lock, held by one thread at a time, which may take it again while it has it.
 
     `threads` belongs to the thread whose turn it is; it is taken before the file, and may be taken without it.
+    `is_held` says whether that thread has locked out other processes, too.
     """
 
     def __init__(self, path: Path) -> None:
         self.threads = threading.RLock()
         self._file = FileLock(path, "registry writer's")
-        self._is_held = False
+        self.is_held = False
 
     @contextmanager
     def turn(self, timeout_seconds: float) -> Iterator[None]:
@@ -48,15 +49,15 @@ class WriterLock:
 
         Raises RegistryLocked naming the holder, and StorageError.
         """
-        if self._is_held:
+        if self.is_held:
             yield False
             return
         try:
             self._file.acquire(timeout_seconds)
-            self._is_held = True
+            self.is_held = True
             yield True
         finally:
-            self._is_held = False
+            self.is_held = False
             self._file.release()
 
     def close(self) -> None:
@@ -66,5 +67,5 @@ class WriterLock:
     def after_fork(self) -> None:
         """In the child of a fork: threads that stayed behind have no turn, and the parent's lock is not ours."""
         self.threads = threading.RLock()
-        self._is_held = False
+        self.is_held = False
         self._file.close()
