@@ -35,7 +35,7 @@ help: ## list the targets (the default)
 run: env ## start the daemon in the foreground on inbox/ and models/ with config.yaml; Ctrl-C ends it
 	@$(VENV)/bin/model-inbox --config $(CONFIG) run
 
-# --- installation: docs/systemd.md -----------------------------------------------------------------------------------
+# --- installation: docs/operations/systemd.md -----------------------------------------------------------------------------------
 
 # Where the program goes, and a folder to put it into as if that were / (for packages).
 PREFIX ?= /opt/model-inbox

@@ -208,7 +208,7 @@ def main() -> int:
     parser.add_argument("pages", nargs="*")
     options = parser.parse_args()
     stale = 0
-    for path in sorted(DOCS.glob("*.md")):
+    for path in sorted(DOCS.rglob("*.md")):
         if options.pages and path.name not in options.pages:
             continue
         old = path.read_text()

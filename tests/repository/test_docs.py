@@ -81,13 +81,13 @@ def test_generated_tables_are_up_to_date(page: str) -> None:
 
 def test_sealed_examples_have_their_checksums() -> None:
     """A reader that is written after the manual finds its examples sound."""
-    lines = (ROOT / "docs" / "formats.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "reference" / "formats.md").read_text().splitlines()
     sealed = [unsealed(line.encode()) for line in lines if re.fullmatch(r'\{.*,"checksum":"[0-9a-f]{8}"\}', line)]
     assert [line["format"] for line in sealed] == ["model-inbox-journal/2", "model-inbox-checkpoint/2"]
 
 
 def test_links_between_documents_lead_somewhere() -> None:
     """Every relative link in a Markdown file names a file that is there."""
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/**/*.md")]:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"

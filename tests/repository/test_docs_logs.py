@@ -1,4 +1,4 @@
-"""docs/logs.md answers questions with commands: each is run here, on a log whose story is known."""
+"""docs/reference/logs.md answers questions with commands: each is run here, on a log whose story is known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ YESTERDAY_NOON = NOW.replace(hour=12, minute=0, second=0, microsecond=0) - timed
 
 def questions() -> dict[str, str]:
     """The table of the manual: question -> command."""
-    return dict(ROW.findall((ROOT / "docs" / "logs.md").read_text()))
+    return dict(ROW.findall((ROOT / "docs" / "reference" / "logs.md").read_text()))
 
 
 def line(moment: datetime, event: str, level: str = "info", **fields: Any) -> str:

@@ -1,4 +1,4 @@
-"""Reads a registry with `json` and `zlib` alone, as docs/formats.md says: what the code under test is held against."""
+"""Reads a registry with `json` and `zlib` alone, as docs/reference/formats.md says: a reader to compare with."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def perl(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_reader_in_perl_finds_what_the_api_finds(registry: ModelRegistry) -> None:
-    """A program that knows docs/formats.md alone reads every commit, before and after each kind of checkpoint."""
+    """A program that knows the manual of formats alone reads every commit, before and after each kind of checkpoint."""
     path = Path(registry.registry_path)
     for step in (lambda: None, registry.checkpoint, registry.change_segment, lambda: registry.restore("usd_eur_3")):
         step()
@@ -85,8 +85,9 @@ def test_a_reader_in_perl_ignores_a_torn_tail_and_finds_damage(registry: ModelRe
 
 
 def test_the_recipes_for_jq_work(registry: ModelRegistry, tmp_path: Path) -> None:
-    """Each recipe of docs/formats.md runs as it stands there, and prints what it is for."""
-    recipes = {found["name"]: found["text"] for found in RECIPE.finditer((ROOT / "docs" / "formats.md").read_text())}
+    """Each recipe of docs/reference/formats.md runs as it stands there, and prints what it is for."""
+    manual = (ROOT / "docs" / "reference" / "formats.md").read_text()
+    recipes = {found["name"]: found["text"] for found in RECIPE.finditer(manual)}
 
     def run(name: str) -> str:
         done = subprocess.run(

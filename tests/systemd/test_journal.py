@@ -58,7 +58,7 @@ def test_the_catalogue_explains_events(service: Installed) -> None:
 
 
 def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed) -> None:
-    """Each command of docs/logs.md, run by root and by a member of systemd-journal, tells what happened here."""
+    """Each command of the manual, run by root and by a member of systemd-journal, tells what happened here."""
     machine, model = stopped.machine, "usdeur_lightgbm_20261120"
     pair = {"currency_pair": "USD/XAU", "trained_at": "2025-10-01T00:00:00Z"}
     stopped.configure(
@@ -88,7 +88,8 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
         return bool(stopped.events("entry.purged", f"MODEL_ID={model}"))
 
     machine.wait(is_purged)
-    rows = re.findall(r"^\| [^|]+ \| `model-inbox (logs [^`]+)` \|$", (ROOT / "docs/logs.md").read_text(), re.MULTILINE)
+    manual = (ROOT / "docs" / "reference" / "logs.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| `model-inbox (logs [^`]+)` \|$", manual, re.MULTILINE)
     answers = {" ".join(row.split()[:2]): stopped.model_inbox(*row.split()).stdout for row in rows}
     expected = {
         "logs --drop": ["bob", "sidecar.unknown_key", "registered from a drop of alice"],

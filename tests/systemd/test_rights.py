@@ -116,8 +116,8 @@ def test_a_drop_of_the_services_own_user_is_for_consumers_too(stocked: Installed
 
 
 def table() -> dict[str, tuple[str, str, str]]:
-    """The table of owners, groups and modes in docs/systemd.md: path with <placeholders> -> owner, group, mode."""
-    text = (ROOT / "docs" / "systemd.md").read_text()
+    """Return the manual's table of owners, groups and modes: path with <placeholders> -> owner, group, mode."""
+    text = (ROOT / "docs" / "operations" / "systemd.md").read_text()
     return {path: (owner, group, mode) for path, owner, group, mode in ROW.findall(text)}
 
 

@@ -1,8 +1,8 @@
 """The states of a drop, as data: what exists tells the state, the state tells what a restart does.
 
-Owns the table that the manual shows (docs/formats.md). `recovery` looks at what is there and does what the row says;
-`explain` says the row in words. Pure: it is told what is there. The tests stop a daemon at every step and find one of
-these rows each time.
+Owns the table that the manual shows (docs/reference/formats.md). `recovery` looks at what is there and does what the
+row says; `explain` says the row in words. Pure: it is told what is there. The tests stop a daemon at every step and
+find one of these rows each time.
 """
 
 from __future__ import annotations

@@ -296,7 +296,7 @@ class _FrozenList(list[Any]):
 
 
 class Entry(_FrozenDict):
-    """The registry's record of one model: a read-only dictionary with the fields of docs/formats.md.
+    """The registry's record of one model: a read-only dictionary with the fields of docs/reference/formats.md.
 
     `model_path` and `scaler_path` are absolute here. Compares and serialises as a plain dict; `dict(entry)` or
     `copy.deepcopy(entry)` gives one that can be changed.

@@ -1,7 +1,7 @@
 """What the daemon tells of itself, collected from its parts: the status document, the line for systemd, the metrics.
 
-Owns when they are published, and what is in the status (docs/formats.md). Reads what the service and its parts have
-and changes nothing of it; `status_file` writes the file and judges it, `metrics` makes text of the numbers,
+Owns when they are published, and what is in the status (docs/reference/formats.md). Reads what the service and its
+parts have and changes nothing of it; `status_file` writes the file and judges it, `metrics` makes text of the numbers,
 `metrics_server` serves that text. Only the loop calls it, and only between two pieces of work: within one the registry
 may be locked.
 """

@@ -1,7 +1,7 @@
 """The catalogue of log events.
 
-Owns the name, level, fields, meaning and advice of every event that is ever logged. docs/logs.md is its page for
-people, systemd's catalogue is made from it, and a test holds both and the call sites equal. Never logs.
+Owns the name, level, fields, meaning and advice of every event that is ever logged. docs/reference/logs.md is its page
+for people, systemd's catalogue is made from it, and a test holds both and the call sites equal. Never logs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What the daemon says, and how it is written down.
 
 Owns the catalogue of events (`EVENTS`: name, level, fields, meaning, what to do) and `configure`, which only the
-daemon and the commands call. Never called by the library parts, which just log through structlog. Call sites
-name an event with a literal and put everything variable into fields; docs/logs.md is the catalogue for people,
-and a test holds catalogue, page and call sites together.
+daemon and the commands call. Never called by the library parts, which just log through structlog. Call sites name an
+event with a literal and put everything variable into fields; docs/reference/logs.md is the catalogue for people, and a
+test holds catalogue, page and call sites together.
 
 The level says who acts: debug and info nobody, warning the producer (or nobody: a retry is coming), error the
 operator, critical means that the daemon stops.

@@ -148,7 +148,7 @@ METRICS: dict[str, _Told] = {
     ),
     "model_inbox_scanner_restarts_total": _Told("counter", "Workers that died or were ended in a scan."),
 }
-"""Every metric, by name; docs/metrics.md lists them."""
+"""Every metric, by name; docs/reference/metrics.md lists them."""
 
 
 def render(document: Mapping[str, Any], tally: Tally) -> bytes:

@@ -1,7 +1,7 @@
 """What the daemon tells of itself: a small file that it replaces, and what is to be made of it.
 
-Owns the status file (docs/formats.md), written and read, and the judgement whether all is well. It is news, not
-state: nothing depends on it, nothing is synced, and a daemon that starts finds in it only when its forerunner last
+Owns the status file (docs/reference/formats.md), written and read, and the judgement whether all is well. It is news,
+not state: nothing depends on it, nothing is synced, and a daemon that starts finds in it only when its forerunner last
 registered and rejected. Never locks anything: whether the daemon lives is told by its lock, as `locks` finds out.
 
 The same bytes stand in two places, for the two groups that may ask: beside the registry for those who read models,

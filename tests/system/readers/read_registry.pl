@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# A reader of the registry in another language, written from docs/formats.md alone: prints the entries as JSON.
+# A reader of the registry in another language, written from docs/reference/formats.md alone: prints the entries as JSON.
 #
 # usage: perl read_registry.pl FOLDER/prediction_registry.json
 # Exits 3 and says "damage: FILE at OFFSET: what" for files that are not what was written.

@@ -327,9 +327,10 @@ def test_a_file_that_was_answered_leads_to_its_receipt(tmp_path: Path) -> None:
 
 
 def test_the_manual_names_every_state_and_every_problem_of_status() -> None:
-    """docs/commands.md has the states of `inbox explain`, docs/metrics.md the codes of `status`; neither has others."""
+    """The manual has the states of `inbox explain` and the codes of `status`, and no others."""
     docs = ROOT / "docs"
-    table = (docs / "commands.md").read_text().partition("| State | Means |")[2].partition("## Reload")[0]
+    table = (docs / "reference" / "commands.md").read_text().partition("| State | Means |")[2].partition("## Reload")[0]
     assert set(re.findall(r"^\| `([a-z_]+)` \|", table, re.MULTILINE)) == set(STATES)
     codes = {code for code in CODES if code.startswith("status.")}
-    assert set(re.findall(r"^\| `(status\.[a-z_]+)` \|", (docs / "metrics.md").read_text(), re.MULTILINE)) == codes
+    page = (docs / "reference" / "metrics.md").read_text()
+    assert set(re.findall(r"^\| `(status\.[a-z_]+)` \|", page, re.MULTILINE)) == codes

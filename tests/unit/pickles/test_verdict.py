@@ -53,8 +53,8 @@ def test_file_without_a_verdict_has_none_that_could_hold(stored: object) -> None
 
 
 def test_manual_describes_the_stored_field() -> None:
-    """docs/formats.md describes the field, with the names that are stored."""
-    manual = (ROOT / "docs" / "formats.md").read_text("utf-8")
+    """docs/reference/formats.md describes the field, with the names that are stored."""
+    manual = (ROOT / "docs" / "reference" / "formats.md").read_text("utf-8")
     assert "| `verdict` |" in manual
     for name in (*STORED, *STORED["files"]["model"]):
         assert f'"{name}"' in manual

@@ -96,8 +96,8 @@ def test_golden_cases_are_there() -> None:
 
 
 def test_the_example_of_the_manual_is_true() -> None:
-    """Every row of the worked example in docs/retention.md says what the golden case says."""
-    manual = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    """Every row of the worked example in docs/reference/retention.md says what the golden case says."""
+    manual = (ROOT / "docs" / "reference" / "retention.md").read_text(encoding="utf-8")
     case = json.loads((PLANS / "worked_example.json").read_text(encoding="utf-8"))
     for outcome, models in (("stays", case["keep"]), ("goes", case["retire"])):
         for model_id, *told in models:

@@ -97,8 +97,8 @@ def test_names_follow_the_conventions() -> None:
 
 
 def test_every_metric_is_on_the_page_and_in_the_text() -> None:
-    """docs/metrics.md and the alert rules name no metric that is not made, and the page leaves none out."""
-    page = (ROOT / "docs" / "metrics.md").read_text()
+    """docs/reference/metrics.md and the alert rules name no metric that is not made, and the page leaves none out."""
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
     rules = (ROOT / "systemd" / "prometheus-rules.yml").read_text()
     assert set(METRICS) <= set(re.findall(r"model_inbox_[a-z_]+", page))
     known = set(METRICS) | {f"{name}_{part}" for name in METRICS for part in ("bucket", "count", "sum")}
