@@ -180,8 +180,8 @@ class Claims:
         self._spares_made = 0
         self._owners: dict[int, str] = {}  # to ask for a name may mean to ask a directory service
 
-    def claim(self, stem: str, names: Sequence[str], sightings: Mapping[str, Sighting], stage: Stage) -> Claim | None:
-        """Move a drop's files out of the producers' reach, the sidecar (the first name) first.
+    def claim(self, stem: str, sightings: Mapping[str, Sighting], stage: Stage) -> Claim | None:
+        """Move what was sighted of a drop out of the producers' reach, in that order: the sidecar first.
 
         None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
         is back in the inbox then, or is left as a claim. A crash in between leaves a claim whose sidecar names
@@ -192,7 +192,8 @@ class Claims:
         shown = safe_stem(stem)
         drop_id, folder = self._new_folder(shown)
         claim = Claim(drop_id, folder, stem, stage, f"{stem}{SIDECAR_SUFFIX}", began=began)
-        for name in names:
+        first = next(iter(sightings))
+        for name, found in sightings.items():
             kept, there = _kept_name(name), self._inbox.path / name
             path = folder / kept
             try:
@@ -204,12 +205,11 @@ class Claims:
                 continue
             except OSError as error:
                 with contextlib.suppress(StorageError):
-                    self._return(folder, sorted(claim.files, key=lambda kept: kept == names[0]))
+                    self._return(folder, sorted(claim.files, key=lambda kept: kept == first))
                 raise StorageError("take", there, error) from error
-            found = sightings[name]
             claim.files[kept] = ClaimedFile(path, (found.inode, found.size, found.mtime_ns))
             claim.size += found.size
-        claim.uid = sightings[names[0]].owner
+        claim.uid = sightings[first].owner
         claim.owner = self._owner(claim.uid)
         claim.steps["claim"] = self._monotonic() - began
         log.debug("drop.claimed", drop_id=drop_id, stem=shown)

@@ -74,7 +74,8 @@ class Sighting(NamedTuple):
 class Drop:
     """A sidecar and the files that go with it, as far as they are there.
 
-    `files` maps roles to names, `shared` are those of them that other sidecars name, too.
+    `files` maps roles to names, `shared` are those of them that other sidecars name, too. `sightings` are of what is
+    there, the sidecar first. `owner` is the user id of the sidecar's owner.
     """
 
     stem: str
@@ -83,17 +84,13 @@ class Drop:
     problem: Problem | None
     files: Mapping[Role, str]
     sightings: Mapping[str, Sighting]
+    owner: int
     shared: frozenset[str] = frozenset()
 
     @property
     def present(self) -> tuple[str, ...]:
         """The names of the drop that are there, the sidecar first."""
-        return tuple(name for name in (self.sidecar_name, *self.files.values()) if name in self.sightings)
-
-    @property
-    def owner(self) -> int:
-        """The user id of the sidecar's owner."""
-        return self.sightings[self.sidecar_name].owner
+        return tuple(self.sightings)
 
     @property
     def own_files(self) -> tuple[str, ...]:
@@ -174,7 +171,7 @@ def pair(
         shared = frozenset(file for file in files.values() if claimants[file] > 1)
         known = sidecar if isinstance(sidecar, Sidecar) else None
         problem = sidecar if isinstance(sidecar, Problem) else None
-        drops.append(Drop(stem, name, known, problem, files, seen, shared))
+        drops.append(Drop(stem, name, known, problem, files, seen, sightings[name].owner, shared))
     owned = {*sidecars, *(file for drop in drops for file in drop.files.values())}
     strays = [sighting for name, sighting in sightings.items() if name not in owned]
     return drops, strays

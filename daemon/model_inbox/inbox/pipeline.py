@@ -21,7 +21,7 @@ from ..base.disk import Sync, sync_files
 from ..base.machine import Machine
 from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
-from ..problems import Problem
+from ..problems import Problem, shown
 from ..problems.drop import drop_replaced
 from ..registry.entry import EntryFields, as_fields, sequence_of
 from ..registry.outcomes import Candidate
@@ -33,7 +33,7 @@ from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge,
 from .drop import Drop, Sighting, stem_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
-from .receipts import Answers, Receipt, shown
+from .receipts import Answers, Receipt
 from .recovery import Recovery
 from .retries import PASSING_ERRORS, Retries
 from .staging import Staging
@@ -87,7 +87,7 @@ class Intake:
         # Where there was too much to be kept, the sidecar is read again from the claim.
         is_kept = sidecar is not None and sidecar.metadata is not None
         stage = ToJudge(integrity, sidecar if is_kept else None)
-        claim = self._claims.claim(drop.stem, drop.present, drop.sightings, stage)
+        claim = self._claims.claim(drop.stem, drop.sightings, stage)
         if claim is not None:
             claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
         return claim
@@ -276,7 +276,8 @@ class Intake:
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""
         stage = ToRefuse(problems, tuple(name for name in drop.files.values() if name not in drop.sightings))
-        claim = self._claims.claim(drop.stem, (drop.sidecar_name, *drop.own_files), drop.sightings, stage)
+        taken = {name: drop.sightings[name] for name in (drop.sidecar_name, *drop.own_files)}
+        claim = self._claims.claim(drop.stem, taken, stage)
         if claim is not None and drop.sidecar is not None:
             claim.model_id = drop.sidecar.model_id
             claim.sidecar_sha256 = drop.sidecar.sha256
@@ -284,7 +285,7 @@ class Intake:
 
     def refuse_stray(self, stray: Sighting, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a file without a sidecar, to be rejected."""
-        return self._claims.claim(stem_of(stray.name), (stray.name,), {stray.name: stray}, ToRefuse(problems))
+        return self._claims.claim(stem_of(stray.name), {stray.name: stray}, ToRefuse(problems))
 
     def resume(self) -> list[Claim]:
         """Return the drops to be gone on with: the deferred ones whose time has come, and what nobody has in hand.

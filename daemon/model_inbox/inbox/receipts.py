@@ -21,12 +21,12 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
 from ..model.receipt import RECEIPT_BYTES_MAX, read_receipt
-from ..problems import Problem, quoted
+from ..problems import Problem, shown
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
 from .claims import REASON_NAME, Claim
 
-__all__ = ["Answers", "Receipt", "identities_told", "shown"]
+__all__ = ["Answers", "Receipt", "identities_told"]
 
 ANSWER_MODE = 0o644
 
@@ -40,7 +40,7 @@ class Receipt:
 
 
 class Answers:
-    """Writes answers, each with the position of the registry that was asked."""
+    """Writes answers, each with the identity of the registry that was asked."""
 
     def __init__(self, receipts_dir: Path, registry: ModelRegistry, machine: Machine) -> None:
         self._receipts_dir = receipts_dir
@@ -122,7 +122,7 @@ class Answers:
     def _answer(
         self, claim: Claim, outcome: str, problems: Sequence[Problem], sequence: int | None = None
     ) -> dict[str, Any]:
-        position = self._registry.position
+        identity = self._registry.identity
         return {
             "drop_id": claim.drop_id,
             "outcome": outcome,
@@ -132,8 +132,8 @@ class Answers:
             "owner": claim.owner,
             "sidecar_sha256": claim.sidecar_sha256,
             "digests": claim.digests,
-            "registry_id": position.registry_id if position is not None else None,
-            "epoch": position.epoch if position is not None else None,
+            "registry_id": identity.registry_id if identity is not None else None,
+            "epoch": identity.epoch if identity is not None else None,
             "sequence": sequence,
             "problems": [problem.as_dict() for problem in problems],
         }
@@ -151,11 +151,6 @@ def identities_told(receipts_dir: Path) -> list[Identity]:
             found.append((str(receipt["at"]), Identity(receipt["registry_id"], receipt["epoch"])))
     found.sort(key=lambda told: told[0], reverse=True)
     return list(dict.fromkeys(identity for _, identity in found))
-
-
-def shown(text: str) -> str:
-    """Return a stem or name as it may stand in logs and answers: escaped where it is not plain text."""
-    return text if text.isprintable() else quoted(text, 255)[1:-1]
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

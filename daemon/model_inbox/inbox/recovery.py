@@ -20,7 +20,7 @@ from ..errors import RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
-from ..problems import Problem
+from ..problems import Problem, shown
 from ..problems.drop import drop_replaced
 from ..registry.entry import as_fields
 from ..registry.journal import Line
@@ -29,7 +29,7 @@ from ..telemetry.metrics import Tally
 from .claims import REASON_NAME, Claim, Claims, Committed, ToJudge, ToRefuse
 from .drop import SIDECAR_SUFFIX
 from .folder import Inbox
-from .receipts import Answers, shown
+from .receipts import Answers
 from .retries import PASSING_ERRORS, Retries
 from .states import Action, Traces, actions_for, signs_of
 from .validation import Judge, named_files

@@ -13,9 +13,9 @@ import structlog
 
 from ..base.machine import Machine
 from ..errors import RegistryLocked, ScanError, StorageError
+from ..problems import shown
 from ..telemetry.metrics import Tally
 from .claims import Claim, Retry
-from .receipts import shown
 
 __all__ = ["PASSING_ERRORS", "Retries"]
 

@@ -37,7 +37,7 @@ from .loading import load_object
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
 from .pickling import stage_objects
-from .position import Position
+from .position import Identity, Position
 from .registration import id_taken, register_staged
 from .scaler import Scalers
 from .state import State
@@ -176,6 +176,11 @@ class ModelRegistry:
         """The number of the last committed change, in the registry's current epoch; see `position`."""
         self._refresh()
         return self._ledger.state.sequence
+
+    @property
+    def identity(self) -> Identity | None:
+        """Which registry this is, and in which epoch, as it was when it was last looked at. See `position`."""
+        return self._ledger.state.identity
 
     @property
     def position(self) -> Position | None:

@@ -47,7 +47,8 @@ def put(inbox: Inbox, *names: str) -> dict[str, Sighting]:
     """Write files that hold their own names, and return what was sighted of them."""
     for name in names:
         (inbox.path / name).write_text(name)
-    return {sighting.name: sighting for sighting in inbox._list().values()}
+    found = inbox._list()
+    return {name: found[name] for name in names}
 
 
 # --- drop_ids --------------------------------------------------------------------------------------------------------
@@ -56,8 +57,8 @@ def put(inbox: Inbox, *names: str) -> dict[str, Sighting]:
 def test_a_drop_id_is_time_counter_and_stem(inbox: Inbox) -> None:
     """And sorts by time; two claims in one microsecond differ."""
     claims = claims_of(inbox)
-    seen = put(inbox, "m.yaml", "n.yaml")
-    first, second = claims.claim("m", ["m.yaml"], seen, ToJudge()), claims.claim("n", ["n.yaml"], seen, ToJudge())
+    first = claims.claim("m", put(inbox, "m.yaml"), ToJudge())
+    second = claims.claim("n", put(inbox, "n.yaml"), ToJudge())
     assert first is not None
     assert second is not None
     assert (first.drop_id, second.drop_id) == ("20261124T045315102455Z-0001-m", "20261124T045315102455Z-0002-n")
@@ -70,7 +71,7 @@ def test_a_drop_id_is_never_given_twice(inbox: Inbox) -> None:
     """Not while a claim, nor a rejected drop, bears it: after a restart the counter begins anew."""
     (inbox.processing_dir / "20261124T045315102455Z-0001-m").mkdir()
     (inbox.rejected_dir / "20261124T045315102455Z-0002-m").mkdir()
-    claim = claims_of(inbox).claim("m", ["m.yaml"], put(inbox, "m.yaml"), ToJudge())
+    claim = claims_of(inbox).claim("m", put(inbox, "m.yaml"), ToJudge())
     assert claim is not None
     assert claim.drop_id.endswith("Z-0003-m")
 
@@ -105,9 +106,7 @@ def test_a_claim_takes_the_sidecar_first_and_gives_it_back_last(inbox: Inbox) ->
             super().rename_new(source, target)
 
     claims = claims_of(inbox, Watching())
-    claim = claims.claim(
-        "m", ["m.yaml", "m.pkl", "m_scaler.pkl"], put(inbox, "m.yaml", "m.pkl", "m_scaler.pkl"), ToJudge()
-    )
+    claim = claims.claim("m", put(inbox, "m.yaml", "m.pkl", "m_scaler.pkl"), ToJudge())
     assert claim is not None
     assert sorted(os.listdir(claim.folder)) == ["m.pkl", "m.yaml", "m_scaler.pkl"]
     assert claims.put_back(claim) is None
@@ -123,11 +122,11 @@ def names_in(folder: Path) -> list[str]:
 def test_the_folder_of_a_released_drop_serves_the_next_claim(inbox: Inbox) -> None:
     """Renamed, not made anew; when there is nothing to do it goes."""
     claims = claims_of(inbox)
-    first = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"), ToJudge())
+    first = claims.claim("m", put(inbox, "m.yaml"), ToJudge())
     assert first is not None
     inode = first.folder.stat().st_ino
     claims.release(first)
-    second = claims.claim("n", ["n.yaml"], put(inbox, "n.yaml"), ToJudge())
+    second = claims.claim("n", put(inbox, "n.yaml"), ToJudge())
     assert second is not None
     assert (second.folder.stat().st_ino, second.folder.stat().st_mode & 0o777) == (inode, 0o700)
     assert names_in(inbox.processing_dir) == [second.drop_id]
@@ -139,7 +138,7 @@ def test_the_folder_of_a_released_drop_serves_the_next_claim(inbox: Inbox) -> No
 def test_a_folder_that_is_not_empty_serves_no_other_drop(inbox: Inbox) -> None:
     """What lies in it would become the next drop's. It stays what it is, and that is said."""
     claims = claims_of(inbox)
-    claim = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"), ToJudge())
+    claim = claims.claim("m", put(inbox, "m.yaml"), ToJudge())
     assert claim is not None
     (claim.folder / "other").touch()
     with pytest.raises(StorageError, match="remove"):
@@ -162,12 +161,12 @@ def test_folders_kept_by_an_earlier_daemon_are_removed(inbox: Inbox) -> None:
 def test_a_kept_folder_that_is_gone_is_no_trouble(inbox: Inbox) -> None:
     """As when another inbox has been put in the place of ours."""
     claims = claims_of(inbox)
-    first = claims.claim("m", ["m.yaml"], put(inbox, "m.yaml"), ToJudge())
+    first = claims.claim("m", put(inbox, "m.yaml"), ToJudge())
     assert first is not None
     claims.release(first)
     (kept,) = (inbox.processing_dir / name for name in names_in(inbox.processing_dir))
     kept.rmdir()
-    second = claims.claim("n", ["n.yaml"], put(inbox, "n.yaml"), ToJudge())
+    second = claims.claim("n", put(inbox, "n.yaml"), ToJudge())
     assert second is not None and names_in(second.folder) == ["n.yaml"]
 
 
@@ -176,12 +175,12 @@ def test_a_drop_that_was_withdrawn_is_no_claim(inbox: Inbox) -> None:
     claims = claims_of(inbox)
     seen = put(inbox, "m.yaml", "m.pkl")
     (inbox.path / "m.yaml").unlink()
-    assert claims.claim("m", ["m.yaml", "m.pkl"], seen, ToJudge()) is None
+    assert claims.claim("m", seen, ToJudge()) is None
     assert (inbox.path / "m.pkl").exists()
     assert claims.left() == []
     seen = put(inbox, "m.yaml", "m.pkl")
     (inbox.path / "m.pkl").unlink()
-    claim = claims.claim("m", ["m.yaml", "m.pkl"], seen, ToJudge())
+    claim = claims.claim("m", seen, ToJudge())
     assert claim is not None
     assert list(claim.files) == ["m.yaml"]
 
@@ -193,7 +192,7 @@ def test_a_file_that_cannot_be_moved_leaves_the_drop_whole_in_the_inbox(inbox: I
     names = ["m.yaml", "m.pkl", "m_scaler.pkl"]
     seen = put(inbox, *names)
     with pytest.raises(StorageError, match=stuck):
-        claims_of(inbox, disk).claim("m", names, seen, ToJudge())
+        claims_of(inbox, disk).claim("m", seen, ToJudge())
     assert sorted(seen) == sorted(inbox._list())
     assert all((inbox.path / name).read_text() == name for name in names)
 
@@ -202,7 +201,7 @@ def test_a_file_that_cannot_be_moved_leaves_the_drop_whole_in_the_inbox(inbox: I
 def test_a_file_named_like_our_reasons_is_kept_under_another_name(inbox: Inbox, name: str) -> None:
     """A producer cannot answer itself, and gets its file back under its own name."""
     claims = claims_of(inbox)
-    claim = claims.claim("reason", [name], put(inbox, name), ToJudge())
+    claim = claims.claim("reason", put(inbox, name), ToJudge())
     assert claim is not None
     assert list(claim.files) == [f"dropped.{name}"]
     assert original_name(next(iter(claim.files))) == name
@@ -218,7 +217,7 @@ def test_only_regular_files_of_the_owner_are_fetched(inbox: Inbox) -> None:
     os.chown(inbox.path / "theirs.pkl", 61_001, -1)
     (inbox.path / "link.pkl").symlink_to("/etc/passwd")
     os.mkfifo(inbox.path / "fifo.pkl")
-    claim = claims.claim("m", ["m.yaml"], seen, ToJudge())
+    claim = claims.claim("m", {"m.yaml": seen["m.yaml"]}, ToJudge())
     assert claim is not None
     claims.fetch(claim, ["theirs.pkl", "link.pkl", "fifo.pkl", "missing.pkl", "ours.pkl"])
     assert list(claim.files) == ["m.yaml", "ours.pkl"]
