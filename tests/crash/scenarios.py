@@ -154,7 +154,7 @@ def _checkpoint(registry: ModelRegistry) -> object:
 
 def _prune(registry: ModelRegistry) -> object:
     registry._clock.ahead(1000)  # type: ignore[attr-defined]
-    registry._ledger._clock = registry._clock
+    registry._store._clock = registry._clock
     return registry.prune_history(10)
 
 
@@ -210,7 +210,7 @@ def check(
         # What was retired can be restored, and its files are nowhere lost.
         registry.finish_retirements()
         registry.finish_purges()
-        for line in registry._ledger.held().values():
+        for line in registry._store.held().values():
             assert line.removed is not None
             if line.removed["sequence"] not in scenario.gone or at == 0:
                 held = registry._storage.trash_folder(line.removed)
@@ -225,7 +225,7 @@ def check(
         assert _stored(registry) == _named(registry)
         assert [line.sequence for line in registry.history()] == sorted({line.sequence for line in registry.history()})
     finally:
-        registry._ledger._dirty = True
+        registry._store._dirty = True
         registry.close()
     assert list(json.loads((folder / "registry.json").read_text())) is not None
     with ModelRegistry(folder / "registry.json", folder / "prediction", read_only=True, clock=Clock()) as reader:

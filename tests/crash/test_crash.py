@@ -68,7 +68,7 @@ class Stage:
         except Crashed:
             pass
         if registry is not None:  # the process is gone: nobody closes anything properly
-            registry._ledger._dirty = False
+            registry._store._dirty = False
             registry.close()
         return disk, acknowledged
 

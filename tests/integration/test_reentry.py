@@ -24,7 +24,7 @@ import pytest
 from model_inbox.base.disk import digest_open_file
 from model_inbox.registry.paths import status_paths
 from model_inbox.registry.registry import ModelRegistry
-from model_inbox.registry.store import Ledger
+from model_inbox.registry.store import Store
 from model_inbox.service import reporter
 from model_inbox.service.service import Service
 from model_inbox.telemetry.status_file import Publisher, read_status
@@ -83,10 +83,10 @@ class Queries:
         self.locked = 0
         self.wrong: list[str] = []
         self._thread = threading.get_ident()
-        self._patch(monkeypatch, Ledger, "refresh", lambda ledger: ledger._writer.is_held)
+        self._patch(monkeypatch, Store, "refresh", lambda store: store._writer.is_held)
         for name in QUERIES:
-            self._patch(monkeypatch, ModelRegistry, name, lambda registry: registry._ledger._writer.is_held)
-        monkeypatch.setattr(Ledger, "state", self._state(), raising=False)
+            self._patch(monkeypatch, ModelRegistry, name, lambda registry: registry._store._writer.is_held)
+        monkeypatch.setattr(Store, "state", self._state(), raising=False)
 
     def note(self, what: str, *, locked: bool) -> None:
         self.count += 1
@@ -117,7 +117,7 @@ class Queries:
 
     def _state(self) -> property:
         def get(this: Any) -> Any:
-            self.note("Ledger.state", locked=this._writer.is_held)
+            self.note("Store.state", locked=this._writer.is_held)
             return this.__dict__["state"]
 
         def put(this: Any, value: Any) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from model_inbox import ModelRegistry, RegistryLocked
-from model_inbox.registry import store as ledger
+from model_inbox.registry import store
 from support.crash_disk import QuickDisk
 from support.crash_kit import metadata, open_registry, plain, register
 from support.places import TESTS
@@ -67,7 +67,7 @@ def go_on(started: subprocess.Popen[str]) -> None:
 # --- the writer's lock -------------------------------------------------------------------------------------
 
 
-HOLD = "registry = open_registry(folder)\nwith registry._ledger.writing():\n ready()\n"
+HOLD = "registry = open_registry(folder)\nwith registry._store.writing():\n ready()\n"
 
 
 def test_a_writer_that_waits_in_vain_is_told_who_holds_the_lock(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_writer_waits_for_another_and_then_sees_what_it_did(tmp_path: Path) ->
     """Who gets the lock after a wait goes on from the other's commit, not from what it knew before."""
     registry = open_registry(tmp_path, lock_timeout=30)
     code = (
-        "registry = open_registry(folder)\nwith registry._ledger.writing():\n ready()\n register(registry, 'theirs')\n"
+        "registry = open_registry(folder)\nwith registry._store.writing():\n ready()\n register(registry, 'theirs')\n"
     )
     with process(tmp_path, code) as holder:
         wait_for_ready(holder)
@@ -224,9 +224,9 @@ def test_a_reader_whose_folder_is_moved_away_keeps_what_it_has_and_says_so(
     register(writer, "a")
     writer.close()
     reader = open_registry(folder, read_only=True)
-    monkeypatch.setattr(ledger, "_PATH_LOOK_SECONDS", 0)
+    monkeypatch.setattr(store, "_PATH_LOOK_SECONDS", 0)
     folder.rename(tmp_path / "elsewhere")
-    reader._ledger._path_look_due = 0
+    reader._store._path_look_due = 0
     assert list(reader.registry) == ["a"]
     assert reader.damage is not None and str(folder) in str(reader.damage)
     (tmp_path / "elsewhere").rename(folder)

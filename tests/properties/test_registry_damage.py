@@ -20,7 +20,7 @@ import pytest
 import structlog
 
 from model_inbox import ModelInboxError, RegistryCorrupted, RegistryTooNew
-from model_inbox.registry.store import Ledger
+from model_inbox.registry.store import Store
 from support.crash_disk import QuickDisk
 from support.crash_kit import START, Clock, open_registry, register
 
@@ -45,7 +45,7 @@ def _folder() -> Iterator[Path]:
         registry.tag("b", {"stage": "live"})
         registry.checkpoint()
         registry.set_alias("champion", "b")
-        registry._ledger._dirty = False  # so that closing writes no checkpoint of the last line
+        registry._store._dirty = False  # so that closing writes no checkpoint of the last line
     yield folder
     shutil.rmtree(folder)
 
@@ -62,9 +62,9 @@ def damaged(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 def look(folder: Path) -> dict[str, Any]:
     """Return the entries as stored, or what opening raises."""
-    ledger = Ledger(folder / "registry.json", read_only=True, lock_timeout=0, clock=Clock(), disk=QuickDisk())
-    ledger.close()
-    return ledger.state.entries
+    store = Store(folder / "registry.json", read_only=True, lock_timeout=0, clock=Clock(), disk=QuickDisk())
+    store.close()
+    return store.state.entries
 
 
 def states(folder: Path) -> dict[int, dict[str, Any]]:

@@ -15,7 +15,7 @@ from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation
-from .store import Ledger
+from .store import Store
 
 __all__ = ["Labels"]
 
@@ -23,8 +23,8 @@ __all__ = ["Labels"]
 class Labels:
     """Changes pins, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def pin(self, model_id: str, *, pinned: bool, reason: str, actor: str) -> Entry:
         """Protect a model from retirement, or no longer."""
@@ -32,8 +32,8 @@ class Labels:
 
     def tag(self, model_id: str, tags: Mapping[str, str | None], *, now: datetime, reason: str, actor: str) -> Entry:
         """Set tags; a value of None removes one. Raises MetadataError for tags that a sidecar could not have."""
-        with self._ledger.writing():
-            merged = {**(self._ledger.state.entry(model_id).get("tags") or {}), **tags}
+        with self._store.writing():
+            merged = {**(self._store.state.entry(model_id).get("tags") or {}), **tags}
             kept = {name: value for name, value in merged.items() if value is not None}
             findings = list(check_fields({"tags": kept}, now=now))
             if findings:
@@ -44,13 +44,13 @@ class Labels:
         """Let an alias name a model, and no other of its pair and type. Raises ValueError for a name that is none."""
         if not is_valid_id(alias):
             raise ValueError(f"cannot set the alias {quoted(alias)}: an alias is written like a model_id")
-        with self._ledger.writing():
-            state = self._ledger.state
+        with self._store.writing():
+            state = self._store.state
             entry = state.entry(model_id)
             held = state.aliased(str(entry.get("currency_pair")), str(entry.get("model_type")), alias)
             holder = held["model_id"] if held is not None else None
             if holder == model_id:
-                self._ledger.sync()
+                self._store.sync()
                 return state.show(model_id)
             detail: dict[str, Any] = {"alias": alias}
             if holder is not None:
@@ -60,8 +60,8 @@ class Labels:
 
     def remove_alias(self, alias: str, model_id: str, *, reason: str, actor: str) -> Entry:
         """Take an alias away from the model that it names. Raises EntryNotFound when it names another or none."""
-        with self._ledger.writing():
-            entry = self._ledger.state.entries.get(model_id)
+        with self._store.writing():
+            entry = self._store.state.entries.get(model_id)
             if entry is None or alias not in (entry.get("aliases") or ()):
                 raise EntryNotFound(
                     f"cannot remove the alias {quoted(alias)}: it does not name {quoted(model_id)}",
@@ -74,13 +74,13 @@ class Labels:
         self, operation: Operation, model_id: str, reason: str, actor: str, **changes: Unpack[EntryChanges]
     ) -> Entry:
         """Commit changes of one entry; no line is written when nothing changes."""
-        with self._ledger.writing():
-            entry = self._ledger.state.entry(model_id)
+        with self._store.writing():
+            entry = self._store.state.entry(model_id)
             changed = changed_entry(entry, **changes)
             if changed == entry:
                 # That it is so already may rest on a line whose writer died before it was synced.
-                self._ledger.sync()
-                return self._ledger.state.show(model_id)
+                self._store.sync()
+                return self._store.state.show(model_id)
             return self._commit(operation, model_id, reason, actor, changed)
 
     def _commit(
@@ -92,8 +92,8 @@ class Labels:
         entry: EntryFields,
         detail: dict[str, Any] | None = None,
     ) -> Entry:
-        self._ledger.commit([Draft(operation, model_id, reason, actor, changes_entry=True, entry=entry, detail=detail)])
-        return self._ledger.state.show(model_id)
+        self._store.commit([Draft(operation, model_id, reason, actor, changes_entry=True, entry=entry, detail=detail)])
+        return self._store.state.show(model_id)
 
 
 def _without_alias(entry: EntryFields, alias: str) -> EntryFields:

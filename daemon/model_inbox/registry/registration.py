@@ -13,14 +13,14 @@ from .entry import EntryFields, new_entry
 from .files import StagedFiles, Storage
 from .journal import Draft
 from .outcomes import Candidate, Outcome, Registered
-from .store import Ledger
+from .store import Store
 from .trash import Trash
 
 __all__ = ["id_taken", "register_staged"]
 
 
 def register_staged(
-    ledger: Ledger, storage: Storage, trash: Trash, candidates: Sequence[Candidate], actor: str
+    store: Store, storage: Storage, trash: Trash, candidates: Sequence[Candidate], actor: str
 ) -> list[Registered]:
     """Commit staged models together, in the order given: their names, one sync of the folder, one append.
 
@@ -30,8 +30,8 @@ def register_staged(
     outcomes: list[Outcome] = []
     drafts: list[Draft] = []
     fresh: dict[str, EntryFields] = {}
-    with ledger.writing():
-        entries = ledger.state.entries
+    with store.writing():
+        entries = store.state.entries
         for candidate in candidates:
             model_id = candidate.fields["model_id"]
             known = fresh.get(model_id) or entries.get(model_id)
@@ -47,11 +47,11 @@ def register_staged(
             # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
             # entry, which the next registration of the id uses (same bytes) or moves to the trash.
             storage.sync_names()
-            ledger.commit(drafts)
+            store.commit(drafts)
         else:
             # "duplicate" may rest on a line whose writer died before it was synced.
-            ledger.sync()
-        views = [ledger.state.show(candidate.fields["model_id"]) for candidate in candidates]
+            store.sync()
+        views = [store.state.show(candidate.fields["model_id"]) for candidate in candidates]
     return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
 
 

@@ -41,7 +41,7 @@ from .position import Identity, Position
 from .registration import id_taken, register_staged
 from .scaler import Scalers
 from .state import State
-from .store import SEGMENT_BYTES_MIN, Ledger
+from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash
 
 __all__ = ["ModelRegistry"]
@@ -96,7 +96,7 @@ class ModelRegistry:
         self._storage = Storage(path.parent, Path(self.storage_dir), self._disk)
         if not read_only:
             self._storage.make_folders()
-        self._ledger = Ledger(
+        self._store = Store(
             path,
             read_only=read_only,
             lock_timeout=lock_timeout,
@@ -105,25 +105,25 @@ class ModelRegistry:
             segment_bytes=segment_bytes,
             denied=denied,
         )
-        self._trash = Trash(self._ledger, self._storage)
-        self._scalers = Scalers(self._ledger, self._storage, self._trash)
-        self._labels = Labels(self._ledger)
-        self._refresh = self._ledger.refresh
+        self._trash = Trash(self._store, self._storage)
+        self._scalers = Scalers(self._store, self._storage, self._trash)
+        self._labels = Labels(self._store)
+        self._refresh = self._store.refresh
         _open_handles.add(self)
 
     @property
     def damage(self) -> ModelInboxError | None:
         """The damage that was found after this handle was opened, or None. The handle goes on serving what it holds."""
-        return self._ledger.damage
+        return self._store.damage
 
     @property
     def lock_timeout(self) -> float:
         """How many seconds a change waits for other writers."""
-        return self._ledger.lock_timeout
+        return self._store.lock_timeout
 
     @lock_timeout.setter
     def lock_timeout(self, seconds: float) -> None:
-        self._ledger.lock_timeout = seconds
+        self._store.lock_timeout = seconds
 
     # --- reading ----------------------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class ModelRegistry:
         if as_of is not None:
             return self._at(as_of)[0].view(model_id)
         self._refresh()
-        return self._ledger.state.view(model_id)
+        return self._store.state.view(model_id)
 
     def get_model(
         self,
@@ -175,12 +175,12 @@ class ModelRegistry:
     def sequence(self) -> int:
         """The number of the last committed change, in the registry's current epoch; see `position`."""
         self._refresh()
-        return self._ledger.state.sequence
+        return self._store.state.sequence
 
     @property
     def identity(self) -> Identity | None:
         """Which registry this is, and in which epoch, as it was when it was last looked at. See `position`."""
-        return self._ledger.state.identity
+        return self._store.state.identity
 
     @property
     def position(self) -> Position | None:
@@ -191,7 +191,7 @@ class ModelRegistry:
         going on. None while nobody has changed a registry that version 0.1 made.
         """
         self._refresh()
-        return self._ledger.state.position
+        return self._store.state.position
 
     def stored_entries(self) -> tuple[int, list[EntryFields]]:
         """Return `sequence` and all entries as of that change, as they are stored, in no order.
@@ -199,11 +199,11 @@ class ModelRegistry:
         Paths are relative here. Nothing is copied, so the entries must not be changed.
         """
         self._refresh()
-        return self._ledger.state.stored()
+        return self._store.state.stored()
 
     def history(self, model_id: str | None = None) -> list[Line]:
         """Return what was committed, oldest first: of one model, or everything that is kept."""
-        lines = self._ledger.lines()
+        lines = self._store.lines()
         if model_id is None:
             return lines
         return [line for line in lines if line.model_id == model_id or model_id in also_changed(line)]
@@ -214,11 +214,11 @@ class ModelRegistry:
 
     def registrations(self, drop_ids: Collection[str]) -> dict[str, Line]:
         """Return the lines that registered these drops, whatever came after them. Syncs what it relies on."""
-        with self._ledger.writing():
-            self._ledger.sync()
+        with self._store.writing():
+            self._store.sync()
             return {
                 line.drop_id: line
-                for line in self._ledger.lines()
+                for line in self._store.lines()
                 if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
             }
 
@@ -254,7 +254,7 @@ class ModelRegistry:
         problems = check_metadata(metadata, now=self._clock())
         if problems:
             raise MetadataError(f"cannot register {quoted(metadata.model_id)}: its metadata has problems", problems)
-        self._ledger.may_write()
+        self._store.may_write()
         if self.get_model_info(metadata.model_id) is not None:
             raise id_taken(metadata.model_id)
         files = stage_objects(self._storage, metadata, model_obj, scaler_obj)
@@ -276,7 +276,7 @@ class ModelRegistry:
         The staged files stay until the caller unstages them. Raises StorageError or RegistryError, and then none
         of the candidates is registered.
         """
-        return register_staged(self._ledger, self._storage, self._trash, candidates, self.actor)
+        return register_staged(self._store, self._storage, self._trash, candidates, self.actor)
 
     def delete_model(
         self,
@@ -364,22 +364,22 @@ class ModelRegistry:
 
     def checkpoint(self, *, force: bool = False) -> bool:
         """Bring `prediction_registry.json` up to date. Return whether it was written."""
-        return self._ledger.checkpoint(force=force)
+        return self._store.checkpoint(force=force)
 
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`."""
-        with self._ledger.writing():
-            for model_id in list(self._ledger.unfinished):
+        with self._store.writing():
+            for model_id in list(self._store.unfinished):
                 # The next segment no longer tells of them.
                 self._trash.finish(model_id)
-            self._ledger.change_segment()
+            self._store.change_segment()
 
     def change_segment_when_outgrown(self) -> bool:
         """Change the segment if the journal is larger than the checkpoint. Return whether it was changed."""
-        if not self._ledger.is_outgrown:
+        if not self._store.is_outgrown:
             return False
-        with self._ledger.writing():
-            if not self._ledger.is_outgrown:  # another process was faster
+        with self._store.writing():
+            if not self._store.is_outgrown:  # another process was faster
                 return False
             self.change_segment()
             return True
@@ -389,8 +389,8 @@ class ModelRegistry:
 
         A segment that tells of a model in the trash stays until that is purged, and so do the later ones.
         """
-        with self._ledger.writing():
-            return self._ledger.prune_history(keep_seconds, needed=self._trash.oldest_needed_line())
+        with self._store.writing():
+            return self._store.prune_history(keep_seconds, needed=self._trash.oldest_needed_line())
 
     def finish_retirements(self) -> int:
         """Move files that a crash left where no entry names them to the trash. Return of how many models.
@@ -405,14 +405,14 @@ class ModelRegistry:
         Temporary files beside the registry that are a day old are removed, too. Every model is tried; the first
         StorageError is raised at the end.
         """
-        folders = (self._path.parent, self._ledger.files.history)
+        folders = (self._path.parent, self._store.files.history)
         _remove_old_temporaries(self._disk, folders, self._clock())
         return self._trash.finish_purges()
 
     def close(self) -> None:
         """Bring the JSON file up to date if this handle changed something, and close the files."""
         _open_handles.discard(self)
-        self._ledger.close()
+        self._store.close()
 
     def __enter__(self) -> ModelRegistry:
         return self
@@ -423,7 +423,7 @@ class ModelRegistry:
     def __del__(self) -> None:
         # Called at any moment, so it waits for no lock.
         with suppress(Exception):
-            self._ledger.close(wait=False)
+            self._store.close(wait=False)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -435,7 +435,7 @@ class ModelRegistry:
         except (StorageError, RegistryError) as error:
             log.error("journal.rotation_failed", problem=str(error))
         try:
-            if self._ledger.is_stale:
+            if self._store.is_stale:
                 self.checkpoint()
         except (StorageError, RegistryError) as error:
             log.error("registry.checkpoint_failed", problem=str(error))
@@ -444,9 +444,9 @@ class ModelRegistry:
         """Return the state and the moment that a query is about."""
         if as_of is None:
             self._refresh()
-            return self._ledger.state, self._clock()
+            return self._store.state, self._clock()
         moment = as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=UTC)
-        return self._ledger.state_at(moment), moment
+        return self._store.state_at(moment), moment
 
 
 class _Entries(Mapping[str, Entry]):
@@ -457,7 +457,7 @@ class _Entries(Mapping[str, Entry]):
 
     def _state(self) -> State:
         self._registry._refresh()
-        return self._registry._ledger.state
+        return self._registry._store.state
 
     def __getitem__(self, model_id: str) -> Entry:
         entry = self._registry.get_model_info(model_id)

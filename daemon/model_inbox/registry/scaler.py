@@ -19,7 +19,7 @@ from .entry import Entry, changed_entry
 from .files import STORED_MODE, Storage, staged_paths
 from .journal import Draft
 from .pickling import pickled
-from .store import Ledger
+from .store import Store
 from .trash import Trash
 
 __all__ = ["Scalers"]
@@ -28,8 +28,8 @@ __all__ = ["Scalers"]
 class Scalers:
     """Replaces scalers in one registry."""
 
-    def __init__(self, ledger: Ledger, storage: Storage, trash: Trash) -> None:
-        self._ledger = ledger
+    def __init__(self, store: Store, storage: Storage, trash: Trash) -> None:
+        self._store = store
         self._storage = storage
         self._trash = trash
 
@@ -75,9 +75,9 @@ class Scalers:
 
     def _staging_of(self, model_id: str) -> Path:
         """Return where the new scaler is staged. Raises before anything is done that would be refused later."""
-        self._ledger.may_write()
-        self._ledger.refresh()
-        self._ledger.state.show(model_id)
+        self._store.may_write()
+        self._store.refresh()
+        self._store.state.show(model_id)
         return staged_paths(self._storage.staging_dir, f"api-{unique_token()}")[1]
 
     def _commit(
@@ -91,10 +91,10 @@ class Scalers:
         actor: str,
     ) -> Entry:
         """Give the staged scaler its name, commit the line, and move the old scaler to the trash."""
-        with self._ledger.writing():
-            entry = self._ledger.state.entry(model_id)
+        with self._store.writing():
+            entry = self._store.state.entry(model_id)
             self._trash.finish(model_id)
-            number = self._ledger.state.sequence + 1
+            number = self._store.state.sequence + 1
             final = self._storage.scaler_name(model_id, number)
             self._storage.place_file(staged, final)
             self._storage.sync_names()
@@ -109,13 +109,13 @@ class Scalers:
             )
             detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
             # A crash before this line leaves a file that no entry names; a start moves it to the trash.
-            self._ledger.commit(
+            self._store.commit(
                 [Draft("replace_scaler", model_id, reason, actor, changes_entry=True, entry=changed, detail=detail)]
             )
             # A crash here leaves the old file at its name; `Trash.finish` moves it when a writer meets it.
             if old:
                 self._storage.discard_file(changed, self._storage.folder / old)
-            return self._ledger.state.show(model_id)
+            return self._store.state.show(model_id)
 
 
 def _size_of(path: Path) -> int:

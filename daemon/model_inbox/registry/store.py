@@ -31,7 +31,7 @@ from .segments import JournalFile, NotTakenBack, all_lines
 from .state import State
 from .writer_lock import WriterLock
 
-__all__ = ["Ledger"]
+__all__ = ["Store"]
 
 log = structlog.get_logger("model_inbox")
 
@@ -40,7 +40,7 @@ _NEVER = (0, 0, 0, 0)
 _PATH_LOOK_SECONDS = 1.0
 
 
-class Ledger:
+class Store:
     """One handle on the registry's JSON file and journal.
 
     `state` is what was committed as far as this handle has looked; `refresh` looks. With `read_only` nothing is
@@ -100,7 +100,7 @@ class Ledger:
         except BaseException:
             self._writer.close()
             raise
-        _ledgers.add(self)
+        _stores.add(self)
 
     # --- opening ----------------------------------------------------------------------------------------------
 
@@ -495,12 +495,12 @@ def _note_unfinished(unfinished: dict[str, list[Line]], line: Line) -> None:
         unfinished.pop(line.model_id, None)  # its writer finished what was left of an earlier model of that id
 
 
-_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for ledger in list(_ledgers):
-        ledger._after_fork()
+    for store in list(_stores):
+        store._after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

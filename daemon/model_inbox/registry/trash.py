@@ -20,7 +20,7 @@ from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import Storage, trash_name
 from .journal import Draft, Line
 from .outcomes import Retired
-from .store import Ledger
+from .store import Store
 
 __all__ = ["Trash"]
 
@@ -28,8 +28,8 @@ __all__ = ["Trash"]
 class Trash:
     """The trash of one registry. Each change is made under the writer lock, which it takes itself."""
 
-    def __init__(self, ledger: Ledger, storage: Storage) -> None:
-        self._ledger = ledger
+    def __init__(self, store: Store, storage: Storage) -> None:
+        self._store = store
         self._storage = storage
         # The ids of entries that were adopted, not registered by us; found out when first asked for.
         self._adopted: list[str] | None = None
@@ -40,12 +40,12 @@ class Trash:
         """Return the retired models whose files are still there, in the order of their retirement."""
         if not self._names():
             return []
-        found = (self._retirement(line) for line in self._ledger.held().values())
+        found = (self._retirement(line) for line in self._store.held().values())
         return [item for item in found if item.folder.is_dir()]
 
     def oldest_needed_line(self) -> int | None:
         """Return the number of the oldest line that tells of a model in the trash, or None. Under the writer lock."""
-        kept = [line.sequence for line in self._ledger.held().values() if self._retirement(line).folder.is_dir()]
+        kept = [line.sequence for line in self._store.held().values() if self._retirement(line).folder.is_dir()]
         return min(kept, default=None)
 
     # --- changes ----------------------------------------------------------------------------------------------
@@ -55,14 +55,14 @@ class Trash:
 
         Raises EntryProtected.
         """
-        with self._ledger.writing():
-            entry = self._ledger.state.entries.get(model_id)
-            if entry is None or (at is not None and self._ledger.state.sequence != at):
+        with self._store.writing():
+            entry = self._store.state.entries.get(model_id)
+            if entry is None or (at is not None and self._store.state.sequence != at):
                 # That the model is gone may rest on a line whose writer died before it was synced.
-                self._ledger.sync()
+                self._store.sync()
                 return False
             _refuse_protected(model_id, entry)
-            self._ledger.commit([Draft("retire", model_id, reason, actor, changes_entry=True, removed=entry)])
+            self._store.commit([Draft("retire", model_id, reason, actor, changes_entry=True, removed=entry)])
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `finish` moves them when a writer meets them.
             self._storage.discard(entry, self._named_by_others(entry))
@@ -73,8 +73,8 @@ class Trash:
 
         Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now.
         """
-        with self._ledger.writing():
-            if model_id in self._ledger.state.entries:
+        with self._store.writing():
+            if model_id in self._store.state.entries:
                 raise EntryExists(
                     f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
                     hint="Delete that one first, or leave the retired one in the trash",
@@ -93,9 +93,9 @@ class Trash:
             self._adopted = None
             # A crash before this line leaves files at their final names, and the model retired and restorable. After
             # it, the model is restored, and the next start removes what is still in the trash.
-            self._ledger.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
+            self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
             self._storage.let_go(entry)
-            return self._ledger.state.show(model_id)
+            return self._store.state.show(model_id)
 
     def purge(self, retired: Retired, *, reason: str, actor: str) -> int | None:
         """Remove a retired model's files for good and return the bytes freed.
@@ -103,8 +103,8 @@ class Trash:
         None, and nothing is done, while a process has one of the files open (a loader that got the entry before the
         retirement), and when the model was restored meanwhile.
         """
-        with self._ledger.writing():
-            line = self._ledger.held().get((retired.model_id, retired.sequence))
+        with self._store.writing():
+            line = self._store.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
             # What a failed move left at its final name goes with the rest.
@@ -113,7 +113,7 @@ class Trash:
                 return None
             detail = {"sequence": retired.sequence}
             # A crash before this line leaves the model in the trash; after it, the next start removes the files.
-            self._ledger.commit([Draft("purge", retired.model_id, reason, actor, detail=detail)])
+            self._store.commit([Draft("purge", retired.model_id, reason, actor, detail=detail)])
             return self._storage.erase(retired.folder)
 
     # --- what a crash left ------------------------------------------------------------------------------------
@@ -123,10 +123,10 @@ class Trash:
 
         Under the writer lock.
         """
-        known = self._ledger.state.entries.get(model_id)
+        known = self._store.state.entries.get(model_id)
         named = self._storage.files_of(known) if known is not None else []
         found = False
-        for line in self._ledger.unfinished.get(model_id, ()):
+        for line in self._store.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
                 removed = as_fields(line.removed)
                 others = self._named_by_others(removed)
@@ -146,9 +146,9 @@ class Trash:
 
         Every model is tried; the first StorageError is raised at the end.
         """
-        with self._ledger.writing(), _first_error_at_the_end() as attempt:
+        with self._store.writing(), _first_error_at_the_end() as attempt:
             count = 0
-            for model_id in list(self._ledger.unfinished):
+            for model_id in list(self._store.unfinished):
                 with attempt():
                     count += self.finish(model_id)
             return count
@@ -161,9 +161,9 @@ class Trash:
         names = set(self._names())
         if not names:
             return 0
-        with self._ledger.writing(), _first_error_at_the_end() as attempt:
+        with self._store.writing(), _first_error_at_the_end() as attempt:
             last: dict[str, Line] = {}
-            for line in self._ledger.lines():
+            for line in self._store.lines():
                 said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
                 if said is not None:
                     last[trash_name(line.model_id, sequence_of(said))] = line
@@ -189,7 +189,7 @@ class Trash:
 
         Only in a registry that was adopted models may share a scaler, or one may use the file of another.
         """
-        entries = self._ledger.state.entries
+        entries = self._store.state.entries
         if self._adopted is None:
             self._adopted = [model_id for model_id, one in entries.items() if "origin" not in one]
         ours = {str(path): path for path in self._storage.files_of(entry)} if self._adopted else {}

@@ -358,7 +358,7 @@ def test_an_open_reader_follows_a_rebuild(tmp_path: Path) -> None:
     reader = open_registry(tmp_path, read_only=True)
     assert reader.position == known.at(2)
     done = run_rebuild(tmp_path)
-    reader._ledger._path_look_due = 0
+    reader._store._path_look_due = 0
     assert reader.position == Position(done.registry_id, done.epoch, 2)
 
 

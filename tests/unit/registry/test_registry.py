@@ -51,7 +51,7 @@ def test_a_registration_does_not_fail_for_a_segment_change_after_it(tmp_path: Pa
     disk = FailingDisk()
     registry = open_registry(tmp_path, disk=disk, segment_bytes=1)
     register(registry, "a", b"x" * 10)
-    assert registry._ledger.is_outgrown  # so that the next registration changes the segment
+    assert registry._store.is_outgrown  # so that the next registration changes the segment
     original = type(registry).change_segment
 
     def full(self: ModelRegistry) -> None:
@@ -114,15 +114,15 @@ def test_a_restore_that_fails_at_its_commit_can_be_tried_again_after_a_segment_c
     register(registry, "m", b"bytes", b"scaler")
     registry.delete_model("m")
     registry.change_segment()
-    commit = registry._ledger.commit
+    commit = registry._store.commit
 
     def refuse(drafts: Any) -> Any:
         raise StorageError("append to the journal", "x", OSError(errno.ENOSPC, "No space left on device"))
 
-    registry._ledger.commit = refuse  # type: ignore[method-assign]
+    registry._store.commit = refuse  # type: ignore[method-assign]
     with pytest.raises(StorageError):
         registry.restore("m")
-    registry._ledger.commit = commit  # type: ignore[method-assign]
+    registry._store.commit = commit  # type: ignore[method-assign]
     entry = registry.restore("m")
     assert Path(entry["model_path"]).read_bytes() == b"bytes"
     assert Path(entry["scaler_path"]).read_bytes() == b"scaler"
@@ -238,7 +238,7 @@ def test_a_child_forked_while_another_thread_writes_can_read_and_write(tmp_path:
         "register(registry, 'a')\n"
         "inside, go = threading.Event(), threading.Event()\n"
         "def hold():\n"
-        "    with registry._ledger.writing():\n"
+        "    with registry._store.writing():\n"
         "        inside.set(); go.wait()\n"
         "thread = threading.Thread(target=hold)\n"
         "thread.start(); inside.wait()\n"

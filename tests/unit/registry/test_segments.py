@@ -239,10 +239,10 @@ def test_a_line_that_was_read_and_then_taken_back_is_forgotten(tmp_path: Path) -
     class Unsynced(QuickDisk):
         def fsync(self, fd: int) -> None:
             assert reader.registry["a"]["tags"] == {"n": "1"}
-            writer._ledger.journal._disk = QuickDisk()
+            writer._store.journal._disk = QuickDisk()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    writer._ledger.journal._disk = Unsynced()
+    writer._store.journal._disk = Unsynced()
     with pytest.raises(StorageError):
         writer.tag("a", {"n": "1"})
     assert reader.registry["a"]["tags"] == {}

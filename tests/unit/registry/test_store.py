@@ -25,7 +25,7 @@ from model_inbox import (
 from model_inbox.registry import checkpoint_file, opening
 from model_inbox.registry.journal import seal
 from model_inbox.registry.segments import JournalFile
-from model_inbox.registry.store import Ledger
+from model_inbox.registry.store import Store
 from support.crash_disk import QuickDisk
 from support.crash_kit import START, Clock, FailingDisk, metadata, open_registry, register
 
@@ -105,14 +105,14 @@ def test_a_handle_interrupted_between_append_and_memory_catches_up(
     """Ctrl-C right after the commit: the handle shows the committed line and goes on numbering behind it."""
     registry = open_registry(tmp_path)
     register(registry, "a")
-    original = Ledger._apply
+    original = Store._apply
 
-    def interrupted(self: Ledger, lines: Any) -> None:
+    def interrupted(self: Store, lines: Any) -> None:
         if lines:
-            monkeypatch.setattr(Ledger, "_apply", original)
+            monkeypatch.setattr(Store, "_apply", original)
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Ledger, "_apply", interrupted)
+    monkeypatch.setattr(Store, "_apply", interrupted)
     with pytest.raises(KeyboardInterrupt):
         registry.pin("a")
     assert registry.get_model_info("a")["pinned"] is True  # type: ignore[index]
@@ -131,13 +131,13 @@ def test_damage_met_while_following_is_not_read_again_at_each_query(
     journal = tmp_path / "registry.journal.jsonl"
     journal.write_bytes(journal.read_bytes() + b"{}\n")
     reads: list[int] = []
-    original = Ledger._take_in
+    original = Store._take_in
 
-    def counted(self: Ledger) -> None:
+    def counted(self: Store) -> None:
         reads.append(1)
         original(self)
 
-    monkeypatch.setattr(Ledger, "_take_in", counted)
+    monkeypatch.setattr(Store, "_take_in", counted)
     for _ in range(5):
         assert reader.get_model_info("a") is not None
     assert isinstance(reader.damage, RegistryCorrupted)
@@ -399,7 +399,7 @@ def test_a_thread_that_waits_in_vain_for_another_is_told(tmp_path: Path) -> None
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with registry._ledger.writing():
+        with registry._store.writing():
             inside.set()
             leave.wait(30)
 
@@ -409,7 +409,7 @@ def test_a_thread_that_waits_in_vain_for_another_is_told(tmp_path: Path) -> None
     with pytest.raises(RegistryLocked, match=r"within 0\.01 s: held by another thread of this process"):
         register(registry, "a")
     assert registry.get_model_info("a") is None  # reading waits for nobody
-    registry._ledger.close(wait=False)  # as at the end of a program: not while a thread is writing
+    registry._store.close(wait=False)  # as at the end of a program: not while a thread is writing
     assert registry.sequence == 0
     leave.set()
     thread.join()
@@ -488,7 +488,7 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     disk.armed = True
     with pytest.raises(KeyboardInterrupt):
         dying.checkpoint()
-    dying._ledger._dirty = False  # it is gone: nobody closes anything properly
+    dying._store._dirty = False  # it is gone: nobody closes anything properly
     dying.close()
     monkeypatch.undo()
     assert sorted(open_registry(tmp_path, read_only=True).registry) == ["a", "b", "c"]

@@ -661,8 +661,8 @@ def test_a_crash_between_any_two_steps_loses_nothing(place: Path) -> None:
             purge_trash(registry, WEEK, later)
             apply_retention(registry, rules(), later)
         finally:
-            registry._ledger._dirty = False  # a process that is killed writes no checkpoint
-            registry._ledger.close(wait=False)
+            registry._store._dirty = False  # a process that is killed writes no checkpoint
+            registry._store.close(wait=False)
 
     prepare()
     counting = QuickStoppingDisk()

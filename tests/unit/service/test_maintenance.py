@@ -66,7 +66,7 @@ def two_models(world: World, service: Service) -> None:
 
 
 def a_long_journal(world: World, service: Service) -> None:
-    service.registry._ledger._segment_bytes = 1
+    service.registry._store._segment_bytes = 1
     world.put("m")
     world.live_on(service)
     for _ in range(3):
