@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -132,7 +133,7 @@ def test_nobodys_own_files_are_packed(archives: Path, kind: str) -> None:
 
 
 def test_the_wheel_works_where_it_is_installed(archives: Path, tmp_path: Path) -> None:
-    """Installed into a new environment, the command runs from there and finds its version and its data."""
+    """Installed into a new environment, the command runs from there, knows its version, and scans with its own data."""
     home = tmp_path / "venv"
     venv.create(home, symlinks=True)
     python = home / "bin" / "python"
@@ -159,6 +160,12 @@ def test_the_wheel_works_where_it_is_installed(archives: Path, tmp_path: Path) -
         done = subprocess.run([*command, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert PYPROJECT["project"]["version"] in done.stdout
+    # The scan starts the worker by its file name, and needs the allowlists.
+    model = ROOT / "tests" / "data" / "pickles" / "lightgbm.pkl"
+    check = [home / "bin" / "model-inbox", "check", model, "--json"]
+    done = subprocess.run(check, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["verdict"] == "accept"
 
 
 def test_the_version_is_said_once() -> None:
