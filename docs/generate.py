@@ -21,7 +21,9 @@ from pydantic import BaseModel
 from model_inbox.cli import main as command_line
 from model_inbox.config.settings import Config
 from model_inbox.inbox.states import STATES, State
+from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
+from model_inbox.registry.entry import entry_schema
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id
 from model_inbox.telemetry.metrics import METRICS
@@ -62,6 +64,26 @@ def sidecar_fields() -> str:
         ["Field", "Kind", "", "Meaning"],
         [[f"`{f.name}`", f.kind, "required" if f.required else "", f.meaning] for f in SIDECAR_FIELDS],
     )
+
+
+def fields(schema: dict[str, Any]) -> str:
+    """The fields that a JSON schema describes."""
+    rows: list[list[object]] = [
+        [f"`{name}`", kind(field), field["description"]] for name, field in schema["properties"].items()
+    ]
+    return table(["Field", "Kind", "Meaning"], rows)
+
+
+def kind(schema: dict[str, Any]) -> str:
+    """The values that a schema describes, in a few words."""
+    if "enum" in schema:
+        return ", ".join(f"`{word}`" for word in schema["enum"])
+    if schema.get("format") == "date-time":
+        return "time"
+    words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    said = [words.get(name, name) for name in types]
+    return " or ".join(f"array of {kind(schema['items'])}s" if name == "array" else name for name in said)
 
 
 def states() -> str:
@@ -189,6 +211,8 @@ def plain(text: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "sidecar-fields": sidecar_fields,
+    "entry-fields": lambda: fields(entry_schema()),
+    "receipt-fields": lambda: fields(receipt_schema()),
     "states": states,
     "config-keys": config_keys,
     "commands": commands,

@@ -160,7 +160,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
-        *("config check", "config show", "config schema"),
+        *("config check", "config show", "config schema", "schema"),
         *("status", "reload", "inbox list", "inbox explain", "logs"),
     }
     help_text = CliRunner().invoke(root, ["--help"]).stdout

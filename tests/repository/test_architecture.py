@@ -52,7 +52,7 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": ("instants leases shapes units", "disk flocks users strict_yaml", "machine", "__init__"),
-    "model": ("metadata receipt sidecar_fields", "checks", "sidecar sidecar_writer", "__init__"),
+    "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
     "config": ("retention", "settings", "changes problems", "load", "__init__"),
     "registry": (
         "entry paths position",
@@ -94,7 +94,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "common",
         """
         alias allowlist check config delete drop history inbox listing logs pin rebuild rejected reload replace_scaler
-        retention run status tag trash verify
+        retention run schema status tag trash verify
         """,
         "show",
         "__init__",
@@ -128,7 +128,7 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 PURE = words("""
     problems errors
     base/instants base/shapes base/units base/strict_yaml
-    model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_writer
+    model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/entry registry/journal registry/paths registry/position
     registry/state

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-__all__ = ["DIALECT", "Field", "fields_of_shape", "object_schema", "title_of"]
+__all__ = ["DIALECT", "Field", "document", "fields_of_shape", "object_schema", "title_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -49,6 +49,13 @@ def object_schema(shape: type) -> dict[str, Any]:
     }
 
 
+def document(name: str, title: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema as a document of its own, which other documents can refer to by its `$id`."""
+    rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
+    head = {"$schema": DIALECT, "$id": f"urn:model-inbox:schema:{name}", "title": title, "description": description}
+    return {**head, **rest}
+
+
 def title_of(name: str) -> str:
     """Return a field's name as people write it: `min_samples` is "Min samples"."""
     return name.replace("_", " ").capitalize()
@@ -57,8 +64,9 @@ def title_of(name: str) -> str:
 def _value_schema(hint: Any) -> dict[str, Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        inner, *fields = arguments  # an alias with a meaning of its own may be given another one where it is used
-        schema = {"description": fields[-1].meaning, **_value_schema(inner)}
+        inner, *fields = arguments
+        # The last meaning counts: an alias that has one may be given another one where it is used.
+        schema = {**_value_schema(inner), "description": fields[-1].meaning}
         for field in fields:
             schema |= field.limits
         return schema

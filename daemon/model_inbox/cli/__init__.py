@@ -46,6 +46,7 @@ COMMANDS = {
     "reload": "reload:reload",
     "allowlist": "allowlist:allowlist",
     "config": "config:config",
+    "schema": "schema:schema",
 }
 """Where each command lives: the module of this package, and the name in it."""
 

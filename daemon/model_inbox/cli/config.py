@@ -43,7 +43,7 @@ def check(app: App, *, as_json: bool) -> int:
 
 @config.command(cls=Command, examples=["model-inbox config schema > config.schema.json"])
 def schema(*, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
-    """Print the JSON schema of config.yaml, for editors."""
+    """Print the JSON schema of config.yaml, for editors; `model-inbox schema config` does the same."""
     from ..config.load import config_schema
 
     print_json(config_schema())

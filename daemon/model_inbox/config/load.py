@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
 )
 
+from ..base.shapes import document
 from ..base.strict_yaml import Pairs, Scalar, plain_value, read_yaml
 from ..errors import ConfigError
 from ..problems import Problem, quoted
@@ -195,8 +196,9 @@ def _refusal(file: Path, problems: Sequence[Problem]) -> ConfigError:
 
 def config_schema() -> dict[str, Any]:
     """Return the JSON schema of config.yaml, with a description of every setting, for editors and people."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Config.model_json_schema(),
-        "title": "config.yaml of model-inbox",
-    }
+    return document(
+        "config",
+        "config.yaml of model-inbox",
+        "The settings of the daemon and of the commands.",
+        Config.model_json_schema(),
+    )

@@ -31,6 +31,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from ..base.shapes import title_of
 from ..base.units import parse_size
 from ..problems import quoted
 
@@ -215,8 +216,15 @@ def _text(value: object) -> str:
 
 
 Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": -1})]
-ModelCount = Annotated[int, BeforeValidator(_at_least_zero), Field(ge=0)]
-Fraction = Annotated[float, BeforeValidator(_fraction), Field(ge=0, le=1, allow_inf_nan=False)]
+ModelCount = Annotated[
+    int, BeforeValidator(_at_least_zero), Field(ge=0), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+Fraction = Annotated[
+    float,
+    BeforeValidator(_fraction),
+    Field(ge=0, le=1, allow_inf_nan=False),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
 Text = Annotated[str, BeforeValidator(_text)]
 Size = Annotated[int, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"], "examples": ["20GiB"]})]
 CalendarDuration = Annotated[
@@ -236,8 +244,24 @@ FixedDuration = Annotated[
 # -- the section --------------------------------------------------------------------------------------------
 
 
+def title_of_section(section: type) -> str:
+    """Return the title of a section in the schema: its class without the word Section."""
+    return section.__name__.removesuffix("Section")
+
+
+def title_of_setting(name: str, _: object) -> str:
+    """Return the title of a setting in the schema."""
+    return title_of(name)
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        model_title_generator=title_of_section,
+        field_title_generator=title_of_setting,
+    )
 
 
 class Window(_Section):
@@ -259,7 +283,13 @@ Bucket = Annotated[
                 {"type": "integer", "minimum": -1},
                 {
                     "type": "object",
-                    "properties": {"within": _DURATION_SCHEMA},
+                    "properties": {
+                        "within": {
+                            "title": "Within",
+                            "description": "One each, as far back as this from the newest model of the group.",
+                            **_DURATION_SCHEMA,
+                        }
+                    },
                     "required": ["within"],
                     "additionalProperties": False,
                 },
@@ -272,9 +302,9 @@ Bucket = Annotated[
 class Best(_Section):
     """The `n` best models by the number at the dotted path `metric` in their validation_metrics."""
 
-    metric: Text
-    order: Literal["max", "min"]
-    n: Count = 1
+    metric: Text = Field(description="The dotted path of the number in validation_metrics, like 1d.rmse.")
+    order: Literal["max", "min"] = Field(description="Whether the greatest or the smallest number is the best.")
+    n: Count = Field(1, description="How many models to keep; -1 is all that have the number.")
 
     @field_validator("metric")
     @classmethod
@@ -291,15 +321,20 @@ class Best(_Section):
 class Keep(_Section):
     """The rules that keep a model. One is enough: they are a union. -1 is all, 0 is no such rule."""
 
-    last: Count = 0
-    within: CalendarDuration | None = None
-    hourly: Bucket = 0
-    daily: Bucket = 0
-    weekly: Bucket = 0
-    monthly: Bucket = 0
-    yearly: Bucket = 0
-    best: Best | None = None
-    tags: tuple[tuple[Text, ...], ...] = ()
+    last: Count = Field(0, description="Keep that many of the newest models.")
+    within: CalendarDuration | None = Field(
+        None, description="Keep all models that are no older than this, counted back from the newest of the group."
+    )
+    hourly: Bucket = Field(0, description="Keep the newest model of each of that many hours that have one.")
+    daily: Bucket = Field(0, description="Keep the newest model of each of that many days that have one.")
+    weekly: Bucket = Field(0, description="Keep the newest model of each of that many weeks that have one.")
+    monthly: Bucket = Field(0, description="Keep the newest model of each of that many months that have one.")
+    yearly: Bucket = Field(0, description="Keep the newest model of each of that many years that have one.")
+    best: Best | None = Field(None, description="Keep the best models by a metric.")
+    tags: tuple[tuple[Text, ...], ...] = Field(
+        (),
+        description="Keep models with these tags: a list of alternatives, each a list of tags to be there together.",
+    )
 
     @field_validator("tags", mode="before")
     @classmethod
@@ -348,29 +383,42 @@ class Keep(_Section):
 class Policy(_Section):
     """What is kept of each group that `match` describes. A key that it does not name matches anything."""
 
-    match: dict[str, Text] = {}
-    keep: Keep
-    min_keep: ModelCount = 1
-    budget: Size | None = None
+    match: dict[str, Text] = Field(
+        {}, description="Which groups this policy rules: values or patterns of the fields in group_by."
+    )
+    keep: Keep = Field(description="The rules that keep a model of these groups.")
+    min_keep: ModelCount = Field(1, description="How many of the newest models of a group stay whatever the rules say.")
+    budget: Size | None = Field(
+        None, description="The most bytes that the models of one group may take together; null is no limit."
+    )
 
 
 class Breaker(_Section):
     """How much one run may retire; a plan that wants more retires nothing."""
 
-    max_deletes: ModelCount = 50
-    max_fraction: Fraction = 0.5
+    max_deletes: ModelCount = Field(50, description="How many models one run may retire at most.")
+    max_fraction: Fraction = Field(0.5, description="Which part of all models one run may retire at most, from 0 to 1.")
 
 
 class RetentionSection(_Section):
     """All that stands under `retention:`. The first policy whose `match` fits a group rules it."""
 
-    mode: Literal["off", "dry-run", "enforce"] = "off"
-    timezone: Text = "UTC"
-    group_by: tuple[Literal["currency_pair", "model_type", "version"], ...] = ("currency_pair", "model_type")
-    trash_grace: FixedDuration = Duration(days=7)
-    breaker: Breaker = Breaker()
-    interval: FixedDuration = Duration(hours=1)
-    policies: tuple[Policy, ...] = ()
+    mode: Literal["off", "dry-run", "enforce"] = Field(
+        "off", description="off: nothing; dry-run: only the plan is logged; enforce: models are retired."
+    )
+    timezone: Text = Field("UTC", description="The time zone in which hours, days, weeks, months and years begin.")
+    group_by: tuple[Literal["currency_pair", "model_type", "version"], ...] = Field(
+        ("currency_pair", "model_type"), description="The fields whose values make a group: models are kept by group."
+    )
+    trash_grace: FixedDuration = Field(Duration(days=7), description="How long a retired model stays in the trash.")
+    breaker: Breaker = Field(Breaker(), description="How much one run may retire; a plan that wants more does nothing.")
+    interval: FixedDuration = Field(
+        Duration(hours=1), description="How often the rules are applied, besides after each registration."
+    )
+    policies: tuple[Policy, ...] = Field(
+        (),
+        description="What is kept; the first policy that matches a group rules it, and a group without one is kept.",
+    )
 
     @field_validator("mode", mode="before")
     @classmethod

@@ -28,7 +28,7 @@ from pydantic_core import PydanticCustomError
 
 from ..base.units import parse_duration, parse_size
 from ..problems import Problem
-from .retention import RetentionSection
+from .retention import RetentionSection, title_of_section, title_of_setting
 
 __all__ = [
     "AbsolutePath",
@@ -135,7 +135,14 @@ def _setting(default: object, description: str) -> Any:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        hide_input_in_errors=True,
+        model_title_generator=title_of_section,
+        field_title_generator=title_of_setting,
+    )
 
 
 class InboxSection(_Section):

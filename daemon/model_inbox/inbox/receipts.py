@@ -20,7 +20,7 @@ from ..base.disk import read_regular, remove_quietly, replace_file, sync_files, 
 from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
-from ..model.receipt import RECEIPT_BYTES_MAX, read_receipt
+from ..model.receipt import RECEIPT_BYTES_MAX, Outcome, ReceiptFields, problem_fields, read_receipt
 from ..problems import Problem, shown
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
@@ -54,7 +54,7 @@ class Answers:
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
     def write_receipt(
-        self, claim: Claim, outcome: str, problems: Sequence[Problem] = (), *, sequence: int | None = None
+        self, claim: Claim, outcome: Outcome, problems: Sequence[Problem] = (), *, sequence: int | None = None
     ) -> Receipt | None:
         """Write the receipt of a drop; it is not there to be read, and does not last, before `publish`.
 
@@ -120,8 +120,8 @@ class Answers:
             raise StorageError("write the receipts in", self._receipts_dir, error) from error
 
     def _answer(
-        self, claim: Claim, outcome: str, problems: Sequence[Problem], sequence: int | None = None
-    ) -> dict[str, Any]:
+        self, claim: Claim, outcome: Outcome, problems: Sequence[Problem], sequence: int | None = None
+    ) -> ReceiptFields:
         identity = self._registry.identity
         return {
             "drop_id": claim.drop_id,
@@ -135,7 +135,7 @@ class Answers:
             "registry_id": identity.registry_id if identity is not None else None,
             "epoch": identity.epoch if identity is not None else None,
             "sequence": sequence,
-            "problems": [problem.as_dict() for problem in problems],
+            "problems": [problem_fields(problem) for problem in problems],
         }
 
 

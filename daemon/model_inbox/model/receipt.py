@@ -1,22 +1,96 @@
-"""The receipt: the answer to a drop, as whoever dropped it reads it.
+"""The receipt: the answer to a drop, as the producer reads it.
 
-Owns reading one from the folder of receipts, which others may write to: a receipt that is not one is None. Never
-writes (`inbox.receipts` does).
+Owns `ReceiptFields`, the one definition of what stands in a receipt, and reading one from the folder of receipts. A
+file there that is no JSON object counts as none, since others may write to that folder. Never writes (`inbox.receipts`
+does).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict, cast
 
 import orjson
 
 from ..base.disk import read_regular
+from ..base.shapes import Field, document, object_schema
+from ..problems import Problem
 
-__all__ = ["read_receipt"]
+__all__ = ["RECEIPT_BYTES_MAX", "Outcome", "ReceiptFields", "problem_fields", "read_receipt", "receipt_schema"]
 
 RECEIPT_BYTES_MAX = 4 << 20
+
+Digest = Annotated[str, Field("A SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")]
+
+
+class ProblemInReceipt(TypedDict):
+    """What a problem always says; see `Problem.as_dict`."""
+
+    code: Annotated[
+        str, Field("The stable name of the kind of problem, for programs.", pattern=r"^[a-z_]+(\.[a-z_0-9]+)?$")
+    ]
+    message: Annotated[str, Field("What was found, for people.", minLength=1)]
+
+
+class ProblemFields(ProblemInReceipt, total=False):
+    """A problem as JSON: what is not known is left out."""
+
+    hint: Annotated[str, Field("What to do about it.")]
+    field: Annotated[str, Field("The dotted path of the field in the sidecar that it is about.")]
+    line: Annotated[int, Field("The line in the sidecar, counted from 1.", minimum=1)]
+    column: Annotated[int, Field("The column in that line, counted from 1.", minimum=1)]
+    file: Annotated[str, Field("The name of the file that it is about.")]
+
+
+Outcome = Literal["registered", "duplicate", "rejected"]
+
+
+class FirstReceipt(TypedDict):
+    """What every receipt has, also one of version 0.1."""
+
+    drop_id: Annotated[str, Field("The id of the drop; ids sort by time.", minLength=1)]
+    outcome: Annotated[Outcome, Field("What became of the drop.")]
+    model_id: Annotated[str | None, Field("The id of the model; null: the sidecar gives none that is valid.")]
+    at: Annotated[
+        str, Field("When it was decided, in UTC.", format="date-time", pattern=r"^[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z$")
+    ]
+    stem: Annotated[str, Field("The name of the sidecar without its suffix; escaped where it cannot be printed.")]
+    owner: Annotated[str, Field("The user who owns the sidecar.")]
+    sidecar_sha256: Annotated[
+        Digest | None, Field("The SHA-256 of the sidecar: it tells a producer whether this is the answer to its drop.")
+    ]
+    digests: Annotated[
+        dict[str, Digest],
+        Field(
+            "The digests of the drop's model and scaler, as far as they were taken.",
+            propertyNames={"enum": ["model", "scaler"]},
+        ),
+    ]
+    problems: Annotated[list[ProblemFields], Field("Why it was rejected; empty for any other outcome.")]
+
+
+class ReceiptFields(FirstReceipt, total=False):
+    """All fields of a receipt, and of the `reason.json` of a rejected drop."""
+
+    registry_id: Annotated[
+        str | None, Field("The registry that was asked; null: one that version 0.1 made, and nobody has changed since.")
+    ]
+    epoch: Annotated[str | None, Field("The epoch of that registry's history; null as well.")]
+    sequence: Annotated[
+        int | None, Field("The number of the journal line that registered it; null for any other outcome.", minimum=1)
+    ]
+
+
+def problem_fields(problem: Problem) -> ProblemFields:
+    """Return a problem as it stands in a receipt."""
+    return cast("ProblemFields", problem.as_dict())
+
+
+def receipt_schema() -> dict[str, Any]:
+    """Return the JSON schema of a receipt."""
+    what = "The answer to a drop: inbox/receipts/<stem>.json, and reason.json beside a rejected drop."
+    return document("receipt", "Receipt of model-inbox", what, object_schema(ReceiptFields))
 
 
 def read_receipt(receipts_dir: Path, stem: str) -> Mapping[str, Any] | None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..base.shapes import fields_of_shape
+from .metadata import REQUIRED_FIELDS, MetadataFields
+
 __all__ = ["SIDECAR_BYTES_MAX", "SIDECAR_FIELDS", "SidecarField"]
 
 SIDECAR_BYTES_MAX = 64 * 1024
@@ -22,19 +25,26 @@ class SidecarField:
     required: bool = False
 
 
+_MEANINGS = {name: schema["description"] for name, schema in fields_of_shape(MetadataFields).items()}
+
+
+def _metadata(name: str, kind: str) -> SidecarField:
+    return SidecarField(name, kind, _MEANINGS[name], required=name in REQUIRED_FIELDS)
+
+
 SIDECAR_FIELDS = (
     SidecarField("model_id", "name", "The model's id; the stem of the sidecar's name when left out."),
-    SidecarField("model_type", "text", "The kind of model, like lightgbm.", required=True),
-    SidecarField("currency_pair", "text", "What it forecasts, like USD/EUR; up to 64 characters.", required=True),
-    SidecarField("trained_at", "date and time", "RFC 3339; without a zone it counts as UTC.", required=True),
-    SidecarField("version", "text", "The producer's version, as written: 1.10 stays 1.10.", required=True),
-    SidecarField("validation_metrics", "mapping", "Names with finite numbers, nested at will.", required=True),
-    SidecarField("min_samples", "whole number", "How many samples a forecast needs.", required=True),
-    SidecarField("calibration_ok", "true or false", "Whether calibration was found good.", required=True),
-    SidecarField("features_used", "list of names", "The features, in the model's order.", required=True),
-    SidecarField("horizons", "list of days", "Forecast horizons in whole days, 1 to 36500.", required=True),
-    SidecarField("tags", "mapping or list", "Names with text values, for retention and for people."),
-    SidecarField("description", "text", "Anything for people to read, up to 8192 characters."),
+    _metadata("model_type", "text"),
+    _metadata("currency_pair", "text"),
+    _metadata("trained_at", "date and time"),
+    _metadata("version", "text"),
+    _metadata("validation_metrics", "mapping"),
+    _metadata("min_samples", "whole number"),
+    _metadata("calibration_ok", "true or false"),
+    _metadata("features_used", "list of names"),
+    _metadata("horizons", "list of days"),
+    _metadata("tags", "mapping or list"),
+    _metadata("description", "text"),
     SidecarField("model_file", "file name", "The model beside the sidecar; <stem>.pkl when left out."),
     SidecarField(
         "scaler_file",

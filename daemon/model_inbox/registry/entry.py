@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unpack, cast
 
-from ..base.shapes import Field, object_schema
+from ..base.shapes import Field, document, object_schema
 from ..model.metadata import (
     METADATA_FIELDS,
     METRIC_SCHEMA,
@@ -224,22 +224,33 @@ def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | N
 
 
 def entry_schema() -> dict[str, Any]:
-    """Return the JSON schema of an entry. One that was adopted need not have the fields that are ours."""
+    """Return the JSON schema of an entry.
+
+    An entry that was adopted from the first registry has neither `origin` nor `registered_at`, and need not have the
+    other fields that are ours.
+    """
     schema = object_schema(EntryFields)
-    ours = [name for name in schema["properties"] if name not in schema["required"] and name not in _SOMETIMES]
-    return {
-        **schema,
-        "dependentSchemas": {
-            "origin": {
-                "required": ours,
-                "properties": {
-                    "model_id": {"pattern": f"^{MODEL_ID.pattern}$", "not": {"pattern": "_scaler$"}},
-                    "trained_at": {"pattern": r"^[0-9-]{10}T[0-9:]{8}(\.[0-9]{6})?Z$"},
-                },
-            }
+    fields = schema["properties"]
+    ours = [name for name in fields if name not in schema["required"] and name not in _SOMETIMES]
+    strict = {
+        "title": "Entry of ours",
+        "description": "What every entry has that a version of model-inbox has registered.",
+        "required": ours,
+        "properties": {
+            "model_id": fields["model_id"] | {"pattern": f"^{MODEL_ID.pattern}$", "not": {"pattern": "_scaler$"}},
+            "trained_at": fields["trained_at"] | {"pattern": r"^[0-9-]{10}T[0-9:]{8}(\.[0-9]{6})?Z$"},
         },
-        "$defs": {"metric": METRIC_SCHEMA},
     }
+    return document(
+        "entry",
+        "Entry of a model-inbox registry",
+        "What the registry knows of one model: a value of prediction_registry.json, and `entry` in a journal line.",
+        {
+            **schema,
+            "dependentSchemas": {"origin": {"$ref": "#/$defs/ours"}, "registered_at": {"$ref": "#/$defs/ours"}},
+            "$defs": {"metric": METRIC_SCHEMA, "ours": strict},
+        },
+    )
 
 
 # --- how an entry is handed out ------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+"""`model-inbox schema`: the JSON schemas of what programs beside us read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from .common import Command
+from .output import print_json
+
+__all__ = ["SCHEMAS", "schema"]
+
+
+def _sidecar() -> dict[str, Any]:
+    from ..model.sidecar_schema import sidecar_schema
+
+    return sidecar_schema()
+
+
+def _entry() -> dict[str, Any]:
+    from ..registry.entry import entry_schema
+
+    return entry_schema()
+
+
+def _receipt() -> dict[str, Any]:
+    from ..model.receipt import receipt_schema
+
+    return receipt_schema()
+
+
+def _config() -> dict[str, Any]:
+    from ..config.load import config_schema
+
+    return config_schema()
+
+
+SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "sidecar": _sidecar,
+    "entry": _entry,
+    "receipt": _receipt,
+    "config": _config,
+}
+"""The schemas by name. Each is made from the definitions that the code itself uses."""
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox schema sidecar > sidecar.schema.json", "model-inbox schema entry | jq .required"],
+)
+@click.argument("name", metavar="NAME", type=click.Choice(list(SCHEMAS)))
+def schema(*, name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
+    """Print a JSON schema: of a sidecar, an entry, a receipt or config.yaml.
+
+    NAME is sidecar, entry, receipt or config. The schemas are for editors, for programs that write sidecars, and for
+    programs that read what the registry and the inbox hold. docs/reference/formats.md says what each file is.
+    """
+    print_json(SCHEMAS[name]())

@@ -1,0 +1,97 @@
+"""The JSON schema of a sidecar, for editors and for programs that write one.
+
+Made of the same definitions as the checks: the fields of `sidecar`, and the limits of `metadata`. A schema sees the
+values that a YAML reader has made of the text, so it takes a number where a field is text (`version: 2`), as the
+inbox does. The inbox checks more than a schema can say. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..base.shapes import document, fields_of_shape, title_of
+from .metadata import METRIC_SCHEMA, MODEL_ID, MetadataFields
+from .sidecar import MODEL_SUFFIXES
+from .sidecar_fields import SIDECAR_FIELDS
+
+__all__ = ["sidecar_schema"]
+
+_WHOLE_NUMBER = "^[-+]?[0-9]+$"
+_NUMBER = r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$"
+_WORD = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo])$"
+_SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in MODEL_SUFFIXES)
+_FILE = {"type": "string", "maxLength": 255, "pattern": rf"^[^./\\][^/\\]*\.({_SUFFIXES})$"}
+_DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
+
+# What is not simply the value that `metadata` describes.
+_SPECIAL: dict[str, dict[str, Any]] = {
+    "model_id": {
+        "type": ["string", "number", "boolean"],
+        "pattern": f"^{MODEL_ID.pattern}$",
+        "not": {"type": "string", "pattern": "_scaler$"},
+    },
+    "trained_at": {"type": "string", "pattern": "^ *[0-9]{4}-[0-9]{2}-[0-9]{2}"},
+    "model_file": _FILE,
+    "scaler_file": {**_FILE, "type": ["string", "null"]},
+    "sha256": {
+        "type": "object",
+        "properties": {
+            "model": {"title": "Model", "description": "The digest of the model's file.", **_DIGEST},
+            "scaler": {
+                "title": "Scaler",
+                "description": "The digest of the scaler's file, if there is one.",
+                **_DIGEST,
+                "type": ["string", "null"],
+            },
+        },
+        "required": ["model"],
+        "additionalProperties": False,
+    },
+}
+
+
+def sidecar_schema() -> dict[str, Any]:
+    """Return the schema of the document in a sidecar."""
+    metadata = fields_of_shape(MetadataFields)
+    written = {name: _as_written(schema) for name, schema in metadata.items()}
+    # A list of tags gives each an empty value. Null is an empty description, no tags, and the value of an empty tag.
+    tag, name_of_tag = written["tags"]["additionalProperties"], metadata["tags"]["propertyNames"]
+    written["tags"] |= {
+        "type": ["object", "array", "null"],
+        "additionalProperties": {**tag, "type": [*tag["type"], "null"]},
+        "items": {"type": ["string", "number", "boolean"], **name_of_tag},
+    }
+    written["description"]["type"].append("null")
+    fields = {}
+    for field in SIDECAR_FIELDS:
+        about = {"title": title_of(field.name), "description": field.meaning}
+        fields[field.name] = {**(_SPECIAL.get(field.name) or written[field.name]), **about}
+    return document(
+        "sidecar",
+        "Sidecar of model-inbox",
+        "The YAML file beside a model in the inbox: what the model says about itself, and which files belong to it.",
+        {
+            "type": "object",
+            "properties": fields,
+            "required": [field.name for field in SIDECAR_FIELDS if field.required],
+            "additionalProperties": False,
+            "$defs": {"metric": {**METRIC_SCHEMA, "type": ["number", "object", "string"], "pattern": _NUMBER}},
+        },
+    )
+
+
+def _as_written(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of what YAML may hold where this value is meant."""
+    match schema.get("type"):
+        case "string":
+            return {**schema, "type": ["string", "number", "boolean"]}
+        case "integer":
+            return {**schema, "type": ["integer", "string"], "pattern": _WHOLE_NUMBER}
+        case "boolean":
+            return {**schema, "type": ["boolean", "string"], "pattern": _WORD}
+        case "array":
+            return {**schema, "items": _as_written(schema["items"])}
+        case "object":
+            return {**schema, "additionalProperties": _as_written(schema["additionalProperties"])}
+    return dict(schema)
