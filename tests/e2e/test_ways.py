@@ -292,7 +292,7 @@ def test_a_file_of_umask_077_waits_with_the_chmod_that_helps(open_root: Path) ->
         running.start()
         world.live_on(running, 30)
     assert world.left() == ["m.pkl", "m.yaml"]
-    ((_, decision),) = running.last_rescan.drops
+    ((_, decision),) = running.schedule.last.drops
     assert [(problem.code, "chmod g+r" in problem.hint) for problem in decision.problems] == [("drop.unreadable", True)]
     (world.inbox / "m.pkl").chmod(0o640)
     with acting_as(service):

@@ -152,8 +152,8 @@ def asking(port: int) -> Iterator[list[float]]:
 
 def test_nothing_asks_the_registry_from_below_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Status and metrics are made as often as can be, a reader asks all the time: neither queries within a commit."""
-    monkeypatch.setattr(reporter, "NEWS_SECONDS", 0.0)
-    monkeypatch.setattr(reporter, "NEWS_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(reporter, "PUBLISH_SECONDS", 0.0)
+    monkeypatch.setattr(reporter, "PUBLISH_SECONDS_MAX", 0.0)
     queries = Queries(monkeypatch)
     port = free_port()
     world = World(tmp_path, {"metrics": {"listen": f"127.0.0.1:{port}"}})
@@ -169,7 +169,7 @@ def test_nothing_asks_the_registry_from_below_a_commit(tmp_path: Path, monkeypat
                 world.put(f"m{number}")
                 world.put(f"bad{number}", leave_out=["version"])
                 world.live_on(running)
-                running.tell()
+                running.report()
             wait_until(lambda: len(took) > 5)
         assert len(running.registry.registry) == 5
         document = read_status(publisher.paths[0])
@@ -234,7 +234,7 @@ def test_a_reader_is_answered_while_a_digest_is_held_up(tmp_path: Path) -> None:
                     assert "model_inbox_registry_entries 0.0" in text
             finally:
                 heart.go_on.set()
-        running.tell()
+        running.report()
         assert world.registrations() == ["big"]
 
 

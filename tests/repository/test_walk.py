@@ -77,7 +77,7 @@ def _walk(memory_folder: Path) -> list[str]:
     try:
         service.start()
         service.step("start")
-        service.keep_house()
+        service.run_maintenance()
         service.begin_serving()
         world.put("m", {"v": 1}, scaler=[1])
         with counting(moves):

@@ -265,11 +265,11 @@ class World:
         until = self.clock.monotonic() + seconds
         while True:
             service.step("timer")
-            service.keep_house()
+            service.run_maintenance()
             left = until - self.clock.monotonic()
             if left <= 0:
                 return
-            self.clock.advance(min(service.next_seconds(), left) + 0.001)
+            self.clock.advance(min(service.due_in(self.clock.monotonic()), left) + 0.001)
 
     # --- what there is to see
 

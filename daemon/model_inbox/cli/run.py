@@ -46,8 +46,7 @@ def run(app: App, *, as_json: bool) -> int:
     to stderr: coloured on a terminal, the journal under systemd, else JSON lines; with --json always JSON lines.
     SIGHUP makes it read its configuration again.
     """
-    from ..service.service import configure_logs
-    from ..service.service import run as run_service
+    from ..service.loop import run as run_service
     from ..telemetry.logging import configure
 
     faulthandler.enable()  # a loop that hangs is ended with SIGABRT by systemd's watchdog: then say where it hung
@@ -55,7 +54,6 @@ def run(app: App, *, as_json: bool) -> int:
     try:
         config = _as_json(app.config) if as_json else app.config
         act_as_owner(config.registry.path.parent)
-        configure_logs(config)
         run_service(config, _as_json if as_json else lambda config: config)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]

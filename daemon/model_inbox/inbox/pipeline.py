@@ -268,8 +268,8 @@ class Intake:
                 answered.append((claim, receipt))
         return answered
 
-    def rest(self) -> None:
-        """There is nothing to do now: let go of what was kept for the next drop, and of what could not be removed."""
+    def release_spare_folders(self) -> None:
+        """Remove what was kept for the next drop, and what could not be removed before: there is nothing to do now."""
         self._claims.tidy()
         self._staging.remove_left()
 
@@ -305,11 +305,10 @@ class Intake:
         """The drops that wait to be tried again."""
         return self._retries.claims
 
-    @property
-    def next_retry_seconds(self) -> float | None:
-        """In how many seconds the next deferred drop is due, or None."""
-        at = self._retries.next_at
-        return None if at is None else max(at - self._monotonic(), 0.0)
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds something in hand is to be tried again, or None."""
+        moments = (self._retries.next_at, self._recovery.next_at)
+        return min((max(moment - now, 0.0) for moment in moments if moment is not None), default=None)
 
     def recover(self) -> list[Claim]:
         """Empty the staging folder and take up what an earlier daemon had in hand; return what to go on with.

@@ -65,7 +65,8 @@ class Recovery:
         self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._disk = machine.disk
-        self._again_at = 0.0
+        self.next_at: float | None = None
+        """When, on the monotonic clock, to list the claims again that could not be listed; None: they could."""
 
     def take_up(self) -> list[Claim]:
         """Settle the claims that are there and that nobody has in hand; return those to go on with.
@@ -73,13 +74,14 @@ class Recovery:
         They were left by a crash, or were out of sight with the whole inbox for a while. Costs the listing of a folder
         that is empty but for them. Raises RegistryError.
         """
-        if self._monotonic() < self._again_at:
+        if self.next_at is not None and self._monotonic() < self.next_at:
             return []
+        self.next_at = None
         in_hand = {claim.folder for claim in self._retries.claims}
         try:
             left = [claim for claim in self._claims.left() if claim.folder not in in_hand]
         except StorageError as error:
-            self._again_at = self._monotonic() + LEFT_AGAIN_SECONDS
+            self.next_at = self._monotonic() + LEFT_AGAIN_SECONDS
             log.warning("drop.recovery_failed", problem=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
             return []
         return self.settle(left)

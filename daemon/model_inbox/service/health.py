@@ -29,8 +29,3 @@ class Health:
     """Why nobody is served at `metrics.listen`."""
     textfile_problem: str = ""
     """Why `metrics.textfile` was not written."""
-
-    @property
-    def metrics_problem(self) -> str:
-        """Why metrics are not published, or empty."""
-        return "; ".join(filter(None, (self.listen_problem, self.textfile_problem)))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import structlog
 
@@ -24,10 +24,9 @@ from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim, Retry, owner_name
 from ..inbox.drop import Sighting, seen_as
-from ..inbox.folder import Inbox, Rescan
+from ..inbox.folder import Rescan
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
-from ..inbox.watch import Watch
 from ..pickles import Scanner
 from ..problems import Problem, quoted
 from ..registry.paths import RegistryFiles
@@ -36,37 +35,38 @@ from ..telemetry.metrics import render
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
 from .health import Health
+from .maintenance import Maintenance
+from .schedule import LookSchedule
+from .watching import Watching
 
-__all__ = ["News", "Served"]
+__all__ = ["Reported", "Reporter"]
 
 log = structlog.get_logger("model_inbox")
 
-NEWS_SECONDS = 1.0  # the status file is written at most that often, but for the answer to a reload,
-NEWS_SECONDS_MAX = 60.0  # and at least that often, or as often as the folder is looked at
-WAITING_SHOWN = 50  # of what waits, as many are told of in the status file: the oldest
+# The status is published at most that often, but for the answer to a reload and before long work.
+PUBLISH_SECONDS = 1.0
+# And at least that often, or as often as the folder is looked at.
+PUBLISH_SECONDS_MAX = 60.0
+# Of what waits, the oldest that many are in the status.
+WAITING_SHOWN = 50
 DEFERRED_SHOWN = 50
 
 
-class Served(Protocol):
-    """What the service lets see of itself."""
+class Reported(Protocol):
+    """The parts of the daemon that its status is made of."""
 
     config: Config
-    inbox: Inbox
     registry: ModelRegistry
     scanner: Scanner
     intake: Intake
-    watch: Watch
-    last_rescan: Rescan | None
-    waiting: int
+    watching: Watching
+    schedule: LookSchedule
+    maintenance: Maintenance
     health: Health
 
-    @property
-    def retention_seconds(self) -> float:
-        """In how many seconds the rules are applied next, if they are on."""
 
-
-class News:
-    """What the daemon tells of itself, collected, and published when something changed or by the clock.
+class Reporter:
+    """Collects what the daemon tells of itself, and publishes it when something changed or by the clock.
 
     Without a publisher no status file is written. `started_with` is the configuration of the start, which says what the
     daemon works on. `disk` does the steps for the text file of the metrics.
@@ -74,7 +74,7 @@ class News:
 
     def __init__(
         self,
-        service: Served,
+        service: Reported,
         publisher: Publisher | None,
         *,
         started_with: Config,
@@ -88,18 +88,17 @@ class News:
         self._clock = clock
         self._monotonic = monotonic
         self._disk = disk if disk is not None else Disk()
-        self.state = "starting"
+        self.state: Literal["starting", "running", "stopping"] = "starting"
         self.doing = "starting"
         self._is_open = False
         self._began = self._clock()
         self._loaded_at = self._began
         self._restart_needed: tuple[str, ...] = ()
         self._reload: dict[str, Any] | None = None
-        self._retention_ran_at: datetime | None = None
         self._status_problem = ""
         self._deaf_since: datetime | None = None
         self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
-        self._told: object = None
+        self._published: object = None
         self._published_at: float | None = None
         self._promised_until = 0.0
         self._work_seconds = 0.0
@@ -109,7 +108,7 @@ class News:
     # --- when -------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The locks are ours: go on where the daemon before us ended, and say that we start."""
+        """Go on from what the daemon before us published last, and publish that this one starts. The locks are ours."""
         if self._publisher is not None:
             with contextlib.suppress(StorageError):
                 before = read_status(self._publisher.paths[0]) or {}
@@ -117,23 +116,39 @@ class News:
         self.publish()
 
     def opened(self) -> None:
-        """Everything that the status tells of is there now."""
+        """Note that every part that the status is made of is there now."""
         self._is_open = True
 
-    @property
-    def due_seconds(self) -> float:
-        """In how many seconds something is to be published."""
+    def enter(self, state: Literal["running", "stopping"]) -> None:
+        """Publish that the daemon serves from now on, or that it ends."""
+        self.state = state
+        self.doing = "" if state == "running" else state
+        self.publish()
+
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds the status is to be published, or None before it was for the first time."""
         if self._published_at is None:
-            return NEWS_SECONDS_MAX
-        wait = NEWS_SECONDS if self._changed else self._longest
-        return max(self._published_at + wait - self._monotonic(), 0.0)
+            return None
+        wait = PUBLISH_SECONDS if self._changed else self._longest
+        return max(self._published_at + wait - now, 0.0)
 
     @property
     def _longest(self) -> float:
-        return min(self._service.config.inbox.rescan_seconds, NEWS_SECONDS_MAX)
+        return min(self._service.config.inbox.rescan_seconds, PUBLISH_SECONDS_MAX)
+
+    @contextlib.contextmanager
+    def work(self, doing: str, seconds: float = 0.0) -> Iterator[None]:
+        """Say what the daemon does in the block, and how long that may take until `publish_if_due` is called next."""
+        before, self.doing = self.doing, doing
+        self.allow(seconds)
+        try:
+            yield
+        finally:
+            self.doing = before
+            self.allow(0.0)
 
     def allow(self, seconds: float) -> None:
-        """Say how long the work that begins may take until `when_due` is called next; 0 when there is none.
+        """Say how long the work that begins may take until `publish_if_due` is called next. Ends with `work`.
 
         A status that is late says that the daemon hangs. So one is published now if the last one promised the next
         for an earlier moment.
@@ -142,7 +157,7 @@ class News:
         if seconds and self._published_at is not None and self._monotonic() + seconds > self._promised_until:
             self.publish()
 
-    def when_due(self) -> None:
+    def publish_if_due(self) -> None:
         """Publish if something changed and the last time is long enough ago, or if it is time anyhow.
 
         Cheap enough to be called after each drop: between the times it looks at the clock and no more.
@@ -150,10 +165,10 @@ class News:
         if self._published_at is None:
             return
         since = self._monotonic() - self._published_at
-        if since < NEWS_SECONDS:
+        if since < PUBLISH_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
             return
-        if since >= 0.9 * self._longest or _gist(self.document()) != self._told:
+        if since >= 0.9 * self._longest or _gist(self.document()) != self._published:
             self.publish()
         else:
             self._changed = False
@@ -162,13 +177,13 @@ class News:
         """Publish now, in every place."""
         document = self.document()
         self._publish_metrics(document)
-        document["metrics"]["problem"] = self._service.health.metrics_problem or None  # of this time, not of the last
+        document["metrics"]["problem"] = _metrics_problem(self._service.health)  # of this time, not of the last
         if self._publisher is not None:
             problem = self._publisher.publish(document)
             if problem and problem != self._status_problem:
                 log.warning("daemon.status_unwritten", problem=problem)
             self._status_problem = problem
-        self._told = _gist(document)
+        self._published = _gist(document)
         self._published_at = self._monotonic()
         self._promised_until = self._published_at + self._longest + self._work_seconds
         self._changed = False
@@ -176,23 +191,19 @@ class News:
     # --- what happened ----------------------------------------------------------------------------------------
 
     def loaded(self, began: float, changed: Sequence[str], restart: Sequence[str]) -> None:
-        """A reload was carried out."""
+        """Publish that a reload was carried out. `began` is of the kernel's clock."""
         self._loaded_at = self._clock()
         self._restart_needed = tuple(restart)
         self._answer(began, "loaded", changed=list(changed), restart_needed=list(restart), problems=[])
 
     def refused(self, began: float, problems: Sequence[Problem]) -> None:
-        """A reload was refused."""
+        """Publish that a reload was refused."""
         told = [problem.as_dict() for problem in problems]
         self._answer(began, "refused", changed=[], restart_needed=list(self._restart_needed), problems=told)
 
     def _answer(self, began: float, outcome: str, **told: Any) -> None:
         self._reload = {"began": began, "at": _text(self._clock()), "outcome": outcome, **told}
         self.publish()
-
-    def retention_ran(self) -> None:
-        """The rules are being applied."""
-        self._retention_ran_at = self._clock()
 
     # --- metrics ----------------------------------------------------------------------------------------------
 
@@ -247,7 +258,7 @@ class News:
     def line(self) -> str:
         """Return what we do, for systemd's status line."""
         service = self._service
-        parts = [f"{len(service.registry.registry)} models", f"{service.waiting} waiting"]
+        parts = [f"{len(service.registry.registry)} models", f"{service.schedule.waiting} waiting"]
         parts.append(f"{len(service.intake.deferred)} deferred")
         tally = service.intake.tally.drops
         parts.append(f"{tally['registered']} registered and {tally['rejected']} rejected since the start")
@@ -256,7 +267,7 @@ class News:
             what = "cannot use the inbox"
         elif service.health.watch_problem:
             what = "deaf: looking by the clock"
-        elif service.watch.polling:
+        elif service.watching.polling:
             what = "polling"
         return f"{(self.doing or what).capitalize()}; {', '.join(parts)}"
 
@@ -283,7 +294,7 @@ class News:
             "deferred": 0,
             **self._last,
             "config": {
-                "path": str(config.path) if config.path is not None else None,
+                "path": str(path) if (path := config.path) is not None else None,
                 "loaded_at": _text(self._loaded_at),
                 "restart_needed": list(self._restart_needed),
                 "refused": self._reload is not None and self._reload["outcome"] == "refused",
@@ -300,7 +311,7 @@ class News:
             "metrics": {
                 "textfile": str(config.metrics.textfile) if config.metrics.textfile is not None else None,
                 "listen": config.metrics.listen,
-                "problem": service.health.metrics_problem or None,
+                "problem": _metrics_problem(service.health),
             },
             "waiting_files": [],
             "deferred_drops": [],
@@ -312,7 +323,7 @@ class News:
     def _add_work(self, told: dict[str, Any], now: datetime) -> None:
         """Add what is known once everything is open."""
         service = self._service
-        intake, registry, rescan, health = service.intake, service.registry, service.last_rescan, service.health
+        intake, registry, rescan, health = service.intake, service.registry, service.schedule.last, service.health
         for outcome in ("registered", "rejected"):
             if (moment := intake.tally.last_at.get(outcome)) is not None:
                 self._last[f"last_{outcome}_at"] = _text(moment)
@@ -326,7 +337,7 @@ class News:
             "deaf": bool(health.watch_problem),
             "deaf_because": health.watch_problem or None,
             "deaf_since": _text(self._deaf_since) if self._deaf_since is not None else None,
-            "waiting": service.waiting if rescan is not None else 0,
+            "waiting": rescan.waiting if rescan is not None else 0,
             "oldest": shown[0] if shown else None,
             "deferred": len(deferred),
             "drops": {**intake.tally.drops, "put_back": intake.tally.put_back},
@@ -337,7 +348,7 @@ class News:
         told["inbox"] |= {
             "reachable": not health.inbox_problem,
             "problem": health.inbox_problem or None,
-            "watcher": "polling" if service.watch.polling else "inotify",
+            "watcher": "polling" if service.watching.watch.polling else "inotify",
         }
         position = registry.position
         told["registry"] |= {
@@ -350,9 +361,11 @@ class News:
             "rotation_failed": health.rotation_failed,
         }
         is_on = service.config.retention.mode != "off"
+        ran_at = service.maintenance.retention_ran_at
+        next_run_in = max(service.maintenance.retention_at - self._monotonic(), 0.0)
         told["retention"] |= {
-            "last_run_at": _text(self._retention_ran_at) if self._retention_ran_at is not None else None,
-            "next_run_at": _text(now + timedelta(seconds=service.retention_seconds)) if is_on else None,
+            "last_run_at": _text(ran_at) if ran_at is not None else None,
+            "next_run_at": _text(now + timedelta(seconds=next_run_in)) if is_on else None,
             "breaker_tripped": is_on and bool(health.breaker),
             "breaker": (is_on and health.breaker) or None,
             "failed": is_on and bool(health.retention_problem),
@@ -400,6 +413,11 @@ class News:
                 }
             )
         return shown
+
+
+def _metrics_problem(health: Health) -> str | None:
+    """Return why metrics are not published, or None."""
+    return "; ".join(filter(None, (health.listen_problem, health.textfile_problem))) or None
 
 
 def _changed_ns(seen: Sequence[Sighting]) -> int:

@@ -41,12 +41,9 @@ class Heartbeat:
         self._next = 0.0
         self._said = ""
 
-    @property
-    def sleep_seconds(self) -> float | None:
-        """How long the loop may sleep without a sign of life; None where nobody waits for one."""
-        if self._watchdog_seconds is None:
-            return None
-        return self._watchdog_seconds * SHARE_OF_WATCHDOG
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds the next sign of life is due, or None where nobody waits for one."""
+        return None if self._watchdog_seconds is None else max(self._next - now, 0.0)
 
     def beat(self) -> None:
         """Tell that something was done, if the last time is long enough ago. Costs a look at the clock."""
@@ -54,7 +51,7 @@ class Heartbeat:
         if now < self._next:
             return
         words = []
-        every = self.sleep_seconds
+        every = None if self._watchdog_seconds is None else self._watchdog_seconds * SHARE_OF_WATCHDOG
         if self._phase != "running":
             words.append(f"EXTEND_TIMEOUT_USEC={int(EXTEND_SECONDS * 1e6)}")
             every = EXTEND_EVERY_SECONDS if every is None else min(every, EXTEND_EVERY_SECONDS)

@@ -181,7 +181,7 @@ def test_what_the_daemon_knows_better_is_told_as_long_as_it_is_about_these_bytes
     world.put("m", sha256={"model": "0" * 64})
     with world.running() as service:
         world.live_on(service, 1)
-        status = service._news.document()
+        status = service.reporter.document()
         assert codes(told(world.inbox, "m.yaml")) == []
         one = told(world.inbox, "m.yaml", status=status)
         assert (one.state, codes(one)) == ("waiting", ["artifact.digest_mismatch"])

@@ -436,12 +436,12 @@ def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeyp
     (world.inbox / "b.yaml").write_bytes(sidecar(model_file="shared.pkl"))
     monkeypatch.setattr(module, "PARSE_SECONDS_PER_RESCAN", -1.0)  # one sidecar a look
     with world.running() as service:
-        rescan = service.last_rescan
+        rescan = service.schedule.last
         assert rescan is not None
         assert rescan.partial
         assert [drop.stem for drop, _ in rescan.drops] == ["a"]
         assert rescan.ready() == []
-        assert service.next_seconds() < 0.01
+        assert service.due_in(world.clock.monotonic()) < 0.01
         monkeypatch.undo()
         world.live_on(service, 1)
     assert list(world.answered().registered) == ["b"]

@@ -19,7 +19,7 @@ from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
-from model_inbox.service import service as service_module
+from model_inbox.service import taking
 from model_inbox.service.service import Service
 from support.world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 
@@ -140,7 +140,7 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(
     """Killed before any single step of the disk, which is after the one before it, the next daemon brings every
     drop to its one end. Also where the drops of one batch are judged while those of another are on their way.
     """
-    monkeypatch.setattr(service_module, "BATCH_DROPS", batch)
+    monkeypatch.setattr(taking, "BATCH_DROPS", batch)
     total = steps_of_a_whole_run(tmp_path / "count")
     assert total > 100
     for step in range(1, total + 1):
@@ -179,7 +179,7 @@ def test_crashes_in_recoveries_lose_and_double_nothing(
 ) -> None:
     """Killed again and again, also while it recovers, with new drops in between, all ends as without."""
     chance = random.Random(seed)
-    monkeypatch.setattr(service_module, "BATCH_DROPS", chance.choice([1, 2, 128]))
+    monkeypatch.setattr(taking, "BATCH_DROPS", chance.choice([1, 2, 128]))
     world = World(tmp_path)
     fill(world)
     late = [f"late{number}" for number in range(4)]
@@ -417,7 +417,7 @@ def test_a_disk_that_says_no_defers_and_never_rejects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, code: int, batch: int
 ) -> None:
     """Whatever step fails for a while, the drop is registered, or rejected for its own reason, when it passes."""
-    monkeypatch.setattr(service_module, "BATCH_DROPS", batch)
+    monkeypatch.setattr(taking, "BATCH_DROPS", batch)
     world = World(tmp_path)
     failing = True
     world.put("warm")
@@ -512,7 +512,7 @@ class Beside(Disk):
 
 def test_drops_are_judged_while_those_before_them_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two batches of eight drops, of two files each: none is placed before its own sync has ended."""
-    monkeypatch.setattr(service_module, "BATCH_DROPS", 8)
+    monkeypatch.setattr(taking, "BATCH_DROPS", 8)
     world = World(tmp_path)
     disk = Beside()
     with world.running(disk) as service:
@@ -526,7 +526,7 @@ def test_drops_are_judged_while_those_before_them_are_synced(tmp_path: Path, mon
 
 def test_drops_whose_common_sync_fails_are_synced_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one file system, or one file, has done to all together need not be the fate of each."""
-    monkeypatch.setattr(service_module, "BATCH_DROPS", 8)
+    monkeypatch.setattr(taking, "BATCH_DROPS", 8)
     world = World(tmp_path)
     disk = Beside(errno.EIO)
     with world.running(disk) as service:

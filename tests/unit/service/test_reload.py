@@ -19,8 +19,8 @@ from model_inbox.config.changes import RESTART_KEYS
 from model_inbox.config.settings import Config, PickleSection
 from model_inbox.errors import RegistryLocked
 from model_inbox.model.metadata import ModelMetadata
+from model_inbox.service.reload import scanner_of
 from model_inbox.service.service import Service
-from model_inbox.service.service import _scanner as scanner_of
 from model_inbox.telemetry.logging import configure
 from support.world import Clock, SharedScanner, World, pickled
 
@@ -113,11 +113,12 @@ def settle_seconds(it: Reloaded) -> None:
 
 
 def rescan_seconds(it: Reloaded) -> None:
-    assert it.service.watch.canary_came(10)  # in real time: else the watch counts as deaf when time is set forward
+    # In real time: else the watch counts as deaf when time is set forward.
+    assert it.service.watching.watch.canary_came(10)
     it.live(3)
-    assert 10 < it.service.next_seconds() <= 30.1
+    assert 10 < it.service.due_in(it.world.clock.monotonic()) <= 30.1
     it.reload(inbox={"rescan_seconds": 3})
-    assert it.service.next_seconds() <= 3.1
+    assert it.service.due_in(it.world.clock.monotonic()) <= 3.1
 
 
 def incomplete_timeout(it: Reloaded) -> None:
@@ -317,9 +318,9 @@ def max_fraction(it: Reloaded) -> None:
 
 def interval(it: Reloaded) -> None:
     enforced(it)
-    assert 3500 < it.service.retention_seconds <= 3600
+    assert 3500 < it.service.maintenance.retention_at - it.world.clock.monotonic() <= 3600
     it.reload(retention={"interval": "2h"})
-    assert 7000 < it.service.retention_seconds <= 7200
+    assert 7000 < it.service.maintenance.retention_at - it.world.clock.monotonic() <= 7200
 
 
 def policies(it: Reloaded) -> None:
@@ -432,7 +433,7 @@ def test_a_reload_changes_what_the_daemon_does(it: Reloaded, key: str) -> None:
 
 def test_what_needs_a_restart_is_named_until_there_is_one(it: Reloaded) -> None:
     """The four settings that say what it holds are named by each reload, and change nothing."""
-    told = it.service._news
+    told = it.service.reporter
     it.reload(inbox={"path": "in2", "watcher": "polling"}, registry={"path": "r/r.json", "storage_dir": "r/s"})
     assert set(told.document()["config"]["restart_needed"]) == RESTART_KEYS
     assert told.document()["config"]["reload"]["changed"] == []
@@ -443,7 +444,7 @@ def test_what_needs_a_restart_is_named_until_there_is_one(it: Reloaded) -> None:
     it.live()
     assert it.outcome("m") == "registered"
     assert not (it.world.root / "in2").exists()
-    assert not it.service.watch.polling
+    assert not it.service.watching.watch.polling
 
 
 def test_a_bad_file_changes_nothing(it: Reloaded) -> None:
@@ -451,7 +452,7 @@ def test_a_bad_file_changes_nothing(it: Reloaded) -> None:
     before, scanner = it.service.config, it.service.scanner
     it.reload(inbox={"rescan_seconds": 5, "pth": 1}, pickle={"time_limit": "never"})
     assert (it.service.config, it.service.scanner) == (before, scanner)
-    answer = it.service._news.document()["config"]
+    answer = it.service.reporter.document()["config"]
     assert (answer["refused"], answer["reload"]["outcome"]) == (True, "refused")
     assert [problem["code"] for problem in answer["reload"]["problems"]] == [
         "config.unknown_key",
@@ -460,7 +461,7 @@ def test_a_bad_file_changes_nothing(it: Reloaded) -> None:
     assert all(problem["line"] for problem in answer["reload"]["problems"])
     del it.sections["inbox"]["pth"]
     it.reload(pickle={"time_limit": "9s"})
-    assert it.service._news.document()["config"]["refused"] is False
+    assert it.service.reporter.document()["config"]["refused"] is False
     assert (it.service.config.pickle.time_limit, it.service.config.inbox.rescan_seconds) == (9.0, 5.0)
 
 
@@ -472,7 +473,7 @@ def test_an_address_that_cannot_be_had_is_a_bad_file(it: Reloaded) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         it.reload(metrics={"listen": f"127.0.0.1:{other.getsockname()[1]}"}, inbox={"rescan_seconds": 5})
-    (problem,) = it.service._news.document()["config"]["reload"]["problems"]
+    (problem,) = it.service.reporter.document()["config"]["reload"]["problems"]
     assert (problem["code"], problem["field"]) == ("config.not_available", "metrics.listen")
     assert it.service.config.inbox.rescan_seconds == 30.0
     socket.create_connection(("127.0.0.1", first)).close()

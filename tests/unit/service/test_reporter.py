@@ -50,7 +50,7 @@ class Told:
         for _ in range(seconds):
             self.world.clock.advance(1)
             self.service.step("timer")
-            self.service.tell()
+            self.service.report()
 
     @property
     def documents(self) -> list[dict[str, Any]]:
@@ -81,7 +81,7 @@ def test_news_is_published_within_a_second_but_not_more_often(it: Told) -> None:
         if number % 100 == 0:
             it.world.put(f"m{number}")
             it.service.step("hint")
-        it.service.tell()
+        it.service.report()
     it.pass_time(2)
     doing = [document["doing"] for document in it.documents]
     assert doing.count("waiting for drops") <= 12
@@ -157,13 +157,13 @@ def test_a_name_that_is_no_text_is_told_escaped(it: Told) -> None:
 
 def test_what_the_line_for_systemd_says(it: Told) -> None:
     """What it does, and counts."""
-    line = it.service._news.line()
+    line = it.service.reporter.line()
     assert line == "Watching; 0 models, 0 waiting, 0 deferred, 0 registered and 0 rejected since the start"
     it.world.put("m")
     it.world.put("bad", model_typ="x")
     (it.world.inbox / "alone.pkl").write_bytes(b"x")
     it.pass_time(2)
-    line = it.service._news.line()
+    line = it.service.reporter.line()
     assert line == "Watching; 1 models, 1 waiting, 0 deferred, 1 registered and 1 rejected since the start"
 
 
@@ -175,7 +175,7 @@ def test_retention_is_told_with_its_breaker(it: Told) -> None:
     policy = {"match": {}, "keep": {"last": 1}, "min_keep": 0}
     it.world.configure(retention={"mode": "enforce", "policies": [policy], "breaker": {"max_deletes": 1}})
     it.service.reload()
-    it.service.keep_house()
+    it.service.run_maintenance()
     it.pass_time(2)
     told = it.documents[-1]["retention"]
     assert (told["mode"], told["breaker_tripped"], told["failed"]) == ("enforce", True, False)
@@ -184,7 +184,7 @@ def test_retention_is_told_with_its_breaker(it: Told) -> None:
     breaker = {"max_deletes": 5, "max_fraction": 1.0}
     it.world.configure(retention={"mode": "enforce", "policies": [policy], "breaker": breaker})
     it.service.reload()
-    it.service.keep_house()
+    it.service.run_maintenance()
     it.pass_time(2)
     assert it.documents[-1]["retention"]["breaker_tripped"] is False
     assert it.documents[-1]["registry"]["entries"] == 1
@@ -204,16 +204,17 @@ def test_what_was_logged_is_no_part_of_the_status(it: Told, monkeypatch: pytest.
     it.world.inbox.rename(it.world.root / "before")
     it.world.inbox.mkdir()  # another folder: the watch has to be made again
     (it.world.inbox / "alone.pkl").write_bytes(b"x")
-    it.pass_time(1)
+    it.pass_time(2)
     it.world.inbox.rename(it.world.root / "away")
     it.pass_time(8)
-    before = service._news.document()
+    before = service.reporter.document()
     assert before["deaf_because"] == "none left"
     assert "cannot open the inbox" in before["inbox"]["problem"]
     problems = assess(before, Holding(held=True, pid=os.getpid()), it.world.clock.now(), disks=[])
     assert [problem.code for problem in problems] == ["status.inbox_unreachable", "status.deaf"]
-    assert service._said
-    service._said.clear()
-    after = service._news.document()
+    assert service.waiting_log._logged and service.watching._logged and service._logged_problem
+    service.waiting_log._logged.clear()
+    service.watching._logged = service._logged_problem = ""
+    after = service.reporter.document()
     passing = {"at": "", "next_at": ""}
     assert {**after, **passing} == {**before, **passing}

@@ -15,6 +15,7 @@ import structlog
 from model_inbox.errors import RegistryLocked
 from model_inbox.inbox.watch import Watch
 from model_inbox.service import service as module
+from model_inbox.service import taking, waiting_log, watching
 from model_inbox.service.service import Service
 from support.world import FailingDisk, StoppingDisk, World, must_be_root, pickled, sidecar
 
@@ -80,8 +81,8 @@ def test_an_inbox_that_is_replaced_is_another_one_of_ours(world: World) -> None:
         world.put("m")
         lines = said(world, service, 2)
         assert world.registrations() == ["m"]
-        assert service.watch.is_alive
-        assert not service.watch.moved()
+        assert service.watching.watch.is_alive
+        assert not service.watching.watch.moved()
         assert len(events(lines, "inbox.watch_restored")) == 1
         with pytest.raises(RegistryLocked):
             world.service().start()
@@ -127,7 +128,7 @@ def test_an_inbox_that_is_mounted_over_and_unmounted(world: World) -> None:
             world.put("above")
             world.live_on(service, 2)
             assert world.registrations() == ["above"]
-            assert not service.watch.moved()
+            assert not service.watching.watch.moved()
         finally:
             subprocess.run(["umount", "-l", str(world.inbox)], check=True)
         world.live_on(service, 3)
@@ -137,15 +138,15 @@ def test_an_inbox_that_is_mounted_over_and_unmounted(world: World) -> None:
 def test_a_mount_that_is_a_network_file_system_is_polled(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file system is looked at again when the folder is another one: events would not come any more."""
     network = False
-    monkeypatch.setattr(module, "is_network_file_system", lambda _: network)
+    monkeypatch.setattr(watching, "is_network_file_system", lambda _: network)
     with world.running() as service:
-        assert not service.watch.polling
+        assert not service.watching.watch.polling
         network = True
         world.inbox.rename(world.root / "old")
         world.inbox.mkdir()
         world.live_on(service)
-        assert service.watch.polling
-        assert service.next_seconds() <= module.POLLING_SECONDS + 0.001
+        assert service.watching.watch.polling
+        assert service.due_in(world.clock.monotonic()) <= watching.POLLING_SECONDS + 0.001
         assert service.inbox.limits.settle_seconds == world.config.inbox.settle_for(polling=True)
 
 
@@ -158,10 +159,10 @@ def test_a_mount_that_is_a_network_file_system_is_polled(world: World, monkeypat
 )
 def test_who_polls(world: World, monkeypatch: pytest.MonkeyPatch, watcher: str, network: bool, polling: bool) -> None:
     """`auto` asks the file system; the others are an order."""
-    monkeypatch.setattr(module, "is_network_file_system", lambda _: network)
+    monkeypatch.setattr(watching, "is_network_file_system", lambda _: network)
     world.configure(inbox={"watcher": watcher})
     with world.running() as service:
-        assert service.watch.polling is polling
+        assert service.watching.watch.polling is polling
         world.put("m")
         world.live_on(service, 12)
     assert world.registrations() == ["m"]
@@ -174,13 +175,13 @@ def test_a_canary_that_is_not_heard_makes_the_watch_anew(world: World, monkeypat
     """Alive by all appearances and deaf: found within two rescans, said once, made anew."""
     with world.running() as service:
         world.live_on(service, 2)
-        monkeypatch.setattr(service.watch._handler, "dispatch", lambda event: None)
+        monkeypatch.setattr(service.watching.watch._handler, "dispatch", lambda event: None)
         lines = said(world, service, 2 * world.config.inbox.rescan_seconds + 2)
         assert len(events(lines, "inbox.watch_lost")) == 1
         assert len(events(lines, "inbox.watch_restored")) == 1
-        assert service.watch._handler is not None
-        service.watch.send_canary()
-        assert service.watch.canary_came(2)
+        assert service.watching.watch._handler is not None
+        service.watching.watch.send_canary()
+        assert service.watching.watch.canary_came(2)
 
 
 def test_without_any_watch_drops_are_taken_by_the_clock(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,12 +203,12 @@ def test_without_any_watch_drops_are_taken_by_the_clock(world: World, monkeypatc
         sleeps = []
         for _ in range(20):
             world.live_on(service)
-            sleeps.append(service.next_seconds())
+            sleeps.append(service.due_in(world.clock.monotonic()))
             world.clock.advance(sleeps[-1])
-        assert max(sleeps) <= module.REWATCH_SECONDS + 0.001
+        assert max(sleeps) <= watching.REWATCH_SECONDS + 0.001
         assert sum(sleeps) > 19, "a deaf daemon must not spin"
         monkeypatch.setattr(Watch, "start", really)
-        lines = said(world, service, module.REWATCH_SECONDS + 1)
+        lines = said(world, service, watching.REWATCH_SECONDS + 1)
         assert len(events(lines, "inbox.watch_restored")) == 1
 
 
@@ -215,7 +216,7 @@ def test_nothing_waits_longer_than_the_rescan(world: World) -> None:
     """An idle daemon that hears nothing looks again by its own clock."""
     with world.running() as service:
         world.live_on(service, 2)
-        assert 0 < service.next_seconds() <= world.config.inbox.rescan_seconds + 0.001
+        assert 0 < service.due_in(world.clock.monotonic()) <= world.config.inbox.rescan_seconds + 0.001
 
 
 # --- floods ----------------------------------------------------------------------------------------------------------
@@ -226,14 +227,14 @@ def test_a_flood_of_one_user_does_not_keep_the_other_waiting(world: World, monke
     must_be_root()
     monkeypatch.setattr(module, "PASS_SECONDS", 0.0)
     monkeypatch.setattr(module, "PASS_PER_LOOK", 0.0)
-    monkeypatch.setattr(module, "BATCH_DROPS", 1)
+    monkeypatch.setattr(taking, "BATCH_DROPS", 1)
     with world.running() as service:
         for number in range(20):
             world.put(f"a{number:02d}")
         time_is_up = iter([False, False, True] * 100)  # two drops a pass
         monkeypatch.setattr(service, "_time_is_up", lambda *_: lambda: next(time_is_up))
         service.step("hint")
-        assert service.next_seconds() < 0.01
+        assert service.due_in(world.clock.monotonic()) < 0.01
         assert world.registrations() == ["a00", "a01"]
         world.put("b")
         for name in ("b.pkl", "b.yaml"):
@@ -269,14 +270,14 @@ def test_a_pass_is_bounded_and_the_rest_is_taken_at_once(world: World, monkeypat
     """The time runs out after each batch: pass follows pass without sleep until nothing is ready."""
     monkeypatch.setattr(module, "PASS_SECONDS", 0.005)
     monkeypatch.setattr(module, "PASS_PER_LOOK", 0.0)
-    monkeypatch.setattr(module, "BATCH_DROPS", 4)
+    monkeypatch.setattr(taking, "BATCH_DROPS", 4)
     with world.running() as service:
         for number in range(30):
             world.put(f"m{number:02d}")
         passes = 0
         service.step("hint")
-        while service._is_behind:
-            assert service.next_seconds() < 0.01
+        while service.schedule.is_behind:
+            assert service.due_in(world.clock.monotonic()) < 0.01
             service.step("timer")
             passes += 1
             assert passes < 200
@@ -302,7 +303,7 @@ def test_drops_that_are_ready_together_wait_for_the_disk_together(world: World) 
 
 def test_large_drops_wait_for_no_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that take long to digest and to write commit one after the other, small ones together."""
-    monkeypatch.setattr(module, "BATCH_BYTES", 1 << 20)
+    monkeypatch.setattr(taking, "BATCH_BYTES", 1 << 20)
     committed = []
     with world.running() as service:
         register = service.registry.register_staged
@@ -328,7 +329,7 @@ def test_fifty_thousand_files_wait_at_the_start(world: World) -> None:
     world.put("m")
     with world.running() as service:
         assert world.registrations() == ["m"]
-        assert service.last_rescan.found == 50_000 // QUICK + 2
+        assert service.schedule.last.found == 50_000 // QUICK + 2
         assert len(world.left()) == 50_000 // QUICK
 
 
@@ -342,9 +343,9 @@ def test_what_waits_is_said_once_and_again_when_it_changes(world: World) -> None
     """One line for what is missing, none while nothing changes, another when something else is missing."""
     with world.running() as service:
         (world.inbox / "m.yaml").write_bytes(sidecar(scaler_file="s.pkl"))
-        lines = said(world, service, module.TELL_SECONDS + 0.1)
+        lines = said(world, service, waiting_log.TELL_SECONDS + 0.1)
         assert [line["problems"] for line in events(lines, "drop.waiting")] == [
-            [str(problem) for problem in service.last_rescan.drops[0][1].problems]
+            [str(problem) for problem in service.schedule.last.drops[0][1].problems]
         ]
         assert events(said(world, service, 5), "drop.waiting") == []
         (world.inbox / "m.pkl").write_bytes(pickled(1))
@@ -373,7 +374,7 @@ def test_a_copy_that_takes_long_is_said_once_and_in_time(world: World) -> None:
     """A file held open, or growing under a user whose writers are unknown: one line, when five seconds are over."""
     with world.running() as service, (world.inbox / "m.pkl").open("wb") as file:
         (world.inbox / "m.yaml").write_bytes(sidecar())
-        assert events(said(world, service, module.TELL_SECONDS - 0.5), "drop.waiting") == []
+        assert events(said(world, service, waiting_log.TELL_SECONDS - 0.5), "drop.waiting") == []
         lines = events(said(world, service, 0.6), "drop.waiting")
         assert ["artifact.open_for_writing" in str(line["problems"]) for line in lines] == [True]
         service.inbox.has_leases = False
@@ -396,7 +397,7 @@ def test_what_was_told_is_not_told_again_after_a_look_that_could_not_see_all(
         for number in range(3):
             (world.inbox / f"m{number}.yaml").write_bytes(sidecar())
         service.step("hint")
-        assert service.last_rescan.partial
+        assert service.schedule.last.partial
         monkeypatch.undo()
         assert events(said(world, service, 1), "drop.stray_found") == []
 

@@ -42,10 +42,12 @@ def test_work_of_many_pieces_gives_a_sign_four_times_in_the_watchdogs_time() -> 
     """With WatchdogSec=20 a sign comes every 5 s, however many pieces are done in between."""
     manager = Manager(WATCHDOG_USEC="20000000", WATCHDOG_PID=str(os.getpid()))
     manager.heart.ready()
+    assert manager.heart.due_in(manager.now) == 0.0
+    manager.heart.beat()
+    assert manager.heart.due_in(manager.now + 1.5) == 3.5
     manager.work(2000, 0.01)
     signs = [at for at, text in manager.told if text == "WATCHDOG=1"]
     assert [round(at) for at in signs] == [0, 5, 10, 15]
-    assert manager.heart.sleep_seconds == 5.0
 
 
 def test_a_loop_that_hangs_gives_no_sign() -> None:
@@ -67,7 +69,7 @@ def test_starting_and_stopping_may_take_as_long_as_they_go_on() -> None:
     manager.told.clear()
     manager.work(100, 1)
     assert manager.told == []
-    assert manager.heart.sleep_seconds is None
+    assert manager.heart.due_in(manager.now) is None
     manager.heart.stopping()
     manager.work(1, 1)
     assert [text for _, text in manager.told] == ["STOPPING=1", "EXTEND_TIMEOUT_USEC=60000000"]
@@ -75,9 +77,9 @@ def test_starting_and_stopping_may_take_as_long_as_they_go_on() -> None:
 
 def test_the_watchdog_of_another_process_is_not_ours() -> None:
     """WATCHDOG_PID names whom it is for; a child that inherited the variable keeps quiet."""
-    assert Manager(WATCHDOG_USEC="20000000", WATCHDOG_PID="1").heart.sleep_seconds is None
-    assert Manager(WATCHDOG_USEC="soon").heart.sleep_seconds is None
-    assert Manager(WATCHDOG_USEC="0").heart.sleep_seconds is None
+    assert Manager(WATCHDOG_USEC="20000000", WATCHDOG_PID="1").heart.due_in(0.0) is None
+    assert Manager(WATCHDOG_USEC="soon").heart.due_in(0.0) is None
+    assert Manager(WATCHDOG_USEC="0").heart.due_in(0.0) is None
 
 
 def test_the_status_line_is_sent_when_it_changed() -> None:

@@ -1,0 +1,245 @@
+"""What the daemon does by the clock: the retention rules, the trash, the checkpoint, the removal of what is old.
+
+Owns when each of these is due, and that one that fails keeps none of the others from being done: on a full disk it is
+the purge that makes room. What the rules say and what a purge removes is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from ..base.machine import Machine
+from ..config.settings import Config
+from ..errors import RegistryLocked, StorageError
+from ..inbox.folder import Inbox
+from ..inbox.rejected import purge_receipts, purge_rejected
+from ..registry.registry import ModelRegistry
+from ..retention.apply import apply_retention, purge_leftovers, purge_trash
+from ..telemetry.metrics import Tally
+from .health import Health
+
+__all__ = ["Maintenance"]
+
+log = structlog.get_logger("model_inbox")
+
+HOUSEKEEPING_SECONDS = 3600.0
+# How long after a registration the rules are applied. Not after each: what they cost grows with the registry.
+RETENTION_DELAY_SECONDS = 1.0
+# How long after a commit the checkpoint is written, so that commits that follow each other share it.
+CHECKPOINT_DELAY_SECONDS = 0.5
+# What a failed checkpoint or rotation waits at least.
+CHECKPOINT_RETRY_SECONDS = 1.0
+# How long one piece of maintenance may take: a trash of thousands of models on a slow disk.
+MAINTENANCE_SECONDS = 600.0
+
+
+class Maintenance:
+    """Keeps registry and folders in order. Times are of the monotonic clock, in seconds.
+
+    `work` surrounds a piece of work that may take that many seconds. `publish_due` is called between two pieces, when
+    no lock is held.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        inbox: Inbox,
+        registry: ModelRegistry,
+        tally: Tally,
+        health: Health,
+        machine: Machine,
+        *,
+        work: Callable[[str, float], AbstractContextManager[None]],
+        publish_due: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._inbox = inbox
+        self._registry = registry
+        self._tally = tally
+        self._health = health
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
+        self._work = work
+        self._publish_due = publish_due
+        self.retention_ran_at: datetime | None = None
+        """When the rules were last applied."""
+        self.retention_at = machine.monotonic()
+        """When, on the monotonic clock, they are applied next, if they are on."""
+        self._housekeeping_at = machine.monotonic()
+        self._checkpoint_at: float | None = None
+        self._last_checkpoint = machine.monotonic()
+        self._has_leftovers = True  # an earlier daemon may have left some
+
+    # --- when -------------------------------------------------------------------------------------------------
+
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds something is to be done."""
+        moments = [self._housekeeping_at]
+        if self._config.retention.mode != "off":
+            moments.append(self.retention_at)
+        if self._checkpoint_at is not None:
+            moments.append(self._checkpoint_at)
+        return min(moments) - now
+
+    def committed(self) -> None:
+        """Note that something was committed to the registry: rules and checkpoint are due soon."""
+        self.retention_at = min(self.retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
+        self._expect_checkpoint()
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration, from now on and at once."""
+        self._config = config
+        self.retention_at = self._housekeeping_at = self._monotonic()
+        if self._checkpoint_at is not None:
+            self._checkpoint_at = None
+            self._expect_checkpoint()
+
+    def _expect_checkpoint(self) -> None:
+        """Write a checkpoint within a second of idle, and at most every `checkpoint_seconds`."""
+        if self._checkpoint_at is None:
+            soon = self._monotonic() + CHECKPOINT_DELAY_SECONDS
+            self._checkpoint_at = max(soon, self._last_checkpoint + self._config.registry.checkpoint_seconds)
+
+    # --- what -------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Do what is due. Never raises StorageError or RegistryLocked: what fails is logged, and tried again."""
+        now = self._monotonic()
+        if now >= self.retention_at:
+            self.retention_at = now + self._config.retention.interval.seconds
+            if self._config.retention.mode == "off":
+                self._health.retention_problem = self._health.breaker = ""
+            else:
+                with self._work("applying the retention rules", MAINTENANCE_SECONDS):
+                    self._apply_rules()
+        if now >= self._housekeeping_at:
+            self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+            with self._work("removing what is old", MAINTENANCE_SECONDS):
+                self._remove_old()
+        if self._checkpoint_at is not None and now >= self._checkpoint_at:
+            self._write_checkpoint()
+
+    def settle_leftovers(self) -> list[str]:
+        """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
+        with _attempt() as leftovers:
+            found = self._registry.finish_retirements()
+            if self._has_leftovers:  # looks through the whole history, so not each time
+                found += self._registry.finish_purges()
+                self._has_leftovers = False
+            if found:
+                log.warning("registry.leftover_found", count=found)
+        if not leftovers.problem:
+            return []
+        self._has_leftovers = True
+        log.error("registry.leftover_unmoved", problem=leftovers.problem)
+        return [leftovers.problem]
+
+    def _apply_rules(self) -> None:
+        """Apply the retention rules, and empty the trash of what is due."""
+        section, health = self._config.retention, self._health
+        before, now = self._registry.sequence, self._clock()
+        self.retention_ran_at = now
+        problems: list[str] = []
+        with _attempt() as rules:
+            done = apply_retention(self._registry, section, now)
+            health.breaker = str(done.plan.breaker) if done.refused else ""
+            self._tally.retired += len(done.retired)
+        if rules.problem:
+            log.error("retention.failed", problem=rules.problem)
+            problems.append(rules.problem)
+        self._publish_due()
+        if section.mode == "enforce":
+            problems += self.settle_leftovers()
+            self._publish_due()
+            problems += self._empty_trash(section.trash_grace.seconds, now)
+            self._has_leftovers = bool(problems)
+        health.retention_problem = problems[0] if problems else ""
+        if self._registry.sequence != before:
+            self._expect_checkpoint()
+
+    def _empty_trash(self, grace_seconds: float, now: datetime) -> list[str]:
+        """Purge what has been in the trash for longer than the grace. Return what failed."""
+        with _attempt() as models:
+            purge_trash(self._registry, grace_seconds, now)
+        self._publish_due()
+        with _attempt() as others:
+            purge_leftovers(Path(self._registry.registry_path).parent / ".trash", grace_seconds, now, self._disk)
+        failed = [attempt.problem for attempt in (models, others) if attempt.problem]
+        for problem in failed:
+            log.error("retention.purge_failed", problem=problem)
+        return failed
+
+    def _remove_old(self) -> None:
+        """Remove what has been kept long enough."""
+        if self._inbox.is_in_place:
+            self._purge_answers()
+            self._publish_due()
+        with _attempt() as history:
+            self._registry.prune_history(self._config.registry.history_keep)
+        if history.problem:
+            log.error("registry.prune_failed", problem=history.problem)
+        if self._has_leftovers and self._config.retention.mode != "enforce":  # else it is tried at each run
+            self.settle_leftovers()
+
+    def _purge_answers(self) -> None:
+        """Remove rejected drops and receipts that have been kept long enough."""
+        section, now = self._config.inbox, self._clock()
+        rejected_dir, receipts_dir = self._inbox.rejected_dir, self._inbox.receipts_dir
+        with _attempt() as rejected:
+            drops, freed = purge_rejected(rejected_dir, now, section.rejected_keep, self._disk)
+            if drops:
+                log.info("drop.rejected_purged", purged=drops, bytes=freed)
+        if rejected.problem:
+            log.error("inbox.purge_failed", path=str(rejected_dir), problem=rejected.problem)
+        self._publish_due()
+        with _attempt() as answers:
+            receipts = purge_receipts(receipts_dir, now, section.receipts_keep, self._disk)
+            if receipts:
+                log.debug("inbox.receipts_purged", purged=receipts)
+        if answers.problem:
+            log.error("inbox.purge_failed", path=str(receipts_dir), problem=answers.problem)
+
+    def _write_checkpoint(self) -> None:
+        began = self._monotonic()
+        self._checkpoint_at = None
+        self._last_checkpoint = began
+        with _attempt() as checkpoint:
+            if self._registry.checkpoint():
+                seconds = self._monotonic() - began
+                log.debug("registry.checkpointed", sequence=self._registry.sequence, seconds=seconds)
+        if checkpoint.problem:
+            log.error("registry.checkpoint_failed", problem=checkpoint.problem)
+        with _attempt() as rotation:
+            self._registry.change_segment_when_outgrown()
+        if rotation.problem:
+            log.error("journal.rotation_failed", problem=rotation.problem)
+        self._health.checkpoint_failed = bool(checkpoint.problem)
+        self._health.rotation_failed = bool(rotation.problem)
+        if checkpoint.problem or rotation.problem:
+            wait = max(self._config.registry.checkpoint_seconds, CHECKPOINT_RETRY_SECONDS)
+            self._checkpoint_at = began + wait
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A piece of maintenance that may fail. `problem` says why it did, or is empty."""
+
+    problem: str = ""
+
+
+@contextlib.contextmanager
+def _attempt() -> Iterator[_Attempt]:
+    """Note why the block failed, and go on after it."""
+    attempt = _Attempt()
+    try:
+        yield attempt
+    except (StorageError, RegistryLocked) as error:
+        attempt.problem = str(error)

@@ -1,0 +1,88 @@
+"""What a configuration is made into, and reading config.yaml again while the daemon runs.
+
+Owns that a reload is all or nothing: everything that can fail is done first, and a configuration that cannot be used
+changes nothing. The parts of the daemon take a new one over by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.load import load_config
+from ..config.settings import Config
+from ..errors import ConfigError
+from ..inbox.validation import Checks
+from ..pickles import Allowlist, Scanner
+from ..problems.config import config_not_available
+from ..telemetry.logging import configure
+from ..telemetry.metrics import CONTENT_TYPE
+from ..telemetry.metrics_server import MetricsServer
+
+__all__ = ["Reloaded", "checks_of", "configure_logs", "open_server", "read_again", "scanner_of"]
+
+
+def checks_of(config: Config) -> Checks:
+    """Return what a drop must fulfil beside being safe."""
+    return Checks(config.checks.model_types, config.checks.currency_pairs, config.inbox.max_artifact_size)
+
+
+def scanner_of(config: Config) -> Scanner:
+    """Return a scanner with the allowlist and the limits of a configuration."""
+    section = config.pickle
+    return Scanner(
+        Allowlist.load(section.frameworks, section.allow),
+        memory_limit=section.memory_limit,
+        time_limit=section.time_limit,
+    )
+
+
+def configure_logs(config: Config) -> None:
+    """Set up logging as config.yaml says."""
+    configure(format=config.logging.format, level=config.logging.level, file=config.logging.file)
+
+
+def open_server(config: Config, current: MetricsServer | None) -> MetricsServer | None:
+    """Return the server for `metrics.listen`: `current` if it serves there, else a new one that is not started.
+
+    None where nothing is to be served. Raises ConfigError for an address that cannot be bound.
+    """
+    address = config.metrics.listen
+    if address is None:
+        return None
+    if current is not None and current.address == address and not current.problem:
+        return current
+    try:
+        return MetricsServer(address, CONTENT_TYPE)
+    except OSError as error:
+        problem = config_not_available(address, error.strerror or error)
+        raise ConfigError(f"cannot use the configuration {str(config.path)!r}: 1 problem", [problem]) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A configuration, and what was made for it. `scanner` is None where the present one stays."""
+
+    config: Config
+    scanner: Scanner | None
+    server: MetricsServer | None
+
+
+def read_again(
+    current: Config,
+    server: MetricsServer | None,
+    *,
+    adjust: Callable[[Config], Config],
+    make_scanner: Callable[[Config], Scanner],
+) -> Reloaded:
+    """Read the file of the current configuration again. Raises ModelInboxError, and then nothing has changed."""
+    config = adjust(load_config(current.path, env=os.environ, cwd=Path.cwd()))
+    scanner = make_scanner(config) if config.pickle != current.pickle else None
+    try:
+        return Reloaded(config, scanner, open_server(config, server))
+    except BaseException:
+        if scanner is not None:
+            scanner.close()
+        raise

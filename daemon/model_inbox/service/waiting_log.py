@@ -1,0 +1,109 @@
+"""The log lines about what waits in the inbox: each thing once, and again when it waits for something else.
+
+Owns what was logged last of each name, only to keep lines from being repeated; nothing else is made from it. Decides
+nothing about a drop, and touches no file.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import structlog
+
+from ..base.machine import Machine
+from ..errors import StorageError
+from ..inbox.folder import Inbox, Rescan
+from ..inbox.readiness import Wait
+from ..problems import quoted
+from ..problems.codes import Code
+
+__all__ = ["WaitingLog"]
+
+log = structlog.get_logger("model_inbox")
+
+# What waits for less is an ordinary copy, which comes to its end without anybody's help.
+TELL_SECONDS = 5.0
+
+# Problems that are not logged while they are all that a drop waits for: it will be whole soon, or `drop_not_moved` was.
+_NOT_LOGGED: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable"})
+
+_Kind = Literal["arriving", "waiting", "unmovable"]
+
+
+class WaitingLog:
+    """Logs what waits. Times are of the monotonic clock, in seconds."""
+
+    def __init__(self, inbox: Inbox, machine: Machine) -> None:
+        self._inbox = inbox
+        self._monotonic = machine.monotonic
+        self._logged: dict[tuple[_Kind, str], str] = {}
+        self._since: dict[str, float] = {}
+        self._again_at: float | None = None
+
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds something will have waited long enough to be logged, or None."""
+        return None if self._again_at is None else self._again_at - now
+
+    def write(self, rescan: Rescan) -> None:
+        """Log of each drop and stray what it waits for, if that changed. Forget those that are gone."""
+        before, self._since = self._since, {}
+        self._again_at = None
+        for drop, decision in rescan.drops:
+            if not isinstance(decision, Wait):
+                continue
+            since = self._since[drop.sidecar_name] = before.get(drop.sidecar_name, rescan.at)
+            if len(decision.problems) > 1 or decision.problems[0].code not in _NOT_LOGGED:
+                self._write_waiting(drop.sidecar_name, drop.stem, decision, rescan.at - since)
+        for stray, stray_decision in rescan.strays:
+            if not isinstance(stray_decision, Wait):
+                continue
+            since = self._since[stray.name] = before.get(stray.name, rescan.at)
+            if stray_decision.stale:
+                problem = str(stray_decision.problems[0])
+                if self._is_new("waiting", stray.name, problem):
+                    log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
+            elif self._inbox.unchanged_seconds(stray.name) >= self._inbox.limits.settle_seconds:
+                self._write_waiting(stray.name, stray.name, stray_decision, rescan.at - since)
+        if rescan.partial:  # what there was no time to look at has not gone
+            self._since = {**before, **self._since}
+            return
+        present = {drop.sidecar_name for drop, _ in rescan.drops} | {stray.name for stray, _ in rescan.strays}
+        for kind, name in list(self._logged):
+            if name not in (present if kind == "unmovable" else self._since):
+                del self._logged[kind, name]
+
+    def drop_not_moved(self, sidecar_name: str, stem: str, error: StorageError) -> None:
+        """Log that a drop cannot be moved out of the inbox. Where it was to be moved is another place each time."""
+        if self._is_new("unmovable", sidecar_name, f"{error.operation} {error.errno}"):
+            log.warning("drop.move_failed", stem=quoted(stem, 255)[1:-1], problem=str(error))
+
+    def stray_not_moved(self, name: str, error: StorageError) -> None:
+        """Log that a file without a sidecar cannot be moved out of the inbox."""
+        if self._is_new("unmovable", name, f"{error.operation} {error.errno}"):
+            log.warning("drop.stray_move_failed", name=quoted(name)[1:-1], problem=str(error))
+
+    def _write_waiting(self, name: str, stem: str, decision: Wait, waited: float) -> None:
+        """Log what a drop waits for, once it has waited longer than a copy takes, or is stale.
+
+        How much of a file is there may change with each look, and is no news.
+        """
+        what = f"{decision.stale} {[(problem.code, problem.file, problem.field) for problem in decision.problems]}"
+        problems = [str(problem) for problem in decision.problems]
+        shown = quoted(stem, 255)[1:-1]
+        if waited < TELL_SECONDS and not decision.stale:
+            again_at = self._monotonic() + TELL_SECONDS - waited
+            self._again_at = again_at if self._again_at is None else min(self._again_at, again_at)
+            if self._is_new("arriving", name, what):
+                log.debug("drop.arriving", stem=shown, problems=problems)
+        elif self._is_new("waiting", name, what):
+            if decision.stale:
+                log.warning("drop.stale", stem=shown, problems=problems, age_seconds=self._inbox.age_seconds(name))
+            else:
+                log.info("drop.waiting", stem=shown, problems=problems, until=decision.until)
+
+    def _is_new(self, kind: _Kind, name: str, what: str) -> bool:
+        """Return whether this is not what was logged last of that name, and note it."""
+        if self._logged.get((kind, name)) == what:
+            return False
+        self._logged[kind, name] = what
+        return True
