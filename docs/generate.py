@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from problem_examples import examples
 from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
@@ -23,6 +24,7 @@ from model_inbox.config.settings import Config
 from model_inbox.inbox.states import STATES, State
 from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
+from model_inbox.problems.codes import CODES, NOUNS
 from model_inbox.registry.entry import entry_schema
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id
@@ -56,6 +58,47 @@ def events() -> str:
         ]
         parts.append(f"## {noun}\n\n" + table(["Event", "Level", "Fields", "Meaning", "What to do"], rows))
     return "\n".join(parts)
+
+
+def problems() -> str:
+    """Every problem code with an example, by noun."""
+    shown = examples()
+    rows: list[list[object]] = [
+        [f"[`{noun}`](#{noun})", about, sum(code.partition(".")[0] == noun for code in CODES)]
+        for noun, about in NOUNS.items()
+    ]
+    parts = [table(["Codes of", "About", ""], rows)]
+    for noun, about_noun in NOUNS.items():
+        parts.append(f"## {noun}\n\n{about_noun}\n")
+        for code, about in CODES.items():
+            if code.partition(".")[0] != noun:
+                continue
+            message, hint = shown[code]
+            lines = [f"- Cause: {about.cause}", f"- What to do: {about.remedy}"]
+            if about.field:
+                lines.append(f"- `field`: {about.field}")
+            example = [*lines_of(message), *(f"  {line}" for line in lines_of(hint))]
+            parts.append(
+                f"### `{code}`\n\n{about.meaning}\n\n"
+                + "\n".join(lines)
+                + "\n\n```text\n"
+                + "\n".join(example)
+                + "\n```\n"
+            )
+    return "\n".join(parts)
+
+
+def lines_of(text: str) -> list[str]:
+    """Return a message or a hint in lines that fit on a page."""
+    return textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)
+
+
+def problems_of(noun: str) -> str:
+    """The codes of one noun in short, for the page about its subject."""
+    return table(
+        ["Code", "Means", "What to do"],
+        [[f"`{code}`", about.meaning, about.remedy] for code, about in CODES.items() if code.startswith(f"{noun}.")],
+    ).replace("](../", "](")
 
 
 def sidecar_fields() -> str:
@@ -197,7 +240,7 @@ def catalog() -> str:
             f"-- {message_id(name)}\n"
             f"Subject: model-inbox: {name}\n"
             "Defined-By: model-inbox\n"
-            "Documentation: file:///opt/model-inbox/share/doc/logs.md\n"
+            "Documentation: file:///opt/model-inbox/share/doc/docs/reference/logs.md\n"
             f"\n{text}\n"
         )
     return "\n".join(parts)
@@ -217,6 +260,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-keys": config_keys,
     "commands": commands,
     "metrics": metrics,
+    "problems": problems,
+    "problems-artifact": lambda: problems_of("artifact"),
+    "problems-status": lambda: problems_of("status"),
 }
 
 

@@ -155,8 +155,8 @@ put_files() {
     put systemd/model-inbox.sysusers "$sysusers_file"
     put systemd/model-inbox.tmpfiles "$tmpfiles_file"
     put systemd/model-inbox.catalog "$catalog_file"
-    for file in README.md CHANGELOG.md LICENSE docs/*.md; do
-        put "$file" "$share/doc/${file##*/}"
+    for file in README.md CHANGELOG.md LICENSE $(find docs -name '*.md'); do # in the same folders, so that links hold
+        put "$file" "$share/doc/$file"
     done
     put systemd/model-inbox.logrotate "$share/model-inbox.logrotate"
     put systemd/metrics-listen.conf "$share/metrics-listen.conf"

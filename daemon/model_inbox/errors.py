@@ -165,7 +165,7 @@ class RegistryCorrupted(RegistryError):
         super().__init__(
             f"cannot use {str(path)!r}: damaged{place}: {what}",
             hint="Nothing was changed. `model-inbox verify` lists what is wrong; "
-            "`model-inbox rebuild` makes the registry anew from the journal and the stored sidecars",
+            "`model-inbox rebuild` makes the registry again from the journal and the stored sidecars",
         )
         self.path = str(path)
         self.offset = offset

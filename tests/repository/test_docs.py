@@ -67,7 +67,16 @@ def test_no_event_says_that_the_operator_must_act_without_saying_how() -> None:
             assert entry.action != "Nothing to do.", event
 
 
-PAGES = ["logs.md", "formats.md", "configuration.md", "commands.md", "metrics.md", "model-inbox.catalog"]
+PAGES = [
+    "logs.md",
+    "formats.md",
+    "configuration.md",
+    "commands.md",
+    "metrics.md",
+    "security.md",
+    "problems.md",
+    "model-inbox.catalog",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

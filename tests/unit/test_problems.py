@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
+import pytest
+
 import model_inbox
-from model_inbox.problems.codes import CODES, Code
+from model_inbox.problems.codes import CODES, NOUNS, Code
 from model_inbox.problems.yaml import Noun
 
 PACKAGE = Path(model_inbox.__file__).parent
-ROOM = PACKAGE / "problems"
+EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "problem_examples.py"
 NOT_CONSTRUCTORS = {"__init__", "codes", "value"}
 YAML_NOUNS = get_args(Noun)
 
@@ -117,3 +121,39 @@ def test_no_constructor_is_left_over() -> None:
         if isinstance(node, ast.Name)
     }
     assert {node.name for _, node in constructors()} - used == set()
+
+
+# --- what is said --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(name="examples", scope="module")
+def _examples() -> dict[str, tuple[str, str]]:
+    """Message and hint of the example of each code, as the manual shows them."""
+    spec = importlib.util.spec_from_file_location("problem_examples", EXAMPLES)
+    assert spec is not None and spec.loader is not None
+    module: ModuleType = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.examples()
+
+
+def test_every_code_has_an_example(examples: dict[str, tuple[str, str]]) -> None:
+    """The examples of docs/problem_examples.py are of the codes of the table, no more and no less."""
+    assert sorted(examples) == sorted(CODES)
+
+
+def test_messages_and_hints_read_alike(examples: dict[str, tuple[str, str]]) -> None:
+    """A message goes on after a colon: no capital, no full stop. A hint is a sentence or a command, without a stop."""
+    commands = ("chmod ", "chown ", "--config ")
+    for code, (message, hint) in examples.items():
+        assert message and not message[0].isupper() and not message.endswith("."), code
+        assert not hint or hint[0].isupper() or hint[0] == "`" or hint.startswith(commands), code
+        assert not hint.endswith("."), code
+
+
+def test_the_table_is_written_in_sentences() -> None:
+    """Meaning, cause and remedy of every code are there and are sentences; every noun is explained, in order."""
+    for code, about in CODES.items():
+        for text in (about.meaning, about.cause, about.remedy):
+            begins = text[:1].isupper() or text.startswith(("`", "config.yaml"))
+            assert begins and text.endswith("."), f"{code}: {text}"
+    assert list(NOUNS) == list(dict.fromkeys(code.partition(".")[0] for code in CODES))

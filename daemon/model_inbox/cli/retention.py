@@ -23,11 +23,17 @@ __all__ = ["retention"]
 _POLICY_BYTES_MAX = 1 << 20
 
 
-class _ChangedMeanwhile(ModelInboxError):
+class ChangedMeanwhile(ModelInboxError):
     """The registry changed between the plan that was shown and its application. Nothing was done."""
 
     code = "retention.changed"
     exit_status = 75
+
+    def __init__(self) -> None:
+        super().__init__(
+            "cannot apply the plan: the registry changed meanwhile, and so would the plan",
+            hint="Run the command again",
+        )
 
 
 @click.group(cls=Group)
@@ -103,10 +109,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     with app.writing() as registry:
         made = plan_retention(registry, section, moment)
         if _registrations(made) != _registrations(shown):
-            raise _ChangedMeanwhile(
-                "cannot apply the plan: the registry changed meanwhile, and so would the plan",
-                hint="Run the command again",
-            )
+            raise ChangedMeanwhile()
         done = apply_retention(
             registry, section, moment, planned=made, actor=registry.actor, override_breaker=override_breaker
         )

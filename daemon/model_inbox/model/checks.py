@@ -173,7 +173,7 @@ def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> It
         elif not _is_finite(inner):
             yield _invalid(
                 here,
-                f"{dotted(here)} is {_shown(_as_float(inner))}, and not a finite number",
+                f"{dotted(here)} is {_shown(_as_float(inner))}, and must be a finite number",
                 "Leave the metric out",
             )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["CODES", "About", "Code"]
+__all__ = ["CODES", "NOUNS", "About", "Code"]
 
 Code = Literal[
     "sidecar.missing_field",
@@ -881,8 +881,9 @@ CODES: Mapping[Code, About] = {
         "Wait.",
     ),
     "status.unresponsive": About(
-        "The daemon has not written its status for too long.",
-        "It hangs, or its disk is full.",
+        "The daemon runs, but its next status is 15 seconds overdue. A drop is allowed the time of two scans at "
+        "`pickle.time_limit` and of a disk that reads 50 MB/s.",
+        "It hangs, or cannot write its status because the disk is full.",
         "Look at the log; with `WatchdogSec=` systemd restarts a daemon that hangs.",
     ),
     "status.inbox_unreachable": About(
@@ -931,7 +932,7 @@ CODES: Mapping[Code, About] = {
         "Correct `metrics` in config.yaml, then `model-inbox reload`.",
     ),
     "status.disk_nearly_full": About(
-        "A disk has little room, or few inodes, left.",
+        "Less than 5 % and less than 10 GiB of a disk are left, or less than 5 % of its inodes.",
         "It fills up.",
         "Make room: drops are deferred when it is full.",
     ),
@@ -992,3 +993,27 @@ CODES: Mapping[Code, About] = {
     ),
 }
 """Every code, by noun."""
+
+NOUNS: Mapping[str, str] = {
+    "sidecar": "The text of a sidecar and its fields; metadata that is given to the Python API has the same problems.",
+    "artifact": "Model and scaler of a drop: whether they are there and whole, and what the scan found in them.",
+    "checks": "What the operator accepts, by `checks` in config.yaml.",
+    "drop": "A drop as a whole: what it waits for, why it was rejected, what lies in the inbox without being a drop.",
+    "explain": "What `model-inbox inbox` cannot find out.",
+    "inbox": "The inbox itself. The daemon does not start with one of these.",
+    "config": "config.yaml, and files with retention rules. With a problem in it the daemon does not start, or reload.",
+    "registry": "The registry: why it refuses something, and what `model-inbox verify` finds wrong with it.",
+    "journal": "What `model-inbox verify` finds wrong with the journal and its history.",
+    "retention": "What stops a retention plan, and its warnings: these retire nothing and keep what they name.",
+    "status": "What `model-inbox status` finds wrong with the daemon.",
+    "metadata": "Errors of the Python API about metadata.",
+    "command": "Errors of commands.",
+    "scaler": "Errors of `model-inbox replace-scaler`.",
+    "reload": "Errors of `model-inbox reload`.",
+    "load": "Errors of loading a stored model.",
+    "scan": "Errors of the scanner itself. They say nothing about a file.",
+    "storage": "Errors of the disk.",
+    "log": "Errors of `model-inbox logs`.",
+    "error": "All other errors.",
+}
+"""What the first part of a code stands for, in the order of the table."""

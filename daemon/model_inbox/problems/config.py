@@ -40,7 +40,7 @@ def config_not_a_mapping() -> Problem:
 def config_unknown_key(field: str, key: object, section: str, hint: str) -> Problem:
     """A name is no setting. `section` is where it stands, "" at the top; `hint` says which name may be meant."""
     return Problem(
-        "config.unknown_key", f"{quoted(key)} is no setting{f' of {section}' if section else ''}", hint, field
+        "config.unknown_key", f"{quoted(key)} is not a setting{f' of {section}' if section else ''}", hint, field
     )
 
 

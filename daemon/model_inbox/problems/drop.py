@@ -30,7 +30,7 @@ def drop_settling(why: str) -> Problem:
     """The drop is whole, but might still be changing."""
     return Problem(
         "drop.settling",
-        f"waits until its files are unchanged for the settle time: {why}",
+        f"the drop waits until its files are unchanged for the settle time: {why}",
         "A last line `...` in the sidecar, or sha256, spares the wait",
     )
 
@@ -49,7 +49,7 @@ def drop_deferred(drop_id: object, cause: object) -> Problem:
     """The daemon has the drop and could not decide about it. Both values come from its status file."""
     return Problem(
         "drop.deferred",
-        f"taken as {drop_id}, and deferred: {cause}",
+        f"the daemon has taken the drop as {drop_id} and could not decide about it: {cause}",
         "Nothing to do: it is tried again, and never rejected for this",
     )
 

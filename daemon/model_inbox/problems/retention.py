@@ -29,7 +29,7 @@ def retention_unreadable(count: int, entries: str) -> Problem:
     """Entries that the rules cannot read, and so keep. `entries` lists some."""
     return Problem(
         "retention.unreadable",
-        f"{count} entries cannot be read and are kept: {entries}",
+        f"{_are(count, 'entry', 'entries')} not readable and kept: {entries}",
         "Look at them with `model-inbox show ID` and `model-inbox verify`",
     )
 
@@ -38,7 +38,7 @@ def retention_future(count: int, now: str, models: str) -> Problem:
     """Models dated in the future, which the rules keep. `models` lists some."""
     return Problem(
         "retention.future",
-        f"{count} models are dated after {now} and are kept: {models}",
+        f"{_are(count, 'model', 'models')} dated after {now} and kept: {models}",
         "See that the clocks of this machine and of the training machines are right",
     )
 
@@ -47,16 +47,17 @@ def retention_metric(count: int, total: int, group: str, metric: str, models: st
     """Models without a finite number at the metric of a `best` rule. `models` lists some, each with what is there."""
     return Problem(
         "retention.metric",
-        f"{count} of {total} models of {group} have no finite number at {metric} and cannot be best: {models}",
+        f"{count} of {total} models of {group} cannot be best, without a finite number at {metric}: {models}",
         "Write the metric into the sidecar's validation_metrics, or name one that they have",
     )
 
 
 def retention_size_unknown(count: int, group: str, budget: str, models: str) -> Problem:
     """Models without a size, which a budget cannot count. `models` lists some."""
+    without = _are(count, "model", "models")
     return Problem(
         "retention.size_unknown",
-        f"{count} models of {group} have no size and count as nothing in the budget of {budget}: {models}",
+        f"{without} without a size, and counted as nothing in the budget of {budget} of {group}: {models}",
         "`model-inbox verify` compares the registry with the files",
     )
 
@@ -69,3 +70,8 @@ def retention_budget(group: str, kept: str, budget: str) -> Problem:
         "rest is protected or held by last, best, tags or min_keep",
         "Raise the budget, unpin what is no longer needed, or keep fewer by those rules",
     )
+
+
+def _are(count: int, one: str, many: str) -> str:
+    """Return how many there are, with the verb: "1 model is", "2 models are"."""
+    return f"1 {one} is" if count == 1 else f"{count} {many} are"

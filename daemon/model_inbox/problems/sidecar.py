@@ -41,7 +41,7 @@ def sidecar_missing_field(field: str, hint: str) -> Problem:
 
 def sidecar_unknown_key(key: str, owner: str, field: str, hint: str) -> Problem:
     """A name stands where no field has that name. `owner` is what cannot have it: "a sidecar", "sha256"."""
-    return Problem("sidecar.unknown_key", f"{quoted(key)} is no field of {owner}", hint, field)
+    return Problem("sidecar.unknown_key", f"{quoted(key)} is not a field of {owner}", hint, field)
 
 
 def sidecar_wrong_type(field: str, found: str, must: str, hint: str) -> Problem:

@@ -36,7 +36,7 @@ def yaml_too_large(noun: Noun, limit: int) -> Problem:
     """The text has more bytes than are read."""
     return Problem(
         _code(noun, "too_large"),
-        f"the {noun} has more than {limit} bytes, which are the most",
+        f"the {noun} has more than {limit} bytes; no more are read",
         "Leave out what no reader needs",
     )
 
@@ -68,14 +68,18 @@ def yaml_several_documents(noun: Noun) -> Problem:
 
 def yaml_too_deep(noun: Noun, limit: int) -> Problem:
     """Collections are nested deeper than is read."""
-    return Problem(_code(noun, "too_deep"), f"the {noun} is nested more than {limit} deep", "Nest it less")
+    return Problem(
+        _code(noun, "too_deep"),
+        f"lists and mappings in the {noun} are nested more than {limit} levels deep",
+        "Use fewer levels",
+    )
 
 
 def yaml_too_many_values(noun: Noun, limit: int) -> Problem:
     """There are more names and values than are read."""
     return Problem(
         _code(noun, "too_many_values"),
-        f"the {noun} has more than {limit} names and values",
+        f"the {noun} has more than {limit} names and values; no more are read",
         "Leave out what no reader needs",
     )
 
@@ -84,7 +88,7 @@ def yaml_anchor(noun: Noun, anchor: str) -> Problem:
     """An anchor or an alias is used. `anchor` has its sign: "&a", "*a"."""
     return Problem(
         _code(noun, "anchor"),
-        f"the {noun} uses YAML's anchors: {quoted(anchor)}",
+        f"the {noun} uses an anchor or alias of YAML: {quoted(anchor)}",
         "Write the value out, or put it in quotes if it begins with '&' or '*'",
     )
 
@@ -93,14 +97,14 @@ def yaml_tag(noun: Noun, tag: str) -> Problem:
     """A tag is used."""
     return Problem(
         _code(noun, "tag"),
-        f"the {noun} uses a YAML tag: {quoted(tag)}",
+        f"the {noun} uses a tag of YAML: {quoted(tag)}",
         "Write the plain value, or put it in quotes if it begins with '!'",
     )
 
 
 def yaml_merge_key(noun: Noun) -> Problem:
     """The merge key is used."""
-    return Problem(_code(noun, "merge_key"), f"the {noun} uses YAML's merge key '<<'", "Write the fields out")
+    return Problem(_code(noun, "merge_key"), f"the {noun} uses the merge key '<<' of YAML", "Write the fields out")
 
 
 def yaml_key_not_text(noun: Noun, kind: str) -> Problem:

@@ -244,8 +244,8 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("inbox: {pth: x}", "'pth' is no setting of inbox (line 1, column 9) — Did you mean path?"),
-        ("inbx: {}", "'inbx' is no setting (line 1, column 1) — Did you mean inbox?"),
+        ("inbox: {pth: x}", "'pth' is not a setting of inbox (line 1, column 9) — Did you mean path?"),
+        ("inbx: {}", "'inbx' is not a setting (line 1, column 1) — Did you mean inbox?"),
         ("mlflow: {}", "The settings are inbox, registry, pickle, checks, retention, logging, metrics"),
         ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
         ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),

@@ -207,7 +207,7 @@ def test_a_sidecar_that_is_too_large_is_not_said_to_have_the_size_that_was_read(
     ends(world)
     (folder,) = (world.inbox / "rejected").iterdir()
     (problem,) = json.loads((folder / "reason.json").read_text())["problems"]
-    assert problem["message"] == "the sidecar has more than 65536 bytes, which are the most"
+    assert problem["message"] == "the sidecar has more than 65536 bytes; no more are read"
 
 
 def test_a_file_that_two_sidecars_name_belongs_to_the_first_that_is_whole(world: World) -> None:
