@@ -390,7 +390,7 @@ CODES: Mapping[Code, About] = {
     ),
     "artifact.embedded_code": About(
         "The pickle carries functions or classes by value.",
-        "cloudpickle or dill packed a class of a notebook or a script; to load it is to run its code.",
+        "A class of a notebook or a script was packed by cloudpickle or dill; to load it is to run its code.",
         "Put the class into a module that serving code imports, and allow it in `pickle.allow`; or pickle plain "
         "values. See [security.md](../security.md#code-by-value).",
     ),

@@ -640,7 +640,7 @@ def test_warnings_name_the_registry_when_nothing_is_grouped() -> None:
         {"group_by": [], "policies": [{"keep": {"best": {"metric": "x", "order": "max"}}}]}
     )
     (warning,) = plan([entry("a")], rules, now=NOW).warnings
-    assert "of the registry have" in warning.message
+    assert "of the registry cannot" in warning.message
 
 
 def test_a_protected_model_takes_its_place() -> None:
