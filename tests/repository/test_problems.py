@@ -15,9 +15,10 @@ import pytest
 import model_inbox
 from model_inbox.problems.codes import CODES, NOUNS, Code
 from model_inbox.problems.yaml import Noun
+from support.places import ROOT
 
 PACKAGE = Path(model_inbox.__file__).parent
-EXAMPLES = Path(__file__).resolve().parents[1] / "docs" / "problem_examples.py"
+EXAMPLES = ROOT / "docs" / "problem_examples.py"
 NOT_CONSTRUCTORS = {"__init__", "codes", "value"}
 YAML_NOUNS = get_args(Noun)
 
