@@ -2,7 +2,7 @@
 
 Where a rule can be run on a few lines of text or in an empty folder, it is run; elsewhere the constructor is called.
 Nothing here depends on the machine, the user or the time: paths below the folder that is used are shown as below
-/var/lib/model-inbox.
+/var/lib/model-inbox. `python docs/problem_examples.py` prints them as JSON.
 """
 
 from __future__ import annotations
@@ -501,3 +501,7 @@ def examples() -> dict[str, tuple[str, str]]:
         code: (example.message.replace(str(folder), str(STATE)), example.hint.replace(str(folder), str(STATE)))
         for code, example in made.items()
     }
+
+
+if __name__ == "__main__":
+    print(json.dumps(examples()))
