@@ -177,7 +177,7 @@ class _Writing:
         target = self._folder / name
         if os.path.lexists(target):
             raise _name_taken(target)
-        hidden = temporary_name(target)
+        hidden = temporary_name(self._disk, target)
         try:
             fd = self._disk.create(hidden, _DROPPED_MODE)
             self._parts.append((hidden, target))

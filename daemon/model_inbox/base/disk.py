@@ -1,8 +1,9 @@
-"""The one place that changes the disk for keeps: it writes, syncs, links, renames, copies and removes.
+"""The one place that changes the disk durably: it writes, syncs, links, renames, copies and removes.
 
-Owns `Disk`, whose methods are single steps (a crash can fall before or after each, and within a write), and the
-few compounds built from them. Never decides anything: who calls it says what goes where. Everything else in the
-package only reads. Tests pass a Disk of their own that counts the steps and stops at one of them.
+Owns `Disk`, whose changing methods are single steps (a crash can fall before or after each, and within a write), and
+the few compounds built from them. Its looking methods change nothing; who asks for times, or may be refused, asks them
+and not the system. Never decides anything: the caller says what goes where. Everything else in the package only reads.
+Tests pass a Disk of their own that counts the steps and stops at one of them, or that tells times of its own.
 
 A producer's side runs on macOS and Windows, too: what only Linux has is imported and looked up when it is used, and
 the flags and calls that other systems lack are left out there. The daemon needs Linux.
@@ -22,7 +23,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -51,7 +52,6 @@ __all__ = [
     "start_writing_back",
     "sync_files",
     "temporary_name",
-    "unique_token",
     "write_new_file",
 ]
 
@@ -232,6 +232,40 @@ class Disk:
         finally:
             os.close(fd)
 
+    # --- looking: no step, nothing for a crash to fall between ------------------------------------------------
+
+    def scan(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        """Return the entries of a folder, to be used in a `with` block."""
+        return os.scandir(folder)
+
+    def names(self, folder: Path) -> list[str]:
+        """Return the names in a folder, in no order."""
+        return os.listdir(folder)
+
+    def exists(self, path: Path) -> bool:
+        """Return whether there is something at a path; a link that leads nowhere is something."""
+        return os.path.lexists(path)
+
+    def lstat(self, path: Path) -> os.stat_result:
+        """Return the status of what is at a path, of a link its own."""
+        return os.lstat(path)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """Return the status of an open file."""
+        return os.fstat(fd)
+
+    def open_read(self, path: Path | str) -> tuple[int, os.stat_result]:
+        """Open a regular file for reading as `open_and_stat` does; return its status, too. The caller closes it."""
+        return open_and_stat(path)
+
+    def token(self) -> str:
+        """Return text for a name that no process uses, ever: random, 16 hexadecimal digits.
+
+        Process numbers would not do: in a container each run has the same one, and what a crash left under a name
+        would stand in the way of the next run.
+        """
+        return os.urandom(8).hex()
+
 
 class PacedDisk(Disk):
     """A disk whose slower steps tell that work goes on: each is a piece of it. One of them can go on beside others."""
@@ -276,19 +310,10 @@ class PacedDisk(Disk):
         self._progress()
 
 
-def unique_token() -> str:
-    """Return text for a name that no process uses, ever.
-
-    Process numbers would not do: in a container each run has the same one, and what a crash left under a name
-    would stand in the way of the next run.
-    """
-    return os.urandom(8).hex()
-
-
-def temporary_name(path: Path) -> Path:
+def temporary_name(disk: Disk, path: Path) -> Path:
     """Return a name beside `path` that no other writer uses and that readers of the folder ignore."""
     start = os.fsdecode(os.fsencode(path.name)[:200])  # a name has 255 bytes, not characters
-    return path.with_name(f".{start}.{unique_token()}.tmp")
+    return path.with_name(f".{start}.{disk.token()}.tmp")
 
 
 def is_temporary(name: str) -> bool:
@@ -404,7 +429,7 @@ def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
     A crash before the rename leaves the old file (and a temporary one); after it, before the folder's fsync,
     the old or the new one; after that the new one.
     """
-    temporary = temporary_name(path)
+    temporary = temporary_name(disk, path)
     write_new_file(disk, temporary, data, mode)
     with _storage("replace", path):
         try:
@@ -590,7 +615,7 @@ def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        temporary = temporary_name(target)
+        temporary = temporary_name(disk, target)
         fd = open_regular(source)  # first: of a move that was done already, that the source is gone is what matters
         try:
             if target.exists() or target.is_symlink():

@@ -228,12 +228,12 @@ class Claims:
         """
         for name in claim.files:
             there = original_name(name)
-            if os.path.lexists(self._inbox.path / there):
+            if self._disk.exists(self._inbox.path / there):
                 return there
         taken = self._return(claim.folder, claim.sidecar_last)
         if taken is not None:
             for name in claim.sidecar_last:  # it came while we moved: what has gone back is fetched again
-                if not os.path.lexists(claim.folder / name):
+                if not self._disk.exists(claim.folder / name):
                     with contextlib.suppress(FileNotFoundError):
                         self._disk.rename(self._inbox.path / original_name(name), claim.folder / name)
         return taken
@@ -268,7 +268,7 @@ class Claims:
     def left(self) -> list[Claim]:
         """Return the claims that are there, oldest first, not looked into. Raises StorageError."""
         found = []
-        for name in _listed(self._inbox.processing_dir):
+        for name in self._listed(self._inbox.processing_dir):
             folder = self._inbox.processing_dir / name
             match = _DROP_ID.fullmatch(name)
             if match is not None and folder.is_dir() and not folder.is_symlink():
@@ -277,12 +277,12 @@ class Claims:
 
     def names_in(self, claim: Claim) -> list[str]:
         """Return the names of everything in the folder of a claim. Raises StorageError."""
-        return _listed(claim.folder)
+        return self._listed(claim.folder)
 
     def take_up(self, claim: Claim, names: Sequence[str]) -> None:
         """Take up a claim that was cut short, with the files that are in it. Raises StorageError."""
         try:
-            found = {name: (claim.folder / name).lstat() for name in names}
+            found = {name: self._disk.lstat(claim.folder / name) for name in names}
         except OSError as error:
             raise StorageError("take up", claim.folder, error) from error
         claim.files = {name: ClaimedFile(claim.folder / name, content_of(status)) for name, status in found.items()}
@@ -304,7 +304,7 @@ class Claims:
                 continue
             path, target = self._inbox.path / name, claim.folder / name
             try:
-                found = path.lstat()
+                found = self._disk.lstat(path)
                 if found.st_uid != claim.uid or not stat.S_ISREG(found.st_mode):
                     continue
                 self._disk.rename(path, target)
@@ -323,7 +323,7 @@ class Claims:
         """
         for name in claim.files:
             self._return(claim.folder, [name], keep_folder=True)
-        left = _listed(claim.folder)
+        left = self._listed(claim.folder)
         if not left:
             self._remove_folder(claim.folder)
             return True
@@ -357,7 +357,7 @@ class Claims:
     def clean(self) -> None:
         """Remove the folders that an earlier daemon left for its next claims."""
         with contextlib.suppress(StorageError):
-            for name in _listed(self._inbox.processing_dir):
+            for name in self._listed(self._inbox.processing_dir):
                 if name.startswith(_SPARE):
                     self._remove_spare(self._inbox.processing_dir / name)
 
@@ -366,10 +366,18 @@ class Claims:
         taken back that it was renamed to one, and kept that a file went into it.
         """
         with contextlib.suppress(OSError):
-            if os.listdir(spare):
+            if self._disk.names(spare):
                 self._disk.rename(spare, self._free_name("spare")[1])
             else:
                 self._disk.rmdir(spare)
+
+    def _listed(self, folder: Path) -> list[str]:
+        try:
+            return sorted(self._disk.names(folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError("list", folder, error) from error
 
     def _owner(self, uid: int) -> str:
         if uid not in self._owners:
@@ -394,7 +402,7 @@ class Claims:
             self._counter += 1
             drop_id = f"{moment}Z-{self._counter:04d}-{safe}"
             folder = self._inbox.processing_dir / drop_id
-            if not (os.path.lexists(self._inbox.rejected_dir / drop_id) or os.path.lexists(folder)):
+            if not (self._disk.exists(self._inbox.rejected_dir / drop_id) or self._disk.exists(folder)):
                 return drop_id, folder
 
     def _make_folder(self, folder: Path) -> None:
@@ -414,7 +422,7 @@ class Claims:
         one name or the other, which the next start removes.
         """
         try:
-            if os.listdir(folder):
+            if self._disk.names(folder):
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             self._spares_made += 1
             spare = folder.with_name(f"{_SPARE}{self._spares_made}")
@@ -457,12 +465,3 @@ def _kept_name(name: str) -> str:
 def original_name(kept: str) -> str:
     """Return the name that a file in a claim had in the inbox."""
     return kept.removeprefix("dropped.") if _REASON_LIKE.fullmatch(kept) else kept
-
-
-def _listed(folder: Path) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise StorageError("list", folder, error) from error

@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ..base.disk import make_folder, open_regular, read_regular
+from ..base.disk import make_folder, read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_group, name_of_user
@@ -222,10 +222,10 @@ class Inbox:
 
     def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
         try:
-            if not os.path.lexists(folder):
+            if not self._disk.exists(folder):
                 self._disk.mkdir(folder, mode)  # never with its parents: the inbox may have been renamed away just now
                 self._disk.fsync_dir(folder.parent)
-            found = folder.lstat()
+            found = self._disk.lstat(folder)
         except OSError as error:
             raise StorageError("make the folder", folder, error) from error
         if not stat.S_ISDIR(found.st_mode):
@@ -275,7 +275,7 @@ class Inbox:
         found = {}
         is_ignored = IGNORED.fullmatch
         try:
-            with os.scandir(self.path) as entries:
+            with self._disk.scan(self.path) as entries:
                 for entry in entries:
                     if is_ignored(entry.name):
                         continue
@@ -360,7 +360,7 @@ class Inbox:
     def _unreadable(self, name: str, error: OSError) -> Problem:
         found = None
         with suppress(OSError):
-            found = (self.path / name).lstat()
+            found = self._disk.lstat(self.path / name)
         return unreadable(self.path, name, error, found)
 
     # --- facts, asked by `judge` ------------------------------------------------------------------------------
@@ -380,12 +380,12 @@ class Inbox:
             return _WHOLE_AND_FREE  # who writes to it since is found when it is staged
         known.free_at = None
         try:
-            fd = open_regular(os.path.join(self.path, name))
+            fd, _ = self._disk.open_read(os.path.join(self.path, name))
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
             lease = self._read_lease(fd) if self.has_leases else Lease.UNKNOWN
-            if _sighting(name, os.fstat(fd)) != known.sighting:
+            if _sighting(name, self._disk.fstat(fd)) != known.sighting:
                 lease = Lease.OPEN  # it has changed since it was listed, maybe after it was read
             if lease is Lease.OPEN:
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
@@ -462,7 +462,7 @@ class Inbox:
 
     def _look_at(self, name: str) -> Sighting | None:
         try:
-            return _sighting(name, (self.path / name).lstat())
+            return _sighting(name, self._disk.lstat(self.path / name))
         except OSError:
             return None
 

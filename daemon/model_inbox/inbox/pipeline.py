@@ -9,7 +9,6 @@ it can be deferred, when the disk or a lock says no, and it is then tried again 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -356,7 +355,7 @@ class Intake:
         """Return a drop that is not whole after all; it is tried again when its files change."""
         taken = self._claims.put_back(claim)
         if taken is not None:
-            claim.files = {name: file for name, file in claim.files.items() if os.path.lexists(file.path)}
+            claim.files = {name: file for name, file in claim.files.items() if self._disk.exists(file.path)}
             self._reject(claim, (*step.problems, drop_replaced(taken)))
             return
         self.tally.put_back += 1

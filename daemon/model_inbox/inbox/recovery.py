@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -185,7 +184,7 @@ class Recovery:
             return []
         sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
         names = named_files(claim.stem, sidecar)
-        there = {name for name in names if os.path.lexists(self._inbox.path / name)}
+        there = {name for name in names if self._disk.exists(self._inbox.path / name)}
         model, *scalers = names
         if not sidecar.scaler_declared:
             scalers = [] if claim.files.keys() & scalers else [name for name in scalers if name in there][:1]

@@ -135,7 +135,7 @@ def purge_receipts(receipts_dir: Path, now: datetime, keep_seconds: float, disk:
     oldest = now.timestamp() - keep_seconds
     count = 0
     try:
-        with os.scandir(receipts_dir) as entries:
+        with disk.scan(receipts_dir) as entries:
             for entry in entries:
                 if entry.stat(follow_symlinks=False).st_mtime < oldest and not entry.is_dir():
                     disk.unlink(receipts_dir / entry.name)

@@ -17,7 +17,6 @@ from pathlib import Path
 from ..base.disk import (
     content_of,
     copy_open_file,
-    open_and_stat,
     read_regular,
     remove_quietly,
     start_writing_back,
@@ -67,7 +66,7 @@ class Staging:
         """
         source, expected = claim.files[name]
         try:
-            fd, found = open_and_stat(source)
+            fd, found = self._disk.open_read(source)
         except FileNotFoundError:
             return NotWhole((drop_changed(name),))
         except OSError as error:
@@ -88,7 +87,7 @@ class Staging:
                 start_writing_back(fd)
                 return Staged(target, None, found.st_size, linked=True)
             digest, size = copy_open_file(self._disk, fd, target, STORED_MODE, self._progress)
-            if size != found.st_size or os.fstat(fd).st_mtime_ns != found.st_mtime_ns:
+            if size != found.st_size or self._disk.fstat(fd).st_mtime_ns != found.st_mtime_ns:
                 return NotWhole((drop_changed(name),))
             return Staged(target, digest, size, linked=False)
         finally:
@@ -98,7 +97,7 @@ class Staging:
         """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
         source = claim.files[claim.sidecar_name].path
         try:
-            found = source.lstat()
+            found = self._disk.lstat(source)
         except OSError as error:
             raise StorageError("stage", source, error) from error
         ours = self._inbox.has_leases and self._is_ours_alone(found) and not by_copy
@@ -134,7 +133,7 @@ class Staging:
 
         `now` in seconds since 1970. For a start, when nothing is in hand.
         """
-        with os.scandir(self._folder) as entries:
+        with self._disk.scan(self._folder) as entries:
             for entry in entries:
                 stem = entry.name.removesuffix(".yaml").removesuffix(".pkl").removesuffix("_scaler")
                 with contextlib.suppress(OSError):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from ..base.disk import content_of, digest_open_file, open_and_stat, open_regular, read_open_file
+from ..base.disk import content_of, digest_open_file, read_open_file
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ModelInboxError, StorageError
@@ -87,6 +87,7 @@ class Judge:
         self._staging = staging
         self._clock = machine.clock
         self._monotonic = machine.monotonic
+        self._disk = machine.disk
         self._read_lease = machine.read_lease
         self._progress = machine.progress
 
@@ -108,7 +109,7 @@ class Judge:
         modes: dict[str, int] = {}
         for name, (path, content) in claim.files.items():
             try:
-                found = path.lstat()
+                found = self._disk.lstat(path)
             except FileNotFoundError:
                 continue
             if content_of(found) != content:
@@ -119,7 +120,7 @@ class Judge:
             text = self.read_sidecar(claim)
             if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
                 return NotWhole((drop_changed(claim.sidecar_name),))
-        if any(os.path.lexists(self._inbox.path / name) for name in stage.absent):
+        if any(self._disk.exists(self._inbox.path / name) for name in stage.absent):
             return NotWhole((drop_changed(stage.absent[0]),))
         return Rejected(stage.problems)
 
@@ -177,7 +178,7 @@ class Judge:
         if staged.sha256 is not None:
             return staged.sha256
         try:
-            fd = open_regular(staged.path)
+            fd, _ = self._disk.open_read(staged.path)
             try:
                 return digest_open_file(fd, self._progress)
             finally:
@@ -288,7 +289,7 @@ class Judge:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
         path = claim.folder / claim.sidecar_name
         try:
-            fd, found = open_and_stat(path)
+            fd, found = self._disk.open_read(path)
             try:
                 if found.st_uid != claim.uid or (self._inbox.has_leases and self._read_lease(fd) is Lease.OPEN):
                     return None

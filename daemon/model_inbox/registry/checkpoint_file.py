@@ -49,7 +49,7 @@ class CheckpointFile:
 
     def write(self, data: bytes) -> Path:
         """Write and sync the bytes of a JSON file beside its place; return where they are."""
-        temporary = temporary_name(self._files.path)
+        temporary = temporary_name(self._disk, self._files.path)
         write_new_file(self._disk, temporary, data, CHECKPOINT_MODE)
         return temporary
 

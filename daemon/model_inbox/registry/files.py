@@ -315,7 +315,7 @@ class Storage:
                 raise StorageError("restore", target, error) from error
         else:
             return
-        temporary = temporary_name(target)
+        temporary = temporary_name(self.disk, target)
         try:
             fd = open_regular(source)
             try:

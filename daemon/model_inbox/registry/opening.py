@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ..base.disk import Disk, exists, make_folder, read_bytes, replace_file, unique_token
+from ..base.disk import Disk, exists, make_folder, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing
 from .checkpoint import CHECKPOINT_MODE, Mark, checkpoint_bytes, parse_checkpoint
 from .checkpoint_file import read_mark
@@ -59,7 +59,7 @@ def make_files(files: RegistryFiles, disk: Disk) -> None:
         make_folder(disk, files.history)
         data = checkpoint_bytes(entries)
         replace_file(disk, files.history / base_name(base, data), data, CHECKPOINT_MODE)
-    begin_segment(disk, files.journal, Identity.new(unique_token), base, "")
+    begin_segment(disk, files.journal, Identity.new(disk.token), base, "")
 
 
 def read_files(files: RegistryFiles, disk: Disk, *, writable: bool) -> Opened:

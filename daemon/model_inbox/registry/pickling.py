@@ -12,7 +12,7 @@ from typing import Any
 
 import cloudpickle
 
-from ..base.disk import remove_quietly, unique_token, write_new_file
+from ..base.disk import remove_quietly, write_new_file
 from ..errors import ModelInboxError
 from ..model.metadata import ModelMetadata
 from ..model.sidecar_writer import dump_sidecar
@@ -29,7 +29,7 @@ def stage_objects(storage: Storage, metadata: ModelMetadata, model_obj: Any, sca
     an object that cannot be pickled, StorageError; then nothing is left.
     """
     model_id = metadata.model_id
-    token = f"api-{unique_token()}-{model_id}"
+    token = f"api-{storage.disk.token()}-{model_id}"
     model, scaler, sidecar = staged_paths(storage.staging_dir, token)
     written: list[Path] = []
     try:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..base.disk import copy_open_file, remove_quietly, unique_token, write_new_file
+from ..base.disk import copy_open_file, remove_quietly, write_new_file
 from ..errors import ModelInboxError
 from ..problems import quoted
 from .entry import Entry, changed_entry
@@ -78,7 +78,7 @@ class Scalers:
         self._store.may_write()
         self._store.refresh()
         self._store.state.show(model_id)
-        return staged_paths(self._storage.staging_dir, f"api-{unique_token()}")[1]
+        return staged_paths(self._storage.staging_dir, f"api-{self._storage.disk.token()}")[1]
 
     def _commit(
         self,

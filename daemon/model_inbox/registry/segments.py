@@ -216,7 +216,7 @@ class JournalFile:
             raise RegistryCorrupted(
                 closed, 0, f"it stands where the segment that follows line {self.base_sequence} belongs, but is another"
             )
-        temporary = temporary_name(closed)
+        temporary = temporary_name(self._disk, closed)
         self._disk.link(self.path, temporary)
         self._disk.rename(temporary, closed)
 

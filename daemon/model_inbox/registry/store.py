@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from ..base.disk import Disk, exists, unique_token
+from ..base.disk import Disk, exists
 from ..errors import ModelInboxError, RegistryError, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
@@ -339,7 +339,7 @@ class Store:
         A crash leaves the old journal, or the new one with the same lines: versions that know only the old format
         refuse that, instead of dropping the identity when they begin the next segment.
         """
-        identity = Identity.new(unique_token)
+        identity = Identity.new(self._disk.token)
         with self._state_lock:
             self._unsettled = True
             try:
@@ -414,7 +414,7 @@ class Store:
         holds at least what the current journal builds on. A segment without lines stays. The first change of a
         journal of an older format gives the registry its identity.
         """
-        identity = self.state.identity or Identity.new(unique_token)
+        identity = self.state.identity or Identity.new(self._disk.token)
         data = checkpoint_bytes(self.state.entries)
         temporary = self._checkpoint.write(data)
         try:

@@ -32,7 +32,7 @@ def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
     monkeypatch.setattr(os, "getpid", lambda: 7)
     path = tmp_path / "file"
     monkeypatch.setattr(fsio, "_counter", itertools.count(), raising=False)
-    fsio.temporary_name(path).write_bytes(b"half")
+    fsio.temporary_name(Disk(), path).write_bytes(b"half")
     monkeypatch.setattr(fsio, "_counter", itertools.count(), raising=False)
     replace_file(Disk(), path, b"whole", 0o640)
     assert path.read_bytes() == b"whole"
@@ -109,4 +109,4 @@ def test_a_long_name_in_many_bytes_gets_a_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / ("\u00e4" * 125)
     replace_file(Disk(), path, b"whole", 0o600)
     assert path.read_bytes() == b"whole"
-    assert is_temporary(temporary_name(path).name)
+    assert is_temporary(temporary_name(Disk(), path).name)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file, unique_token
+from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
 from ...model.sidecar_writer import dump_sidecar
@@ -97,7 +97,7 @@ def rebuild(
         plan = Plan(read_evidence(path), Storage(path.parent, folder, disk), own, clock())
         plan.decide()
         known = newest((*plan.evidence.identities, *told))
-        identity = known.next_epoch(unique_token) if known is not None else Identity.new(unique_token)
+        identity = known.next_epoch(disk.token) if known is not None else Identity.new(disk.token)
         return _Writing(plan, identity, disk).carry_out()
 
 
