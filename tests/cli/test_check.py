@@ -1,0 +1,113 @@
+"""`check` validates files as the inbox would, and moves nothing."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+from collections.abc import Callable
+
+from support.home import SIDECAR, Home
+from support.places import DATA
+
+
+class Hostile:
+    """Runs a command when unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, ("touch ran",)
+
+
+def test_check_accepts_what_the_inbox_would(files: Home) -> None:
+    """A sidecar is judged with the model and the scaler beside it; nothing is moved."""
+    (files.folder / "usd_eur.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (files.folder / "usd_eur_scaler.pkl").write_bytes(pickle.dumps([1]))
+    before = files.tree()
+    done = files.json("check", "usd_eur.yaml", "usd_eur.pkl")
+    assert (done["verdict"], done["problems"]) == ("accept", [])
+    assert [(item["file"], item["kind"]) for item in done["pickles"]] == [
+        ("usd_eur.pkl", "plain"),
+        ("usd_eur_scaler.pkl", "plain"),
+    ]
+    assert files.text("check", "m.pkl", "s.pkl").startswith("ACCEPT\n\nm.pkl (plain, ")
+    assert files.tree() == before
+
+
+def test_check_prints_all_that_is_known_of_a_pickle(files: Home) -> None:
+    """Kind, frameworks with versions, names with their uses, and code carried by value with the three ways out."""
+    shutil.copy(DATA / "pickles" / "scaler-protocol2.pkl", files.folder / "x.pkl")
+    said = files.text("check", "x.pkl")
+    assert "x.pkl (plain, 698 B, of numpy 2, scikit-learn 1.9.1)" in said
+    assert "numpy.dtype: to be referred to, be called, have its state set" in said
+    import cloudpickle
+
+    (files.folder / "y.pkl").write_bytes(cloudpickle.dumps(lambda: 1))
+    result = files.run("check", "y.pkl")
+    assert result.exit_code == 1
+    words = " ".join(result.stdout.split())
+    assert "carries functions or classes themselves, not only their names" in words
+    assert "cloudpickle.cloudpickle._make_function: to be referred to, be called" in words
+    for way in ("pickle.allow", "a state dict", "ModelRegistry.register_model"):
+        assert way in words
+
+
+def test_check_tells_every_problem_at_once(files: Home) -> None:
+    """Faults of sidecar, file and pickle are told together, with their places, and the pickle is not run."""
+    digest = "0" * 64
+    text = SIDECAR.replace("currency_pair", "curency_pair") + f"sha256: {{model: '{digest}'}}\n"
+    (files.folder / "usd_eur.yaml").write_text(text)
+    (files.folder / "usd_eur.pkl").write_bytes(pickle.dumps(Hostile()))
+    done = files.json("check", "usd_eur.yaml", status=1)
+    assert done["verdict"] == "reject"
+    assert [problem["code"] for problem in done["problems"]] == [
+        "sidecar.unknown_key",
+        "sidecar.missing_field",
+        "artifact.digest_mismatch",
+        "artifact.never_allowed",
+    ]
+    assert (done["problems"][0]["file"], done["problems"][0]["line"]) == ("usd_eur.yaml", 2)
+    assert done["pickles"][0]["imports"] == {"posix.system": "cr"}
+    shown = files.text("check", "usd_eur.yaml", status=1)
+    assert "posix.system: to be referred to, be called" in shown
+    assert "- usd_eur.yaml:2:1: " in shown
+    assert not (files.folder / "ran").exists()
+
+
+def test_check_finds_files_as_the_inbox_does(files: Home) -> None:
+    """Missing, linked, cut and too large files are told with the inbox's own codes; a missing end only once."""
+    sidecar, model = files.folder / "usd_eur.yaml", files.folder / "usd_eur.pkl"
+    assert [p["code"] for p in files.json("check", "usd_eur.yaml", status=1)["problems"]] == ["artifact.missing"]
+    model.symlink_to("m.pkl")
+    assert [p["code"] for p in files.json("check", "usd_eur.yaml", status=1)["problems"]] == ["artifact.not_regular"]
+    assert [p["code"] for p in files.json("check", "usd_eur.pkl", status=1)["problems"]] == ["artifact.not_regular"]
+    model.unlink()
+    model.write_bytes(pickle.dumps({"a": 1})[:-1])
+    assert [p["code"] for p in files.json("check", "usd_eur.yaml", status=1)["problems"]] == ["artifact.truncated"]
+    sidecar.write_text(SIDECAR + "model_file: m.pkl\n")
+    assert files.json("check", "usd_eur.yaml")["verdict"] == "accept"
+    (files.folder / "config.yaml").write_text("inbox: {max_artifact_size: 1B}\nchecks: {model_types: [lstm]}\n")
+    assert [p["code"] for p in files.json("check", "usd_eur.yaml", status=1)["problems"]] == [
+        "artifact.too_large",
+        "checks.model_type",
+    ]
+
+
+def test_check_of_names_that_cannot_be(files: Home) -> None:
+    """A sidecar of another suffix, a stem that is no id and a linked sidecar are told; what is not there is usage."""
+    (files.folder / "m.yml").write_text(SIDECAR)
+    assert [p["code"] for p in files.json("check", "m.yml", status=1)["problems"]] == ["drop.no_sidecar"]
+    (files.folder / "a_scaler.yaml").write_text(SIDECAR + "model_file: m.pkl\n")
+    codes = [p["code"] for p in files.json("check", "a_scaler.yaml", status=1)["problems"]]
+    assert codes == ["drop.invalid_name"]
+    (files.folder / "link.yaml").symlink_to("usd_eur.yaml")
+    assert [p["code"] for p in files.json("check", "link.yaml", status=1)["problems"]] == ["drop.sidecar_not_regular"]
+    assert files.run("check", "nothing.yaml").exit_code == 2
+    assert files.run("check").exit_code == 2
+
+
+def test_check_warns_where_nothing_is_wrong(files: Home) -> None:
+    """What is only worth a warning is a note, and the verdict is to accept."""
+    (files.folder / "m.yaml").write_text(SIDECAR.replace("12:00:00Z", "12:00:00"))
+    done = files.json("check", "m.yaml")
+    assert (done["verdict"], [note["code"] for note in done["notes"]]) == ("accept", ["sidecar.no_zone"])
+    assert "notes\n  - m.yaml:3:13: " in files.text("check", "m.yaml")

@@ -1,0 +1,35 @@
+"""`list` shows the registered models, newest first."""
+
+from __future__ import annotations
+
+from support.home import Home
+
+
+def test_list_is_newest_first_and_filtered(home: Home) -> None:
+    """`list --json` is an array of entries, newest first, of a pair, of a type, or as of a time."""
+    assert [entry["model_id"] for entry in home.json("list")] == ["other", "new", "old"]
+    assert [entry["model_id"] for entry in home.json("list", "--currency-pair", "USD/EUR")] == ["new", "old"]
+    assert [entry["model_id"] for entry in home.json("list", "--model-type", "lstm")] == []
+    assert [entry["model_id"] for entry in home.json("list", "--as-of", "2026-01-01T12:00:00Z")] == ["old"]
+    assert home.json("list", "--as-of", "2025-12-31") == []
+    assert home.json("list")[2] == home.json("show", "old")
+
+
+def test_list_for_people_is_one_line_a_model(home: Home) -> None:
+    """The table has a title line and then one line for each model, with pins and aliases."""
+    home.text("alias", "champion", "new")
+    home.text("pin", "new")
+    lines = home.text("list").splitlines()
+    assert [line.split()[0] for line in lines] == ["MODEL", "other", "new", "old"]
+    assert lines[2].split()[1:6] == ["USD/EUR", "lightgbm", "1.10", "2026-01-02", "00:00"]
+    assert lines[2].endswith("pinned, champion")
+    assert home.text("list", "--model-type", "x") == "No such model.\n"
+
+
+def test_list_of_an_empty_registry(empty: Home) -> None:
+    """An empty registry is no error."""
+    empty.open().close()
+    assert empty.text("list") == "No models are registered.\n"
+    assert empty.json("list") == []
+    assert empty.text("history") == "Nothing has happened yet.\n"
+    assert empty.text("retention", "plan") == "No models are registered.\n"

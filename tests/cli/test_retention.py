@@ -1,0 +1,104 @@
+"""`retention plan` and `retention apply`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from model_inbox import ModelRegistry
+from support.home import Home, rules
+
+
+def test_the_plan_gives_reasons_and_changes_nothing(home: Home) -> None:
+    """Every model is in the plan with its reasons, and the tree is the same afterwards."""
+    (home.folder / "config.yaml").write_text(rules())
+    before = home.tree()
+    plan = home.json("retention", "plan")
+    assert [item["model_id"] for item in plan["retire"]] == ["old"]
+    assert {item["model_id"]: bool(item["reasons"]) for item in plan["keep"]} == {"new": True, "other": True}
+    assert plan["bytes_freed"] == home.json("show", "old")["size_bytes"]
+    shown = home.text("retention", "plan")
+    assert shown.startswith("Retire 1 model (")
+    assert "Keep 2 models:" in shown
+    assert "last 1/1" in shown
+    assert home.tree() == before
+
+
+def test_the_plan_can_be_tried_with_other_rules_and_another_time(home: Home) -> None:
+    """--policy holds what stands under `retention:`, --now the time; a bad file is exit 78."""
+    policy = home.folder / "policy.yaml"
+    policy.write_text("policies: [{match: {currency_pair: '*'}, keep: {last: 1}}]\n")
+    plan = home.json("retention", "plan", "--policy", "policy.yaml")
+    assert [item["model_id"] for item in plan["retire"]] == ["old"]
+    assert "retention.mode is off" in home.text("retention", "plan", "--policy", "policy.yaml")
+    # On the first day the model of the second is dated in the future, and is held for that.
+    kept = home.json("retention", "plan", "--policy", "policy.yaml", "--now", "2026-01-01T12:00:00Z")["keep"]
+    assert [item["model_id"] for item in kept if "future" in " ".join(item["reasons"])] == ["other", "new"]
+    policy.write_text("policies: [{keep: {lst: 1}}]\n")
+    assert home.error("retention", "plan", "--policy", "policy.yaml", status=78)["code"] == "config.invalid"
+    assert home.run("retention", "plan", "--policy", "nothing.yaml").exit_code == 2
+
+
+def test_the_plan_is_applied_when_confirmed(home: Home) -> None:
+    """`apply` shows the plan and refuses without a yes; with --yes the models are in the trash."""
+    (home.folder / "config.yaml").write_text(rules())
+    before = home.tree()
+    result = home.run("retention", "apply")
+    assert (result.exit_code, "Retire 1 model" in result.stdout, "--yes" in result.stderr) == (1, True, True)
+    assert home.tree() == before
+    done = home.json("retention", "apply", "--yes")
+    assert ([item["model_id"] for item in done["retire"]], done["retired"], done["skipped"]) == (["old"], ["old"], [])
+    assert set(home.stored()) == {"new", "other"}
+    assert home.json("history", "old")[-1]["actor"].startswith("cli:")
+    assert home.json("retention", "apply", "--yes")["retired"] == []
+    assert "Keep 2 models" in home.text("retention", "apply")
+
+
+def test_apply_with_other_modes(home: Home) -> None:
+    """With mode off the command retires by hand; with dry-run nothing at all is touched."""
+    (home.folder / "config.yaml").write_text(rules("dry-run"))
+    before = home.tree()
+    assert home.error("retention", "apply", "--yes", status=1)["code"] == "command.refused"
+    assert "retention.mode is dry-run" in home.text("retention", "plan")
+    assert home.tree() == before
+    (home.folder / "config.yaml").write_text(rules("off"))
+    assert "Retired 1 model" in home.text("retention", "apply", "--yes")
+    assert set(home.stored()) == {"new", "other"}
+
+
+def test_the_breaker_stops_apply_until_it_is_overridden(home: Home) -> None:
+    """A plan over the limits is exit 1 and retires nothing, unless --override-breaker."""
+    (home.folder / "config.yaml").write_text(rules(breaker="{max_deletes: 0}"))
+    assert home.json("retention", "plan")["breaker"]["code"] == "retention.breaker"
+    assert "[retention.breaker]" in home.text("retention", "plan")
+    assert "--override-breaker" in home.error("retention", "apply", "--yes", status=1)["hint"]
+    assert "old" in home.stored()
+    assert home.json("retention", "apply", "--yes", "--override-breaker")["retired"] == ["old"]
+
+
+def test_apply_stops_when_the_plan_is_another_by_then(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registration between the question and the answer that changes the plan is exit 75, and nothing goes."""
+    (home.folder / "config.yaml").write_text(rules())
+
+    def answer_late(*_: object, **__: object) -> None:
+        home.register("newer", days=3)
+
+    monkeypatch.setattr("model_inbox.cli.retention.ask", answer_late)
+    assert home.error("retention", "apply", status=75)["code"] == "retention.changed"
+    assert set(home.stored()) == {"old", "new", "other", "newer"}
+
+
+def test_apply_tells_what_was_protected_meanwhile(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pin that comes while the plan is carried out wins, and is told."""
+    (home.folder / "config.yaml").write_text(rules())
+    delete = ModelRegistry.delete_model
+
+    def pinned_first(registry: ModelRegistry, model_id: str, **options: Any) -> bool:
+        registry.pin(model_id)
+        return delete(registry, model_id, **options)
+
+    monkeypatch.setattr(ModelRegistry, "delete_model", pinned_first)
+    shown = home.text("retention", "apply", "--yes")
+    assert "Retired 0 models" in shown
+    assert shown.rstrip().endswith("old")

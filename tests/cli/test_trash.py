@@ -1,0 +1,51 @@
+"""`trash purge` removes retired models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from support.home import DAY, Home
+
+
+def test_the_trash_is_purged_only_when_confirmed(home: Home) -> None:
+    """Without --yes and without a terminal the plan is shown, and nothing goes (1)."""
+    home.text("delete", "old")
+    home.text("delete", "new")
+    before = home.tree()
+    result = home.run("trash", "purge", "old")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].startswith("old ")
+    assert "--yes" in result.stderr
+    assert home.error("trash", "purge", "--all", status=1)["code"] == "command.refused"
+    assert home.error("trash", "purge", "other", status=1)["code"] == "registry.not_found"
+    assert home.tree() == before
+
+
+def test_the_trash_is_purged_by_name_by_age_or_all(home: Home) -> None:
+    """A name goes at once, `purge` alone takes what is older than the grace, --all everything."""
+    home.clock = datetime.now(UTC) - 8 * DAY  # a day more than the default grace
+    with home.open() as registry:
+        registry.delete_model("old")
+    home.text("delete", "new")
+    home.text("delete", "other")
+    done = home.json("trash", "purge", "--yes")
+    assert [item["model_id"] for item in done["purged"]] == ["old"]
+    assert done["bytes_freed"] > 0
+    assert home.json("trash", "purge", "--yes") == {"purged": [], "in_use": [], "bytes_freed": 0}
+    assert home.text("trash", "purge", "--yes").startswith("Nothing in the trash is old enough")
+    assert "Removed 1 model for good" in home.text("trash", "purge", "new", "--yes")
+    assert "Removed 1 model for good" in home.text("trash", "purge", "--all", "--yes")
+    assert home.json("trash", "list") == []
+    assert [line["operation"] for line in home.json("history", "other")] == ["register", "retire", "purge"]
+
+
+def test_a_model_that_is_being_read_stays_in_the_trash(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process has open is not purged: exit 75, and it can be restored still."""
+    home.text("delete", "old")
+    monkeypatch.setattr("model_inbox.registry.trash._in_use", lambda _folder: True)
+    done = home.json("trash", "purge", "--all", "--yes", status=75)
+    assert [item["model_id"] for item in done["in_use"]] == ["old"]
+    assert "'old' stays" in home.text("trash", "purge", "--all", "--yes", status=75)
+    assert home.json("restore", "old")["model_id"] == "old"
