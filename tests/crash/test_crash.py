@@ -19,6 +19,7 @@ import pytest
 
 from crash.scenarios import SCENARIOS, Scenario, check
 from support.crash_disk import Crashed, CrashingDisk, Moment
+from support.crash_kit import plain
 from support.places import TESTS
 
 STATES_EACH = int(os.environ.get("CRASH_STATES", "6"))
@@ -116,6 +117,39 @@ def test_a_power_cut(stage: Stage) -> None:
                     f"power cut before step {number} of {disk.steps}, of which {left} arrived: {error!r}"
                 ) from error
     assert seen > len(disk.steps)
+
+
+OVERTAKEN = [
+    scenario
+    for scenario in SCENARIOS
+    if scenario.name in ("make", "delete and take the id", "take over", "take over by a change of segment")
+]
+
+
+@pytest.mark.parametrize("stage", OVERTAKEN, ids=lambda scenario: scenario.name, indirect=True)
+def test_a_power_cut_after_the_process_that_took_the_place_of_a_dead_one(stage: Stage) -> None:
+    """What a second process has acknowledged lasts, whatever the first one did not live to sync."""
+    disk, _ = stage.run(None, "before")
+    for number, step in enumerate(disk.steps):
+        crashed, acknowledged = stage.run(number, "before")
+        second = CrashingDisk(stage.root / "run")
+        second.medium = crashed.medium
+        registry = stage.scenario.open(stage.root / "run", second)
+        at = stage.states.index(plain(registry), acknowledged)
+        for todo in stage.scenario.steps[at:]:
+            todo(registry)
+        identity = str(registry.position.identity) if registry.position is not None else None
+        registry._store._dirty = False  # it is killed, too
+        registry.close()
+        if at == len(stage.states) - 1:
+            continue  # nothing was left to acknowledge
+        for names, data in second.medium.states(STATES_EACH, SEED + number):
+            folder = stage.empty("cut")
+            second.medium.write(folder, names, data)
+            try:
+                check(folder, stage.scenario, stage.states, len(stage.states) - 1, identity)
+            except Exception as error:
+                raise AssertionError(f"killed before step {number} ({step}) of {disk.steps}: {error!r}") from error
 
 
 SAMPLE = [scenario for scenario in SCENARIOS if scenario.name in ("delete", "replace a scaler", "restore", "take over")]

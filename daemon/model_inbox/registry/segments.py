@@ -72,6 +72,7 @@ class JournalFile:
             self.base_time = header.base_time
             self.begin = self.offset = header.end
             self.synced = 0  # the offset up to which we know that the bytes last
+            self._is_name_synced = False
         except BaseException:
             self.close()
             raise
@@ -144,12 +145,25 @@ class JournalFile:
         A writer that died between its append and its sync leaves lines that we can read and a power cut could
         still take: whoever acts on them (drops a source, says "registered") syncs first.
         """
+        self._sync_name()
         if self.synced < self.offset:
             try:
                 self._disk.fsync(self.fd)
             except OSError as error:
                 raise StorageError("sync the journal", self.path, error) from error
             self.synced = self.offset
+
+    def _sync_name(self) -> None:
+        """Sync the folder, once: whoever put this file in its place may have died before that.
+
+        Without it a power cut could bring back the file before this one, and what was committed here with it.
+        """
+        if not self._is_name_synced:
+            try:
+                self._disk.fsync_dir(self.path.parent)
+            except OSError as error:
+                raise StorageError("sync the folder of the journal", self.path, error) from error
+            self._is_name_synced = True
 
     def append(self, lines: Sequence[Line]) -> None:
         """Commit lines: one write, one fsync. Afterwards they are there whatever happens.
@@ -159,6 +173,7 @@ class JournalFile:
         raised; when even that fails, NotTakenBack: nobody knows any more where the journal ends on the medium.
         """
         data = b"".join(encode_line(line) for line in lines)
+        self._sync_name()
         try:
             self._disk.write(self.fd, data)
             self._disk.fsync(self.fd)
