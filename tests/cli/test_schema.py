@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from model_inbox import ModelMetadata, ModelRegistry, Problem
+from model_inbox import ModelMetadata, ModelRegistry, Problem, drop
 from model_inbox.base.disk import Disk
 from model_inbox.cli import root
 from model_inbox.cli.schema import SCHEMAS
@@ -34,7 +34,6 @@ from model_inbox.registry.journal import decode_line
 from model_inbox.registry.repair.rebuild import rebuild
 from support.examples import examples
 from support.places import GOLDEN, ROOT
-from support.readme import blocks
 from support.world import World, digest, pickled, sidecar
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -218,11 +217,50 @@ def test_stored_sidecars_are_valid(world: World) -> None:
     assert [fault for path in paths for fault in faults("sidecar", from_yaml(path.read_bytes()))] == []
 
 
-def test_the_sidecars_of_the_manual_are_valid() -> None:
-    """Every sidecar that the README has written down."""
-    found = [block for block in blocks("run") if (block.file or "").endswith(".yaml")]
-    assert [block.file for block in found] == ["usdeur.yaml"]
-    assert faults("sidecar", from_yaml(found[0].text)) == []
+def test_what_drop_writes_is_valid(tmp_path: Path) -> None:
+    """The sidecar that `model_inbox.drop` puts beside a model, as the examples' training jobs do."""
+    tested = {f"{days}d": {"rmse": 0.0049, "directional_accuracy": 0.53} for days in (1, 7, 30)}
+    metadata = ModelMetadata(
+        model_id="lightgbm-usd-eur-20261120T183000Z",
+        model_type="lightgbm",
+        currency_pair="USD/EUR",
+        trained_at=datetime(2026, 11, 20, 18, 30, tzinfo=UTC),
+        version="1.0",
+        validation_metrics=tested,
+        min_samples=800,
+        calibration_ok=True,
+        features_used=["sma_5", "rsi_14"],
+        horizons=[1, 7, 30],
+        tags={"data": "ecb-eurofxref", "tested": "2024-01-01 to 2026-11-20"},
+    )
+    drop({"trees": 1}, metadata, inbox=tmp_path, scaler={"mean": 0.5})
+    (path,) = tmp_path.glob("*.yaml")
+    assert faults("sidecar", from_yaml(path.read_bytes())) == []
+
+
+def examples_in_yaml() -> list[tuple[str, dict[str, Any]]]:
+    """Return every YAML block of the manual and of the examples, with the page that it stands on."""
+    pages = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+    return [
+        (path.name, from_yaml(block))
+        for path in pages
+        for block in re.findall(r"```yaml\n(.*?)```", path.read_text(), re.DOTALL)
+    ]
+
+
+def test_what_the_manual_shows_is_valid() -> None:
+    """Every part of config.yaml, and every sidecar; a part of one has no other fault than what it leaves out."""
+    sidecars, settings = [], []
+    for page, value in examples_in_yaml():
+        if value.keys() <= {field.name for field in SIDECAR_FIELDS}:
+            sidecars.append(value)
+            wrong = faults("sidecar", value)
+            assert [fault for fault in wrong if "is a required property" not in fault] == [], page
+        else:
+            settings.append(value if "policies" not in value else {"retention": value})
+            assert faults("config", settings[-1]) == [], page
+    assert faults("sidecar", sidecars[0]) == []
+    assert len(sidecars) >= 1 and len(settings) >= 5
 
 
 def test_the_receipt_of_the_manual_is_valid() -> None:
