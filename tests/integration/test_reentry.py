@@ -242,7 +242,7 @@ def test_a_reader_is_answered_while_a_scan_is_held_up(tmp_path: Path) -> None:
     """With the process that scans stopped in its tracks, metrics come within a second."""
     port = free_port()
     world = World(tmp_path, {"metrics": {"listen": f"127.0.0.1:{port}"}})
-    running = Service(world.config, clock=world.clock.now, monotonic=world.clock.monotonic)
+    running = Service(world.config, world.machine())
     try:
         running.start()
         world.put("first")

@@ -19,6 +19,7 @@ import pytest
 import structlog
 
 from model_inbox.registry.paths import status_paths
+from model_inbox.service.loop import machine_of
 from model_inbox.service.service import Service
 from model_inbox.telemetry.status_file import Publisher
 from model_inbox.telemetry.watchdog import Heartbeat
@@ -72,7 +73,8 @@ def _walk(memory_folder: Path) -> list[str]:
     world = World(memory_folder)
     config = world.config
     publisher = Publisher(status_paths(config.registry.path, config.inbox.path))
-    service = Service(config, heartbeat=Heartbeat(), publisher=publisher)
+    heartbeat = Heartbeat()
+    service = Service(config, machine_of(heartbeat), heartbeat=heartbeat, publisher=publisher)
     moves: list[str] = []
     try:
         service.start()

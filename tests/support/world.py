@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from model_inbox.base.disk import Disk
+from model_inbox.base.disk import Disk, PacedDisk
+from model_inbox.base.machine import Machine
 from model_inbox.config.load import load_config
 from model_inbox.config.settings import Config
 from model_inbox.pickles import Allowlist, Scan, Scanner
@@ -238,13 +239,17 @@ class World:
 
     # --- a service in this process
 
+    def machine(self, disk: Disk | None = None, progress: Callable[[], None] = lambda: None) -> Machine:
+        """Return this machine with the world's clock."""
+        disk = disk if disk is not None else PacedDisk(progress)
+        return Machine(self.clock.now, self.clock.monotonic, disk, progress=progress)
+
     def service(self, disk: Disk | None = None, **options: Any) -> Service:
         """Return a service with the world's clock, not started."""
+        beat = {"progress": options["heartbeat"].beat} if "heartbeat" in options else {}
         return Service(
             self.config,
-            clock=self.clock.now,
-            monotonic=self.clock.monotonic,
-            disk=disk,
+            self.machine(disk, **beat),
             make_scanner=lambda _: SharedScanner(),  # type: ignore[arg-type,return-value]
             **options,
         )

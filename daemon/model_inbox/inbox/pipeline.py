@@ -91,19 +91,21 @@ class Intake:
             claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
         return claim
 
-    def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> None:
+    def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> bool:
         """Take claimed drops to their ends. Those that are accepted commit together.
 
         With `more` to come, accepted drops are left on their way: the disk makes their files last while the next drops
-        are judged, and they commit then. Without, nothing is left. Raises RegistryError for a registry that cannot be
-        used; what is in hand then stays claimed.
+        are judged, and they commit then. Without, nothing is left. Returns whether a model was registered. Raises
+        RegistryError for a registry that cannot be used; what is in hand then stays claimed.
         """
+        registered = self.tally.drops["registered"]
         self.in_hand = (*self.in_hand, *claims)
         self._turn(self._judged(claims), claims)
         while self._batch is not None and not more:
             self._turn([], [])
         batch = self._batch
         self.in_hand = tuple(claim for claim, _ in (*batch.accepted, *batch.answered)) if batch is not None else ()
+        return self.tally.drops["registered"] != registered
 
     def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
         """Stage and judge drops; end those that are not accepted, and return those that are."""

@@ -206,6 +206,14 @@ class Watch:
         """Whether events are expected but do not come."""
         return not self.polling and (self._observer is None or bool(self.deaf_because))
 
+    def trouble(self) -> str:
+        """Return why the watch is of no use, or "". Costs one stat."""
+        if self.is_deaf:
+            return self.deaf_because or "no watch"
+        if self.moved():
+            return "the folder at the inbox's path is another one now"
+        return "" if self.is_alive else "a thread of the watch ended"
+
     def start(self) -> bool:
         """Begin to watch; False, with `deaf_because`, when that is not possible now. Never raises OSError."""
         if self.polling:

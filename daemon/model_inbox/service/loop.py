@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from .. import __version__
+from ..base.disk import PacedDisk
+from ..base.machine import Machine
 from ..config.changes import settings_of
 from ..config.settings import Config
 from ..registry.paths import status_paths
@@ -25,7 +27,7 @@ from ..telemetry.watchdog import Heartbeat
 from .reload import configure_logs
 from .service import Service
 
-__all__ = ["run"]
+__all__ = ["machine_of", "run"]
 
 log = structlog.get_logger("model_inbox")
 
@@ -46,8 +48,9 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
     alarm = _Alarm()
     signals = _Signals(alarm)
     heartbeat = Heartbeat()
+    machine = machine_of(heartbeat)
     publisher = Publisher(status_paths(config.registry.path, config.inbox.path))
-    service = Service(config, wake=alarm.ring, heartbeat=heartbeat, publisher=publisher, adjust=adjust)
+    service = Service(config, machine, wake=alarm.ring, heartbeat=heartbeat, publisher=publisher, adjust=adjust)
     with _handling(signals), contextlib.closing(service):
         log.info(
             "daemon.started",
@@ -76,6 +79,11 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
         heartbeat.stopping()
         service.begin_stopping()
     log.info("daemon.stopped", uptime_seconds=time.monotonic() - began)
+
+
+def machine_of(heartbeat: Heartbeat) -> Machine:
+    """Return this machine, whose slower steps give the watchdog its sign of life."""
+    return Machine(disk=PacedDisk(heartbeat.beat), progress=heartbeat.beat)
 
 
 def _loop(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbeat) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,7 +19,8 @@ from typing import Any, Literal, Protocol
 import structlog
 
 from .. import __version__
-from ..base.disk import Disk, remove_quietly
+from ..base.disk import remove_quietly
+from ..base.machine import Machine
 from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim, Retry, owner_name
@@ -69,25 +70,23 @@ class Reporter:
     """Collects what the daemon tells of itself, and publishes it when something changed or by the clock.
 
     Without a publisher no status file is written. `started_with` is the configuration of the start, which says what the
-    daemon works on. `disk` does the steps for the text file of the metrics.
+    daemon works on.
     """
 
     def __init__(
         self,
         service: Reported,
         publisher: Publisher | None,
+        machine: Machine,
         *,
         started_with: Config,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        disk: Disk | None = None,
     ) -> None:
         self._service = service
         self._publisher = publisher
         self._started_with = started_with
-        self._clock = clock
-        self._monotonic = monotonic
-        self._disk = disk if disk is not None else Disk()
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._disk = machine.disk
         self.state: Literal["starting", "running", "stopping"] = "starting"
         self.doing = "starting"
         self._is_open = False

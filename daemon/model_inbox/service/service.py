@@ -13,19 +13,19 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from ..base.disk import Disk, PacedDisk, make_folder
+from ..base.disk import make_folder
 from ..base.flocks import FileLock
-from ..base.machine import Machine, utc_now
+from ..base.machine import Machine
 from ..config.changes import describe_changes, settings_of
 from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..inbox.folder import Inbox, Rescan, limits_of
 from ..inbox.pipeline import Intake
+from ..inbox.watch import Watch
 from ..pickles import Scanner
 from ..registry.paths import daemon_lock
 from ..registry.registry import ModelRegistry
@@ -39,7 +39,7 @@ from .reporter import Reporter
 from .schedule import LookSchedule
 from .taking import Taking
 from .waiting_log import WaitingLog
-from .watching import Watching
+from .watching import MakeWatch, Watching
 
 __all__ = ["Service"]
 
@@ -60,17 +60,20 @@ class Service:
 
     `start` takes the locks and settles what an earlier daemon left, `step` makes one pass, `run_maintenance` does what
     is due by the clock, `close` releases everything. `loop.run` does these under signals.
+
+    Whatever the daemon asks of the outside is passed in here: `machine` has the clocks, the disk, the leases and the
+    watchdog's sign of life, `make_watch` makes the watch on the folder, `make_scanner` what looks into pickles, and
+    `heartbeat` tells the service manager in words what is done.
     """
 
     def __init__(
         self,
         config: Config,
+        machine: Machine,
         *,
         wake: Callable[[], None] = lambda: None,
-        clock: Callable[[], datetime] = utc_now,
-        monotonic: Callable[[], float] = time.monotonic,
-        disk: Disk | None = None,
         make_scanner: Callable[[Config], Scanner] = scanner_of,
+        make_watch: MakeWatch = Watch,
         heartbeat: Heartbeat | None = None,
         publisher: Publisher | None = None,
         adjust: Callable[[Config], Config] = lambda config: config,
@@ -79,18 +82,17 @@ class Service:
         self._adjust = adjust
         self._started_with = config
         self._heartbeat = heartbeat if heartbeat is not None else Heartbeat(environment={})
-        self._progress = self._heartbeat.beat
-        disk = disk if disk is not None else PacedDisk(self._progress)
-        self._machine = Machine(clock, monotonic, disk, progress=self._progress)
+        self._machine = machine
         self._wake = wake
         self._make_scanner = make_scanner
+        self._make_watch = make_watch
         self._stack = contextlib.ExitStack()
         self._inbox_lock: FileLock | None = None
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._logged_problem = ""  # of the inbox: only to log it once
         self.health = Health()
         self.server: MetricsServer | None = None
-        self.reporter = Reporter(self, publisher, started_with=config, clock=clock, monotonic=monotonic)
+        self.reporter = Reporter(self, publisher, machine, started_with=config)
 
     # --- start and stop ---------------------------------------------------------------------------------------
 
@@ -163,7 +165,9 @@ class Service:
             self._machine,
             between_drops=self.reporter.publish_if_due,
         )
-        self.watching = Watching(self.inbox, self.config.inbox, self.health, self._machine, wake=self._wake)
+        self.watching = Watching(
+            self.inbox, self.config.inbox, self.health, self._machine, wake=self._wake, make_watch=self._make_watch
+        )
         self.schedule = LookSchedule(self.inbox, self.watching, self._machine)
         self.waiting_log = WaitingLog(self.inbox, self._machine)
         self.maintenance = Maintenance(
@@ -191,7 +195,7 @@ class Service:
         self.scanner.close()
 
     def _paced(self, scanner: Scanner) -> Scanner:
-        scanner.progress = self._progress
+        scanner.progress = self._machine.progress
         return scanner
 
     def _lock_inbox(self) -> None:

@@ -105,13 +105,11 @@ class Taking:
         """Take claimed drops to their ends. With `more` to come, the last of them may be left on their way."""
         if not claims and not self._intake.in_hand:
             return
-        before = self._registry.sequence
         largest = max((claim.size for claim in claims), default=0)
         self._reporter.allow(largest / SLOW_BYTES_PER_SECOND + SCANS_PER_DROP * self._config.pickle.time_limit)
-        self._intake.go_on(claims, more=more)
-        self._reporter.publish_if_due()
-        if self._registry.sequence != before:
+        if self._intake.go_on(claims, more=more):
             self._maintenance.committed()
+        self._reporter.publish_if_due()
 
     def refuse_strays(self, rescan: Rescan, enough: Callable[[], bool]) -> bool:
         """Refuse what has been without a sidecar for too long. Return whether it came to the end."""

@@ -7,6 +7,8 @@ only: without one the folder is listed by the clock, and nothing else is differe
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -18,7 +20,7 @@ from ..inbox.folder import Inbox, limits_of
 from ..inbox.watch import Watch, is_network_file_system
 from .health import Health
 
-__all__ = ["Watching"]
+__all__ = ["MakeWatch", "Watching"]
 
 log = structlog.get_logger("model_inbox")
 
@@ -27,6 +29,14 @@ POLLING_SECONDS = 2.0
 CANARY_SECONDS = 1.0
 # How long after a watch could not be made the next try comes.
 REWATCH_SECONDS = 5.0
+
+
+class MakeWatch(Protocol):
+    """Makes the watch on a folder, as `Watch` itself does."""
+
+    def __call__(
+        self, path: Path, hint: Callable[[], None], *, polling: bool, is_ignored: Callable[[str], bool]
+    ) -> Watch: ...
 
 
 class Watching:
@@ -44,12 +54,14 @@ class Watching:
         machine: Machine,
         *,
         wake: Callable[[], None],
+        make_watch: MakeWatch = Watch,
     ) -> None:
         self._inbox = inbox
         self._section = section
         self._watcher = section.watcher
         self._health = health
         self._wake = wake
+        self._make_watch = make_watch
         self._monotonic = machine.monotonic
         self._logged = ""  # the cause that was logged last: only to log it once
         self._rewatch_at: float | None = None
@@ -118,12 +130,9 @@ class Watching:
     def keep(self) -> None:
         """Notice a watch that went deaf, and make it again. Costs one stat a pass, and a small file now and then."""
         now = self._monotonic()
-        if self.watch.polling:
+        if self.watch.polling or (self._rewatch_at is not None and now < self._rewatch_at):
             return
-        is_deaf = self.watch.is_deaf
-        if is_deaf and self._rewatch_at is not None and now < self._rewatch_at:
-            return
-        cause = self.watch.deaf_because or "no watch" if is_deaf else self._why_lost(now)
+        cause = self.watch.trouble() or self._ask_canary(now)
         if not cause:
             return
         self._lost(cause)
@@ -133,12 +142,8 @@ class Watching:
             self._canary_at = now
             log.info("inbox.watch_restored", watcher="inotify")
 
-    def _why_lost(self, now: float) -> str:
-        """Return why a watch that was made is of no use any more, or "". Sends a canary if it is time."""
-        if self.watch.moved():
-            return "the folder at the inbox's path is another one now"
-        if not self.watch.is_alive:
-            return "a thread of the watch ended"
+    def _ask_canary(self, now: float) -> str:
+        """Send a canary if it is time. Return that the last one was not heard of, or ""."""
         if self._canary_sent_at is None:
             if now >= self._canary_at:
                 self.watch.send_canary()
@@ -151,7 +156,7 @@ class Watching:
         return ""
 
     def _make(self, *, polling: bool) -> None:
-        self.watch = Watch(self._inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
+        self.watch = self._make_watch(self._inbox.path, self._wake, polling=polling, is_ignored=is_ignored)
         self._inbox.limits = limits_of(self._section, polling=polling)
 
     def _try(self) -> bool:

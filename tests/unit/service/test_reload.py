@@ -41,8 +41,7 @@ class Reloaded:
         self.set(inbox={"settle_seconds": "2s", "incomplete_timeout": "1h", "orphan_timeout": "1h"})
         self.service = Service(
             self.world.config,
-            clock=self.world.clock.now,
-            monotonic=self.world.clock.monotonic,
+            self.world.machine(),
             make_scanner=lambda config: SharedScanner() if config.pickle == PickleSection() else scanner_of(config),
         )
         self.service.start()
