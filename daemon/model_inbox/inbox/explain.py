@@ -29,7 +29,7 @@ from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
-from ..problems import Problem, quoted
+from ..problems import Problem, escaped
 from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored
 from ..problems.explain import explain_unknown
@@ -118,7 +118,7 @@ class Explained:
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON object."""
         return {
-            "name": quoted(self.name, 255)[1:-1],
+            "name": escaped(self.name),
             "state": self.state,
             "words": self.words,
             "problems": [problem.as_dict() for problem in self.problems],
@@ -126,8 +126,8 @@ class Explained:
             "then": self.then or None,
             "since": self.since.isoformat() if self.since is not None else None,
             "owner": self.owner,
-            "belongs_to": quoted(self.belongs_to, 255)[1:-1] if self.belongs_to is not None else None,
-            "files": [quoted(name, 255)[1:-1] for name in self.files],
+            "belongs_to": escaped(self.belongs_to) if self.belongs_to is not None else None,
+            "files": [escaped(name) for name in self.files],
         }
 
 
@@ -286,8 +286,8 @@ def _with(said: Explained, decision: Decision, at: datetime, told: Mapping[str, 
 
 def _told_of(name: str, seen: Sequence[Sighting], status: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return what the daemon told of a drop or a file, if it is about what is there now."""
-    shown = quoted(name, 255)[1:-1]
-    now = {quoted(sighting.name, 255)[1:-1]: seen_as(sighting) for sighting in seen}
+    shown = escaped(name)
+    now = {escaped(sighting.name): seen_as(sighting) for sighting in seen}
     for told in (status or {}).get("waiting_files") or ():
         if told.get("name") == shown and told.get("seen") == now:
             return told  # type: ignore[no-any-return]  # a JSON object of the status document
@@ -333,7 +333,7 @@ def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[st
     told = Explained(name, "gone", drop_words=state.words if state is not None else "", receipt=receipt)
     if traces.claim != NO_FOLDER:
         told = replace(told, state="in_hand")
-    shown = quoted(name, 255)[1:-1]
+    shown = escaped(name)
     for drop in (status or {}).get("deferred_drops") or ():
         if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
             problem = drop_deferred(drop.get("drop_id"), drop.get("cause"))

@@ -20,7 +20,7 @@ from ..base.disk import Sync, sync_files
 from ..base.machine import Machine
 from ..errors import RegistryLocked, StorageError
 from ..pickles import Scanner
-from ..problems import Problem, shown
+from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
 from ..registry.entry import EntryFields, as_fields, sequence_of
 from ..registry.outcomes import Candidate
@@ -341,7 +341,7 @@ class Intake:
             log.warning(
                 "drop.rejected",
                 drop_id=claim.drop_id,
-                stem=shown(claim.stem),
+                stem=escaped(claim.stem),
                 model_id=claim.model_id,
                 problems=_said(problems),
                 codes=[problem.code for problem in problems],
@@ -366,14 +366,14 @@ class Intake:
             self.inbox.note_not_whole(claim.stem, contents, step.problems)
         else:
             self.inbox.note_changed(claim.stem, claim.files, step.problems)
-        log.info("drop.put_back", drop_id=claim.drop_id, stem=shown(claim.stem), problems=_said(step.problems))
+        log.info("drop.put_back", drop_id=claim.drop_id, stem=escaped(claim.stem), problems=_said(step.problems))
 
     def _lose_sight(self, claim: Claim) -> None:
         """Let go of a drop whose claim went away with the inbox; `resume` finds it when that is back."""
         log.warning(
             "drop.deferred",
             drop_id=claim.drop_id,
-            stem=shown(claim.stem),
+            stem=escaped(claim.stem),
             cause=f"{str(claim.folder)!r} is out of sight: the inbox was moved away, mounted over or removed",
             attempt=claim.retry.attempts if claim.retry is not None else 0,
         )
@@ -381,7 +381,7 @@ class Intake:
     def _say_committed(self, claim: Claim, outcome: str, entry: EntryFields) -> None:
         shared: dict[str, Any] = {
             "drop_id": claim.drop_id,
-            "stem": shown(claim.stem),
+            "stem": escaped(claim.stem),
             "model_id": entry["model_id"],
             "sha256": entry["sha256"],
             "scaler_sha256": entry["scaler_sha256"],

@@ -21,7 +21,7 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
 from ..model.receipt import RECEIPT_BYTES_MAX, Outcome, ReceiptFields, problem_fields, read_receipt
-from ..problems import Problem, shown
+from ..problems import Problem, escaped
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
 from .claims import REASON_NAME, Claim
@@ -128,7 +128,7 @@ class Answers:
             "outcome": outcome,
             "model_id": claim.model_id,
             "at": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "stem": shown(claim.stem),
+            "stem": escaped(claim.stem),
             "owner": claim.owner,
             "sidecar_sha256": claim.sidecar_sha256,
             "digests": claim.digests,

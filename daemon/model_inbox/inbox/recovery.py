@@ -19,7 +19,7 @@ from ..errors import RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
-from ..problems import Problem, shown
+from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
 from ..registry.entry import as_fields
 from ..registry.journal import Line
@@ -154,7 +154,7 @@ class Recovery:
                 self._claims.release(claim)
                 return False
             case Action.ANSWER if line is not None:
-                log.info("drop.recovered", drop_id=claim.drop_id, stem=shown(claim.stem), sequence=line.sequence)
+                log.info("drop.recovered", drop_id=claim.drop_id, stem=escaped(claim.stem), sequence=line.sequence)
                 self._note_sidecar(claim)
                 claim.stage = Committed("registered", as_fields(line.entry or {}))
                 return True

@@ -13,7 +13,7 @@ import structlog
 
 from ..base.machine import Machine
 from ..errors import RegistryLocked, ScanError, StorageError
-from ..problems import shown
+from ..problems import escaped
 from ..telemetry.metrics import Tally
 from .claims import Claim, Retry
 
@@ -50,7 +50,7 @@ class Retries:
         log.warning(
             "drop.deferred",
             drop_id=claim.drop_id,
-            stem=shown(claim.stem),
+            stem=escaped(claim.stem),
             cause=claim.retry.cause,
             retry_in_seconds=wait,
             attempt=attempts,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..problems import Problem, quoted
+from ..problems import Problem, escaped, quoted
 from ..problems.artifact import (
     artifact_embedded_code,
     artifact_forbidden_arguments,
@@ -215,7 +215,8 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
 
 def problem_of(what: str, subject: str, detail: str) -> Problem:
     """Return a finding as a problem."""
-    return FINDINGS[what](subject, _plain(detail))
+    # A detail is our own text, but can contain a parser's, which quotes the file.
+    return FINDINGS[what](subject, escaped(detail, 200))
 
 
 def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
@@ -224,12 +225,6 @@ def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
         if any(name.startswith(module) for name in uses):
             return {"numpy": version}
     return {}
-
-
-def _plain(detail: str) -> str:
-    """Return a detail for a message. It is our own text, but can contain a parser's, which quotes the file."""
-    # Inside of a message it has no quotes around it, so quotes and backslashes need no escapes.
-    return quoted(detail, 200)[1:-1].replace("\\'", "'").replace("\\\\", "\\")
 
 
 def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:

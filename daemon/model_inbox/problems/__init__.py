@@ -1,6 +1,6 @@
 """What is wrong with something that a person or a program gave us: every problem that exists, and its wording.
 
-Owns the value (`Problem`), how producer text enters a message (`quoted`) or a field (`shown`), the table of all codes
+Owns the value (`Problem`), how producer text enters a message (`quoted`) or a field (`escaped`), the table of all codes
 (`codes`), and the constructors: one function for each code, named after it, in the module of the code's noun
 (`artifact.missing` is made by `artifact.artifact_missing`).
 
@@ -12,6 +12,6 @@ written already, reasons. Never decides what is a problem, never prints, imports
 
 from __future__ import annotations
 
-from .value import Problem, quoted, shown
+from .value import Problem, escaped, quoted
 
-__all__ = ["Problem", "quoted", "shown"]
+__all__ = ["Problem", "escaped", "quoted"]

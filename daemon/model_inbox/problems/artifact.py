@@ -6,7 +6,7 @@ the scanner's own table (`pickles.report.FINDINGS`) holds the forms.
 
 from __future__ import annotations
 
-from .value import Problem, quoted, shown
+from .value import Problem, escaped, quoted
 
 __all__ = [
     "artifact_digest_mismatch",
@@ -42,7 +42,7 @@ def artifact_missing(role: str, name: str) -> Problem:
         f"the {role} {quoted(name)}, named by the sidecar, is not there",
         f"Put {quoted(name)} beside the sidecar, or correct `{role}_file` in it",
         field=f"{role}_file",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -52,7 +52,7 @@ def artifact_not_regular(what: str, file: str | None = None) -> Problem:
         "artifact.not_regular",
         what,
         "Put the file itself there: copy it, or make a hard link",
-        file=None if file is None else shown(file),
+        file=None if file is None else escaped(file),
     )
 
 
@@ -62,7 +62,7 @@ def artifact_open_for_writing(name: str) -> Problem:
         "artifact.open_for_writing",
         f"{quoted(name)} is still open for writing",
         "It is taken as soon as its writer closes it",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -72,7 +72,7 @@ def artifact_truncated(what: str, file: str | None = None) -> Problem:
         "artifact.truncated",
         what,
         "It may still be on its way; if its writer has finished, write the file again",
-        file=None if file is None else shown(file),
+        file=None if file is None else escaped(file),
     )
 
 
@@ -82,7 +82,7 @@ def artifact_too_large(name: str, size: str, limit: str) -> Problem:
         "artifact.too_large",
         f"{quoted(name)} has {size}, more than inbox.max_artifact_size ({limit})",
         "Drop a smaller model, or ask the operator for a larger limit",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -93,7 +93,7 @@ def artifact_digest_mismatch(role: str, name: str, said: str, found: str) -> Pro
         f"{quoted(name, 400)} has the SHA-256 {found}, the sidecar says {said}",
         f"Send the file that the sidecar describes, or correct `sha256.{role}` in the sidecar",
         field=f"sha256.{role}",
-        file=shown(name),
+        file=escaped(name),
     )
 
 

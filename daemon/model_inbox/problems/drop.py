@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .sidecar import NAME_RULE
-from .value import Problem, quoted, shown
+from .value import Problem, escaped, quoted
 
 __all__ = [
     "drop_changed",
@@ -41,7 +41,7 @@ def drop_changed(name: str) -> Problem:
         "drop.changed",
         f"{quoted(name)} was written to while it was being taken",
         "Nothing to do: it is taken when its writer has finished",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -68,7 +68,7 @@ def drop_incomplete_timeout(after: str) -> Problem:
 
 def drop_unreadable(name: str, why: str, hint: str, by: str = "the service") -> Problem:
     """A file cannot be read. `why` tells its rights or the error, `hint` the command that helps."""
-    return Problem("drop.unreadable", f"{quoted(name)} cannot be read by {by}: {why}", hint, file=shown(name))
+    return Problem("drop.unreadable", f"{quoted(name)} cannot be read by {by}: {why}", hint, file=escaped(name))
 
 
 def drop_not_movable(name: str, why: str) -> Problem:
@@ -77,7 +77,7 @@ def drop_not_movable(name: str, why: str) -> Problem:
         "drop.not_movable",
         why,
         "See that no attribute (chattr), mount or right keeps the service from moving it",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -90,7 +90,7 @@ def drop_invalid_name(stem: str, sidecar_name: str, reason: str) -> Problem:
         "drop.invalid_name",
         f"cannot use {quoted(stem)} as the name of a drop: {reason}",
         NAME_RULE,
-        file=shown(sidecar_name),
+        file=escaped(sidecar_name),
     )
 
 
@@ -100,7 +100,7 @@ def drop_sidecar_not_regular(name: str, what: str) -> Problem:
         "drop.sidecar_not_regular",
         what,
         "Put the sidecar itself there: copy it, or make a hard link",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -110,7 +110,7 @@ def drop_replaced(name: str) -> Problem:
         "drop.replaced",
         f"a newer {quoted(name)} was put into the inbox while this one was being checked",
         "Nothing to do if the newer one is meant: it is judged on its own",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -128,7 +128,7 @@ def drop_not_judged(kind: str, text: object, place: str) -> Problem:
 
 def drop_no_sidecar(name: str, hint: str) -> Problem:
     """A file belongs to no drop. `hint` tells what is most likely missing."""
-    return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=shown(name))
+    return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=escaped(name))
 
 
 def drop_scaler_late(name: str, model_id: str) -> Problem:
@@ -137,7 +137,7 @@ def drop_scaler_late(name: str, model_id: str) -> Problem:
         "drop.scaler_late",
         f"{quoted(name)} came after its model {quoted(model_id)} had been registered without a scaler",
         "Drop model and scaler together under a new model_id, with `scaler_file` in the sidecar",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -147,7 +147,7 @@ def drop_folder(name: str) -> Problem:
         "drop.folder",
         f"{quoted(name)} is a folder; a drop is a sidecar and the files beside it",
         "Move its files into the inbox itself, the sidecar last",
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -157,5 +157,5 @@ def drop_ignored(name: str, what: str) -> Problem:
         "drop.ignored",
         f"the name {quoted(name)} is {what}",
         "Rename it when it is complete, like `mv NAME.part NAME`",
-        file=shown(name),
+        file=escaped(name),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .value import Problem, quoted, shown
+from .value import Problem, escaped, quoted
 
 __all__ = ["explain_unknown"]
 
@@ -13,5 +13,5 @@ def explain_unknown(name: str, owner: str, mode: int) -> Problem:
         "explain.unknown",
         f"{quoted(name)} cannot be read by you: owned by {owner}, mode {mode:04o}; the service can",
         f"Ask as {owner}, as the service's user or as root",
-        file=shown(name),
+        file=escaped(name),
     )

@@ -5,7 +5,7 @@ Problems of its YAML are in `yaml`. No constructor knows the place in the text: 
 
 from __future__ import annotations
 
-from .value import Problem, quoted, shown
+from .value import Problem, escaped, quoted
 
 __all__ = [
     "NAME_RULE",
@@ -128,7 +128,7 @@ def sidecar_cut_off(name: str, line: int) -> Problem:
         f"the sidecar is not whole: it ends, or was cut off, at line {line}",
         "It may still be on its way; end a sidecar with a line `...` so that its end can be seen",
         line=line,
-        file=shown(name),
+        file=escaped(name),
     )
 
 
@@ -138,5 +138,5 @@ def sidecar_not_owner(name: str) -> Problem:
         "sidecar.not_owner",
         f"{quoted(name)} belongs to another user than the sidecar",
         "Sidecar and files must be written by the same user; the file was left where it is",
-        file=shown(name),
+        file=escaped(name),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .value import Problem, quoted
+from .value import Problem, escaped, quoted
 
 __all__ = [
     "status_breaker_tripped",
@@ -131,6 +131,6 @@ def status_disk_nearly_full(folder: object, path: object, left: str) -> Problem:
     """A disk has little room, or few inodes, left. `left` says how much of how much."""
     return Problem(
         "status.disk_nearly_full",
-        f"the disk of {quoted(folder)[1:-1]} ({quoted(path, 400)}) is nearly full: {left} are left",
+        f"the disk of {escaped(folder)} ({quoted(path, 400)}) is nearly full: {left} are left",
         "Make room: drops are deferred when it is full",
     )

@@ -12,33 +12,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codes import Code
 
-__all__ = ["Problem", "quoted", "shown"]
+__all__ = ["Problem", "escaped", "quoted"]
 
 
 NAME_CHARACTERS_MAX = 255
-"""What a file name may have on Linux (in bytes, so that it is never more in characters)."""
+"""The longest file name on Linux, in bytes: no name has more characters."""
 
 
 def quoted(value: object, limit: int = 80) -> str:
-    """Return `value` in quotes, safe to stand in a message, a log line or a terminal.
+    """Return `value` in single quotes, safe to stand in a message, a log line or a terminal.
 
     Everything that is not printable (control characters, line breaks, surrogates of undecodable names,
-    direction marks) is escaped, and text over `limit` characters is cut with an ellipsis. Whatever a producer
-    wrote enters a message through this function only.
+    direction marks), quotes and backslashes are escaped; text over `limit` characters is cut with an ellipsis.
+    Whatever a producer wrote enters a message through this function only.
     """
-    text = value if isinstance(value, str) else str(value)
-    cut = len(text) > limit
-    text = text[:limit]
-    safe = "".join(
-        c if c.isprintable() and c not in "'\\" else c.encode("unicode_escape").decode("ascii") if c != "'" else "\\'"
-        for c in text
-    )
-    return f"'{safe}{'…' if cut else ''}'"
+    text, cut = _cut(str(value), limit)
+    safe = "".join("\\" + c if c in "'\\" else _escaped(c) for c in text)
+    return f"'{safe}{cut}'"
 
 
-def shown(name: str) -> str:
-    """Return a file name as it stands in a field of its own: without quotes, escaped if it cannot be printed."""
-    return name if name.isprintable() and len(name) <= NAME_CHARACTERS_MAX else quoted(name, NAME_CHARACTERS_MAX)[1:-1]
+def escaped(value: object, limit: int = NAME_CHARACTERS_MAX) -> str:
+    """Return `value` for a field of its own, without quotes.
+
+    Printable text of at most `limit` characters is returned as it is, so that a program finds the file by this name.
+    What is not printable is escaped and longer text is cut, as in `quoted`.
+    """
+    text, cut = _cut(str(value), limit)
+    return "".join(_escaped(c) for c in text) + cut
+
+
+def _cut(text: str, limit: int) -> tuple[str, str]:
+    return text[:limit], "…" if len(text) > limit else ""
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import structlog
 from ..base.disk import Disk
 from ..config.retention import RetentionSection
 from ..errors import StorageError
-from ..problems import quoted
+from ..problems import escaped
 from ..registry.registry import ModelRegistry
 from .outcomes import Plan, Retired
 from .plan import plan
@@ -85,13 +85,13 @@ def apply_retention(
     for item in made.retire:
         if not turn.take(item, actor):
             skipped.append(item.model_id)
-            log.info("entry.spared", model_id=_plain(item.model_id), sequence=item.sequence)
+            log.info("entry.spared", model_id=escaped(item.model_id), sequence=item.sequence)
             continue
         retired.append(item.model_id)
         group = dict(item.group)
         log.info(
             "entry.retired",
-            model_id=_plain(item.model_id),
+            model_id=escaped(item.model_id),
             currency_pair=group.get("currency_pair"),
             model_type=group.get("model_type"),
             reasons=list(item.reasons),
@@ -151,7 +151,7 @@ def purge_trash(
             continue
         models += 1
         freed += count
-        log.info("entry.purged", model_id=_plain(item.model_id), sequence=item.sequence, bytes=count)
+        log.info("entry.purged", model_id=escaped(item.model_id), sequence=item.sequence, bytes=count)
     if failed is not None:
         raise failed
     return models, freed
@@ -192,12 +192,7 @@ def purge_leftovers(trash_dir: Path, grace_seconds: float, now: datetime, disk: 
             continue
         folders += 1
         freed += size
-        log.info("registry.leftover_purged", name=_plain(match["file"]), bytes=size)
+        log.info("registry.leftover_purged", name=escaped(match["file"]), bytes=size)
     if failed is not None:
         raise failed
     return folders, freed
-
-
-def _plain(name: str) -> str:
-    """Return an id or a file's name as it may stand in the log: those of a registry that was not ours hold anything."""
-    return quoted(name, 255)[1:-1]

@@ -29,7 +29,7 @@ from ..inbox.folder import Rescan
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
 from ..pickles import Scanner
-from ..problems import Problem, quoted
+from ..problems import Problem, escaped
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import render
@@ -376,8 +376,8 @@ class Reporter:
         wait = max(retry.at - self._monotonic(), 0.0)
         return {
             "drop_id": claim.drop_id,
-            "stem": quoted(claim.stem, 255)[1:-1],
-            "files": [quoted(name, 255)[1:-1] for name in claim.files],
+            "stem": escaped(claim.stem),
+            "files": [escaped(name) for name in claim.files],
             "owner": claim.owner,
             "cause": retry.cause,
             "attempts": retry.attempts,
@@ -402,13 +402,13 @@ class Reporter:
             until = None if wait.until is None else _text(now + timedelta(seconds=wait.until - passed))
             shown.append(
                 {
-                    "name": quoted(name, 255)[1:-1],
+                    "name": escaped(name),
                     "owner": owner_name(seen[0].owner),
                     "since": _text(since),
                     "problems": [problem.as_dict() for problem in wait.problems],
                     "until": until,
                     "stale": wait.stale,
-                    "seen": {quoted(sighting.name, 255)[1:-1]: seen_as(sighting) for sighting in seen},
+                    "seen": {escaped(sighting.name): seen_as(sighting) for sighting in seen},
                 }
             )
         return shown

@@ -19,7 +19,7 @@ from ..inbox.folder import Inbox, Rescan
 from ..inbox.late_scaler import find_scalerless_model
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Refuse, Take, Wait
-from ..problems import quoted
+from ..problems import escaped
 from ..problems.drop import drop_not_movable, drop_scaler_late
 from ..registry.registry import ModelRegistry
 from .maintenance import Maintenance
@@ -133,7 +133,7 @@ class Taking:
                 claim.model_id = model_id
                 log.error(
                     "drop.scaler_late",
-                    stem=quoted(claim.stem)[1:-1],
+                    stem=escaped(claim.stem),
                     model_id=model_id,
                     drop_id=claim.drop_id,
                 )

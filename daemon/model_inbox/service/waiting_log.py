@@ -14,7 +14,7 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.readiness import Wait
-from ..problems import quoted
+from ..problems import escaped
 from ..problems.codes import Code
 
 __all__ = ["WaitingLog"]
@@ -61,7 +61,7 @@ class WaitingLog:
             if stray_decision.stale:
                 problem = str(stray_decision.problems[0])
                 if self._is_new("waiting", stray.name, problem):
-                    log.warning("drop.stray_found", name=quoted(stray.name)[1:-1], problem=problem)
+                    log.warning("drop.stray_found", name=escaped(stray.name), problem=problem)
             elif self._inbox.unchanged_seconds(stray.name) >= self._inbox.limits.settle_seconds:
                 self._write_waiting(stray.name, stray.name, stray_decision, rescan.at - since)
         if rescan.partial:  # what there was no time to look at has not gone
@@ -75,12 +75,12 @@ class WaitingLog:
     def drop_not_moved(self, sidecar_name: str, stem: str, error: StorageError) -> None:
         """Log that a drop cannot be moved out of the inbox. Where it was to be moved is another place each time."""
         if self._is_new("unmovable", sidecar_name, f"{error.operation} {error.errno}"):
-            log.warning("drop.move_failed", stem=quoted(stem, 255)[1:-1], problem=str(error))
+            log.warning("drop.move_failed", stem=escaped(stem), problem=str(error))
 
     def stray_not_moved(self, name: str, error: StorageError) -> None:
         """Log that a file without a sidecar cannot be moved out of the inbox."""
         if self._is_new("unmovable", name, f"{error.operation} {error.errno}"):
-            log.warning("drop.stray_move_failed", name=quoted(name)[1:-1], problem=str(error))
+            log.warning("drop.stray_move_failed", name=escaped(name), problem=str(error))
 
     def _write_waiting(self, name: str, stem: str, decision: Wait, waited: float) -> None:
         """Log what a drop waits for, once it has waited longer than a copy takes, or is stale.
@@ -89,7 +89,7 @@ class WaitingLog:
         """
         what = f"{decision.stale} {[(problem.code, problem.file, problem.field) for problem in decision.problems]}"
         problems = [str(problem) for problem in decision.problems]
-        shown = quoted(stem, 255)[1:-1]
+        shown = escaped(stem)
         if waited < TELL_SECONDS and not decision.stale:
             again_at = self._monotonic() + TELL_SECONDS - waited
             self._again_at = again_at if self._again_at is None else min(self._again_at, again_at)
