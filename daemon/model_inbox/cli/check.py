@@ -65,7 +65,8 @@ def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
     """Tell whether a drop would be taken, and if not, why not.
 
     FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a pickle alone. No pickle is
-    loaded or run. Whether a model_id is still free is known only when it is dropped.
+    loaded or run. Whether a model_id is still free is known only when it is dropped. Each problem has a code, and
+    docs/reference/problems.md says for each code what it means and what to do.
     """
     from ..pickles import Allowlist, Scanner
 

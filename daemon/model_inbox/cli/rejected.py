@@ -85,9 +85,8 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
         return
     print_lines("\n1 problem:" if len(problems) == 1 else f"\n{len(problems)} problems:")
     print_problems(problems)
-    print_lines(
-        f"\nMend it and drop it again, or, if it was not the drop's fault: `model-inbox rejected retry {drop.drop_id}`"
-    )
+    again = f"`model-inbox rejected retry {drop.drop_id}`"
+    print_lines(f"\nCorrect it and drop it again, or, if it was not the drop's fault: {again}")
 
 
 @rejected.command(
