@@ -17,9 +17,10 @@ import structlog
 
 from ..base.machine import Machine
 from ..config.settings import Config
-from ..errors import RegistryLocked, StorageError
+from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..inbox.folder import Inbox
 from ..inbox.rejected import purge_receipts, purge_rejected
+from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
 from ..telemetry.metrics import Tally
@@ -38,6 +39,13 @@ CHECKPOINT_DELAY_SECONDS = 0.5
 CHECKPOINT_RETRY_SECONDS = 1.0
 # How long one piece of maintenance may take: a trash of thousands of models on a slow disk.
 MAINTENANCE_SECONDS = 600.0
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """A piece of maintenance that may fail. `problem` says why it did, or is empty."""
+
+    problem: str = ""
 
 
 class Maintenance:
@@ -62,6 +70,7 @@ class Maintenance:
         self._config = config
         self._inbox = inbox
         self._registry = registry
+        self._journal = str(RegistryFiles(Path(registry.registry_path)).journal)
         self._tally = tally
         self._health = health
         self._clock = machine.clock
@@ -111,7 +120,7 @@ class Maintenance:
     # --- what -------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Do what is due. Never raises StorageError or RegistryLocked: what fails is logged, and tried again."""
+        """Do what is due. What fails is logged, and tried again. Raises RegistryError for a damaged journal."""
         now = self._monotonic()
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
@@ -129,7 +138,7 @@ class Maintenance:
 
     def settle_leftovers(self) -> list[str]:
         """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
-        with _attempt() as leftovers:
+        with self._attempt() as leftovers:
             found = self._registry.finish_retirements()
             if self._has_leftovers:  # looks through the whole history, so not each time
                 found += self._registry.finish_purges()
@@ -148,7 +157,7 @@ class Maintenance:
         before, now = self._registry.sequence, self._clock()
         self.retention_ran_at = now
         problems: list[str] = []
-        with _attempt() as rules:
+        with self._attempt() as rules:
             done = apply_retention(self._registry, section, now)
             health.breaker = str(done.plan.breaker) if done.refused else ""
             self._tally.retired += len(done.retired)
@@ -167,10 +176,10 @@ class Maintenance:
 
     def _empty_trash(self, grace_seconds: float, now: datetime) -> list[str]:
         """Purge what has been in the trash for longer than the grace. Return what failed."""
-        with _attempt() as models:
+        with self._attempt() as models:
             purge_trash(self._registry, grace_seconds, now)
         self._publish_due()
-        with _attempt() as others:
+        with self._attempt() as others:
             purge_leftovers(Path(self._registry.registry_path).parent / ".trash", grace_seconds, now, self._disk)
         failed = [attempt.problem for attempt in (models, others) if attempt.problem]
         for problem in failed:
@@ -182,7 +191,7 @@ class Maintenance:
         if self._inbox.is_in_place:
             self._purge_answers()
             self._publish_due()
-        with _attempt() as history:
+        with self._attempt() as history:
             self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem)
@@ -193,14 +202,14 @@ class Maintenance:
         """Remove rejected drops and receipts that have been kept long enough."""
         section, now = self._config.inbox, self._clock()
         rejected_dir, receipts_dir = self._inbox.rejected_dir, self._inbox.receipts_dir
-        with _attempt() as rejected:
+        with self._attempt() as rejected:
             drops, freed = purge_rejected(rejected_dir, now, section.rejected_keep, self._disk)
             if drops:
                 log.info("drop.rejected_purged", purged=drops, bytes=freed)
         if rejected.problem:
             log.error("inbox.purge_failed", path=str(rejected_dir), problem=rejected.problem)
         self._publish_due()
-        with _attempt() as answers:
+        with self._attempt() as answers:
             receipts = purge_receipts(receipts_dir, now, section.receipts_keep, self._disk)
             if receipts:
                 log.debug("inbox.receipts_purged", purged=receipts)
@@ -211,13 +220,13 @@ class Maintenance:
         began = self._monotonic()
         self._checkpoint_at = None
         self._last_checkpoint = began
-        with _attempt() as checkpoint:
+        with self._attempt() as checkpoint:
             if self._registry.checkpoint():
                 seconds = self._monotonic() - began
                 log.debug("registry.checkpointed", sequence=self._registry.sequence, seconds=seconds)
         if checkpoint.problem:
             log.error("registry.checkpoint_failed", problem=checkpoint.problem)
-        with _attempt() as rotation:
+        with self._attempt() as rotation:
             self._registry.change_segment_when_outgrown()
         if rotation.problem:
             log.error("journal.rotation_failed", problem=rotation.problem)
@@ -227,19 +236,18 @@ class Maintenance:
             wait = max(self._config.registry.checkpoint_seconds, CHECKPOINT_RETRY_SECONDS)
             self._checkpoint_at = began + wait
 
+    @contextlib.contextmanager
+    def _attempt(self) -> Iterator[_Attempt]:
+        """Note why the block failed, and go on after it.
 
-@dataclass(slots=True)
-class _Attempt:
-    """A piece of maintenance that may fail. `problem` says why it did, or is empty."""
-
-    problem: str = ""
-
-
-@contextlib.contextmanager
-def _attempt() -> Iterator[_Attempt]:
-    """Note why the block failed, and go on after it."""
-    attempt = _Attempt()
-    try:
-        yield attempt
-    except (StorageError, RegistryLocked) as error:
-        attempt.problem = str(error)
+        Damage in a closed segment is such a failure: drops do not depend on it. Damage in the journal itself is raised.
+        """
+        attempt = _Attempt()
+        try:
+            yield attempt
+        except (StorageError, RegistryLocked) as error:
+            attempt.problem = str(error)
+        except RegistryCorrupted as error:
+            if error.path == self._journal:
+                raise
+            attempt.problem = str(error)

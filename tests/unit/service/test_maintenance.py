@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from model_inbox.errors import StorageError
+from model_inbox.errors import RegistryCorrupted, StorageError
 from model_inbox.service.service import Service
 from support.world import FailingDisk, World
 
@@ -159,3 +159,36 @@ def test_leftovers_are_moved_whatever_the_mode(tmp_path: Path) -> None:
         assert [line["count"] for line in logs if line["event"] == "registry.leftover_found"] == [1]
         assert [item.model_id for item in service.registry.retired()] == ["m"]
         assert sorted(os.listdir(service.registry.retired()[0].folder)) == ["m.pkl", "m.yaml"]
+
+
+def test_damage_in_a_closed_segment_stops_no_drop(tmp_path: Path) -> None:
+    """Pruning reads what is old and finds it damaged: that is logged with the file, and drops go on."""
+    world = World(tmp_path)
+    with world.running() as service:
+        an_old_segment(world, service)
+        (segment,) = (world.models / "history").glob("*.jsonl")
+        data = segment.read_bytes()
+        segment.write_bytes(data.replace(b'"register"', b'"rigester"'))
+        with capture_logs() as logs:
+            world.live_on(service)
+            world.put("after")
+            world.live_on(service)
+        (line,) = [line for line in logs if line["log_level"] == "error"]
+        assert line["event"] == "registry.prune_failed"
+        assert str(segment) in line["problem"] and "model-inbox verify" in line["problem"]
+        assert "after" in service.registry.registry
+
+
+def test_damage_in_the_journal_stops_the_daemon(tmp_path: Path) -> None:
+    """What is committed next would follow a line that cannot be read: nothing is committed, the error goes up."""
+    world = World(tmp_path)
+    # The checkpoint that `close` would write fails for the same reason.
+    with pytest.raises(RegistryCorrupted, match="journal"), world.running() as service:
+        world.put("m")
+        world.live_on(service)
+        journal = world.models / "prediction_registry.journal.jsonl"
+        journal.write_bytes(journal.read_bytes().replace(b'"register"', b'"rigester"'))
+        world.clock.advance(3700)
+        world.put("after")
+        with pytest.raises(RegistryCorrupted, match="journal"):
+            world.live_on(service)
