@@ -6,10 +6,8 @@ The clock stands still but for what a test lets pass, so that every number here 
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +17,14 @@ from model_inbox.inbox.watch import Watch
 from model_inbox.service import service as module
 from model_inbox.service.service import Service
 from model_inbox.telemetry.status_file import Publisher
-from support.world import Clock, FailingDisk, World, pickled, sidecar
+from support.world import FailingDisk, StandingClock, World, pickled, sidecar
 
-START = 1000.0
-
-
-class Standing(Clock):
-    """A clock that begins at START seconds, and at the time of day, and stands still."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.began = time.time()
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.began + self.ahead, UTC)
-
-    def monotonic(self) -> float:
-        return START + self.ahead
+START = StandingClock.START
 
 
 @pytest.fixture(name="world")
 def _world(tmp_path: Path) -> World:
-    return World(tmp_path, clock=Standing())
+    return World(tmp_path, clock=StandingClock())
 
 
 @contextmanager
@@ -67,7 +51,7 @@ def test_an_idle_inbox_is_looked_at_every_rescan_seconds(world: World) -> None:
         assert service.schedule.due_in(START + 12.5) == 17.5
         turn(world, service, 20)
         assert service.schedule.due_in(START + 20) == 30.0
-    world.clock = Standing()
+    world.clock = StandingClock()
     with running(world, inbox={"watcher": "polling"}) as service:
         assert service.schedule.due_in(START) == 2.0
 

@@ -16,7 +16,7 @@ from model_inbox.inbox.watch import Watch
 from model_inbox.service.service import Service
 from model_inbox.telemetry.health import assess
 from model_inbox.telemetry.status_file import Publisher
-from support.world import Clock, World, pickled
+from support.world import Clock, StandingClock, World, pickled
 
 
 class Noting(Publisher):
@@ -37,7 +37,7 @@ class Told:
     """A service with time of its own that has said that it is ready, and what it publishes."""
 
     def __init__(self, root: Path) -> None:
-        self.world = World(root, {"inbox": {"incomplete_timeout": "1h", "orphan_timeout": "2h"}}, clock=Clock())
+        self.world = World(root, {"inbox": {"incomplete_timeout": "1h", "orphan_timeout": "2h"}}, clock=StandingClock())
         self.publisher = Noting(self.world.clock)
         self.service: Service = self.world.service(publisher=self.publisher)
         self.service.start()
@@ -98,7 +98,7 @@ def test_a_status_says_until_when_the_work_may_take(it: Told) -> None:
     (before,) = it.documents
     seconds = [_seconds(document["next_at"]) - _seconds(document["at"]) for document in it.documents]
     assert before["doing"] == "taking 1 drop"
-    assert seconds == [pytest.approx(30 + 2 * 120, abs=0.1)]
+    assert seconds == [pytest.approx(30 + 2 * 120, abs=0.01)]
     it.pass_time(2)
     after = it.documents[-1]
     assert after["doing"] == "waiting for drops"
@@ -216,5 +216,5 @@ def test_what_was_logged_is_no_part_of_the_status(it: Told, monkeypatch: pytest.
     service.waiting_log._logged.clear()
     service.watching._logged = service._logged_problem = ""
     after = service.reporter.document()
-    passing = {"at": "", "next_at": ""}
+    passing = {"disks": None}  # what is left of them changes by itself
     assert {**after, **passing} == {**before, **passing}
