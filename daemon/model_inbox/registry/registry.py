@@ -193,8 +193,8 @@ class ModelRegistry:
         self._refresh()
         return self._store.state.position
 
-    def stored_entries(self) -> tuple[int, list[EntryFields]]:
-        """Return `sequence` and all entries as of that change, as they are stored, in no order.
+    def stored_entries(self) -> tuple[Identity | None, int, list[EntryFields]]:
+        """Return `identity`, `sequence` and all entries as of that change, as they are stored, in no order.
 
         Paths are relative here. Nothing is copied, so the entries must not be changed.
         """
@@ -284,12 +284,13 @@ class ModelRegistry:
         *,
         reason: str = "delete_model",
         actor: str | None = None,
-        at: int | None = None,
+        at: Position | int | None = None,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
-        Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's
-        sequence) it is retired only if nothing at all was committed after that: False otherwise.
+        Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's position, or
+        its sequence alone) it is retired only if nothing at all was committed after that, and False returned
+        otherwise. A position also holds off when the same number stands for another line in another epoch.
         """
         return self._trash.retire(model_id, reason=reason, actor=actor or self.actor, at=at)
 

@@ -134,10 +134,18 @@ class State:
         name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
         return [entry for entry in found if entry.get(name) == wanted]
 
-    def stored(self) -> tuple[int, list[EntryFields]]:
-        """Return the sequence, and the entries after it as they are stored, in no order: not to be changed."""
+    def stored(self) -> tuple[Identity | None, int, list[EntryFields]]:
+        """Return the epoch, the sequence, and the entries after it as they are stored, in no order.
+
+        The entries must not be changed.
+        """
         with self._lock:
-            return self.sequence, list(self.entries.values())
+            return self.identity, self.sequence, list(self.entries.values())
+
+    def stands_at(self, at: Position | int) -> bool:
+        """Return whether this is the state at that position, or after the line of that number in whatever epoch."""
+        with self._lock:
+            return self.position == at if isinstance(at, Position) else self.sequence == at
 
     def ids(self) -> list[str]:
         """Return the ids of all entries."""

@@ -20,6 +20,7 @@ from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import Storage, trash_name
 from .journal import Draft, Line
 from .outcomes import Retired
+from .position import Position
 from .store import Store
 
 __all__ = ["Trash"]
@@ -50,14 +51,14 @@ class Trash:
 
     # --- changes ----------------------------------------------------------------------------------------------
 
-    def retire(self, model_id: str, *, reason: str, actor: str, at: int | None) -> bool:
-        """Retire a model; False for an unknown id, and when something was committed after line `at`.
+    def retire(self, model_id: str, *, reason: str, actor: str, at: Position | int | None) -> bool:
+        """Retire a model; False for an unknown id, and when the registry does not stand at `at` any more.
 
         Raises EntryProtected.
         """
         with self._store.writing():
             entry = self._store.state.entries.get(model_id)
-            if entry is None or (at is not None and self._store.state.sequence != at):
+            if entry is None or (at is not None and not self._store.state.stands_at(at)):
                 # That the model is gone may rest on a line whose writer died before it was synced.
                 self._store.sync()
                 return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -45,9 +45,9 @@ class Applied:
 
 
 def plan_retention(registry: ModelRegistry, section: RetentionSection, now: datetime) -> Plan:
-    """Return the plan for the registry as it is, with its sequence."""
-    sequence, entries = registry.stored_entries()
-    return plan(entries, section, now=now, sequence=sequence)
+    """Return the plan for the registry as it is, with its sequence and epoch."""
+    identity, sequence, entries = registry.stored_entries()
+    return replace(plan(entries, section, now=now, sequence=sequence), identity=identity)
 
 
 def apply_retention(
@@ -109,22 +109,27 @@ class _Turn:
         self._section = section
         self._now = now
         self._goes = {(item.model_id, item.sequence): item for item in made.retire}
-        self._sequence = made.sequence
+        self._sequence, self._identity = made.sequence, made.identity
 
     def take(self, item: Retired, actor: str) -> bool:
         """Retire the model and tell whether that was done."""
         for _ in range(_LOOKS_MAX):
-            if self._registry.sequence != self._sequence:
-                # Somebody changed something: a pin, an alias, a tag, a drop, a deletion. All rules look again.
+            if self._registry.sequence != self._sequence or self._registry.identity != self._identity:
+                # Somebody changed something: a pin, an alias, a tag, a drop, a deletion. Or the same number stands for
+                # another line by now: a rebuild, an older copy. All rules look again.
                 made = plan_retention(self._registry, self._section, self._now)
                 self._goes = {(item.model_id, item.sequence): item for item in made.retire}
-                self._sequence = made.sequence
+                self._sequence, self._identity = made.sequence, made.identity
             seen = self._goes.get((item.model_id, item.sequence))
             if seen is None:
                 return False
             reason = "; ".join(seen.reasons)
-            if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=self._sequence):
-                self._sequence += 1  # our own line changes nothing for the others: the rules let go of it anyway
+            at = self._identity.at(self._sequence) if self._identity is not None else self._sequence
+            if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=at):
+                # Our own line changes nothing for the others: the rules let go of it anyway. It may be the one that
+                # gave the registry its identity.
+                self._sequence += 1
+                self._identity = self._identity or self._registry.identity
                 return True
         return False  # others write faster than we can plan; the next run looks again
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..problems import Problem, quoted
+from ..registry.position import Identity
 
 __all__ = ["Group", "Kept", "Plan", "Retired", "group_text"]
 
@@ -67,7 +68,7 @@ def _as_dict(model: Kept | Retired) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one run would do to the registry as it stood after the journal line `sequence`.
+    """What one run would do to the registry as it stood after the journal line `sequence` of the epoch `identity`.
 
     `keep` is newest first (those without a place in the order at its end), `retire` oldest first; together
     they are all entries. `bytes_freed` is the size of `retire`. When `breaker` is set the plan is over the
@@ -80,6 +81,7 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     sequence: int = 0
     breaker: Problem | None = None
+    identity: Identity | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON object: what `model-inbox retention plan --json` prints."""

@@ -24,9 +24,11 @@ from structlog.testing import capture_logs
 from model_inbox import ModelRegistry, StorageError
 from model_inbox.base.disk import Disk
 from model_inbox.config.retention import RetentionSection
+from model_inbox.registry.position import Identity
+from model_inbox.registry.segments import JournalFile
 from model_inbox.retention.apply import apply_retention, plan_retention, purge_leftovers, purge_trash
 from support.crash_disk import QuickDisk
-from support.crash_kit import Clock, metadata, open_registry
+from support.crash_kit import Clock, as_version_0_1, metadata, open_registry
 from support.world import FailingDisk, Killed, StoppingDisk, World, must_be_root
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -52,6 +54,17 @@ def _registry(tmp_path: Path) -> Iterator[ModelRegistry]:
     with open_registry(tmp_path) as registry:
         fill(registry, "a", "b", "c", "new")
         yield registry
+
+
+def put_back_older_copy(folder: Path, copy: Path, known: Identity) -> None:
+    """Put a copy in the place of a registry, with a new epoch."""
+    journal = JournalFile(copy / "registry.journal.jsonl", QuickDisk(), writable=True)
+    journal.read_new()
+    journal.begin_epoch(known.next_epoch(lambda: "0123456789abcdef"))
+    journal.close()
+    (folder / "registry.checkpoint.json").unlink(missing_ok=True)
+    for name in ("registry.json", "registry.journal.jsonl"):
+        (copy / name).rename(folder / name)
 
 
 def in_trash(registry: ModelRegistry) -> list[str]:
@@ -775,3 +788,39 @@ def test_a_daemon_retires_after_a_registration_and_purges_in_time(tmp_path: Path
         assert purged["bytes"] > retired["bytes"] > 0  # the sidecar goes too
     assert os.listdir(world.models / ".trash") == []
     assert world.registrations() == ["first", "second"]  # the history knows both
+
+
+# --- another epoch ---------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_of_another_epoch_is_made_again(tmp_path: Path) -> None:
+    """An older copy that was put back has the same number by now, and a tag that holds a model: it stays."""
+    folder, copy = tmp_path / "models", tmp_path / "copy"
+    with open_registry(folder, disk=QuickDisk()) as registry:
+        fill(registry, "a", "b", "c", "new")
+    shutil.copytree(folder, copy)
+    with open_registry(copy, disk=QuickDisk()) as other:
+        other.tag("a", {"production": ""})
+    with open_registry(folder, disk=QuickDisk()) as registry:
+        registry.tag("b", {"n": "1"})
+        position = registry.position
+        made = plan_retention(registry, rules(), NOW)
+        assert [item.model_id for item in made.retire] == ["a", "b", "c"]
+        assert position is not None
+        put_back_older_copy(folder, copy, position.identity)
+        assert registry.sequence == made.sequence
+        assert registry.delete_model("a", at=position) is False
+        done = apply_retention(registry, rules(), NOW, planned=made)
+        assert (done.retired, done.skipped) == (("b", "c"), ("a",))
+
+
+def test_a_plan_is_applied_to_a_registry_that_it_takes_over(tmp_path: Path) -> None:
+    """The first retirement gives a registry of version 0.1 its identity, and the rest of the plan goes on."""
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        fill(registry, "a", "b", "c", "new")
+    as_version_0_1(tmp_path)
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        assert registry.position is None
+        assert apply_retention(registry, rules(), NOW).retired == ("a", "b", "c")
+        assert registry.position is not None
+        assert registry.position.sequence == 7
