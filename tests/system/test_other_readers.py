@@ -13,8 +13,9 @@ import pytest
 
 from model_inbox import ModelRegistry
 from model_inbox.registry.outcomes import Candidate
+from model_inbox.registry.segments import JournalFile
 from support.crash_disk import QuickDisk
-from support.crash_kit import register, staged
+from support.crash_kit import as_version_0_1, open_registry, register, staged
 from support.places import ROOT
 
 READER = Path(__file__).parent / "readers" / "read_registry.pl"
@@ -82,6 +83,31 @@ def test_a_reader_in_perl_ignores_a_torn_tail_and_finds_damage(registry: ModelRe
     file = Path(registry.registry_path)
     file.write_text(file.read_text().replace("1.10", "1.11", 1))
     assert perl(file).stdout == f"damage: {file} at 0: the mark does not know it\n"
+
+
+def test_a_reader_in_perl_reads_both_formats_and_never_mixes_two_epochs(tmp_path: Path) -> None:
+    """A registry of version 0.1 reads as before its take-over and after; a mark of another epoch is damage."""
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        register(registry, "a")
+        known = registry.identity
+    as_version_0_1(tmp_path)
+    path = tmp_path / "registry.json"
+    assert json.loads(perl(path).stdout).keys() == {"a"}
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        register(registry, "b", b"b")
+        assert json.loads(perl(path).stdout) == stored(registry)
+        registry.checkpoint()
+        assert json.loads(perl(path).stdout) == stored(registry)
+    assert known is not None
+    journal = JournalFile(tmp_path / "registry.journal.jsonl", QuickDisk(), writable=True)
+    journal.read_new()
+    journal.begin_epoch(known)
+    journal.close()
+    done = perl(path)
+    assert (done.returncode, done.stdout) == (
+        3,
+        f"damage: {tmp_path / 'registry.checkpoint.json'} at 0: it is of another epoch\n",
+    )
 
 
 def test_the_recipes_for_jq_work(registry: ModelRegistry, tmp_path: Path) -> None:
