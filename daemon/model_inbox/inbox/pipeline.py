@@ -71,6 +71,8 @@ class Intake:
         self._between_drops = between_drops
         self.tally = Tally()
         self._retries = Retries(self.tally, machine)
+        self.deferred = self._retries.claims
+        """The drops that wait to be tried again. Only `Retries` changes it."""
         self._recovery = Recovery(
             inbox, registry, self._claims, self._answers, self.judge, self._retries, self.tally, machine
         )
@@ -300,11 +302,6 @@ class Intake:
         unclear = [claim for claim in due if isinstance(claim.stage, Left)]
         settled = self._recovery.settle(unclear) if unclear else []
         return [*(claim for claim in due if claim not in unclear), *settled, *left]
-
-    @property
-    def deferred(self) -> list[Claim]:
-        """The drops that wait to be tried again."""
-        return self._retries.claims
 
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds something in hand is to be tried again, or None."""

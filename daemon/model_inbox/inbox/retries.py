@@ -60,7 +60,7 @@ class Retries:
         """Return the drops whose time has come, no longer deferred."""
         now = self._monotonic()
         due = [claim for claim in self.claims if _at(claim) <= now]
-        self.claims = [claim for claim in self.claims if _at(claim) > now]
+        self.claims[:] = [claim for claim in self.claims if _at(claim) > now]
         return due
 
     @property

@@ -93,8 +93,28 @@ class Staging:
         finally:
             os.close(fd)
 
-    def stage_sidecar(self, claim: Claim, text: bytes, target: Path, *, by_copy: bool) -> None:
-        """Stage the text that was judged: as the file that it was read from, if that is ours alone, else anew."""
+    def accept(self, claim: Claim, staged: Iterable[Staged], text: bytes, sidecar: Path, *, by_copy: bool) -> None:
+        """Make the staged files of an accepted drop the registry's: linked ones get the mode of stored ones.
+
+        Not before: what goes back must be as it was. `text` is what was judged, staged at `sidecar`.
+        """
+        for part in staged:
+            if part.linked:
+                self._make_ours(part.path)
+        if self._stage_sidecar(claim, text, sidecar, by_copy=by_copy):
+            self._make_ours(sidecar)
+
+    def _make_ours(self, path: Path) -> None:
+        try:
+            self._disk.chmod(path, STORED_MODE)
+        except OSError as error:
+            raise StorageError("stage", path, error) from error
+
+    def _stage_sidecar(self, claim: Claim, text: bytes, target: Path, *, by_copy: bool) -> bool:
+        """Stage the text as the file that it was read from, if that is ours alone, else as a new one.
+
+        Returns whether it is the file itself, linked.
+        """
         source = claim.files[claim.sidecar_name].path
         try:
             found = self._disk.lstat(source)
@@ -103,18 +123,10 @@ class Staging:
         ours = self._inbox.has_leases and self._is_ours_alone(found) and not by_copy
         if ours and self._link(source, target):
             if read_regular(target, SIDECAR_BYTES_MAX) == text:
-                self.make_ours([target])
-                return
+                return True
             self._disk.unlink(target)
         write_new_file(self._disk, target, text, STORED_MODE, sync=False)
-
-    def make_ours(self, paths: Iterable[Path]) -> None:
-        """Give linked files the mode of stored ones. Only when accepted: one that goes back is as it was."""
-        for path in paths:
-            try:
-                self._disk.chmod(path, STORED_MODE)
-            except OSError as error:
-                raise StorageError("stage", path, error) from error
+        return False
 
     def remove(self, paths: Iterable[Path]) -> None:
         """Remove staged files, where they are there. What cannot be removed now is removed by `remove_left`."""

@@ -234,8 +234,9 @@ class Judge:
         )
         if problems:
             return Rejected(tuple(problems))
-        self._staging.make_ours([part.path for part in judging.staged.values() if part.linked])
-        self._staging.stage_sidecar(claim, judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy)
+        self._staging.accept(
+            claim, judging.staged.values(), judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy
+        )
         claim.notes = sidecar.notes
         judged: dict[str, tuple[str, PickleReport]] = {
             role: (digests[role], reports[name]) for role, name in roles.items()

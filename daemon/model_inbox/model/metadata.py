@@ -14,7 +14,7 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
 from ..base.instants import canonical_instant, parse_instant
@@ -205,6 +205,8 @@ def as_instant(value: datetime | str) -> datetime:
     if isinstance(value, str):
         return parse_instant(value)
     try:
+        if type(value) is datetime:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return parse_instant(canonical_instant(value))
     except (OverflowError, TypeError, ValueError):  # outside the calendar in UTC, or pandas' NaT
         raise ValueError("not an instant of the calendar") from None

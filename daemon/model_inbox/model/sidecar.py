@@ -127,15 +127,17 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
     fields = reading.fields(reading.root, now) if reading.root is not None else {}
     problems = reading.sorted_problems()
     metadata = None
+    model_id = fields.get("model_id")
     if not problems:
         metadata = ModelMetadata(**{**fields, "trained_at": parse_instant(fields["trained_at"])})
-    model_id = fields.get("model_id")
+    elif not isinstance(model_id, str) or not is_valid_id(model_id):
+        model_id = None
     return Sidecar(
         stem=stem,
         sha256=hashlib.sha256(data).hexdigest(),
         problems=problems,
         metadata=metadata,
-        model_id=model_id if isinstance(model_id, str) and is_valid_id(model_id) else None,
+        model_id=model_id,
         model_file=reading.model_file,
         scaler_file=reading.scaler_file,
         scaler_declared=reading.scaler_declared,

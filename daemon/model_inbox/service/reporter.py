@@ -91,6 +91,8 @@ class Reporter:
         self.doing = "starting"
         self._is_open = False
         self._began = self._clock()
+        self._process_started = process_started(os.getpid())
+        self._journal = RegistryFiles(started_with.registry.path).journal
         self._loaded_at = self._began
         self._restart_needed: tuple[str, ...] = ()
         self._reload: dict[str, Any] | None = None
@@ -284,7 +286,7 @@ class Reporter:
             "doing": self.doing or "waiting for drops",
             "version": __version__,
             "pid": os.getpid(),
-            "process_started": process_started(os.getpid()),
+            "process_started": self._process_started,
             "started_at": _text(self._began),
             "deaf": False,
             "deaf_because": None,
@@ -349,13 +351,13 @@ class Reporter:
             "problem": health.inbox_problem or None,
             "watcher": "polling" if service.watching.watch.polling else "inotify",
         }
-        position = registry.position
+        entries, sequence, identity = len(registry.registry), registry.sequence, registry.identity
         told["registry"] |= {
-            "entries": len(registry.registry),
-            "registry_id": position.registry_id if position is not None else None,
-            "epoch": position.epoch if position is not None else None,
-            "sequence": position.sequence if position is not None else registry.sequence,
-            "journal_bytes": _size_of(Path(registry.registry_path)),
+            "entries": entries,
+            "registry_id": identity.registry_id if identity is not None else None,
+            "epoch": identity.epoch if identity is not None else None,
+            "sequence": sequence,
+            "journal_bytes": _size_of(self._journal),
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,
         }
@@ -443,8 +445,8 @@ def _text_or_none(value: object) -> str | None:
     return None
 
 
-def _size_of(registry_path: Path) -> int | None:
+def _size_of(path: Path) -> int | None:
     try:
-        return RegistryFiles(registry_path).journal.stat().st_size
+        return path.stat().st_size
     except OSError:
         return None

@@ -64,7 +64,7 @@ class WaitingLog:
                     log.warning("drop.stray_found", name=escaped(stray.name), problem=problem)
             elif self._inbox.unchanged_seconds(stray.name) >= self._inbox.limits.settle_seconds:
                 self._write_waiting(stray.name, stray.name, stray_decision, rescan.at - since)
-        if rescan.partial:  # what there was no time to look at has not gone
+        if rescan.unread:  # what there was no time to look at has not gone
             self._since = {**before, **self._since}
             return
         present = {drop.sidecar_name for drop, _ in rescan.drops} | {stray.name for stray, _ in rescan.strays}
