@@ -1,7 +1,16 @@
-"""The ground floor: the disk, locks, leases, users, units of config.yaml, strict YAML, shapes. Knows no model.
+"""What every other room needs of the system: disk, locks, leases, users, times, units, YAML, JSON schemas.
 
-Owns every durable step on the disk (`disk`), flock(2) locks with their holders (`flocks`), read leases that tell
-whether a file has a writer (`leases`), users and groups (`users`), durations and sizes as text (`units`), YAML with
-line and column (`strict_yaml`), JSON objects whose fields say what they mean (`shapes`), and the one value in which
-clocks, disk and leases are passed around (`machine`). Never imports another room, only `errors` and `problems`.
+Owns:
+
+- `disk`: every durable step on the disk
+- `flocks`: flock(2) locks and the names of their holders
+- `leases`: whether a process has a file open
+- `users`: names of users and groups, and the change from root to a folder's owner
+- `instants`: points in time as text
+- `units`: durations and sizes as text
+- `strict_yaml`: YAML with line and column
+- `shapes`: JSON objects as types, and their JSON schemas
+- `machine`: clocks, disk and leases in one value, to be passed in
+
+Knows nothing about models. Never imports another room, only `errors` and `problems`.
 """

@@ -1,15 +1,15 @@
-"""The one place that changes the disk durably: it writes, syncs, links, renames, copies and removes.
+"""All durable changes on the disk: write, sync, link, rename, copy and remove.
 
-Owns `Disk`, whose changing methods are single steps (a crash can fall before or after each, and within a write), and
-the few compounds built from them. Its looking methods change nothing; who asks for times, or may be refused, asks them
-and not the system. Never decides anything: the caller says what goes where. Everything else in the package only reads.
-Tests pass a Disk of their own that counts the steps and stops at one of them, or that tells times of its own.
+Owns `Disk`, whose changing methods are single steps (a crash can come before or after each, and within a write), and
+a few operations made of several steps. Its reading methods change nothing; code that depends on file times or on
+refused access uses them, not the os module. Never decides anything: the caller says what goes where. All other modules
+only read. Tests pass a Disk that counts the steps and stops at one of them, or that returns times of its own.
 
-A producer's side runs on macOS and Windows, too: what only Linux has is imported and looked up when it is used, and
-the flags and calls that other systems lack are left out there. The daemon needs Linux.
+The producer's side also runs on macOS and Windows: what only Linux has is imported or looked up at its first use, and
+flags and calls that a system lacks are left out. The daemon needs Linux.
 
-What is assumed of the medium: rename and link are atomic within a file system, fsync of a file makes its bytes
-last and fsync of a folder its names, and an append that was cut short leaves a prefix of itself.
+Assumptions about the medium: rename and link are atomic within a file system; fsync of a file makes its bytes durable
+and fsync of a folder its names; an interrupted append leaves a prefix of the new bytes.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ __all__ = [
     "is_temporary",
     "make_folder",
     "move_file",
+    "no_op",
     "open_and_stat",
     "open_regular",
     "read_bytes",
@@ -56,32 +57,39 @@ __all__ = [
 ]
 
 COPY_CHUNK_BYTES = 1 << 20
-DIGEST_CHUNK_BYTES = 1 << 18  # what hashlib.file_digest reads at a time, too: it stays in the processor's cache
-FLUSH_BYTES = 64 << 20  # what a slow disk writes in seconds, so that the watchdog need not wait for more
-_FLUSH = 7  # sync_file_range(2): begin to write, and wait for it
+# Small enough for the processor's cache; hashlib.file_digest uses the same size.
+DIGEST_CHUNK_BYTES = 1 << 18
+# A slow disk writes this in a few seconds, which is less than the watchdog's time-out.
+FLUSH_BYTES = 64 << 20
+# From this many files of one file system, one syncfs is faster than an fsync of each.
 SYNC_TOGETHER_FILES = 16
-_FICLONE = 0x40049409  # ioctl of linux/fs.h: share the blocks of another file
-_RENAME_NOREPLACE = 1  # flag of renameat2(2)
-_SYNC_FILE_RANGE_WRITE = 2  # of sync_file_range(2)
+
+# Flags of sync_file_range(2): start the writing; start it and wait for its end.
+_SYNC_FILE_RANGE_WRITE = 2
+_FLUSH = 7
+# ioctl from linux/fs.h: share the blocks of another file.
+_FICLONE = 0x40049409
+# Arguments of renameat2(2).
+_RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
 _buffers = threading.local()
-# Flags of open(2) that are not on every system, and count as nothing where they are not. Windows alone has a text mode.
+# Flags of open(2) that some systems lack. Only Windows opens files in a text mode by default.
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
-_NEVER_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp", re.DOTALL)
 
 
 class Hash(Protocol):
-    """What `hashlib` returns, as far as it is used here."""
+    """The methods of a `hashlib` object that are used here."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
-def _nothing() -> None:
+def no_op() -> None:
     """No-op progress callback."""
 
 
@@ -92,7 +100,7 @@ def _libc() -> Any:
 
 
 def _last_error(*paths: str) -> OSError:
-    """Return the error of the call to the C library that failed last in this thread."""
+    """Return the OSError of the last failed call to the C library in this thread."""
     code = ctypes.get_errno()
     source, target = paths or (None, None)
     return OSError(code, os.strerror(code), source, None, target)
@@ -100,7 +108,7 @@ def _last_error(*paths: str) -> OSError:
 
 @contextmanager
 def _storage(operation: str, path: object) -> Iterator[None]:
-    """Turn an OSError into a StorageError that says what was being done to which path."""
+    """Raise an OSError of the block as a StorageError with the operation and the path."""
     try:
         yield
     except StorageError:
@@ -110,13 +118,13 @@ def _storage(operation: str, path: object) -> Iterator[None]:
 
 
 class Disk:
-    """The single steps. Every method either does its step whole or raises the OSError of the system call."""
+    """Single steps on the disk. A method completes its step or raises the OSError of the system call."""
 
     def create(self, path: Path, mode: int) -> int:
-        """Make a new file, never an existing one nor through a link, and return its descriptor."""
+        """Create a file and return its descriptor. Raises FileExistsError if the name is taken, also by a symlink."""
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW | _CLOEXEC | _BINARY, 0o600)
         try:
-            # The umask does not decide who may read a model. Windows knows no modes.
+            # The mode must not depend on the umask. Windows has no modes.
             if hasattr(os, "fchmod"):
                 os.fchmod(fd, mode)
         except OSError:
@@ -125,17 +133,17 @@ class Disk:
         return fd
 
     def open_append(self, path: Path) -> int:
-        """Open an existing file so that each write lands at its end."""
+        """Open an existing file for reading and appending."""
         return os.open(path, os.O_RDWR | os.O_APPEND | _NOFOLLOW | _CLOEXEC)
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
-        """Write all of `data`; on an error a prefix of it may be there."""
+        """Write all of `data`. After an error or a crash a prefix of it may be in the file."""
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
 
     def clone(self, source: int, target: int) -> None:
-        """Let `target` share the blocks of `source` (a reflink); an OSError where the file system cannot."""
+        """Let `target` share the blocks of `source` (a reflink). Raises OSError where the file system cannot."""
         import fcntl
 
         fcntl.ioctl(target, _FICLONE, source)
@@ -145,35 +153,35 @@ class Disk:
         os.ftruncate(fd, size)
 
     def touch(self, fd: int) -> None:
-        """Set the file's times to now; of no account after a crash."""
+        """Set the file's times to now. Nothing depends on them after a crash."""
         os.utime(fd)
 
     def fsync(self, fd: int) -> None:
-        """Make the file's bytes last."""
+        """Make the file's bytes durable."""
         os.fsync(fd)
 
     def close(self, fd: int) -> None:
-        """Close a descriptor that this disk gave out."""
+        """Close a descriptor that `create` or `open_append` returned."""
         os.close(fd)
 
     def chmod(self, file: int | Path, mode: int) -> None:
-        """Set the mode of a file that we own: an open one, or one in a folder that nobody else can change."""
+        """Set the mode of a file of ours: an open one, or a path in a folder that no other user can change."""
         os.chmod(file, mode)
 
     def link(self, source: Path, target: Path) -> None:
-        """Give a file a second name; FileExistsError when the name is taken, so nothing is overwritten."""
+        """Give a file a second name. Raises FileExistsError if the name is taken: nothing is overwritten."""
         os.link(source, target, follow_symlinks=False)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Rename over whatever stands at `target`."""
+        """Rename a file or folder; replace what is at `target`."""
         os.rename(source, target)
 
     def rename_new(self, source: Path, target: Path) -> None:
-        """Rename, but raise FileExistsError rather than replace what stands at `target`.
+        """Rename a file or folder. Raises FileExistsError if `target` exists.
 
-        That is renameat2(2) on Linux, and what rename does on Windows. Elsewhere, and on a file system without the
-        flag, it is a link, which refuses a taken name, and the removal of the old name: a crash between the two leaves
-        both names on one inode, which every caller can meet again and finish.
+        Linux has renameat2(2) for this, and on Windows rename does it. On other systems, and on a file system without
+        the flag, the file is linked to the new name and then the old name is removed. A crash between the two leaves
+        both names on one inode; every caller can handle that and finish.
         """
         if os.name == "nt":
             os.rename(source, target)
@@ -196,10 +204,10 @@ class Disk:
         os.unlink(path)
 
     def mkdir(self, path: Path, mode: int) -> None:
-        """Make a folder; FileExistsError when there is one.
+        """Make a folder. Raises FileExistsError if it exists.
 
-        Who may read what lies in it is the umask's affair, and the group its parent's (setgid); only special
-        bits are set apart, where a hardened service is let.
+        The umask limits the mode, and the group comes from a setgid parent. Special bits are set in a second step,
+        which is skipped where a hardened service may not set them.
         """
         os.mkdir(path, mode & 0o777)
         if mode & 0o7000:
@@ -211,19 +219,17 @@ class Disk:
         os.rmdir(path)
 
     def syncfs(self, fd: int) -> None:
-        """Make everything last that the file system of the open file holds, whoever wrote it."""
+        """Make everything on the file system of the open file durable, including what other programs wrote."""
         if _libc().syncfs(fd) != 0:
             raise _last_error()
 
-    def syncfs_aside(self, fd: int) -> Callable[[], None]:
-        """Begin to make everything last that the file system of the open file holds; what is returned waits for the end
-        of that, and raises its OSError.
-        """
+    def start_syncfs(self, fd: int) -> Callable[[], None]:
+        """Start `syncfs`. The function that is returned waits until it has ended, and raises its OSError."""
         self.syncfs(fd)
-        return _nothing
+        return no_op
 
     def fsync_dir(self, path: Path) -> None:
-        """Make the names in a folder last. Windows gives no way to ask for that; the names come with time there."""
+        """Make the names in a folder durable. Windows has no call for this and writes them by itself."""
         if os.name == "nt":
             return
         fd = os.open(path, os.O_RDONLY | _DIRECTORY | _CLOEXEC)
@@ -232,7 +238,7 @@ class Disk:
         finally:
             os.close(fd)
 
-    # --- looking: no step, nothing for a crash to fall between ------------------------------------------------
+    # --- reading: nothing changes, so a crash between two of these needs no care -------------------------------
 
     def scan(self, folder: Path) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """Return the entries of a folder, to be used in a `with` block."""
@@ -243,11 +249,11 @@ class Disk:
         return os.listdir(folder)
 
     def exists(self, path: Path) -> bool:
-        """Return whether there is something at a path; a link that leads nowhere is something."""
+        """Return whether a path exists. A dangling symlink counts as existing."""
         return os.path.lexists(path)
 
     def lstat(self, path: Path) -> os.stat_result:
-        """Return the status of what is at a path, of a link its own."""
+        """Return the status of a path. A symlink is not followed."""
         return os.lstat(path)
 
     def fstat(self, fd: int) -> os.stat_result:
@@ -255,48 +261,49 @@ class Disk:
         return os.fstat(fd)
 
     def open_read(self, path: Path | str) -> tuple[int, os.stat_result]:
-        """Open a regular file for reading as `open_and_stat` does; return its status, too. The caller closes it."""
+        """Open a regular file as `open_and_stat` does. Return descriptor and status. The caller closes it."""
         return open_and_stat(path)
 
     def token(self) -> str:
-        """Return text for a name that no process uses, ever: random, 16 hexadecimal digits.
+        """Return random text for a unique name: 16 hexadecimal digits.
 
-        Process numbers would not do: in a container each run has the same one, and what a crash left under a name
-        would stand in the way of the next run.
+        A process id is not unique enough: in a container every run has the same one, and a file that a crash left
+        behind would have the name that the next run needs.
         """
         return os.urandom(8).hex()
 
 
 class PacedDisk(Disk):
-    """A disk whose slower steps tell that work goes on: each is a piece of it. One of them can go on beside others."""
+    """A disk that calls `progress` after each slow step, and runs one `syncfs` at a time on a thread of its own."""
 
     def __init__(self, progress: Callable[[], None]) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._progress = progress
-        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncing")
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncing")
 
     def fsync(self, fd: int) -> None:
-        """Make the file's bytes last: of a large file piece by piece first, so that the sync has little left to do."""
+        """Make the file's bytes durable. A large file is flushed in pieces first, with `progress` after each."""
         size = os.fstat(fd).st_size
         for start in range(0, size if size > FLUSH_BYTES else 0, FLUSH_BYTES):
             if _sync_file_range(fd, start, FLUSH_BYTES, _FLUSH) != 0:
                 error = _last_error()
                 if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ESPIPE, errno.EPERM, errno.EOPNOTSUPP):
-                    raise error  # the sync itself might not tell of it a second time
+                    # The kernel reports a write error once: the fsync below may succeed after it.
+                    raise error
                 break
             self._progress()
         super().fsync(fd)
         self._progress()
 
     def syncfs(self, fd: int) -> None:
-        """Make everything last that the file system holds."""
+        """Make everything on the file system durable."""
         super().syncfs(fd)
         self._progress()
 
-    def syncfs_aside(self, fd: int) -> Callable[[], None]:
-        """Begin to make everything last that the file system holds, on a thread that does nothing else."""
-        syncing = self._beside.submit(super().syncfs, fd)
+    def start_syncfs(self, fd: int) -> Callable[[], None]:
+        """Start `syncfs` on the thread for it. The function that is returned waits for its end."""
+        syncing = self._executor.submit(super().syncfs, fd)
 
         def wait() -> None:
             syncing.result()
@@ -312,20 +319,21 @@ class PacedDisk(Disk):
 
 def temporary_name(disk: Disk, path: Path) -> Path:
     """Return a name beside `path` that no other writer uses and that readers of the folder ignore."""
-    start = os.fsdecode(os.fsencode(path.name)[:200])  # a name has 255 bytes, not characters
+    # A name may have 255 bytes, whatever the number of characters.
+    start = os.fsdecode(os.fsencode(path.name)[:200])
     return path.with_name(f".{start}.{disk.token()}.tmp")
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether a name is one that `temporary_name` gave."""
+    """Return whether `temporary_name` made this name."""
     return _TEMPORARY.fullmatch(name) is not None
 
 
 def write_new_file(disk: Disk, path: Path, data: bytes, mode: int, *, sync: bool = True) -> None:
-    """Write `data` into a new file and make the bytes last; the name lasts with the folder's next fsync.
+    """Write `data` to a new file and make its bytes durable. Its name becomes durable with the folder's next fsync.
 
-    With `sync` false the bytes last with a later `sync_files`. Raises StorageError; on an error nothing of it is
-    left behind (after a crash a partial file may be).
+    With `sync=False` the bytes become durable with a later `sync_files`. Raises StorageError and leaves no file then.
+    A crash can leave a partial file.
     """
     with _storage("write", path):
         fd = disk.create(path, mode)
@@ -341,8 +349,9 @@ def write_new_file(disk: Disk, path: Path, data: bytes, mode: int, *, sync: bool
 
 
 def start_writing_back(fd: int) -> None:
-    """Let the kernel begin to write a file's bytes to the medium, so that a sync finds less to do. Promises nothing."""
-    with suppress(AttributeError):  # a C library without it
+    """Ask the kernel to start writing a file's bytes to the medium, so that a later sync is faster."""
+    # Some C libraries lack the call.
+    with suppress(AttributeError):
         _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
 
 
@@ -352,17 +361,17 @@ def _sync_file_range(fd: int, start: int, count: int, flags: int) -> int:
 
 
 class Sync:
-    """Bytes of several files of ours on their way to the medium; they last when `wait` has returned.
+    """A running sync of several files of ours. Their bytes are durable when `wait` has returned.
 
-    Each fsync waits for the medium once; from so many files of one file system on, waiting once for everything that it
-    holds is quicker, whatever others have written there, and can be done beside other work.
+    Each fsync waits for the medium. For many files of one file system a single syncfs is faster, although it also
+    writes the data of other programs, and it can run beside other work.
     """
 
     def __init__(self, disk: Disk, paths: Iterable[Path]) -> None:
         self.failed: dict[Path, StorageError] = {}
-        """The files whose own sync failed: the kernel tells of that once, so that another one would prove nothing."""
+        """The files whose fsync failed. The kernel reports an error once, so a second fsync would prove nothing."""
         self._error: StorageError | None = None
-        self._aside: list[tuple[Path, int, Callable[[], None]]] = []
+        self._running: list[tuple[Path, int, Callable[[], None]]] = []
         found: dict[int, list[tuple[Path, int]]] = {}
         for path in paths:
             try:
@@ -379,7 +388,8 @@ class Sync:
         for path, size in files:
             if together and size <= FLUSH_BYTES:
                 continue
-            try:  # of those together a large one by itself first: that gives signs of life
+            # Large files are synced one by one even before a syncfs, as only that calls `progress` on the way.
+            try:
                 fd = open_regular(path)
                 try:
                     disk.fsync(fd)
@@ -392,7 +402,7 @@ class Sync:
             try:
                 fd = open_regular(path)
                 try:
-                    self._aside.append((path, fd, disk.syncfs_aside(fd)))
+                    self._running.append((path, fd, disk.start_syncfs(fd)))
                 except BaseException:
                     os.close(fd)
                     raise
@@ -404,9 +414,9 @@ class Sync:
         self._error = self._error or self.failed[path]
 
     def wait(self) -> None:
-        """Wait until all of them last. Raises StorageError; some may last then."""
-        aside, self._aside = self._aside, []
-        for path, fd, wait in aside:
+        """Wait until all files are durable. Raises the first StorageError; some files may be durable then."""
+        running, self._running = self._running, []
+        for path, fd, wait in running:
             try:
                 with _storage("sync", path):
                     wait()
@@ -419,15 +429,15 @@ class Sync:
 
 
 def sync_files(disk: Disk, paths: Iterable[Path]) -> None:
-    """Make the bytes of several files of ours last. Raises StorageError; some may last by then."""
+    """Make the bytes of several files of ours durable. Raises StorageError; some files may be durable then."""
     Sync(disk, paths).wait()
 
 
 def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
-    """Replace `path` by a file of these bytes, all or nothing, and make it last.
+    """Replace `path` atomically and durably with a file of these bytes. Raises StorageError.
 
-    A crash before the rename leaves the old file (and a temporary one); after it, before the folder's fsync,
-    the old or the new one; after that the new one.
+    A crash before the rename leaves the old file and perhaps a temporary one. A crash between the rename and the
+    folder's fsync leaves the old or the new file. After the fsync the new file stays.
     """
     temporary = temporary_name(disk, path)
     write_new_file(disk, temporary, data, mode)
@@ -441,9 +451,9 @@ def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
 
 
 def remove_quietly(disk: Disk, path: Path) -> bool:
-    """Remove a file of ours that may not be there, or that cannot be removed; tell whether it is gone.
+    """Remove a file of ours if it exists. Return whether it is gone; no error is raised if it cannot be removed.
 
-    Where it is not, the next start tries again.
+    The next start tries again to remove what was left.
     """
     try:
         disk.unlink(path)
@@ -455,9 +465,9 @@ def remove_quietly(disk: Disk, path: Path) -> bool:
 
 
 def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
-    """Make a folder and its missing parents, lastingly. One that is there is left as it is.
+    """Make a folder and its missing parents durably. An existing folder is not changed.
 
-    Raises StorageError, also when the path is a symlink or no folder.
+    Raises StorageError, also if the path is a dangling symlink or not a folder.
     """
     with _storage("make the folder", path):
         missing = []
@@ -474,23 +484,21 @@ def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
 
 
 def content_of(found: os.stat_result) -> tuple[int, int, int]:
-    """Return what of a file's status stays the same as long as nobody writes to it, also when it is renamed: inode,
-    size and the time of the last write.
-    """
+    """Return inode, size and time of the last write. A rename leaves them unchanged, a write does not."""
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def open_regular(path: Path | str) -> int:
-    """Open a file for reading without following a link at its end and without waiting on a FIFO or device.
+    """Open a regular file for reading and return its descriptor. Never follows a symlink or waits for a FIFO.
 
-    Returns the descriptor; an OSError (ELOOP for a symlink, EINVAL for anything but a regular file) otherwise.
+    Raises OSError: ELOOP for a symlink, EINVAL for anything else that is not a regular file.
     """
     return open_and_stat(path)[0]
 
 
 def open_and_stat(path: Path | str) -> tuple[int, os.stat_result]:
-    """Open a file as `open_regular` does; return its status, too."""
-    fd = os.open(path, os.O_RDONLY | _NOFOLLOW | _NEVER_WAIT | _CLOEXEC | _BINARY)
+    """Open a file as `open_regular` does. Return descriptor and status."""
+    fd = os.open(path, os.O_RDONLY | _NOFOLLOW | _NONBLOCK | _CLOEXEC | _BINARY)
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         os.close(fd)
@@ -499,7 +507,7 @@ def open_and_stat(path: Path | str) -> tuple[int, os.stat_result]:
 
 
 def read_regular(path: Path | str, limit: int) -> bytes:
-    """Return at most `limit` + 1 bytes of a regular file: one more than allowed tells that there is more."""
+    """Return at most `limit` + 1 bytes of a regular file: more than `limit` bytes mean that the file is too large."""
     fd = open_regular(path)
     try:
         return read_open_file(fd, limit)
@@ -508,7 +516,7 @@ def read_regular(path: Path | str, limit: int) -> bytes:
 
 
 def read_open_file(fd: int, limit: int) -> bytes:
-    """Return at most `limit` + 1 bytes of an open file, from where it stands."""
+    """Return at most `limit` + 1 bytes of an open file, from its current position."""
     parts = []
     left = limit + 1
     while left and (part := os.read(fd, left)):
@@ -538,7 +546,7 @@ def inode_of(path: Path) -> int:
 
 
 def exists(path: Path) -> bool:
-    """Return whether there is something at the path. Raises StorageError when that cannot be seen."""
+    """Return whether a path exists. Raises StorageError when the system refuses to say."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -550,12 +558,13 @@ def exists(path: Path) -> bool:
     return True
 
 
-def digest_open_file(fd: int, progress: Callable[[], None] = _nothing) -> str:
-    """Return the SHA-256 of an open file, read from its beginning. `progress` is called after each chunk."""
+def digest_open_file(fd: int, progress: Callable[[], None] = no_op) -> str:
+    """Return the SHA-256 of an open file, read from its start. `progress` is called after each chunk."""
     digest = hashlib.sha256()
+    # One buffer for each thread: to allocate it takes as long as to fill it.
     try:
         view: memoryview = _buffers.view
-    except AttributeError:  # made once a thread: to make one takes as long as to fill it
+    except AttributeError:
         view = _buffers.view = memoryview(bytearray(DIGEST_CHUNK_BYTES))
     place = 0
     while count := os.preadv(fd, [view], place):
@@ -566,12 +575,13 @@ def digest_open_file(fd: int, progress: Callable[[], None] = _nothing) -> str:
 
 
 def copy_open_file(
-    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = _nothing
+    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = no_op
 ) -> tuple[str, int]:
-    """Copy an open file into a new file of ours, make its bytes last, return their SHA-256 and number.
+    """Copy an open file to a new file of ours and make its bytes durable. Return their SHA-256 and their number.
 
-    Blocks are shared where the file system can (a reflink); the digest is then taken from our file, else from
-    the very bytes that were written. `progress` is called after each chunk. On an error nothing is left at `target`.
+    Blocks are shared where the file system can (a reflink); the digest is then computed from the new file, otherwise
+    from the bytes while they are written. `progress` is called after each chunk. Raises StorageError and leaves
+    nothing at `target` then. A crash can leave a partial file.
     """
     with _storage("copy to", target):
         fd = disk.create(target, mode)
@@ -602,11 +612,11 @@ def copy_open_file(
 
 
 def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None:
-    """Move a file to a free name, within or across file systems; the caller syncs both folders.
+    """Move a file to a free name, within or across file systems. The caller syncs both folders.
 
-    Across file systems it is copied under a temporary name, synced, renamed, the folder synced, and only then
-    is the source removed: a crash leaves one whole file or two, never none. Raises StorageError; the code is
-    EEXIST when the name is taken.
+    Across file systems the file is copied to a temporary name, synced and renamed, the folder is synced, and then the
+    source is removed. A crash at any point leaves at least one complete file, and perhaps a temporary one. Raises
+    StorageError, with the errno EEXIST if the name is taken.
     """
     with _storage("move", source):
         try:
@@ -616,7 +626,8 @@ def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None
             if error.errno != errno.EXDEV:
                 raise
         temporary = temporary_name(disk, target)
-        fd = open_regular(source)  # first: of a move that was done already, that the source is gone is what matters
+        # Open the source first: after a move that was completed before, the caller needs the error "no such file".
+        fd = open_regular(source)
         try:
             if target.exists() or target.is_symlink():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))

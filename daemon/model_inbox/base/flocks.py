@@ -1,8 +1,8 @@
-"""Two kinds of flock(2): one for the life of a daemon, one for the length of a commit.
+"""Exclusive flock(2) locks on files: the daemon holds one for its life, a writer one for each commit.
 
-Owns lock files and the text in them that names the holder, and finding out who holds one without taking it. A lock
-belongs to the open file, so it ends with the process however that ends; the text in the file may outlive it and
-counts for nothing but the error message.
+Owns lock files, the text in them that names the holder, and the question who holds one. The kernel releases a lock
+when its process ends, however it ends. The text may stay behind and is used in error messages only. Never decides
+what a lock protects.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _HOLDER_BYTES = 200
 
 
 class FileLock:
-    """An exclusive lock on a file that is made for it (mode 0600) and stays when the lock is released.
+    """An exclusive lock on a file, which is made for the lock (mode 0600) and is never removed.
 
-    Not reentrant, and not for two threads at once: whoever owns the object serialises its threads.
+    Not reentrant and not thread-safe: the caller serialises its threads.
     """
 
     def __init__(self, path: Path, purpose: str) -> None:
@@ -41,9 +41,9 @@ class FileLock:
         self._held = False
 
     def acquire(self, timeout_seconds: float) -> None:
-        """Take the lock, waiting at most `timeout_seconds`.
+        """Take the lock; wait for it at most `timeout_seconds`.
 
-        Raises RegistryLocked naming the holder, StorageError when the file cannot be opened, and RegistryError
+        Raises RegistryLocked with the holder's name, StorageError when the file cannot be opened, and RegistryError
         on a file system without locks.
         """
         deadline = None
@@ -71,29 +71,30 @@ class FileLock:
                 continue
             if self._still_the_file(fd):
                 self._held = True
-                self._sign(fd)
+                self._write_holder(fd)
                 return
-            self.close()  # somebody removed the file while we waited: a lock on it would exclude nobody
+            # The file was removed while we waited. A lock on it would exclude no process that opens the path later.
+            self.close()
 
     @property
     def is_in_place(self) -> bool:
-        """Whether we hold the lock, and on the very file that is at the path now."""
+        """Whether this process has the file open and the path still leads to that file."""
         return self._fd is not None and self._pid == os.getpid() and self._still_the_file(self._fd)
 
     def release(self) -> None:
-        """Let go, if it is held; the file stays open for the next time."""
+        """Release the lock if it is held. The file stays open for the next time."""
         if self._held and self._fd is not None and self._pid == os.getpid():
             self._held = False
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        """Let go and close the file. A lock that the parent of this process holds is left alone."""
+        """Release the lock and close the file. A lock that the parent of this process holds stays held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd, self._held = None, False
 
     def holder(self) -> str:
-        """Say who holds the lock, as far as the file tells: the words are for people only."""
+        """Return who holds the lock according to the text in the file, quoted, for messages only."""
         try:
             text = self.path.read_bytes()[:_HOLDER_BYTES].decode("utf-8", "replace").strip()
         except OSError:
@@ -110,7 +111,7 @@ class FileLock:
 
     def _open(self) -> int:
         if self._fd is not None and self._pid != os.getpid():
-            # After a fork parent and child share the open file and so the lock: each needs its own.
+            # After a fork, parent and child share the open file and so the lock. Each needs a file of its own.
             self.close()
         if self._fd is None:
             try:
@@ -130,9 +131,10 @@ class FileLock:
             return False
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
-    def _sign(self, fd: int) -> None:
+    def _write_holder(self, fd: int) -> None:
         text = f"process {os.getpid()} ({_program_name()})\n".encode()
-        with suppress(OSError):  # a full disk has no room for the name; the lock is taken all the same
+        # On a full disk there may be no room for the name. The lock is held without it.
+        with suppress(OSError):
             if os.pread(fd, _HOLDER_BYTES, 0) != text:
                 os.pwrite(fd, text, 0)
                 os.ftruncate(fd, len(text))
@@ -140,18 +142,18 @@ class FileLock:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Whether somebody holds a lock (None: this user cannot tell), and the process id as far as it is known."""
+    """Whether a lock is held (None: this user cannot find out), and by which process if that is known."""
 
     held: bool | None
     pid: int | None = None
 
 
 def who_holds(path: Path) -> Holding:
-    """Find out who holds a lock, as any user may: nothing is made, written or kept from whoever wants the lock.
+    """Return who holds the lock file at `path`. Any user may ask; nothing is made or written.
 
-    The kernel's list of locks is asked first, which names the process; where it is hidden (as in a hardened
-    service), a shared lock is tried for an instant by who may open the file, which a daemon that starts just then
-    outlasts (it waits a moment), and the process is the one that the holder wrote down.
+    The kernel's list of locks (/proc/locks) is read first; it names the process. Where the list is hidden, as in a
+    hardened service, a shared lock is taken for an instant if this user may open the file, and the process is read
+    from the file. A daemon that starts in that instant waits longer for its lock than this takes.
     """
     try:
         found = os.stat(path, follow_symlinks=False)
@@ -180,13 +182,14 @@ def who_holds(path: Path) -> Holding:
 
 
 def _listed_holder(found: os.stat_result, locks: Path = Path("/proc/locks")) -> int | None:
-    """Return the process that the kernel lists as the holder; 0 when none is listed, None without a list."""
+    """Return the process that /proc/locks lists as the holder: 0 if it lists none, None if it cannot be read."""
     try:
         lines = locks.read_text("ascii", "replace").splitlines()
     except OSError:
         return None
     where = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    for line in lines:  # 1: FLOCK ADVISORY WRITE 5471 00:1b:404833 0 EOF; a waiter has -> in the second place
+    # A line is `1: FLOCK ADVISORY WRITE 5471 00:1b:404833 0 EOF`. The line of a waiting process has `->` before FLOCK.
+    for line in lines:
         words = line.split()
         if len(words) >= 6 and words[1] == "FLOCK" and words[3] == "WRITE" and words[5] == where:
             return int(words[4]) if words[4].isdecimal() and words[4] != "0" else None

@@ -1,6 +1,6 @@
-"""Instants as text: reading them with their zone, and the one way in which they are written.
+"""Points in time as text: parsing them with their zone, and the two forms in which they are written.
 
-Owns the grammar of a moment in sidecars and entries. Never reads a clock.
+Owns the grammar of times in sidecars, entries and on the command line. Never reads a clock.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
-__all__ = ["canonical_instant", "has_zone", "parse_instant"]
+__all__ = ["canonical_instant", "has_zone", "millisecond_stamp", "parse_instant"]
 
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -20,17 +20,19 @@ INSTANT_HELP = "write it like 2025-10-25T12:00:00Z"
 
 
 def parse_instant(text: str) -> datetime:
-    """Return the instant that `text` names, in its own zone, or in UTC if it names none.
+    """Return the instant that `text` names, in the zone of the text, or in UTC if it names no zone.
 
-    Reads RFC 3339 and the common forms of ISO 8601: `2025-10-25T12:00:00Z`, a space instead of the T, offsets
-    with or without a colon, a date alone (midnight UTC), no seconds. Digits after the microseconds are
-    dropped. Raises ValueError, saying how to write it.
+    Accepts RFC 3339 and the common forms of ISO 8601: `2025-10-25T12:00:00Z`, a space instead of the T, offsets
+    with or without a colon, a date alone (midnight UTC), no seconds. Digits after the microseconds are dropped.
+    Raises ValueError with the expected form for any other text.
     """
+    # The stored form has a fast path: opening a registry parses thousands of them.
     if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
         try:
-            return datetime.fromisoformat(text)  # the stored form, which opening a registry reads by thousands
+            return datetime.fromisoformat(text)
         except ValueError:
-            pass  # told below
+            # The code below raises the error with its reason.
+            pass
     match = _INSTANT.fullmatch(text.strip(" "))
     if not match:
         raise ValueError(f"not a date and time; {INSTANT_HELP}")
@@ -38,7 +40,8 @@ def parse_instant(text: str) -> datetime:
     microsecond = int((match[7] or "").ljust(6, "0")[:6])
     try:
         moment = datetime(year, month, day, hour, minute, second, microsecond, _zone(match[8] or "Z"))
-        moment.astimezone(UTC)  # the first and the last day of the calendar are not instants in every zone
+        # Raises OverflowError where the zone moves the first or the last day of the calendar out of it.
+        moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"no such date or time ({error}); {INSTANT_HELP}") from None
     return moment
@@ -56,15 +59,15 @@ def _zone(text: str) -> timezone:
 
 
 def has_zone(text: str) -> bool:
-    """Return whether the text of an instant says its zone: ends in Z or an offset. A date alone does not."""
+    """Return whether the text of an instant names a zone: it ends in Z or an offset. A date alone has none."""
     match = _INSTANT.fullmatch(text.strip(" "))
     return match is not None and match[8] is not None
 
 
 def canonical_instant(moment: datetime) -> str:
-    """Return the one way in which an instant is stored: RFC 3339 in UTC, `2025-10-25T12:00:00Z`.
+    """Return an instant in the form in which it is stored: RFC 3339 in UTC, `2025-10-25T12:00:00Z`.
 
-    Microseconds stand there only when they are not zero. A datetime without a zone counts as UTC. Raises
+    Microseconds are written only if they are not zero. A datetime without a zone counts as UTC. Raises
     OverflowError for an instant outside the calendar.
     """
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
@@ -73,13 +76,19 @@ def canonical_instant(moment: datetime) -> str:
     return f"{day}T{utc.hour:02d}:{utc.minute:02d}:{utc.second:02d}{fraction}Z"
 
 
+def millisecond_stamp(moment: datetime) -> str:
+    """Return the time of an event for receipts, status and logs: UTC with milliseconds, `2025-10-25T12:00:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_UNREADABLE = -(1 << 63)  # an entry whose trained_at cannot be read is older than all others
+# Sorts before every instant: an entry whose trained_at cannot be parsed is older than all others.
+_UNREADABLE = -(1 << 63)
 
 
 def instant_microseconds(text: object) -> int:
-    """Return an instant as whole microseconds since 1970 (UTC); one that cannot be read sorts before all."""
+    """Return an instant as whole microseconds since 1970 (UTC). Text that cannot be parsed sorts before all others."""
     if not isinstance(text, str):
         return _UNREADABLE
     try:

@@ -1,10 +1,10 @@
-"""Is anybody still writing this file? The kernel knows: a read lease is refused while somebody has it open.
+"""Whether another process has a file open, asked of the kernel by trying to take a lease on it.
 
-Owns the one use of fcntl(2) leases. A lease is taken and given back at once, so an opener waits microseconds at
-most. Never decides what an answer means.
+Owns the use of fcntl(2) leases. A lease is released as soon as it is granted, so a process that opens the file
+meanwhile waits for microseconds at most. Never decides what an answer means.
 
-The answer covers writable mappings too, also after their descriptor was closed. It can be had for files of our
-own, or with CAP_LEASE; network file systems have none.
+Writable mappings count too, also after their descriptor was closed. The kernel answers for files that this user
+owns, or with CAP_LEASE. Network file systems have no leases.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from enum import Enum
 
 __all__ = ["Lease", "in_use", "read_lease"]
 
-_F_SETSIG = 10  # fcntl.h; not in the fcntl module
+# From fcntl.h; Python's fcntl module lacks it.
+_F_SETSIG = 10
 
 
 class Lease(Enum):
-    """FREE: nobody writes. OPEN: somebody has it open. UNKNOWN: not ours, or no leases here."""
+    """FREE: no other process has it open. OPEN: one has. UNKNOWN: not our file, or a file system without leases."""
 
     FREE = "free"
     OPEN = "open"
@@ -28,19 +29,19 @@ class Lease(Enum):
 
 
 def read_lease(fd: int) -> Lease:
-    """Tell whether some process has the regular file behind `fd` (open for reading) open for writing."""
+    """Return whether any process has the regular file behind `fd` (open for reading) open for writing."""
     return _try(fd, fcntl.F_RDLCK)
 
 
 def in_use(fd: int) -> bool:
-    """Tell whether anybody beside `fd` has the file open at all; False where that cannot be known."""
+    """Return whether the file is open anywhere but at `fd`, for reading or writing. False if that is unknown."""
     return _try(fd, fcntl.F_WRLCK) is Lease.OPEN
 
 
 def _try(fd: int, kind: int) -> Lease:
     try:
-        # Whoever opens the file while we hold the lease makes the kernel signal us: SIGIO would end the
-        # process, SIGURG is ignored unless somebody asked for it.
+        # The kernel signals the lease's holder when another process opens the file. The default, SIGIO, would end
+        # this process; SIGURG is ignored by default.
         fcntl.fcntl(fd, _F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, kind)
     except OSError as error:

@@ -1,9 +1,9 @@
-"""The shape of a JSON object: a TypedDict whose fields say what they mean, and the JSON schema that follows from it.
+"""JSON objects as TypedDicts with a description of each field, and the JSON schemas made from them.
 
-Owns `Field`, which stands beside a field's type, and the way from such types to a schema. Knows no model. Pure.
+Owns `Field`, the annotation of a field, and the conversion of such types to a schema. Knows nothing about models. Pure.
 
-The type checker holds those who make and read such an object to its shape; at run time it is a plain dictionary, so a
-field that a newer version added is simply there, and survives being written again.
+The type checker checks the code that makes and reads such an object. At run time the object is a plain dictionary:
+fields that a newer version added stay in it and are written again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", NoneT
 
 
 class Field:
-    """What a field means, in words, and the limits of its value as keywords of JSON schema."""
+    """The meaning of a field in words, and the limits of its value as JSON schema keywords."""
 
     __slots__ = ("limits", "meaning")
 
@@ -30,7 +30,7 @@ class Field:
 
 
 def fields_of_shape(shape: type) -> dict[str, Any]:
-    """Return the schema of each field of a TypedDict, by name, with the title and the description in it."""
+    """Return the schema of each field of a TypedDict by name, with its title and description."""
     return {
         name: {"title": title_of(name), **_value_schema(hint)}
         for name, hint in get_type_hints(shape, include_extras=True).items()
@@ -38,7 +38,7 @@ def fields_of_shape(shape: type) -> dict[str, Any]:
 
 
 def object_schema(shape: type) -> dict[str, Any]:
-    """Return the schema of an object of the shape. Fields that the shape does not have are allowed.
+    """Return the schema of an object of the shape. Further fields are allowed.
 
     Raises TypeError for a type that JSON does not have.
     """
@@ -50,14 +50,14 @@ def object_schema(shape: type) -> dict[str, Any]:
 
 
 def document(name: str, title: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema as a document of its own, which other documents can refer to by its `$id`."""
+    """Return a schema as a separate document, which other documents can refer to by its `$id`."""
     rest = {key: value for key, value in schema.items() if key not in ("title", "description")}
     head = {"$schema": DIALECT, "$id": f"urn:model-inbox:schema:{name}", "title": title, "description": description}
     return {**head, **rest}
 
 
 def title_of(name: str) -> str:
-    """Return a field's name as people write it: `min_samples` is "Min samples"."""
+    """Return a field's name as a title: "Min samples" for `min_samples`."""
     return name.replace("_", " ").capitalize()
 
 
@@ -65,7 +65,7 @@ def _value_schema(hint: Any) -> dict[str, Any]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         inner, *fields = arguments
-        # The last meaning counts: an alias that has one may be given another one where it is used.
+        # The last description wins: a type alias with one can be given another where it is used.
         schema = {**_value_schema(inner), "description": fields[-1].meaning}
         for field in fields:
             schema |= field.limits
@@ -87,7 +87,7 @@ def _value_schema(hint: Any) -> dict[str, Any]:
 
 
 def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the schema of a value that is one of these; each keyword but `type` is about values of one type."""
+    """Return the schema of a value of any of these types. Every keyword but `type` applies to one type only."""
     merged: dict[str, Any] = {}
     for option in options:
         merged |= option

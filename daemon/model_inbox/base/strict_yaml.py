@@ -1,10 +1,9 @@
-"""Strict YAML: bytes -> values with line and column, or everything that is wrong with the text.
+"""Strict YAML: parses bytes to values with line and column, and reports all problems of the text.
 
-Owns how sidecars and configuration files are read as YAML, before anybody asks what they mean. What makes
-YAML surprising is a problem here: duplicate keys, anchors and aliases, tags, merge keys, a second document.
-Scalars stay the text that was written, so that a schema can tell `1.10` from `1.1`. Never builds an object
-from a tag, never recurses with the text, and stops at the first value that is one too many, so that a hostile
-text costs no more than its bytes.
+Owns the syntax of sidecars and configuration files; other modules decide what the values mean. Duplicate keys,
+anchors, aliases, tags, merge keys and a second document are problems here. Scalars stay text, so that a schema can
+tell `1.10` from `1.1`. Never builds an object from a tag and never recurses on the depth of the text. Parsing stops at
+the first value over the limit, so that the cost of a hostile text is bounded.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ from ..problems.yaml import (
 __all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_value", "read_yaml"]
 
 NULLS = frozenset({"", "~", "null", "Null", "NULL"})
-"""How a plain scalar says "nothing"."""
+"""The plain scalars that mean null."""
 
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
@@ -58,9 +57,10 @@ _NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.ASCII | re.IGNORECA
 
 
 class Scalar(NamedTuple):
-    """One text. `style` is "" for a plain one, a quote, `|` or `>`; lines and columns count from 1.
+    """A scalar as text. `style` is "" for a plain one, otherwise a quote, `|` or `>`. Lines and columns count from 1.
 
-    `end` is the offset just behind it. `refused` tells that a problem with it (a tag, an alias) was reported.
+    `end` is the offset of the first character after it. `refused` is true if a problem with it was reported, such as
+    a tag or an alias.
     """
 
     text: str
@@ -72,12 +72,12 @@ class Scalar(NamedTuple):
 
     @property
     def is_null(self) -> bool:
-        """Whether it says "nothing": nothing at all, `~` or `null`, without quotes."""
+        """Whether it means null: an empty value, `~` or `null`, without quotes."""
         return self.style == "" and self.text in NULLS
 
 
 class Items(NamedTuple):
-    """A list. `flow` is true for `[a, b]`: it has its end in the text."""
+    """A list. `flow` is true for `[a, b]`, which has its end in the text."""
 
     items: tuple[Node, ...]
     flow: bool
@@ -86,7 +86,7 @@ class Items(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """A mapping, in the order of the text; of a key that stands there twice, the first."""
+    """A mapping in the order of the text. Of a duplicate key, the first value is kept."""
 
     pairs: tuple[tuple[Scalar, Node], ...]
     flow: bool
@@ -94,14 +94,14 @@ class Pairs(NamedTuple):
     column: int
 
     def get(self, name: str) -> Node | None:
-        """Return what stands under `name`, or None."""
+        """Return the value of the key `name`, or None."""
         for key, value in self.pairs:
             if key.text == name:
                 return value
         return None
 
     def key(self, name: str) -> Scalar | None:
-        """Return the key `name` with its place, or None."""
+        """Return the key `name` with its line and column, or None."""
         for key, _ in self.pairs:
             if key.text == name:
                 return key
@@ -113,10 +113,10 @@ Node = Scalar | Items | Pairs
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a text holds. `root` is None when there is nothing to look at: then there is a problem, or no text at all.
+    """The content of a text. `root` is None if there is no usable value: a problem was found, or the text is empty.
 
-    `parses` is false when the text is not YAML, or not yet: it may have been cut off, or be empty. `ended` tells that
-    YAML's own end of a document, a line `...`, was seen.
+    `parses` is false if the text is not YAML; it may be incomplete, or empty. `ended` is true if the line `...`, which
+    ends a YAML document, was found.
     """
 
     root: Node | None
@@ -128,19 +128,20 @@ class Document:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A list or mapping whose end was not read yet. `lines` has the line of each key."""
 
     start: CollectionStartEvent
     items: list[Node]
     pairs: list[tuple[Scalar, Node]]
     key: Scalar | None = None
-    lines: dict[str, int] = field(default_factory=dict)  # where each key stood first
+    lines: dict[str, int] = field(default_factory=dict)
 
 
 def read_yaml(data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_max: int) -> Document:
-    """Read one document. `noun` begins the problems' codes ("sidecar.duplicate_key") and names the text.
+    """Parse one document. `noun` names the kind of text, and is the first part of the codes: "sidecar.duplicate_key".
 
-    `depth_max` counts nested collections, the outermost included; `nodes_max` counts keys and values.
+    `depth_max` is the limit of nested collections, including the outermost; `nodes_max` of keys and values together.
+    Never raises for bad input: see `Document.problems`.
     """
     if len(data) > bytes_max:
         return Document(None, (yaml_too_large(noun, bytes_max),), parses=True, ended=False)
@@ -154,7 +155,7 @@ def read_yaml(data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_
 
 
 def _place(before: str) -> tuple[int, int]:
-    """Return line and column, from 1, of what stands behind `before`."""
+    """Return line and column, counted from 1, of the position after the text `before`."""
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
@@ -164,7 +165,7 @@ def _line_and_column(event: Event) -> tuple[int, int]:
 
 
 class _Reader:
-    """Builds the nodes of one text from libyaml's events, one at a time, on a stack of its own."""
+    """Builds the nodes of one text from libyaml's events, with its own stack instead of recursion."""
 
     def __init__(self, text: str, noun: Noun, depth_max: int, nodes_max: int) -> None:
         self.text = text
@@ -181,7 +182,8 @@ class _Reader:
         parses, documents = True, 0
         try:
             for event in self._events():
-                if isinstance(event, ScalarEvent):  # the most frequent
+                # Scalars are the most frequent events, so they are tested first.
+                if isinstance(event, ScalarEvent):
                     if not self._take_scalar(event):
                         self.root = None
                         break
@@ -189,7 +191,8 @@ class _Reader:
                     documents += 1
                     if documents > 1:
                         self._note(yaml_several_documents(self.noun), event)
-                        self.ended = True  # whatever comes behind, the first one is whole
+                        # The first document is complete, whatever follows it.
+                        self.ended = True
                         break
                 elif isinstance(event, DocumentEndEvent):
                     self.ended = bool(event.explicit)
@@ -198,7 +201,8 @@ class _Reader:
                     break
         except YAMLError as error:
             reason, place = self._syntax_error(error)
-            if self.ended:  # the document is whole, and something that is none follows it
+            # After the end of a document the error is in what follows it, which must not be there at all.
+            if self.ended:
                 self.problems.append(yaml_several_documents(self.noun).at(*place))
             else:
                 self.problems.append(yaml_not_yaml(self.noun, reason).at(*place))
@@ -216,12 +220,13 @@ class _Reader:
             parser.dispose()
 
     def _take(self, event: Event) -> bool:
-        """Build on with one event; False when a limit was reached and reading must stop."""
+        """Process one event. Return False if a limit was reached and parsing must stop."""
         if isinstance(event, CollectionEndEvent):
             self._close()
             return True
         if not isinstance(event, AliasEvent | CollectionStartEvent):
-            return True  # the beginning and the end of the stream
+            # The start or the end of the stream.
+            return True
         if not self._may_have(event):
             return False
         self._refuse_extras(event)
@@ -235,7 +240,7 @@ class _Reader:
         return True
 
     def _take_scalar(self, event: ScalarEvent) -> bool:
-        """Build on with one text; False when it is one too many."""
+        """Process one scalar. Return False if it is over the limit."""
         if not self._may_have(event):
             return False
         refused = (event.anchor is not None or event.tag is not None) and self._refuse_extras(event)
@@ -245,7 +250,7 @@ class _Reader:
         return True
 
     def _may_have(self, event: Event) -> bool:
-        """Count a name or value; False, and a problem, when it is one too many."""
+        """Count a key or value. Return False, and report a problem, if it is over the limit."""
         self.nodes_left -= 1
         if self.nodes_left >= 0:
             return True
@@ -274,7 +279,7 @@ class _Reader:
             self._add(Items(tuple(done.items), flow, line, column))
 
     def _add(self, node: Node) -> None:
-        """Put a finished node where it belongs: the root, a list, a key, or the value of one."""
+        """Add a complete node: as the root, an item of a list, a key, or the value of a key."""
         if not self.stack:
             self.root = node
             return
@@ -312,7 +317,7 @@ class _Reader:
         self.problems.append(problem.at(*_line_and_column(event)))
 
     def _syntax_error(self, error: YAMLError) -> tuple[str, tuple[int | None, int | None]]:
-        """Return what libyaml says, which are texts of its own, and the place as line and column."""
+        """Return libyaml's message, which has no text of the file in it, and the line and column."""
         reason, line, column = "it cannot be read", None, None
         if isinstance(error, MarkedYAMLError):
             reason = ", ".join(part for part in (error.context, error.problem) if part)
@@ -327,9 +332,9 @@ class _Reader:
 
 
 def locate(root: Node | None, path: Sequence[str | int]) -> tuple[Scalar | None, Node | None]:
-    """Return the key and the value that `path` leads to, or as near to it as the text goes.
+    """Return the key and the value at `path`, or the nearest ones above it that exist.
 
-    A step is a key or a position; in a list, a text finds the item that reads so. An item has no key.
+    A step of the path is a key or an index; in a list, text means the item with this text. An item has no key.
     """
     key: Scalar | None = None
     node = root
@@ -353,7 +358,7 @@ def _item(node: Items, step: str | int) -> Node | None:
 
 
 def number(text: str) -> int | float | None:
-    """Return the decimal number that `text` is, or None; `nan` and `.inf` too, for a schema to refuse."""
+    """Return `text` as a decimal number, or None if it is not one. `nan` and `.inf` are returned as floats."""
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):
@@ -364,9 +369,9 @@ def number(text: str) -> int | float | None:
 
 
 def plain_value(node: Node) -> object:
-    """Return the node as plain values: null, true, false and finite decimal numbers as YAML 1.2 has them.
+    """Return the node as plain Python values: lists, dictionaries, None, booleans and finite decimal numbers.
 
-    All else, and whatever has quotes, is text.
+    The spellings are those of YAML 1.2. Every other scalar, and every quoted one, stays text.
     """
     if isinstance(node, Items):
         return [plain_value(item) for item in node.items]

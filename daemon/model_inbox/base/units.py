@@ -1,7 +1,7 @@
-"""Durations and sizes as people write them: `15m`, `1h30m`, `20GiB`.
+"""Durations and sizes as text: `15m`, `1h30m`, `20GiB`.
 
-Owns the two notations of config.yaml and the command line, both ways. Never reads a clock, and knows nothing
-of calendars: a day is 86,400 seconds here (the months and years of a retention policy are policy.py's).
+Owns parsing and formatting of both, for config.yaml and the command line. Never reads a clock and knows no calendar:
+a day is 86,400 seconds. The months and years of retention policies are in `config.retention`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _SIZE_HELP = "write it like '500MB', '20GiB' or a plain number of bytes"
 
 
 def parse_duration(value: str | float) -> float:
-    """Return the seconds that `value` stands for.
+    """Return a duration in seconds.
 
-    A number counts as seconds. Text is one or more numbers with a unit, added up: ms, s, m (minutes), h, d,
-    w; text that is a number alone counts as seconds too. Raises ValueError, saying how to write it, for
-    anything else, for less than nothing and for more than a hundred years.
+    A number counts as seconds, as does text that is a number alone. Other text is one or more numbers with units,
+    which are added up: ms, s, m (minutes), h, d, w. Raises ValueError with the expected form for any other value,
+    for a negative duration and for more than a hundred years.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"not a duration; {_DURATION_HELP}")
@@ -59,14 +59,15 @@ def _seconds_of_text(text: str) -> float:
 def _as_float(number: float) -> float:
     try:
         return float(number)
-    except OverflowError:  # an int beyond the largest float
+    except OverflowError:
+        # An int larger than the largest float.
         return math.inf
 
 
 def format_duration(seconds: float) -> str:
     """Return `seconds` for people, in at most two units: `350ms`, `2.5s`, `1h30m`, `30d`.
 
-    What is smaller than the units shown is dropped, never rounded up. `parse_duration` reads it.
+    Smaller units are dropped, never rounded up. `parse_duration` accepts the result.
     """
     if seconds < 0:
         return "-" + format_duration(-seconds)
@@ -85,11 +86,11 @@ def format_duration(seconds: float) -> str:
 
 
 def parse_size(value: str | float) -> int:
-    """Return the bytes that `value` stands for.
+    """Return a size in bytes.
 
-    A number counts as bytes. Text is a number with a unit in any case: kB, MB, GB, TB, PB are powers of 1,000
-    and KiB to EiB powers of 1,024. A bare `20G` is refused, because programs disagree on what it
-    is. Raises ValueError, saying how to write it, for anything else and for more than an exbibyte.
+    A number counts as bytes. Text is a number with a unit, in upper or lower case: kB, MB, GB, TB, PB are powers of
+    1,000 and KiB to EiB powers of 1,024. `20G` is refused, because some programs use it for GB and others for GiB.
+    Raises ValueError with the expected form for any other value and for more than one exbibyte.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"not a size; {_SIZE_HELP}")
@@ -100,7 +101,7 @@ def parse_size(value: str | float) -> int:
         unit = _BYTES.get(match[2].lower())
         if unit is None:
             raise ValueError(f"not a unit of size; {_SIZE_HELP}")
-        # Whole numbers stay integers: a float would round what is over 2^53 bytes.
+        # Whole numbers stay integers: a float rounds numbers over 2^53.
         whole = "." not in match[1] and len(match[1]) <= 20
         size = int(match[1]) * unit if whole else round(float(match[1]) * unit, 0)
     else:

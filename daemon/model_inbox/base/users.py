@@ -1,8 +1,8 @@
-"""Who runs a command, and as whom it acts: root becomes the owner of the folder that it is about to write in.
+"""The user who runs a command, and the user as whom it acts: root acts as the owner of the folder it writes in.
 
-Owns the one change of user that a process of ours makes. What root left behind, the service could not write any
-more; so a command started by root gives its rights up for good before it opens anything for writing. Never takes
-rights, and never changes the owner of a file.
+Owns the only change of user in this package. The service cannot write to files that root made, so a command that root
+starts gives up its rights for its whole life before it opens anything for writing. Never gains rights and never
+changes the owner of a file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["act_as_owner", "name_of_group", "name_of_user", "person"]
 
 
 def name_of_user(uid: int) -> str:
-    """Return the name of a user, or the number where there is none."""
+    """Return the name of a user, or the number of a user without a name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -26,7 +26,7 @@ def name_of_user(uid: int) -> str:
 
 
 def name_of_group(gid: int) -> str:
-    """Return the name of a group, or the number where there is none."""
+    """Return the name of a group, or the number of a group without a name."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:
@@ -34,17 +34,17 @@ def name_of_group(gid: int) -> str:
 
 
 def person() -> str:
-    """Return who is at the keyboard, for the history: the user, or who became root by sudo."""
+    """Return the name of the user who runs this process, for the history; under sudo the one who called sudo."""
     if os.geteuid() == 0 and (invoker := os.environ.get("SUDO_USER")) and invoker != "root":
         return f"{invoker} (sudo)"
     return name_of_user(os.getuid())
 
 
 def act_as_owner(folder: Path) -> None:
-    """Become the owner of `folder` if we are root and it belongs to somebody else; else do nothing.
+    """Change to the owner of `folder` if this process runs as root and root does not own the folder.
 
-    Of a folder that is not there the nearest one above it counts. User, group and supplementary groups change for
-    the whole process and cannot be taken back. Raises ModelInboxError when the system does not allow it.
+    If the folder does not exist, the nearest existing one above it counts. User, group and supplementary groups change
+    for the whole process and cannot be changed back. Raises ModelInboxError when the system does not allow it.
     """
     if os.geteuid() != 0:
         return

@@ -498,7 +498,7 @@ class Beside(Disk):
         self.done.append("stage" if target.parent.name == ".staging" else "place")
         super().link(source, target)
 
-    def syncfs_aside(self, fd: int) -> Callable[[], None]:
+    def start_syncfs(self, fd: int) -> Callable[[], None]:
         self.done.append("sync begins")
 
         def wait() -> None:
