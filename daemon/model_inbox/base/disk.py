@@ -37,6 +37,7 @@ __all__ = [
     "content_of",
     "copy_open_file",
     "digest_open_file",
+    "digest_regular",
     "exists",
     "inode_of",
     "is_temporary",
@@ -572,6 +573,15 @@ def digest_open_file(fd: int, progress: Callable[[], None] = no_op) -> str:
         place += count
         progress()
     return digest.hexdigest()
+
+
+def digest_regular(path: Path | str) -> str:
+    """Return the SHA-256 of a regular file. Raises OSError as `open_regular` does."""
+    fd = open_regular(path)
+    try:
+        return digest_open_file(fd)
+    finally:
+        os.close(fd)
 
 
 def copy_open_file(

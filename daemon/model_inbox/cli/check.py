@@ -228,16 +228,12 @@ def _sighting(path: Path, name: str) -> Sighting:
 
 
 def _problem_of_digest(path: Path, role: str, said: str | None) -> list[Problem]:
-    from ..base.disk import digest_open_file, open_regular
+    from ..base.disk import digest_regular
 
     if said is None:
         return []
     try:
-        fd = open_regular(path)
-        try:
-            found = digest_open_file(fd)
-        finally:
-            os.close(fd)
+        found = digest_regular(path)
     except OSError as error:
         raise StorageError("read", path, error) from error
     if found == said:

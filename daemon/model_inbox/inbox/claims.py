@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
 import re
 import stat
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ import structlog
 
 from ..base.disk import content_of, move_file
 from ..base.machine import Machine
+from ..base.users import name_of_user
 from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
@@ -49,7 +49,6 @@ __all__ = [
     "claimed_at",
     "is_older",
     "original_name",
-    "owner_name",
 ]
 
 log = structlog.get_logger("model_inbox")
@@ -381,7 +380,7 @@ class Claims:
 
     def _owner(self, uid: int) -> str:
         if uid not in self._owners:
-            self._owners[uid] = owner_name(uid)
+            self._owners[uid] = name_of_user(uid)
         return self._owners[uid]
 
     def _new_folder(self, safe: str) -> tuple[str, Path]:
@@ -444,14 +443,6 @@ def is_older(drop_id: str, now: datetime, keep_seconds: float) -> bool:
     """Tell whether a drop_id is from before the time for which things are kept."""
     at = claimed_at(drop_id)
     return at is not None and now - at > timedelta(seconds=keep_seconds)
-
-
-def owner_name(uid: int) -> str:
-    """Return the name of a user, or the number where there is none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 _REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")

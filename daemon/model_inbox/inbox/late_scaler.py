@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
+from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import MODEL_SUFFIXES
 from ..registry.registry import ModelRegistry
-from .claims import owner_name
 from .drop import SIDECAR_SUFFIX, Sighting, scaler_stem
 from .folder import Inbox
 
@@ -41,7 +41,7 @@ def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry
     entry = registry.get_model_info(str(receipt.get("model_id")))
     late = (
         receipt.get("outcome") == "registered"
-        and receipt.get("owner") == owner_name(stray.owner)
+        and receipt.get("owner") == name_of_user(stray.owner)
         and age.total_seconds() <= inbox.limits.incomplete_timeout
         and entry is not None
         and entry.get("drop_id") == receipt.get("drop_id")

@@ -10,13 +10,13 @@ import errno
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from ..base.disk import read_regular, remove_quietly, replace_file, sync_files, write_new_file
+from ..base.instants import millisecond_stamp
 from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
@@ -127,7 +127,7 @@ class Answers:
             "drop_id": claim.drop_id,
             "outcome": outcome,
             "model_id": claim.model_id,
-            "at": self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": millisecond_stamp(self._clock()),
             "stem": escaped(claim.stem),
             "owner": claim.owner,
             "sidecar_sha256": claim.sidecar_sha256,

@@ -20,6 +20,7 @@ from ..base.disk import (
     Disk,
     copy_open_file,
     digest_open_file,
+    digest_regular,
     make_folder,
     move_file,
     open_regular,
@@ -355,15 +356,9 @@ def same_bytes(one: Path, other: Path) -> bool:
 def _digest_of(path: Path) -> str | None:
     """Return the SHA-256 of a file, or None when there is none that can be read."""
     try:
-        fd = open_regular(path)
+        return digest_regular(path)
     except OSError:
         return None
-    try:
-        return digest_open_file(fd)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
 def _exists(path: Path) -> bool:

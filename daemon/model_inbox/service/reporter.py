@@ -20,10 +20,12 @@ import structlog
 
 from .. import __version__
 from ..base.disk import remove_quietly
+from ..base.instants import millisecond_stamp
 from ..base.machine import Machine
+from ..base.users import name_of_user
 from ..config.settings import Config
 from ..errors import StorageError
-from ..inbox.claims import Claim, Retry, owner_name
+from ..inbox.claims import Claim, Retry
 from ..inbox.drop import Sighting, seen_as
 from ..inbox.folder import Rescan
 from ..inbox.pipeline import Intake
@@ -203,7 +205,7 @@ class Reporter:
         self._answer(began, "refused", changed=[], restart_needed=list(self._restart_needed), problems=told)
 
     def _answer(self, began: float, outcome: str, **told: Any) -> None:
-        self._reload = {"began": began, "at": _text(self._clock()), "outcome": outcome, **told}
+        self._reload = {"began": began, "at": millisecond_stamp(self._clock()), "outcome": outcome, **told}
         self.publish()
 
     # --- metrics ----------------------------------------------------------------------------------------------
@@ -279,15 +281,15 @@ class Reporter:
         started = self._started_with
         told: dict[str, Any] = {
             "format": FORMAT,
-            "at": _text(now),
-            "next_at": _text(now + timedelta(seconds=self._longest + self._work_seconds)),
+            "at": millisecond_stamp(now),
+            "next_at": millisecond_stamp(now + timedelta(seconds=self._longest + self._work_seconds)),
             "state": self.state,
             "ready": self.state == "running",
             "doing": self.doing or "waiting for drops",
             "version": __version__,
             "pid": os.getpid(),
             "process_started": self._process_started,
-            "started_at": _text(self._began),
+            "started_at": millisecond_stamp(self._began),
             "deaf": False,
             "deaf_because": None,
             "waiting": 0,
@@ -296,7 +298,7 @@ class Reporter:
             **self._last,
             "config": {
                 "path": str(path) if (path := config.path) is not None else None,
-                "loaded_at": _text(self._loaded_at),
+                "loaded_at": millisecond_stamp(self._loaded_at),
                 "restart_needed": list(self._restart_needed),
                 "refused": self._reload is not None and self._reload["outcome"] == "refused",
                 "reload": self._reload,
@@ -327,7 +329,7 @@ class Reporter:
         intake, registry, rescan, health = service.intake, service.registry, service.schedule.last, service.health
         for outcome in ("registered", "rejected"):
             if (moment := intake.tally.last_at.get(outcome)) is not None:
-                self._last[f"last_{outcome}_at"] = _text(moment)
+                self._last[f"last_{outcome}_at"] = millisecond_stamp(moment)
         self._deaf_since = (self._deaf_since or now) if health.watch_problem else None
         shown = self._waiting_files(rescan, now) if rescan is not None else []
         again = {claim.drop_id: claim for claim in intake.in_hand if claim.retry and os.path.exists(claim.folder)}
@@ -337,7 +339,7 @@ class Reporter:
             **self._last,
             "deaf": bool(health.watch_problem),
             "deaf_because": health.watch_problem or None,
-            "deaf_since": _text(self._deaf_since) if self._deaf_since is not None else None,
+            "deaf_since": millisecond_stamp(self._deaf_since) if self._deaf_since is not None else None,
             "waiting": rescan.waiting if rescan is not None else 0,
             "oldest": shown[0] if shown else None,
             "deferred": len(deferred),
@@ -365,8 +367,8 @@ class Reporter:
         ran_at = service.maintenance.retention_ran_at
         next_run_in = max(service.maintenance.retention_at - self._monotonic(), 0.0)
         told["retention"] |= {
-            "last_run_at": _text(ran_at) if ran_at is not None else None,
-            "next_run_at": _text(now + timedelta(seconds=next_run_in)) if is_on else None,
+            "last_run_at": millisecond_stamp(ran_at) if ran_at is not None else None,
+            "next_run_at": millisecond_stamp(now + timedelta(seconds=next_run_in)) if is_on else None,
             "breaker_tripped": is_on and bool(health.breaker),
             "breaker": (is_on and health.breaker) or None,
             "failed": is_on and bool(health.retention_problem),
@@ -383,7 +385,7 @@ class Reporter:
             "owner": claim.owner,
             "cause": retry.cause,
             "attempts": retry.attempts,
-            "retry_at": _text(now + timedelta(seconds=wait)),
+            "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
         }
 
     def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
@@ -401,12 +403,12 @@ class Reporter:
         for changed_ns, name, seen, wait in heapq.nsmallest(WAITING_SHOWN, waits, key=lambda item: item[0]):
             # A producer sets the times of its files as it likes: what lies ahead counts as now.
             since = datetime.fromtimestamp(min(max(changed_ns, 0) / 1e9, now.timestamp()), UTC)
-            until = None if wait.until is None else _text(now + timedelta(seconds=wait.until - passed))
+            until = None if wait.until is None else millisecond_stamp(now + timedelta(seconds=wait.until - passed))
             shown.append(
                 {
                     "name": escaped(name),
-                    "owner": owner_name(seen[0].owner),
-                    "since": _text(since),
+                    "owner": name_of_user(seen[0].owner),
+                    "since": millisecond_stamp(since),
                     "problems": [problem.as_dict() for problem in wait.problems],
                     "until": until,
                     "stale": wait.stale,
@@ -435,13 +437,9 @@ def _gist(document: dict[str, Any]) -> object:
     return kept, waits, [(drop["drop_id"], drop["cause"], drop["attempts"]) for drop in document["deferred_drops"]]
 
 
-def _text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _text_or_none(value: object) -> str | None:
     with contextlib.suppress(ValueError):
-        return _text(datetime.fromisoformat(value)) if isinstance(value, str) else None
+        return millisecond_stamp(datetime.fromisoformat(value)) if isinstance(value, str) else None
     return None
 
 

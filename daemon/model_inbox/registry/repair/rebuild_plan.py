@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ...base.disk import digest_open_file, open_regular, read_regular
+from ...base.disk import digest_regular, open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError
 from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import parse_sidecar
@@ -316,7 +316,7 @@ class Plan:
             fault = _fault(file, said)
             if fault is not None:
                 return f"{file.name}: {fault}"
-            digests[role] = _digest(file)
+            digests[role] = digest_regular(file)
             report = self.scanner.scan(file)
             if not report.accepted:
                 return f"{file.name}: {report.problems[0].message}; drop it into the inbox to learn more"
@@ -394,11 +394,3 @@ def _fault(path: Path, digest: str | None) -> str | None:
         pass  # told below
     problem = check_file(path, digest, lambda _: None)
     return problem.message if problem is not None else None
-
-
-def _digest(path: Path) -> str:
-    fd = open_regular(path)
-    try:
-        return digest_open_file(fd)
-    finally:
-        os.close(fd)

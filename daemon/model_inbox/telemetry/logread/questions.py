@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .records import UNIT_EXITED, UNIT_SAID, Record, drop_ids, stamp
+from ...base.instants import millisecond_stamp
+from .records import UNIT_EXITED, UNIT_SAID, Record, drop_ids
 
 __all__ = ["QUESTIONS", "Question", "needed_events"]
 
@@ -63,7 +64,7 @@ class Question:
 
 
 def _row(record: Record, *names: str) -> Row:
-    return {"at": stamp(record.at), **{name: record.fields.get(name) for name in names}}
+    return {"at": millisecond_stamp(record.at), **{name: record.fields.get(name) for name in names}}
 
 
 def _rejected(records: Sequence[Record], _now: datetime) -> list[Row]:
@@ -105,7 +106,7 @@ def _retired(records: Sequence[Record], _now: datetime) -> list[Row]:
             if row is None:  # retired before the time that is asked for
                 row = {"at": None, "model_id": model_id, "bytes": record.fields.get("bytes"), "reasons": None}
                 rows.append(row)
-            row["purged_at"] = stamp(record.at)
+            row["purged_at"] = millisecond_stamp(record.at)
     return rows
 
 
@@ -150,14 +151,16 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
             if key in ended and isinstance(wait, (int, float)) and now > record.at + timedelta(seconds=wait + _LATE):
                 going_on.pop(key, None)
                 continue
-            since = going_on.get(key, {}).get("since", stamp(record.at))
+            since = going_on.get(key, {}).get("since", millisecond_stamp(record.at))
             going_on[key] = {
                 "since": since,
                 "what": record.text("stem"),
                 "drop_id": record.text("drop_id"),
                 "attempt": record.fields.get("attempt"),
                 "cause": record.text("cause"),
-                "again_at": stamp(record.at + timedelta(seconds=wait)) if isinstance(wait, (int, float)) else None,
+                "again_at": millisecond_stamp(record.at + timedelta(seconds=wait))
+                if isinstance(wait, (int, float))
+                else None,
             }
         elif record.event in _ENDS:
             ended.add(key)
@@ -166,7 +169,7 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
             what, lasts_seconds = _REPEATS[record.event]
             if (now - record.at).total_seconds() > lasts_seconds:
                 continue
-            since = going_on.get(key, {}).get("since", stamp(record.at))
+            since = going_on.get(key, {}).get("since", millisecond_stamp(record.at))
             going_on[key] = {
                 "since": since,
                 "what": what,
@@ -223,7 +226,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
     running = hung = False
 
     def end(row: Row, at: datetime | None) -> None:
-        row["to"] = stamp(at) if at is not None else None
+        row["to"] = millisecond_stamp(at) if at is not None else None
         row["seconds"] = round(((at or now) - datetime.fromisoformat(row["from"])).total_seconds(), 3)
         rows.append(row)
 
@@ -235,7 +238,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
             if down is None:
                 cause, since, exactly = _cause_of(record, last)
                 cause = f"hung; {cause}" if hung else cause
-                down = {"kind": "down", "from": stamp(since), "exactly": exactly, "cause": cause}
+                down = {"kind": "down", "from": millisecond_stamp(since), "exactly": exactly, "cause": cause}
             elif event == "daemon.failed":
                 down["cause"] = _cause_of(record, last)[0]
             hung = False
@@ -249,7 +252,12 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
                 down = None
             running = True
         elif event == "inbox.watch_lost" and deaf is None:
-            deaf = {"kind": "deaf", "from": stamp(record.at), "exactly": True, "cause": record.text("cause")}
+            deaf = {
+                "kind": "deaf",
+                "from": millisecond_stamp(record.at),
+                "exactly": True,
+                "cause": record.text("cause"),
+            }
         elif event == "inbox.watch_restored" and deaf is not None:
             end(deaf, record.at)
             deaf = None

@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from ...base.instants import millisecond_stamp
+
 __all__ = ["LEVELS", "UNIT_EXITED", "UNIT_SAID", "Record", "Wanted", "belonging", "parse_entry", "parse_line"]
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -47,7 +49,7 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the record as a line of a JSON log has it."""
-        return {"timestamp": stamp(self.at), "level": self.level, "event": self.event, **self.fields}
+        return {"timestamp": millisecond_stamp(self.at), "level": self.level, "event": self.event, **self.fields}
 
 
 def parse_line(line: bytes | str) -> Record | None:
@@ -193,7 +195,3 @@ def drop_ids(records: Sequence[Record]) -> list[str | None]:
         else:
             found[at] = following.get(stem)
     return found
-
-
-def stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
