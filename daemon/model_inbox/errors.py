@@ -1,25 +1,26 @@
-"""Every error that model-inbox raises on purpose, in one import-safe place.
+"""Every error that model-inbox raises on purpose.
 
 ::
 
     ModelInboxError                 code, hint, exit_status
       ConfigError                   config.yaml cannot be used: all its problems (exit 78)
       MetadataError                 the metadata given to the API has problems (also ValueError)
-      DropRefused                   a drop could not be written into the inbox
-      StorageError                  the disk said no: operation, path, whether it may pass (75 or 1)
+      DropRefused                   a drop was not written into the inbox
+      StorageError                  a system call failed: operation, path, whether a retry may help (exit 75 or 1)
       RegistryError
-        RegistryLocked              somebody else holds a lock: who (75)
-        RegistryCorrupted           a file is damaged: which, where (78)
-        RegistryMissing             there is no registry to read (78)
-        RegistryTooNew              written by a newer model-inbox (78)
-        EntryNotFound               no such model (also LookupError)
+        RegistryLocked              another process holds a lock: which one (exit 75)
+        RegistryCorrupted           a file is damaged: which one, and where (exit 78)
+        RegistryMissing             there is no registry at the path (exit 78)
+        RegistryTooNew              written by a newer model-inbox (exit 78)
+        EntryNotFound               no model has this id (also LookupError)
         EntryExists                 the id is taken (also ValueError)
-        EntryProtected              pinned, or named by an alias
-      ScanError                     the scanner itself cannot work (never: the file is bad)
-      LoadRefused                   the stored bytes are not what was registered, or ask for more than was seen
+        EntryProtected              the model is pinned, or an alias names it
+      ScanError                     the scanner does not work; never raised for the content of a file
+      LoadRefused                   the stored bytes are not those that were registered, or import other names
 
-An expected outcome (a refused drop, a model that is not there) is a value; an exception means that what was
-asked for could not be done. Messages begin with "cannot", name the thing, and the hint says what to do next.
+Owns the error classes, their codes and exit codes. Expected outcomes, such as a rejected drop, are values; an exception
+means that a call could not do what was asked. A message starts with "cannot" and names the file or model; the hint says
+what to do next. Never prints.
 """
 
 from __future__ import annotations
@@ -59,12 +60,14 @@ __all__ = [
 EXIT_DONE = 0
 EXIT_REFUSED = 1
 EXIT_USAGE = 2
-EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h
-EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h; the unit does not restart after it
+# EX_TEMPFAIL of sysexits.h.
+EXIT_TRY_AGAIN = 75
+# EX_CONFIG of sysexits.h. systemd does not restart the service after it.
+EXIT_CONFIG = 78
 
 
 class ModelInboxError(Exception):
-    """The base of all errors raised on purpose. `hint` is one sentence on what to do, or empty."""
+    """The base of all errors raised on purpose. `hint` says in one sentence what to do; it may be empty."""
 
     code: ClassVar[Code] = "error"
     exit_status: int = EXIT_REFUSED
@@ -78,7 +81,7 @@ class ModelInboxError(Exception):
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
     def as_problem(self, *, field: str | None = None, file: str | None = None) -> Problem:
-        """Return the error as a problem, for those who list it beside others."""
+        """Return the error as a problem, for a list of problems."""
         return Problem(self.code, self.message, self.hint, field=field, file=file)
 
 
@@ -92,26 +95,29 @@ class _WithProblems(ModelInboxError):
 
 
 class ConfigError(_WithProblems):
-    """config.yaml cannot be used. `problems` lists everything that is wrong with it."""
+    """config.yaml cannot be used. `problems` lists all its problems."""
 
     code = "config.invalid"
     exit_status = EXIT_CONFIG
 
 
 class MetadataError(_WithProblems, ValueError):
-    """Metadata given to the API cannot be registered. `problems` lists everything that is wrong with it."""
+    """Metadata given to the API cannot be registered. `problems` lists all its problems."""
 
     code = "metadata.invalid"
 
 
 class DropRefused(_WithProblems):
-    """A drop was not written into the inbox; nothing of it is there."""
+    """A drop was not written into the inbox. None of its files is there."""
 
     code = "drop.refused"
 
 
 class StorageError(ModelInboxError):
-    """The disk said no. `transient` tells whether the same call may succeed later (full disk, I/O error)."""
+    """A file or folder could not be read or changed. `transient` is true if a retry may succeed (full disk, I/O error).
+
+    `operation` and `path` say what failed, `errno` why.
+    """
 
     code = "storage.failed"
     TRANSIENT: ClassVar[frozenset[int]] = frozenset(
@@ -142,20 +148,20 @@ class StorageError(ModelInboxError):
 
 
 class RegistryError(ModelInboxError):
-    """Something about the registry as a whole."""
+    """The registry cannot do what was asked. The base of all errors of the registry."""
 
     code: ClassVar[Code] = "registry.failed"
 
 
 class RegistryLocked(RegistryError):
-    """Somebody else holds a lock for longer than we were told to wait."""
+    """Another process held a lock for longer than the time-out."""
 
     code = "registry.locked"
     exit_status = EXIT_TRY_AGAIN
 
 
 class RegistryCorrupted(RegistryError):
-    """A file of the registry is damaged at `offset` (in bytes). Nothing was overwritten."""
+    """The file `path` of the registry is damaged at `offset` (in bytes, None if unknown). Nothing was changed."""
 
     code = "registry.corrupted"
     exit_status = EXIT_CONFIG
@@ -165,60 +171,61 @@ class RegistryCorrupted(RegistryError):
         super().__init__(
             f"cannot use {str(path)!r}: damaged{place}: {what}",
             hint="Nothing was changed. `model-inbox verify` lists what is wrong; "
-            "`model-inbox rebuild` makes the registry again from the journal and the stored sidecars",
+            "`model-inbox rebuild` builds the registry again from the journal and the stored sidecars",
         )
         self.path = str(path)
         self.offset = offset
 
 
 class RegistryMissing(RegistryError):
-    """There is no registry at that path and this handle may not make one."""
+    """There is no registry at the path, and a read-only handle does not make one."""
 
     code = "registry.missing"
     exit_status = EXIT_CONFIG
 
 
 class RegistryTooNew(RegistryError):
-    """The files were written by a newer model-inbox, in a format that this one does not know."""
+    """A file was written by a newer model-inbox, in a format that this version cannot read."""
 
     code = "registry.too_new"
     exit_status = EXIT_CONFIG
 
     @classmethod
     def of_file(cls, path: object, what: object) -> RegistryTooNew:
-        """Return the error for one file. `what` says which format it has, and which are read."""
+        """Return the error for one file. `what` names its format and the formats that can be read."""
         return cls(f"cannot read {str(path)!r}: {what}", hint="Use a newer model-inbox")
 
 
 class EntryNotFound(RegistryError, LookupError):
-    """No model of that id is registered."""
+    """No model with this id is registered."""
 
     code = "registry.not_found"
 
-    def __str__(self) -> str:  # LookupError would show the repr of the message
+    # LookupError's own method returns the repr of the message.
+    def __str__(self) -> str:
         return ModelInboxError.__str__(self)
 
 
 class EntryExists(RegistryError, ValueError):
-    """The id is taken: a registered model never changes."""
+    """A model with this id is registered. A registered model never changes."""
 
     code = "registry.model_id_taken"
 
 
 class EntryProtected(RegistryError):
-    """The model is pinned or named by an alias and cannot be retired."""
+    """The model is pinned or named by an alias, so it cannot be retired."""
 
     code = "registry.protected"
 
 
 class ScanError(ModelInboxError):
-    """The scanner cannot work at all (its worker does not start). Never raised for what a file contains."""
+    """The scanner does not work, for example because its worker does not start. Never raised for a file's content."""
 
     code = "scan.failed"
     exit_status = EXIT_TRY_AGAIN
 
 
 class LoadRefused(ModelInboxError):
-    """The stored bytes are not those that were registered, or they ask for more than was seen in them."""
+    """The stored bytes are not those that were registered, or they import names that the scan did not find."""
 
     code = "load.refused"

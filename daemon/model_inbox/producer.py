@@ -1,7 +1,8 @@
-"""The producer's side: write a drop so that it is taken at once, and wait for its answer.
+"""The producer's side: writes a drop that the daemon takes at once, and waits for its receipt.
 
-Owns the order in which a drop is written (files under hidden names, synced, renamed, the sealed sidecar last) and
-the reading of receipts. Knows nothing of the daemon but the folder. It needs no right but to write there.
+Owns the order in which a drop is written: files under hidden names, synced, renamed, the sealed sidecar last. Needs
+only the right to write to the inbox, and to read receipts if it waits. Never imports the daemon's code, and never
+changes a file that it did not make.
 """
 
 from __future__ import annotations
@@ -32,15 +33,16 @@ __all__ = ["DropResult", "drop", "drop_files", "wait_for_receipt"]
 DEFAULT_WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 _COPY_BYTES = 1 << 20
-_DROPPED_MODE = 0o640  # the inbox's group, and with it the service, may read it
+# The service reads a drop as a member of the inbox's group.
+_DROPPED_MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
 class DropResult:
-    """What became of a drop.
+    """The result of a drop.
 
-    `outcome` is `dropped` (written, no answer was waited for), `waiting` (no answer in time), `registered`,
-    `duplicate` or `rejected`; `problems` are the reasons of a rejection. `receipt` is the whole answer.
+    `outcome` is `dropped` (written, without waiting for an answer), `waiting` (no answer in time), `registered`,
+    `duplicate` or `rejected`. `problems` are the reasons of a rejection. `receipt` is the answer with all its fields.
     """
 
     outcome: str
@@ -52,7 +54,7 @@ class DropResult:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong: not rejected, and answered if an answer was waited for."""
+        """Whether the drop was written and, if an answer was waited for, registered or found to be a duplicate."""
         return self.outcome in ("dropped", "registered", "duplicate")
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,11 +76,13 @@ def drop(
     scaler: Any = None,
     wait: bool | float = False,
 ) -> DropResult:
-    """Pickle a model (and its scaler) into the inbox with a sealed sidecar; the stem is the model's id.
+    """Pickle a model, and its scaler if it has one, into the inbox with a sealed sidecar.
 
-    With `wait` (True is 60 seconds, or give seconds) the daemon's answer is waited for. Raises DropRefused when
-    the metadata has problems, the objects cannot be pickled, or the names are taken in the inbox: nothing is
-    left there then. Objects are pickled by reference: their classes must be importable where the model is loaded.
+    The file names start with the model's id. `wait` is how long to wait for the daemon's answer: seconds, True for
+    60 seconds, or False. Classes are pickled by name, so they must be importable where the model is loaded.
+
+    Raises DropRefused if the metadata has problems, an object cannot be pickled, or a name is taken in the inbox, and
+    StorageError if a file cannot be written. Nothing is left in the inbox then.
     """
     folder = _inbox_folder(inbox)
     problems = check_metadata(metadata, now=datetime.now(UTC))
@@ -89,9 +93,9 @@ def drop(
     if scaler is not None:
         parts["scaler"] = (f"{stem}_scaler.pkl", scaler)
     earlier = _receipt(folder, stem) if wait is not False else None
-    with _Writing(folder) as writing:
+    with _DropWriter(folder) as writer:
         digests = {
-            role: writing.add(name, functools.partial(_write_pickle, value=value, what=role))
+            role: writer.add(name, functools.partial(_write_pickle, value=value, what=role))
             for role, (name, value) in parts.items()
         }
         sidecar = dump_sidecar(
@@ -100,9 +104,9 @@ def drop(
             scaler_file=parts["scaler"][0] if "scaler" in parts else None,
             digests=digests,
         )
-        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
-        files = writing.publish()
-    return _answered(folder, stem, metadata.model_id, sidecar, files, wait, earlier)
+        writer.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
+        files = writer.publish()
+    return _result(folder, stem, metadata.model_id, sidecar, files, wait, earlier)
 
 
 def drop_files(
@@ -114,12 +118,13 @@ def drop_files(
     wait: bool | float = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> DropResult:
-    """Copy files that exist into the inbox, with a sidecar that names them and gives their digests.
+    """Copy existing files into the inbox, with a sidecar that has their names and digests.
 
-    The stem is the sidecar's. What the sidecar says about files is replaced by what is given here. Raises
-    DropRefused with the sidecar's problems, StorageError when a file cannot be read.
+    The file names start with the sidecar's stem. The names of files in the given sidecar are replaced. `wait` is as in
+    `drop`. Raises DropRefused if the sidecar has problems or a name is taken in the inbox, and StorageError if a file
+    cannot be read or written. Nothing is left in the inbox then.
     """
-    # Here and not above: a training job that calls `drop` needs no YAML library for it.
+    # Imported here, because a training job that only calls `drop` needs no YAML library.
     from .model.sidecar import parse_sidecar
 
     folder = _inbox_folder(inbox)
@@ -135,9 +140,9 @@ def drop_files(
         sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
     digests: dict[str, str] = {}
     earlier = _receipt(folder, stem) if wait is not False else None
-    with _Writing(folder) as writing:
+    with _DropWriter(folder) as writer:
         for role, (name, source) in sources.items():
-            digests[role] = writing.add(name, functools.partial(_copy_all, source=source))
+            digests[role] = writer.add(name, functools.partial(_copy_all, source=source))
             said = parsed.digests.get(role)
             if said is not None and said != digests[role]:
                 problem = artifact_digest_mismatch(role, str(source), said, digests[role])
@@ -148,13 +153,13 @@ def drop_files(
             scaler_file=sources["scaler"][0] if "scaler" in sources else None,
             digests=digests,
         )
-        writing.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
-        files = writing.publish()
-    return _answered(folder, stem, parsed.metadata.model_id, text, files, wait, earlier)
+        writer.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
+        files = writer.publish()
+    return _result(folder, stem, parsed.metadata.model_id, text, files, wait, earlier)
 
 
-class _Writing:
-    """Files on their way into the inbox under hidden names; on an error none of them stays."""
+class _DropWriter:
+    """Writes the files of one drop under hidden names and then renames them. On an error all of them are removed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -162,7 +167,7 @@ class _Writing:
         self._parts: list[tuple[Path, Path]] = []
         self._published: list[Path] = []
 
-    def __enter__(self) -> _Writing:
+    def __enter__(self) -> _DropWriter:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
@@ -173,7 +178,7 @@ class _Writing:
                 remove_quietly(self._disk, path)
 
     def add(self, name: str, write: Callable[[int], str]) -> str:
-        """Write one file under a hidden name, synced; return its SHA-256."""
+        """Write and sync one file under a hidden name, and return its SHA-256. A crash leaves the hidden file."""
         target = self._folder / name
         if os.path.lexists(target):
             raise _name_taken(target)
@@ -191,7 +196,11 @@ class _Writing:
         return digest
 
     def publish(self) -> tuple[Path, ...]:
-        """Give the files their names, lastingly, the sidecar last, never over a file that is there."""
+        """Rename the files durably to their names, the sidecar last. Existing files are never replaced.
+
+        A crash before the sidecar's rename leaves files without a sidecar, which the daemon rejects after a time. A
+        crash after it leaves the whole drop, or again a part of it if the folder's fsync was not reached.
+        """
         for hidden, target in self._parts:
             try:
                 self._disk.rename_new(hidden, target)
@@ -202,7 +211,8 @@ class _Writing:
             self._published.append(target)
         try:
             self._disk.fsync_dir(self._folder)
-        except PermissionError:  # a folder that we may write to but not read; the daemon's own syncs come soon
+        except PermissionError:
+            # A producer may be allowed to write to the folder and not to read it. The daemon syncs the folder later.
             pass
         except OSError as error:
             raise StorageError("write into the inbox", self._folder, error) from error
@@ -212,7 +222,7 @@ class _Writing:
 def _name_taken(target: Path) -> DropRefused:
     return DropRefused(
         f"cannot drop {str(target)!r}: a file of that name is in the inbox already",
-        hint="An earlier drop of that name was not taken yet: wait for it, or remove it, or use another model_id",
+        hint="The daemon did not process an earlier drop of this name yet. Wait, remove it, or use another model_id",
     )
 
 
@@ -221,13 +231,13 @@ def _inbox_folder(inbox: str | os.PathLike[str]) -> Path:
     if not folder.is_dir():
         raise DropRefused(
             f"cannot drop into {str(folder)!r}: there is no such folder",
-            hint="Start the daemon once (it makes its inbox), or give the right folder",
+            hint="Start the daemon, which makes its inbox, or give another folder",
         )
     return folder
 
 
 class _DigestingWriter:
-    """A file for `pickle.dump` and the like, which digests what goes through: nothing is held in memory."""
+    """A writable file object that computes the SHA-256 of the bytes while it writes them. Buffers nothing."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -251,7 +261,7 @@ def _write_pickle(fd: int, *, value: Any, what: str) -> str:
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:
         raise DropRefused(
             f"cannot pickle the {what}: {error}",
-            hint="Its class must be importable by name: put it into a module, or drop plain data (a state dict)",
+            hint="Its class must be importable by name. Move it to a module, or drop plain data (a state dict)",
         ) from error
     return writer.hexdigest()
 
@@ -276,7 +286,7 @@ def _copy_all(fd: int, *, source: Path) -> str:
     return writer.hexdigest()
 
 
-def _answered(
+def _result(
     folder: Path,
     stem: str,
     model_id: str,
@@ -309,9 +319,9 @@ def _answered(
 def wait_for_receipt(
     folder: Path, stem: str, sidecar_sha256: str, seconds: float, *, not_drop_id: str | None = None
 ) -> Mapping[str, Any] | None:
-    """Wait for the answer to the very sidecar with that digest; None when it does not come in time.
+    """Wait for the receipt of the sidecar with this digest and return it, or None if it does not come in time.
 
-    `not_drop_id` is the answer that was there before: the same bytes may have been dropped and answered once.
+    `not_drop_id` is the drop_id of a receipt from before the drop: the same sidecar may have been dropped earlier.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -333,5 +343,5 @@ def _receipt(folder: Path, stem: str) -> Mapping[str, Any] | None:
     except OSError as error:
         raise ModelInboxError(
             f"cannot read the answers in {str(folder / 'receipts')!r}: {error.strerror}",
-            hint="The inbox's group may read receipts: be a member of it",
+            hint="Members of the inbox's group may read receipts: join that group",
         ) from error

@@ -1,5 +1,6 @@
-"""What both sides of the inbox agree on: metadata, sidecar, receipt.
+"""The formats that producers and the daemon share: metadata, sidecar and receipt.
 
-Owns the fields of a model's metadata and what is wrong with them, the YAML sidecar (reading and writing it), and the
-receipt that answers a drop. Pure but for reading a receipt. Never knows the daemon, the registry or a pickle.
+Owns the fields of a model's metadata (`metadata`) and their checks (`checks`), the YAML sidecar (`sidecar`,
+`sidecar_fields`, `sidecar_writer`, `sidecar_schema`), and the receipt that answers a drop (`receipt`). Only `receipt`
+reads a file; all else is pure. Knows nothing about the daemon, the registry or pickles.
 """

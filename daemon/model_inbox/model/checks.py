@@ -1,7 +1,8 @@
-"""What is wrong with a model's metadata, field by field.
+"""The checks of a model's metadata, field by field.
 
-Owns the bounds and the form of each field, whoever gives it: a sidecar or a caller of the API. All problems are found
-at once. Pure: `now` is passed in.
+Owns the one set of checks for sidecars and for callers of the Python API. They refuse text that cannot be printed,
+numbers that JSON cannot hold, names that cannot be file names, and times that cannot be compared. All problems are
+reported at once. Pure: `now` is passed in. Never looks at `model_path` and `scaler_path`, which the registry sets.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .metadata import (
     TAG_NAME,
     TAG_VALUE_CHARACTERS_MAX,
     TAGS_MAX,
-    Finding,
+    FieldProblem,
     ModelMetadata,
     as_instant,
     dotted,
@@ -39,16 +40,16 @@ __all__ = ["Path", "check_fields", "check_metadata"]
 
 
 def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
-    """Return everything that is wrong with the metadata; empty when it can be registered.
+    """Return all problems of the metadata. The list is empty if the metadata can be registered.
 
-    The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...), whoever gave it.
+    The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...) for the API, too.
     """
     values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
     return [finding.problem for finding in check_fields(values, now=now)]
 
 
-def check_fields(values: Mapping[str, object], *, now: datetime) -> Iterator[Finding]:
-    """Yield what is wrong with the values of fields. Raises KeyError for a name that is no field."""
+def check_fields(values: Mapping[str, object], *, now: datetime) -> Iterator[FieldProblem]:
+    """Yield the problems of the values of fields. Raises KeyError for a name that is not a field."""
     for name, value in values.items():
         if name == "trained_at":
             yield from _check_trained_at((name,), value, now)
@@ -60,7 +61,7 @@ Path = tuple[str | int, ...]
 
 
 def _shown(value: object) -> str:
-    """Return what was found, for a message: text and numbers as they are, the rest by kind."""
+    """Return a value for a message: text and numbers themselves, any other value by its kind."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, str):
@@ -77,39 +78,40 @@ def _shown(value: object) -> str:
 def _repr(value: bool | float) -> str:
     try:
         return repr(value)
-    except ValueError:  # an integer of more digits than Python converts
+    except ValueError:
+        # Python does not convert integers with so many digits.
         return "a number of thousands of digits"
 
 
-def _wrong(path: Path, value: object, must: str, hint: str) -> Finding:
-    return Finding(path, sidecar_wrong_type(dotted(path), _shown(value), must, hint))
+def _wrong(path: Path, value: object, must: str, hint: str) -> FieldProblem:
+    return FieldProblem(path, sidecar_wrong_type(dotted(path), _shown(value), must, hint))
 
 
-def _invalid(path: Path, message: str, hint: str, *, at_name: bool = False) -> Finding:
-    return Finding(path, sidecar_invalid_value(dotted(path), message, hint), at_name)
+def _invalid(path: Path, message: str, hint: str, *, at_name: bool = False) -> FieldProblem:
+    return FieldProblem(path, sidecar_invalid_value(dotted(path), message, hint), at_name)
 
 
 def _text_fault(text: str, characters_max: int) -> str:
-    """Return what makes `text` unfit to be a one-line label, or nothing."""
+    """Return why `text` cannot be a one-line label, as a clause without subject. Return "" if it can."""
     if not text:
         return "is empty"
     if len(text) > characters_max:
-        return f"has {len(text)} characters, and {characters_max} is the most"
+        return f"has {len(text)} characters, more than {characters_max}"
     if not text.isprintable():
-        return "contains a character that cannot be shown"
+        return "contains a character that cannot be printed"
     if text != text.strip():
         return "starts or ends with a space"
     return ""
 
 
-def _check_id(path: Path, value: object) -> Iterator[Finding]:
+def _check_id(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, str):
         yield _wrong(path, value, "text", "Write a name")
     elif fault := id_fault(value):
-        yield Finding(path, sidecar_invalid_name(dotted(path), value, fault))
+        yield FieldProblem(path, sidecar_invalid_name(dotted(path), value, fault))
 
 
-def _check_label(path: Path, value: object) -> Iterator[Finding]:
+def _check_label(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, str):
         yield _wrong(path, value, "text", f"Write {dotted(path)} as text")
     elif fault := _text_fault(value, LABEL_CHARACTERS_MAX):
@@ -121,11 +123,11 @@ def _check_label(path: Path, value: object) -> Iterator[Finding]:
 
 
 def _sentence(text: str) -> str:
-    """Return a text that begins with a capital letter. (`capitalize` makes small letters of all the others.)"""
+    """Return the text with its first letter in upper case. (`str.capitalize` changes the other letters, too.)"""
     return text[0].upper() + text[1:]
 
 
-def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Finding]:
+def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[FieldProblem]:
     if not isinstance(value, str | datetime):
         yield _wrong(path, value, "a date and time", _sentence(INSTANT_HELP))
         return
@@ -137,26 +139,27 @@ def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Find
         return
     ahead = moment - now
     if ahead > FUTURE_TOLERANCE:
-        yield Finding(path, sidecar_future_date(dotted(path), value, canonical_instant(now)))
+        yield FieldProblem(path, sidecar_future_date(dotted(path), value, canonical_instant(now)))
 
 
-def _check_metrics(path: Path, value: object) -> Iterator[Finding]:
+def _check_metrics(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, Mapping):
         yield _wrong(path, value, "a mapping of names to numbers", "Write it like {rmse: 0.012}")
         return
     yield from _check_metrics_level(path, value, 1)
 
 
-def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> Iterator[Finding]:
-    if depth > DEPTH_MAX:  # also the end of a mapping that contains itself
-        yield _invalid(path, f"{dotted(path[:3])} is nested more than {DEPTH_MAX} deep", "Nest the metrics less")
+def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> Iterator[FieldProblem]:
+    # The limit also ends the walk through a mapping that contains itself.
+    if depth > DEPTH_MAX:
+        yield _invalid(path, f"{dotted(path[:3])} is nested more than {DEPTH_MAX} deep", "Use fewer levels")
         return
     seen: set[str] = set()
     for key, inner in value.items():
-        # json.dump writes {1: ...} as {"1": ...}, and horizons are natural keys: whole numbers count as text.
+        # Horizons are common keys here, and json.dump writes {1: ...} as {"1": ...}: accept integers as names.
         name = str(key) if isinstance(key, numbers.Integral) and not isinstance(key, bool) else key
         if not isinstance(name, str):
-            yield _invalid(path, f"a name in {dotted(path)} is {_shown(key)}, and must be text", "Name it by a text")
+            yield _invalid(path, f"a name in {dotted(path)} is {_shown(key)}, and must be text", "Use text as the name")
             continue
         here = (*path, name)
         if fault := _text_fault(name, NAME_CHARACTERS_MAX):
@@ -193,7 +196,7 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
-def _check_min_samples(path: Path, value: Any) -> Iterator[Finding]:
+def _check_min_samples(path: Path, value: Any) -> Iterator[FieldProblem]:
     if not _is_whole(value):
         yield _wrong(path, value, "a whole number", "Write the number of samples, like 500")
     elif not 0 <= value <= MIN_SAMPLES_MAX:
@@ -202,8 +205,8 @@ def _check_min_samples(path: Path, value: Any) -> Iterator[Finding]:
         )
 
 
-def _check_calibration_ok(path: Path, value: object) -> Iterator[Finding]:
-    # A comparison of numpy numbers gives numpy's own bool, which means the same.
+def _check_calibration_ok(path: Path, value: object) -> Iterator[FieldProblem]:
+    # A comparison of numpy numbers returns numpy's bool.
     if not isinstance(value, bool) and (type(value).__module__, type(value).__name__) not in _NUMPY_BOOLS:
         yield _wrong(path, value, "true or false", "Write true or false")
 
@@ -211,7 +214,7 @@ def _check_calibration_ok(path: Path, value: object) -> Iterator[Finding]:
 _NUMPY_BOOLS = {("numpy", "bool"), ("numpy", "bool_")}
 
 
-def _check_features(path: Path, value: Any) -> Iterator[Finding]:
+def _check_features(path: Path, value: Any) -> Iterator[FieldProblem]:
     if not isinstance(value, list | tuple):
         yield _wrong(path, value, "a list of names", "Write it like [sma_5, rsi_14]")
         return
@@ -223,12 +226,12 @@ def _check_features(path: Path, value: Any) -> Iterator[Finding]:
         elif fault := _text_fault(name, NAME_CHARACTERS_MAX):
             yield _invalid(here, f"{dotted(here)} {quoted(name)} {fault}", "Rename the feature")
         elif name in seen:
-            yield _invalid(here, f"{dotted(here)} {quoted(name)} is there twice", "Name each feature once")
+            yield _invalid(here, f"{dotted(here)} {quoted(name)} is listed twice", "List each feature once")
         else:
             seen.add(name)
 
 
-def _check_horizons(path: Path, value: Any) -> Iterator[Finding]:
+def _check_horizons(path: Path, value: Any) -> Iterator[FieldProblem]:
     if not isinstance(value, list | tuple):
         yield _wrong(path, value, "a list of days", "Write it like [1, 7, 30]")
         return
@@ -244,17 +247,17 @@ def _check_horizons(path: Path, value: Any) -> Iterator[Finding]:
                 "Write horizons in days, like [1, 7, 30]",
             )
         elif int(days) in seen:
-            yield _invalid(here, f"{dotted(here)}, {int(days)} days, is there twice", "Name each horizon once")
+            yield _invalid(here, f"{dotted(here)}, {int(days)} days, is listed twice", "List each horizon once")
         else:
             seen.add(int(days))
 
 
-def _check_tags(path: Path, value: object) -> Iterator[Finding]:
+def _check_tags(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, Mapping):
         yield _wrong(path, value, "a mapping of names to text", "Write it like {stage: production}, or [production]")
         return
     if len(value) > TAGS_MAX:
-        yield _invalid(path, f"{dotted(path)} has {len(value)} tags, and {TAGS_MAX} is the most", "Use fewer tags")
+        yield _invalid(path, f"{dotted(path)} has {len(value)} tags, more than {TAGS_MAX}", "Use fewer tags")
         return
     for name, text in value.items():
         here = (*path, name if isinstance(name, str) else str(name))
@@ -262,23 +265,23 @@ def _check_tags(path: Path, value: object) -> Iterator[Finding]:
             yield _invalid(
                 here,
                 f"cannot use {_shown(name)} as the name of a tag",
-                "Use up to 64 letters, digits and '._:/-', beginning with a letter or a digit; "
-                "a value goes behind the name: {year: 2026}",
+                "Use up to 64 letters, digits and '._:/-', starting with a letter or a digit; "
+                "write a value after the name: {year: 2026}",
                 at_name=True,
             )
         if not isinstance(text, str):
             yield _wrong(here, text, "text", "Write the tag's value as text")
         elif text and (fault := _text_fault(text, TAG_VALUE_CHARACTERS_MAX)):
-            yield _invalid(here, f"{dotted(here)} {quoted(text)} {fault}", "Shorten or clean the tag's value")
+            yield _invalid(here, f"{dotted(here)} {quoted(text)} {fault}", "Correct the tag's value")
 
 
-def _check_description(path: Path, value: object) -> Iterator[Finding]:
+def _check_description(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, str):
         yield _wrong(path, value, "text", "Write the description as text")
     elif len(value) > DESCRIPTION_CHARACTERS_MAX:
         yield _invalid(
             path,
-            f"{dotted(path)} has {len(value)} characters, and {DESCRIPTION_CHARACTERS_MAX} is the most",
+            f"{dotted(path)} has {len(value)} characters, more than {DESCRIPTION_CHARACTERS_MAX}",
             "Shorten it",
         )
     elif odd := sorted({c for c in value if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"}):

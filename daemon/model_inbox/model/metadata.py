@@ -1,11 +1,7 @@
-"""What a model says about itself: the fields, their meaning, and every check on them.
+"""The metadata of a model: its fields, their meaning and their limits.
 
-Owns `ModelMetadata`, the rules for ids and instants, and the one set of checks that the Python API and
-sidecars share. Never reads a file or the clock (`now` is passed in) and never changes what it is given.
-
-What is checked is what would hurt later: text that cannot be shown, numbers that JSON cannot hold, names that
-cannot be file names, instants that cannot be compared. Empty `features_used`, `horizons` and
-`validation_metrics` are fine; `model_path` and `scaler_path` are the registry's to set and are not looked at.
+Owns `ModelMetadata`, the JSON form of the fields, and the rules for model ids. `checks` applies the limits. Never
+reads a file or a clock and never changes its arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +25,7 @@ __all__ = [
     "MODEL_ID",
     "REQUIRED_FIELDS",
     "Description",
-    "Finding",
+    "FieldProblem",
     "MetadataFields",
     "ModelMetadata",
     "SeedMetadata",
@@ -41,33 +37,36 @@ __all__ = [
 ]
 
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
-"""What a model id and a stem look like; match it with `fullmatch`, and see `is_valid_id` for the rest."""
+"""The characters of a model id and a stem, for `fullmatch`. `is_valid_id` has the whole rule."""
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
-"""How far `trained_at` may be ahead of our clock: clocks differ a little, and more is a mistake."""
+"""How far `trained_at` may be ahead of our clock. Clocks differ a little; more than this is a mistake."""
 
 DEPTH_MAX = 7
-"""How many mappings of `validation_metrics` may be nested, the outermost counted."""
+"""How deep mappings in `validation_metrics` may be nested, including the outermost."""
 
-LABEL_CHARACTERS_MAX = 64  # model_type, currency_pair, version
-NAME_CHARACTERS_MAX = 256  # one feature, one metric
+# A label is model_type, currency_pair or version.
+LABEL_CHARACTERS_MAX = 64
+# A name is that of a feature or a metric.
+NAME_CHARACTERS_MAX = 256
 DESCRIPTION_CHARACTERS_MAX = 8192
 TAGS_MAX = 64
 TAG_VALUE_CHARACTERS_MAX = 256
 HORIZON_DAYS_MAX = 36_500
-MIN_SAMPLES_MAX = 2**53  # what a double, and so every JSON reader, holds exactly
+# The largest integer up to which a double, and so every JSON reader, is exact.
+MIN_SAMPLES_MAX = 2**53
 
 TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
 
 
 @dataclass
 class ModelMetadata:
-    """The metadata of one model; the fields of a sidecar and of a registry entry.
+    """The metadata of one model: fields of its sidecar and of its registry entry.
 
-    `trained_at` is a datetime or ISO 8601 text; without a zone it counts as UTC. `validation_metrics` maps
-    names to finite numbers, or to further such mappings; a name may hold any printable character, dots too.
-    `horizons` are forecast horizons in days. The registry sets `model_path` and `scaler_path` when it stores
-    the model.
+    `trained_at` is a datetime or ISO 8601 text; without a zone it counts as UTC. `validation_metrics` maps names to
+    finite numbers or to further such mappings. A name may contain any printable character, dots too. `horizons` are
+    forecast horizons in days. `features_used`, `horizons` and `validation_metrics` may be empty. The registry sets
+    `model_path` and `scaler_path` when it stores the model; values given by the caller are not used.
     """
 
     model_id: str
@@ -98,21 +97,21 @@ Tags = Annotated[
     ),
 ]
 Description = Annotated[
-    str, Field("Anything for people to read, up to 8192 characters.", maxLength=DESCRIPTION_CHARACTERS_MAX)
+    str, Field("Free text for people, up to 8192 characters.", maxLength=DESCRIPTION_CHARACTERS_MAX)
 ]
 
 METRIC_SCHEMA: Mapping[str, Any] = {
     "title": "Metric",
-    "description": "A finite number, or names with such numbers.",
+    "description": "A finite number, or a mapping of names to such numbers.",
     "type": ["number", "object"],
     "propertyNames": {"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
     "additionalProperties": {"$ref": "#/$defs/metric"},
 }
-"""What stands under a name in `validation_metrics`; a schema has it as `$defs/metric`."""
+"""The value of a name in `validation_metrics`. A schema has it as `$defs/metric`."""
 
 
 class SeedMetadata(TypedDict):
-    """The metadata that a model must have, as JSON values: those of the first registry, and of each one since."""
+    """The metadata that every model has, as JSON values, in every version of the registry."""
 
     model_id: Annotated[str, Field("The model's id.")]
     model_type: Annotated[Label, Field("The kind of model, like lightgbm.")]
@@ -122,7 +121,7 @@ class SeedMetadata(TypedDict):
     validation_metrics: Annotated[
         dict[str, Any],
         Field(
-            "Names with finite numbers, nested at will.",
+            "Names with finite numbers; mappings may be nested.",
             propertyNames={"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
             additionalProperties={"$ref": "#/$defs/metric"},
         ),
@@ -134,7 +133,7 @@ class SeedMetadata(TypedDict):
 
 
 class MetadataFields(SeedMetadata):
-    """All metadata of a model, as JSON values: what `fields_of` returns, and what goes into a registry entry."""
+    """All metadata of a model as JSON values, as `fields_of` returns it and the registry entry has it."""
 
     tags: Tags
     description: Description
@@ -144,15 +143,15 @@ METADATA_FIELDS = tuple(MetadataFields.__annotations__)
 """The names of all fields, in the order in which they are written."""
 
 REQUIRED_FIELDS = tuple(name for name in SeedMetadata.__annotations__ if name != "model_id")
-"""What a sidecar must say. `model_id` is not among them: it defaults to the stem."""
+"""The fields that a sidecar must have. `model_id` is not one of them: its default is the stem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem with its place in the value: `path` leads there through keys and positions.
+class FieldProblem:
+    """A problem of a value inside the metadata. `path` has the keys and list indexes that lead to the value.
 
-    A sidecar looks up line and column by the path; `at_name` tells that it is the key that is wrong, not what
-    stands under it.
+    The reader of a sidecar finds line and column by the path. With `at_name` the last key of the path is wrong, not
+    its value.
     """
 
     path: tuple[str | int, ...]
@@ -161,13 +160,13 @@ class Finding:
 
 
 def dotted(path: Sequence[str | int]) -> str:
-    """Return the path as text that is safe to show: `validation_metrics.1d.rmse`, `horizons[2]`."""
+    """Return a path as printable text: `validation_metrics.1d.rmse`, `horizons[2]`."""
     text = ""
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
-            # A name of a producer's may hold anything; what is not plain is shown quoted and cut.
+            # A producer's name can contain anything: unless it is plain, it is quoted and cut.
             name = step if re.fullmatch(r"[\w .:/%+-]{1,64}", step) else quoted(step, 64)
             text += f".{name}" if text else name
     return text
@@ -177,22 +176,22 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def is_valid_id(text: str) -> bool:
-    """Return whether `text` can be a model id and a stem: a safe file name, and not that of a scaler."""
+    """Return whether `text` is a valid model id and stem: a safe file name that is not the name of a scaler."""
     return MODEL_ID.fullmatch(text) is not None and not text.endswith("_scaler")
 
 
 def id_fault(text: str) -> str:
-    """Return why `text` cannot be a model id or a stem, in words that go on after a colon; "" if it can."""
+    """Return why `text` is no valid model id or stem, as a clause for after a colon. Return "" if it is valid."""
     if is_valid_id(text):
         return ""
     if not text:
         return "it is empty"
     if len(text) > 128:
-        return f"it has {len(text)} characters, and 128 is the most"
+        return f"it has {len(text)} characters, more than 128"
     if text.endswith("_scaler") and MODEL_ID.fullmatch(text):
         return f"it ends in '_scaler', the name of the scaler of {quoted(text.removesuffix('_scaler'))}"
     if not MODEL_ID.fullmatch(text[0]):
-        return f"it starts with {quoted(text[0])}, and must start with a letter or a digit"
+        return f"it starts with {quoted(text[0])}, not with a letter or a digit"
     odd = sorted({c for c in text if not re.fullmatch(r"[A-Za-z0-9._-]", c, re.ASCII)})
     return f"it contains {', '.join(quoted(c) for c in odd[:5])}{' and more' if len(odd) > 5 else ''}"
 
@@ -201,25 +200,26 @@ def id_fault(text: str) -> str:
 
 
 def as_instant(value: datetime | str) -> datetime:
-    """Return `trained_at` as an aware datetime; ValueError if it is none."""
+    """Return `trained_at` as a datetime with a zone. Raises ValueError if it is not a time."""
     if isinstance(value, str):
         return parse_instant(value)
     try:
         if type(value) is datetime:
             return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         return parse_instant(canonical_instant(value))
-    except (OverflowError, TypeError, ValueError):  # outside the calendar in UTC, or pandas' NaT
+    except (OverflowError, TypeError, ValueError):
+        # It is outside the calendar in UTC, or pandas' NaT.
         raise ValueError("not an instant of the calendar") from None
 
 
-# --- checks ------------------------------------------------------------------------------------------------
+# --- the JSON form -----------------------------------------------------------------------------------------
 
 
 def fields_of(metadata: ModelMetadata) -> MetadataFields:
-    """Return the fields as plain JSON values, copied, without the paths: what goes into a registry entry.
+    """Return the fields as new JSON values, without the paths, as the registry entry has them.
 
-    `trained_at` becomes canonical text, tuples become lists, and numpy's numbers Python's. The metadata
-    must have passed `check_metadata`.
+    `trained_at` becomes text in its stored form, tuples become lists and numpy's numbers Python's. The metadata must
+    have passed `check_metadata`.
     """
     return {
         "model_id": metadata.model_id,

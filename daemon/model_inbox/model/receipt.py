@@ -1,8 +1,8 @@
-"""The receipt: the answer to a drop, as the producer reads it.
+"""The receipt: the daemon's answer to a drop.
 
-Owns `ReceiptFields`, the one definition of what stands in a receipt, and reading one from the folder of receipts. A
-file there that is no JSON object counts as none, since others may write to that folder. Never writes (`inbox.receipts`
-does).
+Owns `ReceiptFields`, the definition of a receipt's fields, and reading a receipt from its folder. A file there that is
+not a JSON object counts as no receipt, because other users may write to the folder. Never writes a receipt:
+`inbox.receipts` does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Digest = Annotated[str, Field("A SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64
 
 
 class ProblemInReceipt(TypedDict):
-    """What a problem always says; see `Problem.as_dict`."""
+    """The fields that every problem has; see `Problem.as_dict`."""
 
     code: Annotated[
         str, Field("The stable name of the kind of problem, for programs.", pattern=r"^[a-z_]+(\.[a-z_0-9]+)?$")
@@ -34,36 +34,36 @@ class ProblemInReceipt(TypedDict):
 
 
 class ProblemFields(ProblemInReceipt, total=False):
-    """A problem as JSON: what is not known is left out."""
+    """A problem as JSON. Fields without a value are left out."""
 
     hint: Annotated[str, Field("What to do about it.")]
-    field: Annotated[str, Field("The dotted path of the field in the sidecar that it is about.")]
+    field: Annotated[str, Field("The dotted path of the field in the sidecar.")]
     line: Annotated[int, Field("The line in the sidecar, counted from 1.", minimum=1)]
     column: Annotated[int, Field("The column in that line, counted from 1.", minimum=1)]
-    file: Annotated[str, Field("The name of the file that it is about.")]
+    file: Annotated[str, Field("The name of the file that has the problem.")]
 
 
 Outcome = Literal["registered", "duplicate", "rejected"]
 
 
 class FirstReceipt(TypedDict):
-    """What every receipt has, also one of version 0.1."""
+    """The fields of every receipt, including those of version 0.1."""
 
     drop_id: Annotated[str, Field("The id of the drop; ids sort by time.", minLength=1)]
-    outcome: Annotated[Outcome, Field("What became of the drop.")]
-    model_id: Annotated[str | None, Field("The id of the model; null: the sidecar gives none that is valid.")]
+    outcome: Annotated[Outcome, Field("What happened to the drop.")]
+    model_id: Annotated[str | None, Field("The id of the model; null if the sidecar has no valid one.")]
     at: Annotated[
         str, Field("When it was decided, in UTC.", format="date-time", pattern=r"^[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z$")
     ]
-    stem: Annotated[str, Field("The name of the sidecar without its suffix; escaped where it cannot be printed.")]
+    stem: Annotated[str, Field("The name of the sidecar without its suffix; unprintable characters are escaped.")]
     owner: Annotated[str, Field("The user who owns the sidecar.")]
     sidecar_sha256: Annotated[
-        Digest | None, Field("The SHA-256 of the sidecar: it tells a producer whether this is the answer to its drop.")
+        Digest | None, Field("The SHA-256 of the sidecar. A producer finds by it the answer to its own drop.")
     ]
     digests: Annotated[
         dict[str, Digest],
         Field(
-            "The digests of the drop's model and scaler, as far as they were taken.",
+            "The SHA-256 of the drop's model and scaler, as far as they were computed.",
             propertyNames={"enum": ["model", "scaler"]},
         ),
     ]
@@ -74,16 +74,16 @@ class ReceiptFields(FirstReceipt, total=False):
     """All fields of a receipt, and of the `reason.json` of a rejected drop."""
 
     registry_id: Annotated[
-        str | None, Field("The registry that was asked; null: one that version 0.1 made, and nobody has changed since.")
+        str | None, Field("The id of the registry; null for a registry of version 0.1 that was not changed since.")
     ]
-    epoch: Annotated[str | None, Field("The epoch of that registry's history; null as well.")]
+    epoch: Annotated[str | None, Field("The epoch of that registry's history; null if registry_id is.")]
     sequence: Annotated[
-        int | None, Field("The number of the journal line that registered it; null for any other outcome.", minimum=1)
+        int | None, Field("The sequence number of its journal line; null unless registered.", minimum=1)
     ]
 
 
 def problem_fields(problem: Problem) -> ProblemFields:
-    """Return a problem as it stands in a receipt."""
+    """Return a problem in its JSON form for a receipt."""
     return cast("ProblemFields", problem.as_dict())
 
 
@@ -94,7 +94,10 @@ def receipt_schema() -> dict[str, Any]:
 
 
 def read_receipt(receipts_dir: Path, stem: str) -> Mapping[str, Any] | None:
-    """Return the receipt of a stem, or None when there is none, or none that can be parsed. Raises OSError."""
+    """Return the receipt of a stem, or None if it does not exist or is not a JSON object.
+
+    Raises OSError if the file cannot be read.
+    """
     try:
         receipt = orjson.loads(read_regular(receipts_dir / f"{stem}.json", RECEIPT_BYTES_MAX))
     except (FileNotFoundError, orjson.JSONDecodeError):

@@ -1,15 +1,19 @@
-"""The sidecar of a drop: YAML text -> `Sidecar`, with everything that is wrong with it at once; and back.
+"""The sidecar of a drop: parses YAML text to a `Sidecar` and reports all its problems at once.
 
-Owns the fields that producers write (`SIDECAR_FIELDS`), how their text becomes values, and whether a sidecar
-is whole: sealed, or maybe cut short. Never touches a disk or a clock, never looks at the files it names.
+Owns how the text of each field becomes a value, and whether a sidecar is complete: sealed, or perhaps cut short.
+Never reads a file or a clock, and never looks at the files that a sidecar names.
 
-A sidecar is **sealed** when its end can be seen: its last line is YAML's own `...`; or it gives a digest for
-every file that it names, and its last value cannot be the beginning of a longer one (it is the digests
-themselves, or stands in brackets or quotes, or its line is ended).
+A sidecar is **sealed** if its end can be recognised:
 
-A sidecar may be **cut short** when more text behind it could make it right: it is not YAML (yet); or it is
-not ended by `...`, and all that is wrong with it are missing fields, a last field without its value, and a
-last value that runs to the very end of the text.
+- its last line is `...`, which ends a YAML document; or
+- it has a digest for every file that it names, and its last value is complete: it is the digests, or it is in brackets
+  or quotes, or its line is ended.
+
+A sidecar may be **cut short** if more text at its end could make it valid:
+
+- it is not YAML, or not yet; or
+- it does not end with `...`, and its only problems are missing fields, a last field without a value, or a last value
+  that extends to the end of the text.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
     REQUIRED_FIELDS,
-    Finding,
+    FieldProblem,
     ModelMetadata,
     id_fault,
     is_valid_id,
@@ -54,19 +58,21 @@ from .sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_NAMES
 __all__ = ["MODEL_SUFFIXES", "Sidecar", "parse_sidecar", "scaler_names"]
 
 SIDECAR_NODES_MAX = 10_000
-SIDECAR_DEPTH_MAX = DEPTH_MAX + 1  # the document itself is a mapping, too
+# The document itself is one mapping more than those of the metrics.
+SIDECAR_DEPTH_MAX = DEPTH_MAX + 1
 PROBLEMS_MAX = 100
-_LOCATED_MAX = 10 * PROBLEMS_MAX  # more than that is hostile, and is counted without looking for its places
+# Text with more problems is hostile: further ones are counted, but not located.
+_LOCATED_MAX = 10 * PROBLEMS_MAX
 
 MODEL_SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
-"""How the name of a model or a scaler ends in the inbox. What is in the file is found out by looking."""
+"""The suffixes of models and scalers in the inbox. The format of a file is detected from its content."""
 
 _HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 
 
 _ALL_FIELDS = f"The fields are {', '.join(SIDECAR_NAMES)}"
-# Names that people write for one of ours without its looking like a typing error.
+# Other names that people use for these fields; a search for similar spellings does not find them.
 _OTHER_NAMES = {
     "model_path": "model_file",
     "scaler_path": "scaler_file",
@@ -80,9 +86,9 @@ _OTHER_NAMES = {
 
 
 def scaler_names(stem: str, model_file: str) -> tuple[str, ...]:
-    """Return what the scaler of a drop may be called when its sidecar says nothing about one; the first counts.
+    """Return the possible names of the scaler of a drop whose sidecar does not name one. The first that exists is used.
 
-    `<stem>_scaler.pkl`; beside a model with another suffix also `<stem>_scaler` with that suffix.
+    They are `<stem>_scaler.pkl` and, if the model has another suffix, `<stem>_scaler` with that suffix.
     """
     suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if model_file.endswith(suffix))))
     return tuple(f"{stem}_scaler{suffix}" for suffix in suffixes)
@@ -90,13 +96,13 @@ def scaler_names(stem: str, model_file: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """What a sidecar says. With `problems`, `metadata` is None and the rest is as good as could be made out.
+    """The content of a sidecar. If it has problems, `metadata` is None and the other fields are a best effort.
 
-    `sha256` is the digest of its bytes. `model_id` is what it says, or the stem, or None when that is no id.
-    `model_file` and `scaler_file` are plain names; `scaler_declared` tells that the sidecar says whether
-    there is a scaler (by `scaler_file`, or by a digest of one). `digests` holds lower-case hex or None under
-    "model" and "scaler". `notes` are worth a warning and reject nothing. `parses` is false when the text is
-    not YAML, or holds nothing. For `sealed` and `cut_short` see the module.
+    `sha256` is the digest of its bytes. `model_id` is the one it gives or the stem, and None if that is not valid.
+    `model_file` and `scaler_file` are plain file names. `scaler_declared` is true if the sidecar says whether there is
+    a scaler, by `scaler_file` or by a digest. `digests` has lower-case hexadecimal digits or None for "model" and
+    "scaler". `notes` are warnings that reject nothing. `parses` is false if the text is not YAML or is empty. The
+    module's docstring defines `sealed` and `cut_short`.
     """
 
     stem: str
@@ -115,7 +121,7 @@ class Sidecar:
 
 
 def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
-    """Return what the bytes of `<stem>.yaml` say. Any bytes give a Sidecar; nothing is raised for them."""
+    """Parse the bytes of `<stem>.yaml`. Never raises for bad bytes: see `Sidecar.problems`."""
     document = read_yaml(
         data,
         noun="sidecar",
@@ -151,13 +157,16 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
 
 @dataclass(slots=True)
 class _Reading:
-    """One sidecar while it is being read: what was found so far."""
+    """The state of parsing one sidecar.
+
+    `found` has each problem, with whether more text at the end of the sidecar could remove it.
+    """
 
     document: Document
     stem: str
     root: Pairs | None = None
     file: str | None = None
-    found: list[tuple[Problem, bool]] = field(default_factory=list)  # with: could more text mend it?
+    found: list[tuple[Problem, bool]] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     model_file: str = ""
     scaler_file: str | None = None
@@ -180,45 +189,45 @@ class _Reading:
             kind = "a list" if isinstance(root, Items) else "a single text"
             self._add(
                 sidecar_not_a_mapping(kind).at(root.line, root.column),
-                mendable=isinstance(root, Scalar) and self._runs_to_the_end(root, on_a_line_of_its_own=True),
+                completable=isinstance(root, Scalar) and self._runs_to_the_end(root, on_a_line_of_its_own=True),
             )
         elif not self.document.problems:
             self._add(sidecar_empty())
 
-    def _add(self, problem: Problem, *, mendable: bool = False) -> None:
-        self.found.append((replace(problem, file=self.file), mendable))
+    def _add(self, problem: Problem, *, completable: bool = False) -> None:
+        self.found.append((replace(problem, file=self.file), completable))
 
-    def _add_finding(self, finding: Finding) -> None:
+    def _add_field_problem(self, located: FieldProblem) -> None:
         if len(self.found) > _LOCATED_MAX:
-            self._add(finding.problem)
+            self._add(located.problem)
             return
-        key, value = locate(self.root, finding.path)
-        place = key if finding.at_name and key is not None else value
+        key, value = locate(self.root, located.path)
+        place = key if located.at_name and key is not None else value
         line, column = (place.line, place.column) if place is not None else (None, None)
-        mendable = not finding.at_name and value is not None and self._may_go_on(value)
-        self._add(finding.problem.at(line, column), mendable=mendable)
+        completable = not located.at_name and value is not None and self._may_go_on(value)
+        self._add(located.problem.at(line, column), completable=completable)
 
     # -- fields ---------------------------------------------------------------------------------------------
 
     def fields(self, root: Pairs, now: datetime) -> dict[str, Any]:
-        """Return the metadata's fields as values, having noted everything that is wrong."""
-        self._look_for_unknown_keys(root)
+        """Return the metadata's fields as values. All problems are added to `found`."""
+        self._report_unknown_keys(root)
         values: dict[str, Any] = {}
         for name in METADATA_FIELDS:
             node = root.get(name)
             if node is None:
                 if name in REQUIRED_FIELDS:
-                    self._miss(root, name, f"Add the line '{name}: ...'")
+                    self._report_missing(root, name, f"Add the line '{name}: ...'")
             elif not _is_refused(node):
                 values[name] = _value(name, node)
-        for finding in check_fields(values, now=now):
-            self._add_finding(finding)
+        for located in check_fields(values, now=now):
+            self._add_field_problem(located)
         self._note_zone(values.get("trained_at"))
         self._read_files(root)
         self._read_digests(root)
         return {"model_id": self.stem, **values}
 
-    def _look_for_unknown_keys(self, root: Pairs) -> None:
+    def _report_unknown_keys(self, root: Pairs) -> None:
         for key, _ in root.pairs:
             if key.text in SIDECAR_NAMES:
                 continue
@@ -229,23 +238,24 @@ class _Reading:
             problem = sidecar_unknown_key(key.text, "a sidecar", quoted(key.text, 64), hint)
             self._add(problem.at(key.line, key.column))
 
-    def _miss(self, mapping: Pairs, name: str, hint: str) -> None:
-        # What stands in braces has its end in the text: nothing can come into it any more.
-        self._add(sidecar_missing_field(name, hint), mendable=not mapping.flow)
+    def _report_missing(self, mapping: Pairs, name: str, hint: str) -> None:
+        # A mapping in braces is complete: more text at the end adds no field to it.
+        self._add(sidecar_missing_field(name, hint), completable=not mapping.flow)
 
     def _note_zone(self, trained_at: object) -> None:
         if isinstance(trained_at, str) and not has_zone(trained_at):
             try:
                 moment = parse_instant(trained_at)
             except ValueError:
-                return  # a problem already
+                # It is reported as a problem already.
+                return
             _, node = locate(self.root, ("trained_at",))
             note = sidecar_no_zone("trained_at", trained_at, canonical_instant(moment))
             if node is not None:
                 note = note.at(node.line, node.column)
             self.notes.append(replace(note, file=self.file))
 
-    # -- the files it names ---------------------------------------------------------------------------------
+    # -- names and digests of files -------------------------------------------------------------------------
 
     def _read_files(self, root: Pairs) -> None:
         model = root.get("model_file")
@@ -261,12 +271,12 @@ class _Reading:
         if not isinstance(node, Scalar) or node.is_null:
             what = "nothing (null)" if isinstance(node, Scalar) else "not text"
             must = "the name of a file" + (", or null for none" if name == "scaler_file" else "")
-            self._add_finding(Finding((name,), sidecar_wrong_type(name, what, must, f"Write {must}")))
+            self._add_field_problem(FieldProblem((name,), sidecar_wrong_type(name, what, must, f"Write {must}")))
             return None
         problem = _file_name_problem(name, node.text)
         if problem is None:
             return node.text
-        self._add_finding(Finding((name,), problem))
+        self._add_field_problem(FieldProblem((name,), problem))
         return None
 
     def _read_digests(self, root: Pairs) -> None:
@@ -275,17 +285,17 @@ class _Reading:
             for key, value in node.pairs:
                 self._read_digest(key, value)
             if node.get("model") is None:
-                self._miss(node, "sha256.model", "Add 'model: ...' to sha256")
+                self._report_missing(node, "sha256.model", "Add 'model: ...' to sha256")
         elif node is not None and not _is_refused(node):
             kind = "a list" if isinstance(node, Items) else "nothing (null)" if node.is_null else quoted(node.text)
             hint = "Write it like {model: <64 hexadecimal digits>, scaler: <the same>}"
-            self._add_finding(Finding(("sha256",), sidecar_wrong_type("sha256", kind, "a mapping", hint)))
+            self._add_field_problem(FieldProblem(("sha256",), sidecar_wrong_type("sha256", kind, "a mapping", hint)))
         if self.digests["scaler"] is not None and not self.scaler_declared:
             self.scaler_declared, self.scaler_file = True, f"{self.stem}_scaler.pkl"
         scaler = self.scaler_file if self.scaler_declared else f"{self.stem}_scaler.pkl"
         if scaler == self.model_file:
             name = "scaler_file" if self.scaler_declared else "model_file"
-            self._add_finding(Finding((name,), sidecar_same_file_twice(name, self.model_file)))
+            self._add_field_problem(FieldProblem((name,), sidecar_same_file_twice(name, self.model_file)))
 
     def _read_digest(self, key: Scalar, value: Node) -> None:
         name = key.text
@@ -311,12 +321,12 @@ class _Reading:
             self.digests[name] = value.text.lower()
 
     def _invalid_digest(self, name: str, what: str, hint: str) -> None:
-        self._add_finding(Finding(("sha256", name), sidecar_invalid_value(f"sha256.{name}", what, hint)))
+        self._add_field_problem(FieldProblem(("sha256", name), sidecar_invalid_value(f"sha256.{name}", what, hint)))
 
-    # -- whole or not yet -----------------------------------------------------------------------------------
+    # -- complete or not ------------------------------------------------------------------------------------
 
     def sorted_problems(self) -> tuple[Problem, ...]:
-        """Return the problems in the order of the text, missing fields last, and no more than people read."""
+        """Return the problems in the order of the text, missing fields last, at most PROBLEMS_MAX and their number."""
         problems = [problem for problem, _ in self.found]
         problems.sort(key=lambda p: (p.line is None, p.line or 0, p.column or 0))
         if len(problems) > PROBLEMS_MAX:
@@ -324,13 +334,13 @@ class _Reading:
         return tuple(problems)
 
     def is_cut_short(self) -> bool:
-        """Whether more text could make it right; see the module."""
+        """Return whether more text could make it valid; see the module's docstring."""
         if not self.document.parses:
             return True
-        return bool(self.found) and not self.document.ended and all(mendable for _, mendable in self.found)
+        return bool(self.found) and not self.document.ended and all(completable for _, completable in self.found)
 
     def is_sealed(self) -> bool:
-        """Whether its end can be seen; see the module."""
+        """Return whether its end can be recognised; see the module's docstring."""
         if self.document.ended:
             return True
         if self.root is None or self.digests["model"] is None:
@@ -341,16 +351,17 @@ class _Reading:
 
     def _has_a_certain_end(self, root: Pairs) -> bool:
         key, value = root.pairs[-1]
+        # The digests have a fixed length, so they are complete.
         if key.text == "sha256":
-            return True  # complete by its digests
+            return True
         if isinstance(value, Scalar):
-            # A description may go on in a next line, any other value is one line.
+            # A plain description can continue on the next line. All other values have one line.
             one_line = value.style in ("'", '"') or (value.style == "" and key.text != "description")
             return one_line and not self._may_go_on(value)
         return value.flow
 
     def _may_go_on(self, node: Node) -> bool:
-        """Whether more text behind the sidecar could be more of this scalar, or its first."""
+        """Return whether more text at the end of the sidecar could belong to this scalar."""
         leaf, on_a_line_of_its_own = self._last_open_leaf()
         if not isinstance(node, Scalar) or node is not leaf:
             return False
@@ -359,12 +370,12 @@ class _Reading:
         return self._runs_to_the_end(node, on_a_line_of_its_own=on_a_line_of_its_own)
 
     def _runs_to_the_end(self, node: Scalar, *, on_a_line_of_its_own: bool) -> bool:
-        # A text in quotes is complete, but when a line begins with it, it may be a name whose ':' is to come.
+        # Text in quotes is complete. But if it is the first on its line, it may be a key whose ':' is still missing.
         open_style = ("", "'", '"') if on_a_line_of_its_own else ("",)
         return node.style in open_style and not self.document.text[node.end :].strip(" \t")
 
     def _last_open_leaf(self) -> tuple[Node | None, bool]:
-        """Return the last scalar, unless brackets close behind it, and whether its line begins with it."""
+        """Return the last scalar and whether it is the first on its line. Return None if brackets close after it."""
         node: Node | None = self.root
         key: Scalar | None = None
         while isinstance(node, Items | Pairs):
@@ -378,7 +389,7 @@ class _Reading:
 
 
 def _is_refused(node: Node) -> bool:
-    """Whether a problem of the text stands in it (an anchor, a tag): one problem is enough for one value."""
+    """Return whether the value has a problem of syntax (an anchor, a tag). It needs no second problem then."""
     if isinstance(node, Scalar):
         return node.refused
     inner = node.items if isinstance(node, Items) else tuple(value for _, value in node.pairs)
@@ -386,7 +397,7 @@ def _is_refused(node: Node) -> bool:
 
 
 def _value(name: str, node: Node) -> Any:
-    """Return a field's text as the kind of value it should be; what cannot be stays text for the checks."""
+    """Return a node as the type of value that the field needs. Text that cannot be converted stays text."""
     if isinstance(node, Scalar):
         return _scalar_value(name, node)
     if isinstance(node, Items):
@@ -414,20 +425,17 @@ def _scalar_value(name: str, node: Scalar) -> object:
 
 
 def _file_name_problem(field_name: str, text: str) -> Problem | None:
-    """Return what is wrong with the name of a file beside the sidecar, or None."""
+    """Return the problem of a file name in the sidecar, or None."""
     if "/" in text or "\\" in text or text in ("", ".", ".."):
         return sidecar_path_not_plain_name(field_name, text)
     if text.startswith("."):
-        reason = "it begins with a dot, and such files are ignored"
+        reason = "it starts with a dot, and such files are ignored"
     elif not text.isprintable():
-        reason = "it contains a character that cannot be shown"
+        reason = "it contains a character that cannot be printed"
     elif len(text.encode("utf-8", "surrogatepass")) > 255:
         reason = "it is longer than the 255 bytes that a file name may have"
     elif not text.endswith(MODEL_SUFFIXES):
         reason = f"it does not end in {', '.join(MODEL_SUFFIXES)}"
     else:
         return None
-    return sidecar_invalid_name(field_name, text, reason, "Rename the file, and name it here")
-
-
-# --- writing -----------------------------------------------------------------------------------------------
+    return sidecar_invalid_name(field_name, text, reason, "Rename the file, and change the name here")

@@ -1,6 +1,6 @@
-"""The fields of a sidecar, in the order in which they are written, and how large one may be.
+"""The fields of a sidecar in the order in which they are written, and the size limit of a sidecar.
 
-Owns the names, whether each is required, and what it means. Knows no YAML.
+Owns the name and the meaning of each field, and whether it is required. Knows nothing about YAML.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIDECAR_BYTES_MAX = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SidecarField:
-    """One field of a sidecar, for the manual: its name, the kind of its value and what it means."""
+    """One field of a sidecar, for the manual: its name, the kind of its value and its meaning."""
 
     name: str
     kind: str
@@ -33,7 +33,7 @@ def _metadata(name: str, kind: str) -> SidecarField:
 
 
 SIDECAR_FIELDS = (
-    SidecarField("model_id", "name", "The model's id; the stem of the sidecar's name when left out."),
+    SidecarField("model_id", "name", "The model's id. Default: the sidecar's name without its suffix."),
     _metadata("model_type", "text"),
     _metadata("currency_pair", "text"),
     _metadata("trained_at", "date and time"),
@@ -45,17 +45,17 @@ SIDECAR_FIELDS = (
     _metadata("horizons", "list of days"),
     _metadata("tags", "mapping or list"),
     _metadata("description", "text"),
-    SidecarField("model_file", "file name", "The model beside the sidecar; <stem>.pkl when left out."),
+    SidecarField("model_file", "file name", "The model's file beside the sidecar. Default: <stem>.pkl."),
     SidecarField(
         "scaler_file",
         "file name or null",
-        "The scaler beside the sidecar, or null for none; when left out, <stem>_scaler.pkl (or with the suffix of "
-        "model_file) if it is there.",
+        "The scaler's file beside the sidecar, or null for none. Default: <stem>_scaler.pkl (or with the suffix of "
+        "model_file) if that file exists.",
     ),
     SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
 )
 """Every field of a sidecar, in the order in which `dump_sidecar` writes them.
 
-The digests come last: with them the sidecar can be seen to be whole, so nothing may come behind.
+The digests come last: a reader can tell by them that the sidecar is complete, so nothing may follow them.
 """
 SIDECAR_NAMES = tuple(f.name for f in SIDECAR_FIELDS)

@@ -1,8 +1,8 @@
-"""The JSON schema of a sidecar, for editors and for programs that write one.
+"""The JSON schema of a sidecar, for editors and for programs that write sidecars.
 
-Made of the same definitions as the checks: the fields of `sidecar`, and the limits of `metadata`. A schema sees the
-values that a YAML reader has made of the text, so it takes a number where a field is text (`version: 2`), as the
-inbox does. The inbox checks more than a schema can say. Pure.
+Owns the differences between metadata in JSON and in YAML. Fields and limits come from `sidecar_fields` and `metadata`.
+A schema is applied to the values of a YAML parser, so it accepts a number for a text field (`version: 2`), as the
+inbox does. The inbox checks more than a schema can express. Pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in MODEL_SUFFIXES)
 _FILE = {"type": "string", "maxLength": 255, "pattern": rf"^[^./\\][^/\\]*\.({_SUFFIXES})$"}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 
-# What is not simply the value that `metadata` describes.
+# Fields whose schema is not derived from `metadata`.
 _SPECIAL: dict[str, dict[str, Any]] = {
     "model_id": {
         "type": ["string", "number", "boolean"],
@@ -52,10 +52,10 @@ _SPECIAL: dict[str, dict[str, Any]] = {
 
 
 def sidecar_schema() -> dict[str, Any]:
-    """Return the schema of the document in a sidecar."""
+    """Return the JSON schema of a sidecar."""
     metadata = fields_of_shape(MetadataFields)
     written = {name: _as_written(schema) for name, schema in metadata.items()}
-    # A list of tags gives each an empty value. Null is an empty description, no tags, and the value of an empty tag.
+    # A list of tags gives each an empty value. Null means an empty description, no tags, or a tag without a value.
     tag, name_of_tag = written["tags"]["additionalProperties"], metadata["tags"]["propertyNames"]
     written["tags"] |= {
         "type": ["object", "array", "null"],
@@ -70,7 +70,7 @@ def sidecar_schema() -> dict[str, Any]:
     return document(
         "sidecar",
         "Sidecar of model-inbox",
-        "The YAML file beside a model in the inbox: what the model says about itself, and which files belong to it.",
+        "The YAML file beside a model in the inbox: the model's metadata and the names of its files.",
         {
             "type": "object",
             "properties": fields,
@@ -82,7 +82,7 @@ def sidecar_schema() -> dict[str, Any]:
 
 
 def _as_written(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of what YAML may hold where this value is meant."""
+    """Return the schema of the values that a YAML parser may return for this value."""
     match schema.get("type"):
         case "string":
             return {**schema, "type": ["string", "number", "boolean"]}

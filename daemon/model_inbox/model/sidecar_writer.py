@@ -1,6 +1,6 @@
-"""Writing a sidecar: YAML that reads back as exactly what was given, sealed by its last line.
+"""Writes a sealed sidecar as YAML that parses back to the same values.
 
-Owns the text. A producer needs no YAML library for it.
+Owns the text of a sidecar. Needs no YAML library, so a producer does not either. Never writes a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .sidecar_fields import SIDECAR_NAMES
 __all__ = ["dump_sidecar"]
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*", re.ASCII)
-_OTHER_THINGS = re.compile(r"[0-9][0-9._+-]*|0[xob].*|true|false|yes|no|on|off|null|y|n", re.IGNORECASE)
+_NOT_TEXT = re.compile(r"[0-9][0-9._+-]*|0[xob].*|true|false|yes|no|on|off|null|y|n", re.IGNORECASE)
 
 
 def dump_sidecar(
@@ -26,10 +26,10 @@ def dump_sidecar(
     scaler_file: str | None,
     digests: Mapping[str, str | None] | None = None,
 ) -> bytes:
-    """Return the text of a sealed sidecar: every field, and YAML's own `...` as the last line.
+    """Return the text of a sealed sidecar: every field, and `...` as the last line.
 
-    `parse_sidecar` reads it back unchanged. The metadata must have passed `check_metadata`. With thousands
-    of features the text can grow over SIDECAR_BYTES_MAX, and then the inbox would refuse it.
+    `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With thousands of features
+    the text can become larger than SIDECAR_BYTES_MAX; the inbox refuses such a sidecar.
     """
     fields = fields_of(metadata)
     given = {name: digest for name, digest in (digests or {}).items() if digest is not None}
@@ -58,16 +58,16 @@ def _yaml_lines(name: str, value: Any, indent: str) -> list[str]:
 
 
 def _yaml_scalar(value: str | float | None) -> str:
-    """Return a scalar that every reader of YAML, 1.1 or 1.2, takes for what it is."""
+    """Return a scalar that parsers of YAML 1.1 and 1.2 read as the same value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        # 1e-05 is text to YAML 1.1, and 1.0e-05 a number to everybody.
+        # YAML 1.1 reads 1e-05 as text. Both versions read 1.0e-05 as a number.
         digits, e, exponent = repr(value).partition("e")
         return f"{digits}.0e{exponent}" if e and "." not in digits else repr(value)
-    if _PLAIN.fullmatch(value) and not _OTHER_THINGS.fullmatch(value) and number(value) is None:
+    if _PLAIN.fullmatch(value) and not _NOT_TEXT.fullmatch(value) and number(value) is None:
         return value
     return '"' + "".join(_yaml_character(c) for c in value) + '"'
 
