@@ -172,5 +172,11 @@ def _cgroup2() -> Path:
 
 
 def copy_tree(source: Path, target: Path, passing: Sequence[str]) -> None:
-    """Copy the sources, but for what is passed over by name."""
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*passing), symlinks=True)
+    """Copy the sources, but for what is passed over by name: in every folder, or with a slash before it at the top."""
+    everywhere = shutil.ignore_patterns(*(pattern for pattern in passing if not pattern.startswith("/")))
+    at_the_top = {pattern.removeprefix("/") for pattern in passing if pattern.startswith("/")}
+
+    def passed_over(folder: str, names: list[str]) -> set[str]:
+        return everywhere(folder, names) | (at_the_top & set(names) if Path(folder) == source else set())
+
+    shutil.copytree(source, target, ignore=passed_over, symlinks=True)
