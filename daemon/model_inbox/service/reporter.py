@@ -92,10 +92,9 @@ class Reporter:
         self.state: Literal["starting", "running", "stopping"] = "starting"
         self.doing = "starting"
         self._is_open = False
-        self._began = self._clock()
+        self._started_at = self._loaded_at = millisecond_stamp(self._clock())
         self._process_started = process_started(os.getpid())
         self._journal = RegistryFiles(started_with.registry.path).journal
-        self._loaded_at = self._began
         self._restart_needed: tuple[str, ...] = ()
         self._reload: dict[str, Any] | None = None
         self._status_problem = ""
@@ -195,7 +194,7 @@ class Reporter:
 
     def loaded(self, began: float, changed: Sequence[str], restart: Sequence[str]) -> None:
         """Publish that a reload was carried out. `began` is of the kernel's clock."""
-        self._loaded_at = self._clock()
+        self._loaded_at = millisecond_stamp(self._clock())
         self._restart_needed = tuple(restart)
         self._answer(began, "loaded", changed=list(changed), restart_needed=list(restart), problems=[])
 
@@ -289,7 +288,7 @@ class Reporter:
             "version": __version__,
             "pid": os.getpid(),
             "process_started": self._process_started,
-            "started_at": millisecond_stamp(self._began),
+            "started_at": self._started_at,
             "deaf": False,
             "deaf_because": None,
             "waiting": 0,
@@ -298,7 +297,7 @@ class Reporter:
             **self._last,
             "config": {
                 "path": str(path) if (path := config.path) is not None else None,
-                "loaded_at": millisecond_stamp(self._loaded_at),
+                "loaded_at": self._loaded_at,
                 "restart_needed": list(self._restart_needed),
                 "refused": self._reload is not None and self._reload["outcome"] == "refused",
                 "reload": self._reload,
