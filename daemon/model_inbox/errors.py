@@ -15,7 +15,7 @@
         EntryNotFound               no model has this id (also LookupError)
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
-      ScanError                     the scanner does not work; never raised for the content of a file
+      ScanError                     the scanner does not work; never raised for the content of a file (exit 75)
       LoadRefused                   the stored bytes are not those that were registered, or import other names
 
 Owns the error classes, their codes and exit codes. Expected outcomes, such as a rejected drop, are values; an exception
@@ -219,7 +219,7 @@ class EntryProtected(RegistryError):
 
 
 class ScanError(ModelInboxError):
-    """The scanner does not work, for example because its worker does not start. Never raised for a file's content."""
+    """The scanner's worker does not start, or failed by itself. Never raised for what a file contains or did."""
 
     code = "scan.failed"
     exit_status = EXIT_TRY_AGAIN

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 @click.command(
     cls=Command,
     examples=["model-inbox verify", "model-inbox verify --no-digests --json"],
-    exits={EXIT_DONE: "all is well", EXIT_REFUSED: "problems were found"},
+    exits={EXIT_DONE: "all is well", EXIT_REFUSED: "problems were found", 75: "the scanner could not work"},
 )
 @click.option(
     "--digests/--no-digests", default=True, help="Read every stored file to compare its digest (the default)."

@@ -132,9 +132,10 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _SUSPECT),
     "too-many-names": lambda _, detail: artifact_scan_limits(f"the pickle contains more than {detail} names", _SUSPECT),
     "nested-too-deep": lambda _, __: artifact_scan_limits("too many pickles are nested in each other", _SUSPECT),
-    "worker-died": lambda _, detail: artifact_scan_limits(
-        f"the scan was ended: {detail}", f"{_HONEST} pickle.memory_limit or pickle.time_limit"
+    "worker-limit": lambda _, detail: artifact_scan_limits(
+        f"the scan was ended: {detail}", f"{_HONEST} pickle.time_limit"
     ),
+    "worker-crashed": lambda _, detail: artifact_scan_limits(f"the scan was ended: {detail}", _SUSPECT),
     "worker-audit": lambda _, detail: artifact_scan_limits(
         f"the scan was ended at the event {detail}, which no scan needs", _SUSPECT
     ),

@@ -1,7 +1,8 @@
 """Scan one source: choose the parser, and return what it recorded.
 
 Owns `record`, the whole scan without a process around it. Any bytes give a `Recording`, never an exception; only the
-limits of the process (memory, CPU time, stack) can end a scan without one. Knows no allowlist: `report` compares the
+limits of the process (memory, CPU time, stack), and a system that refuses to read the file (`ReadError`), can end a
+scan without one. Knows no allowlist: `report` compares the
 recording with one.
 
 The parsers are the same as in a load: CPython's C unpickler for plain and torch files, the pure-Python unpickler for
@@ -28,7 +29,7 @@ from .rules import (
     new_array,
     state_rules,
 )
-from .streams import BadStream, Source, Stream, open_compressed
+from .streams import BadStream, ReadError, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .unpicklers import PlainUnpickler, finish, open_stream
 
@@ -110,10 +111,15 @@ def new_recorder() -> Recorder:
 
 
 def record(source: Source) -> Recording:
-    """Scan a source. Any bytes give a recording; it contains what was found before an error, too."""
+    """Scan a source. Any bytes give a recording; it contains what was found before an error, too.
+
+    Raise ReadError if the system refuses to read the file.
+    """
     scan = _Scan(source)
     try:
         scan.run()
+    except ReadError:
+        raise
     except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything: a finding
         scan.recorder.note(*_finding_of(error, scan.start))
     return scan.recording()

@@ -25,6 +25,7 @@ __all__ = [
     "InflatedSource",
     "MemorySource",
     "PayloadSkippingStream",
+    "ReadError",
     "Source",
     "Stream",
     "compression_of",
@@ -43,6 +44,10 @@ class BadStream(Exception):
         self.what = what
         self.subject = subject
         self.detail = detail
+
+
+class ReadError(OSError):
+    """The system refused to read the file. That says nothing about its bytes."""
 
 
 SMALL_BYTES = 64 << 20
@@ -118,7 +123,10 @@ class _FileReader(_Positioned):
         self._start = start
 
     def _fill(self, view: memoryview, offset: int) -> int:
-        return os.preadv(self._fd, [view], self._start + offset)
+        try:
+            return os.preadv(self._fd, [view], self._start + offset)
+        except OSError as error:
+            raise ReadError(error.errno, error.strerror) from error
 
 
 class _MemoryReader(_Positioned):
@@ -151,7 +159,10 @@ class FileSource:
         return io.BytesIO(reader.read()) if self._size <= SMALL_BYTES else reader
 
     def read_at(self, offset: int, length: int) -> bytes:
-        return os.pread(self._fd, max(0, min(length, self._size - offset)), self._start + offset)
+        try:
+            return os.pread(self._fd, max(0, min(length, self._size - offset)), self._start + offset)
+        except OSError as error:
+            raise ReadError(error.errno, error.strerror) from error
 
     def part(self, offset: int, length: int) -> FileSource:
         return FileSource(self._fd, length, self._start + offset)

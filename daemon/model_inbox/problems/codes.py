@@ -384,7 +384,8 @@ CODES: Mapping[Code, About] = {
         "Do what `hint` says; most often: write it again with current versions.",
     ),
     "artifact.scan_limits": About(
-        "The scan came to a limit of memory, time, depth or number of names, and gave no result.",
+        "The scan came to a limit of memory, time, depth or number of names that we set, or the file crashed it, and "
+        "there is no result.",
         "A very large model, or a file that is made to exhaust its reader.",
         "For an honest model raise `pickle.memory_limit` or `pickle.time_limit`; else treat the file as hostile.",
     ),

@@ -179,9 +179,10 @@ EVENTS: dict[str, Event] = {
     "drop.deferred": Event(
         "warning",
         ("drop_id", "stem", "cause", "retry_in_seconds", "attempt"),
-        "We could not decide now (disk full, I/O error, registry locked, or the inbox was moved away with the drop in "
-        "hand); it is tried again, never rejected for it.",
-        "Correct what is wrong with the disk or the lock, or bring the inbox back, if it does not pass.",
+        "We could not decide now (disk full, I/O error, registry locked, the scanner's worker failed or met a hard "
+        "limit of this machine, or the inbox was moved away with the drop in hand); it is tried again, never rejected "
+        "for it.",
+        "Correct what `cause` names (the disk, the lock, the limit), or bring the inbox back, if it does not pass.",
     ),
     "drop.recovery_failed": Event(
         "warning",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from model_inbox.errors import ScanError, StorageError
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.pickles.process import scanner as scanner_module
 from model_inbox.pickles.process import worker as worker_module
-from model_inbox.pickles.process.protocol import READY, REQUEST
+from model_inbox.pickles.process.protocol import BEGUN, READY, REQUEST, SHORT_LIMITS
 from model_inbox.pickles.process.scanner import _Worker
 from model_inbox.pickles.process.worker_loop import serve
 from support import pickle_builders as build
@@ -122,9 +124,12 @@ def colliding_keys(mapping: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("mapping", [b"}", build.called(build.named("collections", "OrderedDict"))])
-def test_colliding_keys_are_cut_off_by_their_cpu_time(tmp_path: Path, mapping: bytes) -> None:
+def test_colliding_keys_are_cut_off_by_their_cpu_time(
+    tmp_path: Path, mapping: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Integers with one hash take quadratic time. The worker is ended at its limit of seconds, not after minutes."""
-    with Scanner(ALLOWLIST, time_limit=1.5) as scanner:
+    monkeypatch.setattr(scanner_module, "CPU_FLOOR_SECONDS", 1)
+    with Scanner(ALLOWLIST) as scanner:
         report = scanner.scan(write(tmp_path, colliding_keys(mapping)))
         assert codes(report) == ["artifact.scan_limits"]
         assert scanner.scan(write(tmp_path, pickle.dumps(1))).problems == ()
@@ -167,12 +172,15 @@ def test_files_are_scanned_ahead_and_each_report_is_its_own_files(scanner: Scann
         assert name.replace(" ", ".") in problem.message
 
 
-def test_a_file_that_ends_the_worker_costs_none_of_those_asked_for_with_it(tmp_path: Path) -> None:
+def test_a_file_that_ends_the_worker_costs_none_of_those_asked_for_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Files before it have their answers. Files behind it go to the next worker."""
+    monkeypatch.setattr(scanner_module, "CPU_FLOOR_SECONDS", 1)
     good, bad = tmp_path / "good.pkl", tmp_path / "bad.pkl"
     good.write_bytes(pickle.dumps({"a": 1}))
     bad.write_bytes(colliding_keys(b"}"))
-    with Scanner(ALLOWLIST, time_limit=1) as scanner:
+    with Scanner(ALLOWLIST) as scanner:
         scans = [scanner.begin(bad if number == 3 else good) for number in range(6)]
         found = [codes(scan.report()) for scan in scans]
         assert found == [[], [], [], ["artifact.scan_limits"], [], []]
@@ -184,9 +192,9 @@ def test_a_worker_that_ends_having_answered_costs_no_file(tmp_path: Path, monkey
     answer = _Worker.answer
     pids = []
 
-    def retiring(worker: _Worker, progress: Callable[[], None]) -> dict[str, Any]:
+    def retiring(worker: _Worker, progress: Callable[[], None]) -> Any:
         pids.append(worker.pid)
-        return answer(worker, progress) | {"retires": True}
+        return replace(answer(worker, progress), retires=True)
 
     monkeypatch.setattr(_Worker, "answer", retiring)
     path = write(tmp_path, pickle.dumps({"a": 1}))
@@ -200,16 +208,23 @@ def test_a_worker_that_ends_having_answered_costs_no_file(tmp_path: Path, monkey
         assert scanner.restarts == 0
 
 
-def test_a_worker_killed_with_files_before_it_is_blamed_on_the_first_without_an_answer(tmp_path: Path) -> None:
-    """The other files go to the next worker."""
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGUSR1])
+def test_a_worker_that_is_killed_before_it_looks_at_a_file_is_no_fault_of_that_file(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """The first file without an answer has no report, the others go to the next worker, and nobody is blamed."""
     good = write(tmp_path, pickle.dumps({"a": 1}))
     with Scanner(ALLOWLIST) as scanner:
         assert scanner.scan(good).problems == ()
         assert scanner.worker_pid is not None
         os.kill(scanner.worker_pid, signal.SIGSTOP)
-        scans = [scanner.begin(good) for _ in range(3)]
-        os.kill(scanner.worker_pid, signal.SIGKILL)
-        assert [codes(scan.report()) for scan in scans] == [["artifact.scan_limits"], [], []]
+        first, *others = [scanner.begin(good) for _ in range(3)]
+        os.kill(scanner.worker_pid, number)
+        os.kill(scanner.worker_pid, signal.SIGCONT)
+        with pytest.raises(ScanError, match=f"ended by signal {int(number)}"):
+            first.report()
+        assert [scan.report().problems for scan in others] == [(), ()]
+        assert scanner.scan(good).problems == ()
 
 
 def test_an_answer_that_was_not_waited_for_is_never_another_files(tmp_path: Path) -> None:
@@ -319,40 +334,107 @@ def test_worker_that_cannot_start_is_an_error_with_its_words(tmp_path: Path, mon
         Scanner(ALLOWLIST).scan(path)
 
 
-def test_scan_that_hangs_is_ended_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that is stopped never answers. It is killed at the limit of wall-clock time."""
-    with Scanner(ALLOWLIST, time_limit=0.3) as scanner:
-        path = write(tmp_path, pickle.dumps(1))
+def test_a_stopped_worker_is_killed_by_the_clock_and_no_fault_of_its_file(tmp_path: Path) -> None:
+    """A worker that is stopped never answers. It is killed at the limit of time, of which its file had none."""
+    path = write(tmp_path, pickle.dumps(1))
+    with Scanner(ALLOWLIST, time_limit=20) as scanner:
         scanner.scan(path)
         assert scanner.worker_pid is not None
         os.kill(scanner.worker_pid, signal.SIGSTOP)
-        report = scanner.scan(path)
-        assert codes(report) == ["artifact.scan_limits"]
-        assert "0.3 s" in report.problems[0].message
+        scanner.time_limit = 0.3
+        with pytest.raises(ScanError, match=r"in 0\.3 s it was given only 0\.0 s of CPU"):
+            scanner.scan(path)
+        scanner.time_limit = 20
+        assert scanner.scan(path).problems == ()
+
+
+FAKE = """#!{python}
+import os, resource, signal, socket, time
+ours = socket.socket(fileno=0)
+ours.send(b'ready\\n')
+ours.recv(100)
+BEGUN = {begun!r}
+{code}
+"""
+
+
+def report_of_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, *, short: int = 0) -> Any:
+    """Scan a file with a worker that runs `code` when it has begun; return the report, or the error."""
+    fake = tmp_path / "python"
+    fake.write_text(FAKE.format(python=sys.executable, begun=BEGUN.pack(short, 0.0), code=code))
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    with Scanner(ALLOWLIST, time_limit=30) as scanner:
+        try:
+            return scanner.scan(write(tmp_path, pickle.dumps(1)))
+        except ScanError as error:
+            return error
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("import os; os.write(2, b'open'); os._exit(99)", "at the event open"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGABRT)", "the interpreter aborted"),
-        ("import os; os._exit(7)", "status 7"),
+        ("ours.send(BEGUN); os.write(2, b'open'); os._exit(99)", "at the event open"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGABRT)", "the interpreter aborted"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGSEGV)", "overflowed the stack"),
     ],
 )
-def test_report_says_how_the_worker_ended(
+def test_the_report_says_what_the_file_did_to_the_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
 ) -> None:
-    """A worker that ends by its audit hook, by a signal or by an exit status: the report has the reason."""
-    fake = tmp_path / "python"
-    greeting = "import socket; ours = socket.socket(fileno=0); ours.send(b'ready\\n'); ours.recv(1)"
-    fake.write_text(f"#!{sys.executable}\n{greeting}\n{code}\n")
-    fake.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setattr(scanner_module, "START_SECONDS", 20.0)
-    with Scanner(ALLOWLIST, time_limit=20) as scanner:
-        report = scanner.scan(write(tmp_path, pickle.dumps(1)))
+    """A worker that ends by its audit hook or by a crash: the report has the reason."""
+    report = report_of_end(tmp_path, monkeypatch, code)
     assert codes(report) == ["artifact.scan_limits"]
     assert message in report.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("code", "short", "message"),
+    [
+        ("os._exit(7)", (), "ended with status 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", (), "ended by signal 11"),
+        ("ours.send(BEGUN); os.write(2, b'OSError: no'); os._exit(98)", (), "ended with status 98: OSError: no"),
+        ("ours.send(BEGUN); os._exit(0)", (), "ended with status 0"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGKILL)", (), "was killed"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGUSR1)", (), "ended by signal 10"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGXCPU)", (), "ended by signal 24"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGXCPU)", ("RLIMIT_CPU",), "hard limit RLIMIT_CPU"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGKILL)", ("RLIMIT_CPU",), "hard limit RLIMIT_CPU"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGSEGV)", ("RLIMIT_STACK",), "hard limit RLIMIT_STACK"),
+        ("ours.send(BEGUN); os.kill(os.getpid(), signal.SIGABRT)", ("RLIMIT_AS",), "hard limit RLIMIT_AS"),
+        ("ours.send(BEGUN + b'\\xff\\xff\\xff\\xff')", (), "sent what is no answer"),
+        ("ours.send(BEGUN + b'\\2\\0\\0\\0{]')", (), "sent what is no answer"),
+    ],
+)
+def test_what_is_not_known_to_be_the_files_doing_gives_no_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, short: tuple[str, ...], message: str
+) -> None:
+    """A worker that fails by itself, is killed, or meets a limit that is not ours: an error that says what failed."""
+    bits = sum(1 << SHORT_LIMITS.index(name) for name in short)
+    error = report_of_end(tmp_path, monkeypatch, code, short=bits)
+    assert isinstance(error, ScanError)
+    assert message in error.message
+
+
+def test_a_file_that_cannot_be_read_is_not_taken_for_a_broken_one(tmp_path: Path) -> None:
+    """An I/O error of the disk, met in the worker, gives no report on the file."""
+    worker = _Worker.start()
+    # The first page of a process's memory: a regular file that opens, and gives EIO when it is read.
+    fd = os.open("/proc/self/mem", os.O_RDONLY)
+    try:
+        worker.send(fd, 100, 1 << 28, 5, 20.0)
+        answer = worker.answer(lambda: None)
+        assert isinstance(answer.result, OSError)
+        assert answer.result.errno == errno.EIO
+    finally:
+        os.close(fd)
+        worker.end()
+
+
+def test_the_worker_is_the_first_to_go_when_memory_runs_out(scanner: Scanner, tmp_path: Path) -> None:
+    """The kernel's killer takes the worker, which can be replaced, before the daemon and before anything else."""
+    scanner.scan(write(tmp_path, pickle.dumps(1)))
+    assert Path(f"/proc/{scanner.worker_pid}/oom_score_adj").read_text() == "1000\n"
 
 
 class Unbounded:
@@ -361,11 +443,21 @@ class Unbounded:
     def __init__(self) -> None:
         self.grown = 0
 
-    def set(self, memory: int, cpu_seconds: int) -> None:
+    def set(self, memory: int, cpu_seconds: int) -> int:
         self.asked = (memory, cpu_seconds)
+        return 0
 
     def lift(self) -> None:
         self.grown += 40 << 20
+
+    def gives(self, memory: int) -> bool:
+        return memory < 1 << 40
+
+    def cpu_seconds_used(self) -> float:
+        return 1.5
+
+    def is_cpu_half_used(self) -> bool:
+        return False
 
     def resident(self) -> int:
         return self.grown
@@ -385,6 +477,7 @@ def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:
         assert incoming.read(len(READY)) == READY
         for _ in range(2):
             socket.send_fds(ours, [REQUEST.pack(os.fstat(fd).st_size, 1 << 20, 5)], [fd])
+            assert BEGUN.unpack(incoming.read(BEGUN.size)) == (0, 1.5)
             answers.append(json.loads(incoming.read(int.from_bytes(incoming.read(4), "little"))))
         thread.join(10)
     os.close(fd)
@@ -395,13 +488,19 @@ def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:
 
 
 def test_loop_ends_with_its_socket() -> None:
-    """A closed socket ends the loop, and so does a request without a file."""
-    for message in (b"", REQUEST.pack(1, 1, 1)):
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            if message:
-                ours.send(message)
-            ours.shutdown(socket.SHUT_WR)
+    """A closed socket ends the loop."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, Unbounded())
+
+
+def test_a_request_without_a_file_is_an_error_of_the_loop() -> None:
+    """It is what comes when no more files can be open: the worker says so, and does not end as if asked to."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.send(REQUEST.pack(1, 1, 1))
+        with pytest.raises(OSError, match="without its file"):
             serve(theirs, Unbounded())
 
 

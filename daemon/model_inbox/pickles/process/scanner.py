@@ -12,7 +12,6 @@ import importlib.util
 import json
 import os
 import select
-import signal
 import socket
 import stat
 import subprocess
@@ -20,6 +19,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,7 +29,17 @@ from ..allowlist import Allowlist
 from ..report import PickleReport, report_of
 from ..scan import record
 from ..streams import MemorySource
-from .protocol import ANSWER_BYTES_MAX, AUDIT_STATUS, LENGTH, READY, REQUEST
+from .endings import (
+    End,
+    FilesFault,
+    out_of_memory,
+    shorter_limits,
+    start_failed,
+    verdict_on_end,
+    verdict_on_timeout,
+    worker_failed,
+)
+from .protocol import ANSWER_BYTES_MAX, BEGUN, LENGTH, READY, REQUEST
 
 __all__ = ["Scan", "Scanner", "scan_bytes"]
 
@@ -60,6 +70,9 @@ def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> Pi
 _Result = dict[str, Any] | ScanError | StorageError
 """The result of a scan: the recording, or the reason why there is none."""
 
+END_SECONDS = 5.0
+"""How long a worker that has closed its socket may take to end before it is killed."""
+
 
 class Scan:
     """A requested scan. Only the thread that uses the scanner may read its report."""
@@ -77,8 +90,8 @@ class Scan:
     def report(self) -> PickleReport:
         """Wait for the scan and return the report, whatever the file contains.
 
-        Raise ScanError if no worker can be started, StorageError if the file cannot be opened. Neither says anything
-        about the contents of the file.
+        Raise ScanError if no worker can be started or it failed by itself, StorageError if the file cannot be opened or
+        read. Neither says anything about the contents of the file.
         """
         while self._result is None:
             self._scanner.wait_for_one()
@@ -159,7 +172,7 @@ class Scanner:
                     # Which of the files has killed it shows when the answers are read.
                     return
                 self._lose_worker()
-                scan.set_result(_recording_of(lost.what, lost.detail))
+                scan.set_result(lost.result)
             except (ScanError, StorageError) as error:
                 scan.set_result(error)
             self._waiting.popleft()
@@ -192,22 +205,23 @@ class Scanner:
         scan = self._sent.popleft()
         assert self._worker is not None  # noqa: S101  # it has this file, and was not ended since
         try:
-            recording = self._worker.answer(self.progress)
+            answer = self._worker.answer(self.progress)
         except _WorkerLost as lost:
             # `answer` has ended the process.
             self._worker, self._lost_worker = None, True
-            recording = _recording_of(lost.what, lost.detail)
+            answer = _Answer(lost.result, retires=False)
         except _ProgressFailed as failed:
             self._give_up(scan)
             raise failed.__cause__ or failed  # noqa: B904  # the caller's own exception, not a new one
         except BaseException:
             self._give_up(scan)
             raise
-        if recording.pop("retires", False):
+        if answer.retires:
             self._end_worker()
         if self._worker is None:
             self._requeue_sent()
-        scan.set_result(recording)
+        result = answer.result
+        scan.set_result(StorageError("scan", scan.path, result) if isinstance(result, OSError) else result)
 
     def _give_up(self, scan: Scan) -> None:
         """End a worker whose answer was not read, so that the answer is never taken for that of another file."""
@@ -263,17 +277,40 @@ def _recording_of(what: str, detail: str = "") -> dict[str, Any]:
     return {"kind": "", "uses": {}, "findings": [[what, "", detail]], "carries_code": False, "versions": {}}
 
 
+def _lost_by(verdict: FilesFault | ScanError) -> _WorkerLost:
+    if isinstance(verdict, FilesFault):
+        return _WorkerLost(_recording_of(verdict.what, verdict.detail))
+    return _WorkerLost(verdict)
+
+
 def _no_progress() -> None:
     """No-op progress callback."""
 
 
-class _WorkerLost(Exception):
-    """The worker ended, or was killed, during a scan. `what` is a key of `report.FINDINGS`."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A file that a worker has: when it was sent, and the limits of its scan."""
 
-    def __init__(self, what: str, detail: str) -> None:
-        super().__init__(what, detail)
-        self.what = what
-        self.detail = detail
+    sent_at: float
+    seconds: float
+    memory: int
+    cpu_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a worker answered about a file (OSError: it could not be read), and whether it ends now."""
+
+    result: dict[str, Any] | ScanError | OSError
+    retires: bool
+
+
+class _WorkerLost(Exception):
+    """The worker ended, or was killed, during a scan. `result` is what that means for its file."""
+
+    def __init__(self, result: dict[str, Any] | ScanError) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class _ProgressFailed(Exception):
@@ -290,8 +327,8 @@ class _Worker:
         self._poll.register(connection, select.POLLIN)
         # Bytes that came and do not belong to an answer yet.
         self._received = bytearray()
-        # For each file without an answer: when it was sent, and its limits of time and of CPU time in seconds.
-        self._sent: deque[tuple[float, float, int]] = deque()
+        # The files without an answer.
+        self._sent: deque[_Request] = deque()
         self._answered_at = 0.0
 
     @property
@@ -301,7 +338,10 @@ class _Worker:
     @classmethod
     def start(cls) -> _Worker:
         """Start a worker and wait until it is ready. Raise ScanError with the reason if it does not start."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise ScanError(f"cannot start the worker that scans pickles: {error}") from error
         try:
             # With -S no .pth file of the environment runs in the worker, so the audit hook sees only our own code.
             process = subprocess.Popen(  # noqa: S603 - our own file, with our own interpreter
@@ -324,11 +364,8 @@ class _Worker:
         except (OSError, EOFError):
             greeting = b""
         if greeting != READY:
-            said = worker.end()
-            raise ScanError(
-                f"cannot start the worker that scans pickles: {said or 'it wrote nothing'}",
-                hint=f"It runs {sys.executable}, which must be able to run as this user",
-            )
+            status, _ = worker._wait(END_SECONDS)
+            raise start_failed(status, worker.end(), sys.executable)
         return worker
 
     def is_alive(self) -> bool:
@@ -341,28 +378,38 @@ class _Worker:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
         except OSError:
-            raise _WorkerLost("worker-died", "its worker had ended") from None
-        self._sent.append((time.monotonic(), seconds, cpu_seconds))
+            status, _ = self._wait(END_SECONDS)
+            raise _WorkerLost(worker_failed(status, self.end())) from None
+        self._sent.append(_Request(time.monotonic(), seconds, memory, cpu_seconds))
 
-    def answer(self, progress: Callable[[], None]) -> dict[str, Any]:
-        """Return the recording of the file that was sent first. Raise _WorkerLost if the worker is gone.
+    def answer(self, progress: Callable[[], None]) -> _Answer:
+        """Return the answer about the file that was sent first. Raise _WorkerLost if the worker is gone.
 
         The time of a scan starts when its file was sent, or when the file before it was answered, if that was later.
         """
-        sent_at, seconds, cpu_seconds = self._sent.popleft()
-        deadline = max(sent_at, self._answered_at) + seconds
+        request = self._sent.popleft()
+        deadline = max(request.sent_at, self._answered_at) + request.seconds
+        begun: tuple[int, float] | None = None
         try:
+            begun = BEGUN.unpack(self._receive(BEGUN.size, deadline, progress))
             (length,) = LENGTH.unpack(self._receive(LENGTH.size, deadline, progress))
             if length > ANSWER_BYTES_MAX:
-                raise EOFError
-            recording: dict[str, Any] = json.loads(self._receive(length, deadline, progress))
+                raise ValueError
+            answer: dict[str, Any] = json.loads(self._receive(length, deadline, progress))
         except TimeoutError:
-            self.end()
-            raise _WorkerLost("worker-died", f"it took more than {seconds:g} s") from None
-        except (OSError, EOFError, ValueError):
-            raise self._lost(cpu_seconds) from None
+            raise self._timed_out(request, begun) from None
+        except ValueError:
+            said = self.end()
+            raise _WorkerLost(ScanError(f"cannot finish the scan: the worker sent what is no answer. {said}")) from None
+        except (OSError, EOFError):
+            raise self._lost(request, begun) from None
         self._answered_at = time.monotonic()
-        return recording
+        retires = bool(answer.pop("retires", False))
+        if "errno" in answer:
+            return _Answer(OSError(answer["errno"], answer["failed"]), retires)
+        if "failed" in answer:
+            return _Answer(out_of_memory(shorter_limits(begun[0]), request.memory), retires)
+        return _Answer(answer, retires)
 
     def _receive(self, length: int, deadline: float, progress: Callable[[], None] = _no_progress) -> bytes:
         """Return that many bytes. Bytes that are there are taken even after the deadline: the delay can be ours."""
@@ -387,22 +434,37 @@ class _Worker:
         del self._received[:length]
         return whole
 
-    def _lost(self, cpu_seconds: int) -> _WorkerLost:
-        """Return why the worker closed its socket during a scan."""
-        try:
-            status = self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            status = -signal.SIGKILL
+    def _timed_out(self, request: _Request, begun: tuple[int, float] | None) -> _WorkerLost:
+        """Kill the worker, whose time is over, and return what that means for the file."""
+        self._process.kill()
+        _, cpu_seconds = self._wait(END_SECONDS)
+        self.end()
+        cpu_of_file = cpu_seconds - begun[1] if begun is not None else 0.0
+        return _lost_by(verdict_on_timeout(request.seconds, cpu_of_file))
+
+    def _lost(self, request: _Request, begun: tuple[int, float] | None) -> _WorkerLost:
+        """Return what it means for the file that the worker closed its socket."""
+        status, cpu_seconds = self._wait(END_SECONDS)
         said = self.end()
-        if status == AUDIT_STATUS:
-            return _WorkerLost("worker-audit", said)
-        causes = {
-            -signal.SIGXCPU: f"it took more than {cpu_seconds} s of CPU",
-            -signal.SIGSEGV: "it overflowed the stack, as deeply nested data does",
-            -signal.SIGABRT: "the interpreter aborted",
-            -signal.SIGKILL: "it was killed, for example by the kernel when memory ran out",
-        }
-        return _WorkerLost("worker-died", causes.get(status, f"its worker ended with status {status}"))
+        if begun is None:
+            return _WorkerLost(worker_failed(status, said))
+        short, cpu_before = begun
+        end = End(status, said, cpu_seconds - cpu_before, request.cpu_seconds, shorter_limits(short))
+        return _lost_by(verdict_on_end(end))
+
+    def _wait(self, seconds: float) -> tuple[int, float]:
+        """Wait for the process to end, kill it after that time, and return its status and its CPU seconds."""
+        deadline = time.monotonic() + seconds
+        try:
+            while (ended := os.wait4(self.pid, os.WNOHANG))[0] == 0:
+                if time.monotonic() >= deadline:
+                    self._process.kill()
+                time.sleep(0.002)
+        except ChildProcessError:
+            # Another part of this program has waited for it.
+            return self._process.wait(), 0.0
+        self._process.returncode = os.waitstatus_to_exitcode(ended[1])
+        return self._process.returncode, ended[2].ru_utime + ended[2].ru_stime
 
     def end(self) -> str:
         """Kill the process and return what it wrote to stderr, shortened."""

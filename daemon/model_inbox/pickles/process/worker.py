@@ -65,7 +65,10 @@ def _die_with_parent(parent: int) -> None:
 
 
 class ProcessBounds:
-    """The limits and the memory of this process: implements `worker_loop.Bounds`."""
+    """The limits and the memory of this process: implements `worker_loop.Bounds`.
+
+    A limit is ours or the process's hard limit, whichever is lower: hard limits are kept as they are, and never raised.
+    """
 
     def __init__(self) -> None:
         import resource
@@ -74,41 +77,102 @@ class ProcessBounds:
         # It stays open, because an armed process cannot open a file.
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._page = os.sysconf("SC_PAGE_SIZE")
+        self._stack_bytes = 0
 
     def _pages(self) -> tuple[int, int]:
         size, resident = os.pread(self._statm, 100, 0).split()[:2]
         return int(size), int(resident)
 
-    def settle(self) -> None:
+    def _within_hard(self, which: int, most: int) -> int:
+        """Return `most`, or the hard limit if that is lower."""
+        hard = self._resource.getrlimit(which)[1]
+        return most if hard == self._resource.RLIM_INFINITY else min(most, hard)
+
+    def settle(self, stack_bytes: int) -> None:
         """Set the limits of the whole process: no core dump, a small stack, no written file, no new process."""
         limits = self._resource
+        self._stack_bytes = stack_bytes
         for which, most in (
             (limits.RLIMIT_CORE, 0),
-            (limits.RLIMIT_STACK, 1 << 20),
+            (limits.RLIMIT_STACK, stack_bytes),
             (limits.RLIMIT_FSIZE, 0),
             (limits.RLIMIT_NPROC, 0),
             (limits.RLIMIT_NOFILE, 16),
         ):
-            limits.setrlimit(which, (most, most))
+            limit = self._within_hard(which, most)
+            limits.setrlimit(which, (limit, limit))
+        # It is no limit of ours: a lower soft one is taken for what a program may raise.
+        hard = limits.getrlimit(limits.RLIMIT_DATA)[1]
+        limits.setrlimit(limits.RLIMIT_DATA, (hard, hard))
 
-    def set(self, memory: int, cpu_seconds: int) -> None:
-        """Allow this much address space and CPU time in addition to what the process has used so far."""
+    def set(self, memory: int, cpu_seconds: int) -> int:
+        """Allow this much address space and CPU time in addition to what the process has used so far.
+
+        Return the limits that are lower than that, as bits in the order of `protocol.SHORT_LIMITS`.
+        """
         limits = self._resource
         space = self._pages()[0] * self._page + memory
-        limits.setrlimit(limits.RLIMIT_AS, (space, limits.RLIM_INFINITY))
-        usage = limits.getrusage(limits.RUSAGE_SELF)
-        used = int(usage.ru_utime + usage.ru_stime) + 1
-        # At the soft limit the kernel sends SIGXCPU, which ends the process by default.
-        limits.setrlimit(limits.RLIMIT_CPU, (used + cpu_seconds, limits.RLIM_INFINITY))
+        most_space, hard_space = self._within_hard(limits.RLIMIT_AS, space), limits.getrlimit(limits.RLIMIT_AS)[1]
+        limits.setrlimit(limits.RLIMIT_AS, (most_space, hard_space))
+        data = limits.getrlimit(limits.RLIMIT_DATA)[0]
+        seconds = int(self.cpu_seconds_used()) + 1 + cpu_seconds
+        hard_seconds = limits.getrlimit(limits.RLIMIT_CPU)[1]
+        # At the soft limit the kernel sends SIGXCPU, which ends the process by default; at the hard limit SIGKILL.
+        most_seconds = seconds if hard_seconds == limits.RLIM_INFINITY else max(1, min(seconds, hard_seconds - 1))
+        limits.setrlimit(limits.RLIMIT_CPU, (most_seconds, hard_seconds))
+        short = (
+            most_space < space,
+            data != limits.RLIM_INFINITY and data < space,
+            limits.getrlimit(limits.RLIMIT_STACK)[0] < self._stack_bytes,
+            most_seconds < seconds,
+        )
+        return sum(1 << bit for bit, is_short in enumerate(short) if is_short)
 
     def lift(self) -> None:
-        """Remove the limit of memory, so that the answer can always be made."""
-        infinity = self._resource.RLIM_INFINITY
-        self._resource.setrlimit(self._resource.RLIMIT_AS, (infinity, infinity))
+        """Remove our limit of memory, so that the answer can always be made."""
+        hard = self._resource.getrlimit(self._resource.RLIMIT_AS)[1]
+        self._resource.setrlimit(self._resource.RLIMIT_AS, (hard, hard))
+
+    def gives(self, memory: int) -> bool:
+        """Return whether the process can have this much memory at all. It is asked for, not touched, and given back."""
+        try:
+            bytes(memory)
+        except MemoryError:
+            return False
+        return True
+
+    def cpu_seconds_used(self) -> float:
+        """Return the CPU time that this process has used since its start."""
+        usage = self._resource.getrusage(self._resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime
+
+    def is_cpu_half_used(self) -> bool:
+        """Return whether half of what the hard limit of CPU time allows is used: the rest may not do for a scan."""
+        hard = self._resource.getrlimit(self._resource.RLIMIT_CPU)[1]
+        return hard != self._resource.RLIM_INFINITY and self.cpu_seconds_used() * 2 > hard
 
     def resident(self) -> int:
         """Return the resident memory of this process in bytes."""
         return self._pages()[1] * self._page
+
+
+def _be_the_first_to_go() -> None:
+    """Ask the kernel to end this process before any other when the machine's memory runs out: it can be replaced."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, b"1000")
+        finally:
+            os.close(fd)
+    except OSError:
+        # The scan is as good without it.
+        return
+
+
+def _fail(error: BaseException, status: int) -> None:
+    """Write why this process cannot go on to stderr, and end it. An uncaught exception would be an audited event."""
+    os.write(2, f"{type(error).__name__}: {error}".encode("utf-8", "backslashreplace")[:400])
+    os._exit(status)
 
 
 def warm_up() -> None:
@@ -150,7 +214,7 @@ def main(arguments: list[str]) -> int:
     import importlib
     import warnings
 
-    from model_inbox.pickles.process.protocol import AUDIT_STATUS
+    from model_inbox.pickles.process.protocol import AUDIT_STATUS, FAILED_STATUS, STACK_BYTES
     from model_inbox.pickles.process.worker_loop import serve
 
     # To print a warning, Python would import modules and open files.
@@ -161,14 +225,18 @@ def main(arguments: list[str]) -> int:
         importlib.import_module("lz4.frame")
     bounds = ProcessBounds()
     warm_up()
-    bounds.settle()
+    _be_the_first_to_go()
+    bounds.settle(STACK_BYTES)
     sys.setrecursionlimit(500)
     # A scan only makes objects. Garbage is collected after each scan.
     gc.disable()
     gc.freeze()
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, 0)
     _arm(AUDIT_STATUS)
-    serve(connection, bounds)
+    try:
+        serve(connection, bounds)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the scanner must hear that no file is the cause
+        _fail(error, FAILED_STATUS)
     return 0
 
 

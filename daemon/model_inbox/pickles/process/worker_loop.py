@@ -1,7 +1,8 @@
 """The loop of the worker: one open file in, one recording out. Runs in the process of the worker.
 
 Owns the steps of one scan there: set the limits, scan, lift the limits, answer. Never starts or limits the process
-itself: `worker` does, and passes in the socket and the limits.
+itself: `worker` does, and passes in the socket and the limits. Never blames a file for what is not its own: an error
+of the disk, or memory that our limits allow and the process does not get, is answered as a failure of ours.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..scan import Recording, record
-from ..streams import FileSource
-from .protocol import ANSWER_BYTES_MAX, LENGTH, READY, REQUEST
+from ..streams import FileSource, ReadError
+from .protocol import ANSWER_BYTES_MAX, BEGUN, LENGTH, READY, REQUEST
 
 if TYPE_CHECKING:
     from _socket import socket
@@ -28,9 +29,15 @@ RETIRE_GROWTH_BYTES = 64 << 20
 class Bounds(Protocol):
     """The limits of one scan, and the memory of the process."""
 
-    def set(self, memory: int, cpu_seconds: int) -> None: ...
+    def set(self, memory: int, cpu_seconds: int) -> int: ...
 
     def lift(self) -> None: ...
+
+    def gives(self, memory: int) -> bool: ...
+
+    def cpu_seconds_used(self) -> float: ...
+
+    def is_cpu_half_used(self) -> bool: ...
 
     def resident(self) -> int: ...
 
@@ -42,26 +49,46 @@ def serve(connection: socket, bounds: Bounds) -> None:
     while (request := _receive(connection)) is not None:
         size, memory, cpu_seconds, fd = request
         try:
-            bounds.set(memory, cpu_seconds)
-            recording = record(FileSource(fd, size))
+            short = bounds.set(memory, cpu_seconds)
+            connection.sendall(BEGUN.pack(short, bounds.cpu_seconds_used()))
+            answer = _scanned(fd, size)
         finally:
             os.close(fd)
         gc.collect()
         bounds.lift()
-        recording["retires"] = bounds.resident() - at_first > RETIRE_GROWTH_BYTES
-        _answer(connection, recording)
-        if recording["retires"]:
+        if _ran_out_of_memory(answer) and not bounds.gives(memory):
+            answer = {"failed": "memory"}
+        retires = bounds.resident() - at_first > RETIRE_GROWTH_BYTES or bounds.is_cpu_half_used()
+        answer["retires"] = retires
+        _answer(connection, answer)
+        if retires:
             return
 
 
+def _scanned(fd: int, size: int) -> Recording:
+    try:
+        return record(FileSource(fd, size))
+    except ReadError as error:
+        return {"failed": error.strerror or "it cannot be read", "errno": error.errno or 0}
+
+
+def _ran_out_of_memory(answer: Recording) -> bool:
+    return any(what == "needs-memory" for what, _, _ in answer.get("findings", ()))
+
+
 def _receive(connection: socket) -> tuple[int, int, int, int] | None:
-    """Return the next request and its descriptor, or None if the other end is closed."""
+    """Return the next request and its descriptor, or None if the other end is closed.
+
+    Raise OSError for a request without a descriptor, as it comes when no more can be open.
+    """
     descriptors = array.array("i")
     data, ancillary, _flags, _address = connection.recvmsg(REQUEST.size, 64)
     for _level, _type, payload in ancillary:
         descriptors.frombytes(payload[: len(payload) - len(payload) % descriptors.itemsize])
-    if len(data) != REQUEST.size or len(descriptors) != 1:
+    if not data:
         return None
+    if len(data) != REQUEST.size or len(descriptors) != 1:
+        raise OSError("a request came without its file")
     size, memory, cpu_seconds = REQUEST.unpack(data)
     return size, memory, cpu_seconds, descriptors[0]
 
