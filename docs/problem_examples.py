@@ -267,6 +267,9 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         "drop.sidecar_not_regular": drops.drop_sidecar_not_regular("usd_eur.yaml", "'usd_eur.yaml' is a symbolic link"),
         "drop.replaced": drops.drop_replaced("usd_eur.pkl"),
         "drop.not_judged": drops.drop_not_judged("KeyError", KeyError("rmse"), "validation.py:180"),
+        "drop.metadata_differs": drops.drop_metadata_differs(
+            "trained_at", "2026-11-24T11:30:00Z", "2026-11-24T12:30:00Z"
+        ),
         "drop.no_sidecar": stray("usd_eur.pkl"),
         "drop.scaler_late": drops.drop_scaler_late("usd_eur_scaler.pkl", "usd_eur"),
         "drop.folder": stray("usd_eur", "folder"),

@@ -42,7 +42,8 @@ class DropResult:
     """The result of a drop.
 
     `outcome` is `dropped` (written, without waiting for an answer), `waiting` (no answer in time), `registered`,
-    `duplicate` or `rejected`. `problems` are the reasons of a rejection. `receipt` is the answer with all its fields.
+    `duplicate` or `rejected`. `problems` are the reasons of a rejection, or the values in which the metadata of
+    a duplicate differs from that of the registered model. `receipt` is the answer with all its fields.
     """
 
     outcome: str
@@ -54,8 +55,11 @@ class DropResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the drop was written and, if an answer was waited for, registered or found to be a duplicate."""
-        return self.outcome in ("dropped", "registered", "duplicate")
+        """Whether the drop was written and, if an answer was waited for, registered or found to be the same again.
+
+        A duplicate with other metadata is not the same.
+        """
+        return self.outcome in ("dropped", "registered", "duplicate") and not self.problems
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as a JSON object."""

@@ -37,15 +37,17 @@ def test_a_drop_with_a_wrong_sidecar_is_not_written(files: Home) -> None:
     [
         ("registered", 0, "Registered 'usd_eur' (drop d-1)."),
         ("duplicate", 0, "was registered already"),
-        ("rejected", 1, "Rejected 'usd_eur' (drop d-1):\n  - it is bad [artifact.bad]\n      Mend it\n"),
+        ("duplicate, bad", 1, "with other metadata; nothing changed:\n  - it is bad [artifact.bad]\n      Mend it\n"),
+        ("rejected, bad", 1, "Rejected 'usd_eur' (drop d-1):\n  - it is bad [artifact.bad]\n      Mend it\n"),
         (None, 75, "no answer came within"),
     ],
 )
 def test_the_answer_decides_the_status(
     files: Home, monkeypatch: pytest.MonkeyPatch, outcome: str | None, status: int, said: str
 ) -> None:
-    """Registered and duplicate are 0, rejected 1 with its problems, no answer in time 75."""
-    problems = [{"code": "artifact.bad", "message": "it is bad", "hint": "Mend it"}] if outcome == "rejected" else []
+    """Registered and duplicate are 0; rejected, and a duplicate with problems, 1; no answer in time 75."""
+    outcome, _, bad = (outcome or "").partition(", ")
+    problems = [{"code": "artifact.bad", "message": "it is bad", "hint": "Mend it"}] if bad else []
     receipt = {"outcome": outcome, "drop_id": "d-1", "problems": problems} if outcome else None
     waits: list[float] = []
 

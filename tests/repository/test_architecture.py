@@ -77,7 +77,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
-        "watch acceptance outcomes states",
+        "watch acceptance differences outcomes states",
         "drop",
         "readiness",
         "folder",
@@ -143,7 +143,7 @@ PURE = words("""
     registry/state
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    inbox/acceptance inbox/drop inbox/outcomes inbox/readiness inbox/states
+    inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol

@@ -191,6 +191,16 @@ def test_the_same_drop_again_is_answered_anew(world: World) -> None:
     assert first.drop_id != again.drop_id
 
 
+def test_a_duplicate_with_other_metadata_is_not_ok(world: World) -> None:
+    """The model stays as it is registered, and the producer is told what its metadata says otherwise."""
+    drop({"a": 1}, metadata(), inbox=world.inbox, wait=30)
+    again = drop({"a": 1}, metadata(version="1.11"), inbox=world.inbox, wait=30)
+    assert (again.outcome, again.ok) == ("duplicate", False)
+    assert [(problem.code, problem.field) for problem in again.problems] == [("drop.metadata_differs", "version")]
+    with world.registry() as registry:
+        assert registry.registry[metadata().model_id]["version"] == "1.10"
+
+
 def test_a_rejection_comes_with_its_problems(world: World) -> None:
     """As values, as the daemon found them."""
     drop({"a": 1}, metadata(), inbox=world.inbox, wait=30)

@@ -49,8 +49,8 @@ def _is_duration(words: list[str]) -> bool:
         "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --wait 30 --json",
     ],
     exits={
-        EXIT_DONE: "dropped; with --wait: registered, or the same model was registered already",
-        EXIT_REFUSED: "rejected, or not dropped because the sidecar has problems",
+        EXIT_DONE: "dropped; with --wait: registered, or registered already with the same bytes and metadata",
+        EXIT_REFUSED: "rejected, registered already with other metadata, or not dropped: the sidecar has problems",
         EXIT_TRY_AGAIN: "dropped, but not answered in time",
     },
 )
@@ -103,6 +103,9 @@ def drop(
             print_lines("Is the daemon running (`model-inbox run`)? Its log says what the drop waits for.", indent=2)
         elif result.outcome == "registered":
             print_lines(f"Registered {name} (drop {result.drop_id}).")
+        elif result.outcome == "duplicate" and result.problems:
+            print_lines(f"{name} with the same bytes was registered already, with other metadata; nothing changed:")
+            print_problems(result.problems)
         elif result.outcome == "duplicate":
             print_lines(f"{name} with the same bytes was registered already; nothing changed.")
         else:

@@ -102,10 +102,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """In the registry, as `entry`: what is missing is the receipt, and that the files are removed."""
+    """In the registry, as `entry`: what is missing is the receipt, and that the files are removed.
+
+    `problems` are what the metadata of a duplicate says otherwise.
+    """
 
     outcome: Literal["registered", "duplicate"]
     entry: EntryFields
+    problems: tuple[Problem, ...] = ()
 
 
 Stage = Left | ToJudge | ToRefuse | Refused | Committed

@@ -18,7 +18,7 @@ import structlog
 
 from ..base.disk import Sync, sync_files
 from ..base.machine import Machine
-from ..errors import RegistryLocked, StorageError
+from ..errors import RegistryError, RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
@@ -29,6 +29,7 @@ from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse
+from .differences import differences, tags_differ
 from .drop import Drop, Sighting, stem_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
@@ -216,8 +217,23 @@ class Intake:
                     taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
                     self._reject(claim, (taken.as_problem(field="model_id"),))
             else:
-                claim.stage = Committed(result.outcome, entry)
-                self._say_committed(claim, result.outcome, entry)
+                differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
+                claim.stage = Committed(result.outcome, entry, differing)
+                self._say_committed(claim, claim.stage)
+
+    def _differences(self, entry: EntryFields, candidate: Candidate) -> tuple[Problem, ...]:
+        """Return what the metadata of a duplicate says otherwise than its entry.
+
+        Tags may have been changed since; only where they differ the history is asked for the first ones. Where it does
+        not tell (pruned, rebuilt, damaged) they are not compared.
+        """
+        first_tags = None
+        if tags_differ(entry, candidate.fields):
+            with contextlib.suppress(StorageError, RegistryError):
+                lines = self.registry.history(entry["model_id"])
+                made = [line.entry for line in lines if line.operation == "register" and line.entry is not None]
+                first_tags = as_fields(made[-1]).get("tags") or {} if made else None
+        return differences(entry, candidate.fields, first_tags)
 
     def _defer_accepted(
         self, accepted: Sequence[tuple[Claim, Candidate]], error: StorageError | RegistryLocked
@@ -236,9 +252,9 @@ class Intake:
             claim.model_id = entry["model_id"]
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
-                outcome = claim.stage.outcome
+                outcome, problems = claim.stage.outcome, claim.stage.problems
                 sequence = sequence_of(entry) if outcome == "registered" else None
-                answered.append((claim, self._answers.write_receipt(claim, outcome, sequence=sequence)))
+                answered.append((claim, self._answers.write_receipt(claim, outcome, problems, sequence=sequence)))
         return answered
 
     def _release_answered(self, before: Batch, *, synced: bool) -> None:
@@ -375,7 +391,8 @@ class Intake:
             attempt=claim.retry.attempts if claim.retry is not None else 0,
         )
 
-    def _say_committed(self, claim: Claim, outcome: str, entry: EntryFields) -> None:
+    def _say_committed(self, claim: Claim, committed: Committed) -> None:
+        entry = committed.entry
         shared: dict[str, Any] = {
             "drop_id": claim.drop_id,
             "stem": escaped(claim.stem),
@@ -387,9 +404,9 @@ class Intake:
             "seconds": self._monotonic() - claim.began,
             "steps": claim.steps,
         }
-        self.tally.drop_ended(outcome, self._clock(), shared["seconds"], claim.steps)
-        if outcome == "duplicate":
-            log.info("drop.duplicate", **shared)
+        self.tally.drop_ended(committed.outcome, self._clock(), shared["seconds"], claim.steps)
+        if committed.outcome == "duplicate":
+            log.info("drop.duplicate", **shared, problems=_said(committed.problems) or None)
             return
         log.info(
             "drop.registered",

@@ -67,7 +67,13 @@ class FirstReceipt(TypedDict):
             propertyNames={"enum": ["model", "scaler"]},
         ),
     ]
-    problems: Annotated[list[ProblemFields], Field("Why it was rejected; empty for any other outcome.")]
+    problems: Annotated[
+        list[ProblemFields],
+        Field(
+            "Why it was rejected; for a duplicate, what its metadata says otherwise than the registered one; empty for "
+            "any other outcome."
+        ),
+    ]
 
 
 class ReceiptFields(FirstReceipt, total=False):

@@ -69,6 +69,7 @@ Code = Literal[
     "drop.sidecar_not_regular",
     "drop.replaced",
     "drop.not_judged",
+    "drop.metadata_differs",
     "drop.no_sidecar",
     "drop.scaler_late",
     "drop.folder",
@@ -488,6 +489,12 @@ CODES: Mapping[Code, About] = {
         "Judging the drop raised an exception that nobody foresaw.",
         "A fault of model-inbox.",
         "Keep the drop and report it; `model-inbox rejected retry DROP_ID` tries it again.",
+    ),
+    "drop.metadata_differs": About(
+        "The same model with the same bytes is registered with other metadata. The drop is a duplicate and changes "
+        "nothing.",
+        "The sidecar was changed after the model had been registered, or a new training gave the very same bytes.",
+        "Nothing, if the registered metadata is right. Else drop the model under another model_id.",
     ),
     "drop.no_sidecar": About(
         "A file has no sidecar that names it. It is rejected after `inbox.orphan_timeout`.",

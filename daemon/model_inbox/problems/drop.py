@@ -12,6 +12,7 @@ __all__ = [
     "drop_ignored",
     "drop_incomplete_timeout",
     "drop_invalid_name",
+    "drop_metadata_differs",
     "drop_no_sidecar",
     "drop_not_judged",
     "drop_not_movable",
@@ -121,6 +122,27 @@ def drop_not_judged(kind: str, text: object, place: str) -> Problem:
         f"judging it failed with {kind}: {quoted(text)} ({place})",
         "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
     )
+
+
+# --- a duplicate ----------------------------------------------------------------------------------------------
+
+
+def drop_metadata_differs(field: str, registered: str | None, dropped: str | None, *, more: int = 0) -> Problem:
+    """The same model is registered with other metadata. `field` is a path that is safe to show; None: no value there.
+
+    `more` is how many other values differ and are not told.
+    """
+    rest = f"; {more} more values differ" if more else ""
+    return Problem(
+        "drop.metadata_differs",
+        f"{field} is registered as {_value(registered)}, and this drop says {_value(dropped)}{rest}",
+        "The registered model keeps its metadata: drop it under another model_id to register these, too",
+        field=field,
+    )
+
+
+def _value(value: str | None) -> str:
+    return quoted(value) if value is not None else "nothing"
 
 
 # --- strays --------------------------------------------------------------------------------------------------

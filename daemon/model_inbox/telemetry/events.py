@@ -167,8 +167,11 @@ EVENTS: dict[str, Event] = {
     ),
     "drop.duplicate": Event(
         "info",
-        (*_DROP, "sha256", "scaler_sha256", "owner", "sequence", "seconds", "steps"),
-        "The same model with the same bytes is registered already; nothing changed, the drop is consumed.",
+        (*_DROP, "sha256", "scaler_sha256", "owner", "sequence", "seconds", "steps", "problems"),
+        "The same model with the same bytes is registered already; nothing changed, the drop is consumed. `problems` "
+        "tells what its metadata says otherwise.",
+        "Nothing. If `problems` is there: the producer drops the model under another model_id, if the new metadata is "
+        "right.",
     ),
     "drop.rejected": Event(
         "warning",

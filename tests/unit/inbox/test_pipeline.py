@@ -125,6 +125,54 @@ def test_each_drop_comes_to_its_end(tmp_path: Path) -> None:
     assert world.receipt("full")["digests"] == {"model": digest(pickled({"a": 2})), "scaler": digest(pickled([1, 2]))}
 
 
+def test_a_duplicate_tells_what_its_metadata_says_otherwise(tmp_path: Path) -> None:
+    """In its receipt and in its line of the log, value by value; the entry stays, and the drop is consumed."""
+    world = World(tmp_path)
+    with structlog.testing.capture_logs() as logged, world.running() as service:
+        world.put("m", {"a": 1})
+        world.live_on(service, 2)
+        world.put("m", {"a": 1}, trained_at="2025-10-26T12:00:00Z", validation_metrics={"1d": {"rmse": 0.25}})
+        world.live_on(service, 2)
+    receipt = world.receipt("m")
+    assert receipt is not None
+    assert (receipt["outcome"], receipt["sequence"]) == ("duplicate", None)
+    told = [(problem["code"], problem["field"], problem["message"]) for problem in receipt["problems"]]
+    assert told == [
+        (
+            "drop.metadata_differs",
+            "trained_at",
+            "trained_at is registered as '2025-10-25T12:00:00Z', and this drop says '2025-10-26T12:00:00Z'",
+        ),
+        (
+            "drop.metadata_differs",
+            "validation_metrics.1d.rmse",
+            "validation_metrics.1d.rmse is registered as '0.5', and this drop says '0.25'",
+        ),
+    ]
+    (line,) = [line for line in logged if line["event"] == "drop.duplicate"]
+    assert [problem.partition(":")[0] for problem in line["problems"]] == ["drop.metadata_differs"] * 2
+    assert (world.left(), world.answered().rejected) == ([], {})
+    with world.registry() as registry:
+        assert registry.registry["m"]["trained_at"] == "2025-10-25T12:00:00Z"
+
+
+def test_tags_changed_since_make_no_retry_differ(tmp_path: Path) -> None:
+    """A drop's tags are compared with those that its model was registered with."""
+    world = World(tmp_path)
+    with world.running() as service:
+        world.put("m", {"a": 1}, tags={"desk": "fx"})
+        world.live_on(service, 2)
+        with ModelRegistry(world.models / "prediction_registry.json") as registry:
+            registry.tag("m", {"desk": "rates", "seen": "yes"})
+        world.put("m", {"a": 1}, tags={"desk": "fx"})
+        world.live_on(service, 2)
+        assert (world.receipt("m") or {})["problems"] == []
+        world.put("m", {"a": 1}, tags={"desk": "rates"})
+        world.live_on(service, 2)
+    (problem,) = (world.receipt("m") or {})["problems"]
+    assert problem["message"] == "tags.desk is registered as 'fx', and this drop says 'rates'"
+
+
 def steps_of_a_whole_run(folder: Path) -> int:
     world = World(folder)
     fill(world)

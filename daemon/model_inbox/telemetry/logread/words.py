@@ -48,7 +48,10 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"registered from a drop{_by(f)} for {f.get('currency_pair')} {f.get('model_type')}, {f.get('bytes')} bytes, "
         f"in {_seconds(f.get('seconds'))} ({f.get('drop_id')})"
     ),
-    "drop.duplicate": lambda f: f"registered before with the same bytes; the drop{_by(f)} changed nothing",
+    "drop.duplicate": lambda f: (
+        f"registered before with the same bytes; the drop{_by(f)} changed nothing"
+        + (f", though its metadata differs: {_short(f['problems'])}" if f.get("problems") else "")
+    ),
     "drop.rejected": lambda f: f"a drop{_by(f)} was rejected ({f.get('drop_id')}): {_short(f.get('problems') or '?')}",
     "drop.deferred": lambda f: (
         f"cannot be decided now, attempt {f.get('attempt', '?')}: {f.get('cause')}"
