@@ -1,7 +1,8 @@
 """config.yaml as typed values.
 
-Owns the settings with their defaults (`settings`, `retention`), reading the one file (`load`), what is wrong with it,
-and what changed between two of them. Never acts on a setting.
+Owns the settings with their defaults (`settings`, `retention`), finding and reading the file (`load`), its problems
+(`problems`), and the differences of two configurations (`changes`). Never acts on a setting, and never checks whether a
+folder named in the file exists.
 
 Public names: `load_config`, `Config`.
 """
@@ -18,7 +19,7 @@ __all__ = ["Config", "load_config"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the loader when it is first asked for: reading the retention rules alone does not need it."""
+    """Import the loader at its first use: `config.retention` alone does not need it."""
     if name in __all__:
         from . import load
 

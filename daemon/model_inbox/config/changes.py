@@ -1,4 +1,7 @@
-"""What changed between two configurations, and which changes need a restart."""
+"""The differences of two configurations, and which of them need a restart.
+
+Owns the list of settings that need a restart. Never reads a file.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,11 @@ from .settings import Config
 __all__ = ["RESTART_KEYS", "describe_changes", "settings_of"]
 
 RESTART_KEYS = frozenset({"inbox.path", "inbox.watcher", "registry.path", "registry.storage_dir"})
-"""The settings that a running daemon cannot change: they say what it holds locked and watches."""
+"""The settings that a running daemon cannot change: it locks and watches these folders."""
 
 
 def describe_changes(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the settings that differ: those that apply at once, and those that need a restart, dotted."""
+    """Return the dotted names of the settings that differ: those that apply at once, and those that need a restart."""
     before, after = dict(_flat(old.model_dump())), dict(_flat(new.model_dump()))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return (
@@ -25,14 +28,15 @@ def describe_changes(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[s
 
 
 def settings_of(config: Config) -> dict[str, Any]:
-    """Return the settings that are not the defaults, dotted, in seconds and bytes: what tells two of them apart."""
+    """Return the settings that differ from the defaults by their dotted names, in seconds and bytes."""
     folder = config.path.parent if config.path is not None else Path.cwd()
     defaults = Config.model_validate({name: {} for name in Config.model_fields}, context={"folder": folder})
     usual = dict(_flat(defaults.model_dump(mode="json")))
     return {name: value for name, value in _flat(config.model_dump(mode="json")) if usual.get(name) != value}
 
 
-_WHOLE = frozenset({"pickle.allow"})  # its keys are the user's, and are no settings
+# Mappings whose keys are names of the user, not settings.
+_WHOLE = frozenset({"pickle.allow"})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,8 +1,7 @@
-"""config.yaml -> `Config`: every setting with its meaning, its default and its limits, all problems at once.
+"""Finds config.yaml and parses it to a `Config`; reports all problems at once.
 
-Owns the settings (but for `retention:`, whose models are policy.py's), where the file is looked for, and
-what can change while the daemon runs. The one thing it reads is that file. Never writes, and never looks
-whether the folders named in it exist.
+Owns where the file is looked for. Reads no other file, never writes, and never checks whether a folder named in the
+file exists.
 """
 
 from __future__ import annotations
@@ -13,25 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
 from ..base.shapes import document
 from ..base.strict_yaml import Pairs, Scalar, plain_value, read_yaml
 from ..errors import ConfigError
 from ..problems import Problem, quoted
-from ..problems.config import (
-    config_not_a_mapping,
-    config_not_found,
-    config_not_readable,
-)
+from ..problems.config import config_not_a_mapping, config_not_found, config_not_readable
 from .problems import placed, problems_of
 from .retention import RetentionSection
-from .settings import (
-    Config,
-)
+from .settings import Config
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -52,22 +42,13 @@ CONFIG_NODES_MAX = 100_000
 CONFIG_DEPTH_MAX = 16
 
 
-# --- kinds of values ---------------------------------------------------------------------------------------
-
-
-# --- the sections ------------------------------------------------------------------------------------------
-
-
-# --- reading -----------------------------------------------------------------------------------------------
-
-
 def load_config(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path = SYSTEM_CONFIG) -> Config:
-    """Find the configuration, read it, and return its settings.
+    """Find the configuration file, parse it, and return its settings.
 
-    Looks at `path` (what --config names), else $MODEL_INBOX_CONFIG, else `config.yaml` in `cwd`, which is
-    absolute, else `system_config`. A file that is named must exist; without any file the defaults hold,
-    relative to `cwd`. Relative paths in a file count from its folder. Raises ConfigError with everything that
-    is wrong.
+    The file is the first of: `path` (the argument of --config), $MODEL_INBOX_CONFIG, `config.yaml` in `cwd` (an
+    absolute path), `system_config`. A file given by the first two must exist. Without any file all settings are the
+    defaults, relative to `cwd`. Relative paths in a file count from the file's folder. Raises ConfigError with all
+    problems.
     """
     found = _found(path, env=env, cwd=cwd, system_config=system_config)
     return _parsed(Config, b"", cwd / LOCAL_NAME) if found is None else parse_config(found[1], file=found[0])
@@ -76,10 +57,9 @@ def load_config(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_
 def load_places(
     path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path = SYSTEM_CONFIG
 ) -> tuple[Path, Path]:
-    """Return `registry.path` and `inbox.path` alone, also of a configuration that has problems elsewhere.
+    """Return only `registry.path` and `inbox.path`, even if other settings have problems.
 
-    For whoever looks for the daemon that is to be told of them. Raises ConfigError, with all problems, when these
-    two cannot be made out.
+    `reload` finds the daemon by them. Raises ConfigError with all problems if these two are not usable.
     """
     try:
         config = load_config(path, env=env, cwd=cwd, system_config=system_config)
@@ -113,7 +93,7 @@ def load_places(
 
 
 def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path) -> tuple[Path, bytes] | None:
-    """Return the configuration file and its bytes, or None when there is none. Raises ConfigError."""
+    """Return the path of the configuration file and its bytes, or None if there is none. Raises ConfigError."""
     source, named = "--config", path
     if named is None and env.get(ENVIRONMENT_VARIABLE):
         source, named = f"${ENVIRONMENT_VARIABLE}", Path(env[ENVIRONMENT_VARIABLE])
@@ -132,10 +112,9 @@ def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_confi
 
 
 def parse_config(data: bytes, *, file: Path) -> Config:
-    """Return the settings that `data`, the bytes of the configuration file `file`, holds.
+    """Parse `data`, the bytes of the configuration file `file`.
 
-    Relative paths count from the folder of `file`. Raises ConfigError with everything that is wrong, each
-    with line and column.
+    Relative paths count from the folder of `file`. Raises ConfigError with all problems, each with line and column.
     """
     config = _parsed(Config, data, file)
     config._file = file
@@ -143,7 +122,7 @@ def parse_config(data: bytes, *, file: Path) -> Config:
 
 
 def parse_retention(data: bytes, *, file: Path) -> RetentionSection:
-    """Return the rules of a file that holds what stands under `retention:`. Raises ConfigError."""
+    """Parse a file that has only the settings of `retention:`. Raises ConfigError with all problems."""
     return _parsed(RetentionSection, data, file)
 
 
@@ -166,8 +145,8 @@ def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
         if not isinstance(root, Pairs):
             problems.append(placed(config_not_a_mapping(), root, ()))
     if model is Config and isinstance(values, dict):
-        # A section whose settings are all commented out is empty, and an empty one has its defaults.
-        # One that is not there is given, too, so that its paths are made absolute.
+        # A section whose settings are all commented out is null; it has the defaults. Missing sections are added, so
+        # that their default paths are made absolute.
         given = {name: {} if value is None else value for name, value in values.items()}
         values = {name: {} for name in Config.model_fields} | given
     if isinstance(values, dict):
@@ -186,12 +165,6 @@ def _refusal(file: Path, problems: Sequence[Problem]) -> ConfigError:
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     located = [replace(problem, file=file.name) for problem in problems]
     return ConfigError(f"cannot use the configuration {quoted(file, 400)}: {count}", located)
-
-
-# --- problems of a schema ----------------------------------------------------------------------------------
-
-
-# --- for commands and the service --------------------------------------------------------------------------
 
 
 def config_schema() -> dict[str, Any]:

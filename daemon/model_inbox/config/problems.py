@@ -1,4 +1,7 @@
-"""What is wrong with a configuration: the findings of its validation as problems with line and column."""
+"""The errors of pydantic as problems with line and column.
+
+Owns the wording of pydantic's errors in our terms. Never reads a file.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ Steps = tuple[str | int, ...]
 
 
 def problems_of(model: type[BaseModel], details: ErrorDetails, root: Node | None) -> Iterator[Problem]:
-    """Yield what one error of pydantic says, in our words and with its place in the text."""
+    """Yield the problems for one error of pydantic, each with its place in the text."""
     path = tuple(step for step in details["loc"] if step != "[key]")
     context: Mapping[str, Any] = details.get("ctx") or {}
     if details["type"] == "problems":
@@ -43,6 +46,7 @@ def problems_of(model: type[BaseModel], details: ErrorDetails, root: Node | None
 
 
 def placed(problem: Problem, root: Node | None, path: Steps) -> Problem:
+    """Return the problem with line and column of the value at `path`, or of the nearest one above it."""
     _, node = locate(root, path)
     return problem if node is None else problem.at(node.line, node.column)
 
@@ -54,18 +58,18 @@ def _invalid_value(path: Steps, details: ErrorDetails, context: Mapping[str, Any
     elif details["type"] == "literal_error":
         words = re.findall(r"'([^']*)'", str(context["expected"]))
         reason, hint = (
-            "it is none of the words that may stand here",
+            "it is not one of the allowed words",
             did_you_mean(str(value), words, "Write one of"),
         )
     elif details["type"] in ("model_type", "dict_type"):
-        reason, hint = "it must be a mapping", "Write it as 'name: value', indented, one a line"
+        reason, hint = "it must be a mapping", "Write 'name: value', one to a line, indented"
     elif details["type"] in ("tuple_type", "list_type"):
         reason, hint = "it must be a list", "Write it like [a, b]"
     elif details["type"] == "string_type":
         reason, hint = "it must be text", "Put it in quotes"
     else:
         reason = details["msg"].replace("Input should be", "it must be")
-    # A reason that shows the value itself, or that is about several settings, is told as it stands.
+    # Do not repeat the value if the reason quotes it, or if the problem is about several settings.
     if not name:
         message = reason
     elif isinstance(value, dict | list | tuple | BaseModel) or reason.startswith("'"):
@@ -76,7 +80,7 @@ def _invalid_value(path: Steps, details: ErrorDetails, context: Mapping[str, Any
 
 
 def _known_names(model: type[BaseModel], path: Steps) -> list[str]:
-    """Return the settings that may stand at `path`, where a mapping of settings stands, by the schema."""
+    """Return the names of the settings in the mapping at `path`, according to the schema."""
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
     for step in path:
@@ -87,5 +91,5 @@ def _known_names(model: type[BaseModel], path: Steps) -> list[str]:
 
 
 def _mapping(node: dict[str, Any]) -> dict[str, Any]:
-    """Return the alternative that is a mapping."""
+    """Return the alternative of the schema that is a mapping, or a list of them."""
     return next(one for one in node["anyOf"] if "$ref" in one or "properties" in one or "items" in one)

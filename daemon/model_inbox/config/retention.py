@@ -1,10 +1,9 @@
-"""The `retention:` section of config.yaml as values: who is kept, by which rules, within which limits.
+"""The `retention:` section of config.yaml as values: which models to keep, by which rules, within which limits.
 
-Owns the pydantic models of the section, the calendar durations it is written in, and every check that can be
-made before a single model is looked at. A mistake is raised as a plain ValueError, so that pydantic collects
-all of them with their place; config.py turns those into problems. Never looks at a model, at the clock or at
-the disk, but for the time zone database, which `zone_named` asks whether a zone exists. What the rules mean
-is in retention.py, which applies them.
+Owns the pydantic models of the section, its calendar durations, and every check that needs no registry entry. The
+checks raise ValueError, so that pydantic collects all of them with their place; `config.problems` makes problems of
+them. Never looks at a registry entry or a clock. Reads only the time zone database (`zone_named`). The package
+`retention` applies the rules.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ __all__ = [
     "Best",
     "Breaker",
     "Bucket",
-    "Duration",
+    "CalendarDuration",
     "Keep",
     "Policy",
     "RetentionSection",
@@ -56,12 +55,11 @@ BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Duration:
-    """A stretch of calendar time: `1y2m3d3h`. `m` is a month here, and a day is a day of the calendar.
+class CalendarDuration:
+    """A duration on the calendar, such as `1y2m3d3h`. `m` is a month, and a day is a calendar day.
 
-    Years, months, weeks and days move the date in a time zone and leave the time of day alone; hours are
-    hours on a stop-watch. There are no minutes: a retention rule has no use for them, and `30m` would be read
-    wrongly by half of its readers.
+    Years, months, weeks and days change the date in a time zone and keep the time of day. Hours are elapsed time.
+    There are no minutes: retention rules do not need them, and `30m` could be mistaken for 30 minutes.
     """
 
     years: int = 0
@@ -72,9 +70,9 @@ class Duration:
 
     @classmethod
     def parse(cls, text: object) -> Self:
-        """Return the duration that `text` writes, in any order of its units, each at most once.
+        """Parse a duration. Its units may have any order; each may appear once, with a number of at most nine digits.
 
-        Raises ValueError for anything else. Numbers have at most nine digits.
+        Raises ValueError for anything else.
         """
         if isinstance(text, cls):
             return text
@@ -82,21 +80,21 @@ class Duration:
         if isinstance(text, str) and _DURATION.fullmatch(text):
             for number, unit in _DURATION_PART.findall(text):
                 if unit in numbers:
-                    raise ValueError(f"{quoted(text)} names the unit {unit} twice; add the numbers up")
+                    raise ValueError(f"{quoted(text)} has the unit {unit} twice; add the numbers up")
                 numbers[unit] = int(number)
             return cls(*(numbers.get(unit, 0) for unit in "ymwdh"))
         raise ValueError(
-            f"{quoted(text)} is no duration; write whole numbers of years, months, weeks, days and hours, "
+            f"{quoted(text)} is not a duration; write whole numbers of years, months, weeks, days and hours, "
             "such as 30d, 36h or 1y6m (m is a month here)"
         )
 
     def before(self, when: datetime, zone: tzinfo) -> datetime:
-        """Return the instant that lies this duration before the aware `when`, in UTC.
+        """Return the instant that is this duration before `when` (a datetime with a zone), in UTC.
 
-        In `zone`, years and months are taken off first, and a day that the month does not have becomes its
-        last (31 March less `1m` is 28 or 29 February), then weeks and days; the time of day stays. Where the
-        clocks were changed at that very time of day, the earlier of the two readings counts, which keeps
-        more. Hours are taken off last. What would lie before the year 1 is the beginning of the year 1.
+        Years and months are subtracted first, in `zone`; a day that the month does not have becomes its last day (31
+        March minus `1m` is 28 or 29 February). Then weeks and days are subtracted; the time of day stays the same. If a
+        change of the clocks makes that time ambiguous, the earlier instant is used, which keeps more models. Hours are
+        subtracted last. A result before the year 1 becomes the start of the year 1.
         """
         try:
             if self.years or self.months or self.weeks or self.days:
@@ -110,7 +108,7 @@ class Duration:
 
     @property
     def seconds(self) -> int:
-        """The length in seconds. Raises ValueError if there are years or months, which have no one length."""
+        """The length in seconds. Raises ValueError for years or months, which have no fixed length."""
         if self.years or self.months:
             raise ValueError(f"{self} has no fixed length in seconds")
         return ((self.weeks * 7 + self.days) * 24 + self.hours) * 3600
@@ -139,29 +137,30 @@ def _months_before(wall: datetime, months: int) -> datetime:
     return wall.replace(year=year, month=month + 1, day=min(wall.day, calendar.monthrange(year, month + 1)[1]))
 
 
-def _fixed_length(value: object) -> Duration:
-    duration = Duration.parse(value)
+def _fixed_length(value: object) -> CalendarDuration:
+    duration = CalendarDuration.parse(value)
     if duration.years or duration.months:
         raise ValueError(
-            f"{quoted(value)} has years or months (m is a month in this section), which have no one length; "
+            f"{quoted(value)} has years or months (m is a month in this section), which have no fixed length; "
             "write hours, days or weeks, such as 1h or 7d"
         )
     return duration
 
 
 def zone_named(name: str) -> tzinfo:
-    """Return the time zone of that name, such as `Europe/Berlin`. `UTC` needs no time zone database.
+    """Return the time zone with this name, such as `Europe/Berlin`. `UTC` needs no time zone database.
 
-    Raises ValueError when this machine knows no such zone.
+    Raises ValueError if the database has no such zone.
     """
     if name == "UTC":
         return UTC
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown; not a name at all; a folder of the database
+    except (KeyError, ValueError, OSError):
+        # KeyError: unknown. ValueError: not a valid name. OSError: a folder of the database.
         raise ValueError(
-            f"there is no time zone {quoted(name)} here; take UTC or a name such as Europe/Berlin "
-            "(names come from the system's tzdata package, old ones such as US/Eastern from tzdata-legacy)"
+            f"there is no time zone {quoted(name)}; use UTC or a name such as Europe/Berlin "
+            "(the system's package tzdata has the names, tzdata-legacy old ones such as US/Eastern)"
         ) from None
 
 
@@ -173,7 +172,7 @@ def _count(value: object) -> int:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
         number = int(value)
     if not isinstance(number, int) or isinstance(number, bool):
-        raise ValueError(f"{quoted(value)} is no count; write a whole number, or -1 for all")
+        raise ValueError(f"{quoted(value)} is not a count; write a whole number, or -1 for all")
     if number < -1:
         raise ValueError(f"the count {number} is below -1; write 0 for none, -1 for all, or how many to keep")
     return number
@@ -187,18 +186,18 @@ def _bucket(value: object) -> int | Window:
     try:
         return _count(value)
     except ValueError as error:
-        raise ValueError(f"{error}; or {{within: 30d}} for one each as far back as that") from None
+        raise ValueError(f"{error}; or {{within: 30d}} to keep one for each period of the last 30 days") from None
 
 
 def _at_least_zero(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, int) and value < 0):
-        raise ValueError(f"{quoted(value)} is no number of models; write 0 or more")
+        raise ValueError(f"{quoted(value)} is not a number of models; write 0 or more")
     return value
 
 
 def _fraction(value: object) -> object:
     if isinstance(value, bool) or (isinstance(value, int | float) and not 0 <= value <= 1):
-        raise ValueError(f"{quoted(value)} is no fraction; write a number from 0 to 1, such as 0.5")
+        raise ValueError(f"{quoted(value)} is not a fraction; write a number from 0 to 1, such as 0.5")
     return value
 
 
@@ -211,7 +210,7 @@ def _size(value: object) -> int:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{quoted(value)} is no text; put it in quotes if it is meant as text")
+        raise ValueError(f"{quoted(value)} is not text; put it in quotes if it is meant as text")
     return value
 
 
@@ -227,14 +226,14 @@ Fraction = Annotated[
 ]
 Text = Annotated[str, BeforeValidator(_text)]
 Size = Annotated[int, PlainValidator(_size), WithJsonSchema({"type": ["integer", "string"], "examples": ["20GiB"]})]
-CalendarDuration = Annotated[
-    Duration,
-    PlainValidator(Duration.parse),
+AnyDuration = Annotated[
+    CalendarDuration,
+    PlainValidator(CalendarDuration.parse),
     PlainSerializer(str, return_type=str),
     WithJsonSchema(_DURATION_SCHEMA),
 ]
 FixedDuration = Annotated[
-    Duration,
+    CalendarDuration,
     PlainValidator(_fixed_length),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "pattern": r"^([0-9]{1,9}[wdh])+$", "examples": ["7d", "1h"]}),
@@ -265,9 +264,9 @@ class _Section(BaseModel):
 
 
 class Window(_Section):
-    """One model for each bucket, as far back as `within` from the newest model of the group."""
+    """Keep one model for each bucket that is at most `within` older than the newest model of the group."""
 
-    within: CalendarDuration
+    within: AnyDuration
 
     def __str__(self) -> str:
         return f"within {self.within}"
@@ -286,7 +285,7 @@ Bucket = Annotated[
                     "properties": {
                         "within": {
                             "title": "Within",
-                            "description": "One each, as far back as this from the newest model of the group.",
+                            "description": "Keep one each, as far back as this from the newest model of the group.",
                             **_DURATION_SCHEMA,
                         }
                     },
@@ -300,7 +299,7 @@ Bucket = Annotated[
 
 
 class Best(_Section):
-    """The `n` best models by the number at the dotted path `metric` in their validation_metrics."""
+    """Keep the `n` best models by the number at the dotted path `metric` in their validation_metrics."""
 
     metric: Text = Field(description="The dotted path of the number in validation_metrics, like 1d.rmse.")
     order: Literal["max", "min"] = Field(description="Whether the greatest or the smallest number is the best.")
@@ -312,43 +311,45 @@ class Best(_Section):
         for name in path.split("."):
             if not name or name != name.strip() or not name.isprintable():
                 raise ValueError(
-                    f"{quoted(path)} cannot be a path in validation_metrics; write names joined by single "
-                    "dots, such as 1d.directional_accuracy"
+                    f"{quoted(path)} is not a path in validation_metrics; write names joined by single dots, such as "
+                    "1d.directional_accuracy"
                 )
         return path
 
 
 class Keep(_Section):
-    """The rules that keep a model. One is enough: they are a union. -1 is all, 0 is no such rule."""
+    """The rules that keep a model. A model is kept if at least one rule keeps it. -1 is all, 0 turns a rule off."""
 
-    last: Count = Field(0, description="Keep that many of the newest models.")
-    within: CalendarDuration | None = Field(
-        None, description="Keep all models that are no older than this, counted back from the newest of the group."
+    last: Count = Field(0, description="Keep this many of the newest models.")
+    within: AnyDuration | None = Field(
+        None, description="Keep all models that are at most this much older than the newest of the group."
     )
-    hourly: Bucket = Field(0, description="Keep the newest model of each of that many hours that have one.")
-    daily: Bucket = Field(0, description="Keep the newest model of each of that many days that have one.")
-    weekly: Bucket = Field(0, description="Keep the newest model of each of that many weeks that have one.")
-    monthly: Bucket = Field(0, description="Keep the newest model of each of that many months that have one.")
-    yearly: Bucket = Field(0, description="Keep the newest model of each of that many years that have one.")
+    hourly: Bucket = Field(0, description="Keep the newest model of each hour, for this many hours that have models.")
+    daily: Bucket = Field(0, description="Keep the newest model of each day, for this many days that have models.")
+    weekly: Bucket = Field(0, description="Keep the newest model of each week, for this many weeks that have models.")
+    monthly: Bucket = Field(
+        0, description="Keep the newest model of each month, for this many months that have models."
+    )
+    yearly: Bucket = Field(0, description="Keep the newest model of each year, for this many years that have models.")
     best: Best | None = Field(None, description="Keep the best models by a metric.")
     tags: tuple[tuple[Text, ...], ...] = Field(
         (),
-        description="Keep models with these tags: a list of alternatives, each a list of tags to be there together.",
+        description="Keep models with these tags: a list of alternatives, each a list of tags that must all be set.",
     )
 
     @field_validator("tags", mode="before")
     @classmethod
     def _lists_of_lists(cls, value: object) -> object:
         if not isinstance(value, list | tuple):
-            raise ValueError(f"{quoted(value)} is no list of lists; write such as [[production], [audit]]")
+            raise ValueError(f"{quoted(value)} is not a list of lists; write it like [[production], [audit]]")
         for group in value:
             if not isinstance(group, list | tuple):
                 raise ValueError(
-                    f"{quoted(group)} stands alone; each alternative is a list: [[production], [audit]] for "
+                    f"{quoted(group)} is not a list; write a list for each alternative: [[production], [audit]] for "
                     "one or the other, [[production, audit]] for both"
                 )
             if not group:
-                raise ValueError("an empty list names no tag; leave it out or name one")
+                raise ValueError("an empty list has no tag; remove it or add a tag")
         return value
 
     @field_validator("tags")
@@ -356,20 +357,20 @@ class Keep(_Section):
     def _tags_have_names(cls, value: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
         for tag in (tag for group in value for tag in group):
             if tag.startswith("="):
-                raise ValueError(f"{quoted(tag)} has no name before its =; write name or name=value")
+                raise ValueError(f"{quoted(tag)} has no name before the =; write name or name=value")
         return value
 
     @model_validator(mode="after")
     def _has_a_rule(self) -> Self:
         if not self.rules():
             raise ValueError(
-                "no rule is set, or all are zero, so everything would go; set at least one of last, within, "
+                "no rule is set, or all are zero, so all models would be retired; set at least one of last, within, "
                 "hourly, daily, weekly, monthly, yearly, best and tags, or remove the policy to keep all"
             )
         return self
 
     def rules(self) -> tuple[str, ...]:
-        """Return the names of the rules that are set to something, in the order in which they are applied."""
+        """Return the names of the rules that are set and not zero, in the order in which they are applied."""
         names = ["last"] if self.last else []
         names += ["within"] if self.within else []
         for name in BUCKETS:
@@ -381,49 +382,56 @@ class Keep(_Section):
 
 
 class Policy(_Section):
-    """What is kept of each group that `match` describes. A key that it does not name matches anything."""
+    """What to keep of each group that matches. A field of group_by that `match` leaves out may have any value."""
 
     match: dict[str, Text] = Field(
-        {}, description="Which groups this policy rules: values or patterns of the fields in group_by."
+        {}, description="The groups of this policy: values or patterns of the fields in group_by."
     )
     keep: Keep = Field(description="The rules that keep a model of these groups.")
-    min_keep: ModelCount = Field(1, description="How many of the newest models of a group stay whatever the rules say.")
+    min_keep: ModelCount = Field(
+        1, description="How many of the newest models of a group are kept, whatever the rules say."
+    )
     budget: Size | None = Field(
-        None, description="The most bytes that the models of one group may take together; null is no limit."
+        None, description="The most bytes that the models of one group may use together; null is no limit."
     )
 
 
 class Breaker(_Section):
-    """How much one run may retire; a plan that wants more retires nothing."""
+    """How much one run may retire. A plan that would retire more is not applied."""
 
-    max_deletes: ModelCount = Field(50, description="How many models one run may retire at most.")
-    max_fraction: Fraction = Field(0.5, description="Which part of all models one run may retire at most, from 0 to 1.")
+    max_deletes: ModelCount = Field(50, description="The most models that one run may retire.")
+    max_fraction: Fraction = Field(0.5, description="The largest part of all models that one run may retire, 0 to 1.")
 
 
 class RetentionSection(_Section):
-    """All that stands under `retention:`. The first policy whose `match` fits a group rules it."""
+    """The settings of `retention:`. The first policy that matches a group is used for it."""
 
     mode: Literal["off", "dry-run", "enforce"] = Field(
-        "off", description="off: nothing; dry-run: only the plan is logged; enforce: models are retired."
+        "off", description="off: nothing is done; dry-run: the plan is only logged; enforce: models are retired."
     )
-    timezone: Text = Field("UTC", description="The time zone in which hours, days, weeks, months and years begin.")
+    timezone: Text = Field("UTC", description="The time zone in which hours, days, weeks, months and years start.")
     group_by: tuple[Literal["currency_pair", "model_type", "version"], ...] = Field(
-        ("currency_pair", "model_type"), description="The fields whose values make a group: models are kept by group."
+        ("currency_pair", "model_type"),
+        description="Models with the same values in these fields are a group; the rules are applied to each group.",
     )
-    trash_grace: FixedDuration = Field(Duration(days=7), description="How long a retired model stays in the trash.")
-    breaker: Breaker = Field(Breaker(), description="How much one run may retire; a plan that wants more does nothing.")
+    trash_grace: FixedDuration = Field(
+        CalendarDuration(days=7), description="How long a retired model stays in the trash."
+    )
+    breaker: Breaker = Field(
+        Breaker(), description="How much one run may retire. A plan that would retire more is not applied."
+    )
     interval: FixedDuration = Field(
-        Duration(hours=1), description="How often the rules are applied, besides after each registration."
+        CalendarDuration(hours=1), description="How often the rules are applied, besides after each registration."
     )
     policies: tuple[Policy, ...] = Field(
         (),
-        description="What is kept; the first policy that matches a group rules it, and a group without one is kept.",
+        description="What to keep. The first policy that matches a group is used; a group without one is kept.",
     )
 
     @field_validator("mode", mode="before")
     @classmethod
     def _yaml_reads_off_as_false(cls, value: object) -> object:
-        # YAML 1.1 reads a bare `off` as the boolean false; who writes it means the word.
+        # YAML 1.1 parsers read a plain `off` as the boolean false.
         return "off" if value is False else value
 
     @field_validator("timezone")
@@ -436,14 +444,14 @@ class RetentionSection(_Section):
     @classmethod
     def _each_key_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(value)) < len(value):
-            raise ValueError(f"{', '.join(value)} names a field twice; name each once")
+            raise ValueError(f"{', '.join(value)} has a field twice; list each once")
         return value
 
     @field_validator("interval")
     @classmethod
-    def _some_time_passes(cls, value: Duration) -> Duration:
+    def _some_time_passes(cls, value: CalendarDuration) -> CalendarDuration:
         if not value:
-            raise ValueError("an interval of no time would never rest; write such as 1h")
+            raise ValueError("an interval must be longer than 0; write it like 1h")
         return value
 
     @model_validator(mode="after")
@@ -453,18 +461,19 @@ class RetentionSection(_Section):
             for key in policy.match:
                 if key not in self.group_by:
                     complaint = (
-                        f"{quoted(key)} is not in group_by, so nothing is grouped by it; "
-                        f"match may name {', '.join(self.group_by) or 'nothing, as group_by is empty'}"
+                        f"{quoted(key)} is not in group_by, so no group has a value of it; "
+                        f"match may have {', '.join(self.group_by) or 'no keys, as group_by is empty'}"
                     )
-                    # the text is given as a value: pydantic would take braces in it for places to fill
+                    # Passed as a value, because pydantic would format braces in the text itself.
                     error = PydanticCustomError("value_error", "Value error, {error}", {"error": complaint})
                     place = ("policies", number, "match", key)
                     unknown.append(InitErrorDetails(type=error, loc=place, input=policy.match[key]))
-        if unknown:  # pydantic merges these into its own list, so each keeps its place
+        # pydantic merges these errors into its own list, so each keeps its place.
+        if unknown:
             raise ValidationError.from_exception_data("RetentionSection", unknown)
         return self
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone in which days, weeks, months and years begin."""
+        """The time zone in which hours, days, weeks, months and years start."""
         return zone_named(self.timezone)

@@ -1,7 +1,7 @@
 """The settings of config.yaml: every key with its type, its default and its description.
 
-Owns what a value means and which values are allowed. Never reads a file. The rules of retention stand in
-`retention`.
+Owns the meaning of each value and which values are allowed. Never reads a file. The settings of `retention:` are in
+`config.retention`.
 """
 
 from __future__ import annotations
@@ -48,26 +48,26 @@ __all__ = [
 def _duration(value: object) -> float:
     seconds = parse_duration(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
     if seconds <= 0:
-        raise ValueError("it must be longer than nothing")
+        raise ValueError("it must be longer than 0 seconds")
     return seconds
 
 
 def _size(value: object) -> int:
     size = parse_size(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
     if size <= 0:
-        raise ValueError("it must be more than nothing")
+        raise ValueError("it must be more than 0 bytes")
     return size
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
-    """Return an absolute path, counted from the folder in the validation's context if there is one."""
+    """Return the path; a relative one is resolved from the folder in the validation's context, if there is one."""
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("not a path; write it as text")
     text = str(value)
     if not text.isprintable():
-        raise ValueError("a path must not contain characters that cannot be shown")
+        raise ValueError("a path must not contain characters that cannot be printed")
     if text.startswith("~"):
-        raise ValueError("'~' has no meaning here; write the whole path")
+        raise ValueError("'~' is not expanded here; write the whole path")
     folder = (info.context or {}).get("folder")
     return Path(folder, text) if folder is not None else Path(text)
 
@@ -95,7 +95,7 @@ def _textfile(value: Path) -> Path:
 
 
 def _listen(value: object) -> str:
-    """Return `address:port` in its plain form. Raises ValueError for anything but a loopback address and a port."""
+    """Return `address:port` in canonical form. Raises ValueError unless it is a loopback address and a port."""
     host, colon, port = value.strip().rpartition(":") if isinstance(value, str) else ("", "", "")
     if not colon or not port.isdecimal() or not port.isascii() or not 1 <= int(port) <= 65535:
         raise ValueError("not an address with a port; write it like '127.0.0.1:9477' or '[::1]:9477'")
@@ -105,8 +105,8 @@ def _listen(value: object) -> str:
         raise ValueError("the address must be a number; write it like '127.0.0.1:9477' or '[::1]:9477'") from None
     if not address.is_loopback:
         raise ValueError(
-            "only a loopback address is served; let a reverse proxy with authentication, or node_exporter with "
-            "metrics.textfile, carry the numbers to other machines"
+            "it must be a loopback address; to reach the metrics from other machines, use a reverse proxy with "
+            "authentication, or node_exporter with metrics.textfile"
         )
     return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
 
@@ -130,7 +130,7 @@ Patterns = Annotated[
 
 
 def _setting(default: object, description: str) -> Any:
-    """Return a field whose default is written as in config.yaml, and read the same way."""
+    """Return a field whose default is written and parsed as in config.yaml."""
     return Field(default=default, description=description)
 
 
@@ -146,61 +146,63 @@ class _Section(BaseModel):
 
 
 class InboxSection(_Section):
-    """Where drops arrive, and how long which of them are waited for."""
+    """The inbox, and how long the daemon waits for incomplete drops."""
 
-    path: AbsolutePath = _setting("inbox", "The folder that producers write into.")
+    path: AbsolutePath = _setting("inbox", "The folder that producers write to.")
     watcher: Annotated[Literal["auto", "inotify", "polling"], BeforeValidator(_word)] = _setting(
-        "auto", "How changes are noticed; auto polls network file systems and uses inotify elsewhere."
+        "auto", "How changes are detected; auto polls network file systems and uses inotify elsewhere."
     )
     settle_seconds: Duration | None = _setting(
         None,
         "How long an unsealed drop must stay unchanged; null is 2 seconds, or 10 where the folder is polled.",
     )
-    rescan_seconds: Duration = _setting(30, "How often the folder is read whatever was noticed.")
+    rescan_seconds: Duration = _setting(30, "How often the folder is listed even if no change was detected.")
     incomplete_timeout: Duration = _setting(
         "15m", "When a drop that stays incomplete is rejected, counted from its last change."
     )
     orphan_timeout: Duration = _setting(
         "24h", "When a file that belongs to no drop is rejected, counted from its last change."
     )
-    max_artifact_size: Size = _setting("20GiB", "The largest model or scaler that is taken.")
+    max_artifact_size: Size = _setting("20GiB", "The largest size of a model or scaler that is accepted.")
     rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
     receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
 
     def settle_for(self, *, polling: bool) -> float:
-        """Return the seconds of quiet that an unsealed drop needs, where the folder is polled or is not."""
+        """Return how many seconds an unsealed drop must stay unchanged in a folder that is polled, or is not."""
         if self.settle_seconds is not None:
             return self.settle_seconds
         return 10.0 if polling else 2.0
 
     @property
     def effective_settle_seconds(self) -> float:
-        """The seconds of quiet as far as the file tells: `auto` counts as not polling."""
+        """How many seconds an unsealed drop must stay unchanged; `watcher: auto` counts as not polling."""
         return self.settle_for(polling=self.watcher == "polling")
 
 
 class RegistrySection(_Section):
-    """Where models are kept and registered."""
+    """The registry and the folder of stored models."""
 
     path: AbsolutePath = _setting("models/prediction_registry.json", "The registry's file; its journal is beside it.")
     storage_dir: AbsolutePath = _setting("models/prediction", "The folder of the stored models.")
-    lock_timeout: Duration = _setting("10s", "How long a writer waits for another one.")
-    checkpoint_seconds: Duration = _setting(5, "How often the registry's file is written at most while models arrive.")
+    lock_timeout: Duration = _setting("10s", "How long a writer waits for another writer.")
+    checkpoint_seconds: Duration = _setting(
+        5, "The shortest time between two writes of the registry's file while models arrive."
+    )
     history_keep: Duration = _setting("730d", "How long the history of the registry is kept.")
 
 
 class PickleSection(_Section):
-    """What a dropped pickle may hold, and what judging it may cost."""
+    """What a dropped pickle may contain, and the limits of the scan."""
 
     frameworks: tuple[str, ...] | None = _setting(
         None,
-        "The frameworks whose classes are allowed, like [lightgbm, scikit-learn]; null is all that we know.",
+        "The frameworks whose classes are allowed, like [lightgbm, scikit-learn]; null is all shipped lists.",
     )
     allow: dict[str, str] = _setting(
-        {}, "Your own classes, by their full name, with what may be done: 'fxmodels.lstm.FxLSTM: bnr'."
+        {}, "Your own classes by their full names, each with its allowed uses: 'fxmodels.lstm.FxLSTM: bnr'."
     )
-    memory_limit: Size = _setting("2GiB", "The memory that judging one drop may take.")
-    time_limit: Duration = _setting("120s", "The time that judging one drop may take.")
+    memory_limit: Size = _setting("2GiB", "The most memory that the scan of one drop may use.")
+    time_limit: Duration = _setting("120s", "The most time that the scan of one drop may take.")
 
     @field_validator("frameworks")
     @classmethod
@@ -225,10 +227,10 @@ class PickleSection(_Section):
 
 
 class ChecksSection(_Section):
-    """What else a model must be like to be accepted."""
+    """Further conditions for accepting a model."""
 
     model_types: Patterns | None = _setting(
-        None, "The types of model that are accepted, as patterns like 'lightgbm*'; null is any."
+        None, "The model types that are accepted, as patterns like 'lightgbm*'; null is any."
     )
     currency_pairs: Patterns | None = _setting(
         None, "The currency pairs that are accepted, as patterns like 'USD/*'; null is any."
@@ -236,19 +238,19 @@ class ChecksSection(_Section):
 
 
 class LoggingSection(_Section):
-    """What is logged, how and where to."""
+    """What is logged, in which format, and where."""
 
     level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = _setting(
-        "info", "The least level that is logged."
+        "info", "The lowest level that is logged."
     )
     format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_word)] = _setting(
         "auto", "auto is console on a terminal, journal under systemd, json elsewhere."
     )
-    file: AbsolutePath | None = _setting(None, "A file that gets the log as JSON lines, too; null is none.")
+    file: AbsolutePath | None = _setting(None, "A file to which the log is also written, as JSON lines; null is none.")
 
 
 class MetricsSection(_Section):
-    """Where the numbers for Prometheus go."""
+    """Where the metrics for Prometheus are published."""
 
     textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = _setting(
         None, "A .prom file for the textfile collector of node_exporter; null is none."
@@ -259,7 +261,7 @@ class MetricsSection(_Section):
 
 
 class Config(_Section):
-    """All settings. Times are in seconds, sizes in bytes, paths absolute when read by `load_config`."""
+    """All settings. Times are in seconds, sizes in bytes; paths are absolute if `load_config` read them."""
 
     inbox: InboxSection = Field(default_factory=InboxSection)
     registry: RegistrySection = Field(default_factory=RegistrySection)
@@ -273,7 +275,7 @@ class Config(_Section):
 
     @property
     def path(self) -> Path | None:
-        """The file that was read; None when there was none and the defaults hold."""
+        """The file that was read; None if there was none, so that all settings are defaults."""
         return self._file
 
     @model_validator(mode="after")
@@ -281,17 +283,18 @@ class Config(_Section):
         inbox, models, registry = self.inbox.path, self.registry.storage_dir, self.registry.path
         for name, path in (("registry.storage_dir", models), ("registry.path", registry)):
             if path.is_relative_to(inbox):
-                raise ValueError(f"{name} must not be in inbox.path: what is stored would be taken for drops")
+                raise ValueError(f"{name} must not be in inbox.path: stored files would be taken for drops")
         if inbox.is_relative_to(models) or inbox.is_relative_to(registry):
-            raise ValueError("inbox.path must not be in registry.storage_dir: drops would lie among the models")
+            raise ValueError("inbox.path must not be in registry.storage_dir: drops would be among stored models")
         return self
 
 
 def _several(problems: Sequence[Problem]) -> PydanticCustomError:
-    """Return one error for pydantic that carries problems of our own; each `field` is a name within."""
+    """Return one error for pydantic that contains problems of our own; each `field` is relative to the setting."""
     return PydanticCustomError("problems", "there are problems", {"problems": tuple(problems)})
 
 
 def did_you_mean(name: str, known: Sequence[str], otherwise: str) -> str:
+    """Return a hint with the known name most like `name`, or with all known names after `otherwise`."""
     near = get_close_matches(name[:64], known, 1, 0.6)
     return f"Did you mean {near[0]}?" if near else f"{otherwise} {', '.join(known)}"

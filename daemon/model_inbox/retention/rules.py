@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from ..config.retention import Best, Duration, Policy, Window
+from ..config.retention import Best, CalendarDuration, Policy, Window
 from ..problems import Problem, quoted
 from ..problems.retention import retention_metric
 from .entries import LOCAL, TRAINED_AT, Model, listing
@@ -40,9 +40,9 @@ def rulings_of(
     """Return what each rule of a policy says of a group (`models`, newest first), the floor `min_keep` last."""
     keep = policy.keep
     rulings = []
-    reaches: dict[Duration, Reach] = {}
+    reaches: dict[CalendarDuration, Reach] = {}
 
-    def reach_of(duration: Duration) -> Reach:
+    def reach_of(duration: CalendarDuration) -> Reach:
         if duration not in reaches:
             reaches[duration] = Reach(models, duration, times)
         return reaches[duration]

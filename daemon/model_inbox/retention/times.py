@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from ..config.retention import BEGINNING, Duration
+from ..config.retention import BEGINNING, CalendarDuration
 from .entries import Model
 
 __all__ = ["Reach", "Times"]
@@ -20,14 +20,14 @@ class Times:
     def __init__(self, zone: tzinfo, now: datetime) -> None:
         self.now = now
         self._zone = zone
-        self._steps: dict[Duration, dict[int, timedelta | None]] = {}
+        self._steps: dict[CalendarDuration, dict[int, timedelta | None]] = {}
         self._labels: dict[str, dict[int, str]] = {}
 
     def labels(self, rule: str) -> dict[int, str]:
         """Return the names that were given to a rule's buckets, by their numbers: the same for all groups."""
         return self._labels.setdefault(rule, {})
 
-    def before(self, duration: Duration) -> Callable[[Model], datetime]:
+    def before(self, duration: CalendarDuration) -> Callable[[Model], datetime]:
         """Return the function that gives `duration` before a model's instant."""
         steps = self._steps.setdefault(duration, {})
 
@@ -42,7 +42,7 @@ class Times:
 
         return before
 
-    def _step_on(self, local: datetime, duration: Duration) -> timedelta | None:
+    def _step_on(self, local: datetime, duration: CalendarDuration) -> timedelta | None:
         first = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         last = local.replace(hour=23, minute=59, second=59, microsecond=999999, fold=1)
         try:
@@ -55,7 +55,7 @@ class Times:
 class Reach:
     """How far back a duration reaches in a group, counted from its newest model that is not in the future."""
 
-    def __init__(self, models: Sequence[Model], duration: Duration, times: Times) -> None:
+    def __init__(self, models: Sequence[Model], duration: CalendarDuration, times: Times) -> None:
         self.duration = duration
         self._models = models
         self._before = times.before(duration)

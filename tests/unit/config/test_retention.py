@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model_inbox.config.retention import Duration, Keep, RetentionSection, Window, zone_named
+from model_inbox.config.retention import CalendarDuration, Keep, RetentionSection, Window, zone_named
 
 BERLIN = ZoneInfo("Europe/Berlin")
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ def keeping(**keep: Any) -> dict[str, Any]:
 )
 def test_duration_reads_its_units_in_any_order(text: str, numbers: tuple[int, ...]) -> None:
     """`m` is a month, `w` a week, and the order of the units does not matter."""
-    duration = Duration.parse(text)
+    duration = CalendarDuration.parse(text)
     assert (duration.years, duration.months, duration.weeks, duration.days, duration.hours) == numbers
 
 
@@ -53,20 +53,20 @@ def test_duration_reads_its_units_in_any_order(text: str, numbers: tuple[int, ..
 def test_duration_refuses_what_it_cannot_mean(text: object) -> None:
     """No sign, fraction, space, other unit or bare number; the message shows how to write it."""
     with pytest.raises(ValueError, match="30d, 36h or 1y6m"):
-        Duration.parse(text)
+        CalendarDuration.parse(text)
 
 
 def test_duration_refuses_a_unit_twice() -> None:
     """`1d2d` is more likely a slip than three days."""
-    with pytest.raises(ValueError, match="names the unit d twice"):
-        Duration.parse("1d2d")
+    with pytest.raises(ValueError, match="has the unit d twice"):
+        CalendarDuration.parse("1d2d")
 
 
 @given(st.tuples(*[st.integers(0, 999)] * 5))
 def test_duration_text_reads_back(numbers: tuple[int, ...]) -> None:
     """What a duration prints parses to the same duration, and only nothing at all is false."""
-    duration = Duration(*numbers)
-    assert Duration.parse(str(duration)) == duration
+    duration = CalendarDuration(*numbers)
+    assert CalendarDuration.parse(str(duration)) == duration
     assert bool(duration) == any(numbers)
 
 
@@ -88,33 +88,35 @@ def test_duration_text_reads_back(numbers: tuple[int, ...]) -> None:
 )
 def test_before_follows_the_calendar(duration: str, when: str, expected: str) -> None:
     """A day that the month does not have becomes its last; then days, then hours are taken off."""
-    start = Duration.parse(duration).before(datetime.fromisoformat(when + "Z"), UTC)
+    start = CalendarDuration.parse(duration).before(datetime.fromisoformat(when + "Z"), UTC)
     assert start == datetime.fromisoformat(expected + "Z")
 
 
 @pytest.mark.parametrize("text", ["9999y", "999999999d", "999999999h", "999999999m", "2026y", "2025y300d"])
 def test_before_the_beginning_of_the_calendar_is_its_beginning(text: str) -> None:
     """A duration that reaches past the year 1 reaches everything, and does not fail."""
-    assert Duration.parse(text).before(datetime(2026, 1, 18, tzinfo=UTC), UTC) == datetime.min.replace(tzinfo=UTC)
+    assert CalendarDuration.parse(text).before(datetime(2026, 1, 18, tzinfo=UTC), UTC) == datetime.min.replace(
+        tzinfo=UTC
+    )
 
 
 def test_a_day_has_25_or_23_hours_where_clocks_change() -> None:
     """Days keep the time of day in the zone; hours are hours."""
     autumn = datetime(2026, 10, 25, 12, tzinfo=BERLIN)
     spring = datetime(2026, 3, 29, 12, tzinfo=BERLIN)
-    assert autumn.astimezone(UTC) - Duration.parse("1d").before(autumn, BERLIN) == timedelta(hours=25)
-    assert spring.astimezone(UTC) - Duration.parse("1d").before(spring, BERLIN) == timedelta(hours=23)
-    assert autumn.astimezone(UTC) - Duration.parse("24h").before(autumn, BERLIN) == timedelta(hours=24)
+    assert autumn.astimezone(UTC) - CalendarDuration.parse("1d").before(autumn, BERLIN) == timedelta(hours=25)
+    assert spring.astimezone(UTC) - CalendarDuration.parse("1d").before(spring, BERLIN) == timedelta(hours=23)
+    assert autumn.astimezone(UTC) - CalendarDuration.parse("24h").before(autumn, BERLIN) == timedelta(hours=24)
 
 
 def test_where_clocks_change_at_that_time_of_day_the_earlier_reading_counts() -> None:
     """Back from 02:30 to a 02:30 that comes twice, or never, is the earlier of the two readings."""
     # 25 October 2026: 02:30+02:00 is 00:30Z and 02:30+01:00 is 01:30Z
-    assert Duration.parse("1d").before(datetime(2026, 10, 26, 2, 30, tzinfo=BERLIN), BERLIN) == datetime(
+    assert CalendarDuration.parse("1d").before(datetime(2026, 10, 26, 2, 30, tzinfo=BERLIN), BERLIN) == datetime(
         2026, 10, 25, 0, 30, tzinfo=UTC
     )
     # 29 March 2026: 02:30 is skipped; read at +02:00 it is 00:30Z, at +01:00 01:30Z
-    assert Duration.parse("1d").before(datetime(2026, 3, 30, 2, 30, tzinfo=BERLIN), BERLIN) == datetime(
+    assert CalendarDuration.parse("1d").before(datetime(2026, 3, 30, 2, 30, tzinfo=BERLIN), BERLIN) == datetime(
         2026, 3, 29, 0, 30, tzinfo=UTC
     )
 
@@ -122,8 +124,8 @@ def test_where_clocks_change_at_that_time_of_day_the_earlier_reading_counts() ->
 def test_nothing_before_the_second_of_two_equal_readings_is_itself() -> None:
     """Taking off no days does not move the second 02:30 to the first."""
     second = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
-    assert Duration.parse("0d").before(second, BERLIN) == second
-    assert Duration.parse("1h").before(second, BERLIN) == second - timedelta(hours=1)
+    assert CalendarDuration.parse("0d").before(second, BERLIN) == second
+    assert CalendarDuration.parse("1h").before(second, BERLIN) == second - timedelta(hours=1)
 
 
 numbers = st.integers(0, 60)
@@ -139,15 +141,15 @@ def test_longer_never_begins_later(
     when: datetime, short: tuple[int, ...], more: tuple[int, ...], zone: ZoneInfo
 ) -> None:
     """A duration that is at least as long in every unit reaches at least as far back."""
-    longer = Duration(*(a + b for a, b in zip(short, more, strict=True)))
-    assert longer.before(when, zone) <= Duration(*short).before(when, zone) <= when
+    longer = CalendarDuration(*(a + b for a, b in zip(short, more, strict=True)))
+    assert longer.before(when, zone) <= CalendarDuration(*short).before(when, zone) <= when
 
 
 def test_seconds_exist_for_fixed_lengths_only() -> None:
     """Weeks, days and hours have a length in seconds; months have none."""
-    assert Duration.parse("1w1d1h").seconds == 8 * 86400 + 3600
+    assert CalendarDuration.parse("1w1d1h").seconds == 8 * 86400 + 3600
     with pytest.raises(ValueError, match="1m has no fixed length"):
-        _ = Duration.parse("1m").seconds
+        _ = CalendarDuration.parse("1m").seconds
 
 
 # -- zones --------------------------------------------------------------------------------------------------
@@ -220,7 +222,7 @@ def test_the_documented_sample_is_read_in_full() -> None:
     )
     (policy,) = section.policies
     assert policy.budget == 20 * 2**30
-    assert policy.keep.daily == Window(within=Duration(days=30))
+    assert policy.keep.daily == Window(within=CalendarDuration(days=30))
     assert str(policy.keep.daily) == "within 30d"
     assert policy.keep.yearly == 2
     assert policy.keep.rules() == ("last", "within", "daily", "weekly", "monthly", "yearly", "best", "tags")
@@ -235,7 +237,7 @@ def test_a_section_survives_being_written_and_read() -> None:
     text = json.dumps(section.model_dump(mode="json"))
     assert RetentionSection.model_validate(json.loads(text)) == section
     assert RetentionSection.model_validate(section.model_dump()) == section
-    assert Keep(last=1, daily=Window(within=Duration(days=3))).daily == Window(within=Duration(days=3))
+    assert Keep(last=1, daily=Window(within=CalendarDuration(days=3))).daily == Window(within=CalendarDuration(days=3))
     schema = json.dumps(RetentionSection.model_json_schema())
     assert "max_deletes" in schema
     assert '"within"' in schema
@@ -258,19 +260,19 @@ def test_a_section_cannot_be_changed() -> None:
     [
         ({"mode": True}, "mode", "'off', 'dry-run' or 'enforce'"),
         ({"modes": "off"}, "modes", "Extra inputs"),
-        ({"timezone": 1}, "timezone", "'1' is no text"),
+        ({"timezone": 1}, "timezone", "'1' is not text"),
         ({"group_by": ["horizons"]}, "group_by.0", "'currency_pair', 'model_type' or 'version'"),
-        ({"group_by": ["version", "version"]}, "group_by", "names a field twice"),
-        ({"trash_grace": "1m"}, "trash_grace", "no one length"),
+        ({"group_by": ["version", "version"]}, "group_by", "has a field twice"),
+        ({"trash_grace": "1m"}, "trash_grace", "no fixed length"),
         ({"interval": "30m"}, "interval", "m is a month"),
-        ({"interval": "0h"}, "interval", "would never rest"),
-        ({"interval": 60}, "interval", "'60' is no duration"),
-        ({"breaker": {"max_deletes": -1}}, "breaker.max_deletes", "'-1' is no number of models"),
-        ({"breaker": {"max_deletes": True}}, "breaker.max_deletes", "'True' is no number of models"),
+        ({"interval": "0h"}, "interval", "must be longer than 0"),
+        ({"interval": 60}, "interval", "'60' is not a duration"),
+        ({"breaker": {"max_deletes": -1}}, "breaker.max_deletes", "'-1' is not a number of models"),
+        ({"breaker": {"max_deletes": True}}, "breaker.max_deletes", "'True' is not a number of models"),
         ({"breaker": {"max_fraction": 1.01}}, "breaker.max_fraction", "from 0 to 1"),
         ({"breaker": {"max_fraction": -0.1}}, "breaker.max_fraction", "from 0 to 1"),
         ({"breaker": {"max_fraction": float("nan")}}, "breaker.max_fraction", "from 0 to 1"),
-        ({"breaker": {"max_fraction": True}}, "breaker.max_fraction", "no fraction"),
+        ({"breaker": {"max_fraction": True}}, "breaker.max_fraction", "not a fraction"),
         ({"policies": [{}]}, "policies.0.keep", "Field required"),
         ({"policies": [{"keep": {}}]}, "policies.0.keep", "no rule is set"),
         (
@@ -281,33 +283,33 @@ def test_a_section_cannot_be_changed() -> None:
         (keeping(within="0h"), "policies.0.keep", "no rule is set"),
         (keeping(lasts=1), "policies.0.keep.lasts", "Extra inputs"),
         (keeping(last=-2), "policies.0.keep.last", "the count -2 is below -1"),
-        (keeping(last=True), "policies.0.keep.last", "'True' is no count"),
-        (keeping(last=1.5), "policies.0.keep.last", "'1.5' is no count"),
-        (keeping(last="many"), "policies.0.keep.last", "'many' is no count"),
-        (keeping(within=30), "policies.0.keep.within", "'30' is no duration"),
+        (keeping(last=True), "policies.0.keep.last", "'True' is not a count"),
+        (keeping(last=1.5), "policies.0.keep.last", "'1.5' is not a count"),
+        (keeping(last="many"), "policies.0.keep.last", "'many' is not a count"),
+        (keeping(within=30), "policies.0.keep.within", "'30' is not a duration"),
         (keeping(daily="week"), "policies.0.keep.daily", "or {within: 30d}"),
-        (keeping(daily={"within": "x"}), "policies.0.keep.daily.within", "'x' is no duration"),
+        (keeping(daily={"within": "x"}), "policies.0.keep.daily.within", "'x' is not a duration"),
         (keeping(daily={"within": "1d", "n": 1}), "policies.0.keep.daily.n", "Extra inputs"),
         (keeping(daily={}), "policies.0.keep.daily.within", "Field required"),
         (keeping(best={"metric": "a"}), "policies.0.keep.best.order", "Field required"),
         (keeping(best={"metric": "a", "order": "up"}), "policies.0.keep.best.order", "'max' or 'min'"),
         (keeping(best={"metric": "a", "order": "max", "n": -2}), "policies.0.keep.best.n", "below -1"),
         *[
-            (keeping(best={"metric": path, "order": "max"}), "policies.0.keep.best.metric", "cannot be a path")
+            (keeping(best={"metric": path, "order": "max"}), "policies.0.keep.best.metric", "is not a path")
             for path in ("a..b", ".a", "a.", "a. b", "a\n.b", ".")
         ],
-        (keeping(best={"metric": 1, "order": "max"}), "policies.0.keep.best.metric", "'1' is no text"),
-        (keeping(best={"metric": "", "order": "max"}), "policies.0.keep.best.metric", "is no text"),
-        (keeping(tags="production"), "policies.0.keep.tags", "no list of lists"),
-        (keeping(tags=["production"]), "policies.0.keep.tags", "'production' stands alone"),
-        (keeping(tags=[[]]), "policies.0.keep.tags", "names no tag"),
-        (keeping(tags=[[2026]]), "policies.0.keep.tags.0.0", "'2026' is no text"),
-        (keeping(tags=[["=2026"]]), "policies.0.keep.tags", "no name before its ="),
+        (keeping(best={"metric": 1, "order": "max"}), "policies.0.keep.best.metric", "'1' is not text"),
+        (keeping(best={"metric": "", "order": "max"}), "policies.0.keep.best.metric", "is not text"),
+        (keeping(tags="production"), "policies.0.keep.tags", "not a list of lists"),
+        (keeping(tags=["production"]), "policies.0.keep.tags", "'production' is not a list"),
+        (keeping(tags=[[]]), "policies.0.keep.tags", "has no tag"),
+        (keeping(tags=[[2026]]), "policies.0.keep.tags.0.0", "'2026' is not text"),
+        (keeping(tags=[["=2026"]]), "policies.0.keep.tags", "no name before the ="),
         ({"policies": [{"keep": {"last": 1}, "min_keep": -1}]}, "policies.0.min_keep", "write 0 or more"),
         ({"policies": [{"keep": {"last": 1}, "budget": "20G"}]}, "policies.0.budget", "'20G': not a unit"),
         ({"policies": [{"keep": {"last": 1}, "budget": -1}]}, "policies.0.budget", "not negative"),
         ({"policies": [{"keep": {"last": 1}, "budget": True}]}, "policies.0.budget", "not a size"),
-        ({"policies": [{"keep": {"last": 1}, "match": {"version": 1}}]}, "policies.0.match.version", "no text"),
+        ({"policies": [{"keep": {"last": 1}, "match": {"version": 1}}]}, "policies.0.match.version", "not text"),
     ],
 )
 def test_every_mistake_is_found_with_its_place(mapping: dict[str, Any], place: str, message: str) -> None:
@@ -347,6 +349,6 @@ def test_all_mistakes_are_reported_together() -> None:
 def test_fixed_offsets_work_as_zones() -> None:
     """Durations count in any tzinfo, not only in named zones."""
     zone = timezone(timedelta(hours=5, minutes=30))
-    assert Duration.parse("1d").before(datetime(2026, 11, 22, tzinfo=zone), zone) == datetime(
+    assert CalendarDuration.parse("1d").before(datetime(2026, 11, 22, tzinfo=zone), zone) == datetime(
         2026, 11, 20, 18, 30, tzinfo=UTC
     )
