@@ -51,6 +51,16 @@ def test_check_prints_all_that_is_known_of_a_pickle(files: Home) -> None:
         assert way in words
 
 
+def test_check_refuses_an_integer_that_json_readers_would_round(files: Home) -> None:
+    """Beyond 2^53 it is a problem with its place, as it is in the inbox."""
+    text = SIDECAR.replace("validation_metrics: {rmse: 0.1}", "validation_metrics: {n: 18446744073709551616}")
+    assert text != SIDECAR
+    (files.folder / "usd_eur.yaml").write_text(text)
+    (files.folder / "usd_eur.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (problem,) = files.json("check", "usd_eur.yaml", status=1)["problems"]
+    assert (problem["code"], problem["field"]) == ("sidecar.invalid_value", "validation_metrics.n")
+
+
 def test_check_tells_every_problem_at_once(files: Home) -> None:
     """Faults of sidecar, file and pickle are told together, with their places, and the pickle is not run."""
     digest = "0" * 64

@@ -22,10 +22,11 @@ from .metadata import (
     DESCRIPTION_CHARACTERS_MAX,
     FUTURE_TOLERANCE,
     HORIZON_DAYS_MAX,
+    INTEGER_MAX,
     LABEL_CHARACTERS_MAX,
     METADATA_FIELDS,
-    MIN_SAMPLES_MAX,
     NAME_CHARACTERS_MAX,
+    STORED_INTEGERS,
     TAG_NAME,
     TAG_VALUE_CHARACTERS_MAX,
     TAGS_MAX,
@@ -48,16 +49,22 @@ def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
     return [finding.problem for finding in check_fields(values, now=now)]
 
 
-def check_fields(values: Mapping[str, object], *, now: datetime) -> Iterator[FieldProblem]:
-    """Yield the problems of the values of fields. Raises KeyError for a name that is not a field."""
+def check_fields(values: Mapping[str, object], *, now: datetime, stored: bool = False) -> Iterator[FieldProblem]:
+    """Yield the problems of the values of fields. Raises KeyError for a name that is not a field.
+
+    With `stored` the values are those of a registered model: what an earlier version accepted is no problem.
+    """
     for name, value in values.items():
         if name == "trained_at":
             yield from _check_trained_at((name,), value, now)
+        elif name == "validation_metrics":
+            yield from _check_metrics((name,), value, STORED_INTEGERS if stored else _INTEGERS)
         else:
             yield from _CHECKS[name]((name,), value)
 
 
 Path = tuple[str | int, ...]
+_INTEGERS = range(-INTEGER_MAX, INTEGER_MAX + 1)
 
 
 def _shown(value: object) -> str:
@@ -142,14 +149,14 @@ def _check_trained_at(path: Path, value: object, now: datetime) -> Iterator[Fiel
         yield FieldProblem(path, sidecar_future_date(dotted(path), value, canonical_instant(now)))
 
 
-def _check_metrics(path: Path, value: object) -> Iterator[FieldProblem]:
+def _check_metrics(path: Path, value: object, integers: range) -> Iterator[FieldProblem]:
     if not isinstance(value, Mapping):
         yield _wrong(path, value, "a mapping of names to numbers", "Write it like {rmse: 0.012}")
         return
-    yield from _check_metrics_level(path, value, 1)
+    yield from _check_metrics_level(path, value, integers, 1)
 
 
-def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> Iterator[FieldProblem]:
+def _check_metrics_level(path: Path, value: Mapping[Any, Any], integers: range, depth: int) -> Iterator[FieldProblem]:
     # The limit also ends the walk through a mapping that contains itself.
     if depth > DEPTH_MAX:
         yield _invalid(path, f"{dotted(path[:3])} is nested more than {DEPTH_MAX} deep", "Use fewer levels")
@@ -170,9 +177,16 @@ def _check_metrics_level(path: Path, value: Mapping[Any, Any], depth: int) -> It
             yield _invalid(here, f"{dotted(path)} has {quoted(name)} twice", "Rename one of them", at_name=True)
         seen.add(name)
         if isinstance(inner, Mapping):
-            yield from _check_metrics_level(here, inner, depth + 1)
+            yield from _check_metrics_level(here, inner, integers, depth + 1)
         elif not isinstance(inner, numbers.Real) or isinstance(inner, bool):
             yield _wrong(here, inner, "a number", "Give a number, or leave the metric out")
+        elif isinstance(inner, numbers.Integral):
+            if int(inner) not in integers:
+                yield _invalid(
+                    here,
+                    f"{dotted(here)} is {_shown(int(inner))}, and integers go up to 2^53 either way",
+                    "Write it as a decimal number, like 1.8e19, or leave the metric out",
+                )
         elif not _is_finite(inner):
             yield _invalid(
                 here,
@@ -199,7 +213,7 @@ def _is_whole(value: Any) -> bool:
 def _check_min_samples(path: Path, value: Any) -> Iterator[FieldProblem]:
     if not _is_whole(value):
         yield _wrong(path, value, "a whole number", "Write the number of samples, like 500")
-    elif not 0 <= value <= MIN_SAMPLES_MAX:
+    elif not 0 <= value <= INTEGER_MAX:
         yield _invalid(
             path, f"{dotted(path)} is {_shown(int(value))}, and must be 0 to 2^53", "Write a count of samples"
         )
@@ -293,7 +307,6 @@ _CHECKS = {
     "model_type": _check_label,
     "currency_pair": _check_label,
     "version": _check_label,
-    "validation_metrics": _check_metrics,
     "min_samples": _check_min_samples,
     "calibration_ok": _check_calibration_ok,
     "features_used": _check_features,

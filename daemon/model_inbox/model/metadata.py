@@ -54,7 +54,9 @@ TAGS_MAX = 64
 TAG_VALUE_CHARACTERS_MAX = 256
 HORIZON_DAYS_MAX = 36_500
 # The largest integer up to which a double, and so every JSON reader, is exact.
-MIN_SAMPLES_MAX = 2**53
+INTEGER_MAX = 2**53
+# Version 0.1 also accepted larger integers. JSON files of ours hold those of 64 bits exactly.
+STORED_INTEGERS = range(-(2**63), 2**64)
 
 TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
 
@@ -121,12 +123,12 @@ class SeedMetadata(TypedDict):
     validation_metrics: Annotated[
         dict[str, Any],
         Field(
-            "Names with finite numbers; mappings may be nested.",
+            "Names with finite numbers (integers up to 2^53 either way); mappings may be nested.",
             propertyNames={"minLength": 1, "maxLength": NAME_CHARACTERS_MAX},
             additionalProperties={"$ref": "#/$defs/metric"},
         ),
     ]
-    min_samples: Annotated[int, Field("How many samples a forecast needs.", minimum=0, maximum=MIN_SAMPLES_MAX)]
+    min_samples: Annotated[int, Field("How many samples a forecast needs.", minimum=0, maximum=INTEGER_MAX)]
     calibration_ok: Annotated[bool, Field("Whether calibration was found good.")]
     features_used: Annotated[list[Feature], Field("The features, in the model's order.", uniqueItems=True)]
     horizons: Annotated[list[Days], Field("Forecast horizons in whole days, 1 to 36500.", uniqueItems=True)]

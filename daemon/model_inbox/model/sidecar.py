@@ -120,8 +120,11 @@ class Sidecar:
     notes: tuple[Problem, ...] = ()
 
 
-def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
-    """Parse the bytes of `<stem>.yaml`. Never raises for bad bytes: see `Sidecar.problems`."""
+def parse_sidecar(data: bytes, *, stem: str, now: datetime, stored: bool = False) -> Sidecar:
+    """Parse the bytes of `<stem>.yaml`. Never raises for bad bytes: see `Sidecar.problems`.
+
+    With `stored` it is the sidecar of a registered model: what an earlier version accepted is no problem.
+    """
     document = read_yaml(
         data,
         noun="sidecar",
@@ -129,7 +132,7 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime) -> Sidecar:
         depth_max=SIDECAR_DEPTH_MAX,
         nodes_max=SIDECAR_NODES_MAX,
     )
-    reading = _Reading(document, stem)
+    reading = _Reading(document, stem, stored)
     fields = reading.fields(reading.root, now) if reading.root is not None else {}
     problems = reading.sorted_problems()
     metadata = None
@@ -164,6 +167,7 @@ class _Reading:
 
     document: Document
     stem: str
+    stored: bool
     root: Pairs | None = None
     file: str | None = None
     found: list[tuple[Problem, bool]] = field(default_factory=list)
@@ -220,7 +224,7 @@ class _Reading:
                     self._report_missing(root, name, f"Add the line '{name}: ...'")
             elif not _is_refused(node):
                 values[name] = _value(name, node)
-        for located in check_fields(values, now=now):
+        for located in check_fields(values, now=now, stored=self.stored):
             self._add_field_problem(located)
         self._note_zone(values.get("trained_at"))
         self._read_files(root)

@@ -135,6 +135,22 @@ class Storage:
                 self.set_aside(final)
                 self._link(source, final)
 
+    def displace(self, model_id: str, staged: StagedFiles) -> None:
+        """Remove the final names of staged files whose registration failed; unsynced.
+
+        A leftover that was there before, and was used, stays one.
+        """
+        model, scaler, sidecar = self.final_names(model_id)
+        for final, source in ((model, staged.model), (scaler, staged.scaler), (sidecar, staged.sidecar)):
+            if source is not None:
+                self.displace_file(source, final)
+
+    def displace_file(self, source: Path, final: Path) -> None:
+        """Remove the final name of one staged file, if that is what stands there."""
+        with suppress(OSError):
+            if os.path.samestat(source.lstat(), final.lstat()):
+                remove_quietly(self.disk, final)
+
     def _can_use(self, leftover: Path, source: Path) -> bool:
         """Tell whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
 
@@ -247,6 +263,13 @@ class Storage:
                 self.set_aside(path)
             self._link_or_copy(held, path)
         self._sync(*(path.parent for path in paths))
+
+    def take_away(self, entry: EntryFields, named: Collection[Path] = ()) -> None:
+        """Undo `bring_back` after a failure: remove the final names of what the trash holds as well; unsynced."""
+        folder = self.trash_folder(entry)
+        for path in self.files_of(entry):
+            if path not in named and same_bytes(folder / path.name, path):
+                remove_quietly(self.disk, path)
 
     def let_go(self, entry: EntryFields) -> bool:
         """Remove from the trash what an entry has at its final names again; tell whether there was any.

@@ -5,9 +5,10 @@ Owns the order of these steps. Never judges a model, and never makes or removes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from ..errors import EntryExists
+from ..errors import EntryExists, ModelInboxError
 from ..problems import quoted
 from .entry import EntryFields, new_entry
 from .files import StagedFiles, Storage
@@ -27,32 +28,65 @@ def register_staged(
     `actor` is who registers those that name nobody. Raises StorageError or RegistryError, and then none of them is
     registered.
     """
+    with store.writing():
+        placed: dict[str, StagedFiles] = {}
+        try:
+            outcomes = _place_and_commit(store, storage, trash, candidates, actor, placed)
+        except BaseException:
+            with suppress(ModelInboxError):
+                _take_back(store, storage, placed)
+            raise
+        views = [store.state.show(candidate.fields["model_id"]) for candidate in candidates]
+    return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
+
+
+def _place_and_commit(
+    store: Store,
+    storage: Storage,
+    trash: Trash,
+    candidates: Sequence[Candidate],
+    actor: str,
+    placed: dict[str, StagedFiles],
+) -> list[Outcome]:
+    """Give the files their names and commit the lines. `placed` is told which files may have got names, by id."""
     outcomes: list[Outcome] = []
     drafts: list[Draft] = []
     fresh: dict[str, EntryFields] = {}
-    with store.writing():
-        entries = store.state.entries
-        for candidate in candidates:
-            model_id = candidate.fields["model_id"]
-            known = fresh.get(model_id) or entries.get(model_id)
-            if known is not None:
-                outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
-                continue
-            trash.finish(model_id)
-            storage.place(model_id, candidate.files)
-            fresh[model_id] = _entry_of(candidate, storage)
-            drafts.append(_draft(candidate, fresh[model_id], actor))
-            outcomes.append("registered")
-        if drafts:
-            # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
-            # entry, which the next registration of the id uses (same bytes) or moves to the trash.
-            storage.sync_names()
-            store.commit(drafts)
-        else:
-            # "duplicate" may rest on a line whose writer died before it was synced.
-            store.sync()
-        views = [store.state.show(candidate.fields["model_id"]) for candidate in candidates]
-    return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
+    entries = store.state.entries
+    for candidate in candidates:
+        model_id = candidate.fields["model_id"]
+        known = fresh.get(model_id) or entries.get(model_id)
+        if known is not None:
+            outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
+            continue
+        trash.finish(model_id)
+        placed[model_id] = candidate.files
+        storage.place(model_id, candidate.files)
+        fresh[model_id] = _entry_of(candidate, storage)
+        drafts.append(_draft(candidate, fresh[model_id], actor))
+        outcomes.append("registered")
+    if drafts:
+        # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
+        # entry, which the next registration of the id uses (same bytes) or moves to the trash.
+        storage.sync_names()
+        store.commit(drafts)
+    else:
+        # "duplicate" may rest on a line whose writer died before it was synced.
+        store.sync()
+    return outcomes
+
+
+def _take_back(store: Store, storage: Storage, placed: Mapping[str, StagedFiles]) -> None:
+    """After a failure, remove the final names of models that were not registered. Under the writer lock.
+
+    The journal is read first: what interrupted an append (a signal, say) may have come after the bytes, and then the
+    models are registered. Where nobody knows how the journal ends the names stay. A crash before a removal leaves what
+    a crash before the commit does.
+    """
+    store.look_again()
+    for model_id, files in placed.items():
+        if model_id not in store.state.entries:
+            storage.displace(model_id, files)
 
 
 def id_taken(model_id: str, registered_at: object = None) -> EntryExists:

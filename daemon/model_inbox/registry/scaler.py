@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,6 @@ class Scalers:
             self._trash.finish(model_id)
             number = self._store.state.sequence + 1
             final = self._storage.scaler_name(model_id, number)
-            self._storage.place_file(staged, final)
-            self._storage.sync_names()
             old = entry.get("scaler_path")
             changed = changed_entry(
                 entry,
@@ -108,10 +107,20 @@ class Scalers:
                 size_bytes=_size_of(self._storage.folder / str(entry["model_path"])) + size,
             )
             detail = {"replaced": old, "replaced_sha256": entry.get("scaler_sha256")}
-            # A crash before this line leaves a file that no entry names; a start moves it to the trash.
-            self._store.commit(
-                [Draft("replace_scaler", model_id, reason, actor, changes_entry=True, entry=changed, detail=detail)]
-            )
+            draft = Draft("replace_scaler", model_id, reason, actor, changes_entry=True, entry=changed, detail=detail)
+            try:
+                self._storage.place_file(staged, final)
+                self._storage.sync_names()
+                # A crash before this line leaves a file that no entry names; a start moves it to the trash.
+                self._store.commit([draft])
+            except BaseException:
+                with suppress(ModelInboxError):
+                    # As for a registration: the line counts if its bytes came to the journal.
+                    self._store.look_again()
+                    known = self._store.state.entries.get(model_id)
+                    if known is None or known.get("scaler_replaced") != number:
+                        self._storage.displace_file(staged, final)
+                raise
             # A crash here leaves the old file at its name; `Trash.finish` moves it when a writer meets it.
             if old:
                 self._storage.discard_file(changed, self._storage.folder / old)

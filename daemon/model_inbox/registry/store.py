@@ -302,6 +302,15 @@ class Store:
                 lost_bytes=lost,
             )
 
+    def look_again(self) -> None:
+        """After a change that failed: take in what it committed, and cut what it did not. Inside `writing`.
+
+        Raises the StorageError of an append that could not be taken back.
+        """
+        if self._broken is not None:
+            raise self._broken
+        self._catch_up()
+
     def commit(self, drafts: Sequence[Draft]) -> list[Line]:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
 

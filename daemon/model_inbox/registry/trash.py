@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from ..base.disk import open_regular
 from ..base.leases import in_use
-from ..errors import EntryExists, EntryNotFound, EntryProtected, StorageError
+from ..errors import EntryExists, EntryNotFound, EntryProtected, ModelInboxError, StorageError
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import Storage, trash_name
@@ -90,11 +90,20 @@ class Trash:
                     hint="`model-inbox trash list` shows what can be restored",
                 )
             entry = held[-1].entry
-            self._storage.bring_back(entry, self._named_by_others(entry))
+            named = self._named_by_others(entry)
             self._adopted = None
-            # A crash before this line leaves files at their final names, and the model retired and restorable. After
-            # it, the model is restored, and the next start removes what is still in the trash.
-            self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
+            try:
+                self._storage.bring_back(entry, named)
+                # A crash before this line leaves files at their final names, and the model retired and restorable.
+                # After it, the model is restored, and the next start removes what is still in the trash.
+                self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
+            except BaseException:
+                with suppress(ModelInboxError):
+                    # The line counts if its bytes came to the journal, whatever interrupted its append.
+                    self._store.look_again()
+                    if model_id not in self._store.state.entries:
+                        self._storage.take_away(entry, named)
+                raise
             self._storage.let_go(entry)
             return self._store.state.show(model_id)
 

@@ -262,6 +262,8 @@ NESTED["a"] = NESTED["b"] = NESTED
         ),
         ({"validation_metrics": {"a": -math.inf}}, [("invalid_value", "validation_metrics.a")]),
         ({"validation_metrics": {"a": 10**400}}, [("invalid_value", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": 2**53 + 1}}, [("invalid_value", "validation_metrics.a")]),
+        ({"validation_metrics": {"a": {"n": -(2**53) - 1}}}, [("invalid_value", "validation_metrics.a.n")]),
         ({"validation_metrics": {"a": True}}, [("wrong_type", "validation_metrics.a")]),
         ({"validation_metrics": {"a": "0.1"}}, [("wrong_type", "validation_metrics.a")]),
         ({"validation_metrics": {"a": None}}, [("wrong_type", "validation_metrics.a")]),
@@ -272,6 +274,7 @@ NESTED["a"] = NESTED["b"] = NESTED
         ({"validation_metrics": {None: 1}}, [("invalid_value", "validation_metrics")]),
         ({"min_samples": True}, [("wrong_type", "min_samples")]),
         ({"min_samples": "500"}, [("wrong_type", "min_samples")]),
+        ({"min_samples": 2**53 + 1}, [("invalid_value", "min_samples")]),
         ({"min_samples": -1}, [("invalid_value", "min_samples")]),
         ({"min_samples": 10**5000}, [("invalid_value", "min_samples")]),
         ({"calibration_ok": 1}, [("wrong_type", "calibration_ok")]),
@@ -311,6 +314,22 @@ NESTED["a"] = NESTED["b"] = NESTED
 def test_what_would_hurt_later_is_found_with_its_place(changes: dict[str, Any], found: list[tuple[str, str]]) -> None:
     """Each mistake gives one problem with its code and field, and all are reported at once."""
     assert places(**changes) == found
+
+
+def test_integers_of_metrics_end_where_a_double_holds_each_of_them() -> None:
+    """2^53 either way is right, one more is not, and the message says what to write instead."""
+    assert problems(validation_metrics={"most": 2**53, "least": -(2**53), "a float": 2.0**70}) == []
+    (found,) = problems(validation_metrics={"n": 2**64})
+    assert found.message == "validation_metrics.n is 18446744073709551616, and integers go up to 2^53 either way"
+    assert found.hint == "Write it as a decimal number, like 1.8e19, or leave the metric out"
+
+
+def test_what_an_earlier_version_let_in_is_right_in_a_stored_model() -> None:
+    """Integers of 64 bits, which JSON and its readers here hold; no larger ones, which they do not."""
+    stored = {"validation_metrics": {"least": -(2**63), "most": 2**64 - 1}}
+    assert list(check_fields(stored, now=NOW, stored=True)) == []
+    for beyond in (-(2**63) - 1, 2**64):
+        assert len(list(check_fields({"validation_metrics": {"n": beyond}}, now=NOW, stored=True))) == 1
 
 
 @pytest.mark.parametrize("value", [None, "soon"])

@@ -414,7 +414,7 @@ LABELS = st.text(PRINTABLE, min_size=1, max_size=20).map(lambda text: text.strip
 LOOK_ALIKES = st.sampled_from(
     ["null", "~", "1.10", "yes", "0x1F", "1e5", "- a", "a: b", "#x", "'", "2026-01-01", "..."]
 )
-FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20)
+FINITE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 METRICS = st.recursive(FINITE, lambda inner: st.dictionaries(LABELS | LOOK_ALIKES, inner, max_size=3), max_leaves=6)
 TEXTS = st.text(st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from("\n\t"), max_size=60)
 IDS = st.text(string.ascii_letters + string.digits, min_size=1, max_size=10)

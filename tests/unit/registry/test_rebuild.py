@@ -401,6 +401,20 @@ def test_models_of_which_only_sidecars_are_left(folder: Path) -> None:
         assert registry.load_model_objects(registry.registry["one"]) == ({"weights": [1, 2]}, OrderedDict(mean=3))
 
 
+def test_a_larger_integer_of_an_earlier_version_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 0.1 registered metrics beyond 2^53: verify has nothing against them, and a rebuild loses none."""
+    with monkeypatch.context() as earlier, open_registry(folder) as registry:
+        earlier.setattr("model_inbox.registry.registry.check_metadata", lambda *_, **__: [])
+        registry.register_model(metadata("large", validation_metrics={"n": 2**63}), {"w": 1})
+    assert problems(folder) == []
+    for name in ("registry.json", "registry.journal.jsonl", "registry.checkpoint.json"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "history")
+    assert "large" in run(folder).from_sidecars
+    assert entries(folder)["large"]["validation_metrics"] == {"n": 2**63}
+    assert problems(folder) == []
+
+
 def test_a_model_from_a_sidecar_may_import_what_the_scan_saw_and_no_more(folder: Path) -> None:
     """Its imports are those of model and scaler; other bytes in its place are refused when it is loaded."""
     lose_registry(folder)

@@ -46,6 +46,116 @@ def test_a_duplicate_within_one_batch_shows_the_committed_entry(tmp_path: Path) 
     assert second.entry["registered_at"] == "2026-11-24T12:00:00.000000Z"
 
 
+class Interrupted(Disk):
+    """A disk on which Ctrl-C comes at a step: before it, or after it."""
+
+    def __init__(self) -> None:
+        self.step = ""
+        self.after = False
+
+    def _interrupt(self, step: str, *, after: bool) -> None:
+        if self.step == step and self.after == after:
+            self.step = ""
+            raise KeyboardInterrupt
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        self._interrupt("write", after=False)
+        super().write(fd, data)
+        self._interrupt("write", after=True)
+
+    def link(self, source: Path, target: Path) -> None:
+        super().link(source, target)
+        self._interrupt(f"link {target.name}", after=True)
+
+
+def stored(folder: Path) -> list[str]:
+    """Return the names of the stored files, staged ones included."""
+    prediction = folder / "prediction"
+    return sorted(str(path.relative_to(prediction)) for path in prediction.rglob("*") if path.is_file())
+
+
+CHANGES: list[tuple[str, Callable[[ModelRegistry], object]]] = [
+    ("register_model", lambda registry: registry.register_model(metadata("new"), {"w": 1}, {"mean": 2})),
+    ("replace_scaler", lambda registry: registry.replace_scaler("kept", {"mean": 3})),
+    ("restore", lambda registry: registry.restore("old")),
+]
+
+
+def a_model_and_a_retired_one(folder: Path, disk: Disk) -> ModelRegistry:
+    registry = open_registry(folder, disk=disk)
+    register(registry, "old", b"old bytes", b"old scaler")
+    registry.delete_model("old")
+    register(registry, "kept", b"kept bytes")
+    return registry
+
+
+@pytest.mark.parametrize("change", [change for _, change in CHANGES], ids=[name for name, _ in CHANGES])
+def test_a_change_that_fails_after_its_files_have_names_takes_the_names_back(
+    tmp_path: Path, change: Callable[[ModelRegistry], object]
+) -> None:
+    """No space for the line, an object that is no JSON, Ctrl-C: no file stays that no entry names; a retry works."""
+    disk = FailingDisk()
+    registry = a_model_and_a_retired_one(tmp_path, disk)
+    before = stored(tmp_path)
+    commit = registry._store.commit
+
+    def refuse(error: BaseException) -> Callable[[Any], Any]:
+        def failing(drafts: Any) -> Any:
+            raise error
+
+        return failing
+
+    for error in (
+        StorageError("append", "x", OSError(errno.ENOSPC, "full")),
+        TypeError("no JSON"),
+        KeyboardInterrupt(),
+    ):
+        registry._store.commit = refuse(error)  # type: ignore[method-assign]
+        with pytest.raises(type(error)):
+            change(registry)
+        assert stored(tmp_path) == before
+    registry._store.commit = commit  # type: ignore[method-assign]
+    change(registry)
+    assert registry.sequence == 4
+    assert len(stored(tmp_path)) > len(before)
+
+
+def test_a_batch_of_which_one_file_finds_no_name_leaves_no_name_of_the_others(tmp_path: Path) -> None:
+    """The second model's scaler cannot be linked: neither model is registered, and no final name is left."""
+    disk = Interrupted()
+    registry = open_registry(tmp_path, disk=disk)
+    batch = [staged(registry, "one", b"1", b"s1"), staged(registry, "two", b"2", b"s2")]
+    disk.step, disk.after = "link two_scaler.pkl", True
+    with pytest.raises(KeyboardInterrupt):
+        registry.register_staged(batch)
+    assert [name for name in stored(tmp_path) if not name.startswith(".staging/")] == []
+    assert [done.outcome for done in registry.register_staged(batch)] == ["registered", "registered"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_append_that_is_interrupted_counts_when_its_bytes_are_there(tmp_path: Path, after: bool) -> None:
+    """Ctrl-C within the commit: the files have names exactly if the journal has the line."""
+    disk = Interrupted()
+    registry = open_registry(tmp_path, disk=disk)
+    candidate = staged(registry, "m", b"bytes", b"scaler")
+    disk.step, disk.after = "write", after
+    with pytest.raises(KeyboardInterrupt):
+        registry.register_staged([candidate])
+    with open_registry(tmp_path, read_only=True) as reader:
+        assert (reader.get_model_info("m") is not None) == after
+    final = [name for name in stored(tmp_path) if not name.startswith(".staging/")]
+    assert final == (["m.pkl", "m.yaml", "m_scaler.pkl"] if after else [])
+
+
+def test_a_number_that_json_readers_would_round_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """An integer metric beyond 2^53 is a problem of the metadata; no file and no line comes of it."""
+    registry = open_registry(tmp_path)
+    with pytest.raises(MetadataError, match=r"n is 18446744073709551616, and integers go up to 2\^53"):
+        registry.register_model(metadata("m", validation_metrics={"n": 2**64}), {"w": 1})
+    assert stored(tmp_path) == []
+    assert registry.sequence == 0
+
+
 def test_a_registration_does_not_fail_for_a_segment_change_after_it(tmp_path: Path) -> None:
     """What is committed is reported as registered, though the checkpoint that was due after it found no room."""
     disk = FailingDisk()

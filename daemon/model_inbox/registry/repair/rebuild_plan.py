@@ -296,7 +296,8 @@ class Plan:
     def _entry_from_sidecar(self, model_id: str, path: Path) -> EntryFields | str:
         """Return an entry of the origin `inbox`, which may import only what the scan sees; or why there is none."""
         try:
-            sidecar = parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=model_id, now=self.now)
+            data = read_regular(path, SIDECAR_BYTES_MAX)
+            sidecar = parse_sidecar(data, stem=model_id, now=self.now, stored=True)
         except OSError as error:
             return f"its sidecar cannot be read: {error.strerror}"
         if sidecar.metadata is None:
