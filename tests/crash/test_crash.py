@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from crash.scenarios import SCENARIOS, Scenario, check
-from support.crash_disk import Crashed, CrashingDisk, Moment
+from support.crash_disk import Crashed, CrashingDisk, Moment, paths_of
 from support.crash_kit import plain
 from support.places import TESTS
 
@@ -112,7 +112,7 @@ def test_a_power_cut(stage: Stage) -> None:
             try:
                 check(folder, stage.scenario, stage.states, acknowledged, stage.identity)
             except Exception as error:
-                left = sorted(str(path) for path in names)
+                left = paths_of(names)
                 raise AssertionError(
                     f"power cut before step {number} of {disk.steps}, of which {left} arrived: {error!r}"
                 ) from error

@@ -4,9 +4,9 @@
 after it, or half-way through a write; from then on each call raises `Crashed`, as for a process that is gone.
 
 `Medium` is the second model of the disk: what was synced is there, and of the rest any part may be. It follows these
-rules, which are what `fsio` assumes: an fsync makes a file's bytes last; an fsync of a folder makes its names last;
-a rename is one step, but when only its target's folder was synced the old name may be there still; bytes that were
-not synced arrive as a prefix. Names that were not synced arrive or not, each by itself.
+rules, which are what `base.disk` assumes: an fsync makes a file's bytes durable; an fsync of a folder makes its names
+durable; a rename is one step, but when only its target's folder was synced the old name may be there still; bytes that
+were not synced arrive as a prefix. Names that were not synced arrive or not, each by itself.
 """
 
 from __future__ import annotations
@@ -23,6 +23,14 @@ from model_inbox.base.disk import Disk
 
 Moment = Literal["before", "after", "half"]
 
+Name = tuple[int, str]
+"""The number of a folder, and a name in it."""
+
+Names = dict[Name, int]
+"""What the names of all folders lead to, by number: files and folders. ROOT is the folder that holds all."""
+
+ROOT = 0
+
 
 class Crashed(BaseException):
     """The process is gone. No handler for ordinary errors may see it."""
@@ -30,41 +38,51 @@ class Crashed(BaseException):
 
 @dataclass
 class Change:
-    """A change of names that is not known to last. Folders have an inode too, but no bytes.
+    """A change of names that is not known to be durable.
 
-    `add` and `remove` are a name with its inode each. `waits_for` are the folders whose sync makes it last.
+    `add` and `remove` are a name with what it leads to.
     """
 
-    add: tuple[Path, int] | None = None
-    remove: tuple[Path, int] | None = None
+    add: tuple[Name, int] | None = None
+    remove: tuple[Name, int] | None = None
 
 
 @dataclass
 class Medium:
-    """What lasts, and what may. Paths are relative to the root."""
+    """What is durable, and what may be. Paths are relative to the root."""
 
-    names: dict[Path, int] = field(default_factory=dict)
-    folders: set[int] = field(default_factory=set)
+    names: Names = field(default_factory=dict)
+    folders: set[int] = field(default_factory=lambda: {ROOT})
     synced: dict[int, bytes] = field(default_factory=dict)
     live: dict[int, bytes] = field(default_factory=dict)
-    live_names: dict[Path, int] = field(default_factory=dict)
+    live_names: Names = field(default_factory=dict)
     pending: list[Change] = field(default_factory=list)
-    count: itertools.count[int] = field(default_factory=itertools.count)
+    count: itertools.count[int] = field(default_factory=lambda: itertools.count(ROOT + 1))
 
     @classmethod
     def of(cls, root: Path) -> Medium:
-        """Return the medium that holds what is in a folder now, all of it lasting."""
+        """Return the medium that holds what is in a folder now, all of it durable."""
         medium = cls()
-        inodes: dict[int, int] = {}
+        inodes: dict[int, int] = {root.stat().st_ino: ROOT}
         for path in sorted(root.rglob("*")):
             number = inodes.setdefault(path.lstat().st_ino, next(medium.count))
-            medium.names[path.relative_to(root)] = number
+            medium.live_names[inodes[path.parent.lstat().st_ino], path.name] = number
             if path.is_dir():
                 medium.folders.add(number)
             else:
                 medium.synced[number] = medium.live[number] = path.read_bytes()
-        medium.live_names = dict(medium.names)
+        medium.names = dict(medium.live_names)
         return medium
+
+    def number(self, path: Path) -> int:
+        """Return what a path leads to now. KeyError where there is nothing."""
+        found = ROOT
+        for part in path.parts:
+            found = self.live_names[found, part]
+        return found
+
+    def _name(self, path: Path) -> Name:
+        return self.number(path.parent), path.name
 
     def new(self, path: Path, *, folder: bool) -> int:
         number = next(self.count)
@@ -76,22 +94,26 @@ class Medium:
         return number
 
     def add(self, path: Path, number: int) -> None:
-        self.live_names[path] = number
-        self.pending.append(Change(add=(path, number)))
+        name = self._name(path)
+        self.live_names[name] = number
+        self.pending.append(Change(add=(name, number)))
 
     def remove(self, path: Path) -> None:
-        self.pending.append(Change(remove=(path, self.live_names.pop(path))))
+        name = self._name(path)
+        self.pending.append(Change(remove=(name, self.live_names.pop(name))))
 
     def rename(self, source: Path, target: Path) -> None:
-        number = self.live_names.pop(source)
-        self.live_names[target] = number
-        self.pending.append(Change(add=(target, number), remove=(source, number)))
+        old, new = self._name(source), self._name(target)
+        number = self.live_names.pop(old)
+        self.live_names[new] = number
+        self.pending.append(Change(add=(new, number), remove=(old, number)))
 
-    def sync_folder(self, folder: Path) -> None:
+    def sync_folder(self, path: Path) -> None:
+        folder = self.number(path)
         left = []
         for change in self.pending:
-            added = change.add is not None and change.add[0].parent == folder
-            removed = change.remove is not None and change.remove[0].parent == folder
+            added = change.add is not None and change.add[0][0] == folder
+            removed = change.remove is not None and change.remove[0][0] == folder
             if removed or (added and change.remove is None):
                 _apply(self.names, change)
             elif added:
@@ -101,14 +123,13 @@ class Medium:
                 left.append(change)
         self.pending = left
 
-    def states(self, most: int, seed: int) -> Iterator[tuple[dict[Path, int], dict[int, bytes]]]:
+    def states(self, most: int, seed: int) -> Iterator[tuple[Names, dict[int, bytes]]]:
         """Yield what a power cut may leave: every combination of what is pending, or `most` of them.
 
         All of it, none of it, and each single loss come first; after them a sample.
         """
-        unsynced = [number for number, data in self.live.items() if self.synced[number] != data]
         choices: list[tuple[Any, ...]] = [(True, False) for _ in self.pending]
-        choices += [("all", "none", "half") for _ in unsynced]
+        choices += [("all", "none", "half") for _ in self._unsynced()]
         total = 1
         for choice in choices:
             total *= len(choice)
@@ -124,37 +145,65 @@ class Medium:
             picks = picks[: most // 2]
             picks += [tuple(source.choice(choice) for choice in choices) for _ in range(most - len(picks))]
         for pick in dict.fromkeys(picks):
-            names = dict(self.names)
-            for arrived, change in zip(pick, self.pending, strict=False):
-                if arrived:
-                    _apply(names, change)
-            data = dict(self.synced)
-            for how, number in zip(pick[len(self.pending) :], unsynced, strict=True):
-                old, new = self.synced[number], self.live[number]
-                if how == "all":
-                    data[number] = new
-                elif how == "half":  # a prefix of what was appended; of a cut, nothing
-                    data[number] = new[: (len(old) + len(new)) // 2] if new.startswith(old) else old
-            yield names, data
+            yield self._left_by(pick)
 
-    def write(self, root: Path, names: dict[Path, int], data: dict[int, bytes]) -> None:
-        """Put one of the states into an empty folder."""
-        written: dict[int, Path] = {}
-        for path, number in sorted(names.items()):
-            target = root / path
-            if not target.parent.is_dir():
-                continue  # its folder did not arrive, so it is nowhere to be found
-            if number in self.folders:
-                target.mkdir()
-            elif number in written:
-                os.link(written[number], target)
-            else:
-                target.write_bytes(data[number])
-                target.chmod(0o440 if target.suffix == ".pkl" else 0o640)
-                written[number] = target
+    def a_state(self, chance: random.Random) -> tuple[Names, dict[int, bytes]]:
+        """Return one thing that a power cut may leave."""
+        arrived = [chance.random() < 0.5 for _ in self.pending]
+        return self._left_by((*arrived, *(chance.choice(("all", "none", "half")) for _ in self._unsynced())))
+
+    def _unsynced(self) -> list[int]:
+        return [number for number, data in self.live.items() if self.synced[number] != data]
+
+    def _left_by(self, pick: tuple[Any, ...]) -> tuple[Names, dict[int, bytes]]:
+        names = dict(self.names)
+        for arrived, change in zip(pick, self.pending, strict=False):
+            if arrived:
+                _apply(names, change)
+        data = dict(self.synced)
+        for how, number in zip(pick[len(self.pending) :], self._unsynced(), strict=True):
+            old, new = self.synced[number], self.live[number]
+            if how == "all":
+                data[number] = new
+            elif how == "half":  # a prefix of what was appended; of a cut, nothing
+                data[number] = new[: (len(old) + len(new)) // 2] if new.startswith(old) else old
+        return names, data
+
+    def write(self, root: Path, names: Names, data: dict[int, bytes]) -> dict[int, Path]:
+        """Put one of the states into an empty folder; return what was written, by number."""
+        written = {ROOT: root}
+        waiting = [ROOT]
+        while waiting:  # what lies in a folder that did not arrive is nowhere to be found
+            folder = waiting.pop()
+            for (parent, name), number in sorted(names.items()):
+                target = written[folder] / name
+                if parent != folder:
+                    continue
+                if number in self.folders:
+                    target.mkdir()
+                    written[number] = target
+                    waiting.append(number)
+                elif number in written:
+                    os.link(written[number], target)
+                else:
+                    target.write_bytes(data[number])
+                    target.chmod(0o440 if target.suffix == ".pkl" else 0o640)
+                    written[number] = target
+        return written
 
 
-def _apply(names: dict[Path, int], change: Change) -> None:
+def paths_of(names: Names) -> list[str]:
+    """Return the paths that these names make, for a message."""
+    folders = {number: name for name, number in names.items()}
+
+    def path(name: Name) -> str:
+        above = folders.get(name[0])
+        return f"{path(above)}/{name[1]}" if above is not None else name[1]
+
+    return sorted(map(path, names))
+
+
+def _apply(names: Names, change: Change) -> None:
     if change.remove is not None and names.get(change.remove[0]) == change.remove[1]:
         del names[change.remove[0]]
     if change.add is not None:
@@ -198,7 +247,7 @@ class CrashingDisk(Disk):
 
     def _number(self, fd: int) -> int:
         if fd not in self._open:  # opened for reading by somebody else
-            return self.medium.live_names[self._of(Path(os.readlink(f"/proc/self/fd/{fd}")))]
+            return self.medium.number(self._of(Path(os.readlink(f"/proc/self/fd/{fd}"))))
         return self._open[fd]
 
     def create(self, path: Path, mode: int) -> int:
@@ -214,7 +263,7 @@ class CrashingDisk(Disk):
         if self.crashed:
             raise Crashed
         fd = super().open_append(path)
-        self._open[fd] = self.medium.live_names[self._of(path)]
+        self._open[fd] = self.medium.number(self._of(path))
         return fd
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
@@ -256,7 +305,7 @@ class CrashingDisk(Disk):
     def link(self, source: Path, target: Path) -> None:
         dies = self._step("link", target)
         super().link(source, target)
-        self.medium.add(self._of(target), self.medium.live_names[self._of(source)])
+        self.medium.add(self._of(target), self.medium.number(self._of(source)))
         self._die(dies)
 
     def rename(self, source: Path, target: Path) -> None:

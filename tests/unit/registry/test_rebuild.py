@@ -22,7 +22,7 @@ from model_inbox.base.flocks import FileLock
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.registry.repair import verify as audit
 from model_inbox.registry.repair.rebuild import Rebuilt, rebuild
-from support.crash_disk import Crashed, CrashingDisk, Moment, QuickDisk
+from support.crash_disk import Crashed, CrashingDisk, Moment, QuickDisk, paths_of
 from support.crash_kit import START, Clock, metadata, open_registry, plain, register, staged
 
 Damage = Callable[[Path], None]
@@ -646,7 +646,7 @@ def test_a_rebuild_in_a_power_cut_is_done_again(stage: Stage) -> None:
             try:
                 stage.check(folder)
             except Exception as error:
-                left = sorted(str(path) for path in names)
+                left = paths_of(names)
                 raise AssertionError(f"power cut before step {number} of {steps}; arrived {left}: {error!r}") from error
 
 
