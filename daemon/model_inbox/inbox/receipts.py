@@ -58,10 +58,13 @@ class Answers:
     ) -> Receipt | None:
         """Write the receipt of a drop; it is not there to be read, and does not last, before `publish`.
 
-        `sequence` is the number of the line that registered it, None for any other outcome. Returns None for a stem
-        that cannot be a file name of ours: its answer is in `rejected/`.
+        `sequence` is the number of the line that registered it, None for any other outcome. Returns None where the
+        answer is in `rejected/` alone: for a stem that cannot be a file name of ours, and for a file without a sidecar
+        when a drop of its stem was answered. What is said of a half does not replace the answer to the whole.
         """
         if not MODEL_ID.fullmatch(claim.stem):
+            return None
+        if claim.sidecar_name not in claim.files and self._answers_a_whole(self._earlier(claim.stem)):
             return None
         return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems, sequence)))
 
@@ -77,23 +80,35 @@ class Answers:
             write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
         return Receipt(temporary, self._receipts_dir / f"{stem}.json")
 
-    def repeat_receipt(self, folder: Path) -> tuple[Mapping[str, Any], Receipt | None]:
+    def _earlier(self, stem: str) -> Mapping[str, Any]:
+        try:
+            return read_receipt(self._receipts_dir, stem) or {}
+        except OSError as error:
+            raise StorageError("read the receipt in", self._receipts_dir / f"{stem}.json", error) from error
+
+    @staticmethod
+    def _answers_a_whole(receipt: Mapping[str, Any]) -> bool:
+        return receipt.get("sidecar_sha256") is not None
+
+    def repeat_receipt(self, claim: Claim) -> tuple[Mapping[str, Any], Receipt | None]:
         """Write the receipt of a refused drop from the reasons in its claim, unless a newer drop has answered.
 
         Returns the reasons, and the receipt if there is one. Reasons that cannot be read count as none. Raises
         StorageError.
         """
         try:
-            reason = orjson.loads(read_regular(folder / REASON_NAME, RECEIPT_BYTES_MAX))
+            reason = orjson.loads(read_regular(claim.folder / REASON_NAME, RECEIPT_BYTES_MAX))
             stem = str(reason["stem"])
-            earlier = read_receipt(self._receipts_dir, stem) if MODEL_ID.fullmatch(stem) else None
         except (ValueError, KeyError, TypeError):
             return {}, None
         except OSError as error:
-            raise StorageError("read the reasons in", folder, error) from error
-        if not MODEL_ID.fullmatch(stem) or str((earlier or {}).get("drop_id", "")) > folder.name:
+            raise StorageError("read the reasons in", claim.folder, error) from error
+        earlier = self._earlier(stem) if MODEL_ID.fullmatch(stem) else None
+        if earlier is None or str(earlier.get("drop_id", "")) > claim.drop_id:
             return dict(reason), None
-        return dict(reason), self._write(stem, folder.name, _json(reason))
+        if claim.sidecar_name not in claim.files and self._answers_a_whole(earlier):
+            return dict(reason), None
+        return dict(reason), self._write(stem, claim.drop_id, _json(reason))
 
     def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
         """Give written receipts their names, over older ones of their stems, and make them last.

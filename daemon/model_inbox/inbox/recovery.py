@@ -206,7 +206,7 @@ class Recovery:
 
     def _finish_rejection(self, claim: Claim) -> None:
         """Complete a rejection that an earlier daemon decided: the receipt and the move may be missing."""
-        reason, receipt = self._answers.repeat_receipt(claim.folder)
+        reason, receipt = self._answers.repeat_receipt(claim)
         self._answers.publish([receipt] if receipt is not None else [])
         problems = [p for p in reason.get("problems", ()) if isinstance(p, dict) and "code" in p and "message" in p]
         log.warning(

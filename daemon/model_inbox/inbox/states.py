@@ -162,7 +162,7 @@ STATES = (
         receipt=("", "rejected"),
         reason=(True,),
     ),
-    State("rejected", "is rejected", Action.NONE, receipt=("rejected",), rejected=(True,)),
+    State("rejected", "is rejected", Action.NONE, receipt=("", "rejected"), rejected=(True,)),
 )
 """Every state, in the order of the journey."""
 

@@ -317,6 +317,28 @@ def test_an_old_refusal_does_not_overwrite_a_newer_answer(tmp_path: Path) -> Non
     assert (world.inbox / "rejected" / old.name / "m.yaml").exists()
 
 
+def test_what_is_said_of_a_half_does_not_replace_the_answer_to_the_whole(tmp_path: Path) -> None:
+    """A lone file of a stem that was answered is rejected with its reasons; the receipt stays. Also after a restart."""
+    world = World(tmp_path)
+    with world.running() as service:
+        world.put("m", {"v": 1})
+        world.live_on(service)
+        answer = world.receipt("m")
+        (world.inbox / "m.pkl").write_bytes(pickled({"v": 1}))
+        (world.inbox / "alone.pkl").write_bytes(pickled({"v": 1}))
+        world.live_on(service, 70)
+        left = world.inbox / ".processing" / "20990101T000000000000Z-0001-m"
+        left.mkdir()
+        (left / "m.pkl").write_bytes(pickled({"v": 2}))
+        (left / "reason.json").write_text(json.dumps({"stem": "m", "drop_id": left.name, "problems": []}))
+        world.live_on(service)
+        rejected = [path.name for path in (world.inbox / "rejected").iterdir()]
+    assert answer["outcome"] == "registered"
+    assert world.receipt("m") == answer
+    assert world.receipt("alone")["outcome"] == "rejected"
+    assert sorted(name.rpartition("-")[2] for name in rejected) == ["alone", "m", "m"]
+
+
 # --- changes under our hands -----------------------------------------------------------------------------------
 
 
