@@ -147,10 +147,21 @@ class Medium:
         for pick in dict.fromkeys(picks):
             yield self._left_by(pick)
 
+    def commit_names(self) -> None:
+        """Make all names durable: what any sync does on a file system that writes names to a journal."""
+        for change in self.pending:
+            _apply(self.names, change)
+        self.pending = []
+
     def a_state(self, chance: random.Random) -> tuple[Names, dict[int, bytes]]:
-        """Return one thing that a power cut may leave."""
-        arrived = [chance.random() < 0.5 for _ in self.pending]
-        return self._left_by((*arrived, *(chance.choice(("all", "none", "half")) for _ in self._unsynced())))
+        """Return one thing that a power cut may leave on a file system with a journal.
+
+        Of the names that were not synced there the first ones arrive, in the order of the steps, and the last ones do
+        not; bytes that were not synced arrive or not, file by file.
+        """
+        arrived = chance.randint(0, len(self.pending))
+        names = [number < arrived for number in range(len(self.pending))]
+        return self._left_by((*names, *(chance.choice(("all", "none", "half")) for _ in self._unsynced())))
 
     def _unsynced(self) -> list[int]:
         return [number for number, data in self.live.items() if self.synced[number] != data]

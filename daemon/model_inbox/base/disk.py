@@ -9,7 +9,9 @@ The producer's side also runs on macOS and Windows: what only Linux has is impor
 flags and calls that a system lacks are left out. The daemon needs Linux.
 
 Assumptions about the medium: rename and link are atomic within a file system; fsync of a file makes its bytes durable
-and fsync of a folder its names; an interrupted append leaves a prefix of the new bytes.
+and fsync of a folder its names; an interrupted append leaves a prefix of the new bytes; names that were not synced
+become durable in the order of their steps, as file systems with a journal do it. The registry does not rely on that
+order. The inbox does, where it moves a file into a folder that it has just made.
 """
 
 from __future__ import annotations
