@@ -28,7 +28,7 @@ def test_an_event_is_found_by_its_fields(service: Installed) -> None:
 
 
 LONG = """
-from model_inbox.journald import JournalSender
+from model_inbox.telemetry.journald import JournalSender
 problems = [f"{n} " + "x" * 500 for n in range(2000)]
 JournalSender().msg(level="warning", event="drop.rejected", stem="long", problems=problems)
 """
