@@ -16,7 +16,7 @@ from .output import parse_stored, print_json, print_lines, print_problems, print
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
-    from ..retention.outcomes import Kept, Plan, Retired
+    from ..retention.outcomes import RetentionPlan, ToKeep, ToRetire
 
 __all__ = ["retention"]
 
@@ -133,15 +133,15 @@ def _policy(file: Path) -> RetentionSection:
     return parse_retention(data, file=file.absolute())
 
 
-def _registrations(made: Plan) -> set[tuple[str, int]]:
+def _registrations(made: RetentionPlan) -> set[tuple[str, int]]:
     return {(model.model_id, model.sequence) for model in made.retire}
 
 
-def _applied(made: Plan, retired: Sequence[str], skipped: Sequence[str]) -> dict[str, Any]:
+def _applied(made: RetentionPlan, retired: Sequence[str], skipped: Sequence[str]) -> dict[str, Any]:
     return {**made.as_dict(), "retired": list(retired), "skipped": list(skipped)}
 
 
-def _print_plan(made: Plan, section: RetentionSection) -> None:
+def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
     if not made.keep and not made.retire:
         print_lines("No models are registered.")
         return
@@ -163,7 +163,7 @@ def _print_plan(made: Plan, section: RetentionSection) -> None:
         print_lines(f"\nretention.mode is {section.mode}: {who}.")
 
 
-def _print_models(models: Sequence[Kept | Retired]) -> None:
+def _print_models(models: Sequence[ToKeep | ToRetire]) -> None:
     rows = [
         (
             model.model_id,

@@ -1,5 +1,6 @@
-"""Which models stay and which go.
+"""Retention: which models are kept and which are retired.
 
-Owns the rules as a pure function from entries, policy and time to a plan with all its reasons, and the application of
-a plan: a journal line first, then the files. Never decides by anything that a person could not preview.
+Owns the rules, as a pure function from entries, policy and time to a plan with all reasons (`plan`), and the
+application of a plan (`apply`): a journal line first, then the files. Never retires a model for a reason that
+`model-inbox retention plan` does not show.
 """

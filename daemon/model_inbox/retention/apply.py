@@ -1,7 +1,8 @@
-"""Carrying out a retention plan: retire what the rules let go of, purge what has been in the trash long enough.
+"""Applies a retention plan: retires models, and purges those that were in the trash long enough.
 
-Owns the care: each entry is looked at again before it goes, a plan over the breaker's limits does nothing, and
-every step is a committed line before a file moves. The rules themselves are `retention`'s.
+Owns the checks of this: each entry is planned again if the registry changed, a plan over the breaker's limits is
+refused, and each model is retired by a committed journal line before its files move. Never decides which model to
+retire: `plan` does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import escaped
 from ..registry.registry import ModelRegistry
-from .outcomes import Plan, Retired
+from .outcomes import RetentionPlan, ToRetire
 from .plan import plan
 
 __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
@@ -28,24 +29,25 @@ __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "p
 log = structlog.get_logger("model_inbox")
 
 _LEFTOVER = re.compile(r"(?P<file>.+)\.leftover-[0-9]+", re.ASCII)
-_LOOKS_MAX = 3
+_ATTEMPTS_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done of a plan. `skipped` were protected, held again, or gone, by the time their turn came.
+    """The result of applying a plan. `retired` and `skipped` are model ids.
 
-    `refused` is true when the breaker stopped it, and then nothing was done; `plan.breaker` says why.
+    A model was skipped if it was protected, kept by a rule, or gone when it was to be retired. `refused` is true if
+    the breaker refused the plan; nothing was done then, and `plan.breaker` says why.
     """
 
-    plan: Plan
+    plan: RetentionPlan
     retired: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     refused: bool = False
 
 
-def plan_retention(registry: ModelRegistry, section: RetentionSection, now: datetime) -> Plan:
-    """Return the plan for the registry as it is, with its sequence and epoch."""
+def plan_retention(registry: ModelRegistry, section: RetentionSection, now: datetime) -> RetentionPlan:
+    """Return the plan for the current registry, with its sequence number and epoch."""
     identity, sequence, entries = registry.stored_entries()
     return replace(plan(entries, section, now=now, sequence=sequence), identity=identity)
 
@@ -55,16 +57,18 @@ def apply_retention(
     section: RetentionSection,
     now: datetime,
     *,
-    planned: Plan | None = None,
+    planned: RetentionPlan | None = None,
     actor: str = "retention",
     override_breaker: bool = False,
 ) -> Applied:
-    """Plan, and retire what the plan says, one committed step after the other.
+    """Make a plan and retire its models, each with one commit.
 
-    With `planned` only what that plan says goes (the one that an operator saw). Whatever is committed to the
-    registry meanwhile, by anybody, is looked at before the next step: what the rules hold by then, what is protected
-    by then, and another model that has the id by then stays. In dry-run mode nothing is done. Raises StorageError and
-    RegistryError; what was retired before stays retired, and the next run goes on.
+    With `planned`, the plan that an operator saw, only its models are retired. If any process changed the registry
+    meanwhile, the rules are applied again before the next commit: models that are kept or protected by then, and other
+    models that have the id by then, are skipped. In dry-run mode nothing is done.
+
+    Raises StorageError and RegistryError. After an error or a crash the models retired before stay retired, and the
+    next run continues.
     """
     made = planned if planned is not None else plan_retention(registry, section, now)
     if made.retire:
@@ -80,10 +84,10 @@ def apply_retention(
     if made.breaker is not None and not override_breaker:
         log.error("retention.refused", problem=str(made.breaker), retire=len(made.retire))
         return Applied(made, refused=True)
-    turn = _Turn(registry, section, now, made)
+    retirement = _Retirement(registry, section, now, made)
     retired, skipped = [], []
     for item in made.retire:
-        if not turn.take(item, actor):
+        if not retirement.retire(item, actor):
             skipped.append(item.model_id)
             log.info("entry.spared", model_id=escaped(item.model_id), sequence=item.sequence)
             continue
@@ -101,46 +105,47 @@ def apply_retention(
     return Applied(made, tuple(retired), tuple(skipped))
 
 
-class _Turn:
-    """One model's turn to go, as long as the rules still say so of the registry as it is at that moment."""
+class _Retirement:
+    """Retires the models of a plan one by one, if the plan for the registry at that moment still retires them."""
 
-    def __init__(self, registry: ModelRegistry, section: RetentionSection, now: datetime, made: Plan) -> None:
+    def __init__(self, registry: ModelRegistry, section: RetentionSection, now: datetime, made: RetentionPlan) -> None:
         self._registry = registry
         self._section = section
         self._now = now
-        self._goes = {(item.model_id, item.sequence): item for item in made.retire}
+        self._to_retire = {(item.model_id, item.sequence): item for item in made.retire}
         self._sequence, self._identity = made.sequence, made.identity
 
-    def take(self, item: Retired, actor: str) -> bool:
-        """Retire the model and tell whether that was done."""
-        for _ in range(_LOOKS_MAX):
+    def retire(self, item: ToRetire, actor: str) -> bool:
+        """Retire the model. Return whether it was retired."""
+        for _ in range(_ATTEMPTS_MAX):
             if self._registry.sequence != self._sequence or self._registry.identity != self._identity:
-                # Somebody changed something: a pin, an alias, a tag, a drop, a deletion. Or the same number stands for
-                # another line by now: a rebuild, an older copy. All rules look again.
+                # The registry changed: a pin, an alias, a tag, a drop, a deletion. Or the same sequence number means
+                # another line, after a rebuild or with an older copy. Make the plan again.
                 made = plan_retention(self._registry, self._section, self._now)
-                self._goes = {(item.model_id, item.sequence): item for item in made.retire}
+                self._to_retire = {(item.model_id, item.sequence): item for item in made.retire}
                 self._sequence, self._identity = made.sequence, made.identity
-            seen = self._goes.get((item.model_id, item.sequence))
+            seen = self._to_retire.get((item.model_id, item.sequence))
             if seen is None:
                 return False
             reason = "; ".join(seen.reasons)
             at = self._identity.at(self._sequence) if self._identity is not None else self._sequence
             if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=at):
-                # Our own line changes nothing for the others: the rules let go of it anyway. It may be the one that
-                # gave the registry its identity.
+                # Our own line does not change the plan of the other models, because no rule kept this one. The line
+                # may be the one that gave the registry its identity.
                 self._sequence += 1
                 self._identity = self._identity or self._registry.identity
                 return True
-        return False  # others write faster than we can plan; the next run looks again
+        # Other processes write faster than we can plan. The next run tries again.
+        return False
 
 
 def purge_trash(
     registry: ModelRegistry, grace_seconds: float, now: datetime, *, actor: str = "retention"
 ) -> tuple[int, int]:
-    """Remove for good what was retired longer ago than the grace; return (models, bytes freed).
+    """Remove permanently the models retired more than `grace_seconds` ago. Return their number and the bytes freed.
 
-    A model whose file some process has open stays until the next time. One that cannot be removed keeps no other from
-    going; the first such error is raised in the end (StorageError).
+    A model whose file a process has open stays until the next run. If a model cannot be removed, the others are still
+    removed, and the first StorageError is raised at the end.
     """
     models = freed = 0
     failed: StorageError | None = None
@@ -163,10 +168,11 @@ def purge_trash(
 
 
 def purge_leftovers(trash_dir: Path, grace_seconds: float, now: datetime, disk: Disk) -> tuple[int, int]:
-    """Remove for good the files without an entry that were set aside longer ago than the grace.
+    """Remove permanently the files without an entry that were moved to the trash more than `grace_seconds` ago.
 
-    They were never a registered model's, so the journal has nothing to say of them. Returns (folders, bytes freed).
-    One that cannot be removed keeps no other from going; the first such error is raised in the end (StorageError).
+    They never belonged to a registered model, so the journal gets no line for them. Returns the number of folders and
+    the bytes freed. If a folder cannot be removed, the others are still removed, and the first StorageError is raised
+    at the end. A crash leaves a folder with fewer files, which the next run removes.
     """
     folders = freed = 0
     failed: StorageError | None = None
@@ -183,7 +189,7 @@ def purge_leftovers(trash_dir: Path, grace_seconds: float, now: datetime, disk: 
         folder = trash_dir / name
         try:
             about = folder.stat(follow_symlinks=False)
-            # A link by such a name is not ours, and what it points to even less.
+            # A symlink with such a name is not ours. Never follow it.
             if not stat.S_ISDIR(about.st_mode) or now.timestamp() - about.st_mtime <= grace_seconds:
                 continue
             size = 0

@@ -1,6 +1,7 @@
-"""The budget of a policy: which of the models that the rules hold have to go because of their size.
+"""The budget of a policy: which models to retire because the kept ones are too large together.
 
-Lets go of the oldest first, and only of those that nothing but `within` and bucket rules hold.
+Retires the oldest first, and only models that no rule but `within` and bucket rules keep. Never looks at files: the
+sizes are those of the entries.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ __all__ = ["over_budget"]
 
 def over_budget(
     models: Sequence[Model],
-    held: Mapping[int, Sequence[str]],
+    kept: Mapping[int, Sequence[str]],
     rulings: Sequence[Ruling],
     budget: int,
     warnings: list[Problem],
 ) -> dict[int, str]:
-    """Return whom the budget retires of those held, oldest first, each with the reason."""
+    """Return the positions of the kept models that the budget retires, oldest first, with the reason for each."""
     group = group_text(models[0].group)
-    unsized = [quoted(models[at].model_id) for at in held if not models[at].bytes]
+    unsized = [quoted(models[at].model_id) for at in kept if not models[at].bytes]
     if unsized:
         count = len(unsized)
         warnings.append(retention_size_unknown(count, group, format_size(budget), listing(unsized, count)))
-    firm = {at for ruling in rulings if ruling.firm for at in ruling.held}
-    total = taken = sum(models[at].bytes for at in held)
+    secured = {at for ruling in rulings if ruling.beats_budget for at in ruling.kept}
+    total = taken = sum(models[at].bytes for at in kept)
     overruled: dict[int, str] = {}
-    for at in sorted(held, reverse=True):
+    for at in sorted(kept, reverse=True):
         if taken <= budget:
             break
-        if at not in firm and not models[at].protection:
+        if at not in secured and not models[at].protection:
             taken -= models[at].bytes
             overruled[at] = (
-                f"budget {format_size(budget)}: the rules hold {format_size(total)}; held only by {', '.join(held[at])}"
+                f"budget {format_size(budget)}: the rules keep {format_size(total)}; kept only by {', '.join(kept[at])}"
             )
     if taken > budget:
         warnings.append(retention_budget(group, format_size(taken), format_size(budget)))

@@ -1,7 +1,7 @@
-"""Registry entries as the rules see them.
+"""Registry entries in the form that the rules use.
 
-Owns reading an entry into a `Model` with its place in the order, what protects it from every rule, and the warnings
-about entries that cannot be read. Decides nothing about them.
+Owns the conversion of an entry to a `Model`, its protections, and the warnings about entries that cannot be read.
+Never decides whether a model is retired.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from ..base.instants import canonical_instant, parse_instant
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
 from ..registry.entry import EntryFields
-from .outcomes import Group, Kept
+from .outcomes import Group, ToKeep
 
-__all__ = ["LOCAL", "ORDER", "TRAINED_AT", "Model", "Reader", "listing"]
+__all__ = ["LOCAL", "ORDER", "TRAINED_AT", "EntryReader", "Model", "listing"]
 
 
 class Model(NamedTuple):
-    """One entry as the rules see it. `local` is `instant` in the zone of the section."""
+    """One entry in the form that the rules use.
 
-    instant: datetime  # in UTC: comparing datetimes of one zone is cheap
+    `instant` is `trained_at` in UTC, because comparing datetimes of one zone is fast; `local` is the same in the time
+    zone of the section.
+    """
+
+    instant: datetime
     sequence: int
     model_id: str
-    local: datetime  # the same instant in the section's zone
+    local: datetime
     trained_at: str
     bytes: int
     group: Group
@@ -38,28 +42,30 @@ class Model(NamedTuple):
 
 
 _NOTHING: Final[Mapping[str, Any]] = {}
-_LISTED: Final = 10  # how many models a warning names
-ORDER: Final = itemgetter(0, 1, 2)  # instant, sequence, id
+# The most models that a warning lists.
+_LISTED: Final = 10
+# The key of the sort order: instant, sequence, id.
+ORDER: Final = itemgetter(0, 1, 2)
 LOCAL, TRAINED_AT = itemgetter(3), itemgetter(4)
 _CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
-class Reader:
-    """Reads entries into models, and collects the warnings about them."""
+class EntryReader:
+    """Converts entries to models, and collects the warnings about them."""
 
     def __init__(self, group_by: Sequence[str], zone: tzinfo, now: datetime) -> None:
         self._group_by = group_by
         self._zone = zone
         self._now = now
         self._groups: dict[tuple[Any, ...], Group] = {}
-        self.strangers: list[Kept] = []
+        self.unordered: list[ToKeep] = []
         self._unreadable: list[str] = []
         self._future: list[str] = []
 
     def read(self, entry: EntryFields) -> Model | None:
-        """Return the model, or None for one without a place in any order, which goes to `strangers`.
+        """Return the model, or None for one that cannot be sorted or grouped, which is added to `unordered`.
 
-        Takes nothing for granted: an adopted entry, and one that somebody edited, may hold anything.
+        Any value is checked: an adopted entry, or one that a person edited, can contain anything.
         """
         faults: list[str] = []
         model_id = entry.get("model_id")
@@ -87,7 +93,7 @@ class Reader:
             protection = (*protection, f"unreadable: {', '.join(faults)}")
         if moment is None or group is None:
             text = moment[2] if moment else ""
-            self.strangers.append(Kept(model_id, protection, size, group or (), text))
+            self.unordered.append(ToKeep(model_id, protection, size, group or (), text))
             return None
         instant, local, text = moment
         if instant > self._now:
@@ -96,7 +102,7 @@ class Reader:
         return Model(instant, sequence, model_id, local, text, size, group, protection, tags, metrics)
 
     def warnings(self) -> list[Problem]:
-        """Return what the operator should hear about the entries that were read."""
+        """Return the warnings for the operator about the entries that were read."""
         found = []
         if self._unreadable:
             count = len(self._unreadable)
@@ -124,7 +130,8 @@ class Reader:
         values = tuple(map(entry.get, self._group_by))
         try:
             return self._groups[values]
-        except (KeyError, TypeError):  # new; or a value that is not even hashable
+        except (KeyError, TypeError):
+            # KeyError: a new group. TypeError: a value that is not hashable.
             pairs: tuple[tuple[str, Any], ...] = tuple(zip(self._group_by, values, strict=True))
         odd = [_fault(key, value) for key, value in pairs if not isinstance(value, str)]
         if odd:
@@ -138,7 +145,8 @@ def _fault(field: str, value: object) -> str:
 
 
 def _odd_number(field: str, value: object, faults: list[str]) -> int:
-    if value is not None:  # an entry made before the field was there has none, and counts as 0
+    # Entries of versions without the field lack it; it counts as 0.
+    if value is not None:
         faults.append(_fault(field, value))
     return 0
 
@@ -156,7 +164,8 @@ def _protection(pinned: object, aliases: object, faults: list[str]) -> tuple[str
 
 def _tags(value: object, faults: list[str]) -> Mapping[str, str]:
     if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
-        return dict.fromkeys(value, "")  # names alone
+        # A list of names without values.
+        return dict.fromkeys(value, "")
     if isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
         return value
     faults.append(_fault("tags", value))
@@ -164,6 +173,6 @@ def _tags(value: object, faults: list[str]) -> Mapping[str, str]:
 
 
 def listing(items: Iterable[str], total: int) -> str:
-    """Return the first items of a list of `total`, and how many more there are."""
+    """Return the first items of `total` as text, with the number of the others."""
     shown = list(islice(items, _LISTED))
     return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")

@@ -1,6 +1,6 @@
-"""What a plan says: the models that stay and those that go, each with all its reasons.
+"""A retention plan as a value: the models to keep and those to retire, each with all reasons.
 
-Owns these values and how they look as JSON. Decides nothing.
+Owns these values and their JSON form. Never decides anything.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from typing import Any, NamedTuple
 from ..problems import Problem, quoted
 from ..registry.position import Identity
 
-__all__ = ["Group", "Kept", "Plan", "Retired", "group_text"]
+__all__ = ["Group", "RetentionPlan", "ToKeep", "ToRetire", "group_text"]
 
 Group = tuple[tuple[str, str], ...]
-"""What the models of a group share: ("currency_pair", "EUR/USD"), ("model_type", "lightgbm")."""
+"""The common values of a group of models: ("currency_pair", "EUR/USD"), ("model_type", "lightgbm")."""
 
-# Models of a plan are named tuples: a plan may hold a hundred thousand of them, and these are made twice as fast as
-# dataclasses.
+# The models of a plan are named tuples, which are made twice as fast as dataclasses: a plan can have 100,000 of them.
 
 
-class Kept(NamedTuple):
-    """A model that stays. `reasons`, never empty, names everything that protects or holds it.
+class ToKeep(NamedTuple):
+    """A model to keep. `reasons` has all protections and rules that keep it, at least one.
 
-    `bytes` is the size of the model with its scaler; `trained_at` is empty where it cannot be read.
+    `bytes` is the size of the model and its scaler. `trained_at` is empty if it cannot be parsed.
     """
 
     model_id: str
@@ -37,11 +36,11 @@ class Kept(NamedTuple):
         return _as_dict(self)
 
 
-class Retired(NamedTuple):
-    """A model that goes. `reasons`, never empty, names every rule that it fell out of and since when.
+class ToRetire(NamedTuple):
+    """A model to retire. `reasons` has every rule of its policy, and since when the rule does not keep it.
 
-    "Since" is the training time of the model whose coming pushed this one out. `sequence` is that of its
-    registration, by which it is told from a later model of the same id.
+    "Since" is the training time of the newer model that displaced this one. `sequence` is the sequence number of its
+    registration: a later model with the same id has another.
     """
 
     model_id: str
@@ -56,7 +55,7 @@ class Retired(NamedTuple):
         return _as_dict(self)
 
 
-def _as_dict(model: Kept | Retired) -> dict[str, Any]:
+def _as_dict(model: ToKeep | ToRetire) -> dict[str, Any]:
     return {
         "model_id": model.model_id,
         "reasons": list(model.reasons),
@@ -67,16 +66,16 @@ def _as_dict(model: Kept | Retired) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What one run would do to the registry as it stood after the journal line `sequence` of the epoch `identity`.
+class RetentionPlan:
+    """What one run would do to the registry in its state after journal line `sequence` of the epoch `identity`.
 
-    `keep` is newest first (those without a place in the order at its end), `retire` oldest first; together
-    they are all entries. `bytes_freed` is the size of `retire`. When `breaker` is set the plan is over the
-    limits of one run: it shows what would go, and may be applied only by an operator's own hand.
+    `keep` is ordered newest first, with models that have no place in the order at the end; `retire` is ordered oldest
+    first. Together they are all entries. `bytes_freed` is the size of the models to retire. If the plan is over the
+    limits of one run, `breaker` is set, and only an operator may apply it.
     """
 
-    keep: tuple[Kept, ...]
-    retire: tuple[Retired, ...]
+    keep: tuple[ToKeep, ...]
+    retire: tuple[ToRetire, ...]
     bytes_freed: int
     warnings: tuple[Problem, ...] = ()
     sequence: int = 0
@@ -84,7 +83,7 @@ class Plan:
     identity: Identity | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as a JSON object: what `model-inbox retention plan --json` prints."""
+        """Return the plan as the JSON object that `model-inbox retention plan --json` prints."""
         return {
             "keep": [kept.as_dict() for kept in self.keep],
             "retire": [retired.as_dict() for retired in self.retire],
@@ -96,5 +95,5 @@ class Plan:
 
 
 def group_text(group: Group) -> str:
-    """Return a group as it is called in a message."""
+    """Return the name of a group for a message."""
     return f"the group {', '.join(quoted(value) for _, value in group)}" if group else "the registry"

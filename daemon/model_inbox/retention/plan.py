@@ -1,20 +1,19 @@
-"""Which models stay and which go: the pure function (entries, policy, now) -> plan.
+"""The pure function from entries, policy and time to a retention plan.
 
-Owns the meaning of every retention rule, the reasons given for each model, and the limits on one run. It
-reads registry entries and returns a value; it never reads a clock, touches a file, changes an entry or
-retires anything: applying a plan is the business of others, who look at each entry again before they act.
+Owns the order of the steps below and the limits of one run; `rules` and `budget` own theirs. Never reads a clock or a
+file, changes an entry, or retires a model: `apply` does that.
 
-How a plan comes about, group by group:
+A plan is made group by group:
 
-1. Entries are put in order, newest first: by trained_at as an instant, then registration sequence, then id.
-2. Every rule of the policy looks at that order and says whom it holds. The rules are a union.
-3. Pinned, aliased, future-dated and unreadable models are protected: they are never retired, yet they take
-   their place in the order like any other, so that a pin does not make room for one model more.
-4. The floor `min_keep` holds the newest, whatever the rules say.
-5. The budget, last, lets go of the oldest that nothing but `within` and bucket rules hold.
+1. The entries are sorted, newest first: by trained_at as an instant, then by sequence number, then by id.
+2. Each rule of the policy decides which models it keeps. A model is kept if at least one rule keeps it.
+3. Pinned, aliased, future-dated and unreadable models are protected: they are never retired. They count like any other
+   model in the order, so a pin does not make room for one more model.
+4. `min_keep` keeps the newest models, whatever the rules say.
+5. The budget, last, retires the oldest models that only `within` and bucket rules keep.
 
-Time is counted from the newest model of the group that is not in the future, never from `now`: a training job
-that stopped retires nothing. `now` only tells what the future is.
+Durations count back from the newest model of the group that is not in the future, never from `now`: if a training job
+stops, none of its models is retired. `now` is used only to find models dated in the future.
 """
 
 from __future__ import annotations
@@ -32,20 +31,22 @@ from ..problems import Problem
 from ..problems.retention import retention_breaker
 from ..registry.entry import EntryFields
 from .budget import over_budget
-from .entries import ORDER, Model, Reader
-from .outcomes import Group, Kept, Plan, Retired
+from .entries import ORDER, EntryReader, Model
+from .outcomes import Group, RetentionPlan, ToKeep, ToRetire
 from .rules import rulings_of
 from .times import Times
 
 __all__ = ["breaker_problem", "plan"]
 
 
-def plan(entries: Iterable[EntryFields], section: RetentionSection, *, now: datetime, sequence: int = 0) -> Plan:
-    """Return who stays and who goes under `section`, whatever its mode, with the reasons for each.
+def plan(
+    entries: Iterable[EntryFields], section: RetentionSection, *, now: datetime, sequence: int = 0
+) -> RetentionPlan:
+    """Return which models to keep and to retire under `section`, with all reasons. Its mode is ignored.
 
-    `entries` are registry entries in any order; `now` is an aware datetime and decides only what is dated in
-    the future; `sequence` is the journal's, carried along. An entry that cannot be read is kept and said in
-    `warnings`. Raises ValueError for a `now` without a time zone.
+    `entries` are registry entries in any order. `now` is a datetime with a zone; models trained after it are dated in
+    the future. `sequence` is the sequence number of the journal, which the plan repeats. An entry that cannot be read
+    is kept, with a warning in `warnings`. Raises ValueError for a `now` without a zone.
     """
     if now.tzinfo is None:
         raise ValueError("now has no time zone; pass an aware datetime, such as datetime.now(UTC)")
@@ -55,8 +56,8 @@ def plan(entries: Iterable[EntryFields], section: RetentionSection, *, now: date
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    # Planning makes no reference cycles, only many tuples, and each hundred thousand of them would have the
-    # collector walk all entries of the registry again: a third of the whole time.
+    # Planning makes many tuples and no reference cycles. The collector would walk all entries of the registry again
+    # for each 100,000 of them, which takes a third of the whole time.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -66,45 +67,46 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: datetime, sequence: int) -> Plan:
-    reader = Reader(section.group_by, section.zone, now)
+def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: datetime, sequence: int) -> RetentionPlan:
+    reader = EntryReader(section.group_by, section.zone, now)
     times = Times(section.zone, now)
     models = [model for entry in entries if (model := reader.read(entry)) is not None]
     models.sort(key=ORDER, reverse=True)
-    groups: dict[Group, list[int]] = {}  # their positions in the order
+    # The positions of each group's models in `models`.
+    groups: dict[Group, list[int]] = {}
     for at, model in enumerate(models):
         groups.setdefault(model.group, []).append(at)
     policies = [(_matcher(policy), policy, policy.keep.rules()) for policy in section.policies]
     warnings = reader.warnings()
-    outcomes: list[Kept | Retired | None] = [None] * len(models)
+    outcomes: list[ToKeep | ToRetire | None] = [None] * len(models)
     for group, positions in sorted(groups.items()):
         members = [models[at] for at in positions]
         policy, rules = next(((policy, rules) for matches, policy, rules in policies if matches(group)), (None, ()))
         if policy is None:
-            judged: Iterator[Kept | Retired] = (
+            planned: Iterator[ToKeep | ToRetire] = (
                 _kept(model, (*model.protection, "no policy matches its group")) for model in members
             )
         else:
-            judged = _judge(members, policy, rules, times, warnings)
-        for at, outcome in zip(positions, judged, strict=True):
+            planned = _plan_group(members, policy, rules, times, warnings)
+        for at, outcome in zip(positions, planned, strict=True):
             outcomes[at] = outcome
-    keep = [outcome for outcome in outcomes if isinstance(outcome, Kept)]
-    retire = [outcome for outcome in reversed(outcomes) if isinstance(outcome, Retired)]
-    return Plan(
-        keep=(*keep, *sorted(reader.strangers, key=lambda kept: kept.model_id)),
+    keep = [outcome for outcome in outcomes if isinstance(outcome, ToKeep)]
+    retire = [outcome for outcome in reversed(outcomes) if isinstance(outcome, ToRetire)]
+    return RetentionPlan(
+        keep=(*keep, *sorted(reader.unordered, key=lambda kept: kept.model_id)),
         retire=tuple(retire),
         bytes_freed=sum(retired.bytes for retired in retire),
         warnings=tuple(warnings),
         sequence=sequence,
-        breaker=breaker_problem(len(retire), len(models) + len(reader.strangers), section.breaker),
+        breaker=breaker_problem(len(retire), len(models) + len(reader.unordered), section.breaker),
     )
 
 
 def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | None:
-    """Return why retiring `retired` of `total` models is too much for one run; None up to the limits."""
+    """Return a problem if retiring `retired` of `total` models is over the limits of one run, else None."""
     if retired > breaker.max_deletes:
         limit, field = f"{breaker.max_deletes} models", "retention.breaker.max_deletes"
-    # As it is written in decimals: in binary, 0.29 of 100 would be a little less than 29.
+    # The fraction is taken as written in decimal: as a binary float, 0.29 of 100 is a little less than 29.
     elif retired > Fraction(str(breaker.max_fraction)) * total:
         limit, field = f"{breaker.max_fraction:g} of all", "retention.breaker.max_fraction"
     else:
@@ -112,13 +114,14 @@ def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | Non
     return retention_breaker(retired, total, limit, field)
 
 
-def _kept(model: Model, reasons: tuple[str, ...]) -> Kept:
-    return Kept(model.model_id, reasons, model.bytes, model.group, model.trained_at)
+def _kept(model: Model, reasons: tuple[str, ...]) -> ToKeep:
+    return ToKeep(model.model_id, reasons, model.bytes, model.group, model.trained_at)
 
 
-def _retired(model: Model, reasons: tuple[str, ...]) -> Retired:
-    # Made by the hundred thousand: past the constructor, which takes twice as long as the tuple itself.
-    return tuple.__new__(Retired, (model.model_id, reasons, model.bytes, model.group, model.trained_at, model.sequence))
+def _retired(model: Model, reasons: tuple[str, ...]) -> ToRetire:
+    # A plan can have 100,000 of these, and the constructor takes twice as long as the tuple itself.
+    fields = (model.model_id, reasons, model.bytes, model.group, model.trained_at, model.sequence)
+    return tuple.__new__(ToRetire, fields)
 
 
 def _matcher(policy: Policy) -> Callable[[Group], bool]:
@@ -130,28 +133,28 @@ def _matcher(policy: Policy) -> Callable[[Group], bool]:
     return matches
 
 
-def _judge(
+def _plan_group(
     models: Sequence[Model], policy: Policy, rules: Sequence[str], times: Times, warnings: list[Problem]
-) -> Iterator[Kept | Retired]:
-    """Yield the outcome for each of `models`, a group in order, adding to `warnings` what must be said.
+) -> Iterator[ToKeep | ToRetire]:
+    """Yield the outcome for each model of a group. `models` are newest first, `rules` the names of the policy's rules.
 
-    `rules` are the names of the policy's rules.
+    Warnings are added to `warnings`.
     """
     rulings = rulings_of(models, policy, rules, times, warnings)
-    held = {at: list(model.protection) for at, model in enumerate(models) if model.protection}
+    kept = {at: list(model.protection) for at, model in enumerate(models) if model.protection}
     for ruling in rulings:
-        for at, reason in ruling.held.items():
-            held.setdefault(at, []).append(reason)
+        for at, reason in ruling.kept.items():
+            kept.setdefault(at, []).append(reason)
     overruled: dict[int, str] = {}
     if policy.budget is not None:
-        overruled = over_budget(models, held, rulings, policy.budget, warnings)
-    gone = [at for at in range(len(models)) if at not in held]
-    reasons = zip(*[ruling.fell(gone) for ruling in rulings if ruling.fell], strict=True) if gone else iter(())
+        overruled = over_budget(models, kept, rulings, policy.budget, warnings)
+    gone = [at for at in range(len(models)) if at not in kept]
+    reasons = zip(*[ruling.why_not(gone) for ruling in rulings if ruling.why_not], strict=True) if gone else iter(())
     for at, model in enumerate(models):
-        if at not in held:
+        if at not in kept:
             yield _retired(model, next(reasons))
         elif at not in overruled:
-            yield _kept(model, tuple(held[at]))
+            yield _kept(model, tuple(kept[at]))
         else:
-            others = [ruling.fell([at])[0] for ruling in rulings if ruling.fell and at not in ruling.held]
+            others = [ruling.why_not([at])[0] for ruling in rulings if ruling.why_not and at not in ruling.kept]
             yield _retired(model, (overruled[at], *others))

@@ -1,6 +1,6 @@
-"""The rules of retention: whom each of them holds in a group, and since when the others are out of it.
+"""The rules of retention: which models of a group each rule keeps, and since when it does not keep the others.
 
-Every rule is a function from the models of a group, newest first, to a `Ruling`. None knows of another.
+Each rule is a function from the models of a group, newest first, to a `Ruling`. A rule never depends on another.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["Ruling", "rulings_of"]
 
 
 class Ruling(NamedTuple):
-    """What one rule says of a group, by position in its order.
+    """The result of one rule for a group. Models are given by their position in the group's order.
 
-    `held` gives the reason for each model that the rule holds; `fell`, given positions of others, says for
-    each how it fell out (in one go, because there may be many). A firm rule is one that the budget does not
-    overrule.
+    `kept` has the reason for each model that the rule keeps. `why_not` returns, for a list of other positions, the
+    reason why the rule does not keep each; it takes a list because there can be many. It is None for `min_keep` and
+    for rules that keep all. The budget never retires a model that a rule with `beats_budget` keeps.
     """
 
-    held: Mapping[int, str]
-    fell: Callable[[Sequence[int]], list[str]] | None
-    firm: bool
+    kept: Mapping[int, str]
+    why_not: Callable[[Sequence[int]], list[str]] | None
+    beats_budget: bool
 
 
 def rulings_of(
     models: Sequence[Model], policy: Policy, rules: Sequence[str], times: Times, warnings: list[Problem]
 ) -> list[Ruling]:
-    """Return what each rule of a policy says of a group (`models`, newest first), the floor `min_keep` last."""
+    """Return the result of each rule of a policy for a group (`models`, newest first), `min_keep` last."""
     keep = policy.keep
     rulings = []
     reaches: dict[CalendarDuration, Reach] = {}
@@ -63,25 +63,25 @@ def rulings_of(
             else:
                 rulings.append(_bucketed(models, rule, bucket, None, times))
     floor = {at: f"min_keep {at + 1}/{policy.min_keep}" for at in range(min(policy.min_keep, len(models)))}
-    rulings.append(Ruling(floor, None, firm=True))
+    rulings.append(Ruling(floor, None, beats_budget=True))
     return rulings
 
 
 def _last(models: Sequence[Model], count: int) -> Ruling:
     if count < 0:
-        return Ruling({at: f"last {at + 1}/all" for at in range(len(models))}, None, firm=True)
+        return Ruling({at: f"last {at + 1}/all" for at in range(len(models))}, None, beats_budget=True)
     return Ruling(
         {at: f"last {at + 1}/{count}" for at in range(min(count, len(models)))},
         lambda gone: _since(f"last {count}", models, [at - count for at in gone]),
-        firm=True,
+        beats_budget=True,
     )
 
 
 def _since(rule: str, models: Sequence[Model], pushed_by: Iterable[int]) -> list[str]:
-    """Return since when models are out of a rule, each given the position of the one whose coming pushed it out.
-
-    Most of a large plan is made here, so it runs without a step of the interpreter for each.
+    """Return the reasons why a rule keeps models no more. `pushed_by` has the positions of the models that displaced
+    them.
     """
+    # A large plan spends most of its time here: `map` avoids interpreted code for each model.
     return list(map(f"{rule}: since ".__add__, map(TRAINED_AT, map(models.__getitem__, pushed_by))))
 
 
@@ -90,17 +90,18 @@ def _within(models: Sequence[Model], reach: Reach) -> Ruling:
 
     return Ruling(
         dict.fromkeys(range(reach.covered), reason),
-        lambda gone: _since(reason, models, map(reach.left.__getitem__, gone)),
-        firm=False,
+        lambda gone: _since(reason, models, map(reach.displaced_by.__getitem__, gone)),
+        beats_budget=False,
     )
 
 
-# The numbers of the buckets that local times fall into: cheap to compute, and only compared.
+# The bucket of each model as a number, which is fast to compute and to compare.
 _BUCKETS: Final[Mapping[str, Callable[[Sequence[Model]], list[int]]]] = {
-    # When the clocks go back an hour comes twice; `fold` tells the second from the first.
+    # When the clocks go back, an hour comes twice; `fold` is 1 for the second.
     "hourly": lambda models: [(at.toordinal() * 24 + at.hour) * 2 + at.fold for at in map(LOCAL, models)],
     "daily": lambda models: [at.toordinal() for at in map(LOCAL, models)],
-    "weekly": lambda models: [(at.toordinal() - 1) // 7 for at in map(LOCAL, models)],  # day 1 was a Monday
+    # Day 1 of the calendar was a Monday.
+    "weekly": lambda models: [(at.toordinal() - 1) // 7 for at in map(LOCAL, models)],
     "monthly": lambda models: [at.year * 12 + at.month for at in map(LOCAL, models)],
     "yearly": lambda models: [at.year for at in map(LOCAL, models)],
 }
@@ -116,12 +117,15 @@ def _bucket_label(rule: str, local: datetime) -> str:
 
 
 def _bucketed(models: Sequence[Model], rule: str, count: int, reach: Reach | None, times: Times) -> Ruling:
-    """Hold the newest of each of the `count` newest buckets (all if negative), within the reach if any."""
+    """Keep the newest model of each of the `count` newest buckets (all if negative), within `reach` if given."""
     labels = times.labels(rule)
-    held: dict[int, str] = {}
-    pushed = [-1] * len(models)  # by whose coming each fell out, as a position
-    ranks: dict[int, int] = {}  # bucket number -> how many buckets are newer
-    oldest: list[int] = []  # by rank, the oldest model of the bucket seen so far
+    kept: dict[int, str] = {}
+    # The position of the model that displaced each model.
+    pushed = [-1] * len(models)
+    # The rank of each bucket number: how many buckets are newer.
+    ranks: dict[int, int] = {}
+    # By rank, the oldest model of the bucket so far.
+    oldest: list[int] = []
     places = count if count >= 0 else len(models)
     covered = len(models) if reach is None else reach.covered
     number_before, rank = -1, -1
@@ -131,7 +135,8 @@ def _bucketed(models: Sequence[Model], rule: str, count: int, reach: Reach | Non
             oldest[rank] = at
             continue
         number_before = number
-        if number in ranks:  # where the clocks went back over midnight, the day before comes twice
+        # When the clocks go back over midnight, the day before comes twice.
+        if number in ranks:
             rank = ranks[number]
             pushed[at], oldest[rank] = oldest[rank], at
             continue
@@ -143,17 +148,17 @@ def _bucketed(models: Sequence[Model], rule: str, count: int, reach: Reach | Non
             label = labels.get(number)
             if label is None:
                 label = labels[number] = _bucket_label(rule, models[at].local)
-            held[at] = label
+            kept[at] = label
 
-    def fell(gone: Sequence[int]) -> list[str]:
+    def why_not(gone: Sequence[int]) -> list[str]:
         if reach is None:
             name = f"{rule} {count}" if count >= 0 else f"{rule} all"
             return _since(name, models, map(pushed.__getitem__, gone))
-        # Whichever came first pushed it out, and positions grow with age.
-        name, left = f"{rule} within {reach.duration}", reach.left
+        # The earlier of the two displaced it. Positions grow with age, so that is the larger one.
+        name, left = f"{rule} within {reach.duration}", reach.displaced_by
         return _since(name, models, [max(pushed[at], left[at]) for at in gone])
 
-    return Ruling(held, fell, firm=False)
+    return Ruling(kept, why_not, beats_budget=False)
 
 
 def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Ruling:
@@ -165,12 +170,13 @@ def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Rulin
         group, some = group_text(models[0].group), listing(listed, len(unfit))
         warnings.append(retention_metric(len(unfit), len(models), group, best.metric, some))
     ranked = [at for at in range(len(models)) if at not in unfit] if unfit else list(range(len(models)))
-    # The sort is stable, also in reverse, so of equals the newer stays ahead.
+    # The sort is stable, also in reverse: of equal numbers, the newer model comes first.
     ranked.sort(key=numbers.__getitem__, reverse=best.order == "max")
     count = best.n if best.n >= 0 else len(ranked)
     rank_of = [0] * len(models)
     since = [0] * len(models)
-    ahead: list[int] = []  # of those ranked so far, the `count` oldest; the newest of these first
+    # A heap of the `count` oldest models ranked so far, with the newest of them first.
+    ahead: list[int] = []
     for rank, at in enumerate(ranked, start=1):
         rank_of[at] = rank
         if rank < count:
@@ -179,14 +185,14 @@ def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Rulin
             ahead.append(at)
             heapq.heapify(ahead)
         else:
-            # It fell out when `count` better ones were there; if they were before it, it was never in.
+            # It was displaced when `count` better models existed. If all are older, it was never kept.
             since[at] = at if at < ahead[0] else ahead[0]
             if at > ahead[0]:
                 heapq.heapreplace(ahead, at)
 
     name = f"best {best.metric}"
 
-    def fell(gone: Sequence[int]) -> list[str]:
+    def why_not(gone: Sequence[int]) -> list[str]:
         return [
             f"{name}: not eligible, {unfit[at]}"
             if at in unfit
@@ -194,11 +200,12 @@ def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Rulin
             for at in gone
         ]
 
-    return Ruling({at: f"{name} {numbers[at]:.10g} #{rank_of[at]}" for at in ranked[:count]}, fell, firm=True)
+    kept = {at: f"{name} {numbers[at]:.10g} #{rank_of[at]}" for at in ranked[:count]}
+    return Ruling(kept, why_not, beats_budget=True)
 
 
 def _finite_number(metrics: Mapping[str, Any], path: Sequence[str]) -> float | str:
-    """Return the finite number at `path`, or what is there instead."""
+    """Return the finite number at `path`, or text that says what is there instead."""
     value: Any = metrics
     for name in path:
         if not isinstance(value, dict) or name not in value:
@@ -215,10 +222,10 @@ def _finite_number(metrics: Mapping[str, Any], path: Sequence[str]) -> float | s
 def _tagged(models: Sequence[Model], alternative: Sequence[str]) -> Ruling:
     wanted = [tag.partition("=") for tag in alternative]
     reason = f"tags [{', '.join(alternative)}]"
-    held = {
+    kept = {
         at: reason
         for at, model in enumerate(models)
         if model.tags
         and all(name in model.tags and (not equals or model.tags[name] == value) for name, equals, value in wanted)
     }
-    return Ruling(held, lambda gone: [f"{reason}: not set"] * len(gone), firm=True)
+    return Ruling(kept, lambda gone: [f"{reason}: not set"] * len(gone), beats_budget=True)

@@ -1,6 +1,7 @@
-"""Time as a plan sees it: what lies in the future, and how far back a duration reaches.
+"""How far back durations reach from a model's training time.
 
-Durations reach back from a model's own instant, in the zone of the section: a day is not always 24 hours.
+Durations are subtracted in the time zone of the section, where a day does not always have 24 hours. Never reads a
+clock.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["Reach", "Times"]
 
 
 class Times:
-    """Time as a plan sees it: what is in the future, and how far back a duration reaches from an instant."""
+    """The time of the plan, and durations before a model's training time, with a cache for all groups of the plan."""
 
     def __init__(self, zone: tzinfo, now: datetime) -> None:
         self.now = now
@@ -24,15 +25,15 @@ class Times:
         self._labels: dict[str, dict[int, str]] = {}
 
     def labels(self, rule: str) -> dict[int, str]:
-        """Return the names that were given to a rule's buckets, by their numbers: the same for all groups."""
+        """Return the cache of a rule's bucket names by number, which is shared by all groups."""
         return self._labels.setdefault(rule, {})
 
     def before(self, duration: CalendarDuration) -> Callable[[Model], datetime]:
-        """Return the function that gives `duration` before a model's instant."""
+        """Return a function from a model to the instant `duration` before its training time."""
         steps = self._steps.setdefault(duration, {})
 
         def before(model: Model) -> datetime:
-            # On a day without a change of the clocks, here or there, the step is as long at any time of day.
+            # The step is the same all day, unless the clocks change on this day or on the day that it leads to.
             day = model.local.toordinal()
             try:
                 step = steps[day]
@@ -47,7 +48,8 @@ class Times:
         last = local.replace(hour=23, minute=59, second=59, microsecond=999999, fold=1)
         try:
             steps = {moment.astimezone(UTC) - duration.before(moment, self._zone) for moment in (first, last)}
-        except OverflowError:  # the first and the last day of the calendar are not whole in every zone
+        except OverflowError:
+            # A zone can move a part of the first or the last day out of the calendar.
             return None
         return steps.pop() if len(steps) == 1 else None
 
@@ -60,22 +62,23 @@ class Reach:
         self._models = models
         self._before = times.before(duration)
         self._reference = next((at for at, model in enumerate(models) if model.instant <= times.now), None)
-        # Where all is in the future there is no reference, and all is protected anyway.
+        # If all models are in the future there is no reference; all of them are protected then.
         start = BEGINNING if self._reference is None else self._before(models[self._reference])
-        # The newest are covered, strictly younger than the start: so many of them.
+        # The number of the newest models that are covered: those younger than the start.
         self.covered = next((at for at, model in enumerate(models) if model.instant <= start), len(models))
-        self._left: list[int] | None = None
+        self._displaced_by: list[int] | None = None
 
     @property
-    def left(self) -> list[int]:
-        """Return, for each model, the position of the one at whose coming it was left behind, or -1.
+    def displaced_by(self) -> list[int]:
+        """For each model, the position of the model that displaced it, or -1.
 
-        Both are followed from the oldest to the newest: whoever came first and reached past a model counts.
+        Two pointers walk from the oldest to the newest model: the first model whose reach starts after another model
+        displaced it.
         """
-        if self._left is not None:
-            return self._left
+        if self._displaced_by is not None:
+            return self._displaced_by
         models = self._models
-        left = self._left = [-1] * len(models)
+        left = self._displaced_by = [-1] * len(models)
         behind = len(models) - 1
         for at in range(len(models) - 1, (self._reference or 0) - 1, -1):
             if behind < self.covered:

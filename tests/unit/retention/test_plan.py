@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from model_inbox.base.instants import parse_instant
 from model_inbox.config.retention import Breaker, RetentionSection
-from model_inbox.retention.outcomes import Kept, Plan, Retired
+from model_inbox.retention.outcomes import RetentionPlan, ToKeep, ToRetire
 from model_inbox.retention.plan import breaker_problem, plan
 from support.examples import examples
 from support.places import GOLDEN, ROOT
@@ -55,15 +55,15 @@ def section(*, zone: str = "UTC", min_keep: int = 1, budget: int | None = None, 
     )
 
 
-def kept(result: Plan) -> list[str]:
+def kept(result: RetentionPlan) -> list[str]:
     return [model.model_id for model in result.keep]
 
 
-def retired(result: Plan) -> list[str]:
+def retired(result: RetentionPlan) -> list[str]:
     return [model.model_id for model in result.retire]
 
 
-def reasons(result: Plan) -> dict[str, tuple[str, ...]]:
+def reasons(result: RetentionPlan) -> dict[str, tuple[str, ...]]:
     return {model.model_id: model.reasons for model in (*result.keep, *result.retire)}
 
 
@@ -288,7 +288,7 @@ def test_a_longer_within_never_keeps_less(
 ) -> None:
     """Where a duration is at least as long in every unit, everything the shorter one kept is still kept."""
 
-    def within(numbers: Iterable[int]) -> Plan:
+    def within(numbers: Iterable[int]) -> RetentionPlan:
         text = "".join(f"{number}{unit}" for number, unit in zip(numbers, "mwdh", strict=True))
         rules = section(zone="Europe/Berlin", within=text, daily={"within": text}, last=1, min_keep=0)
         return plan(entries, rules, now=now)
@@ -381,7 +381,7 @@ def test_since_is_when_the_rule_let_go(entries: list[dict[str, Any]], rules: Ret
                 assert holding(plan(earlier, rules, now=now), model.model_id, rule) != []
 
 
-def holding(result: Plan, model_id: str, rule: str) -> list[str]:
+def holding(result: RetentionPlan, model_id: str, rule: str) -> list[str]:
     word = rule.split(maxsplit=1)[0]
     return [
         reason
@@ -789,7 +789,7 @@ def test_entries_are_not_changed() -> None:
 
 def test_kept_and_retired_can_be_made_by_hand() -> None:
     """Whoever applies plans can make small ones for their own tests."""
-    small = Plan(keep=(Kept("a", ("pinned",)),), retire=(Retired("b", ("last 1",)),), bytes_freed=0)
+    small = RetentionPlan(keep=(ToKeep("a", ("pinned",)),), retire=(ToRetire("b", ("last 1",)),), bytes_freed=0)
     assert small.as_dict()["retire"] == [
         {"model_id": "b", "reasons": ["last 1"], "trained_at": "", "bytes": 0, "group": {}}
     ]
