@@ -100,3 +100,13 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"
+
+
+@pytest.mark.parametrize("file", ["model-inbox.service", "model-inbox.catalog"])
+def test_systemd_is_pointed_to_documents_that_are_installed(file: str) -> None:
+    """Every document that the unit and the catalogue name is one that the installation copies, in the same folder."""
+    text = (ROOT / "systemd" / file).read_text()
+    named = set(re.findall(r"file:///opt/model-inbox/share/doc/(\S+)", text))
+    assert named
+    for document in named:
+        assert document.startswith("docs/") and (ROOT / document).is_file(), document

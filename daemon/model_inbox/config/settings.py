@@ -201,8 +201,8 @@ class PickleSection(_Section):
     allow: dict[str, str] = _setting(
         {}, "Your own classes by their full names, each with its allowed uses: 'fxmodels.lstm.FxLSTM: bnr'."
     )
-    memory_limit: Size = _setting("2GiB", "The most memory that the scan of one drop may use.")
-    time_limit: Duration = _setting("120s", "The most time that the scan of one drop may take.")
+    memory_limit: Size = _setting("2GiB", "The most memory that the scan of one file may use.")
+    time_limit: Duration = _setting("120s", "The most time that the scan of one file may take.")
 
     @field_validator("frameworks")
     @classmethod
