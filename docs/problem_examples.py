@@ -436,7 +436,11 @@ def status_examples() -> dict[str, Problem]:
         "deaf_because": "the folder was renamed or removed",
         "deferred": 2,
         "deferred_drops": [{"cause": StorageError("sync", MODELS, no(errno.EIO)).message}],
-        "registry": {"checkpoint_failed": True, "rotation_failed": True},
+        "registry": {
+            "problem": StorageError("append to the journal", JOURNAL, no(errno.EIO)).message,
+            "checkpoint_failed": True,
+            "rotation_failed": True,
+        },
         "retention": {
             "breaker_tripped": True,
             "breaker": retention_examples()["retention.breaker"].message,

@@ -58,7 +58,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "entry paths position",
         "journal",
         "checkpoint state segments files",
-        "checkpoint_file history outcomes writer_lock",
+        "checkpoint_file doubt history outcomes writer_lock",
         "opening",
         "store",
         "labels loading pickling trash",

@@ -151,6 +151,7 @@ Code = Literal[
     "status.deferred",
     "status.checkpoint_failed",
     "status.rotation_failed",
+    "status.registry_failed",
     "status.breaker_tripped",
     "status.retention_failed",
     "status.config_refused",
@@ -918,6 +919,11 @@ CODES: Mapping[Code, About] = {
         "The registry's journal is long enough for its next segment, which cannot be begun. Nothing is lost.",
         "A full disk, or a right on the folder.",
         "Correct what is wrong with the disk.",
+    ),
+    "status.registry_failed": About(
+        "The registry cannot be changed or followed now. Nothing that was acknowledged is lost.",
+        "A disk with errors, or a folder that is gone.",
+        "Correct what is wrong with the disk; it is tried again.",
     ),
     "status.breaker_tripped": About(
         "Retention was stopped by its breaker; nothing was retired.",

@@ -15,6 +15,7 @@ __all__ = [
     "status_metrics_failed",
     "status_not_ready",
     "status_not_running",
+    "status_registry_failed",
     "status_retention_failed",
     "status_rotation_failed",
     "status_unknown",
@@ -96,6 +97,15 @@ def status_rotation_failed() -> Problem:
         "status.rotation_failed",
         "the registry's journal cannot begin its next segment",
         "Correct what is wrong with the disk; nothing is lost, the journal goes on growing",
+    )
+
+
+def status_registry_failed(why: object) -> Problem:
+    """The registry cannot be changed or followed now."""
+    return Problem(
+        "status.registry_failed",
+        f"the registry cannot be used: {why}",
+        "Correct what is wrong with the disk; it is tried again, and drops wait until then",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..base.disk import Disk, exists, make_folder, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing
@@ -19,7 +20,7 @@ from .paths import JOURNAL_SUFFIX, RegistryFiles
 from .position import Identity
 from .segments import JournalFile, base_name, begin_segment, history_segments
 
-__all__ = ["Opened", "make_files", "open_journal", "read_files"]
+__all__ = ["Opened", "make_files", "older_copy", "open_journal", "read_files"]
 
 _TRIES_MAX = 100
 
@@ -94,6 +95,13 @@ def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> Journal
             f"cannot open the registry {str(files.path)!r}: there is none",
             hint="A writer makes it: `ModelRegistry(path, storage_dir)`, or the daemon when it starts",
         ) from None
+
+
+def older_copy(journal: Path, reached: int, committed: int) -> RegistryCorrupted:
+    """Return the error for a journal that ends at line `reached`, before the line `committed` of the same epoch."""
+    return RegistryCorrupted(
+        journal, None, f"it ends at line {reached}, but lines up to {committed} were committed in this epoch"
+    )
 
 
 def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:

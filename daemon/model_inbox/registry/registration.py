@@ -57,7 +57,7 @@ def _place_and_commit(
         model_id = candidate.fields["model_id"]
         known = fresh.get(model_id) or entries.get(model_id)
         if known is not None:
-            outcomes.append("duplicate" if _is_same(known, candidate.files) else "taken")
+            outcomes.append(_outcome(known, candidate))
             continue
         trash.finish(model_id)
         placed[model_id] = candidate.files
@@ -97,6 +97,17 @@ def id_taken(model_id: str, registered_at: object = None) -> EntryExists:
         "and a registered model never changes",
         hint="Choose another model_id (a date or a version in it helps), or delete that model first",
     )
+
+
+def _outcome(known: EntryFields, candidate: Candidate) -> Outcome:
+    """Return what becomes of a candidate whose id is registered already.
+
+    A line of the same drop is that of an earlier try, which was told that it failed; it was committed nevertheless.
+    """
+    if not _is_same(known, candidate.files):
+        return "taken"
+    is_own = candidate.drop_id is not None and known.get("drop_id") == candidate.drop_id
+    return "registered" if is_own else "duplicate"
 
 
 def _is_same(known: EntryFields, files: StagedFiles) -> bool:

@@ -117,6 +117,17 @@ class ModelRegistry:
         return self._store.damage
 
     @property
+    def problem(self) -> ModelInboxError | None:
+        """Why the registry cannot be changed or followed now, or None. Each change tries first to end it."""
+        return self._store.problem
+
+    def settle(self) -> None:
+        """End a doubt about the last write, if there is one, without changing anything. Raises as a change does."""
+        if self._store.is_in_doubt:
+            with self._store.writing():
+                pass
+
+    @property
     def lock_timeout(self) -> float:
         """How many seconds a change waits for other writers."""
         return self._store.lock_timeout

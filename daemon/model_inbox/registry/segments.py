@@ -23,7 +23,7 @@ from .position import Identity
 
 __all__ = [
     "JournalFile",
-    "NotTakenBack",
+    "JournalInDoubt",
     "ReadSegment",
     "all_lines",
     "base_files",
@@ -150,7 +150,7 @@ class JournalFile:
             try:
                 self._disk.fsync(self.fd)
             except OSError as error:
-                raise StorageError("sync the journal", self.path, error) from error
+                raise JournalInDoubt("sync the journal", self.path, error) from error
             self.synced = self.offset
 
     def _sync_name(self) -> None:
@@ -170,7 +170,7 @@ class JournalFile:
 
         A crash before the fsync leaves a prefix of the write: some of the lines whole, or a torn one that the
         next writer cuts. When the write or the fsync fails, what was written is taken back and StorageError
-        raised; when even that fails, NotTakenBack: nobody knows any more where the journal ends on the medium.
+        raised; when even that fails, JournalInDoubt.
         """
         data = b"".join(encode_line(line) for line in lines)
         self._sync_name()
@@ -181,7 +181,7 @@ class JournalFile:
             try:
                 self._take_back()
             except StorageError as worse:
-                raise NotTakenBack(worse.operation, self.path, error) from worse
+                raise JournalInDoubt(worse.operation, self.path, error) from worse
             raise StorageError("append to the journal", self.path, error) from error
         self.offset += len(data)
         self.synced = self.offset
@@ -196,6 +196,15 @@ class JournalFile:
         """
         lines = self._read(self.begin, self.offset - self.begin)
         begin_segment(self._disk, self.path, identity, self.base_sequence, self.base_time, lines)
+
+    def write_anew(self) -> None:
+        """Under the writer lock: put a durable copy of this segment, up to its last whole line, in its place.
+
+        For a file of which nobody knows what the medium holds. A crash leaves the old file or the copy. The file that
+        is open here is not the current one afterwards: open the journal again.
+        """
+        data = self._read(0, self.offset)
+        replace_file(self._disk, self.path, data, JOURNAL_MODE)
 
     def change_segment(self, history: Path, identity: Identity, last_time: str) -> None:
         """Under the writer lock, and after a durable checkpoint: close this segment and begin the next.
@@ -272,8 +281,16 @@ class JournalFile:
         self.synced = self.offset
 
 
-class NotTakenBack(StorageError):
-    """An append failed and could not be undone: the handle must not append again."""
+class JournalInDoubt(StorageError):
+    """Nobody knows where the journal ends on the medium: nothing is appended before `write_anew` has settled it.
+
+    An append failed and could not be undone, or a sync failed. A later sync would prove nothing, as the kernel reports
+    a failed write once.
+    """
+
+    def __init__(self, operation: str, path: object, cause: OSError) -> None:
+        super().__init__(operation, path, cause)
+        self.hint = "Whether the last change is committed is found out at the next change, once the disk works again"
 
 
 def begin_segment(

@@ -43,6 +43,8 @@ class State:
         self.folder = folder
         self.entries = entries
         self.sequence = sequence
+        self.committed = sequence
+        """The number of the last line that is known to be committed: lines of one append have the same time."""
         self.last_time = last_time
         self.identity = identity
         self._lock = threading.RLock()
@@ -69,6 +71,9 @@ class State:
             if line.detail is not None:
                 for model_id, entry in line.detail.get("also", {}).items():
                     self._set(model_id, entry)
+            if line.time != self.last_time:
+                # The line before is of an earlier append, which was synced before this one began.
+                self.committed = self.sequence
             self.sequence = line.sequence
             self.last_time = line.time
 

@@ -19,15 +19,16 @@ from pathlib import Path
 import structlog
 
 from ..base.disk import Disk, exists
-from ..errors import ModelInboxError, RegistryError, StorageError
+from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
+from .doubt import Doubt
 from .history import Held, note_retirement, prune_history, retirements, state_at
 from .journal import Draft, Line, format_time, number_drafts, parse_time
-from .opening import make_files, open_journal, read_files
+from .opening import make_files, older_copy, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
-from .segments import JournalFile, NotTakenBack, all_lines
+from .segments import JournalFile, JournalInDoubt, all_lines
 from .state import State
 from .writer_lock import WriterLock
 
@@ -84,7 +85,7 @@ class Store:
         self._checkpoint = CheckpointFile(self.files, disk)
         self._state_lock = threading.RLock()
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
-        self._broken: StorageError | None = None
+        self._doubt = Doubt(self.files.journal)
         self._pid = os.getpid()
         self._dirty = False  # this process committed something that the JSON file may lack
         self._unsaved_bytes = 0  # of the lines that this handle has appended since it last saw to the JSON file
@@ -125,7 +126,11 @@ class Store:
             state.apply(line)
             _note_unfinished(unfinished, line)
         if self._journal is not None:
-            _log_epoch(self.path, self.state, state)
+            try:
+                _compare(self.path, self.state, state)
+            except RegistryCorrupted:
+                journal.close()
+                raise
         self._follow(journal)
         self._checkpoint.note_read(opened.mark, opened.data)
         self.state, self.unfinished, self._held = state, unfinished, None
@@ -188,6 +193,16 @@ class Store:
         if self._journal is None:
             raise RegistryError(f"cannot use the registry {str(self.path)!r}: this handle is closed")
         return self._journal
+
+    @property
+    def problem(self) -> ModelInboxError | None:
+        """Why nothing can be committed or followed now; None when all is well."""
+        return self._doubt.problem or self.damage
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the end of the journal is not known, because a write failed."""
+        return self._doubt.problem is not None
 
     def lines(self) -> list[Line]:
         """Return every line that is kept, oldest first."""
@@ -282,18 +297,21 @@ class Store:
         self.may_write()
         with self._writer.turn(self.lock_timeout):
             _ = self.journal  # before the lock's file: a closed handle opens nothing
-            if self._broken is not None:
-                raise self._broken
             with self._writer.held(self.lock_timeout) as is_first:
                 if is_first:
                     self._catch_up()
+                elif self._doubt.problem is not None:
+                    raise self._doubt.problem
                 yield
 
     def _catch_up(self) -> None:
         """Under the writer lock: take in what was committed, and cut what a dead writer left behind it."""
         with self._state_lock:
+            if self._doubt.problem is not None:
+                self._settle()
             self._take_in()
             lost = self.journal.cut_torn_tail()
+            self.state.committed = self.state.sequence
         if lost:
             log.warning(
                 "journal.tail_truncated",
@@ -305,11 +323,27 @@ class Store:
     def look_again(self) -> None:
         """After a change that failed: take in what it committed, and cut what it did not. Inside `writing`.
 
-        Raises the StorageError of an append that could not be taken back.
+        Raises the StorageError of an append that could not be taken back: what it committed is found out later.
         """
-        if self._broken is not None:
-            raise self._broken
+        if self._doubt.problem is not None:
+            raise self._doubt.problem
         self._catch_up()
+
+    def _settle(self) -> None:
+        """Find out, as a restart does, what became of a write that failed, and make the journal durable as it is.
+
+        Under the writer lock, with `_state_lock` held. A line that is whole is committed, though its writer was told
+        that it failed: others may have read it under this lock, and built on it.
+        """
+        before = self.state.committed
+        try:
+            self._load()
+            self.journal.write_anew()
+            self._load()
+        except ModelInboxError as error:
+            self._doubt.note(error)
+            raise
+        self._doubt.end(self.state.sequence, self.state.sequence - before)
 
     def commit(self, drafts: Sequence[Draft]) -> list[Line]:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
@@ -328,13 +362,14 @@ class Store:
             before = self.journal.offset
             try:
                 self.journal.append(lines)
-            except NotTakenBack as error:
-                self._broken = error
+            except JournalInDoubt as error:
+                self._doubt.note(error)
                 raise
             except ModelInboxError:
                 self._unsettled = False  # nothing was changed
                 raise
             self._apply(lines)
+            self.state.committed = self.state.sequence
             self._unsettled = False
             self._dirty = True
             self._unsaved_bytes += self.journal.offset - before
@@ -364,7 +399,11 @@ class Store:
 
     def sync(self) -> None:
         """Make last what was read, before acting on it. Inside `writing`."""
-        self.journal.sync()
+        try:
+            self.journal.sync()
+        except JournalInDoubt as error:
+            self._doubt.note(error)
+            raise
 
     # --- checkpoints and segments -----------------------------------------------------------------------------
 
@@ -388,7 +427,7 @@ class Store:
                 with self.writing():
                     put = self.journal.inode == inode and self._marked() <= sequence
                     if put:
-                        self.journal.sync()  # the JSON file must not show what the journal could still lose
+                        self.sync()  # the JSON file must not show what the journal could still lose
                         self._checkpoint.put(temporary, data, sequence, self.state.identity)
             except ModelInboxError:
                 self._checkpoint.discard(temporary)
@@ -427,7 +466,7 @@ class Store:
         data = checkpoint_bytes(self.state.entries)
         temporary = self._checkpoint.write(data)
         try:
-            self.journal.sync()
+            self.sync()
             self._checkpoint.put(temporary, data, self.state.sequence, self.state.identity)
         except ModelInboxError:
             self._checkpoint.discard(temporary)
@@ -464,7 +503,7 @@ class Store:
             if not wait:
                 self.lock_timeout = 0
             try:
-                if self._dirty and os.getpid() == self._pid and self._broken is None:
+                if self._dirty and os.getpid() == self._pid and self._doubt.problem is None:
                     self.checkpoint()
             finally:
                 with self._state_lock:
@@ -485,9 +524,16 @@ class Store:
             self._seen = _NEVER
 
 
-def _log_epoch(path: Path, held: State, found: State) -> None:
-    """Log that a registry has begun another epoch since its entries were `held`."""
-    if held.identity is not None and found.identity != held.identity:
+def _compare(path: Path, held: State, found: State) -> None:
+    """Compare what a registry is `found` to be with what was `held` of it. Log that it has begun another epoch.
+
+    Raises RegistryCorrupted when lines of one epoch are gone that are known to have been committed.
+    """
+    if held.identity is not None and found.identity == held.identity:
+        if found.sequence < held.committed:
+            raise older_copy(RegistryFiles(path).journal, found.sequence, held.committed)
+        found.committed = max(found.committed, held.committed)
+    elif held.identity is not None:
         log.warning(
             "registry.epoch_changed",
             path=str(path),

@@ -122,6 +122,8 @@ class Maintenance:
     def run(self) -> None:
         """Do what is due. What fails is logged, and tried again. Raises RegistryError for a damaged journal."""
         now = self._monotonic()
+        with self._attempt():  # a failure is in the registry's own log and in the status
+            self._registry.settle()
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
             if self._config.retention.mode == "off":

@@ -359,6 +359,7 @@ class Reporter:
             "epoch": identity.epoch if identity is not None else None,
             "sequence": sequence,
             "journal_bytes": _size_of(self._journal),
+            "problem": str(registry.problem) if registry.problem is not None else None,
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,
         }

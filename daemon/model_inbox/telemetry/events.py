@@ -272,6 +272,19 @@ EVENTS: dict[str, Event] = {
         ("path", "offset", "lost_bytes"),
         "A writer died while appending; its unfinished line, never acknowledged, was cut.",
     ),
+    "journal.write_failed": Event(
+        "error",
+        ("path", "problem"),
+        "A write to the journal failed and could not be undone, so its end is not known. Nothing is committed until it "
+        "is settled: each change tries that first, drops are deferred. Logged once for each cause.",
+        "See that the disk works and has room.",
+    ),
+    "journal.settled": Event(
+        "info",
+        ("path", "sequence", "found_lines"),
+        "The disk works again: the journal was read anew and written durably. `found_lines` of the write that had "
+        "failed were whole and are committed.",
+    ),
     "journal.rotation_failed": Event(
         "error",
         ("problem",),

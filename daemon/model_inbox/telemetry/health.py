@@ -26,6 +26,7 @@ from ..problems.status import (
     status_metrics_failed,
     status_not_ready,
     status_not_running,
+    status_registry_failed,
     status_retention_failed,
     status_rotation_failed,
     status_unknown,
@@ -159,6 +160,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
     if document.get("deferred"):
         causes = [drop.get("cause") for drop in document.get("deferred_drops") or ()]
         found.append(status_deferred(document["deferred"], causes[0] if causes else None))
+    if why := registry.get("problem"):
+        found.append(status_registry_failed(why))
     if registry.get("checkpoint_failed"):
         found.append(status_checkpoint_failed())
     if registry.get("rotation_failed"):

@@ -39,7 +39,7 @@ def test_a_duplicate_within_one_batch_shows_the_committed_entry(tmp_path: Path) 
     """The second of two equal drops that arrive together is answered with the entry of the first, complete."""
     registry = open_registry(tmp_path)
     one = staged(registry, "m", b"bytes")
-    first, second = registry.register_staged([one, one])
+    first, second = registry.register_staged([one, dataclasses.replace(one, drop_id="another")])
     assert (first.outcome, second.outcome) == ("registered", "duplicate")
     assert second.entry == first.entry
     assert second.entry["sequence"] == 1

@@ -177,21 +177,16 @@ def test_a_journal_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 class FullDisk(QuickDisk):
-    """Writes half of what it is given, and then there is no room; `dead` also fails what would undo that."""
+    """Writes half of what it is given, and then there is no room."""
 
     def __init__(self) -> None:
-        self.full = self.dead = False
+        self.full = False
 
     def write(self, fd: int, data: bytes | memoryview) -> None:
         if self.full:
             Disk.write(self, fd, bytes(data)[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         super().write(fd, data)
-
-    def truncate(self, fd: int, size: int) -> None:
-        if self.dead:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        super().truncate(fd, size)
 
 
 def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path) -> None:
@@ -209,25 +204,6 @@ def test_half_a_line_on_a_full_disk_is_taken_back(tmp_path: Path) -> None:
     disk.full = False
     registry.pin("a")
     assert [line.sequence for line in open_registry(tmp_path, read_only=True).history()] == [1, 2]
-
-
-def test_a_handle_that_cannot_take_back_half_a_line_stops(tmp_path: Path) -> None:
-    """Nobody knows where the journal ends on the medium: that handle appends no more, the next one cuts and goes on."""
-    disk = FullDisk()
-    registry = open_registry(tmp_path, disk=disk)
-    register(registry, "a")
-    disk.full = disk.dead = True
-    with pytest.raises(StorageError) as caught:
-        registry.pin("a")
-    disk.full = disk.dead = False
-    with pytest.raises(StorageError) as again:
-        registry.pin("a")
-    assert str(again.value) == str(caught.value)
-    registry.close()
-    with open_registry(tmp_path) as other:
-        assert other.get_model_info("a")["pinned"] is False  # type: ignore[index]
-        other.pin("a")
-    assert [line.operation for line in open_registry(tmp_path, read_only=True).history()] == ["register", "pin"]
 
 
 def test_a_line_that_was_read_and_then_taken_back_is_forgotten(tmp_path: Path) -> None:
