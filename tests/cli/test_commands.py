@@ -51,7 +51,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     """The words of the command line are stable: nouns with verbs, and plain verbs."""
     assert {" ".join(words) for words, _ in commands()} == {
         *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
-        "replace-scaler",
+        *("record", "replace-scaler"),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
@@ -84,7 +84,15 @@ READING = (
 )
 
 
-WRITING = (["alias", "a", "b"], ["pin", "a"], ["unpin", "a"], ["tag", "a", "b"], ["delete", "a"], ["restore", "a"])
+WRITING = (
+    ["record", "a", "--metrics", "b=1"],
+    ["alias", "a", "b"],
+    ["pin", "a"],
+    ["unpin", "a"],
+    ["tag", "a", "b"],
+    ["delete", "a"],
+    ["restore", "a"],
+)
 
 
 @pytest.mark.parametrize("words", [*READING, *WRITING], ids=" ".join)

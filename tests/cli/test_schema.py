@@ -165,6 +165,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
             {"w": 1},
         )
         registry.replace_scaler("gbp_usd_1", [3.0])
+        registry.record("gbp_usd_1", {"realised": {"rmse": 0.5, "days": 30}}, "2026-11-01")
     return made
 
 
@@ -175,7 +176,8 @@ def test_entries_in_every_place_are_valid(world: World) -> None:
     with world.registry() as registry:
         lines = registry.history()
         shown = registry.list_models()
-    assert {line.operation for line in lines} == {"register", "alias", "pin", "tag", "retire", "replace_scaler"}
+    operations = {line.operation for line in lines}
+    assert operations == {"register", "alias", "pin", "tag", "retire", "replace_scaler", "record"}
     found = [*stored.values(), *shown, *(line.entry for line in lines if line.entry is not None)]
     found += [line.removed for line in lines if line.removed is not None]
     found += [entry for line in lines if line.detail for entry in line.detail.get("also", {}).values()]
@@ -369,7 +371,7 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
 GONE = object()
 BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
     "entry": [
-        *(((name,), GONE) for name in EntryFields.__annotations__ if not name.startswith("scaler_")),
+        *(((name,), GONE) for name in EntryFields.__annotations__ if not name.startswith(("scaler_", "recorded"))),
         (("scaler_path",), GONE),
         (("scaler_sha256",), GONE),
         (("model_id",), "a/b"),
@@ -402,6 +404,9 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         (("pinned",), 0),
         (("scaler_replaced",), "4"),
         (("scaler_imports",), "r"),
+        (("recorded",), {"rmse": 0.5}),
+        (("recorded",), {"rmse": {"value": "low", "at": "2026-11-01T00:00:00Z"}}),
+        (("recorded",), {"rmse": {"value": 0.5}}),
     ],
     "receipt": [
         *(((name,), GONE) for name in ReceiptFields.__required_keys__),

@@ -166,6 +166,7 @@ SCENARIOS = (
     Scenario("register and change the segment", some, (_api, lambda r: r.change_segment()), segment_bytes=1),
     Scenario("alias", some, (_alias, lambda r: r.remove_alias("champion", "plain"))),
     Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
+    Scenario("record", some, (lambda r: r.record("plain", {"rmse": 0.5}, "2026-01-01"),)),
     Scenario("delete", some, (_delete, lambda r: r.change_segment())),
     Scenario("delete and take the id", some, (_delete, _again)),
     Scenario("restore", some, (_restore,)),

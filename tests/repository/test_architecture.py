@@ -61,7 +61,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "checkpoint_file doubt history outcomes writer_lock",
         "opening",
         "store",
-        "labels loading pickling trash",
+        "labels loading measurements pickling trash",
         "registration scaler",
         "registry",
         "repair",
@@ -102,8 +102,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "output",
         "common",
         """
-        alias allowlist check config delete drop history inbox listing logs pin rebuild rejected reload replace_scaler
-        retention run schema status tag trash verify
+        alias allowlist check config delete drop history inbox listing logs pin rebuild record rejected reload
+        replace_scaler retention run schema status tag trash verify
         """,
         "show",
         "__init__",

@@ -52,7 +52,7 @@ def test_the_program_runs(tmp_path: Path) -> None:
     said = done.stdout.splitlines()
     assert said[0] == f"model-inbox {model_inbox.__version__}"
     assert any(line.startswith("newest ") and "{'weights': [1.0, 2.0]} {'mean': 0.0}" in line for line in said)
-    assert "['usd-eur-1', 'usd-eur-2'] ['usd-eur-1', 'usd-eur-2'] ['register', 'retire', 'restore']" in said
+    assert "['usd-eur-1', 'usd-eur-2'] ['usd-eur-1', 'usd-eur-2'] ['register', 'retire', 'restore', 'record']" in said
     assert "dropped True usd-eur-3 None" in said
     assert sorted(os.listdir(tmp_path / "inbox")) == ["usd-eur-3.pkl", "usd-eur-3.yaml"]
 

@@ -107,6 +107,8 @@ def register_and_serve(folder: Path) -> None:
         assert_type(registry.delete_model("usd-eur-2"), bool)
         restored = registry.restore("usd-eur-2")
         print("restored", restored.get("version"))
+        measured = registry.record("usd-eur-2", {"realised": {"rmse": 0.0061}}, datetime.now(UTC))
+        print("measured", measured["recorded"])
 
         entries: Mapping[str, Mapping[str, Any]] = registry.registry
         ids = [found["model_id"] for found in registry.list_models(currency_pair="USD/EUR")]

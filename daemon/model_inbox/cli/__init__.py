@@ -32,6 +32,7 @@ COMMANDS = {
     "pin": "pin:pin",
     "unpin": "pin:unpin",
     "tag": "tag:tag",
+    "record": "record:record",
     "delete": "delete:delete",
     "restore": "delete:restore",
     "replace-scaler": "replace_scaler:replace_scaler",

@@ -63,6 +63,9 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
         what = f"{what} {detail['alias']}"
         if model_id is not None and line.model_id != model_id:
             what = f"{what} moved to {line.model_id}"
+    if line.operation == "record":
+        values = ", ".join(f"{name}={value}" for name, value in (detail.get("metrics") or {}).items())
+        what = f"{what} {values} ({detail.get('at')})"
     return what, why
 
 
@@ -79,4 +82,7 @@ def _as_dict(line: Line) -> dict[str, Any]:
     if line.detail and "alias" in line.detail:
         told["alias"] = line.detail["alias"]
         told["also"] = sorted(line.detail.get("also", {}))
+    if line.detail and line.operation == "record":
+        told["metrics"] = line.detail.get("metrics")
+        told["measured_at"] = line.detail.get("at")
     return told

@@ -54,6 +54,12 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     print_fields(_facts(entry, moment))
     print_lines("\nmetrics")
     _print_metrics(entry.get("validation_metrics") or {})
+    if entry.get("recorded"):
+        print_lines("\nrecorded later")
+        print_fields(
+            (name, f"{_number(found['value'])} ({when(parse_stored(found['at']))} UTC)")
+            for name, found in sorted(entry["recorded"].items())
+        )
     print_lines("\nfiles")
     print_fields(_files(entry))
     print_lines("\nmay import")

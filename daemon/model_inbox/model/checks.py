@@ -37,7 +37,7 @@ from .metadata import (
     id_fault,
 )
 
-__all__ = ["Path", "check_fields", "check_metadata"]
+__all__ = ["Path", "check_fields", "check_instant", "check_metadata", "check_metrics"]
 
 
 def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
@@ -61,6 +61,16 @@ def check_fields(values: Mapping[str, object], *, now: datetime, stored: bool = 
             yield from _check_metrics((name,), value, STORED_INTEGERS if stored else _INTEGERS)
         else:
             yield from _CHECKS[name]((name,), value)
+
+
+def check_metrics(name: str, value: object) -> list[Problem]:
+    """Return all problems of a mapping of names to finite numbers, nested or not. Messages call it `name`."""
+    return [finding.problem for finding in _check_metrics((name,), value, _INTEGERS)]
+
+
+def check_instant(name: str, value: object, *, now: datetime) -> list[Problem]:
+    """Return all problems of an instant that cannot be in the future. Messages call it `name`."""
+    return [finding.problem for finding in _check_trained_at((name,), value, now)]
 
 
 Path = tuple[str | int, ...]

@@ -29,6 +29,7 @@ __all__ = [
     "EntryChanges",
     "EntryFields",
     "Integrity",
+    "Measurement",
     "Origin",
     "Role",
     "StoredFile",
@@ -64,6 +65,13 @@ class Verdict(TypedDict):
     python: Annotated[str, Field("The version of the Python whose parsers read them.")]
     allowlist: Annotated[str, Field("The digest of the allowlist and its rules.")]
     files: Annotated[dict[str, JudgedFile], Field("The files that were judged: model, and scaler if there is one.")]
+
+
+class Measurement(TypedDict):
+    """A value that was measured after the registration."""
+
+    value: Annotated[float, Field("The value: a finite number.")]
+    at: Annotated[str, Field("When it was measured, in UTC.", format="date-time")]
 
 
 class SeedEntry(SeedMetadata):
@@ -110,6 +118,13 @@ class EntryFields(SeedEntry, total=False):
     scaler_imports: Annotated[
         Imports | None, Field("Beside it: what that scaler may import; null: not limited, it came from Python.")
     ]
+    recorded: Annotated[
+        dict[str, Measurement],
+        Field(
+            "Only after record: the latest value of each metric that was measured after the registration, by its "
+            "dotted name. The history has all values."
+        ),
+    ]
 
 
 class EntryChanges(TypedDict, total=False):
@@ -123,6 +138,7 @@ class EntryChanges(TypedDict, total=False):
     tags: dict[str, str]
     aliases: list[str]
     pinned: bool
+    recorded: dict[str, Measurement]
 
 
 class StoredFile(NamedTuple):
@@ -207,7 +223,7 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
         yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
 
 
-_SOMETIMES = frozenset({"scaler_replaced", "scaler_imports"})
+_SOMETIMES = frozenset({"scaler_replaced", "scaler_imports", "recorded"})
 
 
 def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:

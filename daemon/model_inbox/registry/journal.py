@@ -76,6 +76,7 @@ Operation = Literal[
     "unpin",
     "tag",
     "replace_scaler",
+    "record",
     "rebuild",
 ]
 

@@ -1,8 +1,8 @@
 """`ModelRegistry`: the class that programs use to register, find, load and retire models.
 
 Owns the queries, and the public methods of all changes. How a change is made stands in `registration`, `trash`,
-`scaler` and `labels`: files first and then the journal's line, but for a retirement the line first. It logs through
-structlog and never configures it.
+`scaler`, `labels` and `measurements`: files first and then the journal's line, but for a retirement the line first. It
+logs through structlog and never configures it.
 
 What is trusted: the registry's folder and whoever may write there. A model that came through the inbox may, when
 loaded, import only what was seen in it when it was checked; one registered from Python (`register_model`) is
@@ -34,6 +34,7 @@ from .history import also_changed
 from .journal import Line
 from .labels import Labels
 from .loading import load_object
+from .measurements import Measurements, Metrics, When
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
 from .pickling import stage_objects
@@ -108,6 +109,7 @@ class ModelRegistry:
         self._trash = Trash(self._store, self._storage)
         self._scalers = Scalers(self._store, self._storage, self._trash)
         self._labels = Labels(self._store)
+        self._measurements = Measurements(self._store)
         self._refresh = self._store.refresh
         _open_handles.add(self)
 
@@ -345,6 +347,12 @@ class ModelRegistry:
     ) -> Entry:
         """Set tags of a model; a value of None removes one. Raises EntryNotFound and MetadataError."""
         return self._labels.tag(model_id, tags, now=self._clock(), reason=reason, actor=actor or self.actor)
+
+    def record(
+        self, model_id: str, metrics: Metrics, at: When = None, *, reason: str = "", actor: str | None = None
+    ) -> Entry:
+        """Record later measurements beside the validation metrics. See `measurements.Measurements.record`."""
+        return self._measurements.record(model_id, metrics, at, self._clock(), reason, actor or self.actor)
 
     def replace_scaler(self, model_id: str, scaler_obj: Any, *, reason: str = "", actor: str | None = None) -> Entry:
         """Give a model another scaler, or its first: the one thing of a registered model that may change.

@@ -1,0 +1,98 @@
+"""`model-inbox record`: measurements that were made after a model was registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..base.disk import read_regular
+from ..base.strict_yaml import number, plain_value, read_yaml
+from ..errors import MetadataError, StorageError
+from ..problems import quoted
+from .common import App, Command, as_instant, pass_app
+from .output import print_json, print_lines
+
+__all__ = ["record"]
+
+_FILE_BYTES_MAX = 64 * 1024
+_DEPTH_MAX = 8
+_VALUES_MAX = 10_000
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "model-inbox record usd_eur_20251025 --metrics realised.rmse=0.0061 --metrics realised.days=30",
+        "model-inbox record usd_eur_20251025 --metrics realised.json --at 2025-12-01T00:00:00Z",
+    ],
+    exits={1: "no such model, or metrics that cannot be", 75: "another writer holds the registry"},
+)
+@click.argument("model_id", metavar="ID")
+@click.option(
+    "--metrics",
+    "sources",
+    required=True,
+    multiple=True,
+    metavar="FILE|KEY=VALUE",
+    help="A JSON or YAML file of names and numbers, nested or not, or one number with its dotted name. May repeat.",
+)
+@click.option("--at", callback=as_instant, metavar="TIME", help="When it was measured, if not now; without a zone UTC.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@pass_app
+def record(
+    app: App, *, model_id: str, sources: tuple[str, ...], at: datetime | None, reason: str, as_json: bool
+) -> None:
+    """Record measurements of a registered model, such as its realised errors.
+
+    The validation metrics stay as they were registered. `show` gives the latest value of each name, `history` all. A
+    word with a `=` is KEY=VALUE; write the name of a file without one.
+    """
+    metrics: dict[str, Any] = {}
+    for source in sources:
+        given = _one(source) if "=" in source else _read(Path(source))
+        twice = sorted(metrics.keys() & given.keys())
+        if twice:
+            raise click.UsageError(f"{quoted(twice[0])} is given twice.")
+        metrics |= given
+    with app.writing() as registry:
+        entry = registry.record(model_id, metrics, at, reason=reason)
+    if as_json:
+        print_json(entry)
+        return
+    print_lines(f"Recorded for {quoted(model_id)}: {', '.join(_names(metrics))}.")
+
+
+def _one(text: str) -> dict[str, Any]:
+    """Return what KEY=VALUE says. Raises UsageError."""
+    name, _, value = text.partition("=")
+    parsed = number(value.strip())
+    if not name or parsed is None:
+        raise click.UsageError(f"{quoted(text)} is not NAME=NUMBER.")
+    return {name: parsed}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the metrics in a file, which is read by the rules of a sidecar. Raises MetadataError and StorageError."""
+    try:
+        data = read_regular(path, _FILE_BYTES_MAX)
+    except OSError as error:
+        raise StorageError("read the metrics in", path, error) from error
+    document = read_yaml(data, noun="sidecar", bytes_max=_FILE_BYTES_MAX, depth_max=_DEPTH_MAX, nodes_max=_VALUES_MAX)
+    if document.problems:
+        what = f"cannot read the metrics in {quoted(path)} by the rules of a sidecar"
+        raise MetadataError(what, document.problems)
+    value = plain_value(document.root) if document.root is not None else None
+    if not isinstance(value, dict):
+        raise MetadataError(f"cannot use {quoted(path)}: it is not a mapping of names to numbers")
+    return value
+
+
+def _names(metrics: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for name, value in metrics.items():
+        names += _names(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [f"{prefix}{name} = {value}"]
+    return names
