@@ -69,7 +69,7 @@ tests:
         exp_alerts:
           - exp_labels: {{severity: critical}}
             exp_annotations:
-              summary: model-inbox does not run, or hangs; drops wait
+              summary: model-inbox is not running, or hangs; drops wait
               description: '`model-inbox status`, then `journalctl -u model-inbox -n 50`'
 """
 
