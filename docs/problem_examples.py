@@ -308,6 +308,10 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         found["registry.protected"] = raised(lambda: writer.delete_model("usd_eur"))
         writer.register_model(metadata("gbp_usd"), {})
         writer.delete_model("gbp_usd")
+        (rotten,) = (path.parent / ".trash").glob("gbp_usd.*/gbp_usd.pkl")
+        rotten.chmod(0o640)
+        rotten.write_bytes(b"other bytes")
+        found["registry.restore_refused"] = raised(lambda: writer.restore("gbp_usd"))
         found["metadata.invalid"] = raised(lambda: writer.register_model(metadata("eur_usd", min_samples=-1), {}))
         found["error"] = raised(lambda: writer.replace_scaler("usd_eur", None))
         with ModelRegistry(path, path.with_name("prediction"), read_only=True) as reader:
@@ -364,6 +368,10 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         "registry.staging_leftover": registry.registry_staging_leftover(MODELS / ".staging/usd_eur.pkl"),
         "registry.trash_missing": registry.registry_trash_missing(MODELS / ".trash/usd_eur.17", "usd_eur", 17),
         "registry.trash_incomplete": registry.registry_trash_incomplete(MODELS / ".trash/usd_eur.17", "usd_eur", 17),
+        "registry.trash_damaged": registry.registry_trash_damaged(
+            MODELS / ".trash/usd_eur.17/usd_eur.pkl", "usd_eur", "b2" * 32, "a1" * 32
+        ),
+        "registry.trash_extra": registry.registry_trash_extra(MODELS / ".trash/usd_eur.17/notes.txt", "usd_eur"),
         "registry.trash_unknown": registry.registry_trash_unknown(MODELS / ".trash/usd_eur.17"),
         "journal.missing": journal.journal_missing(JOURNAL),
         "journal.damaged": journal.journal_damaged(JOURNAL, 4096, "a line whose checksum does not match its bytes"),

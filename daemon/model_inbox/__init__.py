@@ -22,6 +22,7 @@ from .errors import (
     RegistryLocked,
     RegistryMissing,
     RegistryTooNew,
+    RestoreRefused,
     ScanError,
     StorageError,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "RegistryLocked",
     "RegistryMissing",
     "RegistryTooNew",
+    "RestoreRefused",
     "ScanError",
     "StorageError",
     "drop",

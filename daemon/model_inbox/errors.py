@@ -15,6 +15,7 @@
         EntryNotFound               no model has this id (also LookupError)
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
+        RestoreRefused              files of the model in the trash are damaged: which, and how (also problems)
       ScanError                     the scanner does not work; never raised for the content of a file (exit 75)
       LoadRefused                   the stored bytes are not those that were registered, or import other names
 
@@ -53,6 +54,7 @@ __all__ = [
     "RegistryLocked",
     "RegistryMissing",
     "RegistryTooNew",
+    "RestoreRefused",
     "ScanError",
     "StorageError",
 ]
@@ -216,6 +218,12 @@ class EntryProtected(RegistryError):
     """The model is pinned or named by an alias, so it cannot be retired."""
 
     code = "registry.protected"
+
+
+class RestoreRefused(_WithProblems, RegistryError):
+    """Files of a retired model are damaged. `problems` lists each of them. Nothing was changed."""
+
+    code = "registry.restore_refused"
 
 
 class ScanError(ModelInboxError):

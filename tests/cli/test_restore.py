@@ -28,6 +28,21 @@ def test_a_deleted_model_can_be_restored(home: Home) -> None:
     assert home.json("restore", "old", "--sequence", "1")["model_id"] == "old"
 
 
+def test_a_model_that_rotted_in_the_trash_is_refused_with_its_digests(home: Home) -> None:
+    """The command fails with the file, both digests and what to do; the model stays in the trash."""
+    home.json("delete", "old", "--reason", "wrong")
+    (held,) = home.json("trash", "list")
+    path = Path(held["folder"]) / "old.pkl"
+    path.chmod(0o640)
+    path.write_bytes(b"rotten")
+    error = home.error("restore", "old", status=1)
+    assert error["code"] == "registry.restore_refused"
+    (problem,) = error["problems"]
+    assert (problem["code"], problem["file"]) == ("registry.trash_damaged", str(path))
+    assert "backup" in problem["hint"]
+    assert len(home.json("trash", "list")) == 1
+
+
 def test_restore_says_when_the_rules_would_retire_it_again(home: Home) -> None:
     """Plan, apply, undo: who brings a model back learns that a pin is needed, unless the rules hold it by now."""
     (home.folder / "config.yaml").write_text(rules())

@@ -57,7 +57,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "registry": (
         "entry paths position",
         "journal",
-        "checkpoint state segments files",
+        "checkpoint state segments files stored_sidecar",
         "checkpoint_file doubt history outcomes writer_lock",
         "opening",
         "store",
@@ -140,7 +140,7 @@ PURE = words("""
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/entry registry/journal registry/paths registry/position
-    registry/state
+    registry/state registry/stored_sidecar
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/states

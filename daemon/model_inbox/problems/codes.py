@@ -101,6 +101,7 @@ Code = Literal[
     "registry.model_id_taken",
     "registry.not_found",
     "registry.protected",
+    "registry.restore_refused",
     "registry.locked",
     "registry.missing",
     "registry.corrupted",
@@ -128,6 +129,8 @@ Code = Literal[
     "registry.staging_leftover",
     "registry.trash_missing",
     "registry.trash_incomplete",
+    "registry.trash_damaged",
+    "registry.trash_extra",
     "registry.trash_unknown",
     "journal.missing",
     "journal.damaged",
@@ -664,6 +667,11 @@ CODES: Mapping[Code, About] = {
         "Somebody protected it.",
         "Unpin it, or move the alias, first.",
     ),
+    "registry.restore_refused": About(
+        "A retired model cannot be restored: files of it in the trash are not those that were registered.",
+        "A file was changed, or damaged on the disk, while it was in the trash.",
+        "Put the files that the message names from a backup in their place, or purge the model and drop it again.",
+    ),
     "registry.locked": About(
         "Another process holds a lock of the registry.",
         "Another writer is at work, or a daemon serves this registry or inbox.",
@@ -799,6 +807,16 @@ CODES: Mapping[Code, About] = {
         "The trash holds a retired model without all its files.",
         "A file was removed by hand, or a crash came during the move.",
         "Start the daemon, which completes a move; what was removed by hand cannot be restored.",
+    ),
+    "registry.trash_damaged": About(
+        "A file of a retired model in the trash has other bytes than were registered. The model cannot be restored.",
+        "The file was changed, or damaged on the disk.",
+        "Put it from a backup in its place, or purge the model and drop it again.",
+    ),
+    "registry.trash_extra": About(
+        "A file lies in the trash folder of a model and is none of the model's files.",
+        "Somebody put it there.",
+        "Move it away; `model-inbox rebuild` sets it aside.",
     ),
     "registry.trash_unknown": About(
         "A folder lies in the trash that belongs to no retired model.",

@@ -25,6 +25,8 @@ __all__ = [
     "registry_size_mismatch",
     "registry_staging_leftover",
     "registry_storage_missing",
+    "registry_trash_damaged",
+    "registry_trash_extra",
     "registry_trash_incomplete",
     "registry_trash_missing",
     "registry_trash_unknown",
@@ -203,6 +205,27 @@ def registry_trash_missing(folder: Path, model_id: str, sequence: int) -> Proble
         f"the trash does not hold {quoted(model_id)}, which line {sequence} retired",
         _NEXT_START,
         file=str(folder),
+    )
+
+
+def registry_trash_damaged(path: Path, model_id: str, found: str, known: str) -> Problem:
+    """A file of a retired model has other bytes than were registered."""
+    return Problem(
+        "registry.trash_damaged",
+        f"the bytes of this file of {quoted(model_id)} are not those that were registered: SHA-256 {found}, not "
+        f"{quoted(known)}",
+        "Put the file from a backup in its place, or purge the model and drop it again",
+        file=str(path),
+    )
+
+
+def registry_trash_extra(path: Path, model_id: str) -> Problem:
+    """The trash folder of a model has a file that the model does not have."""
+    return Problem(
+        "registry.trash_extra",
+        f"this file is none of {quoted(model_id)}",
+        "Move it away, or leave it to `model-inbox rebuild`, which sets it aside",
+        file=str(path),
     )
 
 

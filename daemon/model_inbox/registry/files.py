@@ -27,8 +27,10 @@ from ..base.disk import (
     remove_quietly,
     temporary_name,
 )
-from ..errors import StorageError
+from ..errors import RestoreRefused, StorageError
 from ..model.metadata import is_valid_id
+from ..problems import quoted
+from ..problems.registry import registry_trash_damaged
 from .entry import EntryFields, files_of_entry, sequence_of
 
 __all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
@@ -243,15 +245,26 @@ class Storage:
 
         The trash keeps them too until `let_go`, after the line: a crash in between leaves leftovers at the final
         names and the retired model restorable. Raises StorageError (ENOENT), and changes nothing, when a file is
-        nowhere. What other entries name too (`named`) never left its place.
+        nowhere, RestoreRefused when one has other bytes than were registered. What other entries name too (`named`)
+        never left its place.
         """
         folder = self.trash_folder(entry)
-        needed = self.needed_files_of(entry)
-        for path, digest in needed.items():
+        damaged = []
+        for path, digest in self.needed_files_of(entry).items():
+            held = folder / path.name
             if path in named and _exists(path):
                 continue
-            if not _exists(folder / path.name) and not (digest and _digest_of(path) == digest):
-                raise StorageError("restore", path, FileNotFoundError(errno.ENOENT, "not in the trash"))
+            if not _exists(held):
+                if not (digest and _digest_of(path) == digest):
+                    raise StorageError("restore", path, FileNotFoundError(errno.ENOENT, "not in the trash"))
+            elif digest:
+                found = _digest_or_error(held)
+                if found != digest:
+                    damaged.append(registry_trash_damaged(held, str(entry["model_id"]), found, digest))
+        if damaged:
+            raise RestoreRefused(
+                f"cannot restore {quoted(entry['model_id'])}: its files in the trash are damaged", damaged
+            )
         paths = self.files_of(entry)
         for path in paths:
             held = folder / path.name
@@ -382,6 +395,14 @@ def _digest_of(path: Path) -> str | None:
         return digest_regular(path)
     except OSError:
         return None
+
+
+def _digest_or_error(path: Path) -> str:
+    """Return the SHA-256 of a file in the trash. Raises StorageError for one that cannot be read."""
+    try:
+        return digest_regular(path)
+    except OSError as error:
+        raise StorageError("read", path, error) from error
 
 
 def _exists(path: Path) -> bool:

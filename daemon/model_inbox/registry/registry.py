@@ -310,7 +310,8 @@ class ModelRegistry:
     def restore(self, model_id: str, *, sequence: int | None = None, actor: str | None = None) -> Entry:
         """Bring a retired model back from the trash: the one retired last, or the one of that `sequence`.
 
-        Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now.
+        Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now, RestoreRefused
+        when its files are damaged.
         """
         return self._trash.restore(model_id, sequence=sequence, actor=actor or self.actor)
 

@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from ..base.disk import open_regular
+from ..base.disk import open_regular, replace_file
 from ..base.leases import in_use
 from ..errors import EntryExists, EntryNotFound, EntryProtected, ModelInboxError, StorageError
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
-from .files import Storage, trash_name
+from .files import STORED_MODE, Storage, trash_name
 from .journal import Draft, Line
 from .outcomes import Retired
 from .position import Position
 from .store import Store
+from .stored_sidecar import has_sidecar, sidecar_of_entry
 
 __all__ = ["Trash"]
 
@@ -72,7 +73,8 @@ class Trash:
     def restore(self, model_id: str, *, sequence: int | None, actor: str) -> Entry:
         """Bring back the model that was retired last, or the one of that `sequence`.
 
-        Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now.
+        Raises EntryNotFound when the trash does not hold it, EntryExists when the id is taken by now, RestoreRefused
+        when its files are damaged.
         """
         with self._store.writing():
             if model_id in self._store.state.entries:
@@ -94,6 +96,7 @@ class Trash:
             self._adopted = None
             try:
                 self._storage.bring_back(entry, named)
+                self._write_lost_sidecar(entry)
                 # A crash before this line leaves files at their final names, and the model retired and restorable.
                 # After it, the model is restored, and the next start removes what is still in the trash.
                 self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
@@ -125,6 +128,13 @@ class Trash:
             # A crash before this line leaves the model in the trash; after it, the next start removes the files.
             self._store.commit([Draft("purge", retired.model_id, reason, actor, detail=detail)])
             return self._storage.erase(retired.folder)
+
+    def _write_lost_sidecar(self, entry: EntryFields) -> None:
+        """Make the stored sidecar again where the trash has lost it. A crash after it leaves a leftover."""
+        text = sidecar_of_entry(entry) if has_sidecar(entry) else None
+        path = self._storage.final_names(str(entry["model_id"]))[2]
+        if text is not None and not os.path.lexists(path):
+            replace_file(self._storage.disk, path, text, STORED_MODE)
 
     # --- what a crash left ------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox import EntryNotFound, ModelRegistry, StorageError
+from model_inbox import EntryNotFound, ModelRegistry, RestoreRefused, StorageError
 from model_inbox.base.disk import Disk
 from model_inbox.registry.files import Storage, same_bytes, trash_name
 from support.crash_disk import QuickDisk
@@ -172,6 +173,37 @@ def test_a_leftover_at_the_name_of_a_restored_model_is_set_aside(tmp_path: Path)
 
 
 # --- the trash ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["m.pkl", "m_scaler.pkl"])
+def test_what_rotted_in_the_trash_is_not_restored(tmp_path: Path, name: str) -> None:
+    """The error names the file, the digest that was found and the one that was registered; nothing is changed."""
+    registry = open_registry(tmp_path, disk=QuickDisk())
+    entry = register(registry, "m", b"model", b"scaler")
+    registry.delete_model("m")
+    held = tmp_path / ".trash" / "m.1" / name
+    held.chmod(0o640)
+    held.write_bytes(b"rotten")
+    with pytest.raises(RestoreRefused) as caught:
+        registry.restore("m")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.file) == ("registry.trash_damaged", str(held))
+    assert hashlib.sha256(b"rotten").hexdigest() in problem.message
+    assert entry["sha256" if name == "m.pkl" else "scaler_sha256"] in problem.message
+    assert os.listdir(tmp_path / "prediction") == [".staging"]
+    assert registry.sequence == 2
+    assert [item.model_id for item in registry.retired()] == ["m"]
+
+
+def test_a_restore_writes_a_lost_sidecar_again(tmp_path: Path) -> None:
+    """The trash has lost the sidecar: the restored model has one that says what its entry does."""
+    registry = open_registry(tmp_path, disk=QuickDisk())
+    register(registry, "m", b"model", b"scaler")
+    before = (tmp_path / "prediction" / "m.yaml").read_bytes()
+    registry.delete_model("m")
+    (tmp_path / ".trash" / "m.1" / "m.yaml").unlink()
+    registry.restore("m")
+    assert (tmp_path / "prediction" / "m.yaml").read_bytes() == before
 
 
 def test_a_restore_without_the_file_changes_nothing(tmp_path: Path) -> None:

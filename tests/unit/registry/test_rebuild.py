@@ -333,6 +333,29 @@ def test_a_sidecar_is_written_anew_from_its_entry(folder: Path) -> None:
     assert problems(folder) == []
 
 
+def test_rotten_trash_is_lost_and_said(folder: Path) -> None:
+    """A retired model whose bytes rotted cannot be restored any more; its files are kept with the old ones."""
+    held = folder / ".trash" / "old.3"
+    (held / "old.pkl").chmod(0o640)
+    (held / "old.pkl").write_bytes(b"rotten")
+    made = run(folder)
+    assert [lost.model_id for lost in made.lost] == ["old.3"]
+    assert (Path(made.kept_in) / "trash" / "old.3" / "old.pkl").read_bytes() == b"rotten"
+    assert problems(folder) == []
+
+
+def test_a_sidecar_in_the_trash_is_written_anew_and_an_extra_file_is_set_aside(folder: Path) -> None:
+    """What verify says of a retired model is mended, and the model can be restored."""
+    held = folder / ".trash" / "old.3"
+    before = (held / "old.yaml").read_bytes()
+    (held / "old.yaml").unlink()
+    (held / "notes.txt").write_text("x")
+    made = run(folder)
+    assert (held / "old.yaml").read_bytes() == before
+    assert (Path(made.kept_in) / "trash" / "old.3" / "notes.txt").read_text() == "x"
+    assert problems(folder) == []
+
+
 def test_modes_that_let_others_write_are_mended(folder: Path) -> None:
     """A stored file that others may write is ours alone to read afterwards."""
     (folder / "prediction" / "one.pkl").chmod(0o666)

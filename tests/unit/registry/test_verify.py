@@ -111,12 +111,12 @@ def test_nothing_is_changed(folder: Path) -> None:
 
 
 def test_the_progress_goes_from_the_first_byte_to_the_last(folder: Path) -> None:
-    """Bytes of all stored models and scalers, of their sum; digests that are not compared cost none."""
+    """Bytes of all stored and retired models and scalers, of their sum; digests that are not compared cost none."""
     told: list[tuple[int, int]] = []
     audit.verify(
         folder / "registry.json", folder / "prediction", progress=lambda done, total: told.append((done, total))
     )
-    total = sum(path.stat().st_size for path in (folder / "prediction").glob("*.pkl"))
+    total = sum(path.stat().st_size for path in folder.rglob("*.pkl"))
     assert told[-1] == (total, total)
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     told.clear()
@@ -197,6 +197,22 @@ def test_trash_that_the_journal_does_not_tell_of(folder: Path) -> None:
     held.rename(folder / ".trash" / "x.9")
     (folder / ".trash" / "extra.pkl.leftover-1").mkdir()
     assert codes(folder) == ["registry.trash_missing", "registry.trash_unknown"]
+
+
+def test_the_files_in_the_trash_are_compared_like_those_of_registered_models(folder: Path) -> None:
+    """Rotten bytes, a sidecar that is missing, a file that is not the model's: each is told with its path."""
+    held = folder / ".trash" / "old.3"
+    change_byte(held / "old.pkl", 0)
+    (held / "old.yaml").unlink()
+    (held / "notes.txt").write_text("x")
+    (held / "old_scaler@7.pkl").write_text("a scaler that the model had before")
+    found = {(problem.code, problem.file) for problem in verify(folder)}
+    assert found == {
+        ("registry.trash_damaged", str(held / "old.pkl")),
+        ("registry.sidecar_missing", str(held / "old.yaml")),
+        ("registry.trash_extra", str(held / "notes.txt")),
+    }
+    assert codes(folder, digests=False) == ["registry.sidecar_missing", "registry.trash_extra"]
 
 
 def test_staging_leftovers_are_told_when_they_are_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,15 +24,15 @@ from pathlib import Path
 from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
-from ...model.sidecar_writer import dump_sidecar
 from ...pickles import Allowlist, Scanner
 from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
-from ..entry import EntryFields, metadata_of
+from ..entry import EntryFields, as_fields
 from ..files import STORED_MODE, Storage, same_bytes
 from ..journal import encode_line
 from ..paths import RegistryFiles
 from ..position import Identity, newest
 from ..segments import base_files, base_name, base_sequence, begin_segment, segment_name
+from ..stored_sidecar import sidecar_of_entry
 from .evidence import read_evidence
 from .rebuild_plan import Lost, Plan, nothing_to_do
 from .verify import check_sidecar
@@ -181,6 +181,8 @@ class _Writing:
         for is_sidecar in (True, False):
             leftovers = [path for path in self.plan.leftovers if (path.suffix == ".yaml") == is_sidecar]
             self._keep_files(leftovers, self.kept / "files")
+        for path in self.plan.extra:
+            self._keep_files([path], self.kept / "trash" / path.parent.name)
         for folder in self.plan.strangers:
             inside = [folder] if not folder.is_dir() or folder.is_symlink() else sorted(folder.iterdir())
             self._keep_files(inside, self.kept / "trash" / folder.name)
@@ -203,9 +205,14 @@ class _Writing:
 
         The old sidecar goes to the old files first: a crash between leaves none, and the next rebuild writes it.
         """
+        for line in self.plan.held.values():
+            removed = as_fields(line.removed or {})
+            folder = self.storage.trash_folder(removed)
+            if check_sidecar(self.storage, removed, folder) is not None:
+                self._write_sidecar(removed, folder, self.kept / "trash" / folder.name)
         for entry in self.plan.entries.values():
             if check_sidecar(self.storage, entry) is not None:
-                self._write_sidecar(entry)
+                self._write_sidecar(entry, self.storage.storage_dir, self.kept / "files")
             for path in self.storage.needed_files_of(entry):
                 fd = open_regular(path)
                 try:
@@ -216,20 +223,13 @@ class _Writing:
                 finally:
                     os.close(fd)
 
-    def _write_sidecar(self, entry: EntryFields) -> None:
-        metadata = metadata_of(entry)
-        if metadata is None:
+    def _write_sidecar(self, entry: EntryFields, folder: Path, kept: Path) -> None:
+        text = sidecar_of_entry(entry)
+        if text is None:
             return  # an entry that no writer of ours made: nothing to write it from
-        path = self.storage.final_names(metadata.model_id)[2]
-        scaler = entry.get("scaler_path")
-        text = dump_sidecar(
-            metadata,
-            model_file=Path(str(entry["model_path"])).name,
-            scaler_file=Path(str(scaler)).name if scaler else None,
-            digests={"model": entry.get("sha256"), "scaler": entry.get("scaler_sha256")},
-        )
+        path = folder / self.storage.final_names(str(entry["model_id"]))[2].name
         if os.path.lexists(path):
-            self._keep_files([path], self.kept / "files")
+            self._keep_files([path], kept)
         replace_file(self.disk, path, text, STORED_MODE)
 
     def _write_history(self) -> None:

@@ -30,7 +30,7 @@ from ..history import Held, note_retirement
 from ..journal import Line, Operation, encode_line, format_time, parse_time
 from ..state import State
 from .evidence import Base, Evidence
-from .verify import check_file, held_in, is_complete, leftovers_in, stranger_folders
+from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
 
 __all__ = ["Lost", "Plan", "nothing_to_do"]
 
@@ -75,6 +75,7 @@ class Plan:
         self.leftovers: list[Path] = []
         self.discards: list[tuple[EntryFields, Path | None]] = []
         self.strangers: list[Path] = []
+        self.extra: list[Path] = []
         self.base = Base(0, {})
 
     def decide(self) -> None:
@@ -180,7 +181,7 @@ class Plan:
                     self.from_checkpoint.append(model_id)
                 if before != entry:
                     self._set(model_id, entry, is_new=before is None)
-            elif entry.get("model_path") and is_complete(self.storage, entry):
+            elif entry.get("model_path") and is_sound(self.storage, entry):
                 self._retire(model_id, entry)
             else:
                 self.lost.append(Lost(model_id, why))
@@ -217,7 +218,7 @@ class Plan:
         for model_id, entry in self.replayed.entries.items():
             if model_id in self.known.entries:
                 continue
-            if is_complete(self.storage, entry) or self._is_at_its_name(entry):
+            if is_sound(self.storage, entry) or self._is_at_its_name(entry):
                 self._retire(model_id, entry)
             else:
                 reason = "rebuild: the JSON file does not have it any more"
@@ -354,7 +355,8 @@ class Plan:
         coming = {self.storage.trash_folder(entry) for entry, path in self.discards if path is None}
         for line in list(self.held.values()):
             removed = as_fields(line.removed or {})
-            if self.storage.trash_folder(removed) in coming or is_complete(self.storage, removed):
+            if self.storage.trash_folder(removed) in coming or is_sound(self.storage, removed):
+                self.extra += extra_files(self.storage, removed)
                 continue
             detail = {"sequence": sequence_of(removed)}
             self._add(replace(_line("purge", line.model_id, "rebuild: the trash does not hold it"), detail=detail))

@@ -22,7 +22,7 @@ from typing import Any
 
 from ...base.disk import Disk, open_regular, read_regular
 from ...errors import RegistryMissing
-from ...model.metadata import fields_of, is_valid_id
+from ...model.metadata import fields_of
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, changes_since
@@ -41,6 +41,8 @@ from ...problems.registry import (
     registry_size_mismatch,
     registry_staging_leftover,
     registry_storage_missing,
+    registry_trash_damaged,
+    registry_trash_extra,
     registry_trash_incomplete,
     registry_trash_missing,
     registry_trash_unknown,
@@ -52,14 +54,16 @@ from ..files import Storage
 from ..history import Held, retirements
 from ..paths import RegistryFiles
 from ..state import State
+from ..stored_sidecar import has_sidecar
 from .evidence import Base, Evidence, read_evidence
 
 __all__ = [
     "Progress",
     "check_file",
     "check_sidecar",
+    "extra_files",
     "held_in",
-    "is_complete",
+    "is_sound",
     "leftovers_in",
     "stranger_folders",
     "verify",
@@ -102,23 +106,29 @@ def verify(
             hint="Is the path right? `registry.path` in config.yaml says where it is",
         )
     whole = look.problems()
-    by_model = look.check_models(look.entries, digests=digests, progress=progress)
+    count = look.counter(progress) if digests else None
+    by_model = look.check_models(look.entries, count)
+    in_trash = look.check_trash(look.held, count)
     if scanner is not None and digests:
         for model_id, problems in look.judge_again(look.entries.keys() - by_model.keys(), scanner, rescanned).items():
             by_model[model_id] = problems
     for seconds in _LOOK_AGAIN_SECONDS:
-        if not whole and not by_model:
+        if not whole and not by_model and not in_trash:
             break
         time.sleep(seconds)
         look = _Look(path, folder)
         again = set(look.problems())
         whole = [problem for problem in whole if problem in again]
-        models_again = look.check_models(by_model, digests=digests, progress=None)
+        unseen = look.counter(None) if digests else None
+        models_again = look.check_models(by_model, unseen)
         if scanner is not None and digests:
             models_again.update(look.judge_again(by_model.keys() - models_again.keys(), scanner, None))
         kept = {m: [p for p in found if p in models_again.get(m, ())] for m, found in by_model.items()}
         by_model = {model_id: found for model_id, found in kept.items() if found}
-    return [*whole, *(problem for found in by_model.values() for problem in found)]
+        trash_again = look.check_trash(in_trash, unseen)
+        in_trash = {key: [p for p in found if p in trash_again.get(key, ())] for key, found in in_trash.items()}
+        in_trash = {key: found for key, found in in_trash.items() if found}
+    return [*whole, *(problem for found in (*by_model.values(), *in_trash.values()) for problem in found)]
 
 
 class _Look:
@@ -129,6 +139,7 @@ class _Look:
         self.storage = Storage(path.parent, storage_dir, Disk())
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
         self.entries: Mapping[str, EntryFields] = state.entries
+        self.held = held_in(self.evidence)
 
     def _replayed(self) -> State:
         return self.evidence.replayed(self.evidence.base or Base(0, {}))
@@ -166,16 +177,17 @@ class _Look:
                 yield registry_leftover_file(path)
 
     def _trash(self) -> Iterator[Problem]:
-        held = held_in(self.evidence)
-        for line in held.values():
+        for line in self.held.values():
             removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if not folder.is_dir():
                 yield registry_trash_missing(folder, line.model_id, line.sequence)
             elif not is_complete(self.storage, removed):
                 yield registry_trash_incomplete(folder, line.model_id, line.sequence)
+            for path in extra_files(self.storage, removed):
+                yield registry_trash_extra(path, line.model_id)
         try:
-            strangers = stranger_folders(self.storage, held, self.entries.values())
+            strangers = stranger_folders(self.storage, self.held, self.entries.values())
         except OSError as error:
             yield registry_unreadable(self.storage.trash_dir, error.strerror or error)
             return
@@ -193,20 +205,47 @@ class _Look:
                 if _now().timestamp() - max(found.st_mtime, found.st_ctime) > _STAGING_SECONDS:
                     yield registry_staging_leftover(path)
 
-    def check_models(
-        self, model_ids: Collection[str], *, digests: bool, progress: Progress | None
-    ) -> dict[str, list[Problem]]:
-        """Return what is wrong with the files of these models, by model, as far as they are registered."""
-        entries = {model_id: self.entries[model_id] for model_id in model_ids if model_id in self.entries}
-        files = {model_id: self.storage.needed_files_of(entry) for model_id, entry in entries.items()}
-        count = _Counter(
-            progress, sum(_size(path) or 0 for paths in files.values() for path in paths) if digests else 0
-        )
+    def counter(self, progress: Progress | None) -> _Counter:
+        """Return what adds up the bytes that are read: all of the models, and of what the trash holds."""
+        paths = [path for entry in self.entries.values() for path in self.storage.needed_files_of(entry)]
+        for line in self.held.values():
+            removed = as_fields(line.removed or {})
+            folder = self.storage.trash_folder(removed)
+            paths += [folder / path.name for path in self.storage.needed_files_of(removed)]
+        return _Counter(progress, sum(_size(path) or 0 for path in paths) if progress is not None else 0)
+
+    def check_models(self, model_ids: Collection[str], count: _Counter | None) -> dict[str, list[Problem]]:
+        """Return what is wrong with the files of these models, by model, as far as they are registered.
+
+        With `count` their bytes are read.
+        """
         found = {}
-        for model_id, entry in entries.items():
-            problems = list(self._check_model(model_id, entry, files[model_id], count if digests else None))
+        for model_id in model_ids:
+            if model_id in self.entries:
+                entry = self.entries[model_id]
+                problems = list(self._check_model(model_id, entry, self.storage.needed_files_of(entry), count))
+                if problems:
+                    found[model_id] = problems
+        return found
+
+    def check_trash(
+        self, keys: Collection[tuple[str, int]], count: _Counter | None
+    ) -> dict[tuple[str, int], list[Problem]]:
+        """Return what is wrong with the files that the trash has of these retired models, as `held` names them.
+
+        A missing model or scaler is in `problems` already.
+        """
+        found = {}
+        for key in keys:
+            line = self.held.get(key)
+            removed = as_fields((line.removed if line is not None else None) or {})
+            if line is None or not self.storage.trash_folder(removed).is_dir():
+                continue
+            problems = list(_damaged_in_trash(self.storage, line.model_id, removed, count))
+            sidecar = check_sidecar(self.storage, removed, self.storage.trash_folder(removed))
+            problems += [sidecar] if sidecar is not None else []
             if problems:
-                found[model_id] = problems
+                found[key] = problems
         return found
 
     def _check_model(
@@ -300,12 +339,20 @@ def check_file(path: Path, digest: str | None, count: Callable[[int], None] | No
 
     Its bytes are read when `count`, which is told how many, is given and the digest is known.
     """
+    found = _read_digest(path, count if digest is not None else None)
+    if found is None or isinstance(found, Problem):
+        return found
+    return registry_digest_mismatch(path, found, digest) if digest is not None and found != digest else None
+
+
+def _read_digest(path: Path, count: Callable[[int], None] | None) -> str | Problem | None:
+    """Return the SHA-256 of a file, or why it cannot be read. Without `count` it is opened only: None."""
     try:
         fd = open_regular(path)
     except OSError as error:
         return _cannot_open(path, error)
     try:
-        if count is None or digest is None:
+        if count is None:
             return None
         found = hashlib.sha256()
         while chunk := os.read(fd, _CHUNK_BYTES):
@@ -315,9 +362,7 @@ def check_file(path: Path, digest: str | None, count: Callable[[int], None] | No
         return registry_unreadable(path, error.strerror or error)
     finally:
         os.close(fd)
-    if found.hexdigest() == digest:
-        return None
-    return registry_digest_mismatch(path, found.hexdigest(), digest)
+    return found.hexdigest()
 
 
 def _cannot_open(path: Path, error: OSError) -> Problem:
@@ -328,12 +373,17 @@ def _cannot_open(path: Path, error: OSError) -> Problem:
     return registry_unreadable(path, error.strerror or error)
 
 
-def check_sidecar(storage: Storage, entry: EntryFields) -> Problem | None:
-    """Return what is wrong with the stored sidecar of an entry, or None. An entry that was not ours has none."""
-    model_id = str(entry.get("model_id"))
-    if not is_valid_id(model_id) or entry.get("origin") not in ("inbox", "api"):
+def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = None) -> Problem | None:
+    """Return what is wrong with the stored sidecar of an entry, or None. An adopted entry has none.
+
+    It is in the storage folder, or in `folder`.
+    """
+    if not has_sidecar(entry):
         return None
+    model_id = str(entry["model_id"])
     path = storage.final_names(model_id)[2]
+    if folder is not None:
+        path = folder / path.name
     try:
         data = read_regular(path, SIDECAR_BYTES_MAX)
     except FileNotFoundError:
@@ -383,6 +433,39 @@ def is_complete(storage: Storage, entry: EntryFields) -> bool:
     """Tell whether the trash holds the model and the scaler of a retired entry."""
     folder = storage.trash_folder(entry)
     return all(os.path.lexists(folder / path.name) for path in storage.needed_files_of(entry))
+
+
+def is_sound(storage: Storage, entry: EntryFields) -> bool:
+    """Return whether the trash holds the model and the scaler of a retired entry, with the registered bytes."""
+    return is_complete(storage, entry) and not any(_damaged_in_trash(storage, "", entry, lambda _: None))
+
+
+def _damaged_in_trash(
+    storage: Storage, model_id: str, entry: EntryFields, count: Callable[[int], None] | None
+) -> Iterator[Problem]:
+    """Yield the files of a retired entry that the trash has, and that are not those that were registered."""
+    folder = storage.trash_folder(entry)
+    for path, digest in storage.needed_files_of(entry).items():
+        held = folder / path.name
+        if not os.path.lexists(held):
+            continue
+        found = _read_digest(held, count if digest is not None else None)
+        if isinstance(found, Problem):
+            yield found
+        elif found is not None and digest is not None and found != digest:
+            yield registry_trash_damaged(held, model_id, found, digest)
+
+
+def extra_files(storage: Storage, entry: EntryFields) -> list[Path]:
+    """Return the files in the trash folder of a retired entry that are none of it, nor a scaler that it had before."""
+    folder = storage.trash_folder(entry)
+    own = {path.name for path in storage.files_of(entry)}
+    scaler = re.compile(re.escape(str(entry.get("model_id"))) + r"_scaler(@[0-9]+)?\.pkl", re.ASCII)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []  # told already
+    return [folder / name for name in names if name not in own and not scaler.fullmatch(name)]
 
 
 def stranger_folders(storage: Storage, held: Held, entries: Iterable[EntryFields]) -> list[Path]:
