@@ -50,6 +50,8 @@ log = structlog.get_logger("model_inbox")
 PUBLISH_SECONDS = 1.0
 # And at least that often, or as often as the folder is looked at.
 PUBLISH_SECONDS_MAX = 60.0
+# A drop has a model and a scaler.
+SCANS_PER_DROP = 2
 # Of what waits, the oldest that many are in the status.
 WAITING_SHOWN = 50
 DEFERRED_SHOWN = 50
@@ -138,6 +140,16 @@ class Reporter:
     def _longest(self) -> float:
         return min(self._service.config.inbox.rescan_seconds, PUBLISH_SECONDS_MAX)
 
+    @property
+    def _next_seconds(self) -> float:
+        """In how many seconds the next status comes at the latest.
+
+        A drop may come at any time, and no status is written while it is scanned. So the time of its scans is always
+        in the promise: a status of its own before each drop would cost more than a small drop does.
+        """
+        scans = SCANS_PER_DROP * self._service.config.pickle.time_limit
+        return self._longest + scans + self._work_seconds
+
     @contextlib.contextmanager
     def work(self, doing: str, seconds: float = 0.0) -> Iterator[None]:
         """Say what the daemon does in the block, and how long that may take until `publish_if_due` is called next."""
@@ -150,10 +162,10 @@ class Reporter:
             self.allow(0.0)
 
     def allow(self, seconds: float) -> None:
-        """Say how long the work that begins may take until `publish_if_due` is called next. Ends with `work`.
+        """Say how long the work that begins may take, beside scans, until `publish_if_due` is called next.
 
         A status that is late says that the daemon hangs. So one is published now if the last one promised the next
-        for an earlier moment.
+        for an earlier moment. Ends with `work`.
         """
         self._work_seconds = seconds
         if seconds and self._published_at is not None and self._monotonic() + seconds > self._promised_until:
@@ -187,7 +199,7 @@ class Reporter:
             self._status_problem = problem
         self._published = _gist(document)
         self._published_at = self._monotonic()
-        self._promised_until = self._published_at + self._longest + self._work_seconds
+        self._promised_until = self._published_at + self._next_seconds
         self._changed = False
 
     # --- what happened ----------------------------------------------------------------------------------------
@@ -281,7 +293,7 @@ class Reporter:
         told: dict[str, Any] = {
             "format": FORMAT,
             "at": millisecond_stamp(now),
-            "next_at": millisecond_stamp(now + timedelta(seconds=self._longest + self._work_seconds)),
+            "next_at": millisecond_stamp(now + timedelta(seconds=self._next_seconds)),
             "state": self.state,
             "ready": self.state == "running",
             "doing": self.doing or "waiting for drops",

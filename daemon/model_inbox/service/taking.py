@@ -34,9 +34,8 @@ BATCH_DROPS = 128
 BATCH_SECONDS = 0.5
 # What is digested and written in about a second: a large model holds up no more than itself.
 BATCH_BYTES = 256 << 20
-# How long a drop may take, for the promise when the next status comes: a slow disk, and two scans at their limit.
+# How long the bytes of a drop may take, for the promise when the next status comes: a slow disk.
 SLOW_BYTES_PER_SECOND = 50e6
-SCANS_PER_DROP = 2
 
 
 class Taking:
@@ -106,7 +105,7 @@ class Taking:
         if not claims and not self._intake.in_hand:
             return
         largest = max((claim.size for claim in claims), default=0)
-        self._reporter.allow(largest / SLOW_BYTES_PER_SECOND + SCANS_PER_DROP * self._config.pickle.time_limit)
+        self._reporter.allow(largest / SLOW_BYTES_PER_SECOND)
         if self._intake.go_on(claims, more=more):
             self._maintenance.committed()
         self._reporter.publish_if_due()
