@@ -110,6 +110,8 @@ make_release() {
     }
     pip --require-hashes --requirement requirements/run.txt
     pip --no-deps --no-build-isolation .
+    # In place of pip's script: with -I no module on PYTHONPATH, in the current folder or in a home is taken for ours.
+    printf '#!%s/bin/python -I\n%s\n\n%s\n' "$there" 'from model_inbox.cli import main' 'main()' >"$there/bin/model-inbox"
     # The scripts name the interpreter by its path, which is another one once DESTDIR has become /.
     if [ -n "$DESTDIR" ]; then
         grep -rlIF "$there" "$there/bin" "$there/pyvenv.cfg" | xargs sed -i "s|$there|$release|g"
@@ -117,6 +119,7 @@ make_release() {
     "$there/bin/python" -m compileall -qf -s "$there" -p "$release" "$there/lib"
     chmod -R go+rX,go-w "$there"
     "$there/bin/python" -I -m model_inbox --version >/dev/null || stop 'what was installed does not run.'
+    if [ -z "$DESTDIR" ]; then "$there/bin/model-inbox" --version >/dev/null || stop "$there/bin/model-inbox does not run."; fi
     trap - EXIT
 }
 

@@ -156,6 +156,20 @@ def test_an_idle_daemon_and_a_busy_one_are_not_taken_for_hung(stopped: Installed
         assert (stopped.pid, stopped.show("NRestarts")) == (pid, "0")
 
 
+def test_foreign_modules_are_never_taken_for_ours(stopped: Installed) -> None:
+    """The service starts, scans and reloads with a yaml.py on its PYTHONPATH and in its working folder."""
+    planted = stopped.machine.root / "run/planted"
+    planted.mkdir()
+    for name in ("yaml", "click", "json", "pickle", "structlog", "sitecustomize"):
+        (planted / f"{name}.py").write_text("raise SystemExit('foreign')\n")
+    with stopped.machine.drop_in(UNIT, "Environment=PYTHONPATH=/run/planted", "WorkingDirectory=/run/planted"):
+        stopped.systemctl("start")
+        stopped.drop("isolated")
+        stopped.registered("isolated")
+        stopped.systemctl("reload")
+        stopped.systemctl("stop")
+
+
 # --- trouble that is no reason to die ---------------------------------------------------------------------------------
 
 

@@ -163,6 +163,7 @@ def build(*, frameworks: tuple[str, ...], merge: bool, check: bool, as_json: boo
             hint="Clone the project, run `make env-frameworks`, and use .venv-frameworks/bin/model-inbox",
         )
     options = [name for name, wanted in (("--merge", merge), ("--check", check)) if wanted]
-    command = [sys.executable, str(_TOOL), *options, "--", *frameworks]
+    # Like -I, but for the folder of the tool, which has other modules of ours.
+    command = [sys.executable, "-E", "-s", str(_TOOL), *options, "--", *frameworks]
     status = subprocess.run(command, check=False).returncode  # noqa: S603  # our own file and Python
     return EXIT_REFUSED if status else EXIT_DONE
