@@ -456,6 +456,7 @@ def status_examples() -> dict[str, Problem]:
             "problem": StorageError("move", MODELS / "usd_eur.pkl", no(errno.EIO)).message,
         },
         "config": {"refused": True},
+        "log": {"problem": "stderr was closed when the daemon started, and logging.file is not set"},
         "metrics": {"problem": config.config_not_available("127.0.0.1:9477", os.strerror(errno.EADDRINUSE)).message},
     }
     held = Holding(held=True, pid=4711)

@@ -51,7 +51,7 @@ DOORS = {
 # Every package: the modules and packages that lie directly in it, from the bottom up, those of one row in one string.
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
-    "base": ("instants leases shapes units", "disk flocks users strict_yaml", "machine", "__init__"),
+    "base": ("instants leases shapes standard_streams units", "disk flocks users strict_yaml", "machine", "__init__"),
     "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
     "config": ("retention", "settings", "changes problems", "load", "__init__"),
     "registry": (

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import click
 
+from ..base.standard_streams import fill_standard_streams, give_up_unwritable_streams
+from ..errors import EXIT_TRY_AGAIN, StorageError
 from .common import App, Group
 
 __all__ = ["COMMANDS", "main", "root"]
@@ -98,8 +100,22 @@ def root(ctx: click.Context, config_file: Path | None) -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    try:
+        fill_standard_streams()
+    except OSError:
+        # There is nobody to tell.
+        sys.exit(EXIT_TRY_AGAIN)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(OSError, ValueError):
                 stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding still gets its answer
-    root(prog_name="model-inbox")
+    try:
+        root(prog_name="model-inbox")
+    except OSError as error:
+        # Commands report their own errors: this one is of stdout or stderr.
+        wrapped = StorageError("write to", "stdout", error)
+        with contextlib.suppress(OSError):
+            click.echo(f"model-inbox: {wrapped.message}", err=True)
+        sys.exit(wrapped.exit_status)
+    finally:
+        give_up_unwritable_streams()

@@ -228,10 +228,12 @@ def report_error(error: ModelInboxError, *, as_json: bool) -> None:
     """Tell people on stderr what went wrong and what to do; with `as_json` programs on stdout, too."""
     problems: Sequence[Problem] = getattr(error, "problems", ())
     hint = error.hint or _hint_for(error)
-    click.echo(f"model-inbox: {printable(error.message)}", err=True)
-    if hint:
-        click.echo(f"  {printable(hint)}", err=True)
-    print_problems(problems, err=True)
+    # A stderr that takes nothing must not change the exit status.
+    with contextlib.suppress(OSError):
+        click.echo(f"model-inbox: {printable(error.message)}", err=True)
+        if hint:
+            click.echo(f"  {printable(hint)}", err=True)
+        print_problems(problems, err=True)
     if as_json:
         print_error(error)
 

@@ -159,6 +159,7 @@ Code = Literal[
     "status.retention_failed",
     "status.config_refused",
     "status.metrics_failed",
+    "status.log_lost",
     "status.disk_nearly_full",
     "metadata.invalid",
     "command.refused",
@@ -962,6 +963,12 @@ CODES: Mapping[Code, About] = {
         "The metrics are not written or served.",
         "The path cannot be written, or the port is taken.",
         "Correct `metrics` in config.yaml, then `model-inbox reload`.",
+    ),
+    "status.log_lost": About(
+        "Log lines are not written where they should be.",
+        "stderr was closed when the daemon started (`2>&-`) and no `logging.file` is set, or that file cannot be "
+        "written.",
+        "Start the daemon with stderr open, or set `logging.file` to a file that its user may write.",
     ),
     "status.disk_nearly_full": About(
         "Less than 5 % and less than 10 GiB of a disk are left, or less than 5 % of its inodes.",

@@ -12,6 +12,7 @@ __all__ = [
     "status_deferred",
     "status_disk_nearly_full",
     "status_inbox_unreachable",
+    "status_log_lost",
     "status_metrics_failed",
     "status_not_ready",
     "status_not_running",
@@ -135,6 +136,15 @@ def status_config_refused() -> Problem:
 def status_metrics_failed(why: object) -> Problem:
     """The metrics are not written or served."""
     return Problem("status.metrics_failed", f"metrics are not published: {why}", "Correct `metrics` in config.yaml")
+
+
+def status_log_lost(why: object) -> Problem:
+    """Log lines are not written where they should be."""
+    return Problem(
+        "status.log_lost",
+        f"log lines are lost: {why}",
+        "Start the daemon with stderr open, or correct `logging.file` in config.yaml",
+    )
 
 
 def status_disk_nearly_full(folder: object, path: object, left: str) -> Problem:

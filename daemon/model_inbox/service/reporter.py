@@ -34,6 +34,7 @@ from ..pickles import Scanner
 from ..problems import Problem, escaped
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
+from ..telemetry.logging import log_problem
 from ..telemetry.metrics import render
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
@@ -327,6 +328,7 @@ class Reporter:
                 "listen": config.metrics.listen,
                 "problem": _metrics_problem(service.health),
             },
+            "log": {"problem": log_problem() or None},
             "waiting_files": [],
             "deferred_drops": [],
         }

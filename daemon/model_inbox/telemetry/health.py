@@ -23,6 +23,7 @@ from ..problems.status import (
     status_deferred,
     status_disk_nearly_full,
     status_inbox_unreachable,
+    status_log_lost,
     status_metrics_failed,
     status_not_ready,
     status_not_running,
@@ -174,6 +175,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
         found.append(status_config_refused())
     if why := (document.get("metrics") or {}).get("problem"):
         found.append(status_metrics_failed(why))
+    if why := (document.get("log") or {}).get("problem"):
+        found.append(status_log_lost(why))
     return found
 
 

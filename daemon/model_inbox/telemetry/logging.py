@@ -20,9 +20,10 @@ from typing import IO, Any, Literal
 
 import structlog
 
+from ..base.standard_streams import STDERR, was_closed
 from .journald import JournalSender, stderr_is_journal
 
-__all__ = ["configure", "get_logger"]
+__all__ = ["configure", "get_logger", "log_problem"]
 
 log = structlog.get_logger("model_inbox")
 
@@ -39,10 +40,11 @@ class _Output:
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
+        self.problem = ""
 
     def msg(self, message: str) -> None:
         """Write one line."""
-        _print(self._stream, message)
+        self.problem = _print(self._stream, message)
 
     log = debug = info = warning = error = critical = msg
 
@@ -90,13 +92,15 @@ class _File:
         self._torn = False
 
 
-def _print(stream: IO[str], message: str) -> None:
+def _print(stream: IO[str], message: str) -> str:
+    """Write a line to a stream. Return why that was not possible, or ""."""
     try:
         stream.write(message + "\n")
         stream.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         # A closed pipe or a full disk under the log must never stop the work that it tells of.
-        return
+        return f"stderr cannot be written: {error}"
+    return ""
 
 
 def _printable(value: Any) -> Any:
@@ -125,6 +129,15 @@ def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return {key: event[key] for key in first if key in event} | {
         key: value for key, value in event.items() if key not in first
     }
+
+
+# What the last `configure` set up: why lines of the log are lost, if they are.
+_find_problem: Callable[[], str] = str
+
+
+def log_problem() -> str:
+    """Return why lines of the log are lost at present, or ""."""
+    return _find_problem()
 
 
 _outputs = ExitStack()  # what the last `configure` opened: a reload lets go of it
@@ -187,6 +200,18 @@ def configure(
         )
     else:
         processors.append(to_json)
+    stderr_is_lost = stream is None and was_closed(STDERR)
+
+    def find_problem() -> str:
+        if log_file is not None:
+            return f"{str(log_file.path)!r} cannot be written: {log_file.problem}" if log_file.problem else ""
+        if stderr_is_lost:
+            return "stderr was closed when the daemon started, and logging.file is not set"
+        return output.problem if isinstance(output, _Output) else ""
+
+    # Logging is set up for the whole process, as structlog's own is.
+    global _find_problem
+    _find_problem = find_problem
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_NUMBER[level]),

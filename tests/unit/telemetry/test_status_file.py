@@ -226,6 +226,7 @@ ASSESSED: list[tuple[str, dict[str, Any] | None, Holding, dict[str, Any], list[s
     ("config", document(config={"refused": True}), HELD, {}, ["status.config_refused"]),
     ("restart needed is no problem", document(config={"restart_needed": ["inbox.path"]}), HELD, {}, []),
     ("metrics", document(metrics={"problem": "port in use"}), HELD, {}, ["status.metrics_failed"]),
+    ("log", document(log={"problem": "stderr was closed"}), HELD, {}, ["status.log_lost"]),
     ("4 % and 4 GiB", document(), HELD, {"free_bytes": 4 << 30}, ["status.disk_nearly_full"]),
     ("6 %", document(), HELD, {"free_bytes": 6 << 30}, []),
     ("4 %, but 40 GiB", document(), HELD, {"free_bytes": 40 << 30, "size_bytes": 1000 << 30}, []),
