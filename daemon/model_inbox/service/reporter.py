@@ -183,14 +183,17 @@ class Reporter:
         if since < PUBLISH_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
             return
-        if since >= 0.9 * self._longest or _gist(self.document()) != self._published:
-            self.publish()
+        document = self.document()
+        if since >= 0.9 * self._longest or _gist(document) != self._published:
+            self._publish(document)
         else:
             self._changed = False
 
     def publish(self) -> None:
         """Publish now, in every place."""
-        document = self.document()
+        self._publish(self.document())
+
+    def _publish(self, document: dict[str, Any]) -> None:
         self._publish_metrics(document)
         document["metrics"]["problem"] = _metrics_problem(self._service.health)  # of this time, not of the last
         if self._publisher is not None:
