@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.simulation import Simulation
+from support.simulation import Planned, SimulatedDisk, Simulation
+from support.world import sidecar
 
 SEEDS = range(int(os.environ.get("SIMULATION_SEEDS", "4")))
 
@@ -70,3 +71,36 @@ def test_the_same_seed_does_the_same(tmp_path: Path) -> None:
     other = Simulation(tmp_path / "other", 8)
     other.run(crashes=1)
     assert other.log != first.log
+
+
+def test_a_receipt_is_durable_before_a_restart_removes_the_files(tmp_path: Path) -> None:
+    """A duplicate has no line in the journal: the daemon that died had named its receipt, and not synced the name."""
+
+    class DyingDisk(SimulatedDisk):
+        def fsync_dir(self, path: Path) -> None:
+            if path.name == "receipts" and (path / "again.json").exists():
+                self.crashed = True
+            super().fsync_dir(path)
+
+    class LookingDisk(SimulatedDisk):
+        durable: bool | None = None
+
+        def unlink(self, path: Path) -> None:
+            if path.name == "again.pkl" and self.durable is None:
+                receipts = self.medium.number(Path("inbox/receipts"))
+                self.durable = (receipts, "again.json") in self.medium.names
+            super().unlink(path)
+
+    simulation = Simulation(tmp_path / "run", 0, ordered=False, count=0)
+    first = Planned.of("first", {"v": 1})
+    again = Planned("again", "first", (("again.pkl", first.files[0][1]), ("again.yaml", sidecar(model_id="first"))), "")
+    simulation.bring(first)
+    assert not simulation.live()
+    dying = simulation.disk = DyingDisk(simulation.root, simulation.clock, 0, ordered=False)
+    simulation.bring(again)
+    assert simulation.live()
+    looking = simulation.disk = LookingDisk(simulation.root, simulation.clock, 0, ordered=False)
+    looking.medium = dying.medium  # the process died, and not the machine
+    assert not simulation.live()
+    assert looking.durable
+    assert simulation.world.receipt("again")["outcome"] == "duplicate"

@@ -181,7 +181,12 @@ class SimulatedDisk(CrashingDisk):
     # --- somebody else's files --------------------------------------------------------------------------------
 
     def put(self, path: Path, data: bytes) -> None:
-        """Let a producer write a file, and sync it."""
+        """Let a producer write a file, and sync it. Folders above it that no daemon has made are durable."""
+        for folder in reversed(path.relative_to(self.root).parents[:-1]):
+            if not (self.root / folder).exists():
+                (self.root / folder).mkdir()
+                self.medium.new(folder, folder=True)
+                self.medium.sync_folder(folder.parent)
         path.write_bytes(data)
         number = self.medium.new(self._of(path), folder=False)
         self.medium.live[number] = self.medium.synced[number] = data
@@ -322,14 +327,14 @@ class Simulation:
         """Let daemons die at that many steps, and one live until all is done."""
         for _ in range(crashes):
             self.disk.stop_at = len(self.disk.steps) + self._chance.randint(20, 500)
-            if not self._live():
+            if not self.live():
                 break
             self._cut_power()
         self.disk.stop_at = None
-        assert not self._live()
+        assert not self.live()
         self.log += self.disk.steps
 
-    def _live(self) -> bool:
+    def live(self) -> bool:
         """Let a daemon live until it has nothing more to do; return whether it died before."""
         scanner = ScannerHere()
         machine = Machine(self.clock.now, self.clock.monotonic, self.disk, lambda _: Lease.FREE)
@@ -339,7 +344,7 @@ class Simulation:
             service.step("start")
             while not self._is_done(service):
                 service.run_maintenance()
-                self._bring()
+                self._bring_some()
                 service.step("timer")
                 self.clock.advance(min(service.due_in(self.clock.monotonic()), 1.0))
             service.run_maintenance()
@@ -352,13 +357,16 @@ class Simulation:
     def _is_done(self, service: Service) -> bool:
         return not (self._waiting or self.world.left() or self.world.in_hand() or service.intake.in_hand)
 
-    def _bring(self) -> None:
-        """Let producers bring some of their drops, each file on its own."""
+    def bring(self, drop: Planned) -> None:
+        """Let a producer bring a drop, file by file."""
+        for name, data in drop.files:
+            self.disk.put(self.world.inbox / name, data)
+
+    def _bring_some(self) -> None:
+        """Let producers bring some of the drops that are planned."""
         for _ in range(self._chance.choice((0, 0, 1, 1, 2, 5))):
             if self._waiting:
-                drop = self._waiting.pop(0)
-                for name, data in drop.files:
-                    self.disk.put(self.world.inbox / name, data)
+                self.bring(self._waiting.pop(0))
 
     def _cut_power(self) -> None:
         """Leave of the folder what a power cut leaves, and boot again."""
