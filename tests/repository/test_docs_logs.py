@@ -104,7 +104,7 @@ EXPECTED: dict[str, tuple[list[str], list[str]]] = {
     ),
     "Why was it rejected?": ([], ["chf"]),  # its last drop was registered: see below
     "Everything about this model, from drop to purge": (
-        ["registered from a drop", "beyond last: 10", "removed for good"],
+        ["registered from a drop", "beyond last: 10", "removed permanently"],
         ["posix.system", "too old"],
     ),
     "What was rejected since yesterday, and whose?": (["alice", "artifact.forbidden_import", "1-usdeur"], ["ancient"]),
@@ -155,7 +155,7 @@ def test_why_a_drop_was_rejected(folder: Path) -> None:
     answer = run(f"{command} --until {until}")
     assert "rejected: 1-usdeur of alice" in answer
     assert "- artifact.forbidden_import: posix.system" in answer
-    assert run(command) == "No such drop was refused or waits.\n"
+    assert run(command) == "No such drop was rejected or is waiting.\n"
 
 
 def test_filters_and_forms(folder: Path) -> None:

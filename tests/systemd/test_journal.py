@@ -93,13 +93,13 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
     answers = {" ".join(row.split()[:2]): stopped.model_inbox(*row.split()).stdout for row in rows}
     expected = {
         "logs --drop": ["bob", "sidecar.unknown_key", "registered from a drop of alice"],
-        "logs why": ["No such drop was refused or waits."],
+        "logs why": ["No such drop was rejected or is waiting."],
         "logs --model": [
             "registered from a drop",
             "pin by cli:root",
             "unpin by cli:root",
             "retired",
-            "removed for good",
+            "removed permanently",
         ],
         "logs rejected": ["bob", "usdeur", "sidecar.unknown_key"],
         "logs retired": [model, "USD/XAU"],

@@ -87,7 +87,7 @@ def _place(app: App) -> tuple[Path, dict[str, Any]]:
     status: Mapping[str, Any] | None = None
     with contextlib.suppress(StorageError):  # what the daemon told is not for everybody: we look ourselves
         found = find_daemon(app.config.registry.path, section.path)
-        status = found.document if found.is_told_of else None
+        status = found.document if found.wrote_document else None
     polling = section.watcher == "polling"
     if section.watcher == "auto":
         with contextlib.suppress(OSError):

@@ -124,7 +124,7 @@ def logs(
         return
     asked = QUESTIONS[question] if question is not None else None
     needed = asked.events if asked is not None else events
-    records = source.records(wanted, needed if not wanted.is_about() else ())
+    records = source.records(wanted, needed if not wanted.names_subjects() else ())
     found = belonging(records, wanted)
     if asked is not None:
         kinds = Wanted(events=asked.events)

@@ -61,7 +61,7 @@ def status(app: App, *, as_json: bool) -> int:
     problems = assess(document, holding, moment, disks=disks)
     state = state_of(document, holding)
     told: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
-    if not found.is_told_of:  # what its forerunner did, or the one that ended, holds no longer
+    if not found.wrote_document:  # what its forerunner did, or the one that ended, holds no longer
         told |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
         told |= {"waiting_files": [], "deferred_drops": []}
     told["pid"] = holding.pid or told["pid"]

@@ -1,7 +1,10 @@
 """The catalogue of log events.
 
-Owns the name, level, fields, meaning and advice of every event that is ever logged. docs/reference/logs.md is its page
-for people, systemd's catalogue is made from it, and a test holds both and the call sites equal. Never logs.
+Owns the name, level, fields, meaning and advice of every event that is logged. docs/reference/logs.md and systemd's
+message catalogue are generated from it; a test checks that both and all call sites agree with it. Never logs.
+
+The level says who must act: nobody for debug and info; the producer, or nobody before a retry, for warning; the
+operator for error. After a critical event the daemon stops.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ Level = Literal["debug", "info", "warning", "error", "critical"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One kind of line. `fields` are all that it may carry beside timestamp, level and event."""
+    """One kind of log line. `fields` are all fields that it may have besides timestamp, level and event."""
 
     level: Level
     fields: tuple[str, ...]
@@ -30,122 +33,126 @@ EVENTS: dict[str, Event] = {
     "daemon.started": Event(
         "info",
         ("version", "pid", "config", "inbox", "registry", "settings"),
-        "The daemon runs; it has not looked yet. `settings` are those that are not the defaults.",
+        "The daemon runs; it did not list the inbox yet. `settings` are those that differ from the defaults.",
     ),
     "daemon.ready": Event(
-        "info", ("waiting", "entries", "seconds"), "The first rescan is done; drops are taken from now on."
+        "info", ("waiting", "entries", "seconds"), "The first rescan is done; drops are processed from now on."
     ),
-    "daemon.stopping": Event("info", ("signal",), "A signal asked it to end; what is in hand is finished first."),
-    "daemon.stopped": Event("info", ("uptime_seconds",), "It ended as asked."),
+    "daemon.stopping": Event(
+        "info", ("signal",), "A signal told the daemon to stop; it finishes or releases the drops in progress first."
+    ),
+    "daemon.stopped": Event("info", ("uptime_seconds",), "The daemon stopped after a signal."),
     "daemon.failed": Event(
         "critical",
         ("problem", "hint"),
-        "It cannot go on and ends.",
+        "The daemon cannot continue and ends.",
         "Do what the hint says, then start it again.",
     ),
     "daemon.scanner_restarted": Event(
         "warning",
         ("cause",),
-        "The process that scans pickles ended and was started anew; the drop that killed it is rejected.",
-        "Nothing, unless it happens for good files: then raise pickle.memory_limit or pickle.time_limit.",
+        "The process that scans pickles ended and was started again; the drop that it was scanning is rejected.",
+        "Nothing, unless it happens with valid files: then raise pickle.memory_limit or pickle.time_limit.",
     ),
     "daemon.log_unwritten": Event(
         "error",
         ("path", "problem"),
-        "`logging.file` cannot be written; the lines go to stderr alone until it can.",
-        "See that folder and file belong to the service's user, and that the disk is not full.",
+        "`logging.file` cannot be written. Until it can, lines are written only to the other output.",
+        "Check that folder and file belong to the service's user, and that the disk is not full.",
     ),
     "daemon.status_unwritten": Event(
         "warning",
         ("problem",),
-        "The status file could not be replaced in each of its places; `model-inbox status` may tell old news.",
-        "See that disk and folder can be written.",
+        "The status file could not be written in one of its two places; `model-inbox status` may show old values.",
+        "Check that the folder can be written and that the disk is not full.",
     ),
     "daemon.metrics_unwritten": Event(
         "error",
         ("problem",),
-        "The metrics cannot be written or served as `metrics:` in config.yaml says; all else goes on.",
-        "Mend the path or the address, then `model-inbox reload`.",
+        "The metrics cannot be written or served as set in `metrics:` in config.yaml; all else continues.",
+        "Correct the path or the address, then run `model-inbox reload`.",
     ),
     # --- the configuration
     "config.loaded": Event(
         "info",
         ("path", "changed", "restart_needed", "settings"),
-        "config.yaml is in force; after a reload `changed` names the keys that changed.",
+        "The settings of config.yaml are used now; after a reload `changed` has the keys that changed.",
         "Restart the daemon if `restart_needed` names a key.",
     ),
     "config.refused": Event(
         "error",
         ("path", "problems"),
-        "The new config.yaml has problems; the old one stays in force.",
-        "Mend the file (`model-inbox config check` shows the same problems), then reload again.",
+        "The new config.yaml has problems; the old settings are still used.",
+        "Correct the file (`model-inbox config check` shows the same problems), then reload again.",
     ),
     # --- the inbox
     "inbox.rescanned": Event(
-        "debug", ("cause", "found", "ready", "waiting", "seconds"), "The folder was listed and judged."
+        "debug", ("cause", "found", "ready", "waiting", "seconds"), "The inbox was listed and its drops were checked."
     ),
     "inbox.watch_lost": Event(
         "warning",
         ("cause",),
-        "File events no longer reach us (the folder was renamed, removed or mounted over, or limits were hit).",
-        "Nothing: it is set up anew, and the folder is rescanned by the clock meanwhile.",
+        "File events no longer arrive (the folder was renamed, removed or mounted over, or a limit was reached).",
+        "Nothing: the watch is set up again, and until then the inbox is rescanned at intervals.",
     ),
-    "inbox.watch_restored": Event("info", ("watcher",), "File events reach us again."),
+    "inbox.watch_restored": Event("info", ("watcher",), "File events arrive again."),
     "inbox.unavailable": Event(
         "error",
         ("path", "problem"),
-        "The folder at the inbox's path is gone, is another one that cannot be used, or another daemon uses it. It is "
-        "looked for every second; logged once for each cause.",
-        "Bring the folder back (rename, mount), or do what `problem` says.",
+        "The folder at the inbox's path is missing, was replaced by one that cannot be used, or is used by another "
+        "daemon. The daemon tries again every second; logged once for each cause.",
+        "Restore the folder (rename, mount), or do what `problem` says.",
     ),
     "inbox.unreadable": Event(
         "error",
         ("path", "problem"),
-        "The inbox is there and cannot be listed. It is tried again every second; logged once for each cause.",
-        "See that the service's user may read the folder, and that the disk has no errors.",
+        "The inbox exists but cannot be listed. The daemon tries again every second; logged once for each cause.",
+        "Check that the service's user may read the folder, and that the disk has no errors.",
     ),
     "inbox.purge_failed": Event(
         "error",
         ("path", "problem"),
-        "Rejected drops or receipts that are old enough could not be removed; it is tried again in an hour.",
-        "See that `path` and all in it belong to the service's user, and that the disk can be written.",
+        "Old rejected drops or receipts could not be removed; the daemon tries again in an hour.",
+        "Check that `path` and all in it belong to the service's user, and that the disk can be written.",
     ),
     "inbox.receipts_purged": Event("debug", ("purged",), "Receipts older than inbox.receipts_keep were removed."),
     # --- a drop
     "drop.arriving": Event(
         "debug",
         ("stem", "problems"),
-        "A drop is not whole yet and came just now: somebody is copying it.",
+        "A drop is incomplete and was written a moment ago: it is probably still being copied.",
     ),
     "drop.waiting": Event(
         "info",
         ("stem", "problems", "until"),
-        "A drop has not been whole for five seconds; said once for each thing that it waits for.",
-        "Nothing, unless it stays: the producer finds in `problems` what is missing.",
+        "A drop is incomplete for five seconds; logged once for each set of problems.",
+        "Nothing, unless it stays: `problems` tells the producer what is missing.",
     ),
     "drop.stale": Event(
         "warning",
         ("stem", "problems", "age_seconds"),
-        "A drop has waited long, and will not be rejected by the clock (somebody has it open, or it cannot be read).",
+        "A drop waits for a long time and no timeout rejects it (a process has it open, or it cannot be read).",
         "The producer closes the file or corrects its rights; `problems` says which.",
     ),
     "drop.move_failed": Event(
         "warning",
         ("stem", "problem"),
-        "A drop is ready and cannot be moved out of the inbox; it is tried again, at least every inbox.rescan_seconds.",
-        "See that no attribute (chattr), mount, right or full disk keeps the service from moving it.",
+        "A drop is ready but cannot be moved out of the inbox; retried at least every inbox.rescan_seconds.",
+        "Check whether a file attribute (chattr), a mount, rights or a full disk prevents the move.",
     ),
     "drop.stray_move_failed": Event(
         "warning",
         ("name", "problem"),
-        "A file that belongs to no drop is to be rejected and cannot be moved out of the inbox; it is tried again.",
-        "See that no attribute (chattr), mount, right or full disk keeps the service from moving it, or remove it.",
+        "A file that belongs to no drop must be rejected but cannot be moved out of the inbox; it is retried.",
+        "Check whether a file attribute (chattr), a mount, rights or a full disk prevents the move, or remove it.",
     ),
-    "drop.claimed": Event("debug", ("drop_id", "stem"), "A whole drop was moved out of the producers' reach."),
+    "drop.claimed": Event(
+        "debug", ("drop_id", "stem"), "A complete drop was moved to inbox/.processing, out of the producers' reach."
+    ),
     "drop.put_back": Event(
         "info",
         ("drop_id", "stem", "problems"),
-        "A claimed drop turned out not to be whole and went back; it is tried again when its files change.",
+        "A claimed drop was found to be incomplete and was moved back; it is retried when its files change.",
     ),
     "drop.registered": Event(
         "info",
@@ -163,114 +170,114 @@ EVENTS: dict[str, Event] = {
             "steps",
             "notes",
         ),
-        "The drop is a model of the registry now. `steps` gives the seconds of each step.",
+        "The drop was registered as a model. `steps` has the seconds of each step.",
     ),
     "drop.duplicate": Event(
         "info",
         (*_DROP, "sha256", "scaler_sha256", "owner", "sequence", "seconds", "steps", "problems"),
-        "The same model with the same bytes is registered already; nothing changed, the drop is consumed. `problems` "
-        "tells what its metadata says otherwise.",
-        "Nothing. If `problems` is there: the producer drops the model under another model_id, if the new metadata is "
-        "right.",
+        "The same model with the same bytes is already registered; nothing changed, and the drop was removed. "
+        "`problems` says where its metadata differs.",
+        "Nothing. If there are `problems` and the new metadata is right, the producer drops the model with another "
+        "model_id.",
     ),
     "drop.rejected": Event(
         "warning",
         (*_DROP, "problems", "codes", "owner", "rejected_dir", "seconds", "steps"),
-        "The drop was refused and lies in rejected/ with its reasons.",
-        "The producer mends what `problems` names and drops again (`model-inbox rejected show DROP_ID`).",
+        "The drop was rejected; its files are in inbox/rejected/ with the reasons.",
+        "The producer corrects what `problems` names and drops again (`model-inbox rejected show DROP_ID`).",
     ),
     "drop.deferred": Event(
         "warning",
         ("drop_id", "stem", "cause", "retry_in_seconds", "attempt"),
-        "We could not decide now (disk full, I/O error, registry locked, the scanner's worker failed or met a hard "
-        "limit of this machine, or the inbox was moved away with the drop in hand); it is tried again, never rejected "
-        "for it.",
-        "Correct what `cause` names (the disk, the lock, the limit), or bring the inbox back, if it does not pass.",
+        "The drop could not be processed now (disk full, I/O error, registry locked, the scanner's worker failed or "
+        "reached a hard limit of this machine, or the inbox was moved away with the drop in it). It is retried, and "
+        "never rejected for this.",
+        "If it stays: correct what `cause` names (the disk, the lock, the limit), or restore the inbox.",
     ),
     "drop.recovery_failed": Event(
         "warning",
         ("problem", "retry_in_seconds"),
-        "The drops that were left in hand (by a crash, or with an inbox that was away) could not be listed; nothing of "
-        "them is lost, it is tried again.",
-        "See that inbox/.processing belongs to the service's user, and that the disk has no errors.",
+        "The drops that a crash or a missing inbox left in inbox/.processing could not be listed. Nothing is lost; "
+        "it is retried.",
+        "Check that inbox/.processing belongs to the service's user, and that the disk has no errors.",
     ),
     "drop.recovered": Event(
         "info",
         ("drop_id", "stem", "sequence"),
-        "A drop that was in hand when the daemon last ended had been registered; its receipt was written.",
+        "A drop had been registered just before the daemon last ended; its receipt was written now.",
     ),
     "drop.scaler_late": Event(
         "error",
         ("stem", "model_id", "drop_id"),
-        "A scaler came after its model had been registered without one; it was rejected.",
-        "If the model needs it: `model_inbox.ModelRegistry.replace_scaler`, or drop both again under a new id. "
+        "A scaler arrived after its model had been registered without one; it was rejected.",
+        "If the model needs it: `model_inbox.ModelRegistry.replace_scaler`, or drop both again with a new model_id. "
         "Producers avoid this with `scaler_file` in the sidecar.",
     ),
     "drop.stray_found": Event(
         "warning",
         ("name", "problem"),
-        "Something in the inbox belongs to no drop; said once. Files are rejected after inbox.orphan_timeout, "
+        "A file or folder in the inbox belongs to no drop; logged once. Files are rejected after inbox.orphan_timeout, "
         "folders stay.",
-        "The producer sends the sidecar, or takes it away.",
+        "The producer adds the sidecar, or removes the file or folder.",
     ),
     "drop.rejected_purged": Event(
-        "info", ("purged", "bytes"), "Rejected drops older than inbox.rejected_keep were removed for good."
+        "info", ("purged", "bytes"), "Rejected drops older than inbox.rejected_keep were removed permanently."
     ),
     # --- the registry
     "registry.opened": Event("info", ("path", "entries", "sequence"), "The registry was read."),
     "registry.taken_over": Event(
         "info",
         ("path", "position"),
-        "The first change of a registry that version 0.1 made: its journal got registry_id and epoch. Version 0.1 "
-        "refuses to read it from now on.",
+        "The first change of a registry from version 0.1: its journal got registry_id and epoch. Version 0.1 refuses "
+        "to read it from now on.",
     ),
     "registry.epoch_changed": Event(
         "warning",
         ("path", "before", "after", "lost_lines"),
-        "The registry was rebuilt, or an older copy was put back: this process has read everything again. Positions "
-        "of the epoch before no longer hold; `lost_lines` of those that this process had read are not there any more.",
-        "Nothing, if that was meant. Whoever keeps positions compares what it holds with the registry.",
+        "The registry was rebuilt, or an older copy was restored: this process has read everything again. Positions "
+        "of the epoch before are no longer valid; `lost_lines` lines that this process had read no longer exist.",
+        "Nothing, if this was intended. Programs that store positions must compare their data with the registry.",
     ),
     "registry.checkpointed": Event("debug", ("sequence", "seconds"), "The JSON file is up to date."),
     "registry.checkpoint_failed": Event(
         "error",
         ("problem",),
-        "The JSON file could not be brought up to date; nothing is lost, the journal has it all.",
-        "Correct what is wrong with the disk or the lock that `problem` names; it is tried again.",
+        "The JSON file could not be updated. Nothing is lost: the journal has every change. It is retried.",
+        "Correct the problem of the disk or the lock that `problem` names.",
     ),
     "registry.prune_failed": Event(
         "error",
         ("problem",),
-        "Journal segments older than registry.history_keep could not be removed; it is tried again in an hour.",
+        "Journal segments older than registry.history_keep could not be removed; retried in an hour.",
         "Correct what `problem` names; if it says that a file is damaged, run `model-inbox verify`.",
     ),
     "registry.unreadable": Event(
         "error",
         ("path", "problem"),
-        "The registry's files can no longer be followed; this process serves what it holds.",
-        "`model-inbox verify`, then `model-inbox rebuild` if it says so.",
+        "The registry's files can no longer be read; this process continues with what it has read.",
+        "Run `model-inbox verify`, then `model-inbox rebuild` if it says so.",
     ),
     "registry.leftover_found": Event(
         "warning",
         ("count",),
-        "A crash had left files of retired or purged models behind; they were put where they belong.",
+        "A crash had left files of retired or purged models in the wrong place; they were moved or removed.",
     ),
     "registry.leftover_unmoved": Event(
         "error",
         ("problem",),
-        "Files that a crash or a full disk had left of retired or purged models could not be put where they belong; it "
-        "is tried again, at the latest in an hour.",
-        "Correct what `problem` names, and see that models/ belongs to the service's user.",
+        "A crash or a full disk left files of retired or purged models in the wrong place, and they could not be moved "
+        "or removed; retried within an hour.",
+        "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
     "registry.leftover_purged": Event(
         "info",
         ("name", "bytes"),
-        "A file without an entry, which had been set aside in the trash, was removed for good after the grace.",
+        "A file without an entry, which had been moved to the trash, was removed permanently after the grace.",
     ),
     "journal.tail_truncated": Event(
         "warning",
         ("path", "offset", "lost_bytes"),
-        "A writer died while appending; its unfinished line, never acknowledged, was cut.",
+        "A writer ended in the middle of an append; its incomplete line, which was never committed, was cut off.",
     ),
     "journal.write_failed": Event(
         "error",
@@ -288,32 +295,33 @@ EVENTS: dict[str, Event] = {
     "journal.rotation_failed": Event(
         "error",
         ("problem",),
-        "The journal is long enough for a new segment, which could not be begun. The old one goes on; it is retried.",
-        "Correct what is wrong with the disk or the lock that `problem` names.",
+        "The journal is large enough for a new segment, which could not be started. The old one is used on; it is "
+        "retried.",
+        "Correct the problem of the disk or the lock that `problem` names.",
     ),
     # --- retention
     "retention.planned": Event(
         "info",
         ("mode", "keep", "retire", "bytes"),
-        "What the rules keep and retire (when they retire anything).",
+        "How many models the rules keep and retire; logged if they retire any.",
     ),
     "retention.refused": Event(
         "error",
         ("problem", "retire"),
         "The plan is over the breaker's limits; nothing was retired.",
-        "Look at `model-inbox retention plan`; if it is right, `model-inbox retention apply --override-breaker`.",
+        "Check `model-inbox retention plan`; if it is right, run `model-inbox retention apply --override-breaker`.",
     ),
     "retention.failed": Event(
         "error",
         ("problem",),
-        "Applying the plan stopped half-way; each step is whole, the rest is tried at the next run.",
-        "Correct what `problem` names, and see that models/ belongs to the service's user.",
+        "Applying the plan failed. The models retired before stay retired; the next run does the rest.",
+        "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
     "retention.purge_failed": Event(
         "error",
         ("problem",),
-        "What has been in the trash for longer than the grace could not be removed; it is tried at the next run.",
-        "See that models/.trash and all in it belong to the service's user, and that the disk can be written.",
+        "Models in the trash for longer than the grace could not be removed; retried at the next run.",
+        "Check that models/.trash and all in it belong to the service's user, and that the disk can be written.",
     ),
     "entry.retired": Event(
         "info",
@@ -324,12 +332,12 @@ EVENTS: dict[str, Event] = {
     "entry.spared": Event(
         "info",
         ("model_id", "sequence"),
-        "The plan let go of a model, and when its turn came it was protected, held by a rule again, or gone.",
+        "A model of the plan was not retired, because it was protected, kept by a rule, or gone when its turn came.",
     ),
     "entry.purged": Event(
         "info",
         ("model_id", "sequence", "bytes"),
-        "A retired model's files were removed for good after the grace.",
+        "A retired model's files were removed permanently after the grace.",
     ),
 }
 """Every event that can be logged."""

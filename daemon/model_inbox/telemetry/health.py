@@ -1,6 +1,6 @@
-"""Whether all is well: what the status file says, compared with the clock and with who holds the locks.
+"""The health of the daemon, from its status file, the clock, and the holder of its lock.
 
-Owns the judgement that `model-inbox status` prints and exits with. Never writes the status file.
+Owns the problems that `model-inbox status` prints and its exit code. Never writes the status file.
 """
 
 from __future__ import annotations
@@ -41,39 +41,40 @@ __all__ = [
     "NEARLY_FULL_BYTES",
     "NEARLY_FULL_FRACTION",
     "Daemon",
-    "State",
+    "DaemonState",
     "assess",
     "find_daemon",
     "state_of",
 ]
 
-LATE_SECONDS = 15.0  # how much later than promised the next document may be before the daemon counts as stuck
+# The daemon counts as unresponsive if its next status document is later than announced by more than this.
+LATE_SECONDS = 15.0
 NEARLY_FULL_FRACTION = 0.05
 NEARLY_FULL_BYTES = 10 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """The daemon that was found, or that there is none: whether its lock is held, and what it told last."""
+    """A daemon, running or not: the holder of its lock, and the last status document."""
 
     holding: Holding
     document: dict[str, Any] | None
 
     @property
-    def is_told_of(self) -> bool:
-        """Whether the document is by the process that holds the lock."""
+    def wrote_document(self) -> bool:
+        """Whether the process that holds the lock wrote the document."""
         pid = self.holding.pid
         return bool(self.holding.held and self.document and (pid is None or pid == self.document.get("pid")))
 
 
 def find_daemon(registry_path: Path, inbox_path: Path) -> Daemon:
-    """Look for a daemon, and for what it told, by the registry and then by the inbox.
+    """Find the daemon and its status document, by the registry and then by the inbox.
 
-    One of the two may have moved in config.yaml since the daemon was started. Raises StorageError when neither tells
-    anything because this user may not look.
+    One of the two paths in config.yaml may have changed since the daemon was started. Raises StorageError if no
+    document is found and one could not be read.
     """
     unreadable: StorageError | None = None
-    told: list[Daemon] = []
+    found: list[Daemon] = []
     locks = (daemon_lock(registry_path), inbox_path / ".processing" / ".daemon.lock")
     for lock, path in zip(locks, status_paths(registry_path, inbox_path), strict=True):
         document = None
@@ -81,20 +82,20 @@ def find_daemon(registry_path: Path, inbox_path: Path) -> Daemon:
             document = read_status(path)
         except StorageError as error:
             unreadable = unreadable or error
-        told.append(Daemon(_alive(who_holds(lock), document), document))
-    document = next((one.document for one in told if one.document is not None), None)
-    for one in told:
+        found.append(Daemon(_alive(who_holds(lock), document), document))
+    document = next((one.document for one in found if one.document is not None), None)
+    for one in found:
         if one.holding.held:
-            return one if one.is_told_of else Daemon(one.holding, document)
+            return one if one.wrote_document else Daemon(one.holding, document)
     if document is None and unreadable is not None:
         raise unreadable
-    # The lock on the registry is the one that tells: that on the inbox is not for every user to see.
-    holding = told[0].holding if told[0].holding.held is not None else told[1].holding
+    # Prefer the registry's lock: some users may not see that of the inbox.
+    holding = found[0].holding if found[0].holding.held is not None else found[1].holding
     return Daemon(_alive(holding, document), document)
 
 
 def _alive(holding: Holding, document: Mapping[str, Any] | None) -> Holding:
-    """Tell by the process that a document names whether the daemon lives, where the lock is hidden from us."""
+    """Return the holder of the lock. If this user cannot see it, use the process that the document names."""
     pid = (document or {}).get("pid")
     if holding.held is not None or not isinstance(pid, int) or document is None:
         return holding
@@ -104,17 +105,18 @@ def _alive(holding: Holding, document: Mapping[str, Any] | None) -> Holding:
     )
 
 
-State = Literal["starting", "running", "stopping", "stopped", "unknown"]
+DaemonState = Literal["starting", "running", "stopping", "stopped", "unknown"]
 
 
-def state_of(document: Mapping[str, Any] | None, holding: Holding) -> State:
-    """Return what the daemon does, from what it said last and from whether its lock is held."""
+def state_of(document: Mapping[str, Any] | None, holding: Holding) -> DaemonState:
+    """Return the daemon's state, from its last document and the holder of its lock."""
     if holding.held is False:
         return "stopped"
     if document is None:
         return "starting" if holding.held else "unknown"
+    # The document is from the daemon before this one.
     if holding.pid is not None and holding.pid != document.get("pid"):
-        return "starting"  # the document is its forerunner's
+        return "starting"
     said = document.get("state")
     if said in ("starting", "running", "stopping"):
         return said  # type: ignore[no-any-return]  # narrowed by the line above
@@ -124,7 +126,7 @@ def state_of(document: Mapping[str, Any] | None, holding: Holding) -> State:
 def assess(
     document: Mapping[str, Any] | None, holding: Holding, now: datetime, *, disks: Sequence[Mapping[str, Any]]
 ) -> list[Problem]:
-    """Return everything that is not well, in the order in which to mend it. Pure: all that it needs is given."""
+    """Return all problems of the daemon, in the order in which to correct them. Pure: reads no clock and no file."""
     state = state_of(document, holding)
     found: list[Problem] = []
     if state == "stopped":
@@ -150,7 +152,7 @@ def _late(document: Mapping[str, Any], now: datetime) -> list[Problem]:
 
 
 def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
-    """Return the problems that the daemon tells of itself."""
+    """Return the problems that the daemon reports in its document."""
     found = []
     inbox, registry = document.get("inbox") or {}, document.get("registry") or {}
     retention, config = document.get("retention") or {}, document.get("config") or {}

@@ -1,12 +1,7 @@
-"""What the daemon says, and how it is written down.
+"""Configures structlog: the format of log lines and where they are written.
 
-Owns the catalogue of events (`EVENTS`: name, level, fields, meaning, what to do) and `configure`, which only the
-daemon and the commands call. Never called by the library parts, which just log through structlog. Call sites name an
-event with a literal and put everything variable into fields; docs/reference/logs.md is the catalogue for people, and a
-test holds catalogue, page and call sites together.
-
-The level says who acts: debug and info nobody, warning the producer (or nobody: a retry is coming), error the
-operator, critical means that the daemon stops.
+Owns `configure`, which only the daemon and the commands call. The Python API logs through structlog and never
+configures it. A call site names an event of `events` with a literal and puts everything variable into fields.
 """
 
 from __future__ import annotations
@@ -21,6 +16,7 @@ from typing import IO, Any, Literal
 import structlog
 
 from ..base.standard_streams import STDERR, was_closed
+from ..problems import escaped
 from .journald import JournalSender, stderr_is_journal
 
 __all__ = ["configure", "get_logger", "log_problem"]
@@ -31,7 +27,7 @@ _NUMBER: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, 
 
 
 def get_logger() -> Any:
-    """Return the logger that all parts use."""
+    """Return the logger of this package."""
     return structlog.get_logger("model_inbox")
 
 
@@ -50,17 +46,18 @@ class _Output:
 
 
 class _File:
-    """A log file that anybody may rename, remove or cut while we write to it, as logrotate does in its two ways.
+    """A log file that logrotate or a person may rename, remove or truncate while it is open.
 
-    Each line is one append: a file that was cut goes on at its new end, and before each line we see whether the
-    path still names the file that we have open. Never raises; `problem` says why the last line was not written.
+    Each line is one append, which goes to the end of a truncated file. Before each line the path is checked, and a new
+    file is opened if it leads to another one. Never raises: `problem` says why the last line was not written, or is "".
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem = ""
         self._fd = -1
-        self._torn = False  # a full disk took only a part of a line: the next one begins on a line of its own
+        # Whether the last line was written only in part, on a full disk. The next one must start a new line then.
+        self._torn = False
 
     def write(self, line: str) -> None:
         """Append one line, without its newline."""
@@ -98,17 +95,15 @@ def _print(stream: IO[str], message: str) -> str:
         stream.write(message + "\n")
         stream.flush()
     except (OSError, ValueError) as error:
-        # A closed pipe or a full disk under the log must never stop the work that it tells of.
+        # A closed pipe or a full disk must not stop the work that is logged.
         return f"stderr cannot be written: {error}"
     return ""
 
 
 def _printable(value: Any) -> Any:
-    """Escape what a terminal would act on; producer text reaches fields only through here."""
+    """Return a field's value with unprintable characters escaped, so that no terminal acts on a producer's text."""
     if isinstance(value, str):
-        if value.isprintable():
-            return value
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value)
+        return value if value.isprintable() else escaped(value, len(value))
     if isinstance(value, dict):
         return {_printable(str(key)): _printable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -131,16 +126,17 @@ def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     }
 
 
-# What the last `configure` set up: why lines of the log are lost, if they are.
+# Set by `configure`: returns why log lines are lost, or "".
 _find_problem: Callable[[], str] = str
 
 
 def log_problem() -> str:
-    """Return why lines of the log are lost at present, or ""."""
+    """Return why log lines are lost at present, or "" if none are."""
     return _find_problem()
 
 
-_outputs = ExitStack()  # what the last `configure` opened: a reload lets go of it
+# The files and sockets that the last `configure` opened. The next one closes them.
+_outputs = ExitStack()
 
 
 def configure(
@@ -151,11 +147,11 @@ def configure(
     stream: IO[str] | None = None,
     colors: bool | None = None,
 ) -> str:
-    """Set up where log lines go and return the format that was chosen.
+    """Configure the log and return the format that is used.
 
-    `auto` is native journal fields where stderr is systemd's journal, coloured text on a terminal, and JSON lines
-    otherwise. `file` gets JSON lines as well, and survives logrotate; where it cannot be written, that is said once
-    as `daemon.log_unwritten`, and tried again with every line.
+    `auto` means native journal fields if stderr is systemd's journal, coloured text on a terminal, and JSON lines
+    otherwise. `file` gets JSON lines in addition, and may be rotated. If it cannot be written, `daemon.log_unwritten`
+    is logged once for each cause, and every further line is tried.
     """
     out = stream if stream is not None else sys.stderr
     chosen: str = format
@@ -181,7 +177,8 @@ def configure(
         if log_file is not None:
             before = log_file.problem
             log_file.write(str(to_json(logger, method, dict(event))))
-            if log_file.problem and log_file.problem != before:  # said once, to the other output
+            # Logged once for each cause; only the other output gets it.
+            if log_file.problem and log_file.problem != before:
                 log.error("daemon.log_unwritten", path=str(log_file.path), problem=log_file.problem)
         return event
 

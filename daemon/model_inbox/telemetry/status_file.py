@@ -1,11 +1,11 @@
-"""What the daemon tells of itself: a small file that it replaces, and what is to be made of it.
+"""The status file: writing and reading it.
 
-Owns the status file (docs/reference/formats.md), written and read, and the judgement whether all is well. It is news,
-not state: nothing depends on it, nothing is synced, and a daemon that starts finds in it only when its forerunner last
-registered and rejected. Never locks anything: whether the daemon lives is told by its lock, as `locks` finds out.
+Owns the status file (docs/reference/formats.md), a small JSON document that the daemon replaces every few seconds. It
+is for information only: no decision depends on it and it is never synced. A daemon that starts takes from it only when
+the daemon before last registered and rejected a drop. Never locks a file: `health` asks the lock whether a daemon runs.
 
-The same bytes stand in two places, for the two groups that may ask: beside the registry for those who read models,
-in `inbox/receipts/` for those who drop them.
+The same document is written to two places for two groups of users: beside the registry for users of models, and in
+`inbox/receipts/` for producers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ __all__ = ["FORMAT", "Publisher", "disk_left", "process_started", "read_status"]
 FORMAT = "model-inbox-status/1"
 STATUS_MODE = 0o640
 BLOCK_BYTES = 4096
-BYTES_MIN = 2 * BLOCK_BYTES  # room for a short document in the blocks that the file has, when the disk is full
+# On a full disk a short document must fit into the blocks that the file already has.
+BYTES_MIN = 2 * BLOCK_BYTES
 BYTES_MAX = 1 << 20
 READ_AGAIN_SECONDS = 0.02
 READ_ATTEMPTS = 5
@@ -43,17 +44,17 @@ _DETAILS = ("waiting_files", "deferred_drops", "problems_of_reload")
 
 
 class Publisher:
-    """Replaces the status file, in each of its places. `disk` does the steps."""
+    """Writes the status file to each of its places."""
 
     def __init__(self, paths: Sequence[Path], disk: Disk | None = None) -> None:
         self.paths = tuple(paths)
         self._disk = disk if disk is not None else Disk()
 
     def publish(self, document: Mapping[str, Any]) -> str:
-        """Write a document everywhere; return what kept it from a place, or "". Never raises OSError.
+        """Write the document to all places. Return why the first of them failed, or "". Never raises OSError.
 
-        Nothing is synced: after a power cut there is no daemon to tell of. A crash between the two steps leaves the
-        old file, and the new one under a name that the next writing removes.
+        The file is not synced, because after a power failure no daemon runs that it could describe. A crash before the
+        rename leaves the old file, and a temporary one that the next call removes.
         """
         data = _encoded(document)
         failed = ""
@@ -81,7 +82,7 @@ class Publisher:
             self._overwrite(path, data, document)
 
     def _overwrite(self, path: Path, data: bytes, document: Mapping[str, Any]) -> None:
-        """Write into the file that is there: a full disk is what people must hear of, and its blocks it has."""
+        """Overwrite the existing file in place. A full disk has no room for a new file, and must be reported."""
         fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             room = os.fstat(fd).st_size
@@ -97,19 +98,20 @@ class Publisher:
 
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
-    """Return the document as JSON, filled up with spaces to whole blocks."""
+    """Return the document as JSON, padded with spaces to whole blocks."""
     try:
         data = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-    except TypeError:  # a name that is no UTF-8: JSON can say it escaped
+    except TypeError:
+        # A name that is not UTF-8. The json module escapes it.
         data = json.dumps(document, indent=2, default=str).encode()
     size = max(-(-(len(data) + 1) // BLOCK_BYTES) * BLOCK_BYTES, BYTES_MIN)
     return data.ljust(size - 1) + b"\n"
 
 
 def process_started(pid: int) -> int | None:
-    """Return when a process started, in the kernel's ticks since boot; None when there is no such process to see.
+    """Return when a process started, in the kernel's ticks since boot, or None if no such process is visible.
 
-    With the process id it names a process for good, while ids alone are used again.
+    Process ids are used again. Together with its start time an id names one process until the next boot.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
@@ -119,7 +121,7 @@ def process_started(pid: int) -> int | None:
 
 
 def disk_left(folder: str, path: Path) -> dict[str, Any] | None:
-    """Return what is left on the disk of a folder, for who is not root; None when it cannot be asked."""
+    """Return the free space and inodes on a folder's disk for users other than root, or None if that fails."""
     try:
         found = os.statvfs(path)
     except OSError:
@@ -138,7 +140,7 @@ def disk_left(folder: str, path: Path) -> dict[str, Any] | None:
 
 
 def read_status(path: Path) -> dict[str, Any] | None:
-    """Return the document at `path`, or None when there is none. Raises StorageError when it cannot be read."""
+    """Return the document at `path`, or None if there is none. Raises StorageError if it cannot be read."""
     for attempt in range(READ_ATTEMPTS):
         try:
             data = read_regular(path, BYTES_MAX)
@@ -150,9 +152,7 @@ def read_status(path: Path) -> dict[str, Any] | None:
             document = orjson.loads(data)
             if isinstance(document, dict) and str(document.get("format", "")).startswith("model-inbox-status/"):
                 return document
+        # On a full disk the file is overwritten in place, so a reader can see a part of it. Read it again.
         if attempt < READ_ATTEMPTS - 1:
-            time.sleep(READ_AGAIN_SECONDS)  # on a full disk it is written in place: this was half of it
+            time.sleep(READ_AGAIN_SECONDS)
     return None
-
-
-# --- judging -----------------------------------------------------------------------------------------------

@@ -127,7 +127,7 @@ def test_what_journalctl_says_is_passed_on(tmp_path: Path) -> None:
         with pytest.raises(LogUnreadable, match="cannot read the journal: ") as caught:
             list(journal_lines(program(tmp_path, text)))
         assert "systemd-journal" in caught.value.hint
-    with pytest.raises(LogUnreadable, match="there is no journalctl here"):
+    with pytest.raises(LogUnreadable, match="this machine has no journalctl"):
         list(journal_lines([str(tmp_path / "none")]))
 
 

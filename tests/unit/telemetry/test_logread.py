@@ -302,8 +302,8 @@ def test_outages() -> None:
         for row in ask("outages", records, now=100)
     ] == [
         ("deaf", "10", "15", 5.0, True, "mounted over"),
-        ("down", "20", "31", 11.0, True, "asked to end (SIGTERM)"),
-        ("down", "40", "52", 12.0, False, "ended without a word (killed, or the machine went down)"),
+        ("down", "20", "31", 11.0, True, "stopped by a signal (SIGTERM)"),
+        ("down", "40", "52", 12.0, False, "ended without a last log line (killed, or the machine went down)"),
         ("down", "00", "", 40.0, True, "the journal is damaged"),
     ]
 

@@ -182,9 +182,9 @@ def test_a_daemon_is_found_by_its_inbox_when_the_registry_moved_in_the_file(tmp_
     Publisher([tmp_path / "inbox" / "receipts" / ".status.json"]).publish(told)
     found = find_daemon(tmp_path / "elsewhere" / "r.json", tmp_path / "inbox")
     lock.close()
-    assert (found.holding, found.document, found.is_told_of) == (Holding(held=True, pid=os.getpid()), told, True)
+    assert (found.holding, found.document, found.wrote_document) == (Holding(held=True, pid=os.getpid()), told, True)
     found = find_daemon(tmp_path / "elsewhere" / "r.json", tmp_path / "inbox")
-    assert (found.holding.held, found.is_told_of) == (False, False)
+    assert (found.holding.held, found.wrote_document) == (False, False)
 
 
 def test_a_process_is_told_from_the_next_one_with_its_number() -> None:

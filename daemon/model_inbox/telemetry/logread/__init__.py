@@ -1,4 +1,5 @@
-"""Reading the log: records, the questions that operators ask of them, and where the lines come from.
+"""Reads the log: its lines (`sources`), their records (`records`), one as a sentence (`words`), and answers to
+questions (`questions`).
 
-Never needs the daemon: it reads a file, a pipe or systemd's journal.
+Never needs the daemon: it reads a file, a pipe or systemd's journal. Never writes.
 """

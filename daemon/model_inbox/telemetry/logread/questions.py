@@ -1,10 +1,7 @@
-"""What the log says: lines -> records -> answers.
+"""Answers from the records of the log, as tables.
 
-Owns the two forms in which a line comes back (JSON of a file, JSON of journalctl), which lines belong to a drop or a
-model, what each event is in words, and the answers to the questions that people ask of a log. Never opens a file,
-never asks the clock: whoever calls it brings the lines and says what time it is.
-
-A line that says only a stem (a drop that waits has no drop_id yet) belongs to the next drop of that stem.
+Owns the questions of `model-inbox logs` and how each is answered. Never reads a file or a clock: records and the
+current time are passed in.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from .records import UNIT_EXITED, UNIT_SAID, Record, drop_ids
 __all__ = ["QUESTIONS", "Question", "needed_events"]
 
 _ENDS = frozenset({"drop.registered", "drop.duplicate", "drop.rejected", "drop.put_back", "drop.recovered"})
-# Failures that are logged each time that they are met: what fails, and how long after the last line it still does.
+# Failures that are logged at each attempt: what fails, and for how many seconds after its last line it still counts.
 _REPEATS: dict[str, tuple[str, float]] = {
     "drop.recovery_failed": ("what an earlier run had in hand", 60.0),
     "registry.checkpoint_failed": ("the registry's JSON file", 60.0),
@@ -32,28 +29,17 @@ _REPEATS: dict[str, tuple[str, float]] = {
     "registry.prune_failed": ("the removal of old journal segments", 3 * 3600.0),
     "inbox.purge_failed": ("the removal of old receipts and rejected drops", 3 * 3600.0),
 }
-_LATE = 10.0  # by how many seconds a retry may come later than was said
-
-
-# --- lines ------------------------------------------------------------------------------------------------------------
-
-
-# --- which lines ------------------------------------------------------------------------------------------------------
-
-
-# --- in words ---------------------------------------------------------------------------------------------------------
-
-
-# --- questions --------------------------------------------------------------------------------------------------------
+# A retry may come this many seconds later than announced.
+_LATE_SECONDS = 10.0
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to the log. `events` are all that the answer needs; `answer` makes rows of those records.
+    """A question to the log. `answer` makes the rows from the records of `events`, which are all that it needs.
 
-    `nothing` is what is said where there are no rows. The columns are those of the table for people: title and key.
+    `columns` are those of the table for people, as title and key. `nothing` is printed if there are no rows.
     """
 
     asks: str
@@ -73,7 +59,7 @@ def _rejected(records: Sequence[Record], _now: datetime) -> list[Row]:
 
 
 def _why(records: Sequence[Record], _now: datetime) -> list[Row]:
-    """The last word on each drop that has no model to show for it: why it was rejected, or what it waits for."""
+    """Return a row for each drop that is not registered: why it was rejected, or what it waits for."""
     last: dict[str, Record] = {}
     for record, drop_id in zip(records, drop_ids(records), strict=True):
         subject = record.text("stem") or record.text("name") or drop_id
@@ -103,7 +89,8 @@ def _retired(records: Sequence[Record], _now: datetime) -> list[Row]:
             rows.append(open_rows[model_id])
         elif record.event == "entry.purged":
             row = open_rows.pop(model_id, None)
-            if row is None:  # retired before the time that is asked for
+            # It was retired before the period in question.
+            if row is None:
                 row = {"at": None, "model_id": model_id, "bytes": record.fields.get("bytes"), "reasons": None}
                 rows.append(row)
             row["purged_at"] = millisecond_stamp(record.at)
@@ -111,7 +98,7 @@ def _retired(records: Sequence[Record], _now: datetime) -> list[Row]:
 
 
 def _durations(records: Sequence[Record], _now: datetime) -> list[Row]:
-    """By step and in all, in seconds, of the drops that were registered, duplicate or rejected."""
+    """Return the seconds of each step and in total, of drops that were registered, duplicate or rejected."""
     taken: dict[str, list[float]] = {}
     for record in records:
         steps = record.fields.get("steps")
@@ -135,22 +122,25 @@ def _durations(records: Sequence[Record], _now: datetime) -> list[Row]:
 
 
 def _percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest value that at least so many percent of the values do not exceed (the nearest rank)."""
+    """Return the smallest value such that at least `percent` of all values are not larger (nearest rank)."""
     return sorted(values)[max(math.ceil(len(values) * percent / 100), 1) - 1]
 
 
 def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
-    """What could not be done and has neither ended nor been given up since."""
+    """Return a row for each failure that is still being retried at `now`."""
     going_on: dict[str, Row] = {}
     ended: set[str] = set()
     for record in records:
         key = record.text("drop_id") or record.event
         if record.event == "drop.deferred":
             wait = record.fields.get("retry_in_seconds")
-            # What ended lacks its receipt alone. That it was written no line says; that it was not, the next one does.
-            if key in ended and isinstance(wait, (int, float)) and now > record.at + timedelta(seconds=wait + _LATE):
-                going_on.pop(key, None)
-                continue
+            # A drop that has ended is deferred only to write its receipt. Success is not logged, a failure is: without
+            # a further line when the retry was due, the receipt was written.
+            if key in ended and isinstance(wait, (int, float)):
+                overdue = record.at + timedelta(seconds=wait + _LATE_SECONDS)
+                if now > overdue:
+                    going_on.pop(key, None)
+                    continue
             since = going_on.get(key, {}).get("since", millisecond_stamp(record.at))
             going_on[key] = {
                 "since": since,
@@ -182,7 +172,7 @@ def _retries(records: Sequence[Record], now: datetime) -> list[Row]:
 
 
 def _changes(records: Sequence[Record], _now: datetime) -> list[Row]:
-    """Each start or reload that changed a setting, and each file that was refused. Two starts are compared, too."""
+    """Return a row for each start or reload that changed a setting, and for each configuration that was refused."""
     rows: list[Row] = []
     before: Mapping[str, Any] | None = None
     for record in records:
@@ -192,7 +182,8 @@ def _changes(records: Sequence[Record], _now: datetime) -> list[Row]:
         settings = record.fields.get("settings")
         if not isinstance(settings, dict):
             continue
-        if before is None:  # what held before is not in this part of the log
+        # The settings before are not in this part of the log.
+        if before is None:
             changed = {str(name): ["?", settings.get(name)] for name in record.fields.get("changed") or ()}
         else:
             changed = {name: [before.get(name), settings.get(name)] for name in dict.fromkeys([*before, *settings])}
@@ -214,10 +205,10 @@ def _changes(records: Sequence[Record], _now: datetime) -> list[Row]:
 
 
 def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
-    """When no drops were taken (`down`) or no file events came (`deaf`). `to` is None for what goes on.
+    """Return a row for each time without a running daemon (`down`) or without file events (`deaf`).
 
-    A daemon that died without a word went down, at the earliest, with the last thing that it said: `exactly` is then
-    false.
+    `to` is None if it still lasts. If a daemon ended without logging it, `from` is the time of its last line and
+    `exactly` is false.
     """
     rows: list[Row] = []
     deaf: Row | None = None
@@ -274,13 +265,14 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
 def _cause_of(record: Record, last: Record | None) -> tuple[str, datetime, bool]:
     """Return why the daemon is down, since when, and whether that is known exactly."""
     if record.event in ("daemon.stopping", "daemon.stopped"):
-        return f"asked to end ({record.text('signal') or 'as asked'})", record.at, True
+        signal = record.text("signal")
+        return f"stopped by a signal{f' ({signal})' if signal else ''}", record.at, True
     if record.event == "daemon.failed":
         return record.text("problem") or "", record.at, True
     if record.event == UNIT_EXITED:
         return f"ended: {record.text('code')}, {record.text('status')}", record.at, True
     assert last is not None  # noqa: S101  # a start is an outage only where something was said before it
-    return "ended without a word (killed, or the machine went down)", last.at, False
+    return "ended without a last log line (killed, or the machine went down)", last.at, False
 
 
 _DROPS = ("drop.registered", "drop.duplicate", "drop.rejected")
@@ -292,7 +284,7 @@ QUESTIONS: dict[str, Question] = {
         ("drop.*",),
         _why,
         (("WHEN (UTC)", "at"), ("OWNER", "owner"), ("DROP", "stem"), ("STATE", "state"), ("WHY", "problems")),
-        "No such drop was refused or waits.",
+        "No such drop was rejected or is waiting.",
     ),
     "rejected": Question(
         "What was rejected, and whose?",
@@ -316,7 +308,7 @@ QUESTIONS: dict[str, Question] = {
         _DROPS,
         _durations,
         (("STEP", "step"), ("DROPS", "drops"), ("P50 (s)", "p50"), ("P99 (s)", "p99"), ("MAX (s)", "max")),
-        "No drop was taken.",
+        "No drop was processed.",
     ),
     "retries": Question(
         "What failed and is being retried?",
@@ -343,9 +335,9 @@ QUESTIONS: dict[str, Question] = {
         "It was neither down nor deaf.",
     ),
 }
-"""The questions by name. What happened to one drop or model is no question of these: that is its timeline."""
+"""The questions by name. What happened to one drop or model is not among them: its records are printed instead."""
 
 
 def needed_events(names: Collection[str]) -> tuple[str, ...]:
-    """Return the events that journalctl can be asked for by name; none where a pattern needs all."""
+    """Return the events to ask journalctl for. Return none, which means all, if a question has a pattern."""
     return () if any("*" in name or name.startswith("unit.") for name in names) else tuple(names)

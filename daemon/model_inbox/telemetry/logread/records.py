@@ -1,6 +1,9 @@
-"""Records of the log: what one line says, from a JSON file or from systemd's journal, and which records are wanted.
+"""Records of the log: parsing lines of a JSON file or of systemd's journal, and selecting records.
 
-Owns the value and its parsing. Pure: lines come from `sources`.
+Owns `Record`, its two formats, and which records belong to a drop, a model or a pair. Never reads a file: `sources`
+does. Pure.
+
+A line with a stem and no drop_id (a waiting drop has none yet) belongs to the next drop of that stem.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ __all__ = ["LEVELS", "UNIT_EXITED", "UNIT_SAID", "Record", "Wanted", "belonging"
 LEVELS = ("debug", "info", "warning", "error", "critical")
 UNIT_EXITED = "unit.exited"
 UNIT_SAID = "unit.said"
-_PROCESS_EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # systemd's MESSAGE_ID: a process of a unit ended
+# systemd's MESSAGE_ID for "a process of a unit ended".
+_PROCESS_EXITED = "98e322203f7a4ed290d09fe03c09fe15"
 _LEVEL_OF_PRIORITY = {7: "debug", 6: "info", 5: "info", 4: "warning", 3: "error"}
-# Fields whose values are text even where they look like JSON: a stem may be 2025, an owner 1000.
+# Fields whose values are text even if they look like JSON: a stem can be 2025, an owner 1000.
 _TEXTS = frozenset(
     {
         *("drop_id", "model_id", "stem", "name", "owner", "version", "sha256", "scaler_sha256", "currency_pair"),
@@ -35,7 +39,7 @@ _TEXTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of the log. `fields` are those beside timestamp, level and event."""
+    """One line of the log. `fields` are those besides timestamp, level and event."""
 
     at: datetime
     level: str
@@ -43,17 +47,17 @@ class Record:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
-        """Return a field as text, or None where there is none."""
+        """Return a field as text, or None if the record lacks it."""
         value = self.fields.get(name)
         return None if value is None else str(value)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the record as a line of a JSON log has it."""
+        """Return the record as the object of a JSON log line."""
         return {"timestamp": millisecond_stamp(self.at), "level": self.level, "event": self.event, **self.fields}
 
 
 def parse_line(line: bytes | str) -> Record | None:
-    """Return what a line of a JSON log says; None for one that is torn or no line of ours."""
+    """Parse a line of a JSON log. Return None for an incomplete line or one of another program."""
     try:
         values = orjson.loads(line)
         at = datetime.fromisoformat(values.pop("timestamp"))
@@ -66,7 +70,7 @@ def parse_line(line: bytes | str) -> Record | None:
 
 
 def parse_entry(line: bytes | str) -> Record | None:
-    """Return what an entry of `journalctl -o json --all` says; None for one that is neither ours nor of our unit."""
+    """Parse an entry of `journalctl -o json --all`. Return None for one that is not about our unit."""
     try:
         entry = {name: _text_of(value) for name, value in orjson.loads(line).items()}
         at = _instant_of(entry)
@@ -97,7 +101,7 @@ _OTHERS = frozenset({"EVENT", "LEVEL", "MESSAGE", "MESSAGE_ID", "PRIORITY", "SYS
 
 
 def _text_of(value: object) -> str:
-    """Return a value of journalctl's JSON as text: it may be a list of bytes, or of several values."""
+    """Return a value of journalctl's JSON as text. It can be a list of bytes, or of several values."""
     if isinstance(value, list):
         if value and all(isinstance(item, int) for item in value):
             return bytes(value).decode("utf-8", "backslashreplace")
@@ -121,7 +125,10 @@ def _value_of(name: str, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which records are asked for; all of what is given must hold. Events are patterns, `level` is the least."""
+    """The conditions for selecting records; all that are given must be true.
+
+    `events` are patterns, `level` is the lowest level, and `until` is exclusive.
+    """
 
     events: tuple[str, ...] = ()
     level: str = "debug"
@@ -131,16 +138,16 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
 
-    def is_about(self) -> bool:
-        """Tell whether it asks for drops, models or pairs, whose lines are found by what belongs to them."""
+    def names_subjects(self) -> bool:
+        """Return whether it selects by drops, models or pairs, for which related records are searched."""
         return bool(self.drops or self.models or self.pairs)
 
     def in_time(self, record: Record) -> bool:
-        """Tell whether a record is of the time that is asked for."""
+        """Return whether a record is in the period."""
         return (self.since is None or record.at >= self.since) and (self.until is None or record.at < self.until)
 
     def is_kind(self, record: Record) -> bool:
-        """Tell whether a record is of the events and levels that are asked for."""
+        """Return whether a record has one of the events and a sufficient level."""
         known = record.level in LEVELS
         return (not known or LEVELS.index(record.level) >= LEVELS.index(self.level)) and (
             not self.events or any(fnmatchcase(record.event, pattern) for pattern in self.events)
@@ -148,13 +155,13 @@ class Wanted:
 
 
 def belonging(records: Iterable[Record], wanted: Wanted) -> list[Record]:
-    """Return the records that are asked for, in the order of time.
+    """Return the selected records in the order of time.
 
-    Those of a drop are all that carry its drop_id, and what was said of its stem before it had one. Those of a model
-    are all that carry its id, and those of the drops that it came with. Those of a pair are those of its models.
+    The records of a drop are those with its drop_id, and those with its stem before it had one. The records of a model
+    are those with its model_id, and those of its drops. The records of a pair are those of its models.
     """
     ordered = sorted((record for record in records if wanted.in_time(record)), key=lambda record: record.at)
-    if wanted.is_about():
+    if wanted.names_subjects():
         ordered = _about(ordered, wanted)
     return [record for record in ordered if wanted.is_kind(record)]
 
@@ -183,7 +190,7 @@ def _about(records: Sequence[Record], wanted: Wanted) -> list[Record]:
 
 
 def drop_ids(records: Sequence[Record]) -> list[str | None]:
-    """Return for each record the drop that it is about: its own drop_id, or the next one of its stem."""
+    """Return the drop_id for each record: its own, or that of the next drop with its stem."""
     found: list[str | None] = [record.text("drop_id") for record in records]
     following: dict[str, str] = {}
     for at in range(len(records) - 1, -1, -1):

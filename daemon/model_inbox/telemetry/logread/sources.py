@@ -1,6 +1,6 @@
-"""Where log lines are read from: systemd's journal, or JSON files with those that were rotated away.
+"""The sources of log lines: systemd's journal, or a JSON file with its rotated predecessors.
 
-Owns finding, unpacking and following them. Never writes, and never makes sense of a line: `logbook` does.
+Owns finding, unpacking and following them. Never writes, and never parses a line: `records` does.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLLOW_SECONDS = 0.2
 
 
 class LogUnreadable(ModelInboxError):
-    """The log cannot be read: there is none, or this user may not."""
+    """The log cannot be read: it does not exist, or this user may not read it."""
 
     code = "log.unreadable"
     exit_status = EXIT_TRY_AGAIN
@@ -34,12 +34,12 @@ class LogUnreadable(ModelInboxError):
 
 
 def rotated(path: Path) -> list[Path]:
-    """Return a log file with those that logrotate made of it (numbers or dates, packed or not), oldest first.
+    """Return a log file and its rotated predecessors (with numbers or dates, compressed or not), oldest first.
 
-    Raises StorageError when the folder cannot be listed.
+    Raises StorageError if the folder cannot be listed.
     """
     mark = r"[.-](\d{1,12}|\d{4}-\d\d-\d\d)"
-    # Its mark comes last, or before the suffix (`extension` in its configuration): log-20261124.jsonl
+    # logrotate puts the mark at the end or, with its option `extension`, before the suffix: log-20261124.jsonl
     shapes = (
         rf"{re.escape(path.name)}({mark})?(\.gz)?",
         rf"{re.escape(path.stem)}{mark}{re.escape(path.suffix)}(\.gz)?",
@@ -53,9 +53,9 @@ def rotated(path: Path) -> list[Path]:
 
 
 def lines_of(paths: Iterable[Path], since: datetime | None, needles: Sequence[str]) -> Iterator[bytes]:
-    """Yield the lines of these files that hold one of the needles (any line without needles), file after file.
+    """Yield the lines of the files that contain one of `needles`; all lines if there are none.
 
-    A file that was last written before `since` is passed over. Raises StorageError.
+    A file that was last written before `since` is skipped. Raises StorageError.
     """
     wanted = [needle.encode() for needle in needles]
     for path in paths:
@@ -72,7 +72,7 @@ def lines_of(paths: Iterable[Path], since: datetime | None, needles: Sequence[st
 
 
 class Tail:
-    """Reads on in a file that grows, is renamed away or cut: from its end on, or the whole of it."""
+    """Reads new lines of a file that grows and may be rotated or truncated, from its end or (`whole`) its start."""
 
     def __init__(self, path: Path, *, whole: bool = False) -> None:
         self.path = path
@@ -82,7 +82,7 @@ class Tail:
             self._file.seek(0, os.SEEK_END)
 
     def lines(self) -> list[bytes]:
-        """Return the whole lines that came since. Raises StorageError."""
+        """Return the complete lines that were added since the last call. Raises StorageError."""
         try:
             found = self._read()
             if self._was_replaced():
@@ -90,13 +90,14 @@ class Tail:
                 self._file = self.path.open("rb")
                 found += self._read()
         except FileNotFoundError:
-            return []  # between the two steps of a rotation
+            # The file is being rotated.
+            return []
         except OSError as error:
             raise StorageError("read the log", self.path, error) from error
         return found
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -110,7 +111,8 @@ class Tail:
     def _read(self) -> list[bytes]:
         if self._file is None:
             return []
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():  # cut: copytruncate
+        # The file was truncated (logrotate's `copytruncate`).
+        if os.fstat(self._file.fileno()).st_size < self._file.tell():
             self._file.seek(0)
             self._rest = b""
         *lines, self._rest = (self._rest + self._file.read()).split(b"\n")
@@ -118,7 +120,7 @@ class Tail:
 
 
 def follow(tail: Tail, pause: Callable[[float], None] = time.sleep) -> Iterator[bytes]:
-    """Yield lines as they come, for ever."""
+    """Yield new lines as they are written. Never ends."""
     while True:
         lines = tail.lines()
         yield from lines
@@ -137,7 +139,7 @@ def journal_command(
     events: Sequence[str] = (),
     following: bool = False,
 ) -> list[str]:
-    """Return the journalctl command for the entries of a unit, as JSON with all fields whole."""
+    """Return the journalctl command for the entries of a unit, as JSON with complete fields."""
     command = ["journalctl", "--all", "--quiet", "--no-pager", "--output=json", f"--unit={unit}"]
     if since is not None:
         command.append(f"--since=@{int(since.timestamp())}")
@@ -150,12 +152,12 @@ def journal_command(
 
 
 def journal_lines(command: Sequence[str]) -> Iterator[bytes]:
-    """Run journalctl and yield its lines as they come. Raises LogUnreadable when it is missing or refuses."""
+    """Run journalctl and yield its lines. Raises LogUnreadable if it is missing or refuses."""
     program = shutil.which(command[0])
     if program is None:
         raise LogUnreadable(
-            "cannot read the log: there is no journalctl here, and no log file is configured",
-            hint="Say where the log is: --file LOG.jsonl",
+            "cannot read the log: this machine has no journalctl, and no log file is configured",
+            hint="Give the log file: --file LOG.jsonl",
         )
     with subprocess.Popen([program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603  # journalctl
         assert process.stdout is not None and process.stderr is not None  # noqa: S101  # both are pipes
@@ -171,5 +173,5 @@ def journal_lines(command: Sequence[str]) -> Iterator[bytes]:
         if empty and said and (status or "ermission" in said):
             raise LogUnreadable(
                 f"cannot read the journal: {said.splitlines()[-1]}",
-                hint="Members of the groups systemd-journal and adm may read it: try with sudo",
+                hint="Members of the groups systemd-journal and adm may read it. Try it with sudo",
             )

@@ -1,6 +1,6 @@
-"""One record as one sentence for people.
+"""One log record as one sentence for people.
 
-Owns the wording of each event. Every text of a record is escaped where it was logged.
+Owns the sentence for each event. Escapes nothing: all text was escaped when it was logged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["in_words"]
 
 
 def in_words(record: Record) -> str:
-    """Return what a record says, for people: what it is about, and then what happened."""
+    """Return a record as a sentence: its subject, and what happened."""
     fields = record.fields
     about = fields.get("model_id") or fields.get("stem") or fields.get("name") or ""
     words = _WORDS.get(record.event)
@@ -49,30 +49,32 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"in {_seconds(f.get('seconds'))} ({f.get('drop_id')})"
     ),
     "drop.duplicate": lambda f: (
-        f"registered before with the same bytes; the drop{_by(f)} changed nothing"
-        + (f", though its metadata differs: {_short(f['problems'])}" if f.get("problems") else "")
+        f"already registered with the same bytes; the drop{_by(f)} changed nothing"
+        + (f", but its metadata differs: {_short(f['problems'])}" if f.get("problems") else "")
     ),
     "drop.rejected": lambda f: f"a drop{_by(f)} was rejected ({f.get('drop_id')}): {_short(f.get('problems') or '?')}",
     "drop.deferred": lambda f: (
-        f"cannot be decided now, attempt {f.get('attempt', '?')}: {f.get('cause')}"
-        + (f"; again in {_seconds(f['retry_in_seconds'])}" if "retry_in_seconds" in f else "")
+        f"could not be processed, attempt {f.get('attempt', '?')}: {f.get('cause')}"
+        + (f"; next in {_seconds(f['retry_in_seconds'])}" if "retry_in_seconds" in f else "")
     ),
-    "drop.arriving": lambda f: f"is on its way: {_short(f.get('problems') or '?')}",
-    "drop.waiting": lambda f: f"waits: {_short(f.get('problems') or '?')}",
-    "drop.stale": lambda f: f"waits for {_seconds(f.get('age_seconds'))} already: {_short(f.get('problems') or '?')}",
+    "drop.arriving": lambda f: f"is arriving: {_short(f.get('problems') or '?')}",
+    "drop.waiting": lambda f: f"is waiting: {_short(f.get('problems') or '?')}",
+    "drop.stale": lambda f: f"is waiting for {_seconds(f.get('age_seconds'))}: {_short(f.get('problems') or '?')}",
     "drop.move_failed": lambda f: f"cannot be moved out of the inbox: {f.get('problem')}",
     "drop.stray_move_failed": lambda f: f"cannot be moved out of the inbox: {f.get('problem')}",
-    "drop.put_back": lambda f: f"is not whole after all and was put back: {_short(f.get('problems') or '?')}",
-    "drop.recovered": lambda f: f"had been registered before the daemon ended (line {f.get('sequence')}); now answered",
+    "drop.put_back": lambda f: f"was found to be incomplete and put back: {_short(f.get('problems') or '?')}",
+    "drop.recovered": lambda f: (
+        f"was registered before the daemon last ended (line {f.get('sequence')}); its receipt was written now"
+    ),
     "entry.retired": lambda f: f"retired to the trash: {_short(f.get('reasons') or '?')}",
-    "entry.purged": lambda f: f"removed for good from the trash, {f.get('bytes')} bytes",
+    "entry.purged": lambda f: f"removed permanently from the trash, {f.get('bytes')} bytes",
     "daemon.started": lambda f: f"model-inbox {f.get('version')} started (process {f.get('pid')})",
-    "daemon.ready": lambda f: f"takes drops from now on, after {_seconds(f.get('seconds'))}",
-    "daemon.stopping": lambda f: f"was asked to end ({f.get('signal')})",
-    "daemon.stopped": lambda f: f"ended as asked, after {_seconds(f.get('uptime_seconds'))}",
-    "daemon.failed": lambda f: f"cannot go on: {f.get('problem')}. {f.get('hint') or ''}".rstrip(),
-    "inbox.watch_lost": lambda f: f"file events do not reach us: {f.get('cause')}",
-    "inbox.watch_restored": lambda f: f"file events reach us again ({f.get('watcher')})",
+    "daemon.ready": lambda f: f"processes drops from now on, after {_seconds(f.get('seconds'))}",
+    "daemon.stopping": lambda f: f"is stopping after a signal ({f.get('signal')})",
+    "daemon.stopped": lambda f: f"stopped after {_seconds(f.get('uptime_seconds'))}",
+    "daemon.failed": lambda f: f"cannot continue: {f.get('problem')}. {f.get('hint') or ''}".rstrip(),
+    "inbox.watch_lost": lambda f: f"file events no longer arrive: {f.get('cause')}",
+    "inbox.watch_restored": lambda f: f"file events arrive again ({f.get('watcher')})",
     UNIT_EXITED: lambda f: str(f.get("message")),
     UNIT_SAID: lambda f: str(f.get("message")),
     "history.changed": lambda f: f"{f.get('operation')} by {f.get('actor')}: {f.get('reason') or 'no reason given'}",
