@@ -966,8 +966,8 @@ CODES: Mapping[Code, About] = {
     ),
     "status.log_lost": About(
         "Log lines are not written where they should be.",
-        "stderr was closed when the daemon started (`2>&-`) and no `logging.file` is set, or that file cannot be "
-        "written.",
+        "Standard error was closed when the daemon started (`2>&-`) and no `logging.file` is set, or that file cannot "
+        "be written.",
         "Start the daemon with stderr open, or set `logging.file` to a file that its user may write.",
     ),
     "status.disk_nearly_full": About(
