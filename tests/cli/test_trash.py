@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 
 import pytest
@@ -33,12 +34,30 @@ def test_the_trash_is_purged_by_name_by_age_or_all(home: Home) -> None:
     done = home.json("trash", "purge", "--yes")
     assert [item["model_id"] for item in done["purged"]] == ["old"]
     assert done["bytes_freed"] > 0
-    assert home.json("trash", "purge", "--yes") == {"purged": [], "in_use": [], "bytes_freed": 0}
+    assert home.json("trash", "purge", "--yes") == {"purged": [], "in_use": [], "bytes_freed": 0, "finished": []}
     assert home.text("trash", "purge", "--yes").startswith("Nothing in the trash is old enough")
     assert "Removed 1 model for good" in home.text("trash", "purge", "new", "--yes")
     assert "Removed 1 model for good" in home.text("trash", "purge", "--all", "--yes")
     assert home.json("trash", "list") == []
     assert [line["operation"] for line in home.json("history", "other")] == ["register", "retire", "purge"]
+
+
+def test_a_purge_that_was_killed_is_finished_by_the_next(home: Home) -> None:
+    """Killed after its line: the next purge removes the rest, says so, and `verify` finds nothing."""
+    home.text("delete", "old")
+    home.text("delete", "new")
+    (folder,) = (home.registry_path.parent / ".trash").glob("old.*")
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    home.text("trash", "purge", "old", "--yes")
+    kept.rename(folder)  # as if it had been killed between the line and the removal
+    assert home.json("verify", status=1)["ok"] is False
+    assert home.json("trash", "purge", "old", "--yes")["finished"] == ["old"]
+    assert not folder.exists()
+    shutil.copytree(folder.with_name("new.2"), folder)
+    said = home.text("trash", "purge", "--yes")
+    assert said == "Finished what was cut short: 'old' removed for good.\n"
+    assert home.json("verify")["ok"] is True
 
 
 def test_a_model_that_is_being_read_stays_in_the_trash(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,13 @@ def stranger(folder: Path) -> None:
     )
 
 
+def some_and_leftovers(folder: Path) -> None:
+    """As `some`, after a writer died between the links of a model with a scaler and its line."""
+    some(folder)
+    with ModelRegistry(folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk()) as registry:
+        registry._storage.place("torn", staged(registry, "torn", b"torn bytes", b"torn scaler").files)
+
+
 def _api(registry: ModelRegistry) -> object:
     if registry.get_model_info("api") is not None:
         return None
@@ -180,6 +187,8 @@ SCENARIOS = (
     Scenario("take over and retire", some_of_version_0_1, (_delete, _checkpoint, lambda r: r.change_segment())),
     Scenario("take over by a change of segment", some_of_version_0_1, (lambda r: r.change_segment(), _api)),
     Scenario("take over what is linked", some_of_version_0_1_and_a_link, (_alias, lambda r: r.change_segment(), _api)),
+    Scenario("set leftovers aside", some_and_leftovers, (lambda r: r.set_aside_leftovers(),)),
+    Scenario("register beside leftovers", some_and_leftovers, (_api,)),
     Scenario("prune", some_and_closed_segments, (_prune,), gone=frozenset({1})),
 )
 

@@ -60,11 +60,24 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
     """
     grace = app.config.retention.trash_grace.seconds
     with app.reading() as registry:
-        chosen = _chosen(registry.retired(), model_ids, None if everything else now() - timedelta(seconds=grace))
+        unfinished = registry.unfinished_purges()
+    if unfinished:
+        # Their lines are committed: there is nothing to ask.
+        with app.writing() as registry:
+            registry.finish_purges()
+        if not as_json:
+            print_lines(f"Finished what was cut short: {', '.join(map(quoted, unfinished))} removed for good.")
+    with app.reading() as registry:
+        chosen = _chosen(
+            registry.retired(),
+            [model_id for model_id in model_ids if model_id not in unfinished],
+            None if everything else now() - timedelta(seconds=grace),
+            all_by_age=not model_ids,
+        )
     if not chosen:
         if as_json:
-            print_json({"purged": [], "in_use": [], "bytes_freed": 0})
-        else:
+            print_json({"purged": [], "in_use": [], "bytes_freed": 0, "finished": unfinished})
+        elif not unfinished:
             print_lines("Nothing in the trash is old enough to go (--all takes everything).")
         return EXIT_DONE
     if not as_json:
@@ -87,6 +100,7 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
                 "purged": [_as_dict(item, grace) for item in purged],
                 "in_use": [_as_dict(item, grace) for item in in_use],
                 "bytes_freed": freed,
+                "finished": unfinished,
             }
         )
     else:
@@ -96,8 +110,10 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
     return EXIT_TRY_AGAIN if in_use else EXIT_DONE
 
 
-def _chosen(held: Sequence[Retired], model_ids: Sequence[str], before: datetime | None) -> list[Retired]:
-    """Return what is named, or all that was retired before that instant (None: all)."""
+def _chosen(
+    held: Sequence[Retired], model_ids: Sequence[str], before: datetime | None, *, all_by_age: bool
+) -> list[Retired]:
+    """Return what is named, or, with `all_by_age`, all that was retired before that instant (None: all)."""
     known = {item.model_id for item in held}
     for model_id in model_ids:
         if model_id not in known:
@@ -105,7 +121,7 @@ def _chosen(held: Sequence[Retired], model_ids: Sequence[str], before: datetime 
                 f"cannot purge {quoted(model_id)}: the trash does not hold it",
                 hint="`model-inbox trash list` shows what it holds",
             )
-    if model_ids:
+    if not all_by_age:
         return [item for item in held if item.model_id in model_ids]
     return [item for item in held if before is None or item.at < before]
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ __all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths"
 
 STORED_MODE = 0o440
 FOLDER_MODE = 0o750
+# What follows the id in a final name: of a model, its scaler, a scaler that replaced that, a sidecar.
+_STORED_NAME = re.compile(r"(_scaler(@[0-9]+)?)?\.pkl$|\.yaml$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,38 @@ class Storage:
             self._sync(folder, path.parent)
             return folder / path.name
         raise StorageError("set aside", path, FileExistsError(errno.EEXIST, "too many leftovers of that name"))
+
+    def unnamed_files(self, entries: Iterable[EntryFields], own: Iterable[Path]) -> list[Path]:
+        """Return the files in the storage folder that no entry names; `own` are files of the registry itself.
+
+        Raises OSError when the folder cannot be listed.
+        """
+        resolved: dict[Path, str] = {}
+
+        def place(path: Path) -> tuple[str, str]:  # the folder may be known by several names
+            if path.parent not in resolved:
+                resolved[path.parent] = os.path.realpath(path.parent)
+            return resolved[path.parent], path.name
+
+        with os.scandir(self.storage_dir) as found:
+            names = sorted(e.name for e in found if not e.name.startswith(".") and not e.is_dir(follow_symlinks=False))
+        named = {place(path) for entry in entries for path in self.files_of(entry)} if names else set()
+        named |= {place(path) for path in own}
+        return [path for path in (self.storage_dir / name for name in names) if place(path) not in named]
+
+    def is_stored_file(self, path: Path) -> bool:
+        """Return whether a file looks like one that a writer of ours gave a final name: its name, owner and mode.
+
+        What a person copied into the folder is not: nobody may take it away.
+        """
+        stem = _STORED_NAME.sub("", path.name)
+        if stem == path.name or not is_valid_id(stem):
+            return False
+        try:
+            found = path.lstat()
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and not found.st_mode & 0o222 and found.st_uid == os.geteuid()
 
     def needed_files_of(self, entry: EntryFields) -> dict[Path, str | None]:
         """Return the final names of an entry's model and, if it has one, scaler, with their digests."""

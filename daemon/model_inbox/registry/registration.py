@@ -29,6 +29,7 @@ def register_staged(
     registered.
     """
     with store.writing():
+        trash.set_aside_once({candidate.fields["model_id"] for candidate in candidates})
         placed: dict[str, StagedFiles] = {}
         try:
             outcomes = _place_and_commit(store, storage, trash, candidates, actor, placed)

@@ -430,6 +430,18 @@ class ModelRegistry:
         _remove_old_temporaries(self._disk, folders, self._clock())
         return self._trash.finish_purges()
 
+    def unfinished_purges(self) -> list[str]:
+        """Return the ids of purged models whose files a crash left in the trash, for `finish_purges` to remove."""
+        return self._trash.unfinished_purges()
+
+    def set_aside_leftovers(self) -> int:
+        """Move the files of registrations that a crash cut short, which no line committed, to the trash.
+
+        Return how many. They are kept under `<file>.leftover-<n>`. A handle does so by itself before the first change
+        that it makes. Every file is tried; the first StorageError is raised at the end.
+        """
+        return self._trash.set_aside_leftovers()
+
     def close(self) -> None:
         """Bring the JSON file up to date if this handle changed something, and close the files."""
         _open_handles.discard(self)

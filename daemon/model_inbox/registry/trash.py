@@ -8,14 +8,17 @@ decides which model is to go.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+
+import structlog
 
 from ..base.disk import open_regular, replace_file
 from ..base.leases import in_use
 from ..errors import EntryExists, EntryNotFound, EntryProtected, ModelInboxError, StorageError
-from ..problems import quoted
+from ..problems import escaped, quoted
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import STORED_MODE, Storage, trash_name
 from .journal import Draft, Line
@@ -26,6 +29,10 @@ from .stored_sidecar import has_sidecar, sidecar_of_entry
 
 __all__ = ["Trash"]
 
+log = structlog.get_logger("model_inbox")
+
+_LEFTOVER = re.compile(r".+\.leftover-[0-9]+", re.ASCII)
+
 
 class Trash:
     """The trash of one registry. Each change is made under the writer lock, which it takes itself."""
@@ -35,6 +42,7 @@ class Trash:
         self._storage = storage
         # The ids of entries that were adopted, not registered by us; found out when first asked for.
         self._adopted: list[str] | None = None
+        self._has_looked = False
 
     # --- what is in it ----------------------------------------------------------------------------------------
 
@@ -58,6 +66,7 @@ class Trash:
         Raises EntryProtected.
         """
         with self._store.writing():
+            self.set_aside_once()
             entry = self._store.state.entries.get(model_id)
             if entry is None or (at is not None and not self._store.state.stands_at(at)):
                 # That the model is gone may rest on a line whose writer died before it was synced.
@@ -77,6 +86,7 @@ class Trash:
         when its files are damaged.
         """
         with self._store.writing():
+            self.set_aside_once()
             if model_id in self._store.state.entries:
                 raise EntryExists(
                     f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
@@ -117,6 +127,7 @@ class Trash:
         retirement), and when the model was restored meanwhile.
         """
         with self._store.writing():
+            self.set_aside_once()
             line = self._store.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
@@ -178,24 +189,85 @@ class Trash:
 
         Every model is tried; the first StorageError is raised at the end.
         """
-        names = set(self._names())
-        if not names:
+        if not self._unfinished():
             return 0
         with self._store.writing(), _first_error_at_the_end() as attempt:
-            last: dict[str, Line] = {}
-            for line in self._store.lines():
-                said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
-                if said is not None:
-                    last[trash_name(line.model_id, sequence_of(said))] = line
             count = 0
-            for name, line in last.items():
-                if name in names and line.operation == "purge":
+            for name, line in self._unfinished().items():
+                if line.operation == "purge":
                     with attempt():
-                        self._storage.erase(self._storage.trash_dir / name)
+                        freed = self._storage.erase(self._storage.trash_dir / name)
                         count += 1
-                elif name in names and line.operation == "restore" and line.entry is not None:
+                        log.warning("registry.purge_finished", model_id=escaped(line.model_id), bytes=freed)
+                elif line.entry is not None:
                     count += self._storage.let_go(as_fields(line.entry))
             return count
+
+    def unfinished_purges(self) -> list[str]:
+        """Return the ids of purged models whose files a crash left in the trash, for `finish_purges` to remove."""
+        return sorted(line.model_id for line in self._unfinished().values() if line.operation == "purge")
+
+    def _unfinished(self) -> dict[str, Line]:
+        """Return the folders in the trash whose models were purged or restored, each with the line that said so."""
+        last: dict[str, Line] = {}
+        names = {name for name in self._names() if not _LEFTOVER.fullmatch(name)}
+        if names:
+            names -= {self._retirement(line).folder.name for line in self._store.held().values()}
+        if names:  # else the whole history need not be read
+            for line in self._store.lines():
+                said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
+                name = trash_name(line.model_id, sequence_of(said)) if said is not None else ""
+                if name in names:
+                    last[name] = line
+        return {name: line for name, line in last.items() if line.operation != "retire"}
+
+    def set_aside_leftovers(self, coming: Collection[str] = ()) -> int:
+        """Move stored files that no line committed to the trash, and return how many.
+
+        A writer that died between the links and its line leaves such files; nothing else ever takes their names. Only
+        files that a writer of ours made are moved, each under a name of its own, and the sidecar of a model first: a
+        model without its scaler must not stand beside it. A crash in between leaves the rest for the next look. Those
+        of the models `coming` stay: their registration uses them, or sets them aside. Every file is tried; the first
+        StorageError is raised at the end.
+        """
+        self._has_looked = True
+        if not self._leftovers(coming):
+            return 0
+        with self._store.writing(), _first_error_at_the_end() as attempt:
+            for model_id in list(self._store.unfinished):
+                with attempt():
+                    self.finish(model_id)
+            count = 0
+            # Under the lock: what another writer was about to commit has its line by now.
+            for path in sorted(self._leftovers(coming), key=lambda path: (path.suffix != ".yaml", path)):
+                with attempt():
+                    kept = self._storage.set_aside(path)
+                    count += 1
+                    log.warning("registry.leftover_set_aside", path=str(path), kept_as=str(kept))
+            return count
+
+    def set_aside_once(self, coming: Collection[str] = ()) -> None:
+        """Do `set_aside_leftovers` at the first change that this handle makes. A failure is logged, and no more.
+
+        Later it is not done again: it lists the folder, and a change must not cost more in a larger registry.
+        """
+        if self._has_looked:
+            return
+        try:
+            self.set_aside_leftovers(coming)
+        except StorageError as error:
+            log.error("registry.leftover_unmoved", problem=str(error))
+
+    def _leftovers(self, coming: Collection[str]) -> list[Path]:
+        files = self._store.files
+        try:
+            paths = self._storage.unnamed_files(
+                list(self._store.state.entries.values()), (files.path, files.journal, files.mark)
+            )
+        except OSError as error:
+            raise StorageError("list", self._storage.storage_dir, error) from error
+        ours = {path for model_id in coming for path in self._storage.final_names(model_id)}
+        return [path for path in paths if path not in ours and self._storage.is_stored_file(path)]
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -142,8 +142,9 @@ class Maintenance:
         """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
         with self._attempt() as leftovers:
             found = self._registry.finish_retirements()
-            if self._has_leftovers:  # looks through the whole history, so not each time
+            if self._has_leftovers:  # lists the stored files, so not each time
                 found += self._registry.finish_purges()
+                self._registry.set_aside_leftovers()
                 self._has_leftovers = False
             if found:
                 log.warning("registry.leftover_found", count=found)
@@ -197,7 +198,8 @@ class Maintenance:
             self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem)
-        if self._has_leftovers and self._config.retention.mode != "enforce":  # else it is tried at each run
+        self._has_leftovers = True  # another writer may have died meanwhile
+        if self._config.retention.mode != "enforce":  # else it is done at each run
             self.settle_leftovers()
 
     def _purge_answers(self) -> None:

@@ -269,6 +269,18 @@ EVENTS: dict[str, Event] = {
         "or removed; retried within an hour.",
         "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
+    "registry.leftover_set_aside": Event(
+        "warning",
+        ("path", "kept_as"),
+        "A writer died before its line was committed: a file that it left among the stored models was moved to the "
+        "trash. It was never registered.",
+        "Register the model again, or drop it again, if it is missing.",
+    ),
+    "registry.purge_finished": Event(
+        "warning",
+        ("model_id", "bytes"),
+        "A purge had been cut short after its line: the rest of its files was removed from the trash.",
+    ),
     "registry.leftover_purged": Event(
         "info",
         ("name", "bytes"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import structlog
 
 from model_inbox import EntryNotFound, ModelRegistry, RestoreRefused, StorageError
 from model_inbox.base.disk import Disk
@@ -292,6 +293,97 @@ def test_what_the_disk_refuses_after_the_commit_is_finished_later(tmp_path: Path
     assert registry.retired() == []
     disk.refused = {}
     assert registry.finish_purges() == 1
+    assert os.listdir(tmp_path / ".trash") == []
+
+
+# --- what no line committed ----------------------------------------------------------------------------------
+
+
+def _torn(registry: ModelRegistry, model_id: str) -> None:
+    """Leave what a writer leaves that dies between its links and its line."""
+    registry._storage.place(model_id, staged(registry, model_id, b"torn", b"torn scaler").files)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda registry: register(registry, "next"),
+        lambda registry: registry.delete_model("kept"),
+        lambda registry: registry.restore("old"),
+        lambda registry: registry.replace_scaler("kept", {"mean": 1}),
+        lambda registry: registry.purge(registry.retired()[0]),
+        lambda registry: registry.set_aside_leftovers(),
+    ],
+    ids=["register", "delete", "restore", "replace_scaler", "purge", "set_aside_leftovers"],
+)
+def test_the_next_writer_sets_aside_what_no_line_committed(
+    tmp_path: Path, change: Callable[[ModelRegistry], object]
+) -> None:
+    """Model, scaler and sidecar go to the trash, one folder each; the log names each; readers change nothing."""
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        register(registry, "old", b"old")
+        registry.delete_model("old")
+        register(registry, "kept", b"kept")
+        _torn(registry, "torn")
+    with open_registry(tmp_path, read_only=True) as reader:
+        assert reader.get_model_info("torn") is None
+    assert (tmp_path / "prediction" / "torn.pkl").exists()
+    with open_registry(tmp_path, disk=QuickDisk()) as registry, structlog.testing.capture_logs() as logged:
+        change(registry)
+    names = ["torn.yaml", "torn.pkl", "torn_scaler.pkl"]
+    assert [Path(line["path"]).name for line in logged if line["event"] == "registry.leftover_set_aside"] == names
+    for name in names:
+        assert not (tmp_path / "prediction" / name).exists()
+        assert (tmp_path / ".trash" / f"{name}.leftover-1" / name).exists()
+
+
+def test_what_a_person_copied_into_the_storage_folder_stays(tmp_path: Path) -> None:
+    """Only files with the name, the mode and the owner of a stored file are set aside."""
+    registry = open_registry(tmp_path, disk=QuickDisk())
+    folder = tmp_path / "prediction"
+    for name, mode in (("theirs.pkl", 0o644), ("notes.txt", 0o440), ("-x.pkl", 0o440), ("link.pkl", 0)):
+        if mode:
+            (folder / name).write_bytes(b"x")
+            (folder / name).chmod(mode)
+        else:
+            (folder / name).symlink_to("theirs.pkl")
+    assert registry.set_aside_leftovers() == 0
+    assert len(list(folder.glob("[!.]*"))) == 4
+
+
+def test_a_leftover_that_cannot_be_moved_stops_no_change(tmp_path: Path) -> None:
+    """It is logged, the model is registered, and the next handle tries again."""
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        _torn(registry, "torn")
+    disk = Refusing()
+    registry = open_registry(tmp_path, disk=disk)
+    disk.refused = {"mkdir": "leftover-1"}
+    with structlog.testing.capture_logs() as logged:
+        register(registry, "m")
+    assert [line["event"] for line in logged] == ["registry.leftover_unmoved"]
+    disk.refused = {}
+    with open_registry(tmp_path, disk=QuickDisk()) as again:
+        register(again, "n")
+    assert sorted(path.name for path in (tmp_path / "prediction").glob("*.pkl")) == ["m.pkl", "n.pkl"]
+
+
+def test_a_purge_that_was_cut_short_is_finished_and_said(tmp_path: Path) -> None:
+    """The line is committed and a file is still there: it is named, removed at the next chance, and logged."""
+    disk = Refusing()
+    registry = open_registry(tmp_path, disk=disk)
+    register(registry, "m", b"model", b"scaler")
+    registry.delete_model("m")
+    disk.refused = {"unlink": "m_scaler.pkl"}
+    with pytest.raises(StorageError):
+        registry.purge(registry.retired()[0])
+    disk.refused = {}
+    assert registry.retired() == []
+    with open_registry(tmp_path, read_only=True) as reader:
+        assert reader.unfinished_purges() == ["m"]
+    with structlog.testing.capture_logs() as logged:
+        assert registry.finish_purges() == 1
+    assert [(line["event"], line["model_id"]) for line in logged] == [("registry.purge_finished", "m")]
+    assert registry.unfinished_purges() == []
     assert os.listdir(tmp_path / ".trash") == []
 
 

@@ -485,6 +485,39 @@ def test_a_sidecar_that_does_not_fit_its_files_makes_no_entry(folder: Path, chan
     assert problems(folder) == []
 
 
+def test_what_no_line_of_a_whole_journal_committed_is_not_registered(folder: Path) -> None:
+    """A writer died before its line: the rebuild names the model, keeps its files aside, and registers nothing."""
+    with open_registry(folder, disk=QuickDisk()) as registry:
+        registry._storage.place("torn", staged(registry, "torn", MODEL, SCALER).files)
+        registry._storage.place_file(
+            staged(registry, "x", pickle.dumps([1])).files.model, registry._storage.scaler_name("one", 10)
+        )
+        before = plain(registry)
+    made = run(folder)
+    assert made.from_sidecars == ()
+    assert made.lines_lost == 0
+    assert [(lost.model_id, lost.why) for lost in made.lost if lost.model_id == "torn"] == [
+        ("torn", "no line of the journal, which is whole, registered it")
+    ]
+    names = {path.name for path in Path(made.kept_in, "files").iterdir()}
+    assert names == {"torn.pkl", "torn.yaml", "torn_scaler.pkl", "one_scaler@10.pkl"}
+    assert entries(folder) == before
+    assert problems(folder) == []
+
+
+def test_an_entry_that_only_an_edited_json_file_has_is_not_registered(folder: Path) -> None:
+    """With a whole journal the journal is what counts, whatever somebody wrote into the JSON file."""
+    before = entries(folder)
+    path = folder / "registry.json"
+    edited = json.loads(path.read_text())
+    edited["two"]["pinned"] = True
+    edited["three"] = {**edited["two"], "model_id": "three"}
+    path.write_text(json.dumps(edited))
+    (folder / "registry.checkpoint.json").unlink()
+    run(folder)
+    assert entries(folder) == before
+
+
 def test_a_model_that_only_the_json_file_tells_of(folder: Path) -> None:
     """Its entry is taken over as it was, drop_id included, by a line that says where it is from."""
     before = entries(folder)
@@ -535,12 +568,12 @@ def test_nothing_is_made_of_nothing(tmp_path: Path) -> None:
 def ruin(folder: Path) -> None:
     """A bit of everything: damaged lines, a damaged JSON file, a lost model, a stranger, a model without a line."""
     with open_registry(folder, clock=Clock(START + timedelta(hours=1)), disk=QuickDisk()) as registry:
-        candidate = staged(registry, "unlisted", pickle.dumps({"un": "listed"}))
-        registry._storage.place("unlisted", candidate.files)
-        registry._storage.unstage(candidate.files)
         register(registry, "broken", pickle.dumps(["broken"]))
         registry.change_segment()
         registry.tag("two", {"stage": "live"})
+        candidate = staged(registry, "unlisted", pickle.dumps({"un": "listed"}))
+        registry._storage.place("unlisted", candidate.files)
+        registry._storage.unstage(candidate.files)
     break_line(closed(folder), 4)
     break_line(folder / "history" / f"{5:020d}.jsonl", 2)
     path = folder / "registry.json"

@@ -119,6 +119,11 @@ class Evidence:
         return next((problem for problem in self.problems if problem.code == "registry.too_new"), None)
 
     @property
+    def begun(self) -> Header | None:
+        """The header of the current segment; None where that is lost, and nobody knows which lines it had."""
+        return self.current.header if self.current is not None else None
+
+    @property
     def is_whole(self) -> bool:
         """Whether the lines are all there, from the beginning that is kept to the end."""
         return self.base is not None and all(n in self.lines for n in range(self.base.sequence + 1, self.reached + 1))

@@ -28,6 +28,7 @@ from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_
 from ..files import Storage
 from ..history import Held, note_retirement
 from ..journal import Line, Operation, encode_line, format_time, parse_time
+from ..position import newest
 from ..state import State
 from .evidence import Base, Evidence
 from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
@@ -85,10 +86,12 @@ class Plan:
             raise RegistryTooNew(f"cannot rebuild the registry: {problem.message}", hint=problem.hint)
         self._refuse_what_may_not_be_read()
         known = self.evidence.known()
-        self.reached = self._last_number(known)
+        self.is_whole = self._has_all_lines(known)
+        self.reached = self.evidence.reached if self.is_whole else self._last_number(known)
         self.base = self._base(known)
         self.replayed = self.evidence.replayed(self.base)
-        self.known = known if known is not None else self.replayed
+        # With all lines there, nothing counts that no line committed.
+        self.known = self.evidence.replayed(self.base) if self.is_whole or known is None else known
         self._refuse_an_empty_storage()
         self._fill_gaps()
         self._check_entries()
@@ -103,17 +106,33 @@ class Plan:
                 what = f"{problem.file!r} {problem.message}"
                 raise RegistryError(f"cannot rebuild the registry: {what}", hint=problem.hint)
 
+    def _has_all_lines(self, known: State | None) -> bool:
+        """Return whether the journal is whole: no line is missing, and nothing tells of a line behind its end.
+
+        The name of a scaler that replaced another one is no sign of such a line: it comes before the line.
+        """
+        if not self.evidence.is_whole or self.evidence.begun is None:
+            return False
+        # A rebuild that was cut short tells of lost lines by lines of its own, and has not said yet what is lost.
+        was_cut_short = self.evidence.begun.identity != newest(self.evidence.identities)
+        if was_cut_short and any(is_told_lost(sound.line) for sound in self.evidence.lines.values()):
+            return False
+        entries = known.entries.values() if known is not None else ()
+        numbers = [*self._numbers_in_names(self.storage.trash_dir), *(sequence_of(entry) for entry in entries)]
+        return max(numbers, default=0) <= self.evidence.reached
+
     def _last_number(self, known: State | None) -> int:
         """Return the greatest number that a line ever had: no new line may have one of them."""
-        numbers = [*self._numbers_in_names(), *(sequence_of(e) for e in (known.entries.values() if known else ()))]
+        numbers = [*self._numbers_in_names(self.storage.trash_dir, self.storage.storage_dir)]
+        numbers += [sequence_of(entry) for entry in (known.entries.values() if known is not None else ())]
         reached = self.evidence.reached
         # Each lost line between those that are there and the next is told of: a stray name must not make millions.
         most = reached + _LOST_AT_THE_END_MAX if self.evidence.lines else max(numbers, default=0)
         return max([reached, *(number for number in numbers if number <= most)])
 
-    def _numbers_in_names(self) -> Iterator[int]:
+    def _numbers_in_names(self, *folders: Path) -> Iterator[int]:
         """Yield the numbers of lines that names of files tell of."""
-        for folder in (self.storage.trash_dir, self.storage.storage_dir):
+        for folder in folders:
             names: list[str] = []
             with contextlib.suppress(FileNotFoundError):
                 names = os.listdir(folder)
@@ -243,7 +262,11 @@ class Plan:
         lost = {item.model_id for item in self.lost}
         for path in self._leftovers(aside):
             model_id = path.name.removesuffix(".yaml")
-            if path.suffix == ".yaml" and is_valid_id(model_id) and model_id not in self.entries.keys() | lost:
+            if path.suffix != ".yaml" or not is_valid_id(model_id) or model_id in self.entries.keys() | lost:
+                continue
+            if self.is_whole:
+                self.lost.append(Lost(model_id, "no line of the journal, which is whole, registered it"))
+            else:
                 self._register_from_sidecar(model_id, path)
         self.leftovers = self._leftovers(aside)
         told = {item.model_id for item in self.lost}
@@ -370,6 +393,11 @@ class Plan:
         for line in self.added:
             state.apply(line)
         assert state.entries == self.entries, "the lines of the rebuild do not give its entries"  # noqa: S101
+
+
+def is_told_lost(line: Line) -> bool:
+    """Return whether this line stands in the place of a lost one: it changes nothing, and is of no model."""
+    return line.operation == "rebuild" and not line.model_id and not line.changes_entry
 
 
 def _line(

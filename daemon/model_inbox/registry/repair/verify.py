@@ -410,18 +410,7 @@ def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = No
 
 def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the files in the storage folder that no entry names. Raises OSError when it cannot be listed."""
-    resolved: dict[Path, str] = {}
-
-    def place(path: Path) -> tuple[str, str]:  # the folder may be known by several names
-        if path.parent not in resolved:
-            resolved[path.parent] = os.path.realpath(path.parent)
-        return resolved[path.parent], path.name
-
-    named = {place(path) for entry in entries for path in storage.files_of(entry)}
-    named |= {place(path) for path in (files.path, files.journal, files.mark)}
-    with os.scandir(storage.storage_dir) as found:
-        names = sorted(e.name for e in found if not e.name.startswith(".") and not e.is_dir(follow_symlinks=False))
-    return [path for path in (storage.storage_dir / name for name in names) if place(path) not in named]
+    return storage.unnamed_files(entries, (files.path, files.journal, files.mark))
 
 
 def held_in(evidence: Evidence) -> Held:
