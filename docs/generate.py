@@ -1,7 +1,7 @@
-"""Writes the tables of the manual that the code knows best, between the markers in each page, and the catalogue of
-events for the journal.
+"""Write the generated tables of the manual, between the markers in each page, and the
+catalogue of events for the journal.
 
-`python docs/generate.py` rewrites them; with `--check PAGE...` it only tells whether they are up to date.
+`python docs/generate.py` rewrites them; with `--check PAGE...` it only checks that they are up to date.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def root_group() -> click.Group:
 
 def catalog() -> str:
     """The catalogue of events as `journalctl -x` reads it."""
-    parts = ["# Written by docs/generate.py from the catalogue of events in logs.py.\n"]
+    parts = ["# Written by docs/generate.py from the catalogue of events in telemetry/events.py.\n"]
     for name, event in EVENTS.items():
         text = plain(event.meaning)
         if event.action != "Nothing to do.":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
@@ -110,3 +111,18 @@ def test_systemd_is_pointed_to_documents_that_are_installed(file: str) -> None:
     assert named
     for document in named:
         assert document.startswith("docs/") and (ROOT / document).is_file(), document
+
+
+def test_the_map_names_modules_that_exist() -> None:
+    """Every path in backticks on the pages for developers exists, and every dotted name of the map can be imported."""
+    map_of_rooms = ROOT / "ARCHITECTURE.md"
+    for page in [map_of_rooms, ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/decisions/*.md")]:
+        for path in re.findall(r"`([a-z_]+/[a-z_][a-z_/.]*)`", page.read_text()):
+            places = [ROOT / path, PACKAGE / path, PACKAGE / f"{path}.py"]
+            assert any(place.exists() for place in places), f"{page.name} names {path}"
+    rooms = {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").exists()}
+    dotted = re.findall(r"`(([a-z]+)\.[A-Za-z_.]+)`", map_of_rooms.read_text())
+    names = [name for name, room in dotted if room in rooms]
+    assert "inbox.readiness.judge" in names
+    for name in names:
+        pkgutil.resolve_name(f"model_inbox.{name}")

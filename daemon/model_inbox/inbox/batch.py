@@ -1,6 +1,6 @@
 """Drops that wait for the disk together: the files of accepted ones, and the receipts of committed ones.
 
-Owns one wait for the disk and its result. Decides nothing, and writes nothing: `intake` fills a batch and ends it.
+Owns one wait for the disk and its result. Decides nothing, and writes nothing: `pipeline` fills a batch and ends it.
 """
 
 from __future__ import annotations

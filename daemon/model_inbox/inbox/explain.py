@@ -1,6 +1,6 @@
 """What each thing in the inbox waits for, found out by anybody who may list the folder: no daemon is needed.
 
-Owns the answer to "why is my file still there?". Looks with the very rules of the daemon (`arrival.judge`), but from
+Owns the answer to "why is my file still there?". Looks with the very rules of the daemon (`readiness.judge`), but from
 outside: it claims nothing, makes nothing, locks nothing, and does not remember since when a file has been quiet, so
 that counts from the file's own times. What the daemon knows better (why it put a drop back, what it cannot read) is
 taken from its status, if that is about the same bytes. What has left the inbox is found by its traces, and called what

@@ -1,8 +1,8 @@
-"""The inbox folder as it stands: what is in it, since when, and what `arrival` decides about each thing.
+"""The inbox folder as it stands: what is in it, since when, and what `readiness` decides about each thing.
 
 Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see anew), the
 folders of ours inside it, and opening a producer's file to look at it. Only reads, but for making its own
-folders; `intake` moves files.
+folders; `pipeline` moves files.
 """
 
 from __future__ import annotations
@@ -333,7 +333,7 @@ class Inbox:
     def _forget_much_text(self, judged: Iterable[tuple[Drop, Decision]]) -> None:
         """Keep what waiting sidecars say only up to a size in all: thousands of large ones must not fill the memory.
 
-        Of the others that is kept which `arrival` decides by; whoever takes them reads the rest again.
+        Of the others that is kept which `readiness` decides by; whoever takes them reads the rest again.
         """
         kept = 0
         for drop, decision in judged:

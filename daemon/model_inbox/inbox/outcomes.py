@@ -1,6 +1,6 @@
 """What the steps of a drop's journey come to, as values: refused, not whole, or a file that is staged.
 
-Pure. Owns no decision: `staging` and `judging` return these, and `intake` carries them out.
+Pure. Owns no decision: `staging` and `validation` return these, and `pipeline` carries them out.
 """
 
 from __future__ import annotations

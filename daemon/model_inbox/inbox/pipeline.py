@@ -1,9 +1,9 @@
 """One drop's journey: claim, judge, commit, answer, release.
 
 Owns everything that happens to a drop from the moment it is known to be whole (or to be refused) until nothing
-of it is left in hand, and the same journey taken up again after a crash. Decides nothing about arrival
-(`arrival`), its files (`judging`) or entries (`registry`). A drop ends registered, duplicate or rejected; in between
-it can be deferred, when the disk or a lock says no, and it is then tried again from its claim.
+of it is left in hand, and the same journey taken up again after a crash. Decides nothing about readiness
+(`readiness`), about files (`validation`) or about entries (`registry`). A drop ends registered, duplicate or rejected.
+In between it can be deferred, because of the disk or a lock. It is then tried again from its claim.
 """
 
 from __future__ import annotations

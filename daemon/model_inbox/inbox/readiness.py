@@ -2,7 +2,7 @@
 
 Owns which files belong together and when a drop is whole, ours to refuse, or to be left alone. Pure: what is on
 the disk and how long it has been so comes in through `Sighting` and `Facts`; the decisions are values that
-`intake` and `service` carry out.
+`pipeline` and `service` carry out.
 
 A drop is *whole* when its sidecar has no problems, every file that it names is a regular file of the same owner
 that ends as a pickle must, and nobody is writing any of them. Nobody is writing when the kernel says so for each

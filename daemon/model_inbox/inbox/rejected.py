@@ -1,6 +1,6 @@
 """Rejected drops and old receipts: list them, show them, send one back to the inbox, remove them after their time.
 
-Owns `inbox/rejected/` and `inbox/receipts/` once `intake` has written there. Never judges anything: a drop that is
+Owns `inbox/rejected/` and `inbox/receipts/` once `pipeline` has written there. Never judges anything: a drop that is
 sent back is judged like any other.
 """
 
