@@ -15,7 +15,7 @@ import pytest
 from model_inbox.base.disk import Disk
 from model_inbox.base.machine import Machine
 from model_inbox.errors import StorageError
-from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name, owner_name
+from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name
 from model_inbox.inbox.drop import Sighting
 from model_inbox.inbox.folder import Inbox
 from model_inbox.inbox.readiness import Limits
@@ -81,11 +81,6 @@ def test_how_long_something_is_kept(seconds: int, older: bool) -> None:
     """Longer than the time, by the moment in its id; what bears no id is never old."""
     assert is_older("20261124T045315102455Z-0001-m", NOW + timedelta(seconds=seconds), 60) is older
     assert not is_older("other", NOW + timedelta(days=9999), 60)
-
-
-def test_the_owner_is_a_name_or_the_number() -> None:
-    """A user that the system does not know is a number."""
-    assert (owner_name(0), owner_name(4_000_000)) == ("root", "4000000")
 
 
 # --- in and out ------------------------------------------------------------------------------------------------------
