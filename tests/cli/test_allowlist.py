@@ -44,14 +44,14 @@ def test_listed_name_is_explained_with_its_uses_and_code(tmp_path: Path) -> None
     assert answer["permits"] == "be referred to, be created without calling __init__, have its state set"
     assert any(hook.startswith("__setstate__@sklearn.base.BaseEstimator:") for hook in answer["hooks"])
     said = run(tmp_path, "explain", RIDGE).stdout
-    assert said.startswith(f"A pickle may carry '{RIDGE}'.")
+    assert said.startswith(f"A pickle may contain '{RIDGE}'.")
     assert "__setstate__@sklearn.base.BaseEstimator" in said
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("builtins.eval", "No list may have 'builtins.eval': only plain value types of the standard library"),
+        ("builtins.eval", "'builtins.eval' is never allowed: only plain value types of the standard library"),
         ("fxmodels.lstm.FxLSTM", "is on no list"),
         ("torch.nn.modules.rnn.LSTM", "is on a list that pickle.frameworks does not select"),
         ("sklearn.linear_model._ridge.Rdige", RIDGE),
@@ -112,7 +112,7 @@ def test_changed_code_is_a_difference_and_a_missing_name_is_counted(tmp_path: Pa
         ],
     }
     said = run(tmp_path, "diff", "numpy").stdout
-    assert "numpy: 1 with other code, 2 that are not installed here" in said
+    assert "numpy: 1 with other code, 2 not installed here" in said
     assert f"- __setstate__@{installed}.Other:00000000" in said
     assert f"+ __setstate__@{installed}.Other:{HASH}" in said
 

@@ -16,7 +16,7 @@ def test_config_check_lists_everything(empty: Home) -> None:
     assert empty.json("config", "check") == {"ok": True, "path": None, "problems": []}
     file = empty.folder / "config.yaml"
     file.write_text("inbox: {path: here}\n")
-    assert empty.text("config", "check") == f"'{file}' is right.\n"
+    assert empty.text("config", "check") == f"'{file}' has no problems.\n"
     assert empty.json("config", "check")["path"] == str(file)
     file.write_text("inbox: {path: here, settle_seconds: -1}\nloging: {}\n")
     result = empty.run("config", "check", "--json")

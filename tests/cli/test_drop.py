@@ -36,8 +36,8 @@ def test_a_drop_with_a_wrong_sidecar_is_not_written(files: Home) -> None:
     ("outcome", "status", "said"),
     [
         ("registered", 0, "Registered 'usd_eur' (drop d-1)."),
-        ("duplicate", 0, "was registered already"),
-        ("duplicate, bad", 1, "with other metadata; nothing changed:\n  - it is bad [artifact.bad]\n      Mend it\n"),
+        ("duplicate", 0, "was already registered"),
+        ("duplicate, bad", 1, "and other metadata; nothing changed:\n  - it is bad [artifact.bad]\n      Mend it\n"),
         ("rejected, bad", 1, "Rejected 'usd_eur' (drop d-1):\n  - it is bad [artifact.bad]\n      Mend it\n"),
         (None, 75, "no answer came within"),
     ],

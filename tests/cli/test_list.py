@@ -31,5 +31,5 @@ def test_list_of_an_empty_registry(empty: Home) -> None:
     empty.open().close()
     assert empty.text("list") == "No models are registered.\n"
     assert empty.json("list") == []
-    assert empty.text("history") == "Nothing has happened yet.\n"
+    assert empty.text("history") == "The history is empty.\n"
     assert empty.text("retention", "plan") == "No models are registered.\n"

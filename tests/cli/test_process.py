@@ -229,7 +229,7 @@ def test_a_person_is_asked_on_a_terminal(folder: Path, answer: str, status: int,
     make_registry(folder)
     run("delete", "usd_eur_lightgbm_quantiles_of_one_day_20251020")
     ended, screen = on_terminal("trash", "purge", "--all", answer=answer)
-    assert "Remove 1 model for good? [y/N]:" in screen
+    assert "Remove 1 model permanently? [y/N]:" in screen
     assert ended == status
     assert len(json.loads(run("trash", "list", "--json").stdout)) == left
 

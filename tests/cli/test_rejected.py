@@ -95,7 +95,7 @@ def test_rejected_drops_are_purged_when_confirmed(refused: Home) -> None:
     assert refused.run("rejected", "purge", "--older-than", "1d", "--all").exit_code == 2
     shown = refused.text("rejected", "purge", "--all", "--yes")
     assert "bad.pkl, bad.yaml" in shown
-    assert "Removed 1 rejected drop for good" in shown
+    assert "Removed 1 rejected drop permanently" in shown
     assert refused.json("rejected", "list") == []
 
 
@@ -109,4 +109,4 @@ def test_a_name_that_is_no_text_is_shown_escaped(refused: Home) -> None:
 
 def test_retry_says_what_it_did(refused: Home) -> None:
     """For people the names of the files are said."""
-    assert refused.text("rejected", "retry", DROP_ID) == "bad.pkl, bad.yaml: in the inbox again.\n"
+    assert refused.text("rejected", "retry", DROP_ID) == "Moved back to the inbox: bad.pkl, bad.yaml.\n"

@@ -30,7 +30,7 @@ def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
         "reason": "wrong window",
     }
     assert "its scaler, of line 4: nothing" in home.text("show", "old")
-    assert home.text("replace-scaler", "old", str(file)).startswith("'old' has another scaler: ")
+    assert home.text("replace-scaler", "old", str(file)).startswith("'old' has a new scaler: ")
 
 
 def test_a_scaler_that_the_scan_refuses_changes_nothing(home: Home) -> None:

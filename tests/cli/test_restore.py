@@ -48,7 +48,8 @@ def test_restore_says_when_the_rules_would_retire_it_again(home: Home) -> None:
     (home.folder / "config.yaml").write_text(rules())
     home.text("retention", "apply", "--yes")
     assert home.text("restore", "old") == (
-        "'old' is registered again.\nThe rules let go of it: `model-inbox pin old`, or the next run retires it again.\n"
+        "'old' is registered again.\n"
+        "The rules do not keep it. Run `model-inbox pin old`, or the next run retires it again.\n"
     )
     home.text("pin", "old")
     assert "Keep 3 models" in home.text("retention", "apply", "--yes")

@@ -64,7 +64,7 @@ def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypa
         monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown, **__: shown)
         card = home.text("show", "old")
         assert said in card
-        assert "the inbox (whole by digest), drop d-1" in card
+        assert "the inbox (complete by digest), drop d-1" in card
 
 
 def test_show_of_what_is_not_there(home: Home) -> None:

@@ -78,9 +78,7 @@ def test_the_life_of_a_daemon_is_told(world: World) -> None:
         assert status == (0 if told["ok"] else 1)
         code, said = program(world, "status")
         assert code == status
-        assert said.startswith(
-            "All is well: the daemon is running" if status == 0 else "Not well: the daemon is running"
-        )
+        assert said.startswith("OK: the daemon is running" if status == 0 else "Not well: the daemon is running")
         assert f"process          {daemon.process.pid}" in said
         assert (told["pid"], told["waiting"], told["deferred"]) == (daemon.process.pid, 0, 0)
         world.put("m")

@@ -35,9 +35,9 @@ def test_the_trash_is_purged_by_name_by_age_or_all(home: Home) -> None:
     assert [item["model_id"] for item in done["purged"]] == ["old"]
     assert done["bytes_freed"] > 0
     assert home.json("trash", "purge", "--yes") == {"purged": [], "in_use": [], "bytes_freed": 0, "finished": []}
-    assert home.text("trash", "purge", "--yes").startswith("Nothing in the trash is old enough")
-    assert "Removed 1 model for good" in home.text("trash", "purge", "new", "--yes")
-    assert "Removed 1 model for good" in home.text("trash", "purge", "--all", "--yes")
+    assert home.text("trash", "purge", "--yes").startswith("No model in the trash is old enough")
+    assert "Removed 1 model permanently" in home.text("trash", "purge", "new", "--yes")
+    assert "Removed 1 model permanently" in home.text("trash", "purge", "--all", "--yes")
     assert home.json("trash", "list") == []
     assert [line["operation"] for line in home.json("history", "other")] == ["register", "retire", "purge"]
 
@@ -56,7 +56,7 @@ def test_a_purge_that_was_killed_is_finished_by_the_next(home: Home) -> None:
     assert not folder.exists()
     shutil.copytree(folder.with_name("new.2"), folder)
     said = home.text("trash", "purge", "--yes")
-    assert said == "Finished what was cut short: 'old' removed for good.\n"
+    assert said == "Finished an interrupted purge: removed 'old' permanently.\n"
     assert home.json("verify")["ok"] is True
 
 

@@ -11,11 +11,11 @@ from support.home import Home
 def test_verify_tells_what_does_not_agree(home: Home) -> None:
     """Exit 0 and ok when all agrees, else 1 with every problem; --no-digests reads no stored file."""
     assert home.json("verify") == {"ok": True, "problems": []}
-    assert home.text("verify") == "Everything agrees.\n"
+    assert home.text("verify") == "No problems found.\n"
     path = home.storage_dir / "old.pkl"
     path.chmod(0o640)
     path.write_bytes(bytes(len(path.read_bytes())))
-    assert home.text("verify", "--no-digests") == "Everything agrees; the digests were not compared.\n"
+    assert home.text("verify", "--no-digests") == "No problems found; the digests were not compared.\n"
     said = home.json("verify", status=1)
     (problem,) = said["problems"]
     assert (said["ok"], problem["code"], problem["file"]) == (False, "registry.digest_mismatch", str(path))

@@ -164,7 +164,7 @@ def test_filters_and_forms(folder: Path) -> None:
     assert "chf" not in run("model-inbox logs --pair USD/EUR")
     warnings = json.loads(run("model-inbox logs --level warning --since yesterday --json"))
     assert [entry["event"] for entry in warnings] == ["drop.rejected", "drop.deferred", "inbox.watch_lost"]
-    assert run("model-inbox logs --since 3d --until 2d") == "The log says nothing of that.\n"
+    assert run("model-inbox logs --since 3d --until 2d") == "The log has no such lines.\n"
     new = (folder / "log.jsonl").read_bytes()
     done = subprocess.run([PROGRAM, "logs", "rejected", "--file", "-"], cwd=folder, input=new, capture_output=True)
     assert b"1-usdeur" in done.stdout
@@ -175,8 +175,8 @@ def test_what_cannot_be_asked_is_said(folder: Path) -> None:
     for words, status, said in (
         (["--file", "none.jsonl"], 75, "there is none"),
         (["--since", "whenever"], 2, "write yesterday"),
-        (["why", "--follow"], 2, "--follow goes with"),
-        (["--file", "x", "--unit", "y"], 2, "say one"),
+        (["why", "--follow"], 2, "--follow can be used only with"),
+        (["--file", "x", "--unit", "y"], 2, "cannot be used together"),
         (["whence"], 2, "whence"),
     ):
         done = CliRunner().invoke(root, ["logs", *words])

@@ -17,7 +17,7 @@ def test_an_installation_tells_what_comes_next(installation: tuple[Installed, st
         f"{STATE}/models/prediction_registry.json",
         f"{STATE}/models/prediction",
     ]
-    assert installed.model_inbox("config", "check").stdout.strip() == "'/etc/model-inbox/config.yaml' is right."
+    assert installed.model_inbox("config", "check").stdout.strip() == "'/etc/model-inbox/config.yaml' has no problems."
 
 
 def test_an_interpreter_that_a_service_cannot_run_is_refused(installation: tuple[Installed, str, str]) -> None:

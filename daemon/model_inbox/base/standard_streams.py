@@ -1,8 +1,8 @@
-"""Descriptors 0, 1 and 2 when the program was started without them (`2>&-`).
+"""stdin, stdout and stderr of a program that was started without them (`2>&-`), or whose output cannot be written.
 
-Owns that they are open before anything else opens a file. A file or socket that got number 2 would receive whatever is
-written to stderr, log lines too. Owns as well that a stream which cannot be written does not spoil the exit status.
-Never touches a stream that works.
+Owns that descriptors 0, 1 and 2 are open before any file is opened: a file or socket that got number 2 would receive
+everything that is written to stderr, including log lines. Owns also that an output that cannot be written does not
+change the exit code. Never changes a stream that works.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _closed: set[int] = set()
 
 
 def fill_standard_streams() -> None:
-    """Open /dev/null in place of each standard stream that is closed. Call it before any file is opened.
+    """Open /dev/null for each standard stream that is closed. Call this before any file is opened.
 
-    Raise OSError if there is no /dev/null to be opened.
+    Raises OSError if /dev/null cannot be opened.
     """
     for number in (0, 1, STDERR):
         try:
@@ -29,10 +29,10 @@ def fill_standard_streams() -> None:
         except OSError:
             # The lowest free number is this one.
             fd = os.open(os.devnull, os.O_RDWR)
-            # Programs that we start must have them, too.
+            # Child processes must inherit it.
             os.set_inheritable(fd, True)  # noqa: FBT003  # its only form
             _closed.add(number)
-    # Python has none of its own for a descriptor that was closed when it started.
+    # Python sets sys.stdin, stdout or stderr to None if its descriptor was closed at the start.
     if sys.stdin is None:
         sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     if sys.stdout is None:
@@ -42,9 +42,9 @@ def fill_standard_streams() -> None:
 
 
 def give_up_unwritable_streams() -> None:
-    """Let /dev/null take what stdout or stderr does not take any more (a full disk, a reader that went away).
+    """Send stdout or stderr to /dev/null if it can no longer be written (a full disk, a reader that has ended).
 
-    Without it Python would fail once more when it ends, with a traceback and an exit status of its own.
+    Otherwise Python would fail when it flushes the stream at exit, with a traceback and another exit code.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -55,5 +55,5 @@ def give_up_unwritable_streams() -> None:
 
 
 def was_closed(number: int) -> bool:
-    """Return whether this standard stream was closed at the start, so that what is written to it is lost."""
+    """Return whether this standard stream was closed at the start. All output to it is lost then."""
     return number in _closed

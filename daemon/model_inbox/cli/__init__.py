@@ -1,10 +1,12 @@
-"""The command `model-inbox`: what people type, and what scripts call with `--json`.
+"""The command `model-inbox`, for people and, with `--json`, for programs.
 
-Owns the words, the tables and the exit codes; every command is a thin layer over a function of the library. One
-file for each command or noun. A command's module is imported when that command is called, and the library within
-it: `--help`, `--version` and the quick commands do not wait for what they do not use.
+Owns the command names, their options, output and exit codes. Each command is a thin layer over a function of another
+room, in a file of its own (or one for a noun with several verbs). A command's module is imported when it is called,
+and what it needs when it runs, so that `--help` and quick commands start fast. Never does the work itself.
 
 Exit codes: 0 done, 1 refused or problems found, 2 usage, 75 try again, 78 configuration or damaged data.
+
+Public names: `main`, `root`, `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -51,18 +53,18 @@ COMMANDS = {
     "config": "config:config",
     "schema": "schema:schema",
 }
-"""Where each command lives: the module of this package, and the name in it."""
+"""The module of each command in this package, and the name of the command in it."""
 
 
-class _Lazy(Group):
-    """A group whose commands are imported when they are asked for."""
+class _LazyGroup(Group):
+    """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click asks
-        """Return the commands in the order in which people meet them."""
+        """Return the names of the commands in the order of the help."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
-        """Import a command, or return None for a word that is none."""
+        """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")
@@ -78,22 +80,23 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool)
         ctx.exit()
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option(
     "--config",
     "config_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The configuration; else $MODEL_INBOX_CONFIG, ./config.yaml, /etc/model-inbox/config.yaml, or the defaults.",
+    help="The configuration file. Default: $MODEL_INBOX_CONFIG, ./config.yaml or /etc/model-inbox/config.yaml.",
 )
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
 )
 @click.pass_context
 def root(ctx: click.Context, config_file: Path | None) -> None:
-    """Drop trained models in; find them checked, registered and loadable.
+    """Register trained models that are dropped into a folder.
 
-    Start the daemon with `model-inbox run`, see what it took with `list` and what it refused with `rejected list`.
+    Start the daemon with `model-inbox run`. `model-inbox list` shows the registered models, `model-inbox rejected list`
+    the rejected drops.
     """
     ctx.obj = App(config_file)
 
@@ -108,7 +111,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(OSError, ValueError):
-                stream.reconfigure(errors="backslashreplace")  # a terminal of another encoding still gets its answer
+                # A terminal with another encoding gets characters that it lacks as escapes.
+                stream.reconfigure(errors="backslashreplace")
     try:
         root(prog_name="model-inbox")
     except OSError as error:

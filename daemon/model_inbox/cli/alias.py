@@ -1,4 +1,4 @@
-"""`model-inbox alias`: names like `champion` that serving code asks for."""
+"""`model-inbox alias`: sets and removes names like `champion`, by which serving code finds a model."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["alias"]
 )
 @click.argument("name", metavar="NAME")
 @click.argument("model_id", metavar="ID")
-@click.option("--remove", is_flag=True, help="Take the alias away from the model.")
+@click.option("--remove", is_flag=True, help="Remove the alias from the model.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_json: bool) -> None:
-    """Let NAME stand for the model ID, or no longer.
+    """Set the alias NAME on the model ID, or remove it.
 
-    The name counts among the models of its pair and type; one that names another of them moves. A model with an
-    alias is never retired.
+    An alias is unique among the models of one pair and type: if another of them has it, it moves to ID. A model with
+    an alias is never retired.
     """
     with app.writing() as registry:
         if remove:

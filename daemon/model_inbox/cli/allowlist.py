@@ -1,7 +1,7 @@
-"""`model-inbox allowlist`: what the lists of allowed names say, and whether they still fit what is installed.
+"""`model-inbox allowlist`: explains the lists of allowed names, and compares them with the installed frameworks.
 
-`explain` needs nothing but the lists. `diff` imports the installed frameworks, and `build` fits their models: both are
-for who maintains the lists, in an environment of the frameworks, never for the daemon's.
+`explain` reads only the lists. `diff` imports the installed frameworks, and `build` fits their models: both are for
+maintainers of the lists, in an environment with the frameworks. Never run them in the daemon's environment.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .output import print_fields, print_json, print_lines
 __all__ = ["allowlist"]
 
 _TOOL = Path(__file__).parents[3] / "tools" / "build_allowlist.py"
-"""Where the tool that builds the lists stands beside this package in a source tree. Wheels do not have it."""
+"""The tool that builds the lists, in a source tree. Wheels do not contain it."""
 
 
 @click.group(cls=Group)
 def allowlist() -> None:
-    """Explain, compare and build the lists of names that pickles may carry."""
+    """Explain, compare and build the lists of names that pickles may contain."""
 
 
 @allowlist.command(
@@ -37,15 +37,15 @@ def allowlist() -> None:
         "model-inbox allowlist explain sklearn.linear_model._ridge.Ridge",
         "model-inbox allowlist explain fxmodels.lstm.FxLSTM --json",
     ],
-    exits={EXIT_DONE: "a pickle may carry the name", EXIT_REFUSED: "it may not"},
+    exits={EXIT_DONE: "a pickle may contain the name", EXIT_REFUSED: "it may not"},
 )
 @click.argument("name", metavar="NAME")
 @pass_app
 def explain(app: App, *, name: str, as_json: bool) -> int:
-    """Say whether a pickle may carry NAME, what it may do with it, and which code that runs.
+    """Show whether a pickle may contain NAME, for which uses, and which code they run.
 
-    NAME is a full name, module.Class, as a rejection writes it. The lists are those that config.yaml selects, with its
-    own lines under pickle.allow. Nothing is imported.
+    NAME is a full name, module.Class, as in the message of a rejection. The lists are those of config.yaml, with the
+    names in pickle.allow. Nothing is imported.
     """
     from ..pickles import Allowlist, describe_uses
     from ..pickles import explain as explained
@@ -74,16 +74,16 @@ def _print_explained(answer: Mapping[str, Any]) -> None:
     name = answer["name"]
     frameworks = answer["frameworks"]
     if answer["allowed"]:
-        print_lines(f"A pickle may carry {quoted(name)}.")
+        print_lines(f"A pickle may contain {quoted(name)}.")
     elif answer["never"]:
-        print_lines(f"No list may have {quoted(name)}: {answer['never']}.")
+        print_lines(f"{quoted(name)} is never allowed: {answer['never']}.")
     elif frameworks:
         print_lines(f"{quoted(name)} is on a list that pickle.frameworks does not select.")
     else:
         print_lines(f"{quoted(name)} is on no list.")
         print_lines(
-            f"If you trust its code, add it under pickle.allow in config.yaml with the letters that the rejection of "
-            f'the model named, such as  {name}: "bnr"  for an instance with a state.'
+            f"If you trust its code, add it to pickle.allow in config.yaml with the letters in the model's rejection, "
+            f'such as  {name}: "bnr"  for an instance with a state.'
         )
     fields = [
         ("may", answer["permits"] or None),
@@ -99,21 +99,21 @@ def _print_explained(answer: Mapping[str, Any]) -> None:
 @allowlist.command(
     cls=Command,
     examples=["model-inbox allowlist diff scikit-learn", "model-inbox allowlist diff --json"],
-    exits={EXIT_DONE: "the lists fit", EXIT_REFUSED: "other code runs for a name than was reviewed"},
+    exits={EXIT_DONE: "no code differs", EXIT_REFUSED: "the code of a name differs from the reviewed code"},
 )
 @click.argument("frameworks", nargs=-1, metavar="[FRAMEWORK]...")
 def diff(*, frameworks: tuple[str, ...], as_json: bool) -> int:
-    """Compare the lists with the frameworks that are installed here, after an upgrade of one.
+    """Compare the lists with the installed frameworks, for example after an upgrade.
 
-    For each name: does the framework still have it, and is the Python code that a load runs for it still the code that
-    was reviewed? The frameworks are imported, so run this in an environment that you trust. Names of other versions
-    are on the lists on purpose, and only counted.
+    Checks for each name whether the framework has it, and whether loading it runs the same Python code that was
+    reviewed. The frameworks are imported, so run this only in an environment that you trust. The lists also have names
+    of other versions; these are only counted.
     """
     from ..pickles import FRAMEWORKS, differences
 
     unknown = [name for name in frameworks if name not in FRAMEWORKS]
     if unknown:
-        raise click.BadParameter(f"{quoted(unknown[0])} is none of {', '.join(FRAMEWORKS)}")
+        raise click.BadParameter(f"{quoted(unknown[0])} is not one of {', '.join(FRAMEWORKS)}")
     found = {framework: list(differences(framework)) for framework in frameworks or FRAMEWORKS}
     changed = any(one.what == "changed" for several in found.values() for one in several)
     if as_json:
@@ -134,7 +134,7 @@ def diff(*, frameworks: tuple[str, ...], as_json: bool) -> int:
     for framework, several in found.items():
         other = [one for one in several if one.what == "changed"]
         missing = len(several) - len(other)
-        print_lines(f"{framework}: {len(other)} with other code, {missing} that are not installed here")
+        print_lines(f"{framework}: {len(other)} with other code, {missing} not installed here")
         for one in other:
             print_lines(one.name, indent=2)
             for sign, hooks in (("-", one.reviewed), ("+", one.installed)):
@@ -149,18 +149,18 @@ def diff(*, frameworks: tuple[str, ...], as_json: bool) -> int:
     exits={EXIT_DONE: "done", EXIT_REFUSED: "with --check: the lists would change"},
 )
 @click.argument("frameworks", nargs=-1, metavar="[FRAMEWORK]...")
-@click.option("--merge", is_flag=True, help="Keep every name that is listed: to learn from another version.")
-@click.option("--check", is_flag=True, help="Write nothing, print what would change.")
+@click.option("--merge", is_flag=True, help="Keep all names on the lists, to add those of another version.")
+@click.option("--check", is_flag=True, help="Write nothing; print what would change.")
 def build(*, frameworks: tuple[str, ...], merge: bool, check: bool, as_json: bool) -> int:  # noqa: ARG001  # every command has it
-    """Fit, save and scan real models, and write the lists anew: a proposal, to be read as a diff.
+    """Build the lists again from real models. Review the result as a diff.
 
-    Runs tools/build_allowlist.py of the source tree with this Python, which needs the frameworks (`make
-    env-frameworks`). It takes some minutes.
+    Fits, saves and scans models of each framework. Runs tools/build_allowlist.py of the source tree with this Python,
+    which needs the frameworks (`make env-frameworks`). It takes some minutes.
     """
     if not _TOOL.is_file():
         raise Refused(
             "cannot build the lists: this installation has no source tree with tools/build_allowlist.py",
-            hint="Clone the project, run `make env-frameworks`, and use .venv-frameworks/bin/model-inbox",
+            hint="Clone the project, run `make env-frameworks`, then use .venv-frameworks/bin/model-inbox",
         )
     options = [name for name, wanted in (("--merge", merge), ("--check", check)) if wanted]
     # Like -I, but for the folder of the tool, which has other modules of ours.

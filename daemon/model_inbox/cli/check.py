@@ -1,7 +1,7 @@
-"""`model-inbox check`: what the inbox would say of a drop, without dropping it.
+"""`model-inbox check`: whether the inbox would accept a drop, without dropping it.
 
-Runs the daemon's own judgement on files where they lie: pairing and arrival rules, the sidecar's schema, the pickle
-scan in its worker, the operator's checks. Moves nothing, and asks neither the inbox nor the registry.
+Runs the daemon's checks on files in any folder: pairing, readiness, the sidecar's fields, the pickle scan in its
+worker, and the operator's `checks`. Never moves a file, and never looks at the inbox or the registry.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _OTHER_SIDECAR_SUFFIXES = (".yml", ".YAML", ".YML")
 
 @dataclass(slots=True)
 class _Result:
-    """What was found out about the files of one call."""
+    """The result for all files of one call."""
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
@@ -55,18 +55,18 @@ class _Result:
         "model-inbox check usd_eur.yaml",
         "model-inbox check usd_eur.pkl usd_eur_scaler.pkl --json",
     ],
-    exits={EXIT_DONE: "accept", EXIT_REFUSED: "reject", 75: "the scanner could not work"},
+    exits={EXIT_DONE: "accept", EXIT_REFUSED: "reject", 75: "the scanner does not work"},
 )
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @pass_app
 def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
-    """Tell whether a drop would be taken, and if not, why not.
+    """Check whether the inbox would accept a drop.
 
-    FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a pickle alone. No pickle is
-    loaded or run. Whether a model_id is still free is known only when it is dropped. Each problem has a code, and
-    docs/reference/problems.md says for each code what it means and what to do.
+    FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a single pickle. No pickle is
+    loaded. Whether the model_id is free is checked only when the model is dropped. docs/reference/problems.md says for
+    each code what it means and what to do.
     """
     from ..pickles import Allowlist, Scanner
 
@@ -95,7 +95,7 @@ def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
 
 
 def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -> None:
-    """Judge a sidecar with the files that it names, or that go with it by their names."""
+    """Check a sidecar and the files that it names or that belong to it by their names."""
     from ..inbox.acceptance import verdict
     from ..inbox.drop import pair
     from ..inbox.folder import parse_sidecar_file
@@ -105,7 +105,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     moment = now()
     stem = path.name.removesuffix(path.suffix)
     if path.suffix != ".yaml":
-        hint = f"Sidecars end in .yaml: name it {quoted(f'{stem}.yaml')}"
+        hint = f"Sidecars end in .yaml. Rename it to {quoted(f'{stem}.yaml')}"
         result.problems.append(drop_no_sidecar(path.name, hint))
     name = f"{stem}.yaml"
     own = _sighting(path, name)
@@ -123,7 +123,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     for file in sorted(str(file) for file in beside):
         if os.path.lexists(path.with_name(file)):
             sightings[file] = _sighting(path.with_name(file), file)
-    # The sidecar's own problems are told above, and must not keep us from telling those of the files.
+    # The sidecar's own problems are reported above. Without them, the files are checked as well.
     drop = pair(sightings, {name: replace(sidecar, problems=(), cut_short=False, parses=True)})[0][0]
     result.problems += _problems_of_arrival(drop, path.parent, config)
     reports = {}
@@ -163,11 +163,11 @@ def _scan(path: Path, scanner: Scanner, result: _Result) -> PickleReport:
     return report
 
 
-# --- arrival, as if everything had been quiet for ever -------------------------------------------------------
+# --- readiness, as if no file had changed for a long time ----------------------------------------------------
 
 
-class _Quiet:
-    """Facts about files that lie still: nobody writes them, and whatever is missing will not come."""
+class _UnchangingFacts:
+    """Facts for the readiness rules about files that no process writes, so that nothing is waited for."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -188,7 +188,7 @@ class _Quiet:
             complete = name.endswith(SIDECAR_SUFFIX) or looks_complete(self._folder / name)
         except OSError as error:
             why = error.strerror or str(error)
-            problem = drop_unreadable(name, why, "Run this as a user who may read it", by="you")
+            problem = drop_unreadable(name, why, "Run the command as a user who may read it", by="you")
             return Look(Lease.UNKNOWN, complete=False, problem=problem)
         return Look(Lease.UNKNOWN, complete=complete)
 
@@ -199,7 +199,7 @@ class _Quiet:
 def _problems_of_arrival(drop: Drop, folder: Path, config: Config) -> list[Problem]:
     from ..inbox.readiness import Take, judge
 
-    decision = judge(drop, _Quiet(folder), _limits(config))
+    decision = judge(drop, _UnchangingFacts(folder), _limits(config))
     if isinstance(decision, Take):
         return []
     return [problem for problem in decision.problems if problem.code != "drop.incomplete_timeout"]
@@ -246,7 +246,7 @@ def _in(file: str, problem: Problem) -> Problem:
 
 
 def _without_repeats(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the problems, each once: arrival and sidecar both notice a bad name, arrival and scan a missing end."""
+    """Return each problem once. Two checks find a bad name, and two find a truncated pickle."""
     kept: dict[object, Problem] = {}
     for problem in problems:
         key = (problem.code, problem.file) if problem.code == "artifact.truncated" else problem

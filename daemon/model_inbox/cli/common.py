@@ -1,7 +1,7 @@
-"""What the commands share: options, opening the registry, printing, and the one place that reports errors.
+"""What the commands share: their classes, options, the configuration, opening the registry, and reporting errors.
 
-Owns how an answer looks (JSON for programs, tables and lines for people) and that nothing a producer wrote reaches
-a terminal raw. Never decides what a command does.
+Owns the layout of `--help`, and how an error becomes a message and an exit code. `output` prints the answers. Never
+decides what a command does.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ ALL_EXITS: Mapping[int, str] = {
 
 
 class Refused(ModelInboxError):
-    """A command was not carried out: nobody confirmed it, or it makes no sense now. Nothing was changed."""
+    """A command was not executed: it was not confirmed, or it is not possible now. Nothing was changed."""
 
     code: ClassVar[Code] = "command.refused"
 
 
 def now() -> datetime:
-    """Return the present instant; the commands' only clock."""
+    """Return the current time in UTC. The commands use no other clock."""
     return datetime.now(UTC)
 
 
@@ -68,9 +68,9 @@ def now() -> datetime:
 
 
 class Command(click.Command):
-    """A command with `--json`, examples and its exit codes in the help, and our way of reporting errors.
+    """A command with the option `--json`, with examples and exit codes in its help, that reports our errors.
 
-    The callback gets `as_json` and returns the exit status (None is 0).
+    The callback gets `as_json` and returns the exit code (None is 0).
     """
 
     def __init__(self, *args: Any, examples: Sequence[str], exits: Mapping[int, str] | None = None, **kw: Any) -> None:
@@ -80,7 +80,7 @@ class Command(click.Command):
         self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON for programs."))
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
-        """Write the examples and the exit codes below the options."""
+        """Write the examples and the exit codes after the options."""
         with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
             for example in self.examples:
                 formatter.write(f"  {example}\n")
@@ -88,7 +88,7 @@ class Command(click.Command):
             formatter.write_dl([(str(status), meaning) for status, meaning in self.exits.items()])
 
     def invoke(self, ctx: click.Context) -> None:
-        """Run the command, report what stopped it, and exit with its status."""
+        """Run the command, report its error if it raises one, and exit with its exit code."""
         as_json = bool(ctx.params.get("as_json"))
         try:
             status = super().invoke(ctx)
@@ -96,7 +96,8 @@ class Command(click.Command):
             report_error(error, as_json=as_json)
             status = error.exit_status
         except BrokenPipeError:
-            raise  # whoever read our output has seen enough: click ends quietly
+            # The reader of our output has closed it. click exits without a message.
+            raise
         except OSError as error:
             wrapped = StorageError("use", error.filename if error.filename is not None else "a file", error)
             report_error(wrapped, as_json=as_json)
@@ -105,12 +106,12 @@ class Command(click.Command):
 
 
 class Group(click.Group):
-    """A group of commands; a word that is none is answered with the nearest that is."""
+    """A group of commands. For an unknown command it suggests the most similar one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that the first argument names."""
+        """Return the command of the first argument. Fail with a suggestion if there is none."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             from difflib import get_close_matches
@@ -122,7 +123,7 @@ class Group(click.Group):
 
 
 def as_instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """Make an instant of an option's text; the callback of options that take a time. Without a zone it is UTC."""
+    """Parse a time; the callback of options with a time. Without a zone it is UTC."""
     try:
         return None if value is None else parse_instant(value)
     except ValueError as error:
@@ -130,7 +131,7 @@ def as_instant(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Make seconds of an option's text; the callback of options that take a duration."""
+    """Parse a duration to seconds; the callback of options with a duration."""
     try:
         return None if value is None else parse_duration(value)
     except ValueError as error:
@@ -138,28 +139,28 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 class App:
-    """What the commands work on: the configuration and the registry that it names."""
+    """The configuration and the registry that a command works on."""
 
     def __init__(self, config_file: Path | None) -> None:
         self.config_file = config_file
 
     @cached_property
     def config(self) -> Config:
-        """The configuration. Raises ConfigError with all that is wrong with it."""
+        """The configuration. Raises ConfigError with all its problems."""
         from ..config.load import load_config
 
         return load_config(self.config_file, env=os.environ, cwd=Path.cwd())
 
     @cached_property
     def places(self) -> tuple[Path, Path]:
-        """Where registry and inbox are, also by a configuration with problems elsewhere. Raises ConfigError."""
+        """The paths of registry and inbox, even if other settings have problems. Raises ConfigError."""
         from ..config.load import load_places
 
         return load_places(self.config_file, env=os.environ, cwd=Path.cwd())
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[ModelRegistry]:
-        """Open the registry to read it; nothing is made, cut or locked. Raises RegistryMissing."""
+        """Open the registry for reading. Nothing is created, truncated or locked. Raises RegistryMissing."""
         from ..registry.registry import ModelRegistry
 
         section = self.config.registry
@@ -169,7 +170,10 @@ class App:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[ModelRegistry]:
-        """Open the registry to change it, as its folder's owner; the JSON file is up to date at the end."""
+        """Open the registry for changes, as the owner of its folder. On exit the JSON file is updated.
+
+        Raises RegistryMissing.
+        """
         from ..registry.registry import ModelRegistry
 
         section = self.config.registry
@@ -183,40 +187,43 @@ class App:
             yield registry
 
     def must_exist(self) -> None:
-        """Raise RegistryMissing when there is no registry where the configuration says."""
+        """Raise RegistryMissing if no file of the registry exists at the configured path."""
         path = self.config.registry.path
         files = RegistryFiles(path)
+        # If only a part is missing, the registry is damaged, and opening it reports that.
         if any(part.exists() for part in (files.path, files.journal, files.history)):
-            return  # what is missing of it is damage, and for others to tell
+            return
         source = self.config.path
-        says = f"{str(source)!r} says so" if source is not None else "no config.yaml was found, so the default holds"
+        origin = (
+            f"It is set in {str(source)!r}" if source is not None else "It is the default: no config.yaml was found"
+        )
         raise RegistryMissing(
             f"cannot open the registry {str(path)!r}: there is none",
-            hint=f"The daemon makes it when it starts (`model-inbox run`). Is the path right? {says}",
+            hint=f"The daemon makes it when it starts (`model-inbox run`). Check the path. {origin}",
         )
 
 
 pass_app = click.make_pass_decorator(App)
-"""Gives a command its `App` as the first argument."""
+"""Decorator that passes the `App` to a command as its first argument."""
 
 
 def _log_to_stderr() -> None:
-    """Have the library's warnings on stderr: without a word from us they would mix with the answer on stdout."""
+    """Send the library's warnings to stderr. By default structlog prints to stdout, where the answer is."""
     from ..telemetry.logging import configure
 
     configure(format="console", level="warning")
 
 
 def ask(question: str, *, yes: bool, to: str) -> None:
-    """Have a person confirm what cannot be undone lightly. Raises Refused without a yes.
+    """Ask a person to confirm a destructive action. Raises Refused unless they do.
 
-    `yes` is the option --yes; without it the question is put on a terminal, and without a terminal it is a no.
-    `to` completes the sentence "cannot ...".
+    `yes` is the option --yes, which answers the question. Without it and without a terminal the answer is no. `to`
+    completes the message "cannot ...".
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise Refused(f"cannot {to}: nobody confirmed it", hint="Look at what would be done, then add --yes")
+        raise Refused(f"cannot {to}: it was not confirmed", hint="Check what would be done, then add --yes")
     if not click.confirm(question, err=True):
         raise Refused(f"cannot {to}: the answer was no", hint="Nothing was changed")
 
@@ -225,7 +232,7 @@ def ask(question: str, *, yes: bool, to: str) -> None:
 
 
 def report_error(error: ModelInboxError, *, as_json: bool) -> None:
-    """Tell people on stderr what went wrong and what to do; with `as_json` programs on stdout, too."""
+    """Print an error, its hint and its problems to stderr; with `as_json` also as JSON to stdout."""
     problems: Sequence[Problem] = getattr(error, "problems", ())
     hint = error.hint or _hint_for(error)
     # A stderr that takes nothing must not change the exit status.
@@ -239,7 +246,7 @@ def report_error(error: ModelInboxError, *, as_json: bool) -> None:
 
 
 def print_error(error: ModelInboxError) -> None:
-    """Print an error as JSON, for programs."""
+    """Print an error as JSON to stdout."""
     problems: Sequence[Problem] = getattr(error, "problems", ())
     said = {
         "code": error.code,
@@ -251,15 +258,12 @@ def print_error(error: ModelInboxError) -> None:
 
 
 def _hint_for(error: ModelInboxError) -> str:
-    """Return what helps when the system refused us a file: to be its owner."""
+    """Return a hint to run as the file's owner if the system denied access, else ""."""
     if not isinstance(error, StorageError) or error.errno not in (errno.EACCES, errno.EPERM):
         return ""
     place = Path(error.path)
     for folder in (place, *place.parents):
         with contextlib.suppress(OSError):
             owner = name_of_user(folder.stat().st_uid)
-            return f"It belongs to {owner}: run this as that user, like `sudo -u {owner} model-inbox ...`"
+            return f"It belongs to {owner}. Run the command as that user: `sudo -u {owner} model-inbox ...`"
     return ""
-
-
-# --- printing ----------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`model-inbox config`: is the configuration right, what may stand in it, and what holds."""
+"""`model-inbox config`: checks the configuration, and shows its schema and its settings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def config() -> None:
 @config.command(cls=Command, examples=["model-inbox --config config.yaml config check"])
 @pass_app
 def check(app: App, *, as_json: bool) -> int:
-    """Check the configuration: every problem with its line, column and remedy."""
+    """Check the configuration. Shows every problem with its line and column, and what to do."""
     try:
         source = app.config.path
     except ConfigError as error:
@@ -35,9 +35,9 @@ def check(app: App, *, as_json: bool) -> int:
     if as_json:
         print_json({"ok": True, "path": str(source) if source is not None else None, "problems": []})
     elif source is None:
-        print_lines("There is no config.yaml; the defaults hold.")
+        print_lines("There is no config.yaml; all settings are the defaults.")
     else:
-        print_lines(f"{str(source)!r} is right.")
+        print_lines(f"{str(source)!r} has no problems.")
     return EXIT_DONE
 
 
@@ -52,9 +52,9 @@ def schema(*, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
 @config.command(cls=Command, examples=["model-inbox config show", "model-inbox config show --json"])
 @pass_app
 def show(app: App, *, as_json: bool) -> None:
-    """Show the settings that hold, defaults included, as they could stand in config.yaml.
+    """Show all settings, including defaults, in the format of config.yaml.
 
-    With --json durations are in seconds and sizes in bytes.
+    With --json, durations are in seconds and sizes in bytes.
     """
     import yaml
 
@@ -71,7 +71,7 @@ def show(app: App, *, as_json: bool) -> None:
 
 
 def _readable(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with durations and sizes as people write them, where that loses nothing."""
+    """Return the settings with durations and sizes as text, where the text is exact."""
     definitions = schema.get("$defs", {})
 
     def walk(value: Any, node: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""`model-inbox delete` and `restore`: retire a model to the trash, and bring one back."""
+"""`model-inbox delete` and `restore`: retires a model to the trash, and restores it."""
 
 from __future__ import annotations
 
@@ -23,34 +23,35 @@ __all__ = ["delete", "restore"]
 def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     """Retire a model to the trash.
 
-    Its id is free again. `model-inbox restore` brings it back as long as the trash holds it.
+    Its id becomes free. `model-inbox restore` restores the model as long as it is in the trash.
     """
     with app.writing() as registry:
         entry = registry.get_model_info(model_id)
         if entry is None or not registry.delete_model(model_id, reason=reason):
             raise EntryNotFound(
-                f"cannot delete {quoted(model_id)}: no model of that id is registered",
-                hint="`model-inbox list` shows the ids; `model-inbox trash list` the retired ones",
+                f"cannot delete {quoted(model_id)}: no model with this id is registered",
+                hint="`model-inbox list` shows the registered models, `model-inbox trash list` the retired ones",
             )
     if as_json:
         print_json({"model_id": model_id, "sequence": entry.get("sequence"), "reason": reason})
     else:
-        print_lines(f"{quoted(model_id)} is in the trash; `model-inbox restore {model_id}` brings it back.")
+        print_lines(f"{quoted(model_id)} is in the trash; `model-inbox restore {model_id}` restores it.")
 
 
 @click.command(
     cls=Command,
     examples=["model-inbox restore usd_eur_20251025"],
-    exits={1: "the trash does not hold it, or its id is taken by now", 75: "another writer holds the registry"},
+    exits={1: "it is not in the trash, or its id is taken", 75: "another writer holds the registry"},
 )
 @click.argument("model_id", metavar="ID")
-@click.option("--sequence", type=int, metavar="N", help="Which, if several of that id were retired (see `trash list`).")
+@click.option("--sequence", type=int, metavar="N", help="Which of several retired models with this id (`trash list`).")
 @pass_app
 def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> None:
-    """Bring a retired model back from the trash.
+    """Restore a retired model from the trash.
 
-    Of several of that id it is the one that was retired last, or the one of --sequence. Says so if the rules would
-    retire it again."""
+    If several models with this id were retired, the last one is restored, or the one given by --sequence. Warns if the
+    retention rules would retire it again.
+    """
     from ..retention.apply import plan_retention
 
     section = app.config.retention
@@ -64,4 +65,4 @@ def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> 
         return
     print_lines(f"{quoted(model_id)} is registered again.")
     if goes:
-        print_lines(f"The rules let go of it: `model-inbox pin {model_id}`, or the next run retires it again.")
+        print_lines(f"The rules do not keep it. Run `model-inbox pin {model_id}`, or the next run retires it again.")

@@ -1,6 +1,6 @@
-"""`model-inbox drop`: put a model with its sidecar into the inbox, and wait for the answer.
+"""`model-inbox drop`: copies a model and its sidecar into the inbox, and can wait for the answer.
 
-A thin layer over `submit.drop_files`. Runs as whoever calls it: the inbox gives producers the right to write there.
+A thin layer over `producer.drop_files`. Never changes its user: the inbox gives producers the right to write to it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Drop(Command):
-    """Lets `--wait` stand alone, also in front of a file name."""
+    """Accepts `--wait` without a value, also before a file name."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for at, word in enumerate(args):
@@ -49,27 +49,32 @@ def _is_duration(words: list[str]) -> bool:
         "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --wait 30 --json",
     ],
     exits={
-        EXIT_DONE: "dropped; with --wait: registered, or registered already with the same bytes and metadata",
-        EXIT_REFUSED: "rejected, registered already with other metadata, or not dropped: the sidecar has problems",
-        EXIT_TRY_AGAIN: "dropped, but not answered in time",
+        EXIT_DONE: "dropped; with --wait: registered, or already registered with the same bytes and metadata",
+        EXIT_REFUSED: "rejected, already registered with other metadata, or not dropped: the sidecar has problems",
+        EXIT_TRY_AGAIN: "dropped, but no answer came in time",
     },
 )
 @click.argument("model", type=_FILE, metavar="MODEL.pkl")
 @click.option(
-    "--meta", "sidecar", type=_FILE, required=True, metavar="META.yaml", help="The sidecar; its name decides."
+    "--meta",
+    "sidecar",
+    type=_FILE,
+    required=True,
+    metavar="META.yaml",
+    help="The sidecar. Its name gives the names in the inbox.",
 )
-@click.option("--scaler", type=_FILE, metavar="SCALER.pkl", help="The scaler that goes with the model.")
+@click.option("--scaler", type=_FILE, metavar="SCALER.pkl", help="The model's scaler.")
 @click.option(
     "--inbox",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The inbox, if not that of the configuration.",
+    help="The inbox. Default: that of the configuration.",
 )
 @click.option(
     "--wait",
     callback=as_seconds,
     metavar="[SECONDS]",
-    help="Wait for the daemon's answer, a minute or as long as given (30, 90s, 5m).",
+    help="Wait for the daemon's answer, for a minute or for the given time (30, 90s, 5m).",
 )
 @pass_app
 def drop(
@@ -84,8 +89,8 @@ def drop(
 ) -> int:
     """Drop a model into the inbox.
 
-    The files are copied under the name of the sidecar, and the sidecar with their digests comes last, so the drop
-    is taken at once. Your own files stay as they are.
+    The files are copied to names made from the sidecar's name. The sidecar, with their digests, is written last, so
+    the daemon takes the drop at once. Your own files are not changed.
     """
     from ..producer import drop_files
 
@@ -96,18 +101,18 @@ def drop(
     else:
         name = quoted(result.model_id)
         if result.outcome == "dropped":
-            print_lines(f"Dropped {name} into {str(folder)!r}; `--wait` would wait for the answer.")
+            print_lines(f"Dropped {name} into {str(folder)!r}. With `--wait` the command waits for the answer.")
         elif result.outcome == "waiting":
             waited = format_duration(wait or 0)
             print_lines(f"Dropped {name}, but no answer came within {waited}. It stays in the inbox.")
-            print_lines("Is the daemon running (`model-inbox run`)? Its log says what the drop waits for.", indent=2)
+            print_lines("Is the daemon running (`model-inbox status`)? Its log says what the drop waits for.", indent=2)
         elif result.outcome == "registered":
             print_lines(f"Registered {name} (drop {result.drop_id}).")
         elif result.outcome == "duplicate" and result.problems:
-            print_lines(f"{name} with the same bytes was registered already, with other metadata; nothing changed:")
+            print_lines(f"{name} was already registered with the same bytes and other metadata; nothing changed:")
             print_problems(result.problems)
         elif result.outcome == "duplicate":
-            print_lines(f"{name} with the same bytes was registered already; nothing changed.")
+            print_lines(f"{name} was already registered with the same bytes; nothing changed.")
         else:
             print_lines(f"Rejected {name} (drop {result.drop_id}):")
             print_problems(result.problems)

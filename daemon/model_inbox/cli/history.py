@@ -1,4 +1,4 @@
-"""`model-inbox history`: who changed what in the registry, when and why."""
+"""`model-inbox history`: shows who changed what in the registry, when and why."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ __all__ = ["change_of", "history"]
 @click.command(
     cls=Command,
     examples=["model-inbox history usd_eur_20251025", "model-inbox history --json"],
-    exits={1: "nothing was ever registered under that id"},
+    exits={1: "no model with this id was ever registered"},
 )
 @click.argument("model_id", metavar="[ID]", required=False)
 @pass_app
 def history(app: App, *, model_id: str | None, as_json: bool) -> None:
-    """Tell what happened to one model, or to all.
+    """Show the changes of one model, or of all.
 
-    One line for each committed change, oldest first: who, what and why. Times are in UTC.
+    One line for each committed change, oldest first: when, what, who and why. Times are in UTC.
     """
     with app.reading() as registry:
         lines = registry.history(model_id)
     if not lines and model_id is not None:
         raise EntryNotFound(
-            f"cannot tell the history of {quoted(model_id)}: nothing is known of that id",
-            hint="`model-inbox list` shows the ids, `model-inbox history` everything that happened",
+            f"cannot show the history of {quoted(model_id)}: no model with this id was ever registered",
+            hint="`model-inbox list` shows the ids, `model-inbox history` all changes",
         )
     if as_json:
         print_json([_as_dict(line) for line in lines])
         return
     if not lines:
-        print_lines("Nothing has happened yet.")
+        print_lines("The history is empty.")
         return
     rows = []
     for line in lines:
@@ -53,7 +53,7 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
 
 
 def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
-    """Return what a line did, in words, and why; `model_id` is the model that is being told about, if one is."""
+    """Return what a journal line changed, in words, and why. `model_id` is the model whose history is shown, if any."""
     detail: Mapping[str, Any] = line.detail or {}
     why = "" if line.reason == line.operation else line.reason
     if line.drop_id:

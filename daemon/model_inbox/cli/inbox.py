@@ -1,4 +1,4 @@
-"""`model-inbox inbox`: what lies in the inbox, and what each thing waits for."""
+"""`model-inbox inbox`: shows the files in the inbox, and what each waits for."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ __all__ = ["inbox"]
 
 @click.group(cls=Group)
 def inbox() -> None:
-    """See what lies in the inbox and what it waits for."""
+    """Show the files in the inbox and what they wait for."""
 
 
 @inbox.command("list", cls=Command, examples=["model-inbox inbox list"])
 @pass_app
 def list_files(app: App, *, as_json: bool) -> None:
-    """List what is in the inbox, the longest there first, each with what it waits for."""
+    """List the files in the inbox, oldest first, each with what it waits for."""
     from ..inbox.explain import look_over
 
     path, options = _place(app)
@@ -40,7 +40,7 @@ def list_files(app: App, *, as_json: bool) -> None:
         print_json([one.as_dict() for one in everything])
         return
     if not everything:
-        print_lines("Nothing is in the inbox.")
+        print_lines("The inbox is empty.")
         return
     moment = now()
     rows = []
@@ -53,14 +53,14 @@ def list_files(app: App, *, as_json: bool) -> None:
 @inbox.command(
     cls=Command,
     examples=["model-inbox inbox explain usdeur.pkl", "model-inbox inbox explain inbox/*.yaml --json"],
-    exits={1: "a FILE is not in the inbox, and nothing is known of it"},
+    exits={1: "a FILE is not in the inbox and has no receipt"},
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @pass_app
 def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
-    """Tell of files in the inbox what they wait for, and until when.
+    """Show what files in the inbox wait for, and until when.
 
-    FILE is a name in the inbox, or a path to it. Works without a daemon, and for everybody who may list the inbox.
+    FILE is a name in the inbox, or its path. Works without a daemon, for every user who may list the inbox.
     """
     from ..inbox.explain import explain as explain_names
 
@@ -78,14 +78,15 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
 
 
 def _place(app: App) -> tuple[Path, dict[str, Any]]:
-    """Return the inbox, and what is needed to look at it."""
+    """Return the inbox's path, and the arguments for `inbox.explain`."""
     from ..inbox.folder import limits_of
     from ..inbox.watch import is_network_file_system
     from ..telemetry.health import find_daemon
 
     section = app.config.inbox
     status: Mapping[str, Any] | None = None
-    with contextlib.suppress(StorageError):  # what the daemon told is not for everybody: we look ourselves
+    # Some users may not read the status file. The inbox is then explained without it.
+    with contextlib.suppress(StorageError):
         found = find_daemon(app.config.registry.path, section.path)
         status = found.document if found.wrote_document else None
     polling = section.watcher == "polling"
@@ -96,14 +97,14 @@ def _place(app: App) -> tuple[Path, dict[str, Any]]:
 
 
 def _name_in(inbox_path: Path, file: str) -> str:
-    """Return the name of FILE in the inbox. Raises ModelInboxError for a path to somewhere else."""
+    """Return the name of FILE in the inbox. Raises ModelInboxError for a path outside the inbox."""
     folder, _, name = file.rstrip("/").rpartition("/")
     if not folder and not file.startswith("/"):
         return name
     if os.path.realpath(folder or "/") != os.path.realpath(inbox_path):
         raise ModelInboxError(
             f"cannot explain {quoted(file, 255)}: it is not in the inbox {str(inbox_path)!r}",
-            hint="`model-inbox check FILE` judges files anywhere",
+            hint="`model-inbox check FILE` checks files in any folder",
         )
     return name
 

@@ -1,4 +1,4 @@
-"""`model-inbox list`: the registered models, newest first."""
+"""`model-inbox list`: lists the registered models, newest first."""
 
 from __future__ import annotations
 
@@ -20,15 +20,12 @@ __all__ = ["list_models"]
 )
 @click.option("--currency-pair", metavar="PAIR", help="Only models of this pair, like USD/EUR.")
 @click.option("--model-type", metavar="TYPE", help="Only models of this type, like lightgbm.")
-@click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry as it was then.")
+@click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry at that time.")
 @pass_app
 def list_models(
     app: App, *, currency_pair: str | None, model_type: str | None, as_of: datetime | None, as_json: bool
 ) -> None:
-    """List the registered models, newest first.
-
-    Newest is by `trained_at`. Times are in UTC.
-    """
+    """List the registered models, newest first by `trained_at`. Times are in UTC."""
     with app.reading() as registry:
         entries = registry.list_models(currency_pair, model_type, as_of=as_of)
     if as_json:

@@ -1,4 +1,4 @@
-"""`model-inbox logs`: what the log says, as a timeline or as the answer to a question."""
+"""`model-inbox logs`: shows log lines as sentences, or answers a question from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NUMBERS = ("DROPS", "P50 (s)", "P99 (s)", "MAX (s)", "SECONDS", "ATTEMPT")
 
 
 def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """Make an instant of what people say: yesterday, today, a duration ago, or a time. Days begin at midnight UTC."""
+    """Parse a time: yesterday, today, now, a duration (before now), or an instant. Days start at midnight UTC."""
     if value is None:
         return None
     moment = now()
@@ -46,7 +46,7 @@ def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return parse_instant(value)
     except ValueError as error:
         raise click.BadParameter(
-            f"{quoted(value)} is no time: write yesterday, today, 2h, 7d, or 2026-11-24T12:00:00Z"
+            f"{quoted(value)} is not a time: write yesterday, today, 2h, 7d, or 2026-11-24T12:00:00Z"
         ) from error
 
 
@@ -59,25 +59,25 @@ def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         "model-inbox logs rejected --since yesterday",
         "model-inbox logs --follow --level warning",
     ],
-    exits={75: "the log cannot be read, or there is none"},
+    exits={75: "the log cannot be read, or does not exist"},
 )
 @click.argument("question", required=False, type=click.Choice(tuple(QUESTIONS)), metavar="[QUESTION]")
 @click.option("--drop", "drops", multiple=True, metavar="STEM", help="Only this drop: its stem or its drop_id.")
-@click.option("--model", "models", multiple=True, metavar="ID", help="Only this model, from drop to purge.")
+@click.option("--model", "models", multiple=True, metavar="ID", help="Only this model, from its drop to its purge.")
 @click.option("--pair", "pairs", multiple=True, metavar="PAIR", help="Only models of this pair, like USD/EUR.")
 @click.option("--event", "events", multiple=True, metavar="EVENT", help="Only these events: drop.rejected, 'drop.*'.")
-@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this level and those above it.")
-@click.option("--since", callback=_as_moment, metavar="TIME", help="From then on: yesterday, 2h, 2026-11-24T12:00:00Z.")
-@click.option("--until", callback=_as_moment, metavar="TIME", help="Before then.")
-@click.option("--follow", "-f", "following", is_flag=True, help="Go on with what comes, until Ctrl-C.")
+@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this level and higher ones.")
+@click.option("--since", callback=_as_moment, metavar="TIME", help="From this time: yesterday, 2h, 2026-11-24T12:00Z.")
+@click.option("--until", callback=_as_moment, metavar="TIME", help="Before this time.")
+@click.option("--follow", "-f", "following", is_flag=True, help="Continue with new lines, until Ctrl-C.")
 @click.option(
     "--file",
     "file",
     type=click.Path(path_type=Path, allow_dash=True),
     metavar="LOG",
-    help="Read this JSON log and what was rotated away from it, or - for stdin; else logging.file, else the journal.",
+    help="A JSON log, read with its rotated files, or - for stdin. Default: logging.file, or the journal.",
 )
-@click.option("--unit", metavar="UNIT", help="Read the journal of this unit; else model-inbox.service.")
+@click.option("--unit", metavar="UNIT", help="The unit whose journal is read. Default: model-inbox.service.")
 @pass_app
 def logs(
     app: App,
@@ -95,9 +95,9 @@ def logs(
     unit: str | None,
     as_json: bool,
 ) -> None:
-    """Show what the log says: a timeline, or the answer to a QUESTION.
+    """Show log lines, or the answer to a QUESTION.
 
-    What happened to a drop, or to a model, is its timeline (--drop, --model). The questions:
+    --drop and --model show what happened to a drop or a model. The questions:
 
     \b
     why        why was a drop rejected, or what does it wait for? (with --drop)
@@ -108,13 +108,13 @@ def logs(
     changes    what changed in the configuration?
     outages    when was the daemon down or deaf?
 
-    Reads the journal, or a log of JSON lines. All times are UTC. With --model, what people did by hand is taken from
-    the registry's history.
+    Reads systemd's journal, or a log of JSON lines. All times are UTC. With --model, changes made by people are added
+    from the registry's history.
     """
     if following and (question is not None or until is not None or drops or models or pairs):
-        raise click.UsageError("--follow goes with --event, --level and --since only")
+        raise click.UsageError("--follow can be used only with --event, --level and --since")
     if file is not None and unit is not None:
-        raise click.UsageError("--file and --unit are two places: say one")
+        raise click.UsageError("--file and --unit cannot be used together")
     wanted = Wanted(events, level, drops, models, pairs, since, until)
     source = _Source(app, file, unit)
     if following:
@@ -143,16 +143,16 @@ def logs(
     if as_json:
         print_json([record.as_dict() for record in found])
     elif not found:
-        print_lines("The log says nothing of that.")
+        print_lines("The log has no such lines.")
     for record in found if not as_json else ():
         _print_record(record, as_json=False)
 
 
-# --- where from -------------------------------------------------------------------------------------------------------
+# --- the source of lines ----------------------------------------------------------------------------------------------
 
 
 class _Source:
-    """The log that is meant: stdin, a file, or the journal of a unit."""
+    """The log to read: stdin, a file, or the journal of a unit."""
 
     def __init__(self, app: App, file: Path | None, unit: str | None) -> None:
         from ..telemetry.logread.sources import UNIT
@@ -160,12 +160,13 @@ class _Source:
         self.file = file
         self.unit = unit or UNIT
         if file is None and unit is None:
-            with contextlib.suppress(ConfigError):  # a log is read most when something is wrong
+            # The log must be readable even if the configuration has problems.
+            with contextlib.suppress(ConfigError):
                 configured = app.config.logging.file
                 self.file = configured if configured is not None and configured.exists() else None
 
     def records(self, wanted: Wanted, events: Sequence[str]) -> list[Record]:
-        """Return what was logged in that time, of these events if they are given."""
+        """Return the records of the period, only those of `events` if any are given."""
         from ..telemetry.logread import sources as logfiles
 
         if self.file is None:
@@ -178,14 +179,14 @@ class _Source:
         paths = logfiles.rotated(self.file)
         if not paths:
             raise logfiles.LogUnreadable(
-                f"cannot read the log {str(self.file)!r}: there is none", hint="Is the path right?"
+                f"cannot read the log {str(self.file)!r}: there is none", hint="Check the path"
             )
-        # The text of a line must hold these for the line to matter: most lines are not parsed at all.
+        # Only lines that contain one of these are parsed, which skips most lines.
         needles = [json.dumps(name)[:-1].rstrip("*") for name in events] if events else []
         return _parsed(logfiles.lines_of(paths, wanted.since, needles), parse_line)
 
     def follow(self, since: datetime | None) -> Iterator[Record]:
-        """Yield what is logged from now on, and before that what was since then."""
+        """Yield the records since `since`, if it is given, and then new ones as they are logged."""
         from ..telemetry.logread import sources as logfiles
 
         if self.file is None:
@@ -208,7 +209,7 @@ def _parsed(lines: Iterator[bytes] | Any, parse: Callable[[bytes], Record | None
 
 
 def _by_hand(app: App, wanted: Wanted, found: Sequence[Record]) -> list[Record]:
-    """Return what people changed about the models that are asked for: the daemon's log does not have it."""
+    """Return the changes that people made to the selected models, which the daemon's log does not have."""
     if not wanted.models:
         return []
     lines: list[Line] = []
@@ -217,7 +218,8 @@ def _by_hand(app: App, wanted: Wanted, found: Sequence[Record]) -> list[Record]:
             for model_id in wanted.models:
                 lines += registry.history(model_id)
     except ModelInboxError:
-        return []  # the log of another machine, or a registry that this user may not read
+        # The log is from another machine, or this user may not read the registry.
+        return []
     known = {record.fields.get("sequence") for record in found}
     changes = [
         Record(
@@ -238,7 +240,7 @@ def _by_hand(app: App, wanted: Wanted, found: Sequence[Record]) -> list[Record]:
     return [record for record in changes if wanted.in_time(record) and wanted.is_kind(record)]
 
 
-# --- how it looks -----------------------------------------------------------------------------------------------------
+# --- printing ---------------------------------------------------------------------------------------------------------
 
 
 def _print_record(record: Record, *, as_json: bool) -> None:
@@ -262,7 +264,7 @@ def _print_reasons(rows: Sequence[dict[str, Any]], nothing: str) -> None:
 
 
 def _shown(value: Any) -> str:
-    """Return one cell of a table."""
+    """Return a value as the text of a table's cell."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -1,6 +1,7 @@
-"""What commands print: JSON, tables, fields and problems, as wide as the terminal, and safe to show there.
+"""Prints the answers of commands: JSON, tables, fields and problems.
 
-Owns the look of the output. Knows no command.
+Owns the layout, the width, and the escaping of everything unprintable, so that no terminal acts on a producer's text.
+Knows nothing about single commands.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from datetime import UTC, datetime
 import click
 
 from ..base.instants import parse_instant
-from ..problems import Problem
+from ..problems import Problem, escaped
 
 __all__ = [
     "age",
+    "counted",
     "parse_stored",
     "print_fields",
     "print_json",
@@ -34,7 +36,7 @@ _UNITS_OF_AGE = (("y", 365.25 * 86400), ("d", 86400.0), ("h", 3600.0), ("m", 60.
 
 
 def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
-    """Print problems as a list: where, what, its code, and below it what to do."""
+    """Print problems as a list: place, message and code, and on the next line the hint."""
     for problem in problems:
         place = _place_of(problem)
         print_lines(f"- {place}{': ' if place else ''}{problem.message} [{problem.code}]", indent=2, hanging=4, err=err)
@@ -43,7 +45,7 @@ def print_problems(problems: Iterable[Problem], *, err: bool = False) -> None:
 
 
 def _place_of(problem: Problem) -> str:
-    """Return where a problem is as far as its message does not say so: `a.yaml:3:5`, `line 3, column 5`, `a.pkl`."""
+    """Return the place of a problem, if its message does not name it: `a.yaml:3:5`, `line 3, column 5`, `a.pkl`."""
     if problem.line is None:
         return problem.file if problem.file is not None and problem.file not in problem.message else ""
     if problem.file is not None:
@@ -52,11 +54,14 @@ def _place_of(problem: Problem) -> str:
 
 
 def printable(text: object) -> str:
-    """Return text with everything escaped that a terminal would act on or that could not be seen."""
-    shown = text if isinstance(text, str) else str(text)
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in shown)
+    """Return text with everything unprintable escaped, however long it is."""
+    shown = str(text)
+    return escaped(shown, len(shown))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 model", "2 models"."""
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_json(value: object) -> None:
@@ -65,19 +70,20 @@ def print_json(value: object) -> None:
 
     try:
         text = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    except TypeError:  # a file name that is no UTF-8
+    except TypeError:
+        # A file name that is not UTF-8. The json module escapes it.
         text = json.dumps(value, indent=2, default=str)
     click.echo(text)
 
 
 def width(*, err: bool = False) -> int | None:
-    """Return the columns of the terminal, or None where the output is not one and lines may be long."""
+    """Return the number of columns of the terminal, or None if the output is not a terminal."""
     stream = sys.stderr if err else sys.stdout
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
 def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: bool = False) -> None:
-    """Print text, each of its lines wrapped to the terminal. Whatever is not printable is escaped."""
+    """Print text with everything unprintable escaped, each line wrapped to the terminal's width."""
     columns = width(err=err)
     margin, rest = " " * indent, " " * (indent if hanging is None else hanging)
     for line in text.splitlines() or [""]:
@@ -95,7 +101,7 @@ def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: 
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Print names and values, one a line, the values under each other. What is None or empty is left out."""
+    """Print names and values in two columns. A value that is None or "" is left out."""
     pairs = [(name, str(value)) for name, value in fields if value not in (None, "")]
     column = max((len(name) for name, _ in pairs), default=0) + 4
     for name, value in pairs:
@@ -103,9 +109,9 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print rows below titles. On a terminal long cells are folded to its width; elsewhere a row is one line.
+    """Print a table. On a terminal long cells are folded to its width; elsewhere a row is one line.
 
-    `right` names the columns of numbers. All text is taken as it is, but for what is not printable.
+    `right` has the titles of right-aligned columns. Text is never interpreted as markup.
     """
     cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
     columns = width()
@@ -139,7 +145,7 @@ def _print_plain(titles: Sequence[str], cells: Sequence[Sequence[str]], right: S
 
 
 def parse_stored(text: object) -> datetime | None:
-    """Return an instant of an entry or an answer, or None when it is none."""
+    """Parse an instant of an entry or a receipt. Return None for anything else."""
     try:
         return parse_instant(text) if isinstance(text, str) else None
     except ValueError:
@@ -147,7 +153,7 @@ def parse_stored(text: object) -> datetime | None:
 
 
 def when(moment: datetime | None, *, seconds: bool = False) -> str:
-    """Return an instant for people, in UTC."""
+    """Return an instant for people, in UTC, or "?" for None."""
     if moment is None:
         return "?"
     utc = moment.astimezone(UTC)
@@ -155,7 +161,7 @@ def when(moment: datetime | None, *, seconds: bool = False) -> str:
 
 
 def age(moment: datetime | None, at: datetime) -> str:
-    """Return how long ago an instant was, in one unit: `40s`, `3h`, `12d`; a minus for the future."""
+    """Return how long ago an instant was, in one unit: `40s`, `3h`, `12d`; negative for the future, "?" for None."""
     if moment is None:
         return "?"
     seconds = (at - moment).total_seconds()

@@ -1,4 +1,4 @@
-"""`model-inbox pin` and `unpin`: protect a model from retirement, and let it go again."""
+"""`model-inbox pin` and `unpin`: protects a model from retirement, and removes the protection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXITS = {1: "no such model", 75: "another writer holds the registry"}
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
-    """Protect a model: no rule and no `delete` retires it."""
+    """Protect a model: neither the retention rules nor `delete` retire it."""
     with app.writing() as registry:
         entry = registry.pin(model_id, reason=reason)
     if as_json:
@@ -32,7 +32,7 @@ def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
-    """Take the protection away: the rules apply again."""
+    """Remove the protection: the retention rules apply again."""
     with app.writing() as registry:
         entry = registry.unpin(model_id, reason=reason)
     if as_json:

@@ -1,4 +1,4 @@
-"""`model-inbox rebuild`: a registry made anew from what is left of a damaged one."""
+"""`model-inbox rebuild`: builds a damaged registry again from its remaining files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ __all__ = ["rebuild"]
 @click.command(
     cls=Command,
     examples=["model-inbox rebuild"],
-    exits={1: "there is nothing to make it from", 75: "the daemon or another writer holds the registry"},
+    exits={1: "there is nothing to build it from", 75: "the daemon or another writer holds the registry"},
 )
 @pass_app
 def rebuild(app: App, *, as_json: bool) -> None:
-    """Make a damaged registry anew.
+    """Build a damaged registry again, from the journal, its history and the stored sidecars.
 
-    From the journal, its history and the stored sidecars. For a registry that `model-inbox verify` finds damaged.
-    Stop the daemon first. The old files are kept.
+    For a registry that `model-inbox verify` reports as damaged. Stop the daemon first. The old files are kept.
     """
     from ..base.disk import Disk
     from ..inbox.receipts import identities_told
     from ..pickles import Allowlist, Scanner
-    from ..registry.repair.rebuild import rebuild as make_anew
+    from ..registry.repair.rebuild import rebuild as rebuild_registry
 
     section, pickle = app.config.registry, app.config.pickle
     act_as_owner(section.path.parent)
@@ -37,7 +36,7 @@ def rebuild(app: App, *, as_json: bool) -> None:
         memory_limit=pickle.memory_limit,
         time_limit=pickle.time_limit,
     ) as scanner:
-        made = make_anew(
+        made = rebuild_registry(
             section.path,
             section.storage_dir,
             disk=Disk(),
@@ -48,20 +47,18 @@ def rebuild(app: App, *, as_json: bool) -> None:
     if as_json:
         print_json(dataclasses.asdict(made))
         return
-    print_lines(f"Made {str(section.path)!r} anew; the old files are in {made.kept_in!r}.")
+    print_lines(f"Built {str(section.path)!r} again; the old files are in {made.kept_in!r}.")
     fields = [
         ("models registered", made.entries),
         ("of these, from the JSON file alone", ", ".join(made.from_checkpoint)),
-        ("of these, from sidecars, scanned anew", ", ".join(made.from_sidecars)),
+        ("of these, from sidecars, scanned again", ", ".join(made.from_sidecars)),
         ("retired models found in the trash", ", ".join(made.retired)),
         ("lines of history", made.lines),
-        ("lines that are lost", made.lines_lost),
+        ("lost lines", made.lines_lost),
         ("epoch", made.epoch),
     ]
     print_fields(fields)
     for lost in made.lost:
         print_lines(f"- lost: {lost.model_id}: {lost.why}", indent=2, hanging=4)
     if made.lost:
-        print_lines(
-            f"Files that belong to no entry any more are in {made.kept_in!r}, too: what is good may be dropped again."
-        )
+        print_lines(f"Files without an entry are in {made.kept_in!r}, too. Drop again those that are good.")

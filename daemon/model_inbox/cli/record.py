@@ -1,4 +1,4 @@
-"""`model-inbox record`: measurements that were made after a model was registered."""
+"""`model-inbox record`: records measurements of a registered model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VALUES_MAX = 10_000
         "model-inbox record usd_eur_20251025 --metrics realised.rmse=0.0061 --metrics realised.days=30",
         "model-inbox record usd_eur_20251025 --metrics realised.json --at 2025-12-01T00:00:00Z",
     ],
-    exits={1: "no such model, or metrics that cannot be", 75: "another writer holds the registry"},
+    exits={1: "no such model, or invalid metrics", 75: "another writer holds the registry"},
 )
 @click.argument("model_id", metavar="ID")
 @click.option(
@@ -38,9 +38,11 @@ _VALUES_MAX = 10_000
     required=True,
     multiple=True,
     metavar="FILE|KEY=VALUE",
-    help="A JSON or YAML file of names and numbers, nested or not, or one number with its dotted name. May repeat.",
+    help="A JSON or YAML file of names and numbers, or one number with its dotted name. May be given several times.",
 )
-@click.option("--at", callback=as_instant, metavar="TIME", help="When it was measured, if not now; without a zone UTC.")
+@click.option(
+    "--at", callback=as_instant, metavar="TIME", help="When it was measured, in UTC unless it has a zone. Default: now."
+)
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def record(
@@ -48,8 +50,8 @@ def record(
 ) -> None:
     """Record measurements of a registered model, such as its realised errors.
 
-    The validation metrics stay as they were registered. `show` gives the latest value of each name, `history` all. A
-    word with a `=` is KEY=VALUE; write the name of a file without one.
+    The validation metrics are not changed. `show` prints the latest value of each name, `history` all values. An
+    argument with a `=` is KEY=VALUE, so the name of a file must not contain one.
     """
     metrics: dict[str, Any] = {}
     for source in sources:
@@ -67,7 +69,7 @@ def record(
 
 
 def _one(text: str) -> dict[str, Any]:
-    """Return what KEY=VALUE says. Raises UsageError."""
+    """Parse KEY=VALUE. Raises UsageError."""
     name, _, value = text.partition("=")
     parsed = number(value.strip())
     if not name or parsed is None:
@@ -76,7 +78,7 @@ def _one(text: str) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the metrics in a file, which is read by the rules of a sidecar. Raises MetadataError and StorageError."""
+    """Return the metrics in a file, which is parsed like a sidecar. Raises MetadataError and StorageError."""
     try:
         data = read_regular(path, _FILE_BYTES_MAX)
     except OSError as error:

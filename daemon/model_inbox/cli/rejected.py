@@ -1,4 +1,4 @@
-"""`model-inbox rejected`: what was refused, why, and another try."""
+"""`model-inbox rejected`: shows rejected drops and their problems, retries and purges them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..base.units import format_duration, format_size
 from ..base.users import act_as_owner
 from ..problems import Problem
 from .common import App, Command, Group, as_seconds, ask, now, pass_app
-from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
+from .output import age, counted, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.rejected import RejectedDrop
@@ -21,9 +21,9 @@ __all__ = ["rejected"]
 
 @click.group(cls=Group)
 def rejected() -> None:
-    """See why drops were refused; try one again.
+    """Show, retry and purge rejected drops.
 
-    The files lie in `inbox/rejected/<drop_id>/` with their reasons until `inbox.rejected_keep` is over.
+    Their files are in `inbox/rejected/<drop_id>/` with the reasons, for the time of `inbox.rejected_keep`.
     """
 
 
@@ -57,9 +57,9 @@ def list_drops(app: App, *, as_json: bool) -> None:
 @click.argument("drop_id", metavar="DROP")
 @pass_app
 def show(app: App, *, drop_id: str, as_json: bool) -> None:
-    """Show a rejected drop with every problem: what was found, where, and what to do.
+    """Show a rejected drop with all problems: what was found, where, and what to do.
 
-    DROP is its id, or the stem or model_id of the newest one of that name.
+    DROP is a drop_id, or a stem or model_id, which means the newest rejected drop with it.
     """
     from ..inbox.rejected import find_rejected
 
@@ -71,7 +71,10 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
     print_lines(drop.drop_id)
     print_fields(
         [
-            ("rejected", f"{when(at, seconds=True)} UTC ({age(at, now())} ago)" if at is not None else "at some time"),
+            (
+                "rejected",
+                f"{when(at, seconds=True)} UTC ({age(at, now())} ago)" if at is not None else "at an unknown time",
+            ),
             ("stem", drop.reason.get("stem")),
             ("model", drop.reason.get("model_id")),
             ("from", drop.reason.get("owner")),
@@ -83,23 +86,23 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
     if not problems:
         print_lines("\nIts reasons cannot be read: reason.json is missing or damaged.")
         return
-    print_lines("\n1 problem:" if len(problems) == 1 else f"\n{len(problems)} problems:")
+    print_lines(f"\n{counted(len(problems), 'problem')}:")
     print_problems(problems)
     again = f"`model-inbox rejected retry {drop.drop_id}`"
-    print_lines(f"\nCorrect it and drop it again, or, if it was not the drop's fault: {again}")
+    print_lines(f"\nCorrect it and drop it again. If a setting was wrong, not the drop, correct that and run {again}")
 
 
 @rejected.command(
     cls=Command,
     examples=["model-inbox rejected retry usd_eur_20251025"],
-    exits={1: "no such rejected drop, or a newer file of that name is in the inbox", 75: "the disk refused"},
+    exits={1: "no such rejected drop, or the inbox has a newer file of the same name", 75: "a disk error"},
 )
 @click.argument("drop_id", metavar="DROP")
 @pass_app
 def retry(app: App, *, drop_id: str, as_json: bool) -> None:
-    """Put the files of a rejected drop back into the inbox, where they are judged like any other.
+    """Move the files of a rejected drop back to the inbox, where they are checked like a new drop.
 
-    For what was refused because of a setting that you have changed since, such as `pickle.allow`.
+    Use this after changing the setting that caused the rejection, such as `pickle.allow`.
     """
     from ..base.disk import Disk
     from ..inbox.rejected import find_rejected, retry_rejected
@@ -111,20 +114,20 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
     if as_json:
         print_json({"drop_id": drop.drop_id, "files": names, "inbox": str(inbox)})
     else:
-        print_lines(f"{', '.join(names)}: in the inbox again.")
+        print_lines(f"Moved back to the inbox: {', '.join(names)}.")
 
 
 @rejected.command(
     cls=Command,
     examples=["model-inbox rejected purge", "model-inbox rejected purge --older-than 7d --yes --json"],
-    exits={1: "nobody confirmed it", 75: "the disk refused"},
+    exits={1: "it was not confirmed", 75: "a disk error"},
 )
-@click.option("--older-than", callback=as_seconds, metavar="AGE", help="Like 7d; else `inbox.rejected_keep`.")
-@click.option("--all", "everything", is_flag=True, help="All, however new.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--older-than", callback=as_seconds, metavar="AGE", help="Like 7d. Default: `inbox.rejected_keep`.")
+@click.option("--all", "everything", is_flag=True, help="All rejected drops, of any age.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_app
 def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as_json: bool) -> None:
-    """Remove rejected drops for good, with their files. Shows which, and asks."""
+    """Remove rejected drops and their files permanently. Shows them and asks for confirmation."""
     from ..base.disk import Disk
     from ..inbox.claims import is_older
     from ..inbox.rejected import list_rejected, purge_rejected
@@ -144,14 +147,14 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
     if not as_json:
         rows = [(drop.drop_id, ", ".join(drop.files), format_size(drop.bytes)) for drop in due]
         print_table(("DROP", "FILES", "SIZE"), rows, right=("SIZE",))
-    count = "1 rejected drop" if len(due) == 1 else f"{len(due)} rejected drops"
-    ask(f"Remove {count} for good?", yes=yes, to="purge rejected drops")
+    count = counted(len(due), "rejected drop")
+    ask(f"Remove {count} permanently?", yes=yes, to="purge rejected drops")
     act_as_owner(app.config.inbox.path)
     _, freed = purge_rejected(folder, moment, keep, Disk())
     if as_json:
         print_json({"purged": [drop.drop_id for drop in due], "bytes_freed": freed})
     else:
-        print_lines(f"Removed {count} for good, {format_size(freed)} freed.")
+        print_lines(f"Removed {count} permanently, {format_size(freed)} freed.")
 
 
 def _folder(app: App) -> Path:
@@ -159,7 +162,7 @@ def _folder(app: App) -> Path:
 
 
 def _problems(drop: RejectedDrop) -> list[Problem]:
-    """Return the problems of a drop; those that are not as we write them are left out."""
+    """Return the problems of a drop. Those that do not have the form of a problem are left out."""
     found = drop.reason.get("problems")
     return [
         Problem.from_dict(problem)

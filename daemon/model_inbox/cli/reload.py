@@ -1,4 +1,4 @@
-"""`model-inbox reload`: have the running daemon read config.yaml again, and wait for its answer."""
+"""`model-inbox reload`: makes the running daemon read config.yaml again, and waits for the result."""
 
 from __future__ import annotations
 
@@ -39,43 +39,44 @@ class NoAnswer(ModelInboxError):
     exits={
         1: "this user may not signal the daemon",
         EXIT_TRY_AGAIN: "no daemon runs, or it did not answer in time",
-        EXIT_CONFIG: "the daemon refused the configuration, and the old one stays in force; the problems are listed",
+        EXIT_CONFIG: "the daemon refused the configuration and still uses the old one; the problems are listed",
     },
 )
-@click.option("--wait", callback=as_seconds, metavar="TIME", help="How long to wait for the answer; else 30s.")
+@click.option("--wait", callback=as_seconds, metavar="TIME", help="How long to wait for the answer. Default: 30s.")
 @pass_app
 def reload(app: App, *, wait: float | None, as_json: bool) -> int:
-    """Have the daemon read its config.yaml again, and say what came of it.
+    """Make the daemon read its config.yaml again, and show the result.
 
-    Says which settings changed, and which of them hold only after a restart. A file with problems is refused.
+    Shows which settings changed, and which of them need a restart. A file with problems is refused.
     """
     from ..registry.paths import status_paths
     from ..telemetry.health import find_daemon
 
-    # What is wrong with the file is the daemon's to say: so the rest of it is not looked at here.
+    # The daemon reports the problems of the file. Here only the two paths are read.
     registry_path, inbox_path = app.places
     holding = find_daemon(registry_path, inbox_path).holding
     if holding.held is False:
         raise NoAnswer(
             f"cannot reload: no daemon serves the registry {str(registry_path)!r}",
-            hint="It reads its configuration when it is started. Were registry.path and inbox.path both changed? "
-            "Then restart the daemon that runs",
+            hint="A daemon reads its configuration when it starts. If registry.path and inbox.path were both changed, "
+            "restart the running daemon",
         )
     pid = holding.pid
     if pid is None:
         raise NoAnswer(
-            "cannot reload: this user cannot tell which process is the daemon",
-            hint="Call it as root or as the service's user",
+            "cannot reload: this user cannot find out which process is the daemon",
+            hint="Run the command as root or as the service's user",
         )
-    asked = time.monotonic()  # what the daemon began to read after this moment answers us
+    # A configuration that the daemon starts to read after this moment is the answer.
+    asked = time.monotonic()
     try:
         os.kill(pid, signal.SIGHUP)
     except ProcessLookupError:
-        raise NoAnswer("cannot reload: the daemon ended just now", hint="Look at its log") from None
+        raise NoAnswer("cannot reload: the daemon ended just now", hint="Check its log") from None
     except PermissionError as error:
         raise ModelInboxError(
             f"cannot signal the daemon (process {pid}): {error.strerror}",
-            hint="Call it as root or as the service's user",
+            hint="Run the command as root or as the service's user",
         ) from error
     places = status_paths(registry_path, inbox_path)
     seconds = wait if wait is not None else WAIT_SECONDS
@@ -85,13 +86,13 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
             return _tell(answer, as_json=as_json)
         time.sleep(POLL_SECONDS)
     raise NoAnswer(
-        f"cannot tell what came of it: the daemon (process {pid}) did not answer within {format_duration(seconds)}",
-        hint="It may be at work on a large drop, or unable to write its status: see `model-inbox status` and the log",
+        f"cannot show the result: the daemon (process {pid}) did not answer within {format_duration(seconds)}",
+        hint="It may be working on a large drop, or cannot write its status. See `model-inbox status` and the log",
     )
 
 
 def _answer_to(places: Sequence[Path], pid: int, asked: float) -> Mapping[str, Any] | None:
-    """Return what the process told of a configuration that it began to read after that moment, if it did."""
+    """Return the result that the process published for a configuration that it started to read after `asked`."""
     from ..telemetry.status_file import read_status
 
     for path in places:
@@ -111,9 +112,7 @@ def _tell(answer: Mapping[str, Any], *, as_json: bool) -> int:
     problems = [Problem.from_dict(problem) for problem in answer.get("problems") or ()]
     path = answer.get("path")
     if answer.get("outcome") != "loaded":
-        raise ConfigError(
-            f"cannot load {path!r}: the daemon refused it, and the old configuration stays in force", problems
-        )
+        raise ConfigError(f"cannot load {path!r}: the daemon refused it and still uses the old configuration", problems)
     changed, restart = list(answer.get("changed") or ()), list(answer.get("restart_needed") or ())
     if as_json:
         print_json(
@@ -127,8 +126,8 @@ def _tell(answer: Mapping[str, Any], *, as_json: bool) -> int:
             }
         )
         return EXIT_DONE
-    print_lines(f"Loaded {path!r}." if path else "Loaded: there is no config.yaml, the defaults hold.")
-    print_lines(f"Changed: {', '.join(changed)}" if changed else "No setting has changed that holds without a restart.")
+    print_lines(f"Loaded {path!r}." if path else "Loaded: there is no config.yaml, so all settings are the defaults.")
+    print_lines(f"Changed: {', '.join(changed)}" if changed else "No setting changed that applies without a restart.")
     if restart:
-        print_lines(f"These hold only after a restart: {', '.join(restart)}")
+        print_lines(f"These apply after a restart: {', '.join(restart)}")
     return EXIT_DONE

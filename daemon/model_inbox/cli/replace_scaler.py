@@ -1,4 +1,4 @@
-"""`model-inbox replace-scaler`: another scaler for a registered model."""
+"""`model-inbox replace-scaler`: replaces the scaler of a registered model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["replace_scaler"]
 
 
 class ScalerRefused(Refused):
-    """The file is no scaler that the inbox would have taken."""
+    """The inbox would not accept the file as a scaler."""
 
     code = "scaler.refused"
 
@@ -38,16 +38,17 @@ class ScalerRefused(Refused):
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def replace_scaler(app: App, *, model_id: str, file: Path, reason: str, as_json: bool) -> None:
-    """Give a model another scaler, or its first.
+    """Replace the scaler of a model, or add one.
 
-    The one thing of a registered model that may change. FILE is copied and scanned as in the inbox, and never loaded;
-    the old scaler goes to the model's folder in the trash.
+    Nothing else of a registered model can change. FILE is copied and scanned as in the inbox, and never loaded. The
+    old scaler is moved to the model's folder in the trash.
     """
     from ..pickles import Allowlist, Scanner
 
     section = app.config.pickle
     try:
-        fd = open_regular(file)  # as the person who calls: what follows is done as the registry's owner
+        # Opened with the rights of the user who calls. From then on the command acts as the registry's owner.
+        fd = open_regular(file)
     except OSError as error:
         raise StorageError("open the scaler", file, error) from error
     scanner = Scanner(
@@ -56,19 +57,19 @@ def replace_scaler(app: App, *, model_id: str, file: Path, reason: str, as_json:
         time_limit=section.time_limit,
     )
 
-    def judge(copy: Path) -> Mapping[str, str]:
+    def scan(copy: Path) -> Mapping[str, str]:
         report = scanner.scan(copy, size=copy.stat().st_size)
         if report.problems:
-            raise ScalerRefused(f"cannot take {quoted(file.name)} for a scaler", report.problems)
+            raise ScalerRefused(f"cannot use {quoted(file.name)} as a scaler", report.problems)
         return dict(report.imports)
 
     try:
         with app.writing() as registry:
-            entry = registry.replace_scaler_file(model_id, fd, judge, reason=reason)
+            entry = registry.replace_scaler_file(model_id, fd, scan, reason=reason)
     finally:
         scanner.close()
         os.close(fd)
     if as_json:
         print_json(entry)
         return
-    print_lines(f"{quoted(model_id)} has another scaler: {entry['scaler_path']} (SHA-256 {entry['scaler_sha256']}).")
+    print_lines(f"{quoted(model_id)} has a new scaler: {entry['scaler_path']} (SHA-256 {entry['scaler_sha256']}).")

@@ -1,4 +1,4 @@
-"""`model-inbox retention`: what the rules would retire and why, and doing it by hand."""
+"""`model-inbox retention`: shows which models the rules retire and why, and retires them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
 from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
-from .output import parse_stored, print_json, print_lines, print_problems, print_table, when
+from .output import counted, parse_stored, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
@@ -31,14 +31,14 @@ class ChangedMeanwhile(ModelInboxError):
 
     def __init__(self) -> None:
         super().__init__(
-            "cannot apply the plan: the registry changed meanwhile, and so would the plan",
+            "cannot apply the plan: the registry changed meanwhile, and the plan with it",
             hint="Run the command again",
         )
 
 
 @click.group(cls=Group)
 def retention() -> None:
-    """See what the rules keep and retire, and why."""
+    """Show what the rules keep and retire, and apply them."""
 
 
 @retention.command(
@@ -53,12 +53,12 @@ def retention() -> None:
     "policy_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Rules to try instead: what would stand under `retention:`.",
+    help="A file with other rules to try: the settings of `retention:`.",
 )
 @click.option("--now", "moment", callback=as_instant, metavar="TIME", help="Plan as if it were that time.")
 @pass_app
 def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json: bool) -> None:
-    """Show what the rules keep and what they would retire, each with its reasons. Changes nothing."""
+    """Show which models the rules keep and which they would retire, with all reasons. Changes nothing."""
     from ..retention.apply import plan_retention
 
     section = _policy(policy_file) if policy_file is not None else app.config.retention
@@ -74,18 +74,18 @@ def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json
     cls=Command,
     examples=["model-inbox retention apply", "model-inbox retention apply --yes --json"],
     exits={
-        1: "nobody confirmed it, the breaker stopped it, or the mode is dry-run",
-        75: "the registry changed meanwhile, another writer holds it, or the disk refused",
+        1: "it was not confirmed, the breaker refused it, or the mode is dry-run",
+        75: "the registry changed meanwhile, another writer holds it, or a disk error",
     },
 )
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--override-breaker", is_flag=True, help="Go ahead with more than `retention.breaker` permits.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--override-breaker", is_flag=True, help="Retire more models than `retention.breaker` allows.")
 @pass_app
 def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
-    """Retire now what the rules let go of, to the trash.
+    """Retire the models that the rules do not keep, to the trash.
 
-    Shows the plan and asks. The daemon does this by itself when `retention.mode` is enforce; with off, this command
-    is the only one that does; with dry-run nothing is ever retired.
+    Shows the plan and asks for confirmation. The daemon does this by itself if `retention.mode` is enforce. If it is
+    off, only this command retires by the rules. If it is dry-run, nothing is retired.
     """
     from ..retention.apply import apply_retention, plan_retention
 
@@ -101,11 +101,11 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         return EXIT_DONE
     if section.mode == "dry-run":
         raise Refused(
-            "cannot apply the plan: retention.mode is dry-run", hint="Set it to enforce when the plan is right"
+            "cannot apply the plan: retention.mode is dry-run", hint="Set it to enforce or off if the plan is right"
         )
     if shown.breaker is not None and not override_breaker:
         raise Refused(f"cannot apply the plan: {shown.breaker.message}", hint=shown.breaker.hint)
-    ask(f"Retire {_count(len(shown.retire))} to the trash?", yes=yes, to="apply the plan")
+    ask(f"Retire {counted(len(shown.retire), 'model')} to the trash?", yes=yes, to="apply the plan")
     with app.writing() as registry:
         made = plan_retention(registry, section, moment)
         if _registrations(made) != _registrations(shown):
@@ -116,9 +116,9 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     if as_json:
         print_json(_applied(done.plan, done.retired, done.skipped))
     else:
-        print_lines(f"\nRetired {_count(len(done.retired))}; `model-inbox restore ID` brings one back.")
+        print_lines(f"\nRetired {counted(len(done.retired), 'model')}; `model-inbox restore ID` restores one.")
         if done.skipped:
-            print_lines(f"Left alone, because it was protected or gone when its turn came: {', '.join(done.skipped)}")
+            print_lines(f"Not retired, because protected, kept or gone meanwhile: {', '.join(done.skipped)}")
     return EXIT_REFUSED if done.refused else EXIT_DONE
 
 
@@ -146,10 +146,10 @@ def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
         print_lines("No models are registered.")
         return
     if made.retire:
-        print_lines(f"Retire {_count(len(made.retire))} ({format_size(made.bytes_freed)}):\n")
+        print_lines(f"Retire {counted(len(made.retire), 'model')} ({format_size(made.bytes_freed)}):\n")
         _print_models(made.retire)
         print_lines("")
-    print_lines(f"Keep {_count(len(made.keep))}{':' if made.keep else '.'}\n")
+    print_lines(f"Keep {counted(len(made.keep), 'model')}{':' if made.keep else '.'}\n")
     if made.keep:
         _print_models(made.keep)
     notes = list(made.warnings)
@@ -159,8 +159,8 @@ def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
         print_lines("")
         print_problems(notes)
     if section.mode != "enforce" and made.retire:
-        who = "only this command's `apply` retires" if section.mode == "off" else "nothing is retired"
-        print_lines(f"\nretention.mode is {section.mode}: {who}.")
+        effect = "only `model-inbox retention apply` retires" if section.mode == "off" else "nothing is retired"
+        print_lines(f"\nretention.mode is {section.mode}: {effect}.")
 
 
 def _print_models(models: Sequence[ToKeep | ToRetire]) -> None:
@@ -175,7 +175,3 @@ def _print_models(models: Sequence[ToKeep | ToRetire]) -> None:
         for model in models
     ]
     print_table(("MODEL", "GROUP", "TRAINED (UTC)", "SIZE", "WHY"), rows, right=("SIZE",))
-
-
-def _count(models: int) -> str:
-    return "1 model" if models == 1 else f"{models} models"

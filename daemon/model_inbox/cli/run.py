@@ -1,7 +1,7 @@
-"""`model-inbox run`: the daemon in the foreground.
+"""`model-inbox run`: runs the daemon in the foreground.
 
-Owns the way from the command line to `service.run` and what is said when it cannot go on: one critical line in the
-log, whatever form that has, and the same in plain words for a person at a terminal.
+Owns the call of `service.loop.run` and the report when the daemon cannot continue: one critical line in the log, and
+on a terminal also an error message. Never does the daemon's work.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ log = structlog.get_logger("model_inbox")
 
 
 def _as_json(config: Config) -> Config:
-    """Return the configuration with JSON lines as the log's form."""
+    """Return the configuration with JSON lines as the log's format."""
     return config.model_copy(update={"logging": config.logging.model_copy(update={"format": "json"})})
 
 
@@ -34,7 +34,7 @@ def _as_json(config: Config) -> Config:
     cls=Command,
     examples=["model-inbox run", "model-inbox --config /etc/model-inbox/config.yaml run"],
     exits={
-        1: "the disk or the system refused something",
+        1: "a disk or system error",
         EXIT_TRY_AGAIN: "another daemon serves this inbox or registry",
     },
 )
@@ -42,14 +42,15 @@ def _as_json(config: Config) -> Config:
 def run(app: App, *, as_json: bool) -> int:
     """Run the daemon until SIGTERM or Ctrl-C.
 
-    It takes what is dropped into the inbox, checks it, registers it, and retires old models by rule. The log goes
-    to stderr: coloured on a terminal, the journal under systemd, else JSON lines; with --json always JSON lines.
-    SIGHUP makes it read its configuration again.
+    It checks and registers the models that are dropped into the inbox, and retires old models by the retention rules.
+    The log is written to stderr: coloured on a terminal, as journal entries under systemd, else as JSON lines; with
+    --json always as JSON lines. SIGHUP makes it read its configuration again.
     """
     from ..service.loop import run as run_service
     from ..telemetry.logging import configure
 
-    faulthandler.enable()  # a loop that hangs is ended with SIGABRT by systemd's watchdog: then say where it hung
+    # systemd's watchdog ends a hanging daemon with SIGABRT. The fault handler then prints where it hung.
+    faulthandler.enable()
     configure(format="json" if as_json else "auto")
     try:
         config = _as_json(app.config) if as_json else app.config
@@ -66,16 +67,16 @@ def run(app: App, *, as_json: bool) -> int:
     except Exception as error:
         log.critical(
             "daemon.failed",
-            problem=f"an error that should not be: {type(error).__name__}: {error}",
-            hint="Report it with the traceback; nothing that was dropped is lost",
+            problem=f"an unexpected error: {type(error).__name__}: {error}",
+            hint="Report it with the traceback. No drop is lost",
         )
         raise
     return 0
 
 
 def _next_step(app: App, error: ModelInboxError) -> str | None:
-    """Return what to do next, with the command to run: the last line in the journal of a daemon that gave up."""
+    """Return the hint for the last log line: what to do next, with the command to run."""
     if error.hint or not isinstance(error, ConfigError):
         return error.hint or None
     source = f" --config {app.config_file}" if app.config_file is not None else ""
-    return f"Mend what it names (`model-inbox{source} config check` shows the same), then start the daemon again"
+    return f"Correct these problems (`model-inbox{source} config check` shows them), then start the daemon again"

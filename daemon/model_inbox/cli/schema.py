@@ -1,4 +1,4 @@
-"""`model-inbox schema`: the JSON schemas of what programs beside us read and write."""
+"""`model-inbox schema`: prints the JSON schemas of the files that other programs read and write."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "receipt": _receipt,
     "config": _config,
 }
-"""The schemas by name. Each is made from the definitions that the code itself uses."""
+"""The functions that make the schemas, by name."""
 
 
 @click.command(
@@ -52,9 +52,9 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
 )
 @click.argument("name", metavar="NAME", type=click.Choice(list(SCHEMAS)))
 def schema(*, name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
-    """Print a JSON schema: of a sidecar, an entry, a receipt or config.yaml.
+    """Print the JSON schema of a sidecar, an entry, a receipt or config.yaml.
 
     NAME is sidecar, entry, receipt or config. The schemas are for editors, for programs that write sidecars, and for
-    programs that read what the registry and the inbox hold. docs/reference/formats.md says what each file is.
+    programs that read entries and receipts. docs/reference/formats.md describes the files.
     """
     print_json(SCHEMAS[name]())

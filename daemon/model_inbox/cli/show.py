@@ -1,4 +1,4 @@
-"""`model-inbox show`: one model on a card."""
+"""`model-inbox show`: shows all data of one model."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _SCALARS = (int, float, str, bool, type(None))
     exits={1: "no such model"},
 )
 @click.argument("model_id", metavar="ID")
-@click.option("--as-of", callback=as_instant, metavar="TIME", help="The model as it was registered then.")
+@click.option("--as-of", callback=as_instant, metavar="TIME", help="The model at that time.")
 @pass_app
 def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> None:
-    """Show everything that is known of a model.
+    """Show all data of a model.
 
-    Metadata, metrics, files with sizes and digests, what its pickles may import, and what became of it. With
-    --json it is the entry of the registry.
+    Metadata, metrics, files with sizes and digests, what its pickles may import, and its history. With --json, the
+    entry of the registry.
     """
     with app.reading() as registry:
         found = registry.get_model_info(model_id, as_of=as_of)
         if found is None:
             raise EntryNotFound(
                 f"cannot show {quoted(model_id)}: {'it is not' if as_of is None else 'it was not then'} registered",
-                hint="`model-inbox list` shows the ids; `model-inbox history ID` tells whether there was one",
+                hint="`model-inbox list` shows the ids, `model-inbox history ID` an earlier model with this id",
             )
         if as_json:
             print_json(found)
@@ -97,12 +97,12 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
 
 def _origin(entry: EntryFields) -> str:
     if entry.get("origin") == "inbox":
-        return f"the inbox (whole by {entry.get('integrity')}), drop {entry.get('drop_id')}"
+        return f"the inbox (complete by {entry.get('integrity')}), drop {entry.get('drop_id')}"
     return "Python (register_model)"
 
 
 def _print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print metrics as a table: one column for each inner name where all are grouped alike, else one a line."""
+    """Print metrics as a table if all are in groups of one level, otherwise one to a line."""
     groups = [value for value in metrics.values() if isinstance(value, Mapping)]
     flat = not groups or len(groups) < len(metrics) or any(isinstance(v, Mapping) for g in groups for v in g.values())
     if not metrics:
@@ -134,13 +134,13 @@ def _files(entry: EntryFields) -> Iterator[tuple[str, str]]:
         except FileNotFoundError:
             size = "missing"
         except OSError as error:
-            size = f"cannot be seen: {error.strerror}"
+            size = f"cannot be read: {error.strerror}"
         yield role, f"{path} ({size})\nSHA-256 {digest or 'unknown'}"
 
 
 def _imports(imports: Mapping[str, str] | None) -> str:
     if imports is None:
-        return "anything: it was registered from Python, and is trusted like the code that did so"
+        return "anything: it was registered from Python, and is trusted as the code that registered it"
     if not imports:
         return "nothing"
     roots = Counter(str(name).partition(".")[0] for name in imports)

@@ -1,4 +1,4 @@
-"""`model-inbox status`: does the daemon live, what does it do, and is all well."""
+"""`model-inbox status`: shows whether the daemon runs, what it does, and its problems."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from ..base.units import format_duration, format_size
 from ..errors import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, now, pass_app
-from .output import age, parse_stored, print_fields, print_json, print_lines, when
+from .output import age, counted, parse_stored, print_fields, print_json, print_lines, when
 from .output import print_problems as print_all
 
 if TYPE_CHECKING:
@@ -37,16 +37,16 @@ _DEFAULTS: Mapping[str, Any] = {
     cls=Command,
     examples=["model-inbox status", "model-inbox status --json | jq -e '.ready and .deferred == 0'"],
     exits={
-        0: "all is well: the daemon runs, takes drops, and has nothing to complain of",
-        1: "there are problems, which are listed: it does not run, is deaf, has deferred drops, ...",
+        0: "no problems: the daemon runs and takes drops",
+        1: "problems, which are listed: it does not run, gets no file events, has deferred drops, ...",
     },
 )
 @pass_app
 def status(app: App, *, as_json: bool) -> int:
-    """Show what the daemon does, and whether all is well.
+    """Show what the daemon does, and its problems.
 
-    For people, and by its exit status for monitoring. Reads a file that the daemon publishes, and asks the kernel
-    whether its lock is held; any member of the service's groups may call it.
+    For people and, by its exit status, for monitoring. Reads the status file of the daemon, and asks the kernel whether
+    the daemon's lock is held. Every member of the service's groups may run it.
     """
     from ..telemetry.health import assess, find_daemon, state_of
     from ..telemetry.status_file import disk_left
@@ -61,7 +61,8 @@ def status(app: App, *, as_json: bool) -> int:
     problems = assess(document, holding, moment, disks=disks)
     state = state_of(document, holding)
     told: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
-    if not found.wrote_document:  # what its forerunner did, or the one that ended, holds no longer
+    # The values of an earlier daemon, or of one that has ended, are no longer true.
+    if not found.wrote_document:
         told |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
         told |= {"waiting_files": [], "deferred_drops": []}
     told["pid"] = holding.pid or told["pid"]
@@ -75,7 +76,7 @@ def status(app: App, *, as_json: bool) -> int:
 
 def _print(told: Mapping[str, Any], problems: Sequence[Problem], moment: datetime) -> None:
     version = f" (model-inbox {told['version']})" if told["version"] else ""
-    print_lines(f"{'All is well' if not problems else 'Not well'}: the daemon is {told['state']}{version}")
+    print_lines(f"{'OK' if not problems else 'NOT OK'}: the daemon is {told['state']}{version}")
     if problems:
         print_all(problems)
     print_fields(list(_fields(told, moment)))
@@ -98,7 +99,7 @@ def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, ob
     yield "now", told.get("doing") if lives else ""
     inbox = told.get("inbox") or {}
     yield "inbox", inbox.get("path")
-    watcher = "deaf: looking by the clock" if told["deaf"] else inbox.get("watcher")
+    watcher = "deaf: rescans at intervals" if told["deaf"] else inbox.get("watcher")
     yield "watch", watcher if lives else ""
     yield "waiting", told["waiting"]
     if oldest := told.get("oldest"):
@@ -114,8 +115,7 @@ def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, ob
     registry = told.get("registry") or {}
     if "entries" in registry:
         journal = format_size(registry.get("journal_bytes") or 0)
-        models = "1 model" if registry["entries"] == 1 else f"{registry['entries']} models"
-        yield "registry", f"{models}, line {registry.get('sequence')}, journal {journal}"
+        yield "registry", f"{counted(registry['entries'], 'model')}, line {registry.get('sequence')}, journal {journal}"
     retention = told.get("retention") or {}
     if retention:
         due = to_come(retention.get("next_run_at")) if lives else ""

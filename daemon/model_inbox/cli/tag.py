@@ -1,4 +1,4 @@
-"""`model-inbox tag`: names with values on a model, for people and for retention rules."""
+"""`model-inbox tag`: sets and removes tags of a model, for people and for retention rules."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["tag"]
         "model-inbox tag usd_eur_20251025 --remove production",
         "model-inbox tag usd_eur_20251025 stage=",
     ],
-    exits={1: "no such model, or a tag that cannot be", 75: "another writer holds the registry"},
+    exits={1: "no such model, or an invalid tag", 75: "another writer holds the registry"},
 )
 @click.argument("model_id", metavar="ID")
 @click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
-@click.option("--remove", multiple=True, metavar="NAME", help="Remove a tag; may be given several times.")
+@click.option("--remove", multiple=True, metavar="NAME", help="Remove a tag. May be given several times.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @pass_app
 def tag(app: App, *, model_id: str, tags: tuple[str, ...], remove: tuple[str, ...], reason: str, as_json: bool) -> None:
     """Set and remove tags of a model.
 
-    NAME=VALUE sets a tag, NAME alone one without a value, and NAME= removes it.
+    NAME=VALUE sets a tag, NAME sets a tag without a value, and NAME= removes it.
     """
     changes: dict[str, str | None] = dict.fromkeys(remove)
     for text in tags:
         name, equals, value = text.partition("=")
         if name in changes:
-            raise click.UsageError(f"The tag {quoted(name)} is named twice.")
+            raise click.UsageError(f"The tag {quoted(name)} is given twice.")
         changes[name] = None if equals and not value else value
     if not changes:
-        raise click.UsageError("Name a tag: NAME=VALUE, NAME, or NAME= to remove it.")
+        raise click.UsageError("Give a tag: NAME=VALUE, NAME, or NAME= to remove it.")
     with app.writing() as registry:
         entry = registry.tag(model_id, changes, reason=reason)
     if as_json:

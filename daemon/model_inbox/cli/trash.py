@@ -1,4 +1,4 @@
-"""`model-inbox trash`: the retired models whose files are still there, and their end."""
+"""`model-inbox trash`: lists the retired models whose files still exist, and purges them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import canonical_instant
 from ..base.units import format_size
 from ..errors import EXIT_DONE, EXIT_TRY_AGAIN, EntryNotFound
 from ..problems import quoted
 from .common import App, Command, Group, ask, now, pass_app
-from .output import age, print_json, print_lines, print_table, when
+from .output import age, counted, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.outcomes import Retired
@@ -22,13 +23,13 @@ __all__ = ["trash"]
 
 @click.group(cls=Group)
 def trash() -> None:
-    """See what was retired, and remove it for good."""
+    """List retired models, and remove them permanently."""
 
 
 @trash.command("list", cls=Command, examples=["model-inbox trash list"])
 @pass_app
 def list_trash(app: App, *, as_json: bool) -> None:
-    """List the retired models that `model-inbox restore` can bring back, oldest retirement first."""
+    """List the retired models that `model-inbox restore` can restore, in the order of their retirement."""
     with app.reading() as registry:
         held = registry.retired()
     grace = app.config.retention.trash_grace.seconds
@@ -44,29 +45,29 @@ def list_trash(app: App, *, as_json: bool) -> None:
     cls=Command,
     examples=["model-inbox trash purge", "model-inbox trash purge usd_eur_20251025 --yes --json"],
     exits={
-        1: "the trash does not hold it, or nobody confirmed it",
+        1: "it is not in the trash, or it was not confirmed",
         75: "a process has one of the files open, or another writer holds the registry",
     },
 )
 @click.argument("model_ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Also what was retired only lately.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Also models whose grace is not over.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_app
 def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, as_json: bool) -> int:
-    """Remove retired models for good.
+    """Remove retired models permanently.
 
-    Those that are named, or, without a name, all whose grace (`retention.trash_grace`) is over. Shows them and asks.
-    A model that a process has open stays.
+    Removes the given models or, without an ID, all whose grace (`retention.trash_grace`) is over. Shows them and asks
+    for confirmation. A model is not removed while a process has a file of it open.
     """
     grace = app.config.retention.trash_grace.seconds
     with app.reading() as registry:
         unfinished = registry.unfinished_purges()
     if unfinished:
-        # Their lines are committed: there is nothing to ask.
+        # Their journal lines are committed, so there is nothing to confirm.
         with app.writing() as registry:
             registry.finish_purges()
         if not as_json:
-            print_lines(f"Finished what was cut short: {', '.join(map(quoted, unfinished))} removed for good.")
+            print_lines(f"Finished an interrupted purge: removed {', '.join(map(quoted, unfinished))} permanently.")
     with app.reading() as registry:
         chosen = _chosen(
             registry.retired(),
@@ -78,11 +79,11 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
         if as_json:
             print_json({"purged": [], "in_use": [], "bytes_freed": 0, "finished": unfinished})
         elif not unfinished:
-            print_lines("Nothing in the trash is old enough to go (--all takes everything).")
+            print_lines("No model in the trash is old enough (--all removes all).")
         return EXIT_DONE
     if not as_json:
         _print_held(chosen, now())
-    ask(f"Remove {_count(len(chosen))} for good?", yes=yes, to="purge the trash")
+    ask(f"Remove {counted(len(chosen), 'model')} permanently?", yes=yes, to="purge the trash")
     purged: list[Retired] = []
     in_use: list[Retired] = []
     freed = 0
@@ -104,22 +105,25 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
             }
         )
     else:
-        print_lines(f"Removed {_count(len(purged))} for good, {format_size(freed)} freed.")
+        print_lines(f"Removed {counted(len(purged), 'model')} permanently, {format_size(freed)} freed.")
         for item in in_use:
-            print_lines(f"{quoted(item.model_id)} stays: a process has a file of it open, or it is gone already.")
+            print_lines(f"{quoted(item.model_id)} stays: a process has a file of it open, or it was removed meanwhile.")
     return EXIT_TRY_AGAIN if in_use else EXIT_DONE
 
 
 def _chosen(
     held: Sequence[Retired], model_ids: Sequence[str], before: datetime | None, *, all_by_age: bool
 ) -> list[Retired]:
-    """Return what is named, or, with `all_by_age`, all that was retired before that instant (None: all)."""
+    """Return the given models or, with `all_by_age`, all that were retired before `before` (None: all).
+
+    Raises EntryNotFound.
+    """
     known = {item.model_id for item in held}
     for model_id in model_ids:
         if model_id not in known:
             raise EntryNotFound(
-                f"cannot purge {quoted(model_id)}: the trash does not hold it",
-                hint="`model-inbox trash list` shows what it holds",
+                f"cannot purge {quoted(model_id)}: it is not in the trash",
+                hint="`model-inbox trash list` shows the models in the trash",
             )
     if not all_by_age:
         return [item for item in held if item.model_id in model_ids]
@@ -148,18 +152,10 @@ def _as_dict(item: Retired, grace_seconds: float) -> dict[str, Any]:
     return {
         "model_id": item.model_id,
         "sequence": item.sequence,
-        "retired_at": _text(item.at),
-        "purged_after": _text(item.at + timedelta(seconds=grace_seconds)),
+        "retired_at": canonical_instant(item.at),
+        "purged_after": canonical_instant(item.at + timedelta(seconds=grace_seconds)),
         "actor": item.actor,
         "reason": item.reason,
         "size_bytes": item.entry.get("size_bytes"),
         "folder": str(item.folder),
     }
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def _count(models: int) -> str:
-    return "1 model" if models == 1 else f"{models} models"

@@ -1,4 +1,4 @@
-"""`model-inbox verify`: does the registry agree with its journal, its files and their digests?"""
+"""`model-inbox verify`: compares the registry with its journal, its files and their digests."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ import click
 
 from ..errors import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, pass_app
-from .output import print_json, print_lines, print_problems
+from .output import counted, print_json, print_lines, print_problems
 
 __all__ = ["progress_bar", "verify"]
 
 Progress = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
+"""A function that is called with the bytes done and the bytes in total."""
 
 
 @click.command(
     cls=Command,
     examples=["model-inbox verify", "model-inbox verify --no-digests --json"],
-    exits={EXIT_DONE: "all is well", EXIT_REFUSED: "problems were found", 75: "the scanner could not work"},
+    exits={EXIT_DONE: "no problems", EXIT_REFUSED: "problems were found", 75: "the scanner does not work"},
 )
-@click.option(
-    "--digests/--no-digests", default=True, help="Read every stored file to compare its digest (the default)."
-)
+@click.option("--digests/--no-digests", default=True, help="Read every stored file to compare its digest (default).")
 @pass_app
 def verify(app: App, *, digests: bool, as_json: bool) -> int:
-    """Compare the registry with what is on the disk.
+    """Compare the registry with the files on the disk.
 
-    That is its journal, its history, the stored files and their digests. Models that another Python or another
-    allowlist let in are scanned again. Changes nothing, and may run while the daemon works. `model-inbox rebuild`
-    makes a damaged registry anew.
+    Checks its journal, its history, the stored files and their digests. Models that were accepted with another Python
+    or another allowlist are scanned again. Changes nothing, and may run while the daemon runs. `model-inbox rebuild`
+    builds a damaged registry again.
     """
     section = app.config.registry
     app.must_exist()
@@ -63,16 +61,16 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
         them = models[0] if len(models) == 1 else f"{len(models)} models"
         print_lines(f"Scanned {them} again: {why}.")
     if problems:
-        print_lines("1 problem:" if len(problems) == 1 else f"{len(problems)} problems:")
+        print_lines(f"{counted(len(problems), 'problem')}:")
         print_problems(problems)
     else:
-        print_lines("Everything agrees." if digests else "Everything agrees; the digests were not compared.")
+        print_lines("No problems found." if digests else "No problems found; the digests were not compared.")
     return EXIT_REFUSED if problems else EXIT_DONE
 
 
 @contextlib.contextmanager
 def progress_bar(*, shown: bool) -> Iterator[Progress | None]:
-    """Show a bar on the terminal while the block runs; the block gets what to tell its progress to, or None."""
+    """Show a progress bar on stderr while the block runs. Yields the function to call with the progress, or None."""
     if not shown:
         yield None
         return
