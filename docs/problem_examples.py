@@ -21,6 +21,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from model_inbox import ModelMetadata, ModelRegistry, drop
+from model_inbox.backup.manifest import Manifest
 from model_inbox.base.flocks import FileLock, Holding
 from model_inbox.base.leases import Lease
 from model_inbox.cli import root
@@ -39,7 +40,7 @@ from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray, ste
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
 from model_inbox.pickles.report import problem_of, report_of
-from model_inbox.problems import Problem, artifact, config, explain, inbox, journal, registry, sidecar
+from model_inbox.problems import Problem, artifact, backup, config, explain, inbox, journal, registry, sidecar
 from model_inbox.problems import drop as drops
 from model_inbox.problems.codes import Code
 from model_inbox.registry.registration import id_taken
@@ -470,6 +471,21 @@ def status_examples() -> dict[str, Problem]:
     return {problem.code: problem for problem in found}
 
 
+def backup_examples() -> dict[str, Example]:
+    """What is wrong with snapshots."""
+    snapshot = Path("/srv/backup/models/20261124T120000.000000Z")
+    model = str(snapshot / "models/prediction/usd_eur.pkl")
+    damaged = raised(lambda: Manifest.decode(b"{}", snapshot / "manifest.json"))
+    return {
+        "backup.manifest_damaged": backup.backup_manifest_damaged(snapshot.name, damaged.message),
+        "backup.file_missing": backup.backup_file_missing(model),
+        "backup.file_differs": backup.backup_file_differs(model, "its SHA-256 is 3a7b…, and was 9b1f…"),
+        "backup.file_unknown": backup.backup_file_unknown("notes.txt"),
+        "backup.not_copied": backup.backup_not_copied("prediction/usd_eur.pkl"),
+        "backup.damaged": damaged,
+    }
+
+
 def command_examples(folder: Path) -> dict[str, Example]:
     """What commands refuse, run in a folder with one registered model."""
     (folder / "config.yaml").write_text("inbox: {path: inbox}\nregistry: {path: models/prediction_registry.json}\n")
@@ -479,6 +495,7 @@ def command_examples(folder: Path) -> dict[str, Example]:
         "reload.no_answer": said(folder, "reload"),
         "retention.changed": ChangedMeanwhile(),
         "scaler.refused": said(folder, "replace-scaler", "usd_eur", str(folder / "notes.pkl")),
+        "backup.refused": said(folder, "backup", "restore", str(folder / "none"), "--to", str(folder / "new")),
         "log.unreadable": said(folder, "logs", "--file", str(folder / "log.jsonl")),
     }
 
@@ -509,6 +526,7 @@ def examples() -> dict[str, tuple[str, str]]:
             **registry_examples(folder),
             **retention_examples(),
             **status_examples(),
+            **backup_examples(),
             **command_examples(folder),
         }
     for code, example in made.items():

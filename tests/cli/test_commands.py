@@ -52,6 +52,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     assert {" ".join(words) for words, _ in commands()} == {
         *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
         *("record", "replace-scaler"),
+        *("backup make", "backup list", "backup verify", "backup restore", "backup plan", "backup apply"),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),

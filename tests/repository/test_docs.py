@@ -7,11 +7,13 @@ import pkgutil
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 import model_inbox
+from model_inbox.backup.manifest import Manifest
 from model_inbox.telemetry.events import EVENTS
 from support.places import ROOT
 from support.plain_reader import unsealed
@@ -126,3 +128,12 @@ def test_the_map_names_modules_that_exist() -> None:
     assert "inbox.readiness.judge" in names
     for name in names:
         pkgutil.resolve_name(f"model_inbox.{name}")
+
+
+def test_the_manifest_of_a_backup_has_the_fields_of_the_manual() -> None:
+    """Those of the table in formats.md, no more and no less."""
+    manifest = Manifest(datetime(2026, 11, 27, tzinfo=UTC), None, 1, 0, "r.json", "prediction", {}, ())
+    _, _, text = (ROOT / "docs" / "reference" / "formats.md").read_text().partition("`manifest.json` is one line")
+    rows = text.partition("\n## ")[0].splitlines()
+    named = {name for row in rows if row.startswith("| `") for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+    assert unsealed(manifest.encode().rstrip(b"\n")).keys() - {"checksum"} == named

@@ -587,10 +587,11 @@ def digest_regular(path: Path | str) -> str:
 
 
 def copy_open_file(
-    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = no_op
+    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = no_op, *, sync: bool = True
 ) -> tuple[str, int]:
     """Copy an open file to a new file of ours and make its bytes durable. Return their SHA-256 and their number.
 
+    With `sync=False` the bytes become durable with a later `sync_files`.
     Blocks are shared where the file system can (a reflink); the digest is then computed from the new file, otherwise
     from the bytes while they are written. `progress` is called after each chunk. Raises StorageError and leaves
     nothing at `target` then. A crash can leave a partial file.
@@ -614,7 +615,8 @@ def copy_open_file(
                 result = digest.hexdigest(), size
             else:
                 result = digest_open_file(fd, progress), os.fstat(fd).st_size
-            disk.fsync(fd)
+            if sync:
+                disk.fsync(fd)
         except OSError:
             remove_quietly(disk, target)
             raise

@@ -47,6 +47,7 @@ COMMANDS = {
     "logs": "logs:logs",
     "verify": "verify:verify",
     "rebuild": "rebuild:rebuild",
+    "backup": "backup:backup",
     "status": "status:status",
     "reload": "reload:reload",
     "allowlist": "allowlist:allowlist",

@@ -145,6 +145,13 @@ Code = Literal[
     "retention.size_unknown",
     "retention.budget",
     "retention.changed",
+    "backup.manifest_damaged",
+    "backup.file_missing",
+    "backup.file_differs",
+    "backup.file_unknown",
+    "backup.not_copied",
+    "backup.refused",
+    "backup.damaged",
     "status.not_running",
     "status.unknown",
     "status.not_ready",
@@ -892,6 +899,43 @@ CODES: Mapping[Code, About] = {
         "A drop was registered meanwhile.",
         "Run the command again.",
     ),
+    # --- backup
+    "backup.manifest_damaged": About(
+        "The manifest of a snapshot is missing, or is not what was written.",
+        "Damage of the medium, or somebody changed the file.",
+        "Restore from another snapshot. This one counts for nothing and can be removed by hand.",
+    ),
+    "backup.file_missing": About(
+        "A file of a snapshot is gone.",
+        "Somebody removed it, or the snapshot was copied in part.",
+        "Restore from another snapshot.",
+    ),
+    "backup.file_differs": About(
+        "A file of a snapshot has other bytes than the backup wrote, or cannot be read.",
+        "Damage of the medium, or somebody changed the file. Snapshots after this one may share it.",
+        "Restore from another snapshot that `model-inbox backup verify` finds sound.",
+    ),
+    "backup.file_unknown": About(
+        "A file is in a snapshot that the backup did not write.",
+        "Somebody put it there, or opened the snapshot's registry to change it.",
+        "Move it elsewhere. Open a snapshot only to read it.",
+    ),
+    "backup.not_copied": About(
+        "The registry names a file that it does not have, or has with other bytes, so the snapshot lacks it.",
+        "The registry was damaged before the backup.",
+        "See `model-inbox verify`. An earlier snapshot may have the file.",
+    ),
+    "backup.refused": About(
+        "A backup cannot be made, listed or restored as asked; nothing was changed.",
+        "The folder is not empty, is inside the registry, or has no such snapshot; or models are outside of the "
+        "registry's folder.",
+        "The message says which, and what to do.",
+    ),
+    "backup.damaged": About(
+        "A snapshot is not what was written, so it cannot be restored.",
+        "Damage of the medium, or somebody changed a file of it.",
+        "Restore from another snapshot; `model-inbox backup verify` says which are sound.",
+    ),
     # --- status
     "status.not_running": About(
         "No daemon serves this registry.",
@@ -1044,6 +1088,7 @@ NOUNS: Mapping[str, str] = {
     "registry": "The registry: why it refuses something, and what `model-inbox verify` finds wrong with it.",
     "journal": "What `model-inbox verify` finds wrong with the journal and its history.",
     "retention": "What stops a retention plan, and its warnings: these retire nothing and keep what they name.",
+    "backup": "What `model-inbox backup` cannot do, and what `backup verify` finds wrong with snapshots.",
     "status": "What `model-inbox status` finds wrong with the daemon.",
     "metadata": "Errors of the Python API about metadata.",
     "command": "Errors of commands.",
