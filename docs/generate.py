@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import re
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
 from model_inbox.config.settings import Config
+from model_inbox.errors import TRANSIENT
 from model_inbox.inbox.states import STATES, State
 from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
@@ -229,6 +231,12 @@ def root_group() -> click.Group:
     raise SystemExit("cannot find the commands' group in model_inbox.cli")
 
 
+def transient() -> str:
+    """The errors of the system that may pass."""
+    names = sorted((errno.errorcode[number], cause) for number, cause in TRANSIENT.items())
+    return table(["Error", "What it says"], [[f"`{name}`", cause] for name, cause in names])
+
+
 def catalog() -> str:
     """The catalogue of events as `journalctl -x` reads it."""
     parts = ["# Written by docs/generate.py from the catalogue of events in telemetry/events.py.\n"]
@@ -260,6 +268,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-keys": config_keys,
     "commands": commands,
     "metrics": metrics,
+    "transient": transient,
     "problems": problems,
     "problems-artifact": lambda: problems_of("artifact"),
     "problems-status": lambda: problems_of("status"),

@@ -27,7 +27,7 @@ what to do next. Never prints.
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from .problems import Problem
@@ -41,6 +41,7 @@ __all__ = [
     "EXIT_REFUSED",
     "EXIT_TRY_AGAIN",
     "EXIT_USAGE",
+    "TRANSIENT",
     "ConfigError",
     "DropRefused",
     "EntryExists",
@@ -57,6 +58,7 @@ __all__ = [
     "RestoreRefused",
     "ScanError",
     "StorageError",
+    "is_transient",
 ]
 
 EXIT_DONE = 0
@@ -66,6 +68,39 @@ EXIT_USAGE = 2
 EXIT_TRY_AGAIN = 75
 # EX_CONFIG of sysexits.h. systemd does not restart the service after it.
 EXIT_CONFIG = 78
+
+
+TRANSIENT: Mapping[int, str] = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EROFS: "the file system is mounted read-only, as the kernel does after an error of the disk",
+    errno.EIO: "the disk, or the server of the file system, reported an error",
+    errno.EMFILE: "this process has as many files open as it may",
+    errno.ENFILE: "all processes together have as many files open as they may",
+    errno.ENOMEM: "the kernel had no memory",
+    errno.ENOBUFS: "the kernel had no memory for a socket",
+    errno.EAGAIN: "the resource is in use, or a limit of processes is reached",
+    errno.EBUSY: "the file or the device is in use",
+    errno.ETXTBSY: "the file is being run or written",
+    errno.EINTR: "a signal came in between",
+    errno.ENOLCK: "the lock table is full, or the lock server is away",
+    errno.ESTALE: "the server of the file system has forgotten the file, for example after a restart",
+    errno.ETIMEDOUT: "the server of the file system did not answer in time",
+    errno.ENOTCONN: "the file system has lost its server or its program (FUSE)",
+    errno.ECONNREFUSED: "the server of the file system is not running",
+    errno.ECONNRESET: "the server of the file system ended the connection",
+    errno.EHOSTDOWN: "the server of the file system is down",
+    errno.EHOSTUNREACH: "the server of the file system cannot be reached",
+    errno.ENETDOWN: "the network is down",
+    errno.ENETUNREACH: "the network of the server of the file system cannot be reached",
+}
+"""The errors of system calls after which the same call may succeed later, with their causes. They never mean that the
+configuration is wrong or that data is damaged: exit 75, or a retry. All others need a person."""
+
+
+def is_transient(error: OSError) -> bool:
+    """Return whether the call that failed may succeed later."""
+    return error.errno in TRANSIENT
 
 
 class ModelInboxError(Exception):
@@ -122,30 +157,13 @@ class StorageError(ModelInboxError):
     """
 
     code = "storage.failed"
-    TRANSIENT: ClassVar[frozenset[int]] = frozenset(
-        {
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EIO,
-            errno.EAGAIN,
-            errno.EBUSY,
-            errno.EINTR,
-            errno.ENFILE,
-            errno.EMFILE,
-            errno.ENOMEM,
-            errno.EROFS,
-            errno.ESTALE,
-            errno.ETIMEDOUT,
-            errno.ETXTBSY,
-        }
-    )
 
     def __init__(self, operation: str, path: object, cause: OSError) -> None:
         super().__init__(f"cannot {operation} {str(path)!r}: {cause.strerror or cause}")
         self.operation = operation
         self.path = str(path)
         self.errno = cause.errno
-        self.transient = cause.errno in self.TRANSIENT
+        self.transient = is_transient(cause)
         self.exit_status = EXIT_TRY_AGAIN if self.transient else EXIT_REFUSED
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .base.disk import Disk, open_regular, read_regular, remove_quietly, temporary_name
-from .errors import DropRefused, ModelInboxError, StorageError
+from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
 from .model.metadata import ModelMetadata
 from .model.receipt import read_receipt
@@ -345,6 +345,8 @@ def _receipt(folder: Path, stem: str) -> Mapping[str, Any] | None:
     try:
         return read_receipt(folder / "receipts", stem)
     except OSError as error:
+        if is_transient(error):
+            raise StorageError("read the answers in", folder / "receipts", error) from error
         raise ModelInboxError(
             f"cannot read the answers in {str(folder / 'receipts')!r}: {error.strerror}",
             hint="Members of the inbox's group may read receipts: join that group",

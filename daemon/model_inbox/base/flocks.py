@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import RegistryError, RegistryLocked, StorageError
+from ..errors import RegistryError, RegistryLocked, StorageError, is_transient
 from ..problems import quoted
 
 __all__ = ["FileLock", "Holding", "who_holds"]
@@ -54,6 +54,8 @@ class FileLock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
+                    if is_transient(error):
+                        raise StorageError("take the lock", self.path, error) from error
                     raise RegistryError(
                         f"cannot lock {str(self.path)!r}: the file system refuses locks ({error.strerror})",
                         hint="Keep the registry on a local file system, or mount the network one with locks",

@@ -12,7 +12,7 @@ import os
 import pwd
 from pathlib import Path
 
-from ..errors import ModelInboxError
+from ..errors import ModelInboxError, StorageError, is_transient
 
 __all__ = ["act_as_owner", "name_of_group", "name_of_user", "person"]
 
@@ -65,6 +65,8 @@ def act_as_owner(folder: Path) -> None:
         os.setresgid(gid, gid, gid)
         os.setresuid(there.st_uid, there.st_uid, there.st_uid)
     except OSError as error:
+        if is_transient(error):
+            raise StorageError("act as the owner of", folder, error) from error
         raise ModelInboxError(
             f"cannot act as the user {name}, who owns {str(folder)!r}: {error.strerror}",
             hint="Run the command as that user",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_size
-from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError
+from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError, is_transient
 from ..problems import Problem, quoted
 from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular
 from ..problems.drop import drop_no_sidecar, drop_sidecar_not_regular, drop_unreadable
@@ -187,6 +187,8 @@ class _UnchangingFacts:
         try:
             complete = name.endswith(SIDECAR_SUFFIX) or looks_complete(self._folder / name)
         except OSError as error:
+            if is_transient(error):
+                raise StorageError("read", self._folder / name, error) from error
             why = error.strerror or str(error)
             problem = drop_unreadable(name, why, "Run the command as a user who may read it", by="you")
             return Look(Lease.UNKNOWN, complete=False, problem=problem)

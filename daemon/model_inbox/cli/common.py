@@ -188,10 +188,12 @@ class App:
 
     def must_exist(self) -> None:
         """Raise RegistryMissing if no file of the registry exists at the configured path."""
+        from ..base.disk import exists
+
         path = self.config.registry.path
         files = RegistryFiles(path)
         # If only a part is missing, the registry is damaged, and opening it reports that.
-        if any(part.exists() for part in (files.path, files.journal, files.history)):
+        if any(map(exists, (files.path, files.journal, files.history))):
             return
         source = self.config.path
         origin = (

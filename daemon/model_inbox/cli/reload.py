@@ -112,7 +112,13 @@ def _tell(answer: Mapping[str, Any], *, as_json: bool) -> int:
     problems = [Problem.from_dict(problem) for problem in answer.get("problems") or ()]
     path = answer.get("path")
     if answer.get("outcome") != "loaded":
-        raise ConfigError(f"cannot load {path!r}: the daemon refused it and still uses the old configuration", problems)
+        error = ConfigError(
+            f"cannot load {path!r}: the daemon refused it and still uses the old configuration", problems
+        )
+        if {problem.code for problem in problems} == {"storage.failed"}:
+            # The file could not be read, or the port not be opened, for a reason that may pass.
+            error.exit_status = EXIT_TRY_AGAIN
+        raise error
     changed, restart = list(answer.get("changed") or ()), list(answer.get("restart_needed") or ())
     if as_json:
         print_json(

@@ -14,7 +14,7 @@ import click
 import structlog
 
 from ..base.users import act_as_owner
-from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError
+from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError, is_transient
 from .common import App, Command, pass_app, print_error, report_error
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def _as_json(config: Config) -> Config:
     examples=["model-inbox run", "model-inbox --config /etc/model-inbox/config.yaml run"],
     exits={
         1: "a disk or system error",
-        EXIT_TRY_AGAIN: "another daemon serves this inbox or registry",
+        EXIT_TRY_AGAIN: "another daemon serves this inbox or registry, or a system error that may pass",
     },
 )
 @pass_app
@@ -65,6 +65,10 @@ def run(app: App, *, as_json: bool) -> int:
             print_error(error)
         return error.exit_status
     except Exception as error:
+        if isinstance(error, OSError) and is_transient(error):
+            # `Command` reports it, with the exit status of errors that may pass.
+            log.critical("daemon.failed", problem=f"{error.strerror}: {error.filename or 'a file'}")
+            raise
         log.critical(
             "daemon.failed",
             problem=f"an unexpected error: {type(error).__name__}: {error}",

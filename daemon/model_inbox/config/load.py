@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..base.shapes import document
 from ..base.strict_yaml import Pairs, Scalar, plain_value, read_yaml
-from ..errors import ConfigError
+from ..errors import ConfigError, StorageError, is_transient
 from ..problems import Problem, quoted
 from ..problems.config import config_not_a_mapping, config_not_found, config_not_readable
 from .problems import placed, problems_of
@@ -93,7 +93,10 @@ def load_places(
 
 
 def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path) -> tuple[Path, bytes] | None:
-    """Return the path of the configuration file and its bytes, or None if there is none. Raises ConfigError."""
+    """Return the path of the configuration file and its bytes, or None if there is none.
+
+    Raises ConfigError, or StorageError for an error that may pass.
+    """
     source, named = "--config", path
     if named is None and env.get(ENVIRONMENT_VARIABLE):
         source, named = f"${ENVIRONMENT_VARIABLE}", Path(env[ENVIRONMENT_VARIABLE])
@@ -106,6 +109,8 @@ def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_confi
                 continue
             raise _refusal(candidate, [config_not_found(error.strerror, source)]) from None
         except OSError as error:
+            if is_transient(error):
+                raise StorageError("read the configuration", candidate, error) from error
             raise _refusal(candidate, [config_not_readable(error.strerror)]) from None
         return candidate, data
     return None

@@ -32,6 +32,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from ..base.shapes import title_of
 from ..base.units import parse_size
+from ..errors import StorageError, is_transient
 from ..problems import quoted
 
 __all__ = [
@@ -150,13 +151,15 @@ def _fixed_length(value: object) -> CalendarDuration:
 def zone_named(name: str) -> tzinfo:
     """Return the time zone with this name, such as `Europe/Berlin`. `UTC` needs no time zone database.
 
-    Raises ValueError if the database has no such zone.
+    Raises ValueError if the database has no such zone, StorageError if it cannot be read now.
     """
     if name == "UTC":
         return UTC
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
+    except (KeyError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and is_transient(error):
+            raise StorageError("read the time zone", name, error) from error
         # KeyError: unknown. ValueError: not a valid name. OSError: a folder of the database.
         raise ValueError(
             f"there is no time zone {quoted(name)}; use UTC or a name such as Europe/Berlin "

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from types import MappingProxyType
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StorageError
 from ..problems import Problem, quoted
 from ..problems.config import config_invalid_allow, config_invalid_value
 from .names import USES, describe_uses, is_well_formed, never_allowed
@@ -68,8 +68,12 @@ def parse_list(text: str) -> Iterator[AllowedName]:
 
 
 def read_list(framework: str) -> list[AllowedName]:
-    """Return the shipped list of one framework."""
-    return list(parse_list(resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")))
+    """Return the shipped list of one framework. Raise StorageError if its file cannot be read."""
+    try:
+        text = resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")
+    except OSError as error:
+        raise StorageError("read the allowlist", f"{framework}.tsv", error) from error
+    return list(parse_list(text))
 
 
 def explain(name: str) -> dict[str, str | list[str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..config.load import load_config
 from ..config.settings import Config
-from ..errors import ConfigError
+from ..errors import ConfigError, StorageError, is_transient
 from ..inbox.validation import Checks
 from ..pickles import Allowlist, Scanner
 from ..problems.config import config_not_available
@@ -47,7 +47,8 @@ def configure_logs(config: Config) -> None:
 def open_server(config: Config, current: MetricsServer | None) -> MetricsServer | None:
     """Return the server for `metrics.listen`: `current` if it serves there, else a new one that is not started.
 
-    None where nothing is to be served. Raises ConfigError for an address that cannot be bound.
+    None where nothing is to be served. Raises ConfigError for an address that cannot be bound, StorageError
+    for an error that may pass.
     """
     address = config.metrics.listen
     if address is None:
@@ -57,6 +58,8 @@ def open_server(config: Config, current: MetricsServer | None) -> MetricsServer 
     try:
         return MetricsServer(address, CONTENT_TYPE)
     except OSError as error:
+        if is_transient(error):
+            raise StorageError("listen on", address, error) from error
         problem = config_not_available(address, error.strerror or error)
         raise ConfigError(f"cannot use the configuration {str(config.path)!r}: 1 problem", [problem]) from error
 

@@ -319,7 +319,8 @@ class Service:
         path = str(self.config.path)
         try:
             new = read_again(self.config, self.server, adjust=self._adjust, make_scanner=self._make_scanner)
-        except ModelInboxError as error:
+        except (ModelInboxError, OSError) as caught:
+            error = caught if isinstance(caught, ModelInboxError) else StorageError("read", path, caught)
             problems = getattr(error, "problems", ()) or (error.as_problem(),)
             log.error("config.refused", path=path, problems=[str(problem) for problem in problems])
             self.reporter.refused(began, problems)
@@ -372,8 +373,8 @@ class Service:
         """Serve metrics where config.yaml says. An address that cannot be bound is only logged: drops come first."""
         try:
             self._serve(open_server(self.config, None))
-        except ConfigError as error:
-            problem = error.problems[0].message
+        except (ConfigError, StorageError) as error:
+            problem = error.problems[0].message if isinstance(error, ConfigError) else error.message
             log.error("daemon.metrics_unwritten", problem=problem)
             self.health.listen_problem = problem
 
