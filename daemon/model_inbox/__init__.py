@@ -1,7 +1,7 @@
-"""model-inbox: drop a trained model in; find it checked, registered and loadable.
+"""model-inbox registers trained models that are dropped into a folder.
 
-For training jobs: `drop` writes a model into the inbox. For serving code: `ModelRegistry` finds the newest model of
-a currency pair and loads it. The daemon in between is the command `model-inbox run`.
+`drop` writes a model into the inbox, for training jobs. `ModelRegistry` finds and loads the newest model of a currency
+pair, for serving code. The command `model-inbox run` is the daemon that registers dropped models.
 """
 
 from __future__ import annotations

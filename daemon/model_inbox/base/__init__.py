@@ -6,11 +6,13 @@ Owns:
 - `flocks`: flock(2) locks and the names of their holders
 - `leases`: whether a process has a file open
 - `users`: names of users and groups, and the change from root to a folder's owner
+- `standard_streams`: stdin, stdout and stderr that are closed or cannot be written
 - `instants`: points in time as text
 - `units`: durations and sizes as text
 - `strict_yaml`: YAML with line and column
 - `shapes`: JSON objects as types, and their JSON schemas
 - `machine`: clocks, disk and leases in one value, to be passed in
 
-Knows nothing about models. Never imports another room, only `errors` and `problems`.
+Knows nothing about models. Never imports another room, only `errors` and `problems`. Other rooms import the modules;
+this file exports no names.
 """

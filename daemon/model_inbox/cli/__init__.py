@@ -107,7 +107,7 @@ def main() -> None:
     try:
         fill_standard_streams()
     except OSError:
-        # There is nobody to tell.
+        # There is no stream for an error message.
         sys.exit(EXIT_TRY_AGAIN)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -117,7 +117,7 @@ def main() -> None:
     try:
         root(prog_name="model-inbox")
     except OSError as error:
-        # Commands report their own errors: this one is of stdout or stderr.
+        # Commands report their own errors. This one comes from stdout or stderr.
         wrapped = StorageError("write to", "stdout", error)
         with contextlib.suppress(OSError):
             click.echo(f"model-inbox: {wrapped.message}", err=True)

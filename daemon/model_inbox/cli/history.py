@@ -70,7 +70,7 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
 
 
 def _as_dict(line: Line) -> dict[str, Any]:
-    told = {
+    fields = {
         "sequence": line.sequence,
         "at": line.time,
         "operation": line.operation,
@@ -80,9 +80,9 @@ def _as_dict(line: Line) -> dict[str, Any]:
         "drop_id": line.drop_id,
     }
     if line.detail and "alias" in line.detail:
-        told["alias"] = line.detail["alias"]
-        told["also"] = sorted(line.detail.get("also", {}))
+        fields["alias"] = line.detail["alias"]
+        fields["also"] = sorted(line.detail.get("also", {}))
     if line.detail and line.operation == "record":
-        told["metrics"] = line.detail.get("metrics")
-        told["measured_at"] = line.detail.get("at")
-    return told
+        fields["metrics"] = line.detail.get("metrics")
+        fields["measured_at"] = line.detail.get("at")
+    return fields

@@ -66,15 +66,15 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
 
     path, options = _place(app)
     names = [_name_in(path, file) for file in files]
-    told = explain_names(names, path, **options)
+    explained = explain_names(names, path, **options)
     if as_json:
-        print_json([{**one.as_dict(), "receipt": one.receipt} for one in told])
+        print_json([{**one.as_dict(), "receipt": one.receipt} for one in explained])
     else:
-        for number, one in enumerate(told):
+        for number, one in enumerate(explained):
             if number:
                 print_lines("")
             _print(one)
-    return EXIT_REFUSED if any(one.state == "gone" and one.receipt is None for one in told) else EXIT_DONE
+    return EXIT_REFUSED if any(one.state == "gone" and one.receipt is None for one in explained) else EXIT_DONE
 
 
 def _place(app: App) -> tuple[Path, dict[str, Any]]:

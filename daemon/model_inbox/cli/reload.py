@@ -83,7 +83,7 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
     while time.monotonic() < asked + seconds:
         answer = _answer_to(places, pid, asked)
         if answer is not None:
-            return _tell(answer, as_json=as_json)
+            return _report(answer, as_json=as_json)
         time.sleep(POLL_SECONDS)
     raise NoAnswer(
         f"cannot show the result: the daemon (process {pid}) did not answer within {format_duration(seconds)}",
@@ -108,7 +108,7 @@ def _answer_to(places: Sequence[Path], pid: int, asked: float) -> Mapping[str, A
     return None
 
 
-def _tell(answer: Mapping[str, Any], *, as_json: bool) -> int:
+def _report(answer: Mapping[str, Any], *, as_json: bool) -> int:
     problems = [Problem.from_dict(problem) for problem in answer.get("problems") or ()]
     path = answer.get("path")
     if answer.get("outcome") != "loaded":

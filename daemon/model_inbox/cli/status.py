@@ -54,35 +54,35 @@ def status(app: App, *, as_json: bool) -> int:
     registry_path, inbox_path = app.places
     found = find_daemon(registry_path, inbox_path)
     document, holding = found.document, found.holding
-    told_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks", ())}
+    published_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks", ())}
     folders = (("inbox", inbox_path), ("models", registry_path.parent))
-    disks = [disk for name, path in folders if (disk := disk_left(name, path) or told_disks.get(name)) is not None]
+    disks = [disk for name, path in folders if (disk := disk_left(name, path) or published_disks.get(name)) is not None]
     moment = now()
     problems = assess(document, holding, moment, disks=disks)
     state = state_of(document, holding)
-    told: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
+    shown: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
     # The values of an earlier daemon, or of one that has ended, are no longer true.
     if not found.wrote_document:
-        told |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
-        told |= {"waiting_files": [], "deferred_drops": []}
-    told["pid"] = holding.pid or told["pid"]
-    told |= {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
+        shown |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
+        shown |= {"waiting_files": [], "deferred_drops": []}
+    shown["pid"] = holding.pid or shown["pid"]
+    shown |= {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
     if as_json:
-        print_json(told)
+        print_json(shown)
     else:
-        _print(told, problems, moment)
+        _print(shown, problems, moment)
     return EXIT_REFUSED if problems else EXIT_DONE
 
 
-def _print(told: Mapping[str, Any], problems: Sequence[Problem], moment: datetime) -> None:
-    version = f" (model-inbox {told['version']})" if told["version"] else ""
-    print_lines(f"{'OK' if not problems else 'NOT OK'}: the daemon is {told['state']}{version}")
+def _print(shown: Mapping[str, Any], problems: Sequence[Problem], moment: datetime) -> None:
+    version = f" (model-inbox {shown['version']})" if shown["version"] else ""
+    print_lines(f"{'OK' if not problems else 'NOT OK'}: the daemon is {shown['state']}{version}")
     if problems:
         print_all(problems)
-    print_fields(list(_fields(told, moment)))
+    print_fields(list(_fields(shown, moment)))
 
 
-def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, object]]:
+def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, object]]:
     def ago(text: object) -> str:
         at = parse_stored(text)
         return f"{when(at, seconds=True)} UTC ({age(at, moment)} ago)" if at is not None else ""
@@ -93,39 +93,39 @@ def _fields(told: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, ob
             return ""
         return f"{when(at, seconds=True)} UTC (in {format_duration(max((at - moment).total_seconds(), 0))})"
 
-    lives = told["state"] != "stopped"
-    yield "running since" if lives else "was started", ago(told.get("started_at"))
-    yield "process", told["pid"]
-    yield "now", told.get("doing") if lives else ""
-    inbox = told.get("inbox") or {}
+    lives = shown["state"] != "stopped"
+    yield "running since" if lives else "was started", ago(shown.get("started_at"))
+    yield "process", shown["pid"]
+    yield "now", shown.get("doing") if lives else ""
+    inbox = shown.get("inbox") or {}
     yield "inbox", inbox.get("path")
-    watcher = "deaf: rescans at intervals" if told["deaf"] else inbox.get("watcher")
+    watcher = "deaf: rescans at intervals" if shown["deaf"] else inbox.get("watcher")
     yield "watch", watcher if lives else ""
-    yield "waiting", told["waiting"]
-    if oldest := told.get("oldest"):
+    yield "waiting", shown["waiting"]
+    if oldest := shown.get("oldest"):
         said = "; ".join(str(problem.get("message")) for problem in oldest.get("problems", ()))
         until = f", until {to_come(oldest['until'])}" if oldest.get("until") else ""
         yield "oldest", f"{oldest.get('name')}, of {oldest.get('owner')}, unchanged since {ago(oldest.get('since'))}"
         yield "", f"{said}{until}"
-    yield "deferred", told["deferred"]
-    for drop in told.get("deferred_drops") or ():
+    yield "deferred", shown["deferred"]
+    for drop in shown.get("deferred_drops") or ():
         yield "", f"{drop.get('drop_id')}: {drop.get('cause')}; again {to_come(drop.get('retry_at'))}"
-    yield "last registered", ago(told.get("last_registered_at")) or "never"
-    yield "last rejected", ago(told.get("last_rejected_at")) or "never"
-    registry = told.get("registry") or {}
+    yield "last registered", ago(shown.get("last_registered_at")) or "never"
+    yield "last rejected", ago(shown.get("last_rejected_at")) or "never"
+    registry = shown.get("registry") or {}
     if "entries" in registry:
         journal = format_size(registry.get("journal_bytes") or 0)
         yield "registry", f"{counted(registry['entries'], 'model')}, line {registry.get('sequence')}, journal {journal}"
-    retention = told.get("retention") or {}
+    retention = shown.get("retention") or {}
     if retention:
         due = to_come(retention.get("next_run_at")) if lives else ""
         ran = ago(retention.get("last_run_at"))
         parts = [str(retention.get("mode")), f"last run {ran}" if ran else "", f"next run {due}" if due else ""]
         yield "retention", ", ".join(filter(None, parts))
-    for disk in told["disks"]:
+    for disk in shown["disks"]:
         left, size = format_size(disk.get("free_bytes", 0)), format_size(disk.get("size_bytes", 0))
         yield f"disk of {disk.get('folder')}", f"{left} of {size} left ({disk.get('path')})"
-    config = told.get("config") or {}
+    config = shown.get("config") or {}
     if config:
         yield "config", f"{config.get('path') or 'the defaults'}, read {ago(config.get('loaded_at'))}"
     reload = config.get("reload") or {}

@@ -2,5 +2,6 @@
 
 Owns the fields of a model's metadata (`metadata`) and their checks (`checks`), the YAML sidecar (`sidecar`,
 `sidecar_fields`, `sidecar_writer`, `sidecar_schema`), and the receipt that answers a drop (`receipt`). Only `receipt`
-reads a file; all else is pure. Knows nothing about the daemon, the registry or pickles.
+reads a file; all else is pure. Knows nothing about the daemon, the registry or pickles. Other rooms import the modules;
+this file exports no names.
 """

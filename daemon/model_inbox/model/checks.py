@@ -64,12 +64,12 @@ def check_fields(values: Mapping[str, object], *, now: datetime, stored: bool = 
 
 
 def check_metrics(name: str, value: object) -> list[Problem]:
-    """Return all problems of a mapping of names to finite numbers, nested or not. Messages call it `name`."""
+    """Return all problems of a mapping of names to finite numbers, which may be nested. `name` is used in messages."""
     return [finding.problem for finding in _check_metrics((name,), value, _INTEGERS)]
 
 
 def check_instant(name: str, value: object, *, now: datetime) -> list[Problem]:
-    """Return all problems of an instant that cannot be in the future. Messages call it `name`."""
+    """Return all problems of an instant that cannot be in the future. `name` is used in messages."""
     return [finding.problem for finding in _check_trained_at((name,), value, now)]
 
 

@@ -70,8 +70,7 @@ class FirstReceipt(TypedDict):
     problems: Annotated[
         list[ProblemFields],
         Field(
-            "Why it was rejected; for a duplicate, what its metadata says otherwise than the registered one; empty for "
-            "any other outcome."
+            "Why it was rejected. For a duplicate: where its metadata differs from the registered one. Otherwise empty."
         ),
     ]
 

@@ -272,14 +272,14 @@ EVENTS: dict[str, Event] = {
     "registry.leftover_set_aside": Event(
         "warning",
         ("path", "kept_as"),
-        "A writer died before its line was committed: a file that it left among the stored models was moved to the "
-        "trash. It was never registered.",
-        "Register the model again, or drop it again, if it is missing.",
+        "A writer ended before its line was committed; a file that it left among the stored models was moved to the "
+        "trash. The file was never registered.",
+        "If a model is missing, register it or drop it again.",
     ),
     "registry.purge_finished": Event(
         "warning",
         ("model_id", "bytes"),
-        "A purge had been cut short after its line: the rest of its files was removed from the trash.",
+        "A purge had been interrupted after its journal line; the remaining files were removed from the trash now.",
     ),
     "registry.leftover_purged": Event(
         "info",
@@ -294,15 +294,16 @@ EVENTS: dict[str, Event] = {
     "journal.write_failed": Event(
         "error",
         ("path", "problem"),
-        "A write to the journal failed and could not be undone, so its end is not known. Nothing is committed until it "
-        "is settled: each change tries that first, drops are deferred. Logged once for each cause.",
-        "See that the disk works and has room.",
+        "A write to the journal failed and could not be undone, so the end of the journal is unknown. Each change "
+        "tries to settle that first. Until then nothing is committed and drops are deferred. Logged once for each "
+        "cause.",
+        "Check that the disk works and has free space.",
     ),
     "journal.settled": Event(
         "info",
         ("path", "sequence", "found_lines"),
-        "The disk works again: the journal was read anew and written durably. `found_lines` of the write that had "
-        "failed were whole and are committed.",
+        "The disk works again: the journal was read again and written durably. `found_lines` lines of the failed write "
+        "were complete and are committed.",
     ),
     "journal.rotation_failed": Event(
         "error",

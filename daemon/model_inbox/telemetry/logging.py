@@ -206,7 +206,7 @@ def configure(
             return "stderr was closed when the daemon started, and logging.file is not set"
         return output.problem if isinstance(output, _Output) else ""
 
-    # Logging is set up for the whole process, as structlog's own is.
+    # The log is configured for the whole process, like structlog itself.
     global _find_problem
     _find_problem = find_problem
     structlog.configure(

@@ -247,7 +247,7 @@ def test_retries() -> None:
         ("00:00", "a", 2, "locked", "2026-11-24T12:00:04.000Z"),
         ("16:30", "the registry's JSON file", None, "still full", None),
         ("16:35", "the removal of old receipts and rejected drops", None, "not ours", None),
-        ("16:36", "what an earlier run had in hand", None, "I/O error", None),
+        ("16:36", "the unfinished drops of an earlier run", None, "I/O error", None),
     ]
     hours_later = ask("retries", records, now=5000)
     assert [row["what"] for row in hours_later] == ["a", "the removal of old receipts and rejected drops"]

@@ -20,7 +20,7 @@ __all__ = ["QUESTIONS", "Question", "needed_events"]
 _ENDS = frozenset({"drop.registered", "drop.duplicate", "drop.rejected", "drop.put_back", "drop.recovered"})
 # Failures that are logged at each attempt: what fails, and for how many seconds after its last line it still counts.
 _REPEATS: dict[str, tuple[str, float]] = {
-    "drop.recovery_failed": ("what an earlier run had in hand", 60.0),
+    "drop.recovery_failed": ("the unfinished drops of an earlier run", 60.0),
     "registry.checkpoint_failed": ("the registry's JSON file", 60.0),
     "journal.rotation_failed": ("the next segment of the journal", 60.0),
     "retention.failed": ("the retention rules", 3 * 3600.0),
