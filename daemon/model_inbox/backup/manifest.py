@@ -30,7 +30,6 @@ FORMAT_NAME = "model-inbox-backup/"
 FORMAT = f"{FORMAT_NAME}1"
 
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", re.ASCII)
-_NAME_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 Source = tuple[int, int, int]
 """Inode, size and time of the last write of the file that was copied: while they stay, so do its bytes."""
@@ -38,7 +37,7 @@ Source = tuple[int, int, int]
 
 def snapshot_name(now: datetime) -> str:
     """Return the name of a snapshot that is made now. Names sort by time."""
-    return now.astimezone(UTC).strftime(_NAME_TIME)
+    return now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def snapshot_time(name: str) -> datetime | None:
@@ -46,7 +45,7 @@ def snapshot_time(name: str) -> datetime | None:
     if not _NAME.fullmatch(name):
         return None
     try:
-        return datetime.strptime(name, _NAME_TIME).replace(tzinfo=UTC)
+        return datetime.fromisoformat(name)
     except ValueError:
         return None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from model_inbox.backup.restore import restore
 from model_inbox.backup.verification import verify_snapshot
 from model_inbox.base.disk import Disk
 from model_inbox.registry.repair.verify import verify
-from support.crash_disk import QuickDisk
+from support.crash_disk import Crashed, CrashingDisk, QuickDisk
 from support.crash_kit import Clock, as_version_0_1, metadata, open_registry, plain, register
 from support.world import Killed, StoppingDisk
 
@@ -259,6 +260,87 @@ def test_a_killed_backup_leaves_no_half_snapshot(memory_folder: Path, after: boo
         made = place.back_up()
         assert verify_snapshot(snapshot(made)) == []
         assert sorted(os.listdir(place.target)) == [".backup.lock", *(one.name for one in [*found, snapshot(made)])]
+
+
+def states_after_power_cuts(
+    root: Path, copy: Callable[[Path], Path], run: Callable[[Path, Disk], object]
+) -> Iterator[Path]:
+    """Yield a folder with what each of some power cuts leaves, at every step of `run` in a copy of the same folder.
+
+    The last one is of a cut after everything was done.
+    """
+    count = CrashingDisk(copy(root / "run"))
+    run(root / "run", count)
+    for number in range(len(count.steps) + 1):
+        disk = CrashingDisk(copy(root / "run"), number if number < len(count.steps) else None)
+        with suppress(Crashed):
+            run(root / "run", disk)
+        for names, data in disk.medium.states(6, number):
+            cut = root / "cut"
+            shutil.rmtree(cut, ignore_errors=True)
+            cut.mkdir()
+            disk.medium.write(cut, names, data)
+            yield cut
+
+
+def copier(source: Path) -> Callable[[Path], Path]:
+    """Return what copies a folder, hard links as hard links, over what an earlier call made."""
+
+    def copy(target: Path) -> Path:
+        shutil.rmtree(target, ignore_errors=True)
+        subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+        return target
+
+    return copy
+
+
+def test_a_power_cut_leaves_no_half_snapshot(place: Place) -> None:
+    """Whatever of the unsynced arrived: each snapshot that counts is sound, and one that was acknowledged counts."""
+    place.back_up()
+    with place.open() as registry:
+        register(registry, "new", b"new" + BIG)
+    before = place.root / "before"
+    before.mkdir()
+    place.models.rename(before / "models")
+    place.target.rename(before / "backups")
+    later = Clock(place.clock.now + timedelta(seconds=9))
+
+    def run(folder: Path, disk: Disk) -> None:
+        registry = folder / "models" / "registry.json"
+        make_backup(
+            registry, folder / "models" / "prediction", folder / "backups", lock_timeout=0, clock=later, disk=disk
+        )
+
+    counts = []
+    for cut in states_after_power_cuts(place.root, copier(before), run):
+        found = BackupFolder(cut / "backups", QuickDisk()).snapshots()
+        assert [problem for one in found for problem in verify_snapshot(one)] == []
+        counts.append(len(found))
+    assert set(counts) == {1, 2}
+    assert counts[-1] == 2
+
+
+def test_a_power_cut_leaves_no_half_restored_registry(place: Place) -> None:
+    """Whatever of the unsynced arrived: what opens has everything, and what was acknowledged opens."""
+    made = place.back_up()
+    with reader(made.path / "models") as registry:
+        expected = plain(registry)
+    before = place.root / "before"
+    before.mkdir()
+    place.target.rename(before / "backups")
+
+    def run(folder: Path, disk: Disk) -> None:
+        restore(BackupFolder(folder / "backups", disk).snapshot(None), folder / "restored", disk)
+
+    opened = []
+    for cut in states_after_power_cuts(place.root, copier(before), run):
+        opened.append((cut / "restored" / "registry.journal.jsonl").exists())
+        if opened[-1]:
+            assert verify(cut / "restored" / "registry.json", cut / "restored" / "prediction") == []
+            with reader(cut / "restored") as registry:
+                assert plain(registry) == expected
+    assert opened[-1]
+    assert not opened[0]
 
 
 def test_a_killed_removal_leaves_no_half_snapshot(place: Place) -> None:
