@@ -49,7 +49,7 @@ def test_the_catalogue_explains_events(service: Installed) -> None:
         "journalctl", "-x", "--no-pager", "-u", UNIT, "STEM=explained", "EVENT=drop.rejected"
     ).stdout
     assert "Subject: model-inbox: drop.rejected" in told
-    assert "The drop was refused and lies in rejected/ with its reasons." in told
+    assert "The drop was rejected; its files are in inbox/rejected/ with the reasons." in told.replace("\n░░ ", " ")
     assert "model-inbox rejected show DROP_ID" in told.replace("\n░░ ", " ")
     known = service.machine.run("journalctl", "--list-catalog").stdout
     ours = re.findall(r"^-- (\w{32})$", (ROOT / "systemd/model-inbox.catalog").read_text(), re.MULTILINE)

@@ -31,6 +31,7 @@ from model_inbox import (
     RegistryLocked,
     RegistryMissing,
     RegistryTooNew,
+    RestoreRefused,
     ScanError,
     StorageError,
     drop,
@@ -58,7 +59,7 @@ def metadata(model_id: str, trained_at: datetime | str) -> ModelMetadata:
 def advice(error: ModelInboxError) -> str:
     """Say what a program can tell people and other programs about an error; the finest first."""
     match error:
-        case ConfigError() | MetadataError() | DropRefused():
+        case ConfigError() | MetadataError() | DropRefused() | RestoreRefused():
             assert_type(error.problems, tuple[Problem, ...])
             return "\n".join(str(problem) for problem in error.problems)
         case RegistryLocked() | ScanError():
