@@ -447,6 +447,9 @@ def status_examples() -> dict[str, Problem]:
         "deferred_drops": [{"cause": StorageError("sync", MODELS, no(errno.EIO)).message}],
         "registry": {
             "problem": StorageError("append to the journal", JOURNAL, no(errno.EIO)).message,
+            "history_problem": RegistryCorrupted(
+                HISTORY / f"{0:020d}.jsonl", 4711, "a line without its checksum"
+            ).message,
             "checkpoint_failed": True,
             "rotation_failed": True,
         },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from support.home import Home
 
 
@@ -33,3 +35,18 @@ def test_list_of_an_empty_registry(empty: Home) -> None:
     assert empty.json("list") == []
     assert empty.text("history") == "The history is empty.\n"
     assert empty.text("retention", "plan") == "No models are registered.\n"
+
+
+def test_an_edited_file_is_said_on_stderr_and_not_listed(home: Home) -> None:
+    """The answer is what was committed; what is wrong with the file goes to the other stream, also with --json."""
+    path = home.registry_path
+    path.write_text(path.read_text().replace('"pinned": false', '"pinned": true'))
+    result = home.run("list", "--json")
+    assert result.exit_code == 0
+    assert {entry["pinned"] for entry in json.loads(result.stdout)} == {False}
+    assert "registry.file_ignored" in result.stderr and "model-inbox pin" in result.stderr
+    result = home.run("tag", "new", "stage=live")
+    assert result.exit_code == 0
+    assert "registry.file_rewritten" in result.stderr
+    assert home.stored()["new"]["tags"] == {"stage": "live"}
+    assert home.run("list").stderr == ""

@@ -235,7 +235,7 @@ def check(
         assert _stored(registry) == _named(registry)
         assert [line.sequence for line in registry.history()] == sorted({line.sequence for line in registry.history()})
     finally:
-        registry._store._dirty = True
+        registry._store.json_file.is_dirty = True
         registry.close()
     assert list(json.loads((folder / "registry.json").read_text())) is not None
     with ModelRegistry(folder / "registry.json", folder / "prediction", read_only=True, clock=Clock()) as reader:

@@ -69,7 +69,7 @@ class Stage:
         except Crashed:
             pass
         if registry is not None:  # the process is gone: nobody closes anything properly
-            registry._store._dirty = False
+            registry._store.json_file.is_dirty = False
             registry.close()
         return disk, acknowledged
 
@@ -139,7 +139,7 @@ def test_a_power_cut_after_the_process_that_took_the_place_of_a_dead_one(stage: 
         for todo in stage.scenario.steps[at:]:
             todo(registry)
         identity = str(registry.position.identity) if registry.position is not None else None
-        registry._store._dirty = False  # it is killed, too
+        registry._store.json_file.is_dirty = False  # it is killed, too
         registry.close()
         if at == len(stage.states) - 1:
             continue  # nothing was left to acknowledge

@@ -193,7 +193,7 @@ def test_a_take_over_that_is_killed(folder: Path, expected: dict[str, Any], tmp_
         except Crashed:
             pass
         if registry is not None:
-            registry._store._dirty = False
+            registry._store.json_file.is_dirty = False
             registry.close()
         return tmp_path / "run", disk, disk.crashed
 

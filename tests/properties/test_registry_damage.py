@@ -1,5 +1,6 @@
 """A small registry damaged at every byte: the right answer, or an error that names the place; never a wrong answer.
 
+What is derived from the journal (the JSON file, the mark) may be damaged anywhere, and the answer is right.
 Each file has a bit flipped in every byte: the journal, the JSON file, the mark, and the closed segment and base file in
 `history/`. The journal is cut at every length, the others at every eighth. `DAMAGE_BITS=8`, as in `make test-registry`,
 flips each bit of a byte, and cuts everything everywhere.
@@ -45,7 +46,7 @@ def _folder() -> Iterator[Path]:
         registry.tag("b", {"stage": "live"})
         registry.checkpoint()
         registry.set_alias("champion", "b")
-        registry._store._dirty = False  # so that closing writes no checkpoint of the last line
+        registry._store.json_file.is_dirty = False  # so that closing writes no checkpoint of the last line
     yield folder
     shutil.rmtree(folder)
 
@@ -80,7 +81,7 @@ def states(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def test_the_files_that_say_what_is(folder: Path) -> None:
-    """Journal, JSON file and mark: what was committed is shown whole, or an error names the file (and the offset)."""
+    """The journal: what was committed is shown whole, or an error names file and offset. JSON file and mark: always."""
     after = states(folder)
     seen = {"right": 0, "error": 0, "recovered": 0}
     for name in CURRENT:
@@ -94,6 +95,7 @@ def test_the_files_that_say_what_is(folder: Path) -> None:
                     found = look(folder)
                 except (RegistryCorrupted, RegistryTooNew) as error:
                     seen["error"] += 1
+                    assert name == CURRENT[0] or isinstance(error, RegistryTooNew), f"{how} at {at} of {name}: {error}"
                     assert name in str(error), f"{how} at {at} of {name}: {error}"
                     if isinstance(error, RegistryCorrupted) and error.offset is not None and name == CURRENT[0]:
                         line_start = max([0, *(end for end in ends if end <= at)])
@@ -146,9 +148,9 @@ def test_the_files_that_say_what_was(folder: Path) -> None:
     assert errors > 1000
 
 
-def test_a_writer_changes_nothing_of_what_is_damaged(folder: Path, tmp_path: Path) -> None:
-    """Whoever opens a damaged registry to write gets the error, and leaves every file as it was."""
-    for name in CURRENT:
+def test_a_writer_changes_nothing_of_a_damaged_journal(folder: Path, tmp_path: Path) -> None:
+    """Whoever opens it to write gets the error, and leaves every file as it was."""
+    for name in CURRENT[:1]:
         for at in (5, len((folder / name).read_bytes()) // 2):
             copy = tmp_path / f"{name}-{at}"
             shutil.copytree(folder, copy)
@@ -159,6 +161,22 @@ def test_a_writer_changes_nothing_of_what_is_damaged(folder: Path, tmp_path: Pat
             with pytest.raises(RegistryCorrupted, match=name.replace(".", r"\.")):
                 open_registry(copy)
             assert {str(path): path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_a_writer_makes_a_damaged_derived_file_again_and_keeps_it(folder: Path, tmp_path: Path) -> None:
+    """Whatever byte it is: the new file is the right one, and the damaged one lies beside it."""
+    for name in CURRENT[1:]:
+        whole = (folder / name).read_bytes()
+        for at in range(0, len(whole), 97):
+            copy = tmp_path / f"{name}-{at}"
+            shutil.copytree(folder, copy)
+            damage = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+            (copy / name).write_bytes(damage)
+            with open_registry(copy, disk=QuickDisk()):
+                pass
+            assert json.loads((copy / CURRENT[1]).read_bytes()) == look(folder)
+            assert [path.read_bytes() for path in copy.glob(f"{name}.*-20261124T120000Z")] == [damage]
+            assert look(copy) == look(folder)
 
 
 @pytest.fixture(autouse=True)

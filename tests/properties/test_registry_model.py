@@ -255,7 +255,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @rule(handle=HANDLE, properly=st.booleans())
     def reopen(self, handle: int, properly: bool) -> None:
-        self.handles[handle]._store._dirty &= properly  # a process that is killed brings nothing up to date
+        self.handles[handle]._store.json_file.is_dirty &= properly  # a process that is killed brings nothing up to date
         self.handles[handle].close()
         self.handles[handle] = self.opened()
 

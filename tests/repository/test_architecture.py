@@ -59,8 +59,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "entry paths position",
         "journal",
         "checkpoint state segments files stored_sidecar",
-        "checkpoint_file doubt history outcomes writer_lock",
+        "derived doubt history outcomes writer_lock",
         "opening",
+        "healing",
+        "checkpoint_file",
         "store",
         "labels loading measurements pickling trash",
         "registration scaler",
@@ -148,7 +150,7 @@ PURE = words("""
     base/instants base/shapes base/units base/strict_yaml
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
-    registry/checkpoint registry/entry registry/journal registry/paths registry/position
+    registry/checkpoint registry/derived registry/entry registry/journal registry/paths registry/position
     registry/state registry/stored_sidecar
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words

@@ -165,6 +165,7 @@ class App:
 
         section = self.config.registry
         self.must_exist()
+        _log_to_stderr()
         with ModelRegistry(section.path, section.storage_dir, read_only=True) as registry:
             yield registry
 

@@ -116,6 +116,11 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     if "entries" in registry:
         journal = format_size(registry.get("journal_bytes") or 0)
         yield "registry", f"{counted(registry['entries'], 'model')}, line {registry.get('sequence')}, journal {journal}"
+    for one in registry.get("rewritten") or ():
+        kept = f"; the file that was found is {one.get('kept')}" if one.get("kept") else ""
+        yield "written again", f"{one.get('path')} {ago(one.get('at'))}: {one.get('problem')}{kept}"
+        for change in one.get("changes") or ():
+            yield "", change
     retention = shown.get("retention") or {}
     if retention:
         due = to_come(retention.get("next_run_at")) if lives else ""

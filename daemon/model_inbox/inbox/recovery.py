@@ -15,7 +15,7 @@ import structlog
 
 from ..base.disk import is_temporary, remove_quietly
 from ..base.machine import Machine
-from ..errors import RegistryLocked, StorageError
+from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
@@ -93,16 +93,21 @@ class Recovery:
                 seen.append((claim, self._look_into(claim)))
         unclear = {claim.drop_id for claim, traces in seen if len(actions_for(traces)) > 1}
         lines: Mapping[str, Line] = {}
-        failed: StorageError | RegistryLocked | None = None
+        failed: StorageError | RegistryLocked | RegistryCorrupted | None = None
         try:
             lines = self._registry.registrations(unclear) if unclear else {}
         except (StorageError, RegistryLocked) as error:
             failed = error
+        except RegistryCorrupted as error:
+            if not self._registry.is_in_history(error):
+                raise
+            failed = error  # whether they were registered cannot be told now; all other drops go on
         go_on: list[Claim] = []
         for claim, traces in seen:
+            if failed is not None and claim.drop_id in unclear:
+                self._retries.defer(claim, failed)
+                continue
             with self._deferring(claim):
-                if failed is not None and claim.drop_id in unclear:
-                    raise failed
                 if self._settle(claim, traces, lines.get(claim.drop_id)):
                     go_on.append(claim)
         return go_on

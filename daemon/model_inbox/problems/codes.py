@@ -162,6 +162,7 @@ Code = Literal[
     "status.checkpoint_failed",
     "status.rotation_failed",
     "status.registry_failed",
+    "status.history_damaged",
     "status.breaker_tripped",
     "status.retention_failed",
     "status.config_refused",
@@ -714,27 +715,27 @@ CODES: Mapping[Code, About] = {
     "registry.checkpoint_missing": About(
         "The registry's JSON file is missing, and its journal is not.",
         "It was removed.",
-        "Stop the daemon, then `model-inbox rebuild`.",
+        "Nothing: the daemon, or the next command that changes the registry, writes it again and keeps this one.",
     ),
     "registry.checkpoint_damaged": About(
         "The registry's JSON file is damaged, or is not the one that was written last.",
         "It was edited, restored from an older copy, or damaged on the disk.",
-        "Stop the daemon, then `model-inbox rebuild`.",
+        "Nothing: the daemon, or the next command that changes the registry, writes it again and keeps this one.",
     ),
     "registry.mark_missing": About(
         "The mark beside the JSON file, which says how far it reaches, is missing.",
         "It was removed, or not copied with the rest.",
-        "Stop the daemon, then `model-inbox rebuild`.",
+        "Nothing: the daemon, or the next command that changes the registry, writes it again and keeps this one.",
     ),
     "registry.mark_damaged": About(
         "The mark beside the JSON file is damaged.",
         "Damage on the disk, or an edited file.",
-        "Stop the daemon, then `model-inbox rebuild`.",
+        "Nothing: the daemon, or the next command that changes the registry, writes it again and keeps this one.",
     ),
     "registry.mark_differs": About(
         "The mark beside the JSON file is of another epoch than the journal.",
         "A rebuild was cut short between the two, or one of them is a copy from another time.",
-        "Stop the daemon, then `model-inbox rebuild`.",
+        "Nothing if it is of an earlier epoch. Else stop the daemon, then `model-inbox rebuild`.",
     ),
     "registry.entry_differs": About(
         "An entry of the JSON file is not what the journal says.",
@@ -987,6 +988,11 @@ CODES: Mapping[Code, About] = {
         "The registry cannot be changed or followed now. Nothing that was acknowledged is lost.",
         "A disk with errors, or a folder that is gone.",
         "Correct what is wrong with the disk; it is tried again.",
+    ),
+    "status.history_damaged": About(
+        "A closed segment of the journal is damaged. No drop and no model depends on it; questions about the past do.",
+        "Damage on the disk, or an edited file.",
+        "`model-inbox verify` names file and offset. Stop the daemon; `model-inbox rebuild` keeps what is whole.",
     ),
     "status.breaker_tripped": About(
         "Retention was stopped by its breaker; nothing was retired.",

@@ -34,7 +34,10 @@ __all__ = [
     "registry_verdict_changed",
 ]
 
-_REWRITE_JSON = "Stop the daemon, then `model-inbox rebuild` writes it again from the journal"
+_REWRITE_JSON = (
+    "The daemon, or the next command that changes the registry, writes it again from the journal and keeps this one. "
+    "If it says that the journal does not suffice, stop it: `model-inbox rebuild` recovers what it can"
+)
 _REBUILD = "Stop the daemon, then `model-inbox rebuild` makes the registry agree with its files, and keeps the old ones"
 _RESTORE = "Restore the file from a backup or drop the model again; `model-inbox rebuild` removes the entry"
 _NEXT_START = "A start of the daemon moves what a crash left; `model-inbox rebuild` sets aside what stays"

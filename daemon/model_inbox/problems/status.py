@@ -11,6 +11,7 @@ __all__ = [
     "status_deaf",
     "status_deferred",
     "status_disk_nearly_full",
+    "status_history_damaged",
     "status_inbox_unreachable",
     "status_log_lost",
     "status_metrics_failed",
@@ -107,6 +108,15 @@ def status_registry_failed(why: object) -> Problem:
         "status.registry_failed",
         f"the registry cannot be used: {why}",
         "Correct what is wrong with the disk; it is tried again, and drops wait until then",
+    )
+
+
+def status_history_damaged(why: object) -> Problem:
+    """A closed segment of the journal, or a base file, is damaged."""
+    return Problem(
+        "status.history_damaged",
+        f"the registry's history is damaged: {why}",
+        "`model-inbox verify` lists all of it; stop the daemon, then `model-inbox rebuild` keeps what is whole",
     )
 
 

@@ -12,16 +12,34 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..base.disk import Disk, inode_of, read_bytes, replace_file
+from ..base.disk import Disk, content_of, inode_of, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, StorageError
 from .checkpoint import CHECKPOINT_MODE, checkpoint_bytes, parse_checkpoint
-from .entry import sequence_of
+from .entry import EntryFields, sequence_of
 from .journal import Line, format_time
 from .paths import RegistryFiles
-from .segments import all_lines, base_name, base_sequence, check_base, first_base, history_segments, read_segment
+from .segments import (
+    all_lines,
+    base_files,
+    base_name,
+    base_sequence,
+    check_base,
+    first_base,
+    history_segments,
+    read_segment,
+)
 from .state import State
 
-__all__ = ["Held", "also_changed", "note_retirement", "prune_history", "retirements", "state_at"]
+__all__ = [
+    "Held",
+    "HistoryCheck",
+    "also_changed",
+    "entries_after",
+    "note_retirement",
+    "prune_history",
+    "retirements",
+    "state_at",
+]
 
 _LOOKS_MAX = 5
 
@@ -88,6 +106,31 @@ def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
     return state
 
 
+def entries_after(files: RegistryFiles, sequence: int) -> dict[str, EntryFields]:
+    """Return the entries after line `sequence`, where the current segment begins, from base files and closed segments.
+
+    Raises RegistryCorrupted when lines or the entries before them are damaged or missing, and StorageError.
+    """
+    base, state = _first_state(files, sequence + 1)
+    for path in history_segments(files.history):
+        begins = base_sequence(path)
+        if begins >= sequence or state.sequence >= sequence:
+            break
+        lines = read_segment(path).lines
+        if begins > state.sequence:
+            raise _lines_missing(path, state.sequence + 1, begins)
+        for line in lines:
+            if line.sequence > state.sequence:
+                state.apply(line)
+    if state.sequence != sequence:
+        raise _lines_missing(base or files.history, state.sequence + 1, sequence)
+    return state.entries
+
+
+def _lines_missing(path: Path, first: int, last: int) -> RegistryCorrupted:
+    return RegistryCorrupted(path, None, f"lines {first} to {last} are in no segment")
+
+
 def _first_state(files: RegistryFiles, before_sequence: int) -> tuple[Path | None, State]:
     """Return the registry as it was before the oldest line that is kept, with the file that holds it."""
     folder = str(files.path.parent)
@@ -100,6 +143,44 @@ def _first_state(files: RegistryFiles, before_sequence: int) -> tuple[Path | Non
             check_base(base, data)
             return base, State(folder, parse_checkpoint(base, data), base_sequence(base))
     raise RegistryError(f"cannot read {str(files.history)!r}: it changed during each of many tries")
+
+
+class HistoryCheck:
+    """Finds damage in closed segments and base files. A file that was found sound is read again when it has changed."""
+
+    def __init__(self, files: RegistryFiles) -> None:
+        self._files = files
+        self._sound: dict[Path, object] = {}
+
+    def damage(self) -> str:
+        """Return what the first damaged file is and where, or "". Raises StorageError."""
+        history = self._files.history
+        sound: dict[Path, object] = {}
+        problem = ""
+        for path in [*base_files(history), *history_segments(history)]:
+            try:
+                look = content_of(path.lstat())
+                if self._sound.get(path) != look:
+                    _check(path)
+            except FileNotFoundError:
+                continue  # pruned meanwhile
+            except OSError as error:
+                raise StorageError("look at", path, error) from error
+            except RegistryCorrupted as error:
+                problem = problem or error.message
+            else:
+                sound[path] = look
+        self._sound = sound
+        return problem
+
+
+def _check(path: Path) -> None:
+    if path.suffix == ".jsonl":
+        read_segment(path)
+        return
+    data = read_bytes(path)
+    check_base(path, data)
+    parse_checkpoint(path, data)
 
 
 # --- removal -------------------------------------------------------------------------------------------------

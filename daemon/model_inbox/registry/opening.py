@@ -13,27 +13,33 @@ from pathlib import Path
 from ..base.disk import Disk, exists, make_folder, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing
 from .checkpoint import CHECKPOINT_MODE, Mark, checkpoint_bytes, parse_checkpoint
-from .checkpoint_file import read_mark
+from .derived import Fault, Judged, judge_entries, judge_mark, older_copy
 from .entry import EntryFields, sequence_of
+from .history import entries_after
 from .journal import Segment
 from .paths import JOURNAL_SUFFIX, RegistryFiles
 from .position import Identity
 from .segments import JournalFile, base_name, begin_segment, history_segments
+from .state import State
 
-__all__ = ["Opened", "make_files", "older_copy", "open_journal", "read_files"]
+__all__ = ["Opened", "bytes_or_none", "make_files", "open_journal", "read_files"]
 
 _TRIES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What was read together: the open journal with the lines in it, and the checkpoint that they are applied to."""
+    """What was read together: the open journal with the lines in it, and the entries that they are applied to.
+
+    `faults` are the derived files that are to be made again.
+    """
 
     journal: JournalFile
     segment: Segment
     entries: dict[str, EntryFields]
     mark: Mark | None
     data: bytes | None
+    faults: tuple[Fault, ...]
 
 
 def make_files(files: RegistryFiles, disk: Disk) -> None:
@@ -64,7 +70,7 @@ def make_files(files: RegistryFiles, disk: Disk) -> None:
 
 
 def read_files(files: RegistryFiles, disk: Disk, *, writable: bool) -> Opened:
-    """Read journal and checkpoint together, and start over while either changes meanwhile.
+    """Read journal and checkpoint together, and start over while either changes meanwhile. See `_judge`.
 
     The journal is opened first and read last: a checkpoint that is put in place in between holds no line that is not
     read after it. The mark is read before the JSON file. Raises RegistryMissing, RegistryCorrupted, RegistryTooNew and
@@ -97,60 +103,87 @@ def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> Journal
         ) from None
 
 
-def older_copy(journal: Path, reached: int, committed: int) -> RegistryCorrupted:
-    """Return the error for a journal that ends at line `reached`, before the line `committed` of the same epoch."""
-    return RegistryCorrupted(
-        journal, None, f"it ends at line {reached}, but lines up to {committed} were committed in this epoch"
-    )
-
-
 def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:
-    """Read the checkpoint and then the lines of an open journal; None when any of them changed in between."""
-    mark = read_mark(files.mark)
-    data = _read_json(files, journal)
-    fault = _disagreement(files, journal, mark, data)
-    if fault is not None:
-        if journal.is_current() and read_mark(files.mark) == mark:  # so it was the mark while the others were read
-            raise fault
-        return None
-    entries = parse_checkpoint(files.path, data) if data is not None else {}
+    """Read the derived files and then the lines of an open journal; None when any of them changed in between."""
+    mark_data, data = bytes_or_none(files.mark), bytes_or_none(files.path)
     segment = journal.read_new()
     if segment is None or not journal.is_current():
         return None
-    if mark is not None and journal.sequence < mark.sequence:
-        raise RegistryCorrupted(
-            files.journal,
-            journal.offset,
-            f"it ends at line {journal.sequence}, but lines up to {mark.sequence} were committed",
-        )
-    return Opened(journal, segment, entries, mark, data)
-
-
-def _read_json(files: RegistryFiles, journal: JournalFile) -> bytes | None:
-    """Return the bytes of the JSON file; None when it is not there and the journal does not build on it."""
     try:
-        return read_bytes(files.path)
-    except FileNotFoundError:
-        if journal.base_sequence == 0:
-            return None
-        raise RegistryCorrupted(
-            files.path, None, f"the file is missing, the journal begins after line {journal.base_sequence}"
-        ) from None
-
-
-def _disagreement(
-    files: RegistryFiles, journal: JournalFile, mark: Mark | None, data: bytes | None
-) -> RegistryCorrupted | None:
-    """Return in what the mark disagrees with the journal's header or with the JSON file; None when in nothing."""
-    if mark is None:
+        opened = _judge(files, journal, segment, mark_data, data)
+        is_well = not opened.faults
+    except RegistryError:
+        # What was wrong may have been that the files were of two moments.
+        if _is_still(files, journal, mark_data, data):
+            raise
         return None
-    if mark.identity is not None and mark.identity != journal.identity:
-        return RegistryCorrupted(
-            files.mark,
-            None,
-            f"it is of the epoch {mark.identity}, the journal of {journal.identity or 'none'}: a rebuild was cut "
-            "short, or one of the two files is a copy",
-        )
-    if data is not None and not mark.fits(data):
-        return RegistryCorrupted(files.path, None, "its bytes are not those of the checkpoint that was written last")
-    return None
+    return opened if is_well or _is_still(files, journal, mark_data, data) else None
+
+
+def _judge(
+    files: RegistryFiles, journal: JournalFile, segment: Segment, mark_data: bytes | None, data: bytes | None
+) -> Opened:
+    """Return the entries before the lines of the journal, with what is wrong with the derived files.
+
+    They are in the JSON file if the mark confirms that, else in the history. A journal that begins with line 1 needs
+    neither. Raises RegistryCorrupted when they are in no file, or when the journal was cut.
+    """
+    judged = judge_mark(files, mark_data, journal.identity)
+    mark = judged.mark
+    if mark is not None and journal.sequence < mark.sequence:
+        raise older_copy(files.journal, journal.sequence, mark.sequence)
+    begins = journal.base_sequence
+    is_confirmed = mark is not None and data is not None and mark.fits(data)
+    if begins == 0:
+        entries: dict[str, EntryFields] = {}
+    elif is_confirmed and data is not None:
+        entries = parse_checkpoint(files.path, data)
+    else:
+        entries = _from_history(files, begins, judged, mark, data)
+    before = State(str(files.path.parent), entries, begins, journal.base_time, journal.identity)
+    faults = [judged.fault] if judged.fault is not None else []
+    if not is_confirmed and (fault := judge_entries(files, mark, data, before, segment.lines)) is not None:
+        faults.append(fault)
+    if mark_data is None and not faults and _had_mark(files, data, before):
+        faults.append(Fault(files.mark, "missing", "the mark of the checkpoint is missing"))
+    return Opened(journal, segment, entries, mark, data, tuple(faults))
+
+
+def _from_history(
+    files: RegistryFiles, sequence: int, judged: Judged, mark: Mark | None, data: bytes | None
+) -> dict[str, EntryFields]:
+    """Return the entries after line `sequence` from the closed segments. Raises RegistryCorrupted with what is lost."""
+    try:
+        return entries_after(files, sequence)
+    except RegistryError as error:
+        if data is None:
+            path, what = files.path, "the file is missing"
+        elif mark is not None:
+            path, what = files.path, "its bytes are not those of the checkpoint that was written last"
+        else:
+            path, what = files.mark, judged.fault.what if judged.fault is not None else "the file is missing"
+        lost = f"the entries as they were after line {sequence}, where the journal begins, are in no other file"
+        raise RegistryCorrupted(path, None, f"{what}, and {lost} ({error.message})") from error
+
+
+def _had_mark(files: RegistryFiles, data: bytes | None, before: State) -> bool:
+    """Return whether there was a checkpoint, so that a mark should be there.
+
+    A registry that was just made, or that adopted the JSON file of another program, has none yet.
+    """
+    if any(int(path.name[:20]) < before.sequence for path in history_segments(files.history)):
+        return True
+    return data is not None and parse_checkpoint(files.path, data) != before.entries
+
+
+def bytes_or_none(path: Path) -> bytes | None:
+    """Return the bytes of a file of ours, None for one that is not there. Raises StorageError."""
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None
+
+
+def _is_still(files: RegistryFiles, journal: JournalFile, mark_data: bytes | None, data: bytes | None) -> bool:
+    """Return whether the files are the ones that were read together."""
+    return journal.is_current() and bytes_or_none(files.mark) == mark_data and bytes_or_none(files.path) == data

@@ -51,6 +51,11 @@ class RegistryFiles:
         """What the daemon tells of itself."""
         return self.path.with_name(f"{self.path.stem}.status.json")
 
+    def set_aside(self, path: Path, how: str, now: datetime, number: int) -> Path:
+        """Return the name that keeps a derived file which was found edited or damaged; `number` counts from 1."""
+        again = f"-{number}" if number > 1 else ""
+        return path.with_name(f"{path.name}.{how}-{now:%Y%m%dT%H%M%SZ}{again}")
+
     def rebuilt(self, now: datetime) -> Path:
         """Return the folder that keeps the old files of a rebuild begun at `now`."""
         return self.path.with_name(f"{self.path.stem}.rebuilt-{now:%Y%m%dT%H%M%SZ}")

@@ -15,7 +15,7 @@ import atexit
 import getpass
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,13 +24,14 @@ from typing import Any
 import structlog
 
 from ..base.disk import Disk, is_temporary, remove_quietly
-from ..errors import MetadataError, ModelInboxError, RegistryError, StorageError
+from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
 from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields
 from .files import Storage
-from .history import also_changed
+from .healing import Rewritten
+from .history import HistoryCheck, also_changed
 from .journal import Line
 from .labels import Labels
 from .loading import load_object
@@ -41,6 +42,7 @@ from .pickling import stage_objects
 from .position import Identity, Position
 from .registration import id_taken, register_staged
 from .scaler import Scalers
+from .segments import read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash
@@ -110,6 +112,7 @@ class ModelRegistry:
         self._scalers = Scalers(self._store, self._storage, self._trash)
         self._labels = Labels(self._store)
         self._measurements = Measurements(self._store)
+        self._history_check = HistoryCheck(self._store.files)
         self._refresh = self._store.refresh
         _open_handles.add(self)
 
@@ -122,6 +125,20 @@ class ModelRegistry:
     def problem(self) -> ModelInboxError | None:
         """Why the registry cannot be changed or followed now, or None. Each change tries first to end it."""
         return self._store.problem
+
+    @property
+    def derived_files_are_sound(self) -> bool:
+        """Whether the JSON file and its mark are what they should be. The next `checkpoint` makes them so."""
+        return self._store.json_file.is_sound(self._store.state.identity)
+
+    @property
+    def rewritten(self) -> tuple[Rewritten, ...]:
+        """The derived files that this handle last found edited or damaged, and made again."""
+        return self._store.json_file.rewritten
+
+    def damage_in_history(self) -> str:
+        """Return what is damaged in the closed segments, or "". A segment that was read before, unchanged, is not."""
+        return self._history_check.damage()
 
     def settle(self) -> None:
         """End a doubt about the last write, if there is one, without changing anything. Raises as a change does."""
@@ -229,11 +246,14 @@ class ModelRegistry:
         """Return the lines that registered these drops, whatever came after them. Syncs what it relies on."""
         with self._store.writing():
             self._store.sync()
-            return {
-                line.drop_id: line
-                for line in self._store.lines()
-                if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
-            }
+            found = _registrations(read_segment(self._store.files.journal).lines, drop_ids)
+            if found.keys() >= set(drop_ids):  # nearly always: no need of the history, which may be damaged
+                return found
+            return _registrations(self._store.lines(), drop_ids)
+
+    def is_in_history(self, error: RegistryCorrupted) -> bool:
+        """Return whether damage is in what drops do not depend on: not in the segment that is being written."""
+        return error.path != str(self._store.files.journal)
 
     # --- loading ----------------------------------------------------------------------------------------------
 
@@ -468,7 +488,7 @@ class ModelRegistry:
         except (StorageError, RegistryError) as error:
             log.error("journal.rotation_failed", problem=str(error))
         try:
-            if self._store.is_stale:
+            if self._store.json_file.is_stale:
                 self.checkpoint()
         except (StorageError, RegistryError) as error:
             log.error("registry.checkpoint_failed", problem=str(error))
@@ -506,6 +526,15 @@ class _Entries(Mapping[str, Entry]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _registrations(lines: Iterable[Line], drop_ids: Collection[str]) -> dict[str, Line]:
+    """Return the lines that registered these drops, by drop."""
+    return {
+        line.drop_id: line
+        for line in lines
+        if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
+    }
 
 
 def _microseconds(moment: datetime) -> int:

@@ -19,13 +19,15 @@ from pathlib import Path
 import structlog
 
 from ..base.disk import Disk, exists
-from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, StorageError
+from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryLocked, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
+from .derived import Fault, older_copy
 from .doubt import Doubt
+from .healing import log_ignored
 from .history import Held, note_retirement, prune_history, retirements, state_at
 from .journal import Draft, Line, format_time, number_drafts, parse_time
-from .opening import make_files, older_copy, open_journal, read_files
+from .opening import make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
 from .segments import JournalFile, JournalInDoubt, all_lines
@@ -82,13 +84,11 @@ class Store:
         self._disk = disk
         self._segment_bytes = segment_bytes
         self._writer = WriterLock(self.files.writer_lock)
-        self._checkpoint = CheckpointFile(self.files, disk)
+        self.json_file = CheckpointFile(self.files, disk, clock)
         self._state_lock = threading.RLock()
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
         self._doubt = Doubt(self.files.journal)
-        self._pid = os.getpid()
-        self._dirty = False  # this process committed something that the JSON file may lack
-        self._unsaved_bytes = 0  # of the lines that this handle has appended since it last saw to the JSON file
+        self._faults: tuple[Fault, ...] = ()
         self._held: Held | None = None
         self._seen = _NEVER
         self._path_look_due = 0.0
@@ -102,6 +102,11 @@ class Store:
             self._writer.close()
             raise
         _stores.add(self)
+        if self._faults and not read_only:
+            try:
+                self.checkpoint()
+            except (StorageError, RegistryLocked) as error:  # it is tried again; nothing depends on these files
+                log.error("registry.checkpoint_failed", problem=str(error))
 
     # --- opening ----------------------------------------------------------------------------------------------
 
@@ -112,14 +117,17 @@ class Store:
             return
         with self._writer.held(self.lock_timeout):
             if exists(files.journal):
-                self._dirty = not exists(self.path)  # the next checkpoint makes a missing JSON file again
+                self.json_file.is_dirty = not exists(self.path)  # the next checkpoint makes a missing one again
             else:
                 make_files(files, self._disk)
 
     def _load(self) -> None:
         """Read journal and checkpoint from their beginning, and go on from there."""
+        look = self.json_file.look()
         opened = read_files(self.files, self._disk, writable=not self.read_only)
         journal = opened.journal
+        if self.read_only and opened.faults != self._faults:
+            log_ignored(opened.faults)
         state = State(str(self.path.parent), opened.entries, journal.base_sequence, journal.base_time, journal.identity)
         unfinished: dict[str, list[Line]] = {}
         for line in opened.segment.lines:
@@ -132,7 +140,8 @@ class Store:
                 journal.close()
                 raise
         self._follow(journal)
-        self._checkpoint.note_read(opened.mark, opened.data)
+        self.json_file.note_read(opened.mark, opened.data, None if opened.faults else look)
+        self._faults = opened.faults
         self.state, self.unfinished, self._held = state, unfinished, None
         self._unsettled = False
 
@@ -371,9 +380,7 @@ class Store:
             self._apply(lines)
             self.state.committed = self.state.sequence
             self._unsettled = False
-            self._dirty = True
-            self._unsaved_bytes += self.journal.offset - before
-            self._pid = os.getpid()
+            self.json_file.fell_behind(self.journal.offset - before)
             self._seen = self.journal.look()
         return lines
 
@@ -416,36 +423,26 @@ class Store:
         self.may_write()
         with self._writer.threads:
             self.refresh()
-            if not (self._dirty or force or self._marked() < self.state.sequence):
+            if not force and self.json_file.is_up_to_date(self.state, self.journal.base_sequence):
                 return False
             with self._state_lock:
                 data = checkpoint_bytes(self.state.entries)
                 sequence = self.state.sequence
                 inode = self.journal.inode
-            temporary = self._checkpoint.write(data)
+            temporary = self.json_file.write(data)
             try:
                 with self.writing():
-                    put = self.journal.inode == inode and self._marked() <= sequence
+                    put = self.journal.inode == inode and self.json_file.marked(self.journal.base_sequence) <= sequence
                     if put:
                         self.sync()  # the JSON file must not show what the journal could still lose
-                        self._checkpoint.put(temporary, data, sequence, self.state.identity)
+                        self.json_file.put(temporary, data, sequence, self.state)
             except ModelInboxError:
-                self._checkpoint.discard(temporary)
+                self.json_file.discard(temporary)
                 raise
             if not put:
-                self._checkpoint.discard(temporary)
-            self._dirty = False  # what is newer by now is another handle's to bring in
-            self._unsaved_bytes = 0
+                self.json_file.discard(temporary)
+            self.json_file.caught_up()  # what is newer by now is another handle's to bring in
         return put
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether the JSON file lacks more bytes than it has, of what this handle has committed.
-
-        Written no more often than that it costs less than the lines themselves, and while a registry is small, a
-        plain reader of it finds what was registered a moment ago.
-        """
-        return self._unsaved_bytes > self._checkpoint.size
 
     @property
     def is_outgrown(self) -> bool:
@@ -453,7 +450,7 @@ class Store:
 
         The cost of a checkpoint is so shared by as many lines as it has bytes.
         """
-        return self.journal.offset > max(self._segment_bytes, self._checkpoint.size)
+        return self.journal.offset > max(self._segment_bytes, self.json_file.size)
 
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`. Inside `writing`.
@@ -464,25 +461,19 @@ class Store:
         """
         identity = self.state.identity or Identity.new(self._disk.token)
         data = checkpoint_bytes(self.state.entries)
-        temporary = self._checkpoint.write(data)
+        temporary = self.json_file.write(data)
         try:
             self.sync()
-            self._checkpoint.put(temporary, data, self.state.sequence, self.state.identity)
+            self.json_file.put(temporary, data, self.state.sequence, self.state)
         except ModelInboxError:
-            self._checkpoint.discard(temporary)
+            self.json_file.discard(temporary)
             raise
         if self.journal.sequence > self.journal.base_sequence:
             self.journal.change_segment(self.files.history, identity, self.state.last_time)
             with self._state_lock:
                 self.state.identity = identity
                 self._go_to_next_segment()
-        self._dirty = False
-        self._unsaved_bytes = 0
-
-    def _marked(self) -> int:
-        """Return the number of the line that the checkpoint in place is known to have reached."""
-        marked = self._checkpoint.marked()
-        return marked if marked is not None else self.journal.base_sequence
+        self.json_file.caught_up()
 
     def prune_history(self, keep_seconds: float, *, needed: int | None = None) -> int:
         """Remove closed segments whose last line is older than that; see `history.prune_history`. Inside `writing`."""
@@ -503,7 +494,7 @@ class Store:
             if not wait:
                 self.lock_timeout = 0
             try:
-                if self._dirty and os.getpid() == self._pid and self._doubt.problem is None:
+                if self.json_file.is_dirty and self._doubt.problem is None:
                     self.checkpoint()
             finally:
                 with self._state_lock:
@@ -519,7 +510,7 @@ class Store:
         self._state_lock = threading.RLock()
         self.state.after_fork()
         self._writer.after_fork()
-        self._dirty = False
+        self.json_file.is_dirty = False
         if self._unsettled:
             self._seen = _NEVER
 

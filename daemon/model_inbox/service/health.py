@@ -23,6 +23,8 @@ class Health:
     """What failed when the retention rules were last applied."""
     breaker: str = ""
     """Why the breaker stopped the last retention plan."""
+    history_problem: str = ""
+    """What is damaged in the closed segments of the journal."""
     checkpoint_failed: bool = False
     rotation_failed: bool = False
     listen_problem: str = ""

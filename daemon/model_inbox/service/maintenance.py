@@ -20,7 +20,6 @@ from ..config.settings import Config
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..inbox.folder import Inbox
 from ..inbox.rejected import purge_receipts, purge_rejected
-from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
 from ..telemetry.metrics import Tally
@@ -70,7 +69,6 @@ class Maintenance:
         self._config = config
         self._inbox = inbox
         self._registry = registry
-        self._journal = str(RegistryFiles(Path(registry.registry_path)).journal)
         self._tally = tally
         self._health = health
         self._clock = machine.clock
@@ -124,6 +122,8 @@ class Maintenance:
         now = self._monotonic()
         with self._attempt():  # a failure is in the registry's own log and in the status
             self._registry.settle()
+            if not self._registry.derived_files_are_sound:
+                self._expect_checkpoint()  # which makes them again
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
             if self._config.retention.mode == "off":
@@ -198,9 +198,20 @@ class Maintenance:
             self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem)
+        self._check_history()
         self._has_leftovers = True  # another writer may have died meanwhile
         if self._config.retention.mode != "enforce":  # else it is done at each run
             self.settle_leftovers()
+
+    def _check_history(self) -> None:
+        """Look for damage in closed segments. No drop depends on them, so it is only said, once for each cause."""
+        problem = ""
+        with self._attempt() as check:
+            problem = self._registry.damage_in_history()
+        problem = problem or check.problem
+        if problem and problem != self._health.history_problem:
+            log.error("registry.history_damaged", problem=problem)
+        self._health.history_problem = problem
 
     def _purge_answers(self) -> None:
         """Remove rejected drops and receipts that have been kept long enough."""
@@ -252,6 +263,6 @@ class Maintenance:
         except (StorageError, RegistryLocked) as error:
             attempt.problem = str(error)
         except RegistryCorrupted as error:
-            if error.path == self._journal:
+            if not self._registry.is_in_history(error):
                 raise
             attempt.problem = str(error)

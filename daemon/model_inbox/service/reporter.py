@@ -32,6 +32,8 @@ from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
 from ..pickles import Scanner
 from ..problems import Problem, escaped
+from ..registry.derived import CHANGES_SHOWN
+from ..registry.healing import Rewritten
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..telemetry.logging import log_problem
@@ -377,6 +379,8 @@ class Reporter:
             "sequence": sequence,
             "journal_bytes": _size_of(self._journal),
             "problem": str(registry.problem) if registry.problem is not None else None,
+            "history_problem": health.history_problem or None,
+            "rewritten": [_rewritten(one) for one in registry.rewritten],
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,
         }
@@ -433,6 +437,16 @@ class Reporter:
                 }
             )
         return shown
+
+
+def _rewritten(one: Rewritten) -> dict[str, Any]:
+    return {
+        "path": str(one.fault.path),
+        "at": millisecond_stamp(one.at),
+        "problem": one.fault.what,
+        "changes": list(one.fault.changes[:CHANGES_SHOWN]),
+        "kept": str(one.kept) if one.kept is not None else None,
+    }
 
 
 def _metrics_problem(health: Health) -> str | None:

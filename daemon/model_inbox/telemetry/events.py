@@ -238,6 +238,26 @@ EVENTS: dict[str, Event] = {
         "of the epoch before are no longer valid; `lost_lines` lines that this process had read no longer exist.",
         "Nothing, if this was intended. Programs that store positions must compare their data with the registry.",
     ),
+    "registry.file_rewritten": Event(
+        "warning",
+        ("path", "problem", "changes", "kept"),
+        "The JSON file or its mark was edited, damaged or missing, and was made again from the journal. `kept` is the "
+        "file that was found; `changes` says field by field what it would have changed, and which command does that.",
+        "Nothing, if nobody edited it. Make such changes with the commands that `changes` names, then remove `kept`.",
+    ),
+    "registry.file_ignored": Event(
+        "warning",
+        ("path", "problem", "changes"),
+        "The JSON file or its mark was edited, damaged or missing. This process only reads, and uses the journal "
+        "instead. The next writer writes the file again.",
+    ),
+    "registry.history_damaged": Event(
+        "error",
+        ("problem",),
+        "A closed segment of the journal, or a base file, is damaged. Drops and models do not depend on it, questions "
+        "about the past do. It is looked for at the start and each hour; logged once for each cause.",
+        "`model-inbox verify` lists all damage; with the daemon stopped, `model-inbox rebuild` keeps what is whole.",
+    ),
     "registry.checkpointed": Event("debug", ("sequence", "seconds"), "The JSON file is up to date."),
     "registry.checkpoint_failed": Event(
         "error",

@@ -22,6 +22,7 @@ from ..problems.status import (
     status_deaf,
     status_deferred,
     status_disk_nearly_full,
+    status_history_damaged,
     status_inbox_unreachable,
     status_log_lost,
     status_metrics_failed,
@@ -165,6 +166,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
         found.append(status_deferred(document["deferred"], causes[0] if causes else None))
     if why := registry.get("problem"):
         found.append(status_registry_failed(why))
+    if why := registry.get("history_problem"):
+        found.append(status_history_damaged(why))
     if registry.get("checkpoint_failed"):
         found.append(status_checkpoint_failed())
     if registry.get("rotation_failed"):

@@ -256,13 +256,16 @@ def test_a_reader_reads_everything_again_in_a_new_epoch(tmp_path: Path) -> None:
     reader = open_registry(folder, read_only=True)
     assert reader.position == known.at(3)
     mark(folder).unlink()
-    for name in ("registry.json", "registry.journal.jsonl"):
+    for name in ("history", "registry.json", "registry.journal.jsonl"):
         (other / name).rename(folder / name)
     with capture_logs() as logs:
         assert position(reader) == Position(known.registry_id, f"2-{TOKEN}", 3)
     assert plain(reader).keys() == {"a"}
     assert reader.registry["a"]["pinned"] is False
-    assert [(log["event"], log["log_level"]) for log in logs] == [("registry.epoch_changed", "warning")]
+    assert [(log["event"], log["log_level"]) for log in logs] == [
+        ("registry.file_ignored", "warning"),  # there is no mark
+        ("registry.epoch_changed", "warning"),
+    ]
 
 
 def test_a_reader_that_holds_more_than_a_new_epoch_notices(tmp_path: Path) -> None:
@@ -306,22 +309,41 @@ def test_two_copies_that_begin_an_epoch_differ(tmp_path: Path) -> None:
     assert one.epoch != other.epoch
 
 
-def test_files_of_two_epochs_are_damage(tmp_path: Path) -> None:
-    """A mark and a journal of different epochs are never read together: the file that differs is named."""
+def test_a_mark_of_an_epoch_that_has_ended_is_made_again(tmp_path: Path) -> None:
+    """A rebuild that was cut short leaves it: readers do without it, and a writer makes another."""
     with open_registry(tmp_path, disk=QuickDisk()) as registry:
         register(registry, "a")
         known = position(registry).identity
     kept = mark(tmp_path).read_bytes()
     begin_epoch(tmp_path, known.next_epoch(lambda: TOKEN))
     mark(tmp_path).write_bytes(kept)
-    for read_only in (True, False):
-        with pytest.raises(RegistryCorrupted, match=rf"registry\.checkpoint\.json.*{known.epoch}.*2-{TOKEN}"):
-            open_registry(tmp_path, read_only=read_only)
+    assert list(open_registry(tmp_path, read_only=True).registry) == ["a"]
     assert [problem.code for problem in verify(tmp_path / "registry.json", tmp_path / "prediction")] == [
         "registry.mark_differs"
     ]
-    run_rebuild(tmp_path)
+    with capture_logs() as logs:
+        assert list(open_registry(tmp_path).registry) == ["a"]
+    assert [log["event"] for log in logs] == ["registry.file_rewritten"]
+    assert f"2-{TOKEN}" in logs[0]["problem"]
     assert verify(tmp_path / "registry.json", tmp_path / "prediction") == []
+
+
+def test_a_mark_of_a_later_epoch_or_of_another_registry_is_damage(tmp_path: Path) -> None:
+    """The journal may be the file that does not belong there: an older copy, or another registry's."""
+    with open_registry(tmp_path, disk=QuickDisk()) as registry:
+        register(registry, "a")
+        known = position(registry).identity
+    begin_epoch(tmp_path, known.next_epoch(lambda: TOKEN))
+    open_registry(tmp_path).checkpoint(force=True)
+    kept = mark(tmp_path).read_bytes()
+    for identity in (known, OTHER, Identity(known.registry_id, f"2-{TOKEN[::-1]}")):
+        begin_epoch(tmp_path, identity)
+        mark(tmp_path).write_bytes(kept)
+        before = contents(tmp_path)
+        for read_only in (True, False):
+            with pytest.raises(RegistryCorrupted, match=rf"registry\.checkpoint\.json.*2-{TOKEN}.*{identity.epoch}"):
+                open_registry(tmp_path, read_only=read_only)
+        assert contents(tmp_path) == before
 
 
 # --- rebuilds ------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ from support.crash_kit import START, Clock, FailingDisk, metadata, open_registry
 @pytest.mark.parametrize("change", ["checkpoint", "change_segment"])
 @pytest.mark.parametrize(
     ("owner", "step"),
-    [(opening, "open_journal"), (opening, "_read_json"), (JournalFile, "read_new"), (opening, "read_mark")],
+    [(opening, "open_journal"), (opening, "bytes_or_none"), (JournalFile, "read_new"), (opening, "_judge")],
 )
 def test_a_reader_that_is_overtaken_while_it_opens_sees_the_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, change: str
@@ -71,29 +71,6 @@ def test_two_registries_do_not_share_a_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir() if "lock" not in path.name) == [
         name for name in before if "lock" not in name
     ]
-
-
-def test_an_adopted_file_that_goes_missing_is_damage(tmp_path: Path) -> None:
-    """A registry that began as somebody's JSON file without sequences is never taken for an empty one."""
-    (tmp_path / "registry.json").write_text('{"old": {"model_id": "old", "model_type": "x"}}')
-    open_registry(tmp_path).close()
-    (tmp_path / "registry.json").unlink()
-    with pytest.raises(RegistryCorrupted, match=r"registry\.json.*missing"):
-        open_registry(tmp_path, read_only=True)
-
-
-def test_a_damaged_checkpoint_is_found_wherever_the_damage_is(tmp_path: Path) -> None:
-    """A byte of the JSON file that rots inside a value is an error naming the file, not another value."""
-    registry = open_registry(tmp_path)
-    register(registry, "a")
-    registry.change_segment()
-    registry.close()
-    path = tmp_path / "registry.json"
-    text = path.read_text()
-    assert '"version": "1.10"' in text
-    path.write_text(text.replace('"version": "1.10"', '"version": "1.11"'))
-    with pytest.raises(RegistryCorrupted, match=r"registry\.json"):
-        open_registry(tmp_path, read_only=True)
 
 
 # --- following ---------------------------------------------------------------------------------------------
@@ -264,14 +241,6 @@ def test_a_json_file_that_is_gone_is_made_anew_while_the_journal_has_all_of_it(t
     assert list(open_registry(tmp_path, read_only=True).registry) == ["a"]
     open_registry(tmp_path).close()
     assert list(json.loads((tmp_path / "registry.json").read_text())) == ["a"]
-    registry = open_registry(tmp_path)
-    registry.change_segment()
-    registry.close()
-    (tmp_path / "registry.json").unlink()
-    with pytest.raises(
-        RegistryCorrupted, match=r"registry\.json.*the file is missing, the journal begins after line 1"
-    ):
-        open_registry(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -292,28 +261,13 @@ def test_a_json_file_that_is_no_registry_is_not_adopted(tmp_path: Path, text: st
     assert not (tmp_path / "registry.journal.jsonl").exists()
 
 
-@pytest.mark.parametrize(
-    ("mark", "error", "what"),
-    [
-        (seal({"format": "model-inbox-checkpoint/3"}), RegistryTooNew, "model-inbox-checkpoint/3"),
-        (seal({"format": "other/1"}), RegistryCorrupted, "not the mark of a checkpoint"),
-        (seal({"format": "model-inbox-checkpoint/1", "sequence": 1}), RegistryCorrupted, "not the mark"),
-        (
-            seal({"format": "model-inbox-checkpoint/2", "sequence": 1, "size": 2, "crc32": "", "previous": {}}),
-            RegistryCorrupted,
-            "not the mark",
-        ),
-        (b'{"format":"model-inbox-checkpoint/1"}\n', RegistryCorrupted, "not the mark of a checkpoint"),
-        (b"", RegistryCorrupted, "not the mark of a checkpoint"),
-    ],
-)
-def test_a_mark_that_is_none_is_said(tmp_path: Path, mark: bytes, error: type[Exception], what: str) -> None:
-    """A mark of a later version, or one that is damaged, is named; the registry is not read past it."""
+def test_a_mark_of_a_later_version_is_said(tmp_path: Path) -> None:
+    """The registry is not read past it: a later version may mean another thing by it."""
     registry = open_registry(tmp_path)
     register(registry, "a")
     registry.close()
-    (tmp_path / "registry.checkpoint.json").write_bytes(mark)
-    with pytest.raises(error, match=rf"registry\.checkpoint\.json.*{what}"):
+    (tmp_path / "registry.checkpoint.json").write_bytes(seal({"format": "model-inbox-checkpoint/3"}))
+    with pytest.raises(RegistryTooNew, match=r"registry\.checkpoint\.json.*model-inbox-checkpoint/3"):
         open_registry(tmp_path, read_only=True)
 
 
@@ -488,7 +442,7 @@ def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     disk.armed = True
     with pytest.raises(KeyboardInterrupt):
         dying.checkpoint()
-    dying._store._dirty = False  # it is gone: nobody closes anything properly
+    dying._store.json_file.is_dirty = False  # it is gone: nobody closes anything properly
     dying.close()
     monkeypatch.undo()
     assert sorted(open_registry(tmp_path, read_only=True).registry) == ["a", "b", "c"]

@@ -674,7 +674,7 @@ def test_a_crash_between_any_two_steps_loses_nothing(place: Path) -> None:
             purge_trash(registry, WEEK, later)
             apply_retention(registry, rules(), later)
         finally:
-            registry._store._dirty = False  # a process that is killed writes no checkpoint
+            registry._store.json_file.is_dirty = False  # a process that is killed writes no checkpoint
             registry._store.close(wait=False)
 
     prepare()

@@ -223,6 +223,7 @@ ASSESSED: list[tuple[str, dict[str, Any] | None, Holding, dict[str, Any], list[s
     ("checkpoint", document(registry={"checkpoint_failed": True}), HELD, {}, ["status.checkpoint_failed"]),
     ("rotation", document(registry={"rotation_failed": True}), HELD, {}, ["status.rotation_failed"]),
     ("registry", document(registry={"problem": "EIO"}), HELD, {}, ["status.registry_failed"]),
+    ("history", document(registry={"history_problem": "byte 7"}), HELD, {}, ["status.history_damaged"]),
     ("config", document(config={"refused": True}), HELD, {}, ["status.config_refused"]),
     ("restart needed is no problem", document(config={"restart_needed": ["inbox.path"]}), HELD, {}, []),
     ("metrics", document(metrics={"problem": "port in use"}), HELD, {}, ["status.metrics_failed"]),

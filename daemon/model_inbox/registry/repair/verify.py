@@ -51,6 +51,7 @@ from ...problems.registry import (
 )
 from ..entry import EntryFields, as_fields, files_of_entry
 from ..files import Storage
+from ..healing import is_set_aside
 from ..history import Held, retirements
 from ..paths import RegistryFiles
 from ..state import State
@@ -410,7 +411,9 @@ def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = No
 
 def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the files in the storage folder that no entry names. Raises OSError when it cannot be listed."""
-    return storage.unnamed_files(entries, (files.path, files.journal, files.mark))
+    found = storage.unnamed_files(entries, (files.path, files.journal, files.mark))
+    # Derived files that were set aside lie beside the registry, which may be in the same folder.
+    return [path for path in found if not is_set_aside(files, path)]
 
 
 def held_in(evidence: Evidence) -> Held:
