@@ -31,12 +31,12 @@ def trash() -> None:
 def list_trash(app: App, *, as_json: bool) -> None:
     """List the retired models that `model-inbox restore` can restore, in the order of their retirement."""
     with app.reading() as registry:
-        held = registry.retired()
+        retired = registry.retired()
     grace = app.config.retention.trash_grace.seconds
     if as_json:
-        print_json([_as_dict(item, grace) for item in held])
-    elif held:
-        _print_held(held, now())
+        print_json([_as_dict(item, grace) for item in retired])
+    elif retired:
+        _print_retired(retired, now())
     else:
         print_lines("The trash is empty.")
 
@@ -82,7 +82,7 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
             print_lines("No model in the trash is old enough (--all removes all).")
         return EXIT_DONE
     if not as_json:
-        _print_held(chosen, now())
+        _print_retired(chosen, now())
     ask(f"Remove {counted(len(chosen), 'model')} permanently?", yes=yes, to="purge the trash")
     purged: list[Retired] = []
     in_use: list[Retired] = []
@@ -112,13 +112,13 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
 
 
 def _chosen(
-    held: Sequence[Retired], model_ids: Sequence[str], before: datetime | None, *, all_by_age: bool
+    retired: Sequence[Retired], model_ids: Sequence[str], before: datetime | None, *, all_by_age: bool
 ) -> list[Retired]:
     """Return the given models or, with `all_by_age`, all that were retired before `before` (None: all).
 
     Raises EntryNotFound.
     """
-    known = {item.model_id for item in held}
+    known = {item.model_id for item in retired}
     for model_id in model_ids:
         if model_id not in known:
             raise EntryNotFound(
@@ -126,11 +126,11 @@ def _chosen(
                 hint="`model-inbox trash list` shows the models in the trash",
             )
     if not all_by_age:
-        return [item for item in held if item.model_id in model_ids]
-    return [item for item in held if before is None or item.at < before]
+        return [item for item in retired if item.model_id in model_ids]
+    return [item for item in retired if before is None or item.at < before]
 
 
-def _print_held(held: Sequence[Retired], moment: datetime) -> None:
+def _print_retired(retired: Sequence[Retired], moment: datetime) -> None:
     rows = [
         (
             item.model_id,
@@ -141,7 +141,7 @@ def _print_held(held: Sequence[Retired], moment: datetime) -> None:
             item.actor,
             item.reason,
         )
-        for item in held
+        for item in retired
     ]
     print_table(
         ("MODEL", "SEQUENCE", "RETIRED (UTC)", "AGE", "SIZE", "BY", "WHY"), rows, right=("SEQUENCE", "AGE", "SIZE")
