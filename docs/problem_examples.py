@@ -378,7 +378,7 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         "journal.damaged": journal.journal_damaged(JOURNAL, 4096, "a line whose checksum does not match its bytes"),
         "journal.cut": journal.journal_cut(JOURNAL, 120, 123),
         "journal.gap": journal.journal_gap(JOURNAL, 41, 80),
-        "journal.base_missing": journal.journal_base_missing(HISTORY, 41),
+        "journal.base_missing": journal.journal_base_missing(HISTORY, 1, 40),
         "journal.base_damaged": journal.journal_base_damaged(
             HISTORY / "00000000000000000040.base.json",
             RegistryCorrupted(HISTORY / "00000000000000000040.base.json", None, "its checksum does not match").message,
@@ -452,6 +452,7 @@ def status_examples() -> dict[str, Problem]:
             ).message,
             "checkpoint_failed": True,
             "rotation_failed": True,
+            "missing_lines": "1-5",
         },
         "retention": {
             "breaker_tripped": True,

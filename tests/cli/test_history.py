@@ -30,3 +30,15 @@ def test_history_tells_who_what_and_why(home: Home) -> None:
     assert table[3].endswith("better")
     assert len(home.text("history").splitlines()) == 7
     assert home.error("history", "nothing", status=1)["code"] == "registry.not_found"
+
+
+def test_history_says_which_lines_are_missing(home: Home) -> None:
+    """A file of the history was removed: what is left is listed, and the numbers of the others stand below it."""
+    with home.open() as registry:
+        registry.change_segment()
+        reached = registry.sequence
+        registry.pin("old")
+    (home.registry_path.parent / "history" / f"{0:020d}.jsonl").unlink()
+    said = home.text("history").splitlines()
+    assert said[1].split()[0] == str(reached + 1)
+    assert said[-1].startswith(f"Lines of the history are missing: 1-{reached}.")

@@ -75,6 +75,15 @@ def test_rebuild_scans_by_the_configuration(home: Home) -> None:
     assert home.json("verify")["ok"] is True
 
 
+def test_rebuild_says_which_lines_are_lost(home: Home) -> None:
+    """Their number and their numbers."""
+    with home.open() as registry:
+        registry.change_segment()
+        reached = registry.sequence
+    (home.registry_path.parent / "history" / f"{0:020d}.jsonl").unlink()
+    assert f"{reached} (1-{reached})" in home.text("rebuild")
+
+
 def test_rebuild_waits_for_nobody_and_makes_nothing_of_nothing(home: Home, empty: Home) -> None:
     """While a daemon holds the registry exit 75 naming it; where there is nothing exit 1."""
     lock = FileLock(home.registry_path.with_name(".prediction_registry.daemon.lock"), "test's")

@@ -1,4 +1,4 @@
-"""Durations and sizes as text: `15m`, `1h30m`, `20GiB`.
+"""Durations, sizes and ranges of numbers as text: `15m`, `1h30m`, `20GiB`, `1-5, 9`.
 
 Owns parsing and formatting of both, for config.yaml and the command line. Never reads a clock and knows no calendar:
 a day is 86,400 seconds. The months and years of retention policies are in `config.retention`.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 
-__all__ = ["format_duration", "format_size", "parse_duration", "parse_size"]
+__all__ = ["format_duration", "format_size", "parse_duration", "parse_size", "spans"]
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION_MAX = 100 * 365.25 * 86400
@@ -125,3 +126,8 @@ def format_size(size: int) -> str:
         amount, unit = amount / 1024, next(units)
     digits = 2 if amount < 9.995 else 1 if amount < 99.95 else 0
     return f"{amount:.{digits}f} {unit}"
+
+
+def spans(pairs: Iterable[tuple[int, int]]) -> str:
+    """Return pairs of a first and a last number as text: `1-5, 9`."""
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
 from .common import App, Command, pass_app
@@ -32,6 +33,7 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     """
     with app.reading() as registry:
         lines = registry.history(model_id)
+        missing = registry.missing_lines()
     if not lines and model_id is not None:
         raise EntryNotFound(
             f"cannot show the history of {quoted(model_id)}: no model with this id was ever registered",
@@ -50,6 +52,8 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
         rows.append(row if model_id is None else (*row[:3], *row[4:]))
     titles = ("LINE", "WHEN (UTC)", "WHAT", "MODEL", "WHO", "WHY")
     print_table(titles if model_id is None else (*titles[:3], *titles[4:]), rows, right=("LINE",))
+    if missing:
+        print_lines(f"Lines of the history are missing: {spans(missing)}. `model-inbox verify` says where.")
 
 
 def change_of(line: Line, model_id: str | None) -> tuple[str, str]:

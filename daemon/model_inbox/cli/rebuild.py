@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import click
 
+from ..base.units import spans
 from ..base.users import act_as_owner
 from .common import App, Command, now, pass_app
 from .output import print_fields, print_json, print_lines
@@ -54,7 +56,7 @@ def rebuild(app: App, *, as_json: bool) -> None:
         ("of these, from sidecars, scanned again", ", ".join(made.from_sidecars)),
         ("retired models found in the trash", ", ".join(made.retired)),
         ("lines of history", made.lines),
-        ("lost lines", made.lines_lost),
+        ("lost lines", _lost_lines(made.lines_lost, made.lines_missing)),
         ("epoch", made.epoch),
     ]
     print_fields(fields)
@@ -62,3 +64,8 @@ def rebuild(app: App, *, as_json: bool) -> None:
         print_lines(f"- lost: {lost.model_id}: {lost.why}", indent=2, hanging=4)
     if made.lost:
         print_lines(f"Files without an entry are in {made.kept_in!r}, too. Drop again those that are good.")
+
+
+def _lost_lines(count: int, missing: Sequence[tuple[int, int]]) -> str:
+    """Return how many lines are lost, with their numbers."""
+    return f"{count} ({spans(missing)})" if missing else str(count)

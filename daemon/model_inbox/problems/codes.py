@@ -161,6 +161,7 @@ Code = Literal[
     "status.deferred",
     "status.checkpoint_failed",
     "status.rotation_failed",
+    "status.lines_missing",
     "status.registry_failed",
     "status.history_damaged",
     "status.breaker_tripped",
@@ -983,6 +984,12 @@ CODES: Mapping[Code, About] = {
         "The registry's journal is long enough for its next segment, which cannot be begun. Nothing is lost.",
         "A full disk, or a right on the folder.",
         "Correct what is wrong with the disk.",
+    ),
+    "status.lines_missing": About(
+        "Lines of the registry's history are in no file. The registered models and new drops do not depend on them; "
+        "`history` and queries with `as_of` do.",
+        "A file in `history/` was removed.",
+        "Put it back from a backup; else stop the daemon, then `model-inbox rebuild`.",
     ),
     "status.registry_failed": About(
         "The registry cannot be changed or followed now. Nothing that was acknowledged is lost.",

@@ -48,11 +48,11 @@ def journal_gap(path: Path, first: int, last: int) -> Problem:
     )
 
 
-def journal_base_missing(history: Path, first: int) -> Problem:
-    """The file with the entries before the first line that is kept is gone."""
+def journal_base_missing(history: Path, first: int, last: int) -> Problem:
+    """The lines before the first one that is kept are gone, and the file with the entries as they were then, too."""
     return Problem(
         "journal.base_missing",
-        f"the history begins at line {first}, and the entries before that line are in no file",
+        f"the lines {first} to {last} are in no segment, and the entries as they were then are in no file",
         _KEEP_LINES,
         file=str(history),
     )

@@ -13,6 +13,7 @@ __all__ = [
     "status_disk_nearly_full",
     "status_history_damaged",
     "status_inbox_unreachable",
+    "status_lines_missing",
     "status_log_lost",
     "status_metrics_failed",
     "status_not_ready",
@@ -99,6 +100,16 @@ def status_rotation_failed() -> Problem:
         "status.rotation_failed",
         "the registry's journal cannot begin its next segment",
         "Correct what is wrong with the disk; nothing is lost, the journal goes on growing",
+    )
+
+
+def status_lines_missing(lines: object) -> Problem:
+    """Lines of the registry's history are in no file."""
+    return Problem(
+        "status.lines_missing",
+        f"lines of the registry's history are missing: {lines}",
+        "Put the files from a backup back into `history/`; else stop the daemon, then `model-inbox rebuild` goes on "
+        "without them",
     )
 
 

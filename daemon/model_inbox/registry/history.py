@@ -102,6 +102,10 @@ def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
     for line in lines:
         if line.at > moment:
             break
+        if line.sequence != state.sequence + 1:
+            raise RegistryCorrupted(
+                files.history, None, f"the lines {state.sequence + 1} to {line.sequence - 1} are in no segment"
+            )
         state.apply(line)
     return state
 

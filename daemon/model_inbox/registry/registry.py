@@ -238,6 +238,14 @@ class ModelRegistry:
             return lines
         return [line for line in lines if line.model_id == model_id or model_id in also_changed(line)]
 
+    def missing_lines(self) -> list[tuple[int, int]]:
+        """Return the numbers of lines of the history that are in no file, as pairs of a first and a last one.
+
+        A segment was removed by hand, or lost. The registered models do not depend on it; the history and queries with
+        `as_of` do. Costs one short read for each closed segment. Raises StorageError.
+        """
+        return self._store.missing_lines()
+
     def retired(self) -> list[Retired]:
         """Return the retired models whose files are still in the trash, in the order of their retirement."""
         return self._trash.retired()

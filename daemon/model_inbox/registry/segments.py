@@ -7,6 +7,7 @@ segments only for the holder of the writer lock. Knows lines, not models.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
 import time
@@ -18,7 +19,18 @@ from pathlib import Path
 
 from ..base.disk import Disk, make_folder, open_regular, replace_file, temporary_name
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
-from .journal import Damage, Header, Line, Segment, TooNew, encode_header, encode_line, parse_segment, read_header
+from .journal import (
+    Damage,
+    Header,
+    Line,
+    Segment,
+    TooNew,
+    decode_line,
+    encode_header,
+    encode_line,
+    parse_segment,
+    read_header,
+)
 from .position import Identity
 
 __all__ = [
@@ -39,6 +51,8 @@ __all__ = [
 
 JOURNAL_MODE = 0o640
 _LOOKS_AT_HISTORY = 1_000
+# A first guess at the length of a segment's last line.
+_TAIL_BYTES = 1 << 14
 _HEADER_BYTES_MAX = 4096
 _TICK_SECONDS = 0.001
 _TICKS_MAX = 2_000  # no file system counts in more than a second
@@ -395,13 +409,15 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
     """Return every line that is kept, oldest first: the closed segments, then the current one.
 
     A segment that is linked into the history while still current is read once. One that is closed while we read
-    shows as a gap, and we go on from there with what the history holds by then; a gap in files that nobody changes
-    is damage. Raises as `read_segment` does, and RegistryCorrupted for a real gap.
+    shows as a gap, and we go on from there with what the history holds by then. A gap in files that nobody changes is
+    a segment that was removed: its lines are missing from the answer, and `missing_lines` tells their numbers. Raises
+    as `read_segment` does.
     """
     lines: list[Line] = []
     reached: int | None = None
     last: Path | None = None
     seen: object = None
+    over_gaps = False
     for _ in range(_LOOKS_AT_HISTORY):
         names = history_segments(history)
         there = (reached, names, _inode_of(journal))
@@ -414,9 +430,9 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                 if error.errno != errno.ENOENT:
                     raise
                 continue
-            if reached is not None and found.header.base_sequence > reached:
+            if reached is not None and found.header.base_sequence > reached and not over_gaps:
                 break
-            first = found.header.base_sequence if reached is None else reached
+            first = max(found.header.base_sequence, reached or 0)
             lines.extend(line for line in found.lines if line.sequence > first)
             reached = max(first, found.lines[-1].sequence if found.lines else first)
             if path != journal:
@@ -426,13 +442,57 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                 return lines
             lines, reached = [], None  # the first segment of all was closed between the look and the reading
             continue
-        if there == seen:
-            where = last if last is not None else journal
-            raise RegistryCorrupted(
-                where, None, f"it ends at line {reached}, and the lines after that are in no segment"
-            )
+        over_gaps = there == seen
         seen = there
     raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
+
+
+def missing_lines(history: Path, begins: int) -> list[tuple[int, int]]:
+    """Return the numbers of the lines that are in no segment, as pairs of a first and a last one.
+
+    `begins` is the line before the first of the current segment. Reads names and, of each closed segment, its last
+    line. Damaged lines are not missing. Raises StorageError.
+    """
+    try:
+        names = sorted(os.listdir(history))
+    except FileNotFoundError:
+        names = []
+    except OSError as error:
+        raise StorageError("list", history, error) from error
+    segments = [history / name for name in names if _SEGMENT_NAME.fullmatch(name)]
+    oldest = base_sequence(segments[0]) if segments else begins
+    bases = [base_sequence(history / name) for name in names if _BASE_NAME.fullmatch(name)]
+    # What a prune removed is no loss: the entries as they were after it are in the newest base.
+    reached = max((base for base in bases if base <= oldest), default=0)
+    missing = []
+    for path, follower in itertools.zip_longest(segments, segments[1:]):
+        if base_sequence(path) > reached:
+            missing.append((reached + 1, base_sequence(path)))
+        last = _last_sequence(path)
+        if last is None:
+            last = base_sequence(follower) if follower is not None else begins
+        reached = max(reached, base_sequence(path), last)
+    if begins > reached:
+        missing.append((reached + 1, begins))
+    return missing
+
+
+def _last_sequence(path: Path) -> int | None:
+    """Return the number of a segment's last line, or of the line before a segment without lines; None if damaged."""
+    try:
+        with path.open("rb") as file:
+            size = start = file.seek(0, os.SEEK_END)
+            data = b""
+            while start > 0 and data.count(b"\n") < 2:
+                start = max(0, start - max(_TAIL_BYTES, len(data)))
+                file.seek(start)
+                data = file.read(size - start)
+        raw = data[data.rfind(b"\n", 0, -1) + 1 :].rstrip(b"\n")
+        if start == 0 and raw == data.rstrip(b"\n"):
+            return read_header(data).base_sequence
+        return decode_line(raw).sequence
+    except (OSError, Damage, TooNew):
+        return None
 
 
 def _inode_of(path: Path) -> int | None:

@@ -30,7 +30,7 @@ from .journal import Draft, Line, format_time, number_drafts, parse_time
 from .opening import make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
-from .segments import JournalFile, JournalInDoubt, all_lines
+from .segments import JournalFile, JournalInDoubt, all_lines, missing_lines
 from .state import State
 from .writer_lock import WriterLock
 
@@ -216,6 +216,10 @@ class Store:
     def lines(self) -> list[Line]:
         """Return every line that is kept, oldest first."""
         return all_lines(self.files.journal, self.files.history)
+
+    def missing_lines(self) -> list[tuple[int, int]]:
+        """Return the numbers of lines that are in no segment; see `segments.missing_lines`."""
+        return missing_lines(self.files.history, self.journal.base_sequence)
 
     def held(self) -> Held:
         """Return the retirements whose models the trash should hold, in order. Reads the history once."""

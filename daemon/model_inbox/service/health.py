@@ -27,6 +27,8 @@ class Health:
     """What is damaged in the closed segments of the journal."""
     checkpoint_failed: bool = False
     rotation_failed: bool = False
+    missing_lines: str = ""
+    """The numbers of the journal's lines that are in no file."""
     listen_problem: str = ""
     """Why nobody is served at `metrics.listen`."""
     textfile_problem: str = ""

@@ -16,10 +16,12 @@ from pathlib import Path
 import structlog
 
 from ..base.machine import Machine
+from ..base.units import spans
 from ..config.settings import Config
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..inbox.folder import Inbox
 from ..inbox.rejected import purge_receipts, purge_rejected
+from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
 from ..telemetry.metrics import Tally
@@ -69,6 +71,7 @@ class Maintenance:
         self._config = config
         self._inbox = inbox
         self._registry = registry
+        self._history = str(RegistryFiles(Path(registry.registry_path)).history)
         self._tally = tally
         self._health = health
         self._clock = machine.clock
@@ -154,6 +157,16 @@ class Maintenance:
         log.error("registry.leftover_unmoved", problem=leftovers.problem)
         return [leftovers.problem]
 
+    def look_at_history(self) -> None:
+        """Find out whether lines of the history are missing. Nothing that the daemon does depends on them."""
+        with self._attempt() as history:
+            missing = spans(self._registry.missing_lines())
+            if missing and missing != self._health.missing_lines:
+                log.error("journal.lines_missing", path=self._history, lines=missing)
+            self._health.missing_lines = missing
+        if history.problem:
+            log.error("registry.prune_failed", problem=history.problem)
+
     def _apply_rules(self) -> None:
         """Apply the retention rules, and empty the trash of what is due."""
         section, health = self._config.retention, self._health
@@ -194,6 +207,7 @@ class Maintenance:
         if self._inbox.is_in_place:
             self._purge_answers()
             self._publish_due()
+        self.look_at_history()
         with self._attempt() as history:
             self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:

@@ -383,6 +383,7 @@ class Reporter:
             "rewritten": [_rewritten(one) for one in registry.rewritten],
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,
+            "missing_lines": health.missing_lines or None,
         }
         is_on = service.config.retention.mode != "off"
         ran_at = service.maintenance.retention_ran_at

@@ -113,6 +113,7 @@ class Service:
         self.reporter.opened()
         # Files that cannot be moved are no reason to take no drops.
         self.maintenance.settle_leftovers()
+        self.maintenance.look_at_history()
         self._taking.go_on(self.intake.recover())
 
     def close(self) -> None:

@@ -325,6 +325,12 @@ EVENTS: dict[str, Event] = {
         "The disk works again: the journal was read again and written durably. `found_lines` lines of the failed write "
         "were complete and are committed.",
     ),
+    "journal.lines_missing": Event(
+        "error",
+        ("path", "lines"),
+        "Lines of the history are in no file, those with these numbers. Drops and readers do not depend on them.",
+        "Put the missing file from a backup back into `path`; else stop the daemon, then `model-inbox rebuild`.",
+    ),
     "journal.rotation_failed": Event(
         "error",
         ("problem",),

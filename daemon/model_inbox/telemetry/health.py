@@ -24,6 +24,7 @@ from ..problems.status import (
     status_disk_nearly_full,
     status_history_damaged,
     status_inbox_unreachable,
+    status_lines_missing,
     status_log_lost,
     status_metrics_failed,
     status_not_ready,
@@ -172,6 +173,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
         found.append(status_checkpoint_failed())
     if registry.get("rotation_failed"):
         found.append(status_rotation_failed())
+    if lines := registry.get("missing_lines"):
+        found.append(status_lines_missing(lines))
     if retention.get("breaker_tripped"):
         found.append(status_breaker_tripped(retention.get("breaker")))
     if retention.get("failed"):

@@ -230,13 +230,27 @@ def test_a_missing_segment_at_the_beginning(folder: Path) -> None:
     before = entries(folder)
     closed(folder).unlink()
     made = run(folder)
-    assert (made.lines, made.lines_lost, made.lost) == (4, 0, ())
+    assert (made.lines, made.lines_lost, made.lines_missing, made.lost) == (4, 5, ((1, 5),), ())
     assert entries(folder) == before
     assert problems(folder) == []
     with open_registry(folder, read_only=True) as registry:
         assert {e["model_id"] for e in registry.list_models(as_of=START + timedelta(seconds=61))} == {"one", "two"}
         with pytest.raises(RegistryError, match="its history begins at"):
             registry.list_models(as_of=START)
+
+
+def test_a_missing_segment_in_the_middle(folder: Path) -> None:
+    """Its lines are counted and numbered; the next rebuild finds no more."""
+    with open_registry(folder, disk=QuickDisk()) as registry:
+        registry.change_segment()
+        registry.pin("two")
+        before = plain(registry)
+    (folder / "history" / f"{5:020d}.jsonl").unlink()
+    made = run(folder)
+    assert (made.lines, made.lines_lost, made.lines_missing) == (6, 4, ((6, 9),))
+    assert entries(folder) == before
+    assert problems(folder) == []
+    assert run(folder).lines_lost == 0
 
 
 def test_as_of_goes_on_to_work(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from model_inbox import (
+    ModelRegistry,
     RegistryCorrupted,
     RegistryError,
     RegistryLocked,
@@ -188,6 +189,60 @@ def test_as_of_without_the_first_segment_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "history" / "00000000000000000000.jsonl").unlink()
     with pytest.raises(RegistryError):
         registry.list_models(as_of=START + timedelta(seconds=61))
+
+
+def numbered(registry: ModelRegistry) -> list[int]:
+    return [line.sequence for line in registry.history()]
+
+
+def test_missing_segments_are_told_by_the_numbers_of_their_lines(tmp_path: Path) -> None:
+    """First, middle and last one: history and trash go on with what is there, and `as_of` says what it lacks."""
+    clock = Clock()
+    registry = open_registry(tmp_path, clock=clock, disk=QuickDisk())
+    for name in "abcd":
+        register(registry, name, name.encode())
+        registry.pin(name)
+        if name == "c":
+            registry.unpin(name)
+            registry.delete_model(name)
+        registry.change_segment()
+        clock.ahead(60)
+    register(registry, "e")
+    assert registry.missing_lines() == []
+    folder = tmp_path / "history"
+    (folder / f"{2:020d}.jsonl").unlink()
+    with open_registry(tmp_path, read_only=True, clock=clock) as reader:
+        assert reader.missing_lines() == [(3, 4)]
+        assert numbered(reader) == [1, 2, 5, 6, 7, 8, 9, 10, 11]
+        assert [item.model_id for item in reader.retired()] == ["c"]
+        assert {e["model_id"] for e in reader.list_models(as_of=START)} == {"a"}
+        with pytest.raises(RegistryCorrupted, match="the lines 3 to 4 are in no segment"):
+            reader.list_models(as_of=clock())
+    (folder / f"{0:020d}.jsonl").unlink()
+    assert registry.missing_lines() == [(1, 4)]
+    (folder / f"{8:020d}.jsonl").unlink()
+    assert registry.missing_lines() == [(1, 4), (9, 10)]
+    assert numbered(registry) == [5, 6, 7, 8, 11]
+    (folder / f"{4:020d}.jsonl").unlink()
+    assert registry.missing_lines() == [(1, 10)]
+    assert registry.restore("c") is not None if registry.retired() else True
+    register(registry, "f")
+
+
+def test_what_a_prune_removed_is_not_missing(tmp_path: Path) -> None:
+    """The base file says what came before; a segment with one long line, and one of an adopted registry, too."""
+    clock = Clock()
+    registry = open_registry(tmp_path, clock=clock, disk=QuickDisk())
+    register(registry, "a")
+    registry.change_segment()
+    registry.pin("a", reason="long " * 20_000)
+    registry.change_segment()
+    clock.ahead(1000)
+    registry.unpin("a")
+    registry.change_segment()
+    assert registry.missing_lines() == []
+    assert registry.prune_history(10) == 2
+    assert registry.missing_lines() == []
 
 
 def test_pruning_after_a_lost_segment_invents_no_base(tmp_path: Path) -> None:

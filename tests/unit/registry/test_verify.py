@@ -306,6 +306,13 @@ def test_a_gap_between_segments(folder: Path) -> None:
     assert problem.file == str(journal(folder))
 
 
+def test_a_missing_segment_at_the_beginning_is_told_by_its_lines(folder: Path) -> None:
+    """The numbers of the lines that are in no file."""
+    closed(folder).unlink()
+    (problem,) = [problem for problem in verify(folder) if problem.code == "journal.base_missing"]
+    assert "the lines 1 to 4" in problem.message
+
+
 def test_an_entry_that_no_line_tells_of(folder: Path) -> None:
     """A JSON file that was changed together with its mark is held against the journal, field by field."""
     path = folder / "registry.json"

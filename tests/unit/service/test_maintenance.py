@@ -114,6 +114,24 @@ FAILURES: dict[str, tuple[Callable[[World, Service], None], Callable[..., bool],
 }
 
 
+def test_missing_history_is_said_at_the_start_and_stops_nothing(tmp_path: Path) -> None:
+    """A removed segment: an error in the log with the numbers of its lines, a status that is not well, drops go on."""
+    world = World(tmp_path, {})
+    with world.running() as service:
+        for stem in ("one", "two"):
+            world.put(stem)
+            world.live_on(service)
+            service.registry.change_segment()
+    (segment,) = list(tmp_path.rglob(f"history/{0:020d}.jsonl"))
+    segment.unlink()
+    with capture_logs() as logs, world.running() as service:
+        world.put("after")
+        world.live_on(service)
+        assert service.health.missing_lines == "1"
+    assert [line["lines"] for line in logs if line["event"] == "journal.lines_missing"] == ["1"]
+    assert "after" in world.registrations()
+
+
 @pytest.mark.parametrize("kind", FAILURES)
 def test_each_failure_has_a_line_of_its_own(tmp_path: Path, kind: str) -> None:
     """What fails is said by its own event, drops go on being registered, and the next try that can succeed does."""

@@ -222,6 +222,7 @@ ASSESSED: list[tuple[str, dict[str, Any] | None, Holding, dict[str, Any], list[s
     ("retention", document(retention={"failed": True, "problem": "x"}), HELD, {}, ["status.retention_failed"]),
     ("checkpoint", document(registry={"checkpoint_failed": True}), HELD, {}, ["status.checkpoint_failed"]),
     ("rotation", document(registry={"rotation_failed": True}), HELD, {}, ["status.rotation_failed"]),
+    ("missing lines", document(registry={"missing_lines": "1-5"}), HELD, {}, ["status.lines_missing"]),
     ("registry", document(registry={"problem": "EIO"}), HELD, {}, ["status.registry_failed"]),
     ("history", document(registry={"history_problem": "byte 7"}), HELD, {}, ["status.history_damaged"]),
     ("config", document(config={"refused": True}), HELD, {}, ["status.config_refused"]),

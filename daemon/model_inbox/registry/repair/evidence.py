@@ -119,6 +119,15 @@ class Evidence:
         return next((problem for problem in self.problems if problem.code == "registry.too_new"), None)
 
     @property
+    def base_lost_after(self) -> int:
+        """The line after which lines were lost when `base` is None: that of the newest older base file, or 0."""
+        begins = min((piece.begins_after for piece in self.pieces if piece.begins_after is not None), default=0)
+        older: list[int] = []
+        with suppress(OSError):
+            older = [base_sequence(path) for path in base_files(self.files.history) if base_sequence(path) < begins]
+        return max(older, default=0)
+
+    @property
     def begun(self) -> Header | None:
         """The header of the current segment; None where that is lost, and nobody knows which lines it had."""
         return self.current.header if self.current is not None else None
@@ -386,7 +395,8 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
             return Base(sequence, entries)
         break  # older than what the segments build on
     if len(problems) == found and begins is not None:
-        problems.append(journal_base_missing(files.history, begins + 1))
+        older = max((sequence for sequence in map(base_sequence, bases) if sequence < begins), default=0)
+        problems.append(journal_base_missing(files.history, older + 1, begins))
     return None
 
 

@@ -46,7 +46,8 @@ WRITER_WAIT_SECONDS = 10.0
 class Rebuilt:
     """What a rebuild made.
 
-    `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone. `from_checkpoint` are
+    `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone:
+    those with the numbers in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are
     ids that only the JSON file told of, `from_sidecars` those that only a stored sidecar did (scanned anew), `retired`
     those whose files were found in the trash. The old files are in `kept_in`. The registry keeps its `registry_id`
     where any file tells it, and begins another `epoch`.
@@ -55,6 +56,7 @@ class Rebuilt:
     entries: int
     lines: int
     lines_lost: int
+    lines_missing: tuple[tuple[int, int], ...]
     from_checkpoint: tuple[str, ...]
     from_sidecars: tuple[str, ...]
     retired: tuple[str, ...]
@@ -132,8 +134,9 @@ class _Writing:
         plan = self.plan
         return Rebuilt(
             len(plan.entries),
-            len(plan.lines) - plan.lines_lost,
+            sum(1 for number in plan.lines if number in self.evidence.lines),
             plan.lines_lost,
+            tuple(plan.lines_missing),
             tuple(plan.from_checkpoint),
             tuple(plan.from_sidecars),
             tuple(plan.retired),

@@ -69,6 +69,7 @@ class Plan:
         self.times: dict[int, str] = {}
         self.added: list[Line] = []
         self.lines_lost = 0
+        self.lines_missing: list[tuple[int, int]] = []
         self.from_checkpoint: list[str] = []
         self.from_sidecars: list[str] = []
         self.retired: list[str] = []
@@ -170,17 +171,29 @@ class Plan:
         """Take over the sound lines, and tell of each lost one by a line that changes nothing."""
         sound = self.evidence.lines
         time = sound[min(sound)].line.time if sound else format_time(self.now)
+        if self.evidence.base is None:
+            # The history begins with a base that is made here. Nothing can stand in the place of the lines before it.
+            self._note_lost(self.evidence.base_lost_after + 1, self.base.sequence)
         for number in range(self.base.sequence + 1, self.reached + 1):
             if number in sound:
                 time = sound[number].line.time
                 self.lines[number] = sound[number].raw + b"\n"
             else:
-                self.lines_lost += 1
+                self._note_lost(number, number)
                 line = Line(number, time, "rebuild", "", None, ACTOR, "this line of the journal was lost")
                 self.lines[number] = encode_line(line)
             self.times[number] = time
         self.time = max(format_time(self.now), time, key=parse_time)
         self.held: Held = held_in(self.evidence)
+
+    def _note_lost(self, first: int, last: int) -> None:
+        """Count lost lines, and put together those that follow each other."""
+        if last < first:
+            return
+        self.lines_lost += last - first + 1
+        if self.lines_missing and self.lines_missing[-1][1] == first - 1:
+            first = self.lines_missing.pop()[0]
+        self.lines_missing.append((first, last))
 
     def _add(self, line: Line) -> None:
         """Add a line behind all others, numbered and dated."""
