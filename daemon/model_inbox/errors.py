@@ -30,17 +30,13 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from .exit_codes import EXIT_CONFIG, EXIT_REFUSED, EXIT_TRY_AGAIN
 from .problems import Problem
 
 if TYPE_CHECKING:
     from .problems.codes import Code
 
 __all__ = [
-    "EXIT_CONFIG",
-    "EXIT_DONE",
-    "EXIT_REFUSED",
-    "EXIT_TRY_AGAIN",
-    "EXIT_USAGE",
     "TRANSIENT",
     "ConfigError",
     "DropRefused",
@@ -60,14 +56,6 @@ __all__ = [
     "StorageError",
     "is_transient",
 ]
-
-EXIT_DONE = 0
-EXIT_REFUSED = 1
-EXIT_USAGE = 2
-# EX_TEMPFAIL of sysexits.h.
-EXIT_TRY_AGAIN = 75
-# EX_CONFIG of sysexits.h. systemd does not restart the service after it.
-EXIT_CONFIG = 78
 
 
 TRANSIENT: Mapping[int, str] = {

@@ -27,21 +27,24 @@ def words(text: str) -> frozenset[str]:
 # The rooms of the house from the bottom up, with the rooms that each may import from. A room is a package of the
 # package, or a module that stands alone. A whole room is named, or the one module of it that is open.
 ROOMS: dict[str, frozenset[str]] = {
+    "exit_codes": words(""),
     "problems": words(""),
-    "errors": words("problems"),
+    "errors": words("problems exit_codes"),
     "base": words("problems errors"),
     "model": words("problems errors base"),
     "pickles": words("problems errors"),
     "config": words("problems errors base model pickles"),
     "registry": words("problems errors base model pickles"),
     "retention": words("problems errors base model config registry"),
-    "backup": words("problems errors base config registry retention"),
+    "backup": words("problems errors exit_codes base config registry retention"),
     "producer": words("problems errors base model"),
-    "telemetry": words("problems errors base registry/paths"),
+    "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
     "service": words("problems errors base model pickles config registry retention telemetry inbox"),
     "__init__": words("problems errors model registry producer"),
-    "cli": words("problems errors base model pickles config registry retention backup producer telemetry inbox"),
+    "cli": words(
+        "problems errors exit_codes base model pickles config registry retention backup producer telemetry inbox"
+    ),
     "__main__": words("cli"),
 }
 # (module, module): the one way past its room's row, and why.
@@ -88,7 +91,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
-        "watch acceptance differences outcomes states",
+        "watch acceptance differences outcomes permissions states",
         "drop",
         "readiness",
         "folder",
@@ -100,8 +103,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "service": (
-        "health reload waiting_log",
-        "maintenance watching",
+        "attempt health reload waiting_log",
+        "checkpointing watching",
+        "maintenance",
         "schedule",
         "reporter",
         "taking",
@@ -146,7 +150,7 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
-    problems errors
+    exit_codes problems errors
     base/instants base/shapes base/units base/strict_yaml
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention

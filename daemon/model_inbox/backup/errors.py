@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ..errors import EXIT_CONFIG, ModelInboxError
+from ..errors import ModelInboxError
+from ..exit_codes import EXIT_CONFIG
 
 if TYPE_CHECKING:
     from ..problems.codes import Code

@@ -20,7 +20,8 @@ from pathlib import Path
 import click
 
 from ..base.standard_streams import fill_standard_streams, give_up_unwritable_streams
-from ..errors import EXIT_TRY_AGAIN, StorageError
+from ..errors import StorageError
+from ..exit_codes import EXIT_TRY_AGAIN
 from .common import App, Group
 
 __all__ = ["COMMANDS", "main", "root"]

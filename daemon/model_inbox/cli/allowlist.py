@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..errors import EXIT_DONE, EXIT_REFUSED
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import quoted
 from .common import App, Command, Group, Refused, pass_app
 from .output import print_fields, print_json, print_lines

@@ -11,7 +11,7 @@ import click
 from ..base.instants import canonical_instant
 from ..base.units import format_size
 from ..base.users import act_as_owner
-from ..errors import EXIT_DONE, EXIT_REFUSED
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, ask, now, pass_app
 from .output import print_fields, print_json, print_lines, print_problems, print_table
 

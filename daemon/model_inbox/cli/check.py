@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_size
-from ..errors import EXIT_DONE, EXIT_REFUSED, StorageError, is_transient
+from ..errors import StorageError, is_transient
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import Problem, quoted
 from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular
 from ..problems.drop import drop_no_sidecar, drop_sidecar_not_regular, drop_unreadable

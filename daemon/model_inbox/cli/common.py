@@ -21,7 +21,8 @@ import click
 from ..base.instants import parse_instant
 from ..base.units import parse_duration
 from ..base.users import act_as_owner, name_of_user, person
-from ..errors import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE, ModelInboxError, RegistryMissing, StorageError
+from ..errors import ModelInboxError, RegistryMissing, StorageError
+from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE
 from ..problems import Problem, quoted
 from ..registry.paths import RegistryFiles
 from .output import print_json, print_problems, printable

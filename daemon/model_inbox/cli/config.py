@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..base.units import format_duration, format_size, parse_duration, parse_size
-from ..errors import EXIT_CONFIG, EXIT_DONE, ConfigError
+from ..errors import ConfigError
+from ..exit_codes import EXIT_CONFIG, EXIT_DONE
 from .common import App, Command, Group, pass_app, report_error
 from .output import print_json, print_lines
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from ..base.units import format_duration, parse_duration
-from ..errors import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .common import App, Command, as_seconds, pass_app
 from .output import print_json, print_lines, print_problems

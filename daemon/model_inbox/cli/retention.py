@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_size
-from ..errors import EXIT_DONE, EXIT_REFUSED, ModelInboxError, StorageError
+from ..errors import ModelInboxError, StorageError
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
 from .output import counted, parse_stored, print_json, print_lines, print_problems, print_table, when
 

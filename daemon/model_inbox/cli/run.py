@@ -14,7 +14,8 @@ import click
 import structlog
 
 from ..base.users import act_as_owner
-from ..errors import EXIT_TRY_AGAIN, ConfigError, ModelInboxError, is_transient
+from ..errors import ConfigError, ModelInboxError, is_transient
+from ..exit_codes import EXIT_TRY_AGAIN
 from .common import App, Command, pass_app, print_error, report_error
 
 if TYPE_CHECKING:

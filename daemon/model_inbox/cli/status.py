@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration, format_size
-from ..errors import EXIT_DONE, EXIT_REFUSED
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, now, pass_app
 from .output import age, counted, parse_stored, print_fields, print_json, print_lines, when
 from .output import print_problems as print_all

@@ -10,7 +10,8 @@ import click
 
 from ..base.instants import canonical_instant
 from ..base.units import format_size
-from ..errors import EXIT_DONE, EXIT_TRY_AGAIN, EntryNotFound
+from ..errors import EntryNotFound
+from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .common import App, Command, Group, ask, now, pass_app
 from .output import age, counted, print_json, print_lines, print_table, when

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
-from ..errors import EXIT_DONE, EXIT_REFUSED
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, pass_app
 from .output import counted, print_json, print_lines, print_problems
 

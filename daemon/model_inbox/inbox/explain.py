@@ -36,7 +36,8 @@ from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, claimed_at, original_name
 from .drop import RESERVED, SIDECAR_SUFFIX, Drop, Sighting, is_ignored, seen_as, stem_of
-from .folder import Inbox, Rescan, unreadable
+from .folder import Inbox, Rescan
+from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait
 from .states import NO_FOLDER, Traces, signs_of, state_of
 

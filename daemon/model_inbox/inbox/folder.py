@@ -7,7 +7,6 @@ folders; `pipeline` moves files.
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections import deque
@@ -21,19 +20,18 @@ from typing import TypeVar
 from ..base.disk import make_folder, read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
-from ..base.users import name_of_group, name_of_user
 from ..config.settings import InboxSection
 from ..errors import ConfigError, StorageError
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
-from ..problems import Problem, quoted
-from ..problems.drop import drop_unreadable
+from ..problems import Problem
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
 from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair
+from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
 
-__all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file", "unreadable"]
+__all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file"]
 
 _Item = TypeVar("_Item")
 
@@ -484,28 +482,6 @@ def _sighting(name: str, found: os.stat_result) -> Sighting:
     else:
         kind = "other"
     return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
-
-
-def unreadable(inbox: Path, name: str, error: OSError, found: os.stat_result | None) -> Problem:
-    """Return the problem of a file that the service cannot read, with the rights that it has (`found`) if known.
-
-    What is made in the inbox has the inbox's group; what is moved, or linked, there keeps its own.
-    """
-    if error.errno in (errno.EACCES, errno.EPERM):
-        rights, helps = os.strerror(error.errno), [f"chmod g+r {quoted(name)}"]
-        if found is not None:
-            of_group = ""
-            with suppress(OSError):
-                group = inbox.stat().st_gid
-                if group != found.st_gid:
-                    of_group = f", group {name_of_group(found.st_gid)}"
-                    helps = [
-                        f"chgrp {name_of_group(group)} {quoted(name)}",
-                        *(helps if not found.st_mode & 0o040 else ()),
-                    ]
-            rights = f"owned by {name_of_user(found.st_uid)}{of_group}, mode {found.st_mode & 0o7777:04o}"
-        return drop_unreadable(name, rights, ", and ".join(helps))
-    return drop_unreadable(name, error.strerror or str(error), "Write it again")
 
 
 def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:

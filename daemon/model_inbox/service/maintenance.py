@@ -1,4 +1,4 @@
-"""What the daemon does by the clock: the retention rules, the trash, the checkpoint, the removal of what is old.
+"""What the daemon does by the clock: the retention rules, the trash, the removal of what is old.
 
 Owns when each of these is due, and that one that fails keeps none of the others from being done: on a full disk it is
 the purge that makes room. What the rules say and what a purge removes is decided elsewhere.
@@ -6,10 +6,8 @@ the purge that makes room. What the rules say and what a purge removes is decide
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,13 +16,14 @@ import structlog
 from ..base.machine import Machine
 from ..base.units import spans
 from ..config.settings import Config
-from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..inbox.folder import Inbox
 from ..inbox.rejected import purge_receipts, purge_rejected
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
 from ..telemetry.metrics import Tally
+from .attempt import Attempt, attempt
+from .checkpointing import Checkpointing
 from .health import Health
 
 __all__ = ["Maintenance"]
@@ -34,19 +33,8 @@ log = structlog.get_logger("model_inbox")
 HOUSEKEEPING_SECONDS = 3600.0
 # How long after a registration the rules are applied. Not after each: what they cost grows with the registry.
 RETENTION_DELAY_SECONDS = 1.0
-# How long after a commit the checkpoint is written, so that commits that follow each other share it.
-CHECKPOINT_DELAY_SECONDS = 0.5
-# What a failed checkpoint or rotation waits at least.
-CHECKPOINT_RETRY_SECONDS = 1.0
 # How long one piece of maintenance may take: a trash of thousands of models on a slow disk.
 MAINTENANCE_SECONDS = 600.0
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """A piece of maintenance that may fail. `problem` says why it did, or is empty."""
-
-    problem: str = ""
 
 
 class Maintenance:
@@ -84,39 +72,31 @@ class Maintenance:
         self.retention_at = machine.monotonic()
         """When, on the monotonic clock, they are applied next, if they are on."""
         self._housekeeping_at = machine.monotonic()
-        self._checkpoint_at: float | None = None
-        self._last_checkpoint = machine.monotonic()
+        self.checkpointing = Checkpointing(config, registry, health, machine)
         self._has_leftovers = True  # an earlier daemon may have left some
 
     # --- when -------------------------------------------------------------------------------------------------
 
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds something is to be done."""
-        moments = [self._housekeeping_at]
+        due = [self._housekeeping_at - now]
         if self._config.retention.mode != "off":
-            moments.append(self.retention_at)
-        if self._checkpoint_at is not None:
-            moments.append(self._checkpoint_at)
-        return min(moments) - now
+            due.append(self.retention_at - now)
+        checkpoint = self.checkpointing.due_in(now)
+        if checkpoint is not None:
+            due.append(checkpoint)
+        return min(due)
 
     def committed(self) -> None:
         """Note that something was committed to the registry: rules and checkpoint are due soon."""
         self.retention_at = min(self.retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
-        self._expect_checkpoint()
+        self.checkpointing.expect()
 
     def reconfigure(self, config: Config) -> None:
         """Go by another configuration, from now on and at once."""
         self._config = config
         self.retention_at = self._housekeeping_at = self._monotonic()
-        if self._checkpoint_at is not None:
-            self._checkpoint_at = None
-            self._expect_checkpoint()
-
-    def _expect_checkpoint(self) -> None:
-        """Write a checkpoint within a second of idle, and at most every `checkpoint_seconds`."""
-        if self._checkpoint_at is None:
-            soon = self._monotonic() + CHECKPOINT_DELAY_SECONDS
-            self._checkpoint_at = max(soon, self._last_checkpoint + self._config.registry.checkpoint_seconds)
+        self.checkpointing.reconfigure(config)
 
     # --- what -------------------------------------------------------------------------------------------------
 
@@ -126,7 +106,7 @@ class Maintenance:
         with self._attempt():  # a failure is in the registry's own log and in the status
             self._registry.settle()
             if not self._registry.derived_files_are_sound:
-                self._expect_checkpoint()  # which makes them again
+                self.checkpointing.expect()  # which makes them again
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
             if self._config.retention.mode == "off":
@@ -138,8 +118,7 @@ class Maintenance:
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
             with self._work("removing what is old", MAINTENANCE_SECONDS):
                 self._remove_old()
-        if self._checkpoint_at is not None and now >= self._checkpoint_at:
-            self._write_checkpoint()
+        self.checkpointing.write_if_due(now)
 
     def settle_leftovers(self) -> list[str]:
         """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
@@ -188,7 +167,7 @@ class Maintenance:
             self._has_leftovers = bool(problems)
         health.retention_problem = problems[0] if problems else ""
         if self._registry.sequence != before:
-            self._expect_checkpoint()
+            self.checkpointing.expect()
 
     def _empty_trash(self, grace_seconds: float, now: datetime) -> list[str]:
         """Purge what has been in the trash for longer than the grace. Return what failed."""
@@ -245,38 +224,5 @@ class Maintenance:
         if answers.problem:
             log.error("inbox.purge_failed", path=str(receipts_dir), problem=answers.problem)
 
-    def _write_checkpoint(self) -> None:
-        began = self._monotonic()
-        self._checkpoint_at = None
-        self._last_checkpoint = began
-        with self._attempt() as checkpoint:
-            if self._registry.checkpoint():
-                seconds = self._monotonic() - began
-                log.debug("registry.checkpointed", sequence=self._registry.sequence, seconds=seconds)
-        if checkpoint.problem:
-            log.error("registry.checkpoint_failed", problem=checkpoint.problem)
-        with self._attempt() as rotation:
-            self._registry.change_segment_when_outgrown()
-        if rotation.problem:
-            log.error("journal.rotation_failed", problem=rotation.problem)
-        self._health.checkpoint_failed = bool(checkpoint.problem)
-        self._health.rotation_failed = bool(rotation.problem)
-        if checkpoint.problem or rotation.problem:
-            wait = max(self._config.registry.checkpoint_seconds, CHECKPOINT_RETRY_SECONDS)
-            self._checkpoint_at = began + wait
-
-    @contextlib.contextmanager
-    def _attempt(self) -> Iterator[_Attempt]:
-        """Note why the block failed, and go on after it.
-
-        Damage in a closed segment is such a failure: drops do not depend on it. Damage in the journal itself is raised.
-        """
-        attempt = _Attempt()
-        try:
-            yield attempt
-        except (StorageError, RegistryLocked) as error:
-            attempt.problem = str(error)
-        except RegistryCorrupted as error:
-            if not self._registry.is_in_history(error):
-                raise
-            attempt.problem = str(error)
+    def _attempt(self) -> AbstractContextManager[Attempt]:
+        return attempt(self._registry)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ...errors import EXIT_TRY_AGAIN, ModelInboxError, StorageError
+from ...errors import ModelInboxError, StorageError
+from ...exit_codes import EXIT_TRY_AGAIN
 
 __all__ = ["LogUnreadable", "Tail", "follow", "journal_command", "journal_lines", "lines_of", "rotated"]
 

@@ -1,0 +1,74 @@
+"""When the checkpoint is written and the journal rotated: within a second of idle, at most every `checkpoint_seconds`.
+
+Owns the time of both and the retry of what failed. How a checkpoint is written is the registry's.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from ..base.machine import Machine
+from ..config.settings import Config
+from ..registry.registry import ModelRegistry
+from .attempt import attempt
+from .health import Health
+
+__all__ = ["Checkpointing"]
+
+log = structlog.get_logger("model_inbox")
+
+# How long after a commit the checkpoint is written, so that commits that follow each other share it.
+CHECKPOINT_DELAY_SECONDS = 0.5
+# How long a failed checkpoint or rotation waits at least.
+CHECKPOINT_RETRY_SECONDS = 1.0
+
+
+class Checkpointing:
+    """Knows whether the JSON file lacks a commit. Times are of the monotonic clock, in seconds."""
+
+    def __init__(self, config: Config, registry: ModelRegistry, health: Health, machine: Machine) -> None:
+        self._config = config
+        self._registry = registry
+        self._health = health
+        self._monotonic = machine.monotonic
+        self._due_at: float | None = None
+        self._written_at = machine.monotonic()
+
+    def due_in(self, now: float) -> float | None:
+        """Return in how many seconds a checkpoint is to be written, or None when nothing was committed."""
+        return None if self._due_at is None else self._due_at - now
+
+    def expect(self) -> None:
+        """Note that something was committed."""
+        if self._due_at is None:
+            soon = self._monotonic() + CHECKPOINT_DELAY_SECONDS
+            self._due_at = max(soon, self._written_at + self._config.registry.checkpoint_seconds)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+        self._config = config
+        if self._due_at is not None:
+            self._due_at = None
+            self.expect()
+
+    def write_if_due(self, now: float) -> None:
+        """Write the checkpoint and rotate the journal if they are due. What fails is logged, and tried again."""
+        if self._due_at is None or now < self._due_at:
+            return
+        began = self._monotonic()
+        self._due_at = None
+        self._written_at = began
+        with attempt(self._registry) as checkpoint:
+            if self._registry.checkpoint():
+                seconds = self._monotonic() - began
+                log.debug("registry.checkpointed", sequence=self._registry.sequence, seconds=seconds)
+        if checkpoint.problem:
+            log.error("registry.checkpoint_failed", problem=checkpoint.problem)
+        with attempt(self._registry) as rotation:
+            self._registry.change_segment_when_outgrown()
+        if rotation.problem:
+            log.error("journal.rotation_failed", problem=rotation.problem)
+        self._health.checkpoint_failed = bool(checkpoint.problem)
+        self._health.rotation_failed = bool(rotation.problem)
+        if checkpoint.problem or rotation.problem:
+            self._due_at = began + max(self._config.registry.checkpoint_seconds, CHECKPOINT_RETRY_SECONDS)
