@@ -84,6 +84,17 @@ def test_rebuild_says_which_lines_are_lost(home: Home) -> None:
     assert f"{reached} (1-{reached})" in home.text("rebuild")
 
 
+def test_rebuild_says_what_it_undid(home: Home) -> None:
+    """A JSON file that was edited: each entry by name, and each field with what it was and is."""
+    stored = home.stored()
+    stored["old"]["pinned"] = True
+    stored["new"]["model_id"] = "new"
+    home.registry_path.write_text(json.dumps(stored))
+    said = " ".join(home.text("rebuild").split())
+    assert "- 'old' changed: pinned was 'true', is 'false'" in said
+    assert "'new'" not in said
+
+
 def test_rebuild_waits_for_nobody_and_makes_nothing_of_nothing(home: Home, empty: Home) -> None:
     """While a daemon holds the registry exit 75 naming it; where there is nothing exit 1."""
     lock = FileLock(home.registry_path.with_name(".prediction_registry.daemon.lock"), "test's")

@@ -73,7 +73,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "repair",
         "__init__",
     ),
-    "registry/repair": ("evidence", "verify", "rebuild_plan", "rebuild", "__init__"),
+    "registry/repair": ("evidence undone", "verify", "rebuild_plan", "rebuild", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply", "__init__"),
     "backup": (
         "errors",
@@ -155,7 +155,7 @@ PURE = words("""
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/derived registry/entry registry/journal registry/paths registry/position
-    registry/state registry/stored_sidecar
+    registry/state registry/stored_sidecar registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/states

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from ..base.units import spans
 from ..base.users import act_as_owner
+from ..problems import quoted
 from .common import App, Command, now, pass_app
 from .output import print_fields, print_json, print_lines
+
+if TYPE_CHECKING:
+    from ..registry.repair.rebuild import Undone
 
 __all__ = ["rebuild"]
 
@@ -60,10 +66,26 @@ def rebuild(app: App, *, as_json: bool) -> None:
         ("epoch", made.epoch),
     ]
     print_fields(fields)
+    for item in made.undone:
+        print_lines(f"- {_undone(item)}", indent=2, hanging=4)
     for lost in made.lost:
         print_lines(f"- lost: {lost.model_id}: {lost.why}", indent=2, hanging=4)
     if made.lost:
         print_lines(f"Files without an entry are in {made.kept_in!r}, too. Drop again those that are good.")
+
+
+def _undone(item: Undone) -> str:
+    """Return in words what became of an entry, field by field."""
+    if item.what != "changed":
+        words = {"vanished": "is not registered any more", "came_back": "is registered again"}
+        return f"{quoted(item.model_id)} {words[item.what]}"
+    fields = (f"{name} was {_value(before)}, is {_value(after)}" for name, (before, after) in item.fields.items())
+    return f"{quoted(item.model_id)} changed: {'; '.join(fields)}"
+
+
+def _value(value: object) -> str:
+    """Return the value of a field as JSON, cut and safe to print."""
+    return quoted(json.dumps(value, ensure_ascii=False)) if value is not None else "nothing"
 
 
 def _lost_lines(count: int, missing: Sequence[tuple[int, int]]) -> str:

@@ -120,6 +120,7 @@ def test_a_sound_registry_stays_as_it_is(folder: Path) -> None:
     for _ in range(2):
         made = run(folder)
         assert (made.entries, made.lines, made.lines_lost, made.lost) == (2, 9, 0, ())
+        assert made.undone == ()
         assert entries(folder) == before
         assert lines(folder) == history
         assert closed(folder).read_bytes() == segment
@@ -237,6 +238,18 @@ def test_a_missing_segment_at_the_beginning(folder: Path) -> None:
         assert {e["model_id"] for e in registry.list_models(as_of=START + timedelta(seconds=61))} == {"one", "two"}
         with pytest.raises(RegistryError, match="its history begins at"):
             registry.list_models(as_of=START)
+
+
+def test_entries_that_an_edited_json_file_lacks_come_back(folder: Path) -> None:
+    """The report names them; so it does a model whose file is lost, which is registered no more."""
+    path = folder / "registry.json"
+    edited = json.loads(path.read_text())
+    del edited["two"]
+    path.write_text(json.dumps(edited))
+    (folder / "prediction" / "one.pkl").unlink()
+    made = run(folder)
+    assert [(item.model_id, item.what) for item in made.undone] == [("one", "vanished"), ("two", "came_back")]
+    assert problems(folder) == []
 
 
 def test_a_missing_segment_in_the_middle(folder: Path) -> None:
@@ -527,8 +540,11 @@ def test_an_entry_that_only_an_edited_json_file_has_is_not_registered(folder: Pa
     edited["two"]["pinned"] = True
     edited["three"] = {**edited["two"], "model_id": "three"}
     path.write_text(json.dumps(edited))
-    (folder / "registry.checkpoint.json").unlink()
-    run(folder)
+    made = run(folder)
+    assert [(item.model_id, item.what, dict(item.fields)) for item in made.undone] == [
+        ("three", "vanished", {}),
+        ("two", "changed", {"pinned": (True, False)}),
+    ]
     assert entries(folder) == before
 
 

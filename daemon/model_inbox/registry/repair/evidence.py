@@ -147,6 +147,22 @@ class Evidence:
             return None
         return self._after(self.entries, self.current.header.base_sequence)
 
+    def shown(self) -> State | None:
+        """Return the entries of the JSON file, brought up to date with the lines behind the mark.
+
+        Also of a file that was edited. Without a mark, all lines of the current segment count more than the file. None
+        where there is no file that can be read.
+        """
+        if self.data is None:
+            return None
+        try:
+            entries = parse_checkpoint(self.files.path, self.data)
+        except RegistryCorrupted:
+            return None
+        if self.mark is not None:
+            return self._after(entries, self.mark.sequence)
+        return self._after(entries, self.begun.base_sequence if self.begun is not None else self.reached)
+
     def known(self) -> State | None:
         """Return the JSON file's entries brought up to date with every sound line; None without a JSON file."""
         if self.entries is None:

@@ -35,9 +35,10 @@ from ..segments import base_files, base_name, base_sequence, begin_segment, segm
 from ..stored_sidecar import sidecar_of_entry
 from .evidence import read_evidence
 from .rebuild_plan import Lost, Plan, nothing_to_do
+from .undone import Undone
 from .verify import check_sidecar
 
-__all__ = ["Lost", "Rebuilt", "rebuild"]
+__all__ = ["Lost", "Rebuilt", "Undone", "rebuild"]
 
 WRITER_WAIT_SECONDS = 10.0
 
@@ -46,11 +47,11 @@ WRITER_WAIT_SECONDS = 10.0
 class Rebuilt:
     """What a rebuild made.
 
-    `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone:
-    those with the numbers in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are
-    ids that only the JSON file told of, `from_sidecars` those that only a stored sidecar did (scanned anew), `retired`
-    those whose files were found in the trash. The old files are in `kept_in`. The registry keeps its `registry_id`
-    where any file tells it, and begins another `epoch`.
+    `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone: those with the numbers
+    in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are ids that only the JSON file told of,
+    `from_sidecars` those that only a stored sidecar did (scanned anew), `retired` those whose files were found in the
+    trash. `undone` are the entries that are not what the JSON file showed before. The old files are in `kept_in`. The
+    registry keeps its `registry_id` where any file tells it, and begins another `epoch`.
     """
 
     entries: int
@@ -60,6 +61,7 @@ class Rebuilt:
     from_checkpoint: tuple[str, ...]
     from_sidecars: tuple[str, ...]
     retired: tuple[str, ...]
+    undone: tuple[Undone, ...]
     lost: tuple[Lost, ...]
     kept_in: str
     registry_id: str
@@ -140,6 +142,7 @@ class _Writing:
             tuple(plan.from_checkpoint),
             tuple(plan.from_sidecars),
             tuple(plan.retired),
+            tuple(plan.undone),
             tuple(plan.lost),
             str(self.kept),
             self.identity.registry_id,

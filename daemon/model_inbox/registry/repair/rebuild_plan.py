@@ -31,6 +31,7 @@ from ..journal import Line, Operation, encode_line, format_time, parse_time
 from ..position import newest
 from ..state import State
 from .evidence import Base, Evidence
+from .undone import Undone, what_was_undone
 from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
 
 __all__ = ["Lost", "Plan", "nothing_to_do"]
@@ -77,6 +78,7 @@ class Plan:
         self.leftovers: list[Path] = []
         self.discards: list[tuple[EntryFields, Path | None]] = []
         self.strangers: list[Path] = []
+        self.undone: list[Undone] = []
         self.extra: list[Path] = []
         self.base = Base(0, {})
 
@@ -99,6 +101,8 @@ class Plan:
         self._check_gone()
         self._sort_leftovers()
         self._check_trash()
+        before = self.evidence.shown()
+        self.undone = what_was_undone(before.entries, self.entries) if before is not None else []
 
     def _refuse_what_may_not_be_read(self) -> None:
         """A file of the registry that we lack the right to read is no damage."""
