@@ -70,6 +70,7 @@ def test_rebuild_scans_by_the_configuration(home: Home) -> None:
         path.unlink()
     made = home.json("rebuild")
     assert "mine" in made["from_sidecars"]
+    assert "aliases" in made["not_recovered"]
     assert made["lost"] == []
     assert list(home.stored()["mine"]["imports"]) == ["mymodels.core.Model"]
     assert home.json("verify")["ok"] is True

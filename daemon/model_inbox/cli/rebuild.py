@@ -66,6 +66,11 @@ def rebuild(app: App, *, as_json: bool) -> None:
         ("epoch", made.epoch),
     ]
     print_fields(fields)
+    if made.not_recovered:
+        print_lines(
+            "Not recovered for the models from sidecars, if there was any: "
+            f"{', '.join(made.not_recovered)}, and their history. Set aliases, pins and tags again."
+        )
     for item in made.undone:
         print_lines(f"- {_undone(item)}", indent=2, hanging=4)
     for lost in made.lost:

@@ -486,6 +486,7 @@ def test_a_model_that_the_scan_refuses_is_not_registered(folder: Path) -> None:
     lose_registry(folder)
     made = run(folder)
     assert made.from_sidecars == ("one", "two")
+    assert {"aliases", "pinned", "tags set after the registration"} < set(made.not_recovered)
     (lost,) = [lost for lost in made.lost if lost.model_id == "free"]
     assert "builtins.print" in lost.why
     assert {path.name for path in Path(made.kept_in, "files").iterdir()} == {"free.pkl", "free.yaml"}

@@ -34,7 +34,7 @@ from ..position import Identity, newest
 from ..segments import base_files, base_name, base_sequence, begin_segment, segment_name
 from ..stored_sidecar import sidecar_of_entry
 from .evidence import read_evidence
-from .rebuild_plan import Lost, Plan, nothing_to_do
+from .rebuild_plan import NOT_IN_SIDECARS, Lost, Plan, nothing_to_do
 from .undone import Undone
 from .verify import check_sidecar
 
@@ -49,9 +49,10 @@ class Rebuilt:
 
     `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone: those with the numbers
     in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are ids that only the JSON file told of,
-    `from_sidecars` those that only a stored sidecar did (scanned anew), `retired` those whose files were found in the
-    trash. `undone` are the entries that are not what the JSON file showed before. The old files are in `kept_in`. The
-    registry keeps its `registry_id` where any file tells it, and begins another `epoch`.
+    `from_sidecars` those that only a stored sidecar did (scanned anew; what `not_recovered` lists of them is lost),
+    `retired` those whose files were found in the trash. `undone` are the entries that are not what the JSON file showed
+    before. The old files are in `kept_in`. The registry keeps its `registry_id` where any file tells it, and begins
+    another `epoch`.
     """
 
     entries: int
@@ -61,6 +62,7 @@ class Rebuilt:
     from_checkpoint: tuple[str, ...]
     from_sidecars: tuple[str, ...]
     retired: tuple[str, ...]
+    not_recovered: tuple[str, ...]
     undone: tuple[Undone, ...]
     lost: tuple[Lost, ...]
     kept_in: str
@@ -142,6 +144,7 @@ class _Writing:
             tuple(plan.from_checkpoint),
             tuple(plan.from_sidecars),
             tuple(plan.retired),
+            NOT_IN_SIDECARS if plan.from_sidecars else (),
             tuple(plan.undone),
             tuple(plan.lost),
             str(self.kept),

@@ -34,9 +34,19 @@ from .evidence import Base, Evidence
 from .undone import Undone, what_was_undone
 from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
 
-__all__ = ["Lost", "Plan", "nothing_to_do"]
+__all__ = ["NOT_IN_SIDECARS", "Lost", "Plan", "nothing_to_do"]
 
 ACTOR = "rebuild"
+# What a stored sidecar does not tell: it says what the producer wrote, not what was changed afterwards.
+NOT_IN_SIDECARS = (
+    "aliases",
+    "pinned",
+    "tags set after the registration",
+    "recorded",
+    "registered_at",
+    "drop_id",
+    "origin",
+)
 _LOST_AT_THE_END_MAX = 100_000
 _NUMBERED = re.compile(r".+(?:\.|_scaler@)([0-9]{1,18})(?:\.pkl)?", re.ASCII)
 
