@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from model_inbox import ModelRegistry, RegistryLocked
+from model_inbox import ModelRegistry, RegistryCorrupted, RegistryLocked
 from model_inbox.registry import store
+from model_inbox.registry.repair.rebuild import rebuild
 from support.crash_disk import QuickDisk
-from support.crash_kit import metadata, open_registry, plain, register
+from support.crash_kit import Clock, metadata, open_registry, plain, register
 from support.places import TESTS
 from support.plain_reader import read_history, read_registry
 from support.waiting import wait_until
@@ -234,22 +236,33 @@ def test_a_reader_whose_folder_is_moved_away_keeps_what_it_has_and_says_so(
     assert reader.damage is None
 
 
-def test_a_reader_follows_a_registry_that_takes_the_place_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A restored backup, put in the place of the files by renames, is what counts from then on."""
-    writer = open_registry(tmp_path / "models")
+def test_a_reader_does_not_follow_an_older_copy_but_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of the same epoch with fewer lines: the reader keeps what it holds; it follows when a new epoch begins."""
+    folder, backup = tmp_path / "models", tmp_path / "backup"
+    monkeypatch.setattr(store, "_PATH_LOOK_SECONDS", 0)
+    writer = open_registry(folder)
     register(writer, "a")
     writer.close()
-    shutil.copytree(tmp_path / "models", tmp_path / "backup")
-    writer = open_registry(tmp_path / "models")
+    shutil.copytree(folder, backup)
+    writer = open_registry(folder)
     register(writer, "b", b"b")
     writer.close()
-    reader = open_registry(tmp_path / "models", read_only=True)
+    reader = open_registry(folder, read_only=True)
     assert sorted(reader.registry) == ["a", "b"]
     for name in ("registry.checkpoint.json", "registry.json", "registry.journal.jsonl"):
-        (tmp_path / "backup" / name).rename(tmp_path / "models" / name)
-    assert sorted(reader.registry) == ["a"]
+        (backup / name).rename(folder / name)
+    with capture_logs() as logs:
+        reader._store.look_at_path()
+        assert sorted(reader.registry) == ["a", "b"]
+    assert isinstance(reader.damage, RegistryCorrupted)
+    assert "ends at line 1, but lines up to 2 were committed" in str(reader.damage)
+    assert [log["event"] for log in logs] == ["registry.unreadable"]
+    rebuild(folder / "registry.json", folder / "prediction", disk=QuickDisk(), clock=Clock())
+    with capture_logs() as logs:
+        reader._store.look_at_path()
+        assert reader.position is not None and reader.position.epoch.startswith("2-")
+    assert reader.damage is None
+    assert [log["event"] for log in logs] == ["registry.epoch_changed"]
 
 
 # --- many at once ------------------------------------------------------------------------------------------

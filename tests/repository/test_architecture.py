@@ -96,7 +96,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "readiness",
         "folder",
         "claims",
-        "explain late_scaler receipts staging",
+        "explain late_scaler older_copy receipts staging",
         "batch rejected retries validation",
         "recovery",
         "pipeline",

@@ -12,10 +12,13 @@ import click
 from ..base.units import spans
 from ..base.users import act_as_owner
 from ..problems import quoted
-from .common import App, Command, now, pass_app
+from ..registry.paths import status_paths
+from .common import App, Command, Refused, now, pass_app
 from .output import print_fields, print_json, print_lines
 
 if TYPE_CHECKING:
+    from ..inbox.older_copy import Told
+    from ..registry.repair.evidence import Evidence
     from ..registry.repair.rebuild import Undone
 
 __all__ = ["rebuild"]
@@ -23,22 +26,39 @@ __all__ = ["rebuild"]
 
 @click.command(
     cls=Command,
-    examples=["model-inbox rebuild"],
-    exits={1: "there is nothing to build it from", 75: "the daemon or another writer holds the registry"},
+    examples=["model-inbox rebuild", "model-inbox rebuild --accept-loss"],
+    exits={
+        1: "there is nothing to build it from, or lines are lost and --accept-loss is not given",
+        75: "the daemon or another writer holds the registry",
+    },
+)
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Go on without lines that receipts or the status tell of and no file has: an older copy was put back.",
 )
 @pass_app
-def rebuild(app: App, *, as_json: bool) -> None:
+def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
     """Build a damaged registry again, from the journal, its history and the stored sidecars.
 
     For a registry that `model-inbox verify` reports as damaged. Stop the daemon first. The old files are kept.
     """
     from ..base.disk import Disk
+    from ..inbox.older_copy import told_by_receipts, told_by_status
     from ..inbox.receipts import identities_told
     from ..pickles import Allowlist, Scanner
+    from ..registry.repair.evidence import read_evidence
     from ..registry.repair.rebuild import rebuild as rebuild_registry
+    from ..telemetry.status_file import read_status
 
     section, pickle = app.config.registry, app.config.pickle
     act_as_owner(section.path.parent)
+    receipts_dir = app.config.inbox.path / "receipts"
+    documents = [read_status(path) for path in status_paths(section.path, app.config.inbox.path)]
+    told = [line for document in documents for line in told_by_status(document)]
+    told += told_by_receipts(receipts_dir)
+    if not accept_loss:
+        _refuse_loss(read_evidence(section.path), told)
     with Scanner(
         Allowlist.load(pickle.frameworks, pickle.allow),
         memory_limit=pickle.memory_limit,
@@ -50,7 +70,7 @@ def rebuild(app: App, *, as_json: bool) -> None:
             disk=Disk(),
             clock=now,
             scanner=scanner,
-            told=identities_told(app.config.inbox.path / "receipts"),
+            told=(*identities_told(receipts_dir), *(one.identity for one in told)),
         )
     if as_json:
         print_json(dataclasses.asdict(made))
@@ -96,3 +116,16 @@ def _value(value: object) -> str:
 def _lost_lines(count: int, missing: Sequence[tuple[int, int]]) -> str:
     """Return how many lines are lost, with their numbers."""
     return f"{count} ({spans(missing)})" if missing else str(count)
+
+
+def _refuse_loss(evidence: Evidence, told: Sequence[Told]) -> None:
+    """Raise Refused if lines were told of that no file of the registry has."""
+    from ..inbox.older_copy import lost_lines, older_copy_found
+
+    if not evidence.identities:
+        return
+    drops = {number: sound.line.drop_id for number, sound in evidence.lines.items()}
+    lost = lost_lines(told, evidence.identities[0], evidence.reached, drops)
+    if lost:
+        error = older_copy_found(evidence.files.journal, evidence.reached, lost)
+        raise Refused(f"cannot build the registry again without loss: {error.message}", hint=error.hint)

@@ -140,6 +140,22 @@ class ModelRegistry:
         """Return what is damaged in the closed segments, or "". A segment that was read before, unchanged, is not."""
         return self._history_check.damage()
 
+    @property
+    def committed(self) -> int:
+        """The number of the last change that is known to be durable: nobody can take it back any more."""
+        return self._store.state.committed
+
+    def check(self) -> None:
+        """Look at the files. Raises RegistryCorrupted when they cannot be followed: nothing can be committed then."""
+        self._store.look_at_path()
+        if isinstance(self.damage, RegistryCorrupted):
+            raise self.damage
+
+    def recent_drops(self) -> dict[int, str | None]:
+        """Return the drops that the lines of the current segment registered, by the number of the line."""
+        lines = read_segment(self._store.files.journal).lines
+        return {line.sequence: line.drop_id for line in lines}
+
     def settle(self) -> None:
         """End a doubt about the last write, if there is one, without changing anything. Raises as a change does."""
         if self._store.is_in_doubt:

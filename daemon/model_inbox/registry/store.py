@@ -134,8 +134,9 @@ class Store:
             state.apply(line)
             _note_unfinished(unfinished, line)
         if self._journal is not None:
+            may_be_taken_back = journal.inode == self._journal.inode or not self.read_only
             try:
-                _compare(self.path, self.state, state)
+                _compare(self.path, self.state, state, may_be_taken_back=may_be_taken_back)
             except RegistryCorrupted:
                 journal.close()
                 raise
@@ -195,6 +196,11 @@ class Store:
             self._path_look_due = time.monotonic() + _PATH_LOOK_SECONDS
             if self.journal.look()[0] == look[0]:
                 self._seen = look  # damage is looked at again when the file has changed
+
+    def look_at_path(self) -> None:
+        """Refresh, and look whether other files were put in the place of ours."""
+        self._path_look_due = 0.0
+        self.refresh()
 
     @property
     def journal(self) -> JournalFile:
@@ -519,14 +525,18 @@ class Store:
             self._seen = _NEVER
 
 
-def _compare(path: Path, held: State, found: State) -> None:
+def _compare(path: Path, held: State, found: State, *, may_be_taken_back: bool) -> None:
     """Compare what a registry is `found` to be with what was `held` of it. Log that it has begun another epoch.
 
-    Raises RegistryCorrupted when lines of one epoch are gone that are known to have been committed.
+    Raises RegistryCorrupted when lines of one epoch are gone: an older copy was put in the place of the files. Lines
+    that are not known to have been committed `may_be_taken_back` by their writer: a sync failed. That leaves the same
+    file. A writer, which would stop for an older copy, allows for it in another file, too: a disk that fails, and a
+    change of segment.
     """
     if held.identity is not None and found.identity == held.identity:
-        if found.sequence < held.committed:
-            raise older_copy(RegistryFiles(path).journal, found.sequence, held.committed)
+        least = held.committed if may_be_taken_back else held.sequence
+        if found.sequence < least:
+            raise older_copy(RegistryFiles(path).journal, found.sequence, least)
         found.committed = max(found.committed, held.committed)
     elif held.identity is not None:
         log.warning(

@@ -28,6 +28,7 @@ from ..errors import StorageError
 from ..inbox.claims import Claim, Retry
 from ..inbox.drop import Sighting, seen_as
 from ..inbox.folder import Rescan
+from ..inbox.older_copy import Told, told_by_status
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
 from ..pickles import Scanner
@@ -105,6 +106,7 @@ class Reporter:
         self._status_problem = ""
         self._deaf_since: datetime | None = None
         self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
+        self._position: dict[str, Any] = {}
         self._published: object = None
         self._published_at: float | None = None
         self._promised_until = 0.0
@@ -114,13 +116,28 @@ class Reporter:
 
     # --- when -------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Go on from what the daemon before us published last, and publish that this one starts. The locks are ours."""
-        if self._publisher is not None:
+    def begin(self) -> list[Told]:
+        """Go on from what the daemon before us published last, and publish that this one starts. The locks are ours.
+
+        Returns the last lines of the registry that were told of. The latest is told on until the registry is open: of
+        an older copy, it may be the only trace of what is missing.
+        """
+        found: list[dict[str, Any]] = []
+        for path in self._publisher.paths if self._publisher is not None else ():
             with contextlib.suppress(StorageError):
-                before = read_status(self._publisher.paths[0]) or {}
-                self._last = {name: _text_or_none(before.get(name)) for name in self._last}
+                found.append(read_status(path) or {})
+        self._last = {name: _text_or_none(found[0].get(name)) for name in self._last} if found else self._last
+        told = [line for document in found for line in told_by_status(document)]
+        if told:
+            latest = max(told, key=lambda line: (line.identity.epoch_number, line.sequence))
+            identity = latest.identity
+            self._position = {
+                "registry_id": identity.registry_id,
+                "epoch": identity.epoch,
+                "committed": latest.sequence,
+            }
         self.publish()
+        return told
 
     def opened(self) -> None:
         """Note that every part that the status is made of is there now."""
@@ -321,7 +338,7 @@ class Reporter:
                 "reload": self._reload,
             },
             "inbox": {"path": str(started.inbox.path), "reachable": None, "problem": None, "watcher": None},
-            "registry": {"path": str(started.registry.path)},
+            "registry": {"path": str(started.registry.path), **self._position},
             "retention": {"mode": config.retention.mode},
             "disks": [
                 left
@@ -377,6 +394,7 @@ class Reporter:
             "registry_id": identity.registry_id if identity is not None else None,
             "epoch": identity.epoch if identity is not None else None,
             "sequence": sequence,
+            "committed": registry.committed,
             "journal_bytes": _size_of(self._journal),
             "problem": str(registry.problem) if registry.problem is not None else None,
             "history_problem": health.history_problem or None,

@@ -11,8 +11,9 @@ piece of work only the watchdog gets its sign of life: what is called from below
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -24,10 +25,11 @@ from ..config.changes import describe_changes, settings_of
 from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..inbox.folder import Inbox, Rescan, limits_of
+from ..inbox.older_copy import Told, lost_lines, older_copy_found, told_by_receipts
 from ..inbox.pipeline import Intake
 from ..inbox.watch import Watch
 from ..pickles import Scanner
-from ..registry.paths import daemon_lock
+from ..registry.paths import RegistryFiles, daemon_lock
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import Publisher
@@ -102,8 +104,9 @@ class Service:
         """
         self._open_inbox()
         self._lock_registry()
-        self.reporter.begin()
+        told = self.reporter.begin()
         self._open_registry()
+        self._refuse_older_copy(told)
         self._make_parts()
         # The watch first, then the look: what arrives in between is seen by one of them.
         self._stack.callback(self.watching.stop)
@@ -154,6 +157,20 @@ class Service:
             entries=len(self.registry.registry),
             sequence=self.registry.sequence,
         )
+
+    def _refuse_older_copy(self, told: Sequence[Told]) -> None:
+        """Raise RegistryCorrupted if receipts, or what the last daemon `told`, have lines that the registry lacks."""
+        position = self.registry.position
+        if position is None:
+            return
+        receipts = told_by_receipts(self.inbox.receipts_dir)
+        newest = list(itertools.islice(receipts, 1))
+        lines = itertools.chain(told, newest, receipts)
+        lost = lost_lines(lines, position.identity, position.sequence, self.registry.recent_drops())
+        if lost:
+            raise older_copy_found(RegistryFiles(self.config.registry.path).journal, position.sequence, lost)
+        if newest and newest[0].identity.registry_id != position.registry_id:
+            log.warning("registry.replaced", path=self.registry.registry_path, before=str(newest[0].identity))
 
     def _make_parts(self) -> None:
         self.scanner = self._paced(self._make_scanner(self.config))
@@ -226,6 +243,7 @@ class Service:
     def step(self, cause: str, stopping: Callable[[], bool] = lambda: False) -> None:
         """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry."""
         with self.reporter.work("looking at the inbox"):
+            self.registry.check()
             rescan = self._look()
             if rescan is not None:
                 self._carry_out(rescan, cause, stopping)

@@ -238,6 +238,12 @@ EVENTS: dict[str, Event] = {
         "of the epoch before are no longer valid; `lost_lines` lines that this process had read no longer exist.",
         "Nothing, if this was intended. Programs that store positions must compare their data with the registry.",
     ),
+    "registry.replaced": Event(
+        "warning",
+        ("path", "before"),
+        "The newest receipt in the inbox is of another registry than this one: it was made new, or exchanged.",
+        "Nothing, if that was meant. Else see that registry.path and inbox.path belong together.",
+    ),
     "registry.file_rewritten": Event(
         "warning",
         ("path", "problem", "changes", "kept"),
