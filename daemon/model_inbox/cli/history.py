@@ -32,7 +32,7 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     One line for each committed change, oldest first: when, what, who and why. Times are in UTC.
     """
     with app.reading() as registry:
-        lines = registry.history(model_id)
+        lines = registry.history(model_id, over_gaps=True)
         missing = registry.missing_lines()
     if not lines and model_id is not None:
         raise EntryNotFound(

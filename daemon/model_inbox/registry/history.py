@@ -83,7 +83,7 @@ def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
     Raises RegistryError for a moment before the history that is kept, RegistryCorrupted when its beginning is missing.
     """
     for _ in range(_LOOKS_MAX):  # the oldest segment may turn into a base file between the two reads
-        lines = all_lines(files.journal, files.history)
+        lines = all_lines(files.journal, files.history, over_gaps=True)
         base, state = _first_state(files, lines[0].sequence if lines else reached + 1)
         if not lines or lines[0].sequence == state.sequence + 1:
             break
@@ -100,12 +100,13 @@ def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
             hint="registry.history_keep says how long the history is kept",
         )
     for line in lines:
-        if line.at > moment:
-            break
+        # Nobody knows when a missing line was committed, so it may belong to the answer.
         if line.sequence != state.sequence + 1:
             raise RegistryCorrupted(
                 files.history, None, f"the lines {state.sequence + 1} to {line.sequence - 1} are in no segment"
             )
+        if line.at > moment:
+            break
         state.apply(line)
     return state
 

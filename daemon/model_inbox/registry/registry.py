@@ -247,9 +247,13 @@ class ModelRegistry:
         self._refresh()
         return self._store.state.stored()
 
-    def history(self, model_id: str | None = None) -> list[Line]:
-        """Return what was committed, oldest first: of one model, or everything that is kept."""
-        lines = self._store.lines()
+    def history(self, model_id: str | None = None, *, over_gaps: bool = False) -> list[Line]:
+        """Return what was committed, oldest first: of one model, or everything that is kept.
+
+        Raises RegistryCorrupted when lines are missing in between; with `over_gaps` the others are returned, and
+        `missing_lines` gives the numbers.
+        """
+        lines = self._store.lines(over_gaps=over_gaps)
         if model_id is None:
             return lines
         return [line for line in lines if line.model_id == model_id or model_id in also_changed(line)]

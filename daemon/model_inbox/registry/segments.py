@@ -405,19 +405,19 @@ class _damage_in:  # noqa: N801  # a context manager that reads as a phrase
             raise RegistryTooNew.of_file(self._path, error) from None
 
 
-def all_lines(journal: Path, history: Path) -> list[Line]:
+def all_lines(journal: Path, history: Path, *, over_gaps: bool = False) -> list[Line]:
     """Return every line that is kept, oldest first: the closed segments, then the current one.
 
     A segment that is linked into the history while still current is read once. One that is closed while we read
     shows as a gap, and we go on from there with what the history holds by then. A gap in files that nobody changes is
-    a segment that was removed: its lines are missing from the answer, and `missing_lines` tells their numbers. Raises
-    as `read_segment` does.
+    a segment that was removed or cut. Raises as `read_segment` does, and RegistryCorrupted for such a gap; with
+    `over_gaps` the lines behind it follow instead, and `missing_lines` tells the numbers of the others.
     """
     lines: list[Line] = []
     reached: int | None = None
     last: Path | None = None
     seen: object = None
-    over_gaps = False
+    go_over = False
     for _ in range(_LOOKS_AT_HISTORY):
         names = history_segments(history)
         there = (reached, names, _inode_of(journal))
@@ -430,7 +430,7 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                 if error.errno != errno.ENOENT:
                     raise
                 continue
-            if reached is not None and found.header.base_sequence > reached and not over_gaps:
+            if reached is not None and found.header.base_sequence > reached and not go_over:
                 break
             first = max(found.header.base_sequence, reached or 0)
             lines.extend(line for line in found.lines if line.sequence > first)
@@ -442,7 +442,12 @@ def all_lines(journal: Path, history: Path) -> list[Line]:
                 return lines
             lines, reached = [], None  # the first segment of all was closed between the look and the reading
             continue
-        over_gaps = there == seen
+        go_over = there == seen
+        if go_over and not over_gaps:
+            where = last if last is not None else journal
+            raise RegistryCorrupted(
+                where, None, f"it ends at line {reached}, and the lines after that are in no segment"
+            )
         seen = there
     raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
 

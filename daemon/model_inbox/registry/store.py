@@ -219,9 +219,9 @@ class Store:
         """Whether the end of the journal is not known, because a write failed."""
         return self._doubt.problem is not None
 
-    def lines(self) -> list[Line]:
-        """Return every line that is kept, oldest first."""
-        return all_lines(self.files.journal, self.files.history)
+    def lines(self, *, over_gaps: bool = False) -> list[Line]:
+        """Return every line that is kept, oldest first; see `segments.all_lines`."""
+        return all_lines(self.files.journal, self.files.history, over_gaps=over_gaps)
 
     def missing_lines(self) -> list[tuple[int, int]]:
         """Return the numbers of lines that are in no segment; see `segments.missing_lines`."""
@@ -233,7 +233,7 @@ class Store:
         with self._state_lock:
             if self._held is None:
                 reached = self.state.sequence
-                self._held = retirements(line for line in self.lines() if line.sequence <= reached)
+                self._held = retirements(line for line in self.lines(over_gaps=True) if line.sequence <= reached)
             return dict(self._held)
 
     def state_at(self, moment: datetime) -> State:

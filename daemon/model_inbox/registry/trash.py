@@ -214,7 +214,7 @@ class Trash:
         if names:
             names -= {self._retirement(line).folder.name for line in self._store.held().values()}
         if names:  # else the whole history need not be read
-            for line in self._store.lines():
+            for line in self._store.lines(over_gaps=True):
                 said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
                 name = trash_name(line.model_id, sequence_of(said)) if said is not None else ""
                 if name in names:

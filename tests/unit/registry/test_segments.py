@@ -103,15 +103,20 @@ def test_a_history_that_never_stands_still_is_an_error_in_the_end(
 
 
 @pytest.mark.parametrize("segment", ["00000000000000000001.jsonl", "00000000000000000002.jsonl"])
-def test_a_segment_that_is_gone_from_the_middle_is_passed_over(tmp_path: Path, segment: str) -> None:
-    """The history has the lines that there are, in order; `missing_lines` tells that of the segment that is gone."""
+def test_a_segment_that_is_gone_from_the_middle_is_damage(tmp_path: Path, segment: str) -> None:
+    """The history is told with a hole in it only when asked for; the error names the file before the hole."""
     registry = open_registry(tmp_path, disk=QuickDisk())
     for name in "abc":
         register(registry, name, name.encode())
         registry.change_segment()
     (tmp_path / "history" / segment).unlink()
+    before = f"{int(segment[:20]) - 1:020d}.jsonl"
+    with pytest.raises(RegistryCorrupted, match=rf"{before}.*it ends at line {int(segment[:20])}"):
+        registry.history()
     gone = int(segment[:20]) + 1
-    assert [line.sequence for line in registry.history()] == [number for number in (1, 2, 3) if number != gone]
+    assert [line.sequence for line in registry.history(over_gaps=True)] == [
+        number for number in (1, 2, 3) if number != gone
+    ]
     assert registry.missing_lines() == [(gone, gone)]
 
 

@@ -192,7 +192,7 @@ def test_as_of_without_the_first_segment_is_an_error(tmp_path: Path) -> None:
 
 
 def numbered(registry: ModelRegistry) -> list[int]:
-    return [line.sequence for line in registry.history()]
+    return [line.sequence for line in registry.history(over_gaps=True)]
 
 
 def test_missing_segments_are_told_by_the_numbers_of_their_lines(tmp_path: Path) -> None:
@@ -215,9 +215,9 @@ def test_missing_segments_are_told_by_the_numbers_of_their_lines(tmp_path: Path)
         assert reader.missing_lines() == [(3, 4)]
         assert numbered(reader) == [1, 2, 5, 6, 7, 8, 9, 10, 11]
         assert [item.model_id for item in reader.retired()] == ["c"]
-        assert {e["model_id"] for e in reader.list_models(as_of=START)} == {"a"}
-        with pytest.raises(RegistryCorrupted, match="the lines 3 to 4 are in no segment"):
-            reader.list_models(as_of=clock())
+        for moment in (START, clock()):  # the missing lines may be as old as the one before them
+            with pytest.raises(RegistryCorrupted, match="the lines 3 to 4 are in no segment"):
+                reader.list_models(as_of=moment)
     (folder / f"{0:020d}.jsonl").unlink()
     assert registry.missing_lines() == [(1, 4)]
     (folder / f"{8:020d}.jsonl").unlink()
