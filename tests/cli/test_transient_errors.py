@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from model_inbox.base.flocks import FileLock
 from model_inbox.base.users import act_as_owner
 from model_inbox.cli import root
-from model_inbox.cli.reload import _tell
+from model_inbox.cli.reload import _report
 from model_inbox.config.load import load_config, parse_config
 from model_inbox.errors import TRANSIENT, ConfigError, StorageError, is_transient
 from model_inbox.pickles import Allowlist
@@ -144,7 +144,7 @@ def test_a_refused_reload_says_whether_to_try_again(code: str, status: int) -> N
     """What the daemon could not read just now is 75, what is wrong in the file 78."""
     problem = {"code": code, "message": "cannot read 'config.yaml'", "hint": ""}
     with pytest.raises(ConfigError) as caught:
-        _tell({"outcome": "refused", "path": "config.yaml", "problems": [problem]}, as_json=False)
+        _report({"outcome": "refused", "path": "config.yaml", "problems": [problem]}, as_json=False)
     assert caught.value.exit_status == status
 
 

@@ -101,7 +101,7 @@ def test_a_training_job_loads_little() -> None:
     code = "import sys\nfrom model_inbox import drop\nprint(*sys.modules)"
     loaded = set(run(code, Path.cwd()).split())
     ours = {name.split(".")[1] for name in loaded if name.startswith("model_inbox.")}
-    assert ours == {"base", "errors", "model", "problems", "producer"}
+    assert ours == {"base", "errors", "exit_codes", "model", "problems", "producer"}
     others = {
         "pydantic",
         "structlog",

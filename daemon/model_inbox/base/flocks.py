@@ -54,7 +54,8 @@ class FileLock:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EINTR):
-                    if is_transient(error):
+                    # Of a lock, ENOLCK mostly means a network file system without a lock manager: no retry helps.
+                    if is_transient(error) and error.errno != errno.ENOLCK:
                         raise StorageError("take the lock", self.path, error) from error
                     raise RegistryError(
                         f"cannot lock {str(self.path)!r}: the file system refuses locks ({error.strerror})",

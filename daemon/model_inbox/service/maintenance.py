@@ -120,14 +120,18 @@ class Maintenance:
                 self._remove_old()
         self.checkpointing.write_if_due(now)
 
-    def settle_leftovers(self) -> list[str]:
-        """Move what a writer that died left behind, and what could not be moved the last time. Return what failed."""
+    def settle_leftovers(self, *, starting: bool = False) -> list[str]:
+        """Move what a writer that died left behind, and what could not be moved the last time. Return what failed.
+
+        When `starting`, files without an entry stay: the drops of the daemon before are taken up next, and use theirs.
+        """
         with self._attempt() as leftovers:
             found = self._registry.finish_retirements()
             if self._has_leftovers:  # lists the stored files, so not each time
                 found += self._registry.finish_purges()
-                self._registry.set_aside_leftovers()
-                self._has_leftovers = False
+                if not starting:
+                    self._registry.set_aside_leftovers()
+                self._has_leftovers = starting
             if found:
                 log.warning("registry.leftover_found", count=found)
         if not leftovers.problem:

@@ -115,7 +115,7 @@ class Service:
         self._stack.callback(self._serve, None)
         self.reporter.opened()
         # Files that cannot be moved are no reason to take no drops.
-        self.maintenance.settle_leftovers()
+        self.maintenance.settle_leftovers(starting=True)
         self.maintenance.look_at_history()
         self._taking.go_on(self.intake.recover())
 
