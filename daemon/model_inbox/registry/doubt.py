@@ -6,11 +6,14 @@ touches the disk: the store settles the journal, `segments` raises `JournalInDou
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
 from ..errors import ModelInboxError, StorageError
+from .segments import JournalInDoubt
 
 __all__ = ["Doubt"]
 
@@ -23,6 +26,21 @@ class Doubt:
     def __init__(self, journal: Path) -> None:
         self._path = str(journal)
         self.problem: ModelInboxError | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note why the block failed: it makes the journal durable."""
+        try:
+            yield
+        except ModelInboxError as error:
+            self.note(error)
+            raise
+
+    def begins_with(self, error: ModelInboxError) -> bool:
+        """Return whether a failed append leaves the end of the journal in doubt, and note it then."""
+        if isinstance(error, JournalInDoubt):
+            self.note(error)
+        return self.problem is not None
 
     def note(self, error: ModelInboxError) -> None:
         """Note that the end of the journal is not known, or could not be settled. Each cause is logged once."""

@@ -22,7 +22,7 @@ from .position import Identity
 from .segments import JournalFile, base_name, begin_segment, history_segments
 from .state import State
 
-__all__ = ["Opened", "bytes_or_none", "make_files", "open_journal", "read_files"]
+__all__ = ["Opened", "bytes_or_none", "change_refused", "make_files", "open_journal", "read_files"]
 
 _TRIES_MAX = 100
 
@@ -88,6 +88,19 @@ def read_files(files: RegistryFiles, disk: Disk, *, writable: bool) -> Opened:
             return opened
         journal.close()
     raise RegistryError(f"cannot read the registry {str(files.path)!r}: it changed during each of many tries")
+
+
+def change_refused(path: Path, denied: str) -> RegistryError:
+    """Return the error for a change by a handle that only reads. `denied` says why, if it was not asked for."""
+    if denied:
+        return RegistryError(
+            f"cannot change the registry {str(path)!r}: {denied}",
+            hint="Change it as the user who owns its folder (the service); reading works as you are",
+        )
+    return RegistryError(
+        f"cannot change the registry {str(path)!r}: it was opened read-only",
+        hint="Open it without read_only=True",
+    )
 
 
 def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> JournalFile:

@@ -31,7 +31,7 @@ from ..problems import quoted
 from .entry import Entry, EntryFields, as_fields
 from .files import Storage
 from .healing import Rewritten
-from .history import HistoryCheck, also_changed
+from .history import HistoryCheck, also_changed, prune_history, state_at
 from .journal import Line
 from .labels import Labels
 from .loading import load_object
@@ -42,7 +42,7 @@ from .pickling import stage_objects
 from .position import Identity, Position
 from .registration import id_taken, register_staged
 from .scaler import Scalers
-from .segments import read_segment
+from .segments import missing_lines, read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash
@@ -124,7 +124,7 @@ class ModelRegistry:
     @property
     def problem(self) -> ModelInboxError | None:
         """Why the registry cannot be changed or followed now, or None. Each change tries first to end it."""
-        return self._store.problem
+        return self._store.doubt.problem or self.damage
 
     @property
     def derived_files_are_sound(self) -> bool:
@@ -158,7 +158,7 @@ class ModelRegistry:
 
     def settle(self) -> None:
         """End a doubt about the last write, if there is one, without changing anything. Raises as a change does."""
-        if self._store.is_in_doubt:
+        if self._store.doubt.problem is not None:
             with self._store.writing():
                 pass
 
@@ -264,7 +264,7 @@ class ModelRegistry:
         A segment was removed by hand, or lost. The registered models do not depend on it; the history and queries with
         `as_of` do. Costs one short read for each closed segment. Raises StorageError.
         """
-        return self._store.missing_lines()
+        return missing_lines(self._store.files.history, self._store.journal.base_sequence)
 
     def retired(self) -> list[Retired]:
         """Return the retired models whose files are still in the trash, in the order of their retirement."""
@@ -459,7 +459,13 @@ class ModelRegistry:
         A segment that tells of a model in the trash stays until that is purged, and so do the later ones.
         """
         with self._store.writing():
-            return self._store.prune_history(keep_seconds, needed=self._trash.oldest_needed_line())
+            return prune_history(
+                self._store.files,
+                self._disk,
+                oldest=self._clock().timestamp() - keep_seconds,
+                current=self._store.journal.inode,
+                needed=self._trash.oldest_needed_line(),
+            )
 
     def finish_retirements(self) -> int:
         """Move files that a crash left where no entry names them to the trash. Return of how many models.
@@ -527,7 +533,7 @@ class ModelRegistry:
             self._refresh()
             return self._store.state, self._clock()
         moment = as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=UTC)
-        return self._store.state_at(moment), moment
+        return state_at(self._store.files, moment, reached=self._store.state.sequence), moment
 
 
 class _Entries(Mapping[str, Entry]):

@@ -25,12 +25,12 @@ from .checkpoint_file import CheckpointFile
 from .derived import Fault, older_copy
 from .doubt import Doubt
 from .healing import log_ignored
-from .history import Held, note_retirement, prune_history, retirements, state_at
+from .history import Held, note_retirement, retirements
 from .journal import Draft, Line, format_time, number_drafts, parse_time
-from .opening import make_files, open_journal, read_files
+from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
-from .segments import JournalFile, JournalInDoubt, all_lines, missing_lines
+from .segments import JournalFile, all_lines
 from .state import State
 from .writer_lock import WriterLock
 
@@ -79,7 +79,6 @@ class Store:
         self.unfinished: dict[str, list[Line]] = {}
         """By model id, lines of this segment after which files may still lie where no entry names them."""
         self.state = State(str(path.parent), {}, 0)
-        self._journal_name = str(self.files.journal)
         self._clock = clock
         self._disk = disk
         self._segment_bytes = segment_bytes
@@ -87,7 +86,7 @@ class Store:
         self.json_file = CheckpointFile(self.files, disk, clock)
         self._state_lock = threading.RLock()
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
-        self._doubt = Doubt(self.files.journal)
+        self.doubt = Doubt(self.files.journal)
         self._faults: tuple[Fault, ...] = ()
         self._held: Held | None = None
         self._seen = _NEVER
@@ -142,9 +141,8 @@ class Store:
                 raise
         self._follow(journal)
         self.json_file.note_read(opened.mark, opened.data, None if opened.faults else look)
-        self._faults = opened.faults
         self.state, self.unfinished, self._held = state, unfinished, None
-        self._unsettled = False
+        self._faults, self._unsettled = opened.faults, False
 
     def _follow(self, journal: JournalFile) -> None:
         """Go on with this journal in the place of the one that is open."""
@@ -209,23 +207,9 @@ class Store:
             raise RegistryError(f"cannot use the registry {str(self.path)!r}: this handle is closed")
         return self._journal
 
-    @property
-    def problem(self) -> ModelInboxError | None:
-        """Why nothing can be committed or followed now; None when all is well."""
-        return self._doubt.problem or self.damage
-
-    @property
-    def is_in_doubt(self) -> bool:
-        """Whether the end of the journal is not known, because a write failed."""
-        return self._doubt.problem is not None
-
     def lines(self, *, over_gaps: bool = False) -> list[Line]:
         """Return every line that is kept, oldest first; see `segments.all_lines`."""
         return all_lines(self.files.journal, self.files.history, over_gaps=over_gaps)
-
-    def missing_lines(self) -> list[tuple[int, int]]:
-        """Return the numbers of lines that are in no segment; see `segments.missing_lines`."""
-        return missing_lines(self.files.history, self.journal.base_sequence)
 
     def held(self) -> Held:
         """Return the retirements whose models the trash should hold, in order. Reads the history once."""
@@ -235,10 +219,6 @@ class Store:
                 reached = self.state.sequence
                 self._held = retirements(line for line in self.lines(over_gaps=True) if line.sequence <= reached)
             return dict(self._held)
-
-    def state_at(self, moment: datetime) -> State:
-        """Return the entries after the last line at or before `moment`; raises as `history.state_at` does."""
-        return state_at(self.files, moment, reached=self.state.sequence)
 
     def _take_in(self) -> None:
         """Read new lines, and follow a change of segment. Starts over when lines were taken back.
@@ -299,16 +279,8 @@ class Store:
 
     def may_write(self) -> None:
         """Raise RegistryError for a handle that only reads."""
-        if self.denied:
-            raise RegistryError(
-                f"cannot change the registry {str(self.path)!r}: {self.denied}",
-                hint="Change it as the user who owns its folder (the service); reading works as you are",
-            )
         if self.read_only:
-            raise RegistryError(
-                f"cannot change the registry {str(self.path)!r}: it was opened read-only",
-                hint="Open it without read_only=True",
-            )
+            raise change_refused(self.path, self.denied)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -319,33 +291,29 @@ class Store:
             with self._writer.held(self.lock_timeout) as is_first:
                 if is_first:
                     self._catch_up()
-                elif self._doubt.problem is not None:
-                    raise self._doubt.problem
+                elif self.doubt.problem is not None:
+                    raise self.doubt.problem
                 yield
 
     def _catch_up(self) -> None:
         """Under the writer lock: take in what was committed, and cut what a dead writer left behind it."""
         with self._state_lock:
-            if self._doubt.problem is not None:
+            if self.doubt.problem is not None:
                 self._settle()
             self._take_in()
             lost = self.journal.cut_torn_tail()
             self.state.committed = self.state.sequence
         if lost:
-            log.warning(
-                "journal.tail_truncated",
-                path=self._journal_name,
-                offset=self.journal.offset,
-                lost_bytes=lost,
-            )
+            path, offset = str(self.files.journal), self.journal.offset
+            log.warning("journal.tail_truncated", path=path, offset=offset, lost_bytes=lost)
 
     def look_again(self) -> None:
         """After a change that failed: take in what it committed, and cut what it did not. Inside `writing`.
 
         Raises the StorageError of an append that could not be taken back: what it committed is found out later.
         """
-        if self._doubt.problem is not None:
-            raise self._doubt.problem
+        if self.doubt.problem is not None:
+            raise self.doubt.problem
         self._catch_up()
 
     def _settle(self) -> None:
@@ -355,14 +323,11 @@ class Store:
         that it failed: others may have read it under this lock, and built on it.
         """
         before = self.state.committed
-        try:
+        with self.doubt.noted():
             self._load()
             self.journal.write_anew()
             self._load()
-        except ModelInboxError as error:
-            self._doubt.note(error)
-            raise
-        self._doubt.end(self.state.sequence, self.state.sequence - before)
+        self.doubt.end(self.state.sequence, self.state.sequence - before)
 
     def commit(self, drafts: Sequence[Draft]) -> list[Line]:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
@@ -381,11 +346,8 @@ class Store:
             before = self.journal.offset
             try:
                 self.journal.append(lines)
-            except JournalInDoubt as error:
-                self._doubt.note(error)
-                raise
-            except ModelInboxError:
-                self._unsettled = False  # nothing was changed
+            except ModelInboxError as error:
+                self._unsettled = self.doubt.begins_with(error)  # else nothing was changed
                 raise
             self._apply(lines)
             self.state.committed = self.state.sequence
@@ -416,11 +378,8 @@ class Store:
 
     def sync(self) -> None:
         """Make last what was read, before acting on it. Inside `writing`."""
-        try:
+        with self.doubt.noted():
             self.journal.sync()
-        except JournalInDoubt as error:
-            self._doubt.note(error)
-            raise
 
     # --- checkpoints and segments -----------------------------------------------------------------------------
 
@@ -485,11 +444,6 @@ class Store:
                 self._go_to_next_segment()
         self.json_file.caught_up()
 
-    def prune_history(self, keep_seconds: float, *, needed: int | None = None) -> int:
-        """Remove closed segments whose last line is older than that; see `history.prune_history`. Inside `writing`."""
-        oldest = self._clock().timestamp() - keep_seconds
-        return prune_history(self.files, self._disk, oldest=oldest, current=self.journal.inode, needed=needed)
-
     def close(self, *, wait: bool = True) -> None:
         """Bring the JSON file up to date if this process changed something, and close the files.
 
@@ -504,7 +458,7 @@ class Store:
             if not wait:
                 self.lock_timeout = 0
             try:
-                if self.json_file.is_dirty and self._doubt.problem is None:
+                if self.json_file.is_dirty and self.doubt.problem is None:
                     self.checkpoint()
             finally:
                 with self._state_lock:
