@@ -26,7 +26,7 @@ from model_inbox.errors import TRANSIENT
 from model_inbox.inbox.states import STATES, State
 from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
-from model_inbox.problems.codes import CODES, NOUNS
+from model_inbox.problems.catalogue import CODES, NOUNS
 from model_inbox.registry.entry import entry_schema
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id

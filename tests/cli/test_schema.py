@@ -28,7 +28,7 @@ from model_inbox.model.receipt import ProblemFields, ReceiptFields
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
 from model_inbox.model.sidecar_writer import dump_sidecar
-from model_inbox.problems.codes import CODES
+from model_inbox.problems.catalogue import CODES
 from model_inbox.registry.entry import EntryFields
 from model_inbox.registry.journal import decode_line
 from model_inbox.registry.repair.rebuild import rebuild

@@ -14,7 +14,8 @@ from typing import get_args
 import pytest
 
 import model_inbox
-from model_inbox.problems.codes import CODES, NOUNS, Code
+from model_inbox.problems.catalogue import CODES, NOUNS
+from model_inbox.problems.codes import Code
 from model_inbox.problems.yaml import Noun
 from support.places import ROOT
 

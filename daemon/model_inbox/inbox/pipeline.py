@@ -29,13 +29,13 @@ from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse
+from .deferral import PASSING_ERRORS, Retries
 from .differences import differences, tags_differ
 from .drop import Drop, Sighting, stem_of
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
 from .receipts import Answers, Receipt
 from .recovery import Recovery
-from .retries import PASSING_ERRORS, Retries
 from .staging import Staging
 from .validation import Checks, Judge, Judging
 

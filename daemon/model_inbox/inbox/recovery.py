@@ -26,10 +26,10 @@ from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .claims import REASON_NAME, Claim, Claims, Committed, ToJudge, ToRefuse
+from .deferral import PASSING_ERRORS, Retries
 from .drop import SIDECAR_SUFFIX
 from .folder import Inbox
 from .receipts import Answers
-from .retries import PASSING_ERRORS, Retries
 from .states import Action, Traces, actions_for, signs_of
 from .validation import Judge, named_files
 

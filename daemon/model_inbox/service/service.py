@@ -36,10 +36,10 @@ from ..telemetry.status_file import Publisher
 from ..telemetry.watchdog import Heartbeat
 from .health import Health
 from .maintenance import Maintenance
+from .passes import Taking
 from .reload import Reloaded, checks_of, configure_logs, open_server, read_again, scanner_of
 from .reporter import Reporter
 from .schedule import LookSchedule
-from .taking import Taking
 from .waiting_log import WaitingLog
 from .watching import MakeWatch, Watching
 

@@ -24,7 +24,7 @@ import model_inbox.telemetry.health
 from model_inbox.cli import root
 from model_inbox.inbox.explain import STATES, Explained, Service, explain, look_over
 from model_inbox.inbox.readiness import Limits
-from model_inbox.problems.codes import CODES
+from model_inbox.problems.catalogue import CODES
 from support.places import ROOT
 from support.users import as_user, let_through
 from support.world import World, pickled, sidecar

@@ -19,7 +19,7 @@ from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
 from model_inbox.errors import RegistryLocked, ScanError, StorageError
 from model_inbox.pickles import Allowlist, Scan, Scanner, changes_since
-from model_inbox.service import taking
+from model_inbox.service import passes as taking
 from model_inbox.service.service import Service
 from support.world import FailingDisk, Killed, StoppingDisk, World, digest, pickled, sidecar
 

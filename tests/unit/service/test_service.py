@@ -14,8 +14,9 @@ import structlog
 
 from model_inbox.errors import RegistryLocked
 from model_inbox.inbox.watch import Watch
+from model_inbox.service import passes as taking
 from model_inbox.service import service as module
-from model_inbox.service import taking, waiting_log, watching
+from model_inbox.service import waiting_log, watching
 from model_inbox.service.service import Service
 from support.world import FailingDisk, StoppingDisk, World, must_be_root, pickled, sidecar
 

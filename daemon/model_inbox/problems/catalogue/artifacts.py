@@ -1,0 +1,125 @@
+"""The codes of models and scalers, and of the operator's checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..codes import About, Code
+
+__all__ = ["ROWS"]
+
+ROWS: Mapping[Code, About] = {
+    # --- artifact
+    "artifact.missing": About(
+        "A file that the sidecar names is not in the inbox.",
+        "It is still on its way, has another name, or was not sent.",
+        "Send it, or correct the name in the sidecar.",
+        "`model_file` or `scaler_file`",
+    ),
+    "artifact.truncated": About(
+        "A file has no end: it is empty, or ends in the middle of its pickle or its compressed data.",
+        "It is still being written, its writer died, or the disk of the writer was full.",
+        "Wait for the writer; if it has finished, write the file again.",
+    ),
+    "artifact.open_for_writing": About(
+        "A process has the file open for writing.",
+        "The file is being written, or the producer never closed it.",
+        "Close the file. It is taken as soon as nobody can write to it.",
+    ),
+    "artifact.not_regular": About(
+        "The file is a symbolic link, a folder, a pipe or something else that is no regular file.",
+        "The producer linked the file instead of copying it.",
+        "Copy the file, or make a hard link.",
+    ),
+    "artifact.too_large": About(
+        "The file is larger than `inbox.max_artifact_size`.",
+        "The model is larger than the operator expects.",
+        "Drop a smaller model, or raise the setting.",
+    ),
+    "artifact.digest_mismatch": About(
+        "The file has another SHA-256 than the sidecar says.",
+        "Model and sidecar are not of the same run, the file was changed after the sidecar was written, or it was "
+        "damaged on its way.",
+        "Send the file that the sidecar describes, or correct `sha256` in it.",
+        "`sha256.model` or `sha256.scaler`",
+    ),
+    "artifact.not_a_pickle": About(
+        "The file is not a pickle of any kind that is known.",
+        "Another format has the suffix of a model (ONNX, JSON, a text).",
+        "Write the model with pickle, cloudpickle, joblib or torch.save.",
+    ),
+    "artifact.malformed": About(
+        "The pickle, or the container around it (zip, joblib, compression), is damaged or was made by hand.",
+        "Damage on the way, or a file that is made to confuse a scanner.",
+        "Write the file again. If it comes from nobody you know, treat it as hostile.",
+    ),
+    "artifact.trailing_data": About(
+        "Bytes follow the end of the pickle, or of the compressed data.",
+        "Two files were joined, or something was hidden behind the pickle.",
+        "Write one object in one file.",
+    ),
+    "artifact.several_pickles": About(
+        "The file holds several pickles, one after the other.",
+        "`pickle.dump` was called several times on one file.",
+        "Write one object in one file: a dict or a tuple can hold several.",
+    ),
+    "artifact.unsupported": About(
+        "The pickle is in a format, or uses a feature, that is not read here.",
+        "A newer protocol, extension codes, persistent ids outside of torch, an old joblib, or lz4 where it is not "
+        "installed.",
+        "Do what `hint` says; most often: write it again with current versions.",
+    ),
+    "artifact.scan_limits": About(
+        "The scan came to a limit of memory, time, depth or number of names that we set, or the file crashed it, and "
+        "there is no result.",
+        "A very large model, or a file that is made to exhaust its reader.",
+        "For an honest model raise `pickle.memory_limit` or `pickle.time_limit`; else treat the file as hostile.",
+    ),
+    "artifact.embedded_code": About(
+        "The pickle carries functions or classes by value.",
+        "A class of a notebook or a script was packed by cloudpickle or dill; to load it is to run its code.",
+        "Put the class into a module that serving code imports, and allow it in `pickle.allow`; or pickle plain "
+        "values. See [security.md](../security.md#code-by-value).",
+    ),
+    "artifact.forbidden_import": About(
+        "The pickle names a class or function that no list allows.",
+        "A class of your own, a framework that is not in `pickle.frameworks`, or a hostile file.",
+        "If you trust its code, add the line that `hint` gives under `pickle.allow`.",
+    ),
+    "artifact.never_allowed": About(
+        "The pickle names something that no list may have: what runs commands, opens files, or is not a plain full "
+        "name.",
+        "A hostile file, or a class in `__main__`.",
+        "Treat the file as hostile; move a class of `__main__` into a module.",
+    ),
+    "artifact.forbidden_use": About(
+        "The pickle does more with an allowed name than its list permits: calls it, sets its attributes, uses it as a "
+        "key.",
+        "A version of a framework that was not reviewed, a line in `pickle.allow` with too few letters, or a hostile "
+        "file.",
+        "For a class of your own add the letters that `hint` gives; else treat the file as hostile.",
+    ),
+    "artifact.forbidden_arguments": About(
+        "The pickle calls an allowed function with arguments that its own library never gives it.",
+        "A version of a framework that was not reviewed, or a hostile file.",
+        "Treat the file as hostile, unless you know who wrote it: then report the version of the framework.",
+    ),
+    "artifact.more_problems": About(
+        "The pickle carries more than 50 names that are not allowed; the rest is counted.",
+        "A framework is not in `pickle.frameworks`, or the file is hostile.",
+        "Solve the problems that are listed first; one line often solves many.",
+    ),
+    # --- checks
+    "checks.model_type": About(
+        "The operator does not accept this model_type.",
+        "`checks.model_types` in config.yaml lists patterns, and none matches.",
+        "Correct the sidecar, or have the operator add a pattern.",
+        "`model_type`",
+    ),
+    "checks.currency_pair": About(
+        "The operator does not accept this currency_pair.",
+        "`checks.currency_pairs` in config.yaml lists patterns, and none matches.",
+        "Correct the sidecar, or have the operator add a pattern.",
+        "`currency_pair`",
+    ),
+}

@@ -1,0 +1,115 @@
+"""The codes of drops and of the inbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..codes import About, Code
+
+__all__ = ["ROWS"]
+
+ROWS: Mapping[Code, About] = {
+    # --- drop
+    "drop.settling": About(
+        "The drop is whole, and waits until its files are unchanged for `inbox.settle_seconds`.",
+        "Nobody can see whether the producer has finished: the sidecar is not sealed, or the file system has no "
+        "leases.",
+        "Nothing. A last line `...` in the sidecar, or digests for all files, spares the wait.",
+    ),
+    "drop.changed": About(
+        "A file was written to while the drop was being taken; the drop went back.",
+        "The producer was not finished, or wrote the file again.",
+        "Nothing: it is taken when its writer has finished.",
+    ),
+    "drop.deferred": About(
+        "The daemon has the drop, could not decide about it, and tries again.",
+        "A full disk, an I/O error, a locked registry.",
+        "Correct what the message names. A drop is never rejected for it.",
+    ),
+    "drop.incomplete_timeout": About(
+        "The drop was not whole for `inbox.incomplete_timeout` after its last change. It stands beside the problems "
+        "that tell what is missing.",
+        "The producer died, or never sends the missing part.",
+        "Send sidecar and files again.",
+    ),
+    "drop.unreadable": About(
+        "The service cannot read a file of the drop.",
+        "The file's group or mode does not let the service read it, or the disk has an error.",
+        "Run the command that `hint` gives, or write the file again.",
+    ),
+    "drop.not_movable": About(
+        "The service can read the drop and cannot move it.",
+        "An attribute (`chattr +i`), a mount, or a right on the folder.",
+        "Remove the attribute, or let the service write to the folder.",
+    ),
+    "drop.invalid_name": About(
+        "The sidecar's name cannot be the name of a drop.",
+        "It has characters that are not safe in file names, is too long, or ends in `_scaler`.",
+        "Rename sidecar and files.",
+    ),
+    "drop.sidecar_not_regular": About(
+        "The sidecar is a symbolic link, a folder or something else that is no regular file.",
+        "The producer linked the file instead of copying it.",
+        "Copy the file, or make a hard link.",
+    ),
+    "drop.replaced": About(
+        "A newer file of the same name came while this drop was being checked, so that this one could not go back.",
+        "The producer dropped the same name again.",
+        "Nothing, if the newer one is meant: it is judged on its own.",
+    ),
+    "drop.not_judged": About(
+        "Judging the drop raised an exception that nobody foresaw.",
+        "A fault of model-inbox.",
+        "Keep the drop and report it; `model-inbox rejected retry DROP_ID` tries it again.",
+    ),
+    "drop.metadata_differs": About(
+        "The same model with the same bytes is registered with other metadata. The drop is a duplicate and changes "
+        "nothing.",
+        "The sidecar was changed after the model had been registered, or a new training gave the very same bytes.",
+        "Nothing, if the registered metadata is right. Else drop the model under another model_id.",
+    ),
+    "drop.no_sidecar": About(
+        "A file has no sidecar that names it. It is rejected after `inbox.orphan_timeout`.",
+        "The sidecar has not come yet, has another stem or suffix, or names another file.",
+        "Send the sidecar, or take the file away; `hint` tells what is most likely.",
+    ),
+    "drop.scaler_late": About(
+        "A scaler came after its model had been registered without one.",
+        "The sidecar says nothing about a scaler, and the scaler came too late.",
+        "Drop both again under a new model_id with `scaler_file` in the sidecar, or give the model this scaler: "
+        "`model-inbox replace-scaler`.",
+    ),
+    "drop.folder": About(
+        "A folder lies in the inbox. It stays there.",
+        "A drop was copied as a folder.",
+        "Move its files into the inbox itself, the sidecar last.",
+    ),
+    "drop.ignored": About(
+        "The name is one that the daemon never looks at: it begins with a dot, or is one that programs use while they "
+        "write.",
+        "The file is not complete yet, or was never renamed.",
+        "Rename the file when it is complete.",
+    ),
+    "drop.refused": About(
+        "`drop` did not write into the inbox; nothing of the drop is there.",
+        "The metadata has problems (listed), the name is taken, or the object cannot be pickled.",
+        "Do what `hint` and the listed problems say, and drop again.",
+    ),
+    # --- explain
+    "explain.unknown": About(
+        "The user who asks cannot read a file of the drop, so that nothing can be said about it.",
+        "`model-inbox inbox` was run by a user with fewer rights than the service.",
+        "Ask as the owner of the file, as the service's user, or as root.",
+    ),
+    # --- inbox
+    "inbox.not_a_folder": About(
+        "A link or a file stands where a folder of model-inbox belongs in the inbox.",
+        "Somebody made it, perhaps to lead files elsewhere.",
+        "Move it away; the daemon makes the folder.",
+    ),
+    "inbox.not_ours": About(
+        "The inbox, or a reserved folder in it, belongs to another user than the one that the daemon runs as.",
+        "The daemon was started as another user, or the folder was made by hand.",
+        "Change the owner, or run the daemon as the owner.",
+    ),
+}
