@@ -1,8 +1,8 @@
 """What is wrong with something that a person or a program gave us: every problem that exists, and its wording.
 
-Owns the value (`Problem`), how producer text enters a message (`quoted`) or a field (`escaped`), all codes (`codes`, with
-their meanings in `catalogue`), and the constructors: one function for each code, named after it, in the module of the
-code's noun (`artifact.missing` is made by `artifact.artifact_missing`).
+Owns the value (`Problem`), how producer text enters a message (`quoted`) or a field (`escaped`), all codes (`codes`,
+with their meanings in `catalogue`), and the constructors: one function for each code, named after it, in the module of
+the code's noun (`artifact.missing` is made by `artifact.artifact_missing`).
 
 The constructors stand here, at the very bottom, and not beside the checks that find the problems: one problem is
 found in several parts of the program (the inbox, the commands, the producer's side, the pickle scanner), which may not
