@@ -29,7 +29,7 @@ from ..allowlist import Allowlist
 from ..report import PickleReport, report_of
 from ..scan import record
 from ..streams import MemorySource
-from .endings import (
+from .fault import (
     End,
     FilesFault,
     out_of_memory,
