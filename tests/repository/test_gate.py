@@ -45,6 +45,8 @@ def run_suite(folder: Path, allowed: str, *arguments: str) -> tuple[int, str, st
             "PYTHONPATH": str(folder),
             "COUNTS_FILE": str(folder / "counts"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            # Else it takes the rights of others from the folder that holds those of the tests beside it.
+            "PYTEST_DEBUG_TEMPROOT": str(folder),
         },
         capture_output=True,
         text=True,
