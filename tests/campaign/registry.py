@@ -31,6 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from model_inbox import EntryProtected, ModelRegistry
@@ -353,6 +355,8 @@ def main() -> int:
     parser.add_argument("--name", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.role:
+        # The account is told on stdout: what the library logs, like files that a killed writer left, goes elsewhere.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         {"write": write, "read": read}[options.role](options.folder, options.name, options.seed)
     with tempfile.TemporaryDirectory(prefix="campaign-", dir=options.folder) as name:
         campaign = Campaign(Path(name), options.seed)
