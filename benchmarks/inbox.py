@@ -4,6 +4,9 @@
     flood     thousands of such drops at once, beside a bare loop of digest, fsync and rename in two processes
     large     one model of 2 GiB: throughput beside sha256sum, linked and not copied, memory of all processes
     rest      an idle daemon with its worker: memory (PSS) and CPU over some minutes
+    strays    an inbox with 40,000 files without a sidecar: CPU at a rescan of 5 s, the wait of a drop among them,
+              memory and log
+    beside    a sparse model of 5 GiB, linked and then copied: the wait of small drops beside it, the bytes written
 
 Without a case all of them run. Prints what was measured, the target and a verdict for each; exit 1 when a target
 is missed. Ratios are taken side by side in one run, since absolute times say more about the disk than about us.
@@ -87,13 +90,13 @@ def write_drop(folder: Path, stem: str, seed: int) -> None:
 class Daemon:
     """A real daemon on folders below `root`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **inbox: object) -> None:
         self.root = root
         self.inbox = root / "inbox"
         self.models = root / "models"
         self.journal = self.models / "prediction_registry.journal.jsonl"
         self.log = root / "log"
-        config = {"logging": {"level": "info", "format": "json"}, "inbox": {"max_artifact_size": "20GiB"}}
+        config = {"logging": {"level": "info", "format": "json"}, "inbox": {"max_artifact_size": "20GiB", **inbox}}
         (root / "config.yaml").write_text(json.dumps(config))
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -161,10 +164,10 @@ class Daemon:
 
 
 @contextmanager
-def daemon(work: Path) -> Iterator[Daemon]:
-    """A daemon that is ready, in a folder of its own."""
+def daemon(work: Path, **inbox: object) -> Iterator[Daemon]:
+    """A daemon that is ready, in a folder of its own. `inbox` are keys of that section of config.yaml."""
     root = Path(tempfile.mkdtemp(dir=work))
-    running = Daemon(root)
+    running = Daemon(root, **inbox)
     try:
         yield running
     finally:
@@ -349,7 +352,85 @@ def rest(work: Path, options: argparse.Namespace) -> None:
     verdict("CPU, share of a core", used / seconds * 100, "%", 0.05)
 
 
-CASES = {"latency": latency, "flood": flood, "large": large, "rest": rest}
+def _answered_after(running: Daemon, stem: str, seed: int, seconds: float = 120) -> float:
+    """Deliver a small drop; return how long it takes until its receipt is there."""
+    write_drop(running.root, stem, seed)
+    receipt = running.inbox / "receipts" / f"{stem}.json"
+    began = time.perf_counter()
+    running.deliver(running.root, stem)
+    wait_for(receipt.exists, running, seconds)
+    return time.perf_counter() - began
+
+
+def strays(work: Path, options: argparse.Namespace) -> None:
+    """Empty files of one producer, and drops among them while they come and when all of them are there."""
+    print(f"strays: {options.strays} empty files without a sidecar, a rescan every 5 s")
+    period, looks = 5.0, 6
+    with daemon(work, rescan_seconds=period, max_artifact_size="1GiB") as running:
+        before = running.pss()
+        coming = []
+        for number in range(options.strays):
+            (running.inbox / f"stray{number:06d}{options.suffix}").touch()
+            if number % (options.strays // 4) == options.strays // 8:
+                coming.append(_answered_after(running, f"coming{number}", number))
+        coming.append(_answered_after(running, "last", options.strays))
+        time.sleep(2 * period)  # all of them were looked at by now
+        among = [_answered_after(running, f"among{number}", 10_000_000 + number) for number in range(10)]
+        time.sleep(period)  # the checkpoint and the retention that follow a registration are not rest
+        used = running.cpu_seconds()
+        time.sleep(looks * period)
+        used = running.cpu_seconds() - used
+        most = running.pss()
+        log = running.log.stat().st_size
+    print(f"  memory {before / MIB:.0f} -> {most / MIB:.0f} MiB, log {log / 1000:.0f} kB")
+    verdict("CPU, share of a core", used / (looks * period) * 100, "%", 3)
+    verdict("longest wait of a drop while the files come", max(coming), "s", 2)
+    verdict("longest wait of a drop among them", max(among), "s", 2)
+    verdict("memory grew by", (most - before) / MIB, "MiB", 64)
+    verdict("log", log / 1000, "kB", 200)
+
+
+def _sparse_model(path: Path, size: int) -> str:
+    """Write a pickle that is nearly all hole; return its digest."""
+    with path.open("wb") as file:
+        file.write(b"\x80\x05\x8e" + (size - 12).to_bytes(8, "little"))
+        file.truncate(size - 1)
+        file.seek(0, os.SEEK_END)
+        file.write(b".")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def beside(work: Path, options: argparse.Namespace) -> None:
+    """A large model and small drops at the same time. A mode that lets others write it has it copied, not linked."""
+    size = options.beside
+    print(f"beside: a sparse model of {size / GIB:.2g} GiB, and small drops while it is digested")
+    with daemon(work) as running:
+        for mode, what in ((0o640, "linked"), (0o660, "copied")):
+            source = running.root / f"{what}.pkl"
+            digest = _sparse_model(source, size)
+            source.chmod(mode)
+            (running.root / f"{what}.yaml").write_text(SIDECAR % digest)
+            began = time.perf_counter()
+            running.deliver(running.root, what)
+            waits = []
+            while not (running.inbox / "receipts" / f"{what}.json").exists():
+                waits.append(_answered_after(running, f"{what}{len(waits)}", len(waits)))
+            took = time.perf_counter() - began
+            stored = (running.models / "prediction" / f"{what}.pkl").stat()
+            print(f"  {what}: registered after {took:.1f} s; {len(waits)} small drops meanwhile")
+            verdict(f"longest wait of a small drop, {what}", max(waits), "s", 1)
+            verdict(f"bytes on the disk, {what}", stored.st_blocks * 512 / MIB, "MiB", 1)
+
+
+CASES = {
+    "latency": latency,
+    "flood": flood,
+    "large": large,
+    "rest": rest,
+    "strays": strays,
+    "beside": beside,
+}
 
 
 def main() -> int:
@@ -360,6 +441,9 @@ def main() -> int:
     parser.add_argument("--flood", type=int, default=5000, help="drops of the case flood")
     parser.add_argument("--large", type=int, default=2 * GIB, help="bytes of the case large")
     parser.add_argument("--minutes", type=float, default=5.0, help="length of the case rest")
+    parser.add_argument("--strays", type=int, default=40_000, help="files of the case strays")
+    parser.add_argument("--suffix", default=".pkl", help="what the names of those files end in")
+    parser.add_argument("--beside", type=int, default=5 * GIB, help="bytes of the case beside")
     options = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="inbox-benchmark-", dir=options.work))
     try:

@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 COPY_CHUNK_BYTES = 1 << 20
+# A shorter hole is copied as zeros: a file of many small holes costs no more system calls than one without.
+HOLE_BYTES_MIN = 64 << 10
 # Small enough for the processor's cache; hashlib.file_digest uses the same size.
 DIGEST_CHUNK_BYTES = 1 << 18
 # A slow disk writes this in a few seconds, which is less than the watchdog's time-out.
@@ -593,8 +595,8 @@ def copy_open_file(
 
     With `sync=False` the bytes become durable with a later `sync_files`.
     Blocks are shared where the file system can (a reflink); the digest is then computed from the new file, otherwise
-    from the bytes while they are written. `progress` is called after each chunk. Raises StorageError and leaves
-    nothing at `target` then. A crash can leave a partial file.
+    from the bytes while they are written. Holes stay holes. `progress` is called after each chunk. Raises StorageError
+    and leaves nothing at `target` then. A crash can leave a partial file.
     """
     with _storage("copy to", target):
         fd = disk.create(target, mode)
@@ -604,15 +606,7 @@ def copy_open_file(
             except OSError as error:
                 if error.errno == errno.ENOSPC:
                     raise
-                digest = hashlib.sha256()
-                size = 0
-                os.lseek(source, 0, os.SEEK_SET)
-                while chunk := os.read(source, COPY_CHUNK_BYTES):
-                    disk.write(fd, chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                    progress()
-                result = digest.hexdigest(), size
+                result = _copy_bytes(disk, source, fd, progress)
             else:
                 result = digest_open_file(fd, progress), os.fstat(fd).st_size
             if sync:
@@ -623,6 +617,57 @@ def copy_open_file(
         finally:
             disk.close(fd)
     return result
+
+
+def _copy_bytes(disk: Disk, source: int, target: int, progress: Callable[[], None]) -> tuple[str, int]:
+    """Write the bytes of an open file to an empty one, and leave out its holes. Return their SHA-256 and number."""
+    digest = hashlib.sha256()
+    place = 0
+    for data, end in _parts(source):
+        while place < data:
+            zeros = bytes(min(data - place, COPY_CHUNK_BYTES))
+            digest.update(zeros)
+            place += len(zeros)
+            progress()
+        os.lseek(source, place, os.SEEK_SET)
+        os.lseek(target, place, os.SEEK_SET)
+        while chunk := os.read(source, COPY_CHUNK_BYTES if end is None else min(end - place, COPY_CHUNK_BYTES)):
+            disk.write(target, chunk)
+            digest.update(chunk)
+            place += len(chunk)
+            progress()
+    if os.fstat(target).st_size < place:
+        disk.truncate(target, place)
+    return digest.hexdigest(), place
+
+
+def _parts(fd: int) -> Iterator[tuple[int, int | None]]:
+    """Return where the parts that are no holes begin and end; None is the end of the file, where the last one begins.
+
+    Where the system does not know holes, all is one part.
+    """
+    place = 0
+    try:
+        data = _data_behind(fd, place)
+        while data is not None:
+            place = os.lseek(fd, data, os.SEEK_HOLE)
+            while (following := _data_behind(fd, place)) is not None and following - place < HOLE_BYTES_MIN:
+                place = os.lseek(fd, following, os.SEEK_HOLE)
+            yield data, place
+            data = following
+        yield max(place, os.fstat(fd).st_size), None
+    except AttributeError:
+        yield place, None
+
+
+def _data_behind(fd: int, place: int) -> int | None:
+    """Return where the next bytes are that are not in a hole, or None."""
+    try:
+        return os.lseek(fd, place, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
 
 
 def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from model_inbox.base import disk as fsio
 from model_inbox.base.disk import (
@@ -17,12 +20,15 @@ from model_inbox.base.disk import (
     Disk,
     PacedDisk,
     Sync,
+    copy_open_file,
     is_temporary,
+    open_regular,
     replace_file,
     sync_files,
     temporary_name,
 )
 from model_inbox.errors import StorageError
+from support.examples import examples
 
 
 def test_what_a_crash_left_under_the_same_process_number_is_no_obstacle(
@@ -110,3 +116,66 @@ def test_a_long_name_in_many_bytes_gets_a_temporary_one(tmp_path: Path) -> None:
     replace_file(Disk(), path, b"whole", 0o600)
     assert path.read_bytes() == b"whole"
     assert is_temporary(temporary_name(Disk(), path).name)
+
+
+# --- copies ----------------------------------------------------------------------------------------------------------
+
+
+class WithoutReflinks(Disk):
+    """A file system that shares no blocks."""
+
+    def clone(self, source: int, target: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def copied(source: Path, target: Path) -> tuple[str, int]:
+    fd = open_regular(source)
+    try:
+        return copy_open_file(WithoutReflinks(), fd, target, 0o640)
+    finally:
+        os.close(fd)
+
+
+def test_a_hole_is_copied_as_a_hole(tmp_path: Path) -> None:
+    """A file of 128 MiB that takes 8 KiB on the disk takes as much as a copy; the digest is of all its bytes."""
+    source, target = tmp_path / "sparse", tmp_path / "copy"
+    with source.open("wb") as file:
+        file.write(b"begin")
+        file.truncate((1 << 27) - 3)
+        file.seek(0, os.SEEK_END)
+        file.write(b"end")
+    found, size = copied(source, target)
+    # The digest of b"begin", 2^27 - 8 zeros and b"end", by sha256sum.
+    assert (found, size) == ("4caf744d74829d51f1cec7bcd918f8d864100dc972d8a93e80dba4e37ac7af99", 1 << 27)
+    assert target.stat().st_size == 1 << 27
+    assert target.stat().st_blocks <= source.stat().st_blocks
+
+
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([1, 4096, 5000, 65_535, 65_536, 70_000, 300_000])), max_size=6)
+)
+def test_a_copy_has_the_bytes_of_its_source_wherever_its_holes_are(
+    memory_folder: Path, parts: list[tuple[bool, int]]
+) -> None:
+    """Holes at the begin, between data and at the end, short ones and long ones: bytes, size and digest are equal."""
+    source, target = memory_folder / "source", memory_folder / "target"
+    target.unlink(missing_ok=True)
+    wanted = b"".join((b"\0" if is_hole else b"x") * size for is_hole, size in parts)
+    with source.open("wb") as file:
+        for is_hole, size in parts:
+            if is_hole:
+                file.seek(size, os.SEEK_CUR)
+            else:
+                file.write(b"x" * size)
+        file.truncate(len(wanted))
+    assert copied(source, target) == (hashlib.sha256(wanted).hexdigest(), len(wanted))
+    assert target.read_bytes() == wanted
+
+
+def test_a_copy_where_holes_are_not_known_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without SEEK_DATA copies the zeros like any bytes."""
+    (tmp_path / "source").write_bytes(b"a" + b"\0" * 200_000 + b"b")
+    monkeypatch.delattr(os, "SEEK_DATA")
+    assert copied(tmp_path / "source", tmp_path / "target")[1] == 200_002
+    assert (tmp_path / "target").read_bytes() == (tmp_path / "source").read_bytes()
