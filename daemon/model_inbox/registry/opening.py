@@ -16,7 +16,7 @@ from .checkpoint import CHECKPOINT_MODE, Mark, checkpoint_bytes, parse_checkpoin
 from .derived import Fault, Judged, judge_entries, judge_mark, older_copy
 from .entry import EntryFields, sequence_of
 from .history import entries_after
-from .journal import Segment
+from .journal import Line
 from .paths import JOURNAL_SUFFIX, RegistryFiles
 from .position import Identity
 from .segments import JournalFile, base_name, begin_segment, history_segments
@@ -35,7 +35,7 @@ class Opened:
     """
 
     journal: JournalFile
-    segment: Segment
+    lines: tuple[Line, ...]
     entries: dict[str, EntryFields]
     mark: Mark | None
     data: bytes | None
@@ -119,11 +119,11 @@ def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> Journal
 def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:
     """Read the derived files and then the lines of an open journal; None when any of them changed in between."""
     mark_data, data = bytes_or_none(files.mark), bytes_or_none(files.path)
-    segment = journal.read_new()
-    if segment is None or not journal.is_current():
+    lines = journal.read_new()
+    if lines is None or not journal.is_current():
         return None
     try:
-        opened = _judge(files, journal, segment, mark_data, data)
+        opened = _judge(files, journal, lines, mark_data, data)
         is_well = not opened.faults
     except RegistryError:
         # What was wrong may have been that the files were of two moments.
@@ -134,7 +134,7 @@ def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:
 
 
 def _judge(
-    files: RegistryFiles, journal: JournalFile, segment: Segment, mark_data: bytes | None, data: bytes | None
+    files: RegistryFiles, journal: JournalFile, lines: tuple[Line, ...], mark_data: bytes | None, data: bytes | None
 ) -> Opened:
     """Return the entries before the lines of the journal, with what is wrong with the derived files.
 
@@ -155,11 +155,11 @@ def _judge(
         entries = _from_history(files, begins, judged, mark, data)
     before = State(str(files.path.parent), entries, begins, journal.base_time, journal.identity)
     faults = [judged.fault] if judged.fault is not None else []
-    if not is_confirmed and (fault := judge_entries(files, mark, data, before, segment.lines)) is not None:
+    if not is_confirmed and (fault := judge_entries(files, mark, data, before, lines)) is not None:
         faults.append(fault)
     if mark_data is None and not faults and _had_mark(files, data, before):
         faults.append(Fault(files.mark, "missing", "the mark of the checkpoint is missing"))
-    return Opened(journal, segment, entries, mark, data, tuple(faults))
+    return Opened(journal, lines, entries, mark, data, tuple(faults))
 
 
 def _from_history(

@@ -23,7 +23,6 @@ from .journal import (
     Damage,
     Header,
     Line,
-    Segment,
     TooNew,
     decode_line,
     encode_header,
@@ -113,7 +112,7 @@ class JournalFile:
         found = os.fstat(self.fd)
         return found.st_ino, found.st_size, found.st_ctime_ns, found.st_nlink
 
-    def read_new(self) -> Segment | None:
+    def read_new(self) -> tuple[Line, ...] | None:
         """Return the lines that were appended since, or None when what was read before is no longer there.
 
         None means that a writer took back an append whose sync failed: the caller starts over. A torn tail is
@@ -121,6 +120,8 @@ class JournalFile:
         """
         start = self.offset - len(self._last)
         data = self._read(start)
+        if data == self._last:
+            return ()
         while True:
             if not data.startswith(self._last):
                 return None
@@ -138,7 +139,7 @@ class JournalFile:
             self._last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
             self.offset += segment.end
             self.sequence = segment.lines[-1].sequence
-        return segment
+        return segment.lines
 
     def cut_torn_tail(self) -> int:
         """Under the writer lock: cut what is behind the last whole line; return how many bytes that was.
@@ -179,8 +180,8 @@ class JournalFile:
                 raise StorageError("sync the folder of the journal", self.path, error) from error
             self._is_name_synced = True
 
-    def append(self, lines: Sequence[Line]) -> None:
-        """Commit lines: one write, one fsync. Afterwards they are there whatever happens.
+    def append(self, lines: Sequence[Line]) -> tuple[int, int, int, int]:
+        """Commit lines: one write, one fsync. Afterwards they are there whatever happens. Return the look after it.
 
         A crash before the fsync leaves a prefix of the write: some of the lines whole, or a torn one that the
         next writer cuts. When the write or the fsync fails, what was written is taken back and StorageError
@@ -201,6 +202,7 @@ class JournalFile:
         self.synced = self.offset
         self.sequence = lines[-1].sequence
         self._last = data[data.rfind(b"\n", 0, -1) + 1 :]
+        return self.look()
 
     def begin_epoch(self, identity: Identity) -> None:
         """Under the writer lock: begin an epoch, which has all lines of this segment, in the place of this file.

@@ -129,7 +129,7 @@ class Store:
             log_ignored(opened.faults)
         state = State(str(self.path.parent), opened.entries, journal.base_sequence, journal.base_time, journal.identity)
         unfinished: dict[str, list[Line]] = {}
-        for line in opened.segment.lines:
+        for line in opened.lines:
             state.apply(line)
             _note_unfinished(unfinished, line)
         if self._journal is not None:
@@ -165,23 +165,16 @@ class Store:
         Never called from a step of the disk within `commit` or a change of segment: what they have open would be read
         again and closed under them.
         """
-        seen = self._seen
         try:
-            found = os.fstat(self._fd)
+            found = os.fstat(self._fd)  # before reading: what comes after it shows at the next look
         except OSError:
-            found = None  # closed by another thread, or for good
-        if (
-            found is not None
-            and found.st_size == seen[1]
-            and found.st_ctime_ns == seen[2]
-            and found.st_nlink == seen[3]
-            and found.st_ino == seen[0]
-            and time.monotonic() < self._path_look_due
-        ):
+            look = _NEVER  # closed by another thread, or by `close`
+        else:
+            look = found.st_ino, found.st_size, found.st_ctime_ns, found.st_nlink
+        if look == self._seen != _NEVER and time.monotonic() < self._path_look_due:
             return
         with self._state_lock:
             try:
-                look = self.journal.look()  # before reading: what comes after it shows at the next look
                 self._take_in()
             except RegistryError as error:
                 self._went_bad(error)
@@ -192,7 +185,7 @@ class Store:
             else:
                 self.damage = None
             self._path_look_due = time.monotonic() + _PATH_LOOK_SECONDS
-            if self.journal.look()[0] == look[0]:
+            if self.journal.inode == look[0]:
                 self._seen = look  # damage is looked at again when the file has changed
 
     def look_at_path(self) -> None:
@@ -231,14 +224,14 @@ class Store:
             return
         self._unsettled = True
         try:
-            segment = journal.read_new()
+            lines = journal.read_new()
         except ModelInboxError:
             self._unsettled = False  # nothing was changed
             raise
-        if segment is None:
+        if lines is None:
             self._load()
             return
-        self._apply(segment.lines)
+        self._apply(lines)
         self._unsettled = False
         if not journal.is_current():
             self._go_to_next_segment()
@@ -253,11 +246,11 @@ class Store:
         self._unsettled = True
         self._follow(journal)
         self.unfinished = {}
-        segment = journal.read_new()
-        if segment is None or not journal.is_current():
+        lines = journal.read_new()
+        if lines is None or not journal.is_current():
             self._load()
             return
-        self._apply(segment.lines)
+        self._apply(lines)
         self._unsettled = False
 
     def _apply(self, lines: Sequence[Line]) -> None:
@@ -286,14 +279,13 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Hold the writer lock over an up-to-date state and a journal without a torn tail. Reentrant."""
         self.may_write()
-        with self._writer.turn(self.lock_timeout):
-            _ = self.journal  # before the lock's file: a closed handle opens nothing
-            with self._writer.held(self.lock_timeout) as is_first:
-                if is_first:
-                    self._catch_up()
-                elif self.doubt.problem is not None:
-                    raise self.doubt.problem
-                yield
+        _ = self.journal  # says so when this handle is closed
+        with self._writer.held(self.lock_timeout) as is_first:
+            if is_first:
+                self._catch_up()
+            elif self.doubt.problem is not None:
+                raise self.doubt.problem
+            yield
 
     def _catch_up(self) -> None:
         """Under the writer lock: take in what was committed, and cut what a dead writer left behind it."""
@@ -345,7 +337,7 @@ class Store:
             self._unsettled = True
             before = self.journal.offset
             try:
-                self.journal.append(lines)
+                look = self.journal.append(lines)
             except ModelInboxError as error:
                 self._unsettled = self.doubt.begins_with(error)  # else nothing was changed
                 raise
@@ -353,7 +345,7 @@ class Store:
             self.state.committed = self.state.sequence
             self._unsettled = False
             self.json_file.fell_behind(self.journal.offset - before)
-            self._seen = self.journal.look()
+            self._seen = look
         return lines
 
     def _take_over(self) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..base.flocks import FileLock
-from ..errors import RegistryLocked
+from ..errors import RegistryError, RegistryLocked
 
 __all__ = ["WriterLock"]
 
@@ -28,9 +28,31 @@ class WriterLock:
         self.threads = threading.RLock()
         self._file = FileLock(path, "registry writer's")
         self.is_held = False
+        self._is_closed = False
 
     @contextmanager
-    def turn(self, timeout_seconds: float) -> Iterator[None]:
+    def held(self, timeout_seconds: float) -> Iterator[bool]:
+        """Keep out the other threads of this process, then other processes.
+
+        The value is whether this thread did not have the lock before. Raises RegistryLocked naming the holder,
+        RegistryError after `close`, and StorageError.
+        """
+        with self._turn(timeout_seconds):
+            if self.is_held:
+                yield False
+                return
+            if self._is_closed:
+                raise RegistryError(f"cannot take the lock {str(self._file.path)!r}: this handle is closed")
+            try:
+                self._file.acquire(timeout_seconds)
+                self.is_held = True
+                yield True
+            finally:
+                self.is_held = False
+                self._file.release()
+
+    @contextmanager
+    def _turn(self, timeout_seconds: float) -> Iterator[None]:
         """Keep the other threads of this process out. Raises RegistryLocked when one of them takes too long."""
         if not self.threads.acquire(timeout=max(timeout_seconds, 0)):
             raise RegistryLocked(
@@ -43,25 +65,9 @@ class WriterLock:
         finally:
             self.threads.release()
 
-    @contextmanager
-    def held(self, timeout_seconds: float) -> Iterator[bool]:
-        """Within a turn: keep other processes out. The value is whether this thread did not have the lock before.
-
-        Raises RegistryLocked naming the holder, and StorageError.
-        """
-        if self.is_held:
-            yield False
-            return
-        try:
-            self._file.acquire(timeout_seconds)
-            self.is_held = True
-            yield True
-        finally:
-            self.is_held = False
-            self._file.release()
-
     def close(self) -> None:
-        """Close the lock's file, and let go of the lock."""
+        """Close the lock's file, which releases the lock. It is not opened again."""
+        self._is_closed = True
         self._file.close()
 
     def after_fork(self) -> None:
