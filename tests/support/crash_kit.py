@@ -85,7 +85,7 @@ def register(registry: ModelRegistry, model_id: str, model: bytes = b"model", sc
     for path in candidate.files.paths:
         remove_quietly(registry._storage.disk, path)
     assert done.outcome == "registered"
-    return done.entry
+    return registry._store.state.show(model_id)
 
 
 def open_registry(folder: Path, **options: Any) -> ModelRegistry:

@@ -22,7 +22,7 @@ from ..errors import RegistryError, RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
-from ..registry.entry import EntryFields, as_fields, sequence_of
+from ..registry.entry import EntryFields, as_fields
 from ..registry.outcomes import Candidate
 from ..registry.registration import id_taken
 from ..registry.registry import ModelRegistry
@@ -211,7 +211,7 @@ class Intake:
         for (claim, candidate), result in zip(accepted, results, strict=True):
             claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
             self._staging.remove(candidate.files.paths)
-            entry = as_fields(result.entry)
+            entry = result.entry
             if result.outcome == "taken":
                 with self._deferring(claim):
                     taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
@@ -253,7 +253,7 @@ class Intake:
             claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
                 outcome, problems = claim.stage.outcome, claim.stage.problems
-                sequence = sequence_of(entry) if outcome == "registered" else None
+                sequence = entry["sequence"] if outcome == "registered" else None
                 answered.append((claim, self._answers.write_receipt(claim, outcome, problems, sequence=sequence)))
         return answered
 

@@ -187,9 +187,9 @@ def new_entry(
     return as_fields(fields)
 
 
-def numbered_entry(entry: Mapping[str, Any], *, sequence: int, registered_at: str) -> EntryFields:
+def numbered_entry(entry: EntryFields, *, sequence: int, registered_at: str) -> EntryFields:
     """Return a new entry with the number and the time of the line that registers it."""
-    return {**as_fields(entry), "registered_at": registered_at, "sequence": sequence}
+    return {**entry, "registered_at": registered_at, "sequence": sequence}
 
 
 def changed_entry(entry: EntryFields, **changes: Unpack[EntryChanges]) -> EntryFields:

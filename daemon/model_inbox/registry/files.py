@@ -104,7 +104,7 @@ class Storage:
             self.storage_dir / f"{model_id}.yaml",
         )
 
-    def stored_names(self, model_id: str) -> tuple[str, str]:
+    def _stored_names(self, model_id: str) -> tuple[str, str]:
         """Return where the model and its scaler go, as an entry stores it."""
         return f"{self._stored_start}{model_id}.pkl", f"{self._stored_start}{model_id}_scaler.pkl"
 
@@ -114,8 +114,10 @@ class Storage:
         """
         return self.storage_dir / f"{model_id}_scaler@{number}.pkl"
 
-    def place(self, model_id: str, staged: StagedFiles) -> None:
+    def place(self, model_id: str, staged: StagedFiles) -> tuple[str, str | None]:
         """Link staged files to their final names; the caller syncs the folder once for all of a batch.
+
+        Return the names of the model and of its scaler, if it has one, as an entry stores them.
 
         A crash from here to the journal line leaves names without an entry: leftovers, which the next
         registration of the same id uses (same bytes) or moves to the trash. Nothing is ever overwritten.
@@ -128,6 +130,8 @@ class Storage:
             elif _exists(final):
                 # An entry without a scaler must not stand beside a file that looks like its scaler.
                 self.set_aside(final)
+        model_path, scaler_path = self._stored_names(model_id)
+        return model_path, scaler_path if staged.scaler is not None else None
 
     def place_file(self, source: Path, final: Path) -> None:
         """Link one staged file to its final name; a leftover there is used or set aside."""

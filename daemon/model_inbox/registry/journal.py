@@ -23,7 +23,7 @@ from typing import Any, Literal
 import orjson
 
 from ..problems import quoted
-from .entry import numbered_entry
+from .entry import EntryFields, numbered_entry
 from .position import Identity
 
 __all__ = [
@@ -110,8 +110,8 @@ class Line:
     actor: str = ""
     reason: str = ""
     changes_entry: bool = False
-    entry: Mapping[str, Any] | None = None
-    removed: Mapping[str, Any] | None = None
+    entry: EntryFields | None = None
+    removed: EntryFields | None = None
     detail: Mapping[str, Any] | None = None
 
     @property
@@ -130,8 +130,8 @@ class Draft:
     actor: str = ""
     drop_id: str | None = None
     changes_entry: bool = False
-    entry: Mapping[str, Any] | None = None
-    removed: Mapping[str, Any] | None = None
+    entry: EntryFields | None = None
+    removed: EntryFields | None = None
     detail: dict[str, Any] | None = None
 
 
@@ -156,11 +156,15 @@ class Segment:
     torn: int
 
 
-def number_drafts(drafts: Sequence[Draft], sequence: int, time: str) -> list[Line]:
-    """Return the lines of these drafts, which follow line `sequence`, as of `time`.
+def number_drafts(drafts: Sequence[Draft], sequence: int, last_time: str, now: datetime) -> list[Line]:
+    """Return the lines of these drafts, which follow line `sequence`, whose time is `last_time`, or "" for none.
 
     A registered entry gets its `sequence` and `registered_at` here.
     """
+    if last_time:
+        # A clock that was set back must not unsort the history.
+        now = max(now, parse_time(last_time))
+    time = format_time(now)
     lines = []
     for number, draft in enumerate(drafts, sequence + 1):
         entry = draft.entry

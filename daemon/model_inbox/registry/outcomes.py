@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..model.metadata import MetadataFields
-from .entry import Entry, EntryFields, Integrity, Origin
+from .entry import EntryFields, Integrity, Origin
 from .files import StagedFiles
 
 __all__ = ["Candidate", "Outcome", "Registered", "Retired"]
@@ -39,10 +39,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What became of a candidate: `registered`, `duplicate` (same id, same bytes) or `taken` (other bytes)."""
+    """What became of a candidate: `registered`, `duplicate` (same id, same bytes) or `taken` (other bytes).
+
+    `entry` is the entry of its id as it is stored: its paths count from the registry's folder.
+    """
 
     outcome: Outcome
-    entry: Entry
+    entry: EntryFields
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,8 @@ def register_staged(
             with suppress(ModelInboxError):
                 _take_back(store, storage, placed)
             raise
-        views = [store.state.show(candidate.fields["model_id"]) for candidate in candidates]
-    return [Registered(outcome, view) for outcome, view in zip(outcomes, views, strict=True)]
+        entries = [store.state.entries[candidate.fields["model_id"]] for candidate in candidates]
+    return [Registered(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
 
 
 def _place_and_commit(
@@ -60,10 +60,11 @@ def _place_and_commit(
         if known is not None:
             outcomes.append(_outcome(known, candidate))
             continue
-        trash.finish(model_id)
+        if model_id in store.unfinished:
+            trash.finish(model_id)
         placed[model_id] = candidate.files
-        storage.place(model_id, candidate.files)
-        fresh[model_id] = _entry_of(candidate, storage)
+        model_path, scaler_path = storage.place(model_id, candidate.files)
+        fresh[model_id] = _entry_of(candidate, model_path, scaler_path)
         drafts.append(_draft(candidate, fresh[model_id], actor))
         outcomes.append("registered")
     if drafts:
@@ -116,13 +117,12 @@ def _is_same(known: EntryFields, files: StagedFiles) -> bool:
     return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
 
 
-def _entry_of(candidate: Candidate, storage: Storage) -> EntryFields:
+def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) -> EntryFields:
     files = candidate.files
-    model, scaler = storage.stored_names(candidate.fields["model_id"])
     return new_entry(
         candidate.fields,
-        model_path=model,
-        scaler_path=scaler if files.scaler is not None else None,
+        model_path=model_path,
+        scaler_path=scaler_path,
         sha256=files.sha256,
         scaler_sha256=files.scaler_sha256,
         size_bytes=files.model_bytes + files.scaler_bytes,

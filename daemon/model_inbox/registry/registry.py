@@ -28,7 +28,7 @@ from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, Registry
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
 from ..problems import quoted
-from .entry import Entry, EntryFields, as_fields
+from .entry import Entry, EntryFields, as_fields, shown
 from .files import Storage
 from .healing import Rewritten
 from .history import HistoryCheck, also_changed, prune_history, state_at
@@ -326,10 +326,11 @@ class ModelRegistry:
             self._storage.unstage(files)
         if done.outcome != "registered":
             raise id_taken(metadata.model_id)
-        metadata.model_path = done.entry["model_path"]
-        metadata.scaler_path = done.entry["scaler_path"]
+        entry = shown(done.entry, str(self._storage.folder))
+        metadata.model_path = entry["model_path"]
+        metadata.scaler_path = entry["scaler_path"]
         self._tidy()
-        return done.entry
+        return entry
 
     def register_staged(self, candidates: Sequence[Candidate]) -> list[Registered]:
         """Commit staged models together, in the order given: their names, one sync of the folder, one append.

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..base.instants import instant_microseconds
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .entry import Entry, EntryFields, as_fields, sequence_of, shown
+from .entry import Entry, EntryFields, sequence_of, shown
 from .journal import Line
 from .position import Identity, Position
 
@@ -161,7 +160,7 @@ class State:
         view = self._views[model_id] = shown(self.entries[model_id], self.folder)
         return view
 
-    def _set(self, model_id: str, entry: Mapping[str, Any] | None) -> None:
+    def _set(self, model_id: str, entry: EntryFields | None) -> None:
         old = self.entries.get(model_id)
         if old is not None and self._order is not None:
             self._unindex(model_id, old)
@@ -169,7 +168,7 @@ class State:
             self.entries.pop(model_id, None)
             self._views.pop(model_id, None)
         else:
-            stored = self.entries[model_id] = as_fields(dict(entry))
+            stored = self.entries[model_id] = entry.copy()
             self._views.pop(model_id, None)
             if self._order is not None:
                 key = _key(model_id, stored)

@@ -26,7 +26,7 @@ from .derived import Fault, older_copy
 from .doubt import Doubt
 from .healing import log_ignored
 from .history import Held, note_retirement, retirements
-from .journal import Draft, Line, format_time, number_drafts, parse_time
+from .journal import Draft, Line, number_drafts
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
@@ -329,10 +329,7 @@ class Store:
         """
         if self.state.identity is None:
             self._take_over()
-        now = self._clock()
-        if self.state.last_time:
-            now = max(now, parse_time(self.state.last_time))  # a clock set back must not unsort the history
-        lines = number_drafts(drafts, self.state.sequence, format_time(now))
+        lines = number_drafts(drafts, self.state.sequence, self.state.last_time, self._clock())
         with self._state_lock:
             self._unsettled = True
             before = self.journal.offset

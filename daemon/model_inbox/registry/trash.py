@@ -159,7 +159,7 @@ class Trash:
         found = False
         for line in self._store.unfinished.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
-                removed = as_fields(line.removed)
+                removed = line.removed
                 others = self._named_by_others(removed)
                 paths = (path for path in self._storage.files_of(removed) if path not in others)
                 if known is None and any(map(os.path.lexists, paths)):
@@ -168,7 +168,7 @@ class Trash:
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
                 path = self._storage.folder / str(line.detail["replaced"])
                 if path not in named and os.path.lexists(path):
-                    self._storage.discard_file(as_fields(line.entry), path)
+                    self._storage.discard_file(line.entry, path)
                     found = True
         return found
 
@@ -200,7 +200,7 @@ class Trash:
                         count += 1
                         log.warning("registry.purge_finished", model_id=escaped(line.model_id), bytes=freed)
                 elif line.entry is not None:
-                    count += self._storage.let_go(as_fields(line.entry))
+                    count += self._storage.let_go(line.entry)
             return count
 
     def unfinished_purges(self) -> list[str]:

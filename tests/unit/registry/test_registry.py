@@ -611,7 +611,8 @@ def test_a_scaler_from_a_file_may_import_only_what_was_judged(tmp_path: Path) ->
 def _stored(registry: ModelRegistry, value: object, imports: dict[str, str]) -> Any:
     """Register a pickle as if it had come through the inbox with these imports."""
     candidate = staged(registry, "m", pickle.dumps(value))
-    return registry.register_staged([dataclasses.replace(candidate, imports=imports)])[0].entry
+    registry.register_staged([dataclasses.replace(candidate, imports=imports)])
+    return registry.get_model_info("m")
 
 
 def test_a_model_of_the_inbox_may_import_what_was_seen_in_it_and_nothing_else(tmp_path: Path) -> None:
@@ -686,7 +687,8 @@ def test_a_large_model_is_in_memory_once_beside_what_it_becomes(tmp_path: Path) 
     registry = open_registry(tmp_path, disk=_NoSync())
     for origin, size in (("inbox", 24 << 20), ("api", 72 << 20)):
         candidate = staged(registry, origin, pickle.dumps({"w": bytes(size)}, protocol=5))
-        entry = registry.register_staged([dataclasses.replace(candidate, origin=origin)])[0].entry  # type: ignore[arg-type]
+        registry.register_staged([dataclasses.replace(candidate, origin=origin)])  # type: ignore[arg-type]
+        entry = registry.registry[origin]
         code = (
             "import re, sys\nfrom pathlib import Path\nfrom support.crash_kit import open_registry\n"
             "def most(): return int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]) * 1024\n"

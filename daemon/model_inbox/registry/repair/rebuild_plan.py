@@ -11,11 +11,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ...base.disk import digest_regular, open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError
@@ -164,7 +163,7 @@ class Plan:
         entries = dict(known.entries) if known is not None else {}
         for sound in self.evidence.lines.values():
             if sound.line.operation == "retire" and sound.line.removed is not None:
-                entries.setdefault(sound.line.model_id, as_fields(sound.line.removed))
+                entries.setdefault(sound.line.model_id, sound.line.removed)
         return Base(begins, {model_id: entry for model_id, entry in entries.items() if sequence_of(entry) <= begins})
 
     def _refuse_an_empty_storage(self) -> None:
@@ -321,7 +320,7 @@ class Plan:
             if line.operation != "replace_scaler" or line.entry is None or not (line.detail or {}).get("replaced"):
                 continue
             path = self.storage.folder / str((line.detail or {})["replaced"])
-            entry, known = as_fields(line.entry), self.entries.get(line.model_id)
+            entry, known = line.entry, self.entries.get(line.model_id)
             alive = known is not None and sequence_of(known) == sequence_of(entry)
             digest = (line.detail or {}).get("replaced_sha256")
             is_it = path not in named and path not in aside and _fault(path, digest) is None
@@ -433,8 +432,8 @@ def _line(
     reason: str,
     *,
     changes_entry: bool = False,
-    entry: Mapping[str, Any] | None = None,
-    removed: Mapping[str, Any] | None = None,
+    entry: EntryFields | None = None,
+    removed: EntryFields | None = None,
 ) -> Line:
     return Line(0, "", operation, model_id, None, ACTOR, reason, changes_entry, entry, removed)
 
