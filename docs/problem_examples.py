@@ -36,7 +36,7 @@ from model_inbox.errors import (
     StorageError,
 )
 from model_inbox.inbox.acceptance import verdict
-from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray, stem_problem
+from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
 from model_inbox.pickles.report import problem_of, report_of
@@ -251,7 +251,7 @@ def stray(name: str, kind: Any = "file") -> Problem:
 
 def drop_examples(folder: Path) -> dict[str, Example]:
     """The problems of drops as a whole."""
-    wrong = stem_problem("usd eur")
+    wrong = parse_sidecar(b"", stem="usd eur", now=NOW).stem_problem
     assert wrong is not None
     return {
         "drop.settling": drops.drop_settling("the sidecar does not end with `...` and gives no sha256"),

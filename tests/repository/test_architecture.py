@@ -124,8 +124,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "pickles": (
-        "names streams",
-        "kinds stubs",
+        "kinds names",
+        "streams",
+        "stubs",
         "arguments unpicklers",
         "allowlist formats",
         "rules",

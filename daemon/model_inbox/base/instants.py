@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from typing import NamedTuple
 
-__all__ = ["canonical_instant", "has_zone", "millisecond_stamp", "parse_instant"]
+__all__ = ["Instant", "as_instant", "canonical_instant", "millisecond_stamp", "parse_instant", "read_instant"]
 
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -47,6 +48,20 @@ def parse_instant(text: str) -> datetime:
     return moment
 
 
+class Instant(NamedTuple):
+    """What the text of an instant names. `has_zone`: it ends in Z or an offset. A date alone has none."""
+
+    moment: datetime
+    has_zone: bool
+
+
+def read_instant(text: str) -> Instant:
+    """Return what `parse_instant` does, and whether the text names a zone. Raises ValueError as that does."""
+    moment = parse_instant(text)
+    match = _INSTANT.fullmatch(text.strip(" "))
+    return Instant(moment, has_zone=match is not None and match[8] is not None)
+
+
 def _zone(text: str) -> timezone:
     if text in "Zz":
         return UTC
@@ -58,18 +73,27 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if text[0] == "-" else offset)
 
 
-def has_zone(text: str) -> bool:
-    """Return whether the text of an instant names a zone: it ends in Z or an offset. A date alone has none."""
-    match = _INSTANT.fullmatch(text.strip(" "))
-    return match is not None and match[8] is not None
+def as_instant(value: datetime | str) -> datetime:
+    """Return an instant that is given as text or as a datetime, with a zone. Raises ValueError if it is not one."""
+    if isinstance(value, str):
+        return parse_instant(value)
+    try:
+        if type(value) is datetime:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return parse_instant(canonical_instant(value))
+    except (OverflowError, TypeError, ValueError):
+        # It is outside the calendar in UTC, or pandas' NaT.
+        raise ValueError("not an instant of the calendar") from None
 
 
-def canonical_instant(moment: datetime) -> str:
+def canonical_instant(moment: datetime | str) -> str:
     """Return an instant in the form in which it is stored: RFC 3339 in UTC, `2025-10-25T12:00:00Z`.
 
     Microseconds are written only if they are not zero. A datetime without a zone counts as UTC. Raises
-    OverflowError for an instant outside the calendar.
+    OverflowError for an instant outside the calendar, and ValueError for text that names none.
     """
+    if isinstance(moment, str):
+        moment = parse_instant(moment)
     utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     day = f"{utc.year:04d}-{utc.month:02d}-{utc.day:02d}"
     fraction = f".{utc.microsecond:06d}" if utc.microsecond else ""

@@ -101,7 +101,6 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     from ..inbox.drop import pair
     from ..inbox.folder import parse_sidecar_file
     from ..inbox.readiness import kind_in_words
-    from ..model.sidecar import scaler_names
 
     moment = now()
     stem = path.name.removesuffix(path.suffix)
@@ -119,9 +118,8 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
         raise StorageError("read the sidecar", path, error) from error
     result.problems += [replace(problem, file=path.name) for problem in sidecar.problems]
     result.notes += [replace(note, file=path.name) for note in sidecar.notes]
-    beside = {sidecar.model_file, sidecar.scaler_file, *scaler_names(stem, sidecar.model_file)} - {None}
     sightings = {name: own}
-    for file in sorted(str(file) for file in beside):
+    for file in sorted({sidecar.model_file, *sidecar.scaler_names}):
         if os.path.lexists(path.with_name(file)):
             sightings[file] = _sighting(path.with_name(file), file)
     # The sidecar's own problems are reported above. Without them, the files are checked as well.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ..model.sidecar import MODEL_SUFFIXES, Sidecar, scaler_names
+from ..model.sidecar import MODEL_SUFFIXES, Sidecar
 from ..problems import Problem
 
 __all__ = [
@@ -147,8 +147,8 @@ def pair(
 
     `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
     them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
-    `<stem>_scaler.pkl` (see `scaler_names`) that is there, if it is of the same owner and no other sidecar names
-    it; one that cannot be read is taken to mean the files of its stem. What another user's sidecar names changes
+    `<stem>_scaler.pkl` (see `Sidecar`) that is there, if it is of the same owner and no other sidecar names it;
+    one that cannot be read is taken to mean the files of its stem. What another user's sidecar names changes
     nothing for a drop.
     """
     named = {name: _named_files(name, sidecar, sightings) for name, sidecar in sidecars.items()}
@@ -162,7 +162,7 @@ def pair(
     for name, sidecar in sidecars.items():
         stem, files = name[: -len(SIDECAR_SUFFIX)], named[name]
         if isinstance(sidecar, Sidecar) and not sidecar.scaler_declared:
-            for scaler in scaler_names(stem, sidecar.model_file):
+            for scaler in sidecar.scaler_names:
                 found = sightings.get(scaler)
                 if found is not None and found.owner == sightings[name].owner and not claimants[scaler]:
                     files["scaler"] = scaler

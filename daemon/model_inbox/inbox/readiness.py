@@ -19,7 +19,6 @@ from typing import Literal, Protocol
 
 from ..base.leases import Lease
 from ..base.units import format_duration, format_size
-from ..model.metadata import id_fault
 from ..model.sidecar import MODEL_SUFFIXES
 from ..problems import Problem, quoted
 from ..problems.artifact import (
@@ -32,7 +31,6 @@ from ..problems.artifact import (
 from ..problems.drop import (
     drop_folder,
     drop_incomplete_timeout,
-    drop_invalid_name,
     drop_no_sidecar,
     drop_settling,
     drop_sidecar_not_regular,
@@ -52,7 +50,6 @@ __all__ = [
     "judge",
     "judge_stray",
     "kind_in_words",
-    "stem_problem",
 ]
 
 
@@ -154,12 +151,11 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
         return Refuse((drop_sidecar_not_regular(drop.sidecar_name, what),))
     if drop.problem is not None:
         return _when_old((drop.problem,), drop, facts, limits, forever=True)
-    wrong_name = stem_problem(drop.stem)
-    if wrong_name is not None:
-        return _settle(drop, facts, limits) or Refuse((wrong_name,))
-
     sidecar = drop.sidecar
     assert sidecar is not None  # noqa: S101  # a drop has a sidecar or a problem
+    if sidecar.stem_problem is not None:
+        return _settle(drop, facts, limits) or Refuse((sidecar.stem_problem,))
+
     look = facts.look(drop.sidecar_name)
     if look.problem is not None:
         return _when_old((look.problem,), drop, facts, limits, forever=True)
@@ -261,12 +257,6 @@ def _settle(drop: Drop, facts: Facts, limits: Limits) -> Wait | None:
         else "nobody can tell whether a file is still being written"
     )
     return Wait((drop_settling(why),), left)
-
-
-def stem_problem(stem: str) -> Problem | None:
-    """Return why no drop can be called so, or None."""
-    fault = id_fault(stem)
-    return drop_invalid_name(stem, stem + SIDECAR_SUFFIX, fault) if fault else None
 
 
 def _truncated(name: str, size: int) -> Problem:

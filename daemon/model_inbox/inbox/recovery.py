@@ -31,7 +31,7 @@ from .drop import SIDECAR_SUFFIX
 from .folder import Inbox
 from .receipts import Answers
 from .states import Action, Traces, actions_for, signs_of
-from .validation import Judge, named_files
+from .validation import Judge
 
 __all__ = ["Recovery"]
 
@@ -188,9 +188,8 @@ class Recovery:
         if text is None:
             return []
         sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
-        names = named_files(claim.stem, sidecar)
-        there = {name for name in names if self._disk.exists(self._inbox.path / name)}
-        model, *scalers = names
+        model, scalers = sidecar.model_file, list(sidecar.scaler_names)
+        there = {name for name in (model, *scalers) if self._disk.exists(self._inbox.path / name)}
         if not sidecar.scaler_declared:
             scalers = [] if claim.files.keys() & scalers else [name for name in scalers if name in there][:1]
         return [name for name in (model, *scalers) if name in there and name not in claim.files]

@@ -26,7 +26,7 @@ from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ModelInboxError, StorageError
 from ..model.metadata import fields_of
-from ..model.sidecar import Sidecar, parse_sidecar, scaler_names
+from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, current, imports_of
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
@@ -38,10 +38,9 @@ from .claims import Claim, Integrity, ToJudge, ToRefuse
 from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected, Staged
-from .readiness import stem_problem
 from .staging import Staging
 
-__all__ = ["Checks", "Judge", "Judging", "named_files"]
+__all__ = ["Checks", "Judge", "Judging"]
 
 _T = TypeVar("_T")
 
@@ -142,10 +141,9 @@ class Judge:
             return NotWhole((drop_changed(claim.sidecar_name),))
         sidecar = stage.sidecar
         if sidecar is None:
-            wrong_name = stem_problem(claim.stem)  # of a claim that was left; the others were looked at before
-            if wrong_name is not None:
-                return Rejected((wrong_name,))
             sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+        if sidecar.stem_problem is not None:  # of a claim that was left; the others were looked at before
+            return Rejected((sidecar.stem_problem,))
         claim.model_id = sidecar.model_id
         if sidecar.problems:
             cut_short = sidecar.cut_short or not sidecar.parses
@@ -246,10 +244,10 @@ class Judge:
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""
-        model, *scalers = named_files(claim.stem, sidecar)
+        scalers = list(sidecar.scaler_names)
         if not sidecar.scaler_declared:
             scalers = [name for name in scalers if name in claim.files]
-        roles: dict[Role, str] = {"model": model}
+        roles: dict[Role, str] = {"model": sidecar.model_file}
         if scalers:
             roles["scaler"] = scalers[0]
         return roles
@@ -308,13 +306,6 @@ class Judge:
         now = self._monotonic()
         claim.steps[name] = now - began
         return now
-
-
-def named_files(stem: str, sidecar: Sidecar) -> list[str]:
-    """Return the names of the files that a sidecar means, whether they are there or not."""
-    if sidecar.scaler_file is not None:
-        return [sidecar.model_file, sidecar.scaler_file]
-    return [sidecar.model_file, *(() if sidecar.scaler_declared else scaler_names(stem, sidecar.model_file))]
 
 
 def _is_cut(report: PickleReport) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..base.instants import INSTANT_HELP, canonical_instant
+from ..base.instants import INSTANT_HELP, as_instant, canonical_instant
 from ..problems import Problem, quoted
 from ..problems.sidecar import sidecar_future_date, sidecar_invalid_name, sidecar_invalid_value, sidecar_wrong_type
 from .metadata import (
@@ -32,7 +32,6 @@ from .metadata import (
     TAGS_MAX,
     FieldProblem,
     ModelMetadata,
-    as_instant,
     dotted,
     id_fault,
 )

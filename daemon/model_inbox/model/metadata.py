@@ -10,10 +10,10 @@ import numbers
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
-from ..base.instants import canonical_instant, parse_instant
+from ..base.instants import canonical_instant
 from ..base.shapes import Field
 from ..problems import Problem, quoted
 
@@ -198,22 +198,6 @@ def id_fault(text: str) -> str:
     return f"it contains {', '.join(quoted(c) for c in odd[:5])}{' and more' if len(odd) > 5 else ''}"
 
 
-# --- instants ----------------------------------------------------------------------------------------------
-
-
-def as_instant(value: datetime | str) -> datetime:
-    """Return `trained_at` as a datetime with a zone. Raises ValueError if it is not a time."""
-    if isinstance(value, str):
-        return parse_instant(value)
-    try:
-        if type(value) is datetime:
-            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        return parse_instant(canonical_instant(value))
-    except (OverflowError, TypeError, ValueError):
-        # It is outside the calendar in UTC, or pandas' NaT.
-        raise ValueError("not an instant of the calendar") from None
-
-
 # --- the JSON form -----------------------------------------------------------------------------------------
 
 
@@ -227,7 +211,7 @@ def fields_of(metadata: ModelMetadata) -> MetadataFields:
         "model_id": metadata.model_id,
         "model_type": metadata.model_type,
         "currency_pair": metadata.currency_pair,
-        "trained_at": canonical_instant(as_instant(metadata.trained_at)),
+        "trained_at": canonical_instant(metadata.trained_at),
         "version": metadata.version,
         "validation_metrics": _plain_metrics(metadata.validation_metrics),
         "min_samples": int(metadata.min_samples),

@@ -26,7 +26,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
-from ..base.instants import canonical_instant, has_zone, parse_instant
+from ..base.instants import Instant, canonical_instant, read_instant
 from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, number, read_yaml
 from ..problems import Problem, quoted
 from ..problems.drop import drop_invalid_name
@@ -55,7 +55,7 @@ from .metadata import (
 )
 from .sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_NAMES
 
-__all__ = ["MODEL_SUFFIXES", "Sidecar", "parse_sidecar", "scaler_names"]
+__all__ = ["MODEL_SUFFIXES", "Sidecar", "parse_sidecar"]
 
 SIDECAR_NODES_MAX = 10_000
 # The document itself is one mapping more than those of the metrics.
@@ -85,22 +85,16 @@ _OTHER_NAMES = {
 }
 
 
-def scaler_names(stem: str, model_file: str) -> tuple[str, ...]:
-    """Return the possible names of the scaler of a drop whose sidecar does not name one. The first that exists is used.
-
-    They are `<stem>_scaler.pkl` and, if the model has another suffix, `<stem>_scaler` with that suffix.
-    """
-    suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if model_file.endswith(suffix))))
-    return tuple(f"{stem}_scaler{suffix}" for suffix in suffixes)
-
-
 @dataclass(frozen=True, slots=True)
 class Sidecar:
     """The content of a sidecar. If it has problems, `metadata` is None and the other fields are a best effort.
 
-    `sha256` is the digest of its bytes. `model_id` is the one it gives or the stem, and None if that is not valid.
-    `model_file` and `scaler_file` are plain file names. `scaler_declared` is true if the sidecar says whether there is
-    a scaler, by `scaler_file` or by a digest. `digests` has lower-case hexadecimal digits or None for "model" and
+    `sha256` is the digest of its bytes. `stem_problem` is the problem of a stem that no drop can have, or None.
+    `model_id` is the one it gives or the stem, and None if that is not valid. `model_file` and `scaler_file` are plain
+    file names. `scaler_declared` is true if the sidecar says whether there is a scaler, by `scaler_file` or by a
+    digest. `scaler_names` are the names that its scaler may have: `scaler_file`, none if it says that there is no
+    scaler, else `<stem>_scaler.pkl` and, if the model has another suffix, `<stem>_scaler` with that suffix; the first
+    that exists is used. `digests` has lower-case hexadecimal digits or None for "model" and
     "scaler". `notes` are warnings that reject nothing. `parses` is false if the text is not YAML or is empty. The
     module's docstring defines `sealed` and `cut_short`.
     """
@@ -108,11 +102,13 @@ class Sidecar:
     stem: str
     sha256: str
     problems: tuple[Problem, ...]
+    stem_problem: Problem | None
     metadata: ModelMetadata | None
     model_id: str | None
     model_file: str
     scaler_file: str | None
     scaler_declared: bool
+    scaler_names: tuple[str, ...]
     digests: Mapping[str, str | None]
     sealed: bool
     cut_short: bool
@@ -137,19 +133,21 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime, stored: bool = False
     problems = reading.sorted_problems()
     metadata = None
     model_id = fields.get("model_id")
-    if not problems:
-        metadata = ModelMetadata(**{**fields, "trained_at": parse_instant(fields["trained_at"])})
+    if not problems and reading.trained_at is not None:
+        metadata = ModelMetadata(**{**fields, "trained_at": reading.trained_at.moment})
     elif not isinstance(model_id, str) or not is_valid_id(model_id):
         model_id = None
     return Sidecar(
         stem=stem,
         sha256=hashlib.sha256(data).hexdigest(),
         problems=problems,
+        stem_problem=reading.stem_problem,
         metadata=metadata,
         model_id=model_id,
         model_file=reading.model_file,
         scaler_file=reading.scaler_file,
         scaler_declared=reading.scaler_declared,
+        scaler_names=reading.scaler_names(),
         digests=reading.digests,
         sealed=reading.is_sealed(),
         cut_short=reading.is_cut_short(),
@@ -170,6 +168,8 @@ class _Reading:
     stored: bool
     root: Pairs | None = None
     file: str | None = None
+    stem_problem: Problem | None = None
+    trained_at: Instant | None = None
     found: list[tuple[Problem, bool]] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     model_file: str = ""
@@ -183,7 +183,8 @@ class _Reading:
         if not fault:
             self.file = f"{self.stem}.yaml"
         else:
-            self.found.append((drop_invalid_name(self.stem, f"{self.stem}.yaml", fault), False))
+            self.stem_problem = drop_invalid_name(self.stem, f"{self.stem}.yaml", fault)
+            self.found.append((self.stem_problem, False))
         for problem in self.document.problems:
             self._add(problem)
         root = self.document.root
@@ -226,7 +227,7 @@ class _Reading:
                 values[name] = _value(name, node)
         for located in check_fields(values, now=now, stored=self.stored):
             self._add_field_problem(located)
-        self._note_zone(values.get("trained_at"))
+        self._read_trained_at(values.get("trained_at"))
         self._read_files(root)
         self._read_digests(root)
         return {"model_id": self.stem, **values}
@@ -246,15 +247,17 @@ class _Reading:
         # A mapping in braces is complete: more text at the end adds no field to it.
         self._add(sidecar_missing_field(name, hint), completable=not mapping.flow)
 
-    def _note_zone(self, trained_at: object) -> None:
-        if isinstance(trained_at, str) and not has_zone(trained_at):
-            try:
-                moment = parse_instant(trained_at)
-            except ValueError:
-                # It is reported as a problem already.
-                return
+    def _read_trained_at(self, text: object) -> None:
+        if not isinstance(text, str):
+            return
+        try:
+            self.trained_at = read_instant(text)
+        except ValueError:
+            # It is reported as a problem already.
+            return
+        if not self.trained_at.has_zone:
             _, node = locate(self.root, ("trained_at",))
-            note = sidecar_no_zone("trained_at", trained_at, canonical_instant(moment))
+            note = sidecar_no_zone("trained_at", text, canonical_instant(self.trained_at.moment))
             if node is not None:
                 note = note.at(node.line, node.column)
             self.notes.append(replace(note, file=self.file))
@@ -270,6 +273,13 @@ class _Reading:
             self.scaler_declared = True
             if not _is_refused(scaler) and not (isinstance(scaler, Scalar) and scaler.is_null):
                 self.scaler_file = self._file_name("scaler_file", scaler)
+
+    def scaler_names(self) -> tuple[str, ...]:
+        """Return the names that the scaler may have; see `Sidecar`."""
+        if self.scaler_declared:
+            return (self.scaler_file,) if self.scaler_file is not None else ()
+        suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if self.model_file.endswith(suffix))))
+        return tuple(f"{self.stem}_scaler{suffix}" for suffix in suffixes)
 
     def _file_name(self, name: str, node: Node) -> str | None:
         if not isinstance(node, Scalar) or node.is_null:

@@ -1,4 +1,4 @@
-"""Recognise the kind of a file from its first bytes, and check that it has its end.
+"""Recognise the kind and the compression of a file from its first bytes, and check that it has its end.
 
 Owns the kinds and `looks_complete`. Never parses a file. Scan and load call the same `kind_of_start`, so both use the
 same parser. A file of joblib starts like any pickle: it is recognised when a parser meets joblib's array wrapper and
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 
-from .streams import compression_of
-
 __all__ = [
     "JOBLIB",
     "PLAIN",
@@ -18,6 +16,7 @@ __all__ = [
     "TORCH_MAGIC",
     "TORCH_ZIP",
     "NeedsJoblib",
+    "compression_of",
     "kind_of_start",
     "looks_complete",
 ]
@@ -35,12 +34,31 @@ _ZIP_END_BYTES = 22
 _OLD_STARTS = (b"(", b"]", b"}", b"ccopy_reg\n", b"c__builtin__\n", b"cnumpy", b"csklearn")
 """How pickles of protocols 0 and 1 can begin. They have no header."""
 
+_COMPRESSED_STARTS = (
+    (b"\x1f\x8b\x08", "gzip"),
+    (b"BZh", "bz2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"]\x00\x00", "lzma"),
+    (b'\x04"M\x18', "lz4"),
+)
+
 START_BYTES = 64
 """How many bytes `kind_of_start` needs."""
 
 
 class NeedsJoblib(Exception):
     """A plain parser met joblib's array wrapper. Parse the file again from its start, with joblib's parser."""
+
+
+def compression_of(start: bytes) -> str:
+    """Return the compression of data that starts with these bytes, or "" if it is not compressed."""
+    for magic, name in _COMPRESSED_STARTS:
+        if start.startswith(magic):
+            return name
+    # zlib has no magic number: the first byte is the compression method, and the first two are a multiple of 31.
+    if len(start) >= 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
+        return "zlib"
+    return ""
 
 
 def kind_of_start(start: bytes) -> str:

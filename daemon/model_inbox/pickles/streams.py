@@ -16,6 +16,8 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .kinds import compression_of
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -28,7 +30,6 @@ __all__ = [
     "ReadError",
     "Source",
     "Stream",
-    "compression_of",
     "open_compressed",
 ]
 
@@ -196,25 +197,6 @@ class MemorySource:
 
 
 # --- compressed sources --------------------------------------------------------------------------------------
-
-_MAGIC = (
-    (b"\x1f\x8b\x08", "gzip"),
-    (b"BZh", "bz2"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"]\x00\x00", "lzma"),
-    (b'\x04"M\x18', "lz4"),
-)
-
-
-def compression_of(start: bytes) -> str:
-    """Return the compression of data that starts with these bytes, or "" if it is not compressed."""
-    for magic, name in _MAGIC:
-        if start.startswith(magic):
-            return name
-    # zlib has no magic number: the first byte is the compression method, and the first two are a multiple of 31.
-    if len(start) >= 2 and start[0] == 0x78 and int.from_bytes(start[:2], "big") % 31 == 0:
-        return "zlib"
-    return ""
 
 
 class _Decompressor(Protocol):

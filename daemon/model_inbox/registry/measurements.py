@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from ..base.instants import canonical_instant, instant_microseconds
+from ..base.instants import as_instant, canonical_instant, instant_microseconds
 from ..errors import MetadataError
 from ..model.checks import check_instant, check_metrics
-from ..model.metadata import NAME_CHARACTERS_MAX, as_instant
+from ..model.metadata import NAME_CHARACTERS_MAX
 from ..problems import Problem, quoted
 from ..problems.sidecar import sidecar_invalid_value
 from .entry import Entry, Measurement, changed_entry

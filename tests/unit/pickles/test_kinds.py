@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_inbox.pickles import Allowlist, PickleReport, looks_complete, scan_bytes
-from model_inbox.pickles.kinds import PLAIN, TORCH_LEGACY, TORCH_ZIP, kind_of_start
-from model_inbox.pickles.streams import compression_of
+from model_inbox.pickles.kinds import PLAIN, TORCH_LEGACY, TORCH_ZIP, compression_of, kind_of_start
 from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
