@@ -97,7 +97,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "folder",
         "claims",
         "explain late_scaler older_copy receipts staging",
-        "batch deferral rejected validation",
+        "batch deferral endings rejected validation",
         "recovery",
         "pipeline",
         "__init__",

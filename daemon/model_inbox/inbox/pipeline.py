@@ -21,7 +21,6 @@ from ..base.machine import Machine
 from ..errors import RegistryError, RegistryLocked, StorageError
 from ..pickles import Scanner
 from ..problems import Problem, escaped
-from ..problems.drop import drop_replaced
 from ..registry.entry import EntryFields, as_fields
 from ..registry.outcomes import Candidate
 from ..registry.registration import id_taken
@@ -32,8 +31,8 @@ from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge,
 from .deferral import PASSING_ERRORS, Retries
 from .differences import differences, tags_differ
 from .drop import Drop, Sighting, stem_of
+from .endings import Endings
 from .folder import Inbox
-from .outcomes import NotWhole, Rejected
 from .receipts import Answers, Receipt
 from .recovery import Recovery
 from .staging import Staging
@@ -71,6 +70,7 @@ class Intake:
         self.judge = Judge(inbox, self._staging, scanner, checks, machine)
         self._between_drops = between_drops
         self.tally = Tally()
+        self._endings = Endings(inbox, self._claims, self._answers, self.tally, machine)
         self._retries = Retries(self.tally, machine)
         self.deferred = self._retries.claims
         """The drops that wait to be tried again. Only `Retries` changes it."""
@@ -119,16 +119,16 @@ class Intake:
             self._between_drops()
             with self._deferring(claim):
                 if not self._claims.is_in_sight(claim):
-                    self._lose_sight(claim)
+                    self._endings.lose_sight(claim)
                     continue
                 if isinstance(claim.stage, Refused):  # the next daemon would find it so, too: only its end was deferred
-                    self._reject(claim, claim.stage.problems)
+                    self._endings.reject(claim, claim.stage.problems)
                     continue
                 begun = self.judge.begin(claim)
                 if isinstance(begun, Judging):
                     staged.append((claim, begun))
                 else:
-                    self._end_otherwise(claim, begun)
+                    self._endings.end(claim, begun)
         accepted: list[tuple[Claim, Candidate]] = []
         for claim, judging in staged:
             self._between_drops()
@@ -137,15 +137,8 @@ class Intake:
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
                 else:
-                    self._end_otherwise(claim, step)
+                    self._endings.end(claim, step)
         return accepted
-
-    def _end_otherwise(self, claim: Claim, step: Rejected | NotWhole) -> None:
-        """Bring a drop that is not accepted where it belongs."""
-        if isinstance(step, NotWhole):
-            self._put_back(claim, step)
-        else:
-            self._reject(claim, step.problems)
 
     def _turn(self, accepted: Sequence[tuple[Claim, Candidate]], claims: Sequence[Claim]) -> None:
         """Take all that is on its way one step on, and the `accepted` drops and those committed of `claims` the first.
@@ -215,7 +208,7 @@ class Intake:
             if result.outcome == "taken":
                 with self._deferring(claim):
                     taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
-                    self._reject(claim, (taken.as_problem(field="model_id"),))
+                    self._endings.reject(claim, (taken.as_problem(field="model_id"),))
             else:
                 differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
                 claim.stage = Committed(result.outcome, entry, differing)
@@ -333,63 +326,7 @@ class Intake:
         self._claims.clean()
         return self._recovery.take_up()
 
-    # --- ends that are no registration --------------------------------------------------------------------------
-
-    def _reject(self, claim: Claim, problems: tuple[Problem, ...]) -> None:
-        """Move a drop to `rejected/` with its reasons, and answer.
-
-        The reasons last before the move: a crash after that finds them in the claim and completes the move. The
-        answer and the line in the log come before the move, too, or a crash could leave a rejected drop that nobody is
-        told of.
-        """
-        stage = claim.stage
-        if not isinstance(stage, Refused) or stage.problems != problems:
-            self._answers.write_reason(claim, problems)
-            claim.stage = stage = Refused(problems, isinstance(stage, Refused) and stage.is_logged)
-        receipt = self._answers.write_receipt(claim, "rejected", problems)
-        self._answers.publish([receipt] if receipt is not None else [])
-        seconds = self._monotonic() - claim.began
-        if not stage.is_logged:
-            claim.stage = replace(stage, is_logged=True)
-            log.warning(
-                "drop.rejected",
-                drop_id=claim.drop_id,
-                stem=escaped(claim.stem),
-                model_id=claim.model_id,
-                problems=_said(problems),
-                codes=[problem.code for problem in problems],
-                owner=claim.owner,
-                rejected_dir=str(self._claims.rejected_place(claim.folder)),
-                seconds=seconds,
-                steps=claim.steps,
-            )
-        self._claims.reject(claim.folder)
-        self.tally.drop_ended("rejected", self._clock(), seconds, claim.steps)
-
-    def _put_back(self, claim: Claim, step: NotWhole) -> None:
-        """Return a drop that is not whole after all; it is tried again when its files change."""
-        taken = self._claims.put_back(claim)
-        if taken is not None:
-            claim.files = {name: file for name, file in claim.files.items() if self._disk.exists(file.path)}
-            self._reject(claim, (*step.problems, drop_replaced(taken)))
-            return
-        self.tally.put_back += 1
-        if step.final:
-            contents = {name: file.content for name, file in claim.files.items()}
-            self.inbox.note_not_whole(claim.stem, contents, step.problems)
-        else:
-            self.inbox.note_changed(claim.stem, claim.files, step.problems)
-        log.info("drop.put_back", drop_id=claim.drop_id, stem=escaped(claim.stem), problems=_said(step.problems))
-
-    def _lose_sight(self, claim: Claim) -> None:
-        """Let go of a drop whose claim went away with the inbox; `resume` finds it when that is back."""
-        log.warning(
-            "drop.deferred",
-            drop_id=claim.drop_id,
-            stem=escaped(claim.stem),
-            cause=f"{str(claim.folder)!r} is out of sight: the inbox was moved away, mounted over or removed",
-            attempt=claim.retry.attempts if claim.retry is not None else 0,
-        )
+    # --- the line in the log --------------------------------------------------------------------------------------
 
     def _say_committed(self, claim: Claim, committed: Committed) -> None:
         entry = committed.entry
@@ -406,7 +343,7 @@ class Intake:
         }
         self.tally.drop_ended(committed.outcome, self._clock(), shared["seconds"], claim.steps)
         if committed.outcome == "duplicate":
-            log.info("drop.duplicate", **shared, problems=_said(committed.problems) or None)
+            log.info("drop.duplicate", **shared, problems=[str(problem) for problem in committed.problems] or None)
             return
         log.info(
             "drop.registered",
@@ -415,7 +352,7 @@ class Intake:
             model_type=entry["model_type"],
             bytes=entry["size_bytes"],
             integrity=entry["integrity"],
-            notes=_said(claim.notes) or None,
+            notes=[str(note) for note in claim.notes] or None,
         )
 
     # --- trouble with the disk --------------------------------------------------------------------------------
@@ -427,10 +364,6 @@ class Intake:
             yield
         except PASSING_ERRORS as error:
             self._retries.defer(claim, error)
-
-
-def _said(problems: Sequence[Problem]) -> list[str]:
-    return [str(problem) for problem in problems]
 
 
 def _digests(model: str | None, scaler: str | None) -> dict[str, str]:

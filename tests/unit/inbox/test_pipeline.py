@@ -342,16 +342,16 @@ def test_what_is_said_of_a_half_does_not_replace_the_answer_to_the_whole(tmp_pat
 # --- changes under our hands -----------------------------------------------------------------------------------
 
 
-def between(service: Service, name: str, act: Any) -> None:
-    """Let `act` happen once, just before the intake's method `name` is called."""
-    real = getattr(service.intake, name)
+def between(part: object, name: str, act: Any) -> None:
+    """Let `act` happen once, just before the method `name` of a part is called."""
+    real = getattr(part, name)
 
     def then(*args: Any, **kwargs: Any) -> Any:
-        setattr(service.intake, name, real)
+        setattr(part, name, real)
         act()
         return real(*args, **kwargs)
 
-    setattr(service.intake, name, then)
+    setattr(part, name, then)
 
 
 def test_a_model_rewritten_while_it_is_taken_is_registered_as_it_is_in_the_end(tmp_path: Path) -> None:
@@ -359,7 +359,9 @@ def test_a_model_rewritten_while_it_is_taken_is_registered_as_it_is_in_the_end(t
     world = World(tmp_path, {"inbox": {"settle_seconds": 2}})
     with world.running() as service:
         world.put("m", {"v": 1})
-        between(service, "take", lambda: (world.inbox / "m.pkl").write_bytes(pickled({"v": "second, and longer"})))
+        between(
+            service.intake, "take", lambda: (world.inbox / "m.pkl").write_bytes(pickled({"v": "second, and longer"}))
+        )
         world.live_on(service)
         assert world.left() == ["m.pkl", "m.yaml"]
         world.live_on(service, 3)
@@ -377,7 +379,7 @@ def test_a_sidecar_mended_while_it_is_refused_is_not_refused_for_the_old_one(tmp
             (world.inbox / ".new").write_bytes(sidecar())
             (world.inbox / ".new").rename(world.inbox / "m.yaml")
 
-        between(service, "refuse", mend)
+        between(service.intake, "refuse", mend)
         world.live_on(service, 3)
         answered = world.answered()
     assert (list(answered.registered), answered.rejected, answered.left) == (["m"], {}, [])
@@ -389,7 +391,7 @@ def test_a_file_that_comes_at_the_last_moment_is_not_missed(tmp_path: Path) -> N
     with world.running() as service:
         (world.inbox / "m.yaml").write_bytes(sidecar())
         world.live_on(service, 5)
-        between(service, "refuse", lambda: (world.inbox / "m.pkl").write_bytes(pickled([1])))
+        between(service.intake, "refuse", lambda: (world.inbox / "m.pkl").write_bytes(pickled([1])))
         world.live_on(service, 25)
         answered = world.answered()
     assert (list(answered.registered), answered.rejected, answered.left) == (["m"], {}, [])
@@ -450,7 +452,7 @@ def test_an_old_drop_is_never_put_back_beside_a_newer_one(tmp_path: Path) -> Non
     world = World(tmp_path)
     with world.running() as service:
         world.put("m", {"v": "old"}, sha256={"model": "0" * 64})
-        between(service, "_put_back", lambda: (world.inbox / "m.yaml").write_bytes(sidecar(version="2")))
+        between(service.intake._endings, "put_back", lambda: (world.inbox / "m.yaml").write_bytes(sidecar(version="2")))
         world.live_on(service)
         assert world.left() == ["m.yaml"]
         (world.inbox / "m.pkl").write_bytes(pickled({"v": "new"}))
