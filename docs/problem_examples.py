@@ -163,6 +163,7 @@ def config_examples() -> dict[str, Example]:
         "config.invalid": raised(lambda: parse_config(b"inbx: {}\n", file=Path("config.yaml"))),
         "config.not_found": problem_in(lambda: load_config(missing, env={}, cwd=Path("/"))),
         "config.not_readable": problem_in(lambda: load_config(folder, env={}, cwd=Path("/"))),
+        "config.not_trusted": config.config_not_trusted("the folder belongs to alice"),
         "config.not_a_mapping": of_config("config.not_a_mapping", "- inbox\n"),
         "config.unknown_key": of_config("config.unknown_key", "inbox: {setle_seconds: 5}\n"),
         "config.missing_key": of_config("config.missing_key", "retention: {policies: [{keep: {best: {n: 3}}}]}\n"),

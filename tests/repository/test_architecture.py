@@ -57,7 +57,7 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": ("instants leases shapes standard_streams units", "disk flocks users strict_yaml", "machine", "__init__"),
     "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
-    "config": ("retention", "settings", "changes problems", "load", "__init__"),
+    "config": ("retention", "settings", "changes problems search", "load", "__init__"),
     "registry": (
         "entry paths position",
         "journal",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
 
-__all__ = ["act_as_owner", "name_of_group", "name_of_user", "person"]
+__all__ = ["act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
 
 
 def name_of_user(uid: int) -> str:
@@ -31,6 +31,17 @@ def name_of_group(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def is_private_group(gid: int, uid: int) -> bool:
+    """Return whether a group has one member, this user: many systems make such a group for each user."""
+    try:
+        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    if user.pw_gid != gid or any(member != user.pw_name for member in group.gr_mem):
+        return False
+    return all(other.pw_uid == uid for other in pwd.getpwall() if other.pw_gid == gid)
 
 
 def person() -> str:

@@ -150,14 +150,14 @@ class App:
         """The configuration. Raises ConfigError with all its problems."""
         from ..config.load import load_config
 
-        return load_config(self.config_file, env=os.environ, cwd=Path.cwd())
+        return load_config(self.config_file, env=os.environ, cwd=Path.cwd(), on_skipped=_print_skipped)
 
     @cached_property
     def places(self) -> tuple[Path, Path]:
         """The paths of registry and inbox, even if other settings have problems. Raises ConfigError."""
         from ..config.load import load_places
 
-        return load_places(self.config_file, env=os.environ, cwd=Path.cwd())
+        return load_places(self.config_file, env=os.environ, cwd=Path.cwd(), on_skipped=_print_skipped)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[ModelRegistry]:
@@ -209,6 +209,13 @@ class App:
 
 pass_app = click.make_pass_decorator(App)
 """Decorator that passes the `App` to a command as its first argument."""
+
+
+def _print_skipped(problem: Problem) -> None:
+    """Print to stderr that the config.yaml in the current folder is skipped."""
+    with contextlib.suppress(OSError):
+        click.echo(f"model-inbox: {printable(problem.message)}", err=True)
+        click.echo(f"  {printable(problem.hint)}. The system's configuration is used now", err=True)
 
 
 def _log_to_stderr() -> None:

@@ -1,14 +1,12 @@
-"""Finds config.yaml and parses it to a `Config`; reports all problems at once.
+"""Parses config.yaml to a `Config`; reports all problems at once.
 
-Owns where the file is looked for. Reads no other file, never writes, and never checks whether a folder named in the
-file exists.
+`search` finds the file. Reads no other file, never writes, and never checks whether a folder named in the file exists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,55 +14,60 @@ from pydantic import BaseModel, ValidationError
 
 from ..base.shapes import document
 from ..base.strict_yaml import Pairs, Scalar, plain_value, read_yaml
-from ..errors import ConfigError, StorageError, is_transient
-from ..problems import Problem, quoted
-from ..problems.config import config_not_a_mapping, config_not_found, config_not_readable
+from ..errors import ConfigError
+from ..problems import Problem
+from ..problems.config import config_not_a_mapping
 from .problems import placed, problems_of
 from .retention import RetentionSection
+from .search import CONFIG_BYTES_MAX, LOCAL_NAME, SYSTEM_CONFIG, find_config, refusal
 from .settings import Config
 
-__all__ = [
-    "ENVIRONMENT_VARIABLE",
-    "SYSTEM_CONFIG",
-    "config_schema",
-    "load_config",
-    "load_places",
-    "parse_config",
-    "parse_retention",
-]
+__all__ = ["config_schema", "load_config", "load_places", "parse_config", "parse_retention"]
 
-ENVIRONMENT_VARIABLE = "MODEL_INBOX_CONFIG"
-LOCAL_NAME = "config.yaml"
-SYSTEM_CONFIG = Path("/etc/model-inbox/config.yaml")
-
-CONFIG_BYTES_MAX = 1024 * 1024
 CONFIG_NODES_MAX = 100_000
 CONFIG_DEPTH_MAX = 16
 
 
-def load_config(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path = SYSTEM_CONFIG) -> Config:
+def _ignore(_: Problem) -> None:
+    """Nobody is to be told that a file was skipped."""
+
+
+def load_config(
+    path: Path | None,
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    system_config: Path = SYSTEM_CONFIG,
+    on_skipped: Callable[[Problem], None] = _ignore,
+) -> Config:
     """Find the configuration file, parse it, and return its settings.
 
     The file is the first of: `path` (the argument of --config), $MODEL_INBOX_CONFIG, `config.yaml` in `cwd` (an
-    absolute path), `system_config`. A file given by the first two must exist. Without any file all settings are the
-    defaults, relative to `cwd`. Relative paths in a file count from the file's folder. Raises ConfigError with all
-    problems.
+    absolute path), `system_config`. A file given by the first two must exist. The one in `cwd` counts only if nobody
+    but this user and root can change it; otherwise `on_skipped` is called with the reason, and if there is no
+    `system_config` either, ConfigError is raised. Without any file all settings are the defaults, relative to `cwd`.
+    Relative paths in a file count from the file's folder. Raises ConfigError with all problems.
     """
-    found = _found(path, env=env, cwd=cwd, system_config=system_config)
+    found = find_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=on_skipped)
     return _parsed(Config, b"", cwd / LOCAL_NAME) if found is None else parse_config(found[1], file=found[0])
 
 
 def load_places(
-    path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path = SYSTEM_CONFIG
+    path: Path | None,
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    system_config: Path = SYSTEM_CONFIG,
+    on_skipped: Callable[[Problem], None] = _ignore,
 ) -> tuple[Path, Path]:
     """Return only `registry.path` and `inbox.path`, even if other settings have problems.
 
     `reload` finds the daemon by them. Raises ConfigError with all problems if these two are not usable.
     """
     try:
-        config = load_config(path, env=env, cwd=cwd, system_config=system_config)
+        config = load_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=on_skipped)
     except ConfigError:
-        found = _found(path, env=env, cwd=cwd, system_config=system_config)
+        found = find_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=_ignore)
         root = (
             None
             if found is None
@@ -90,30 +93,6 @@ def load_places(
             raise
         config = right
     return config.registry.path, config.inbox.path
-
-
-def _found(path: Path | None, *, env: Mapping[str, str], cwd: Path, system_config: Path) -> tuple[Path, bytes] | None:
-    """Return the path of the configuration file and its bytes, or None if there is none.
-
-    Raises ConfigError, or StorageError for an error that may pass.
-    """
-    source, named = "--config", path
-    if named is None and env.get(ENVIRONMENT_VARIABLE):
-        source, named = f"${ENVIRONMENT_VARIABLE}", Path(env[ENVIRONMENT_VARIABLE])
-    for candidate in (cwd / LOCAL_NAME, system_config) if named is None else (cwd / named,):
-        try:
-            with candidate.open("rb") as file:
-                data = file.read(CONFIG_BYTES_MAX + 1)
-        except FileNotFoundError as error:
-            if named is None:
-                continue
-            raise _refusal(candidate, [config_not_found(error.strerror, source)]) from None
-        except OSError as error:
-            if is_transient(error):
-                raise StorageError("read the configuration", candidate, error) from error
-            raise _refusal(candidate, [config_not_readable(error.strerror)]) from None
-        return candidate, data
-    return None
 
 
 def parse_config(data: bytes, *, file: Path) -> Config:
@@ -163,13 +142,7 @@ def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
             if not problems:
                 return settings
     problems.sort(key=lambda p: (p.line is None, p.line or 0, p.column or 0))
-    raise _refusal(file, problems)
-
-
-def _refusal(file: Path, problems: Sequence[Problem]) -> ConfigError:
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    located = [replace(problem, file=file.name) for problem in problems]
-    return ConfigError(f"cannot use the configuration {quoted(file, 400)}: {count}", located)
+    raise refusal(file, problems)
 
 
 def config_schema() -> dict[str, Any]:

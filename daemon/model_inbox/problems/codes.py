@@ -78,6 +78,7 @@ Code = Literal[
     "config.invalid",
     "config.not_found",
     "config.not_readable",
+    "config.not_trusted",
     "config.not_a_mapping",
     "config.unknown_key",
     "config.missing_key",

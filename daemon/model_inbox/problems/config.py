@@ -12,6 +12,7 @@ __all__ = [
     "config_not_available",
     "config_not_found",
     "config_not_readable",
+    "config_not_trusted",
     "config_unknown_key",
 ]
 
@@ -26,6 +27,15 @@ def config_not_found(why: object, source: str) -> Problem:
 def config_not_readable(why: object) -> Problem:
     """The file is there and cannot be read."""
     return Problem("config.not_readable", f"the file cannot be read: {why}", "Make it a file that this user can read")
+
+
+def config_not_trusted(why: str) -> Problem:
+    """The file in the current folder can be somebody else's. `why` names what says so."""
+    return Problem(
+        "config.not_trusted",
+        f"the config.yaml in the current folder is not used: {why}",
+        "If you trust it, name it with --config; otherwise change to a folder of your own",
+    )
 
 
 def config_not_a_mapping() -> Problem:

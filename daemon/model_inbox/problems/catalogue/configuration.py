@@ -25,6 +25,12 @@ ROWS: Mapping[Code, About] = {
         "It is a folder, or this user has no right to read it.",
         "Make it a file that this user can read.",
     ),
+    "config.not_trusted": About(
+        "The `config.yaml` in the current folder is not used, since somebody else can have written or changed it.",
+        "File or folder belongs to another user or can be written by others, or the folder is an inbox. Without a "
+        "system-wide configuration the command ends here, since the default folders are in the current folder.",
+        "Name the file with `--config` if you trust it; otherwise change to a folder of your own.",
+    ),
     "config.not_a_mapping": About(
         "The file holds a list or a single text.",
         "It is not a configuration.",
