@@ -101,5 +101,5 @@ def test_a_good_drop_does_not_walk_far(walk: list[str]) -> None:
 def test_the_count_sees_through_what_lies_between(walk: list[str]) -> None:
     """Neither a library's frame (a context manager's) nor a made `__init__` hides a move; the disk makes none."""
     assert "registry.registration register_staged -> registry.store Store.writing" in walk
-    assert any(move.startswith("inbox.staging Staging.stage -> inbox.outcomes ") for move in walk)
+    assert any(move.startswith("registry.registration _draft -> registry.journal ") for move in walk)
     assert not [move for move in walk if "base.disk" in move]

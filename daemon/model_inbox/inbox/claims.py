@@ -30,7 +30,7 @@ from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
-from .drop import SIDECAR_SUFFIX, Sighting, safe_stem, stem_of
+from .drop import SIDECAR_SUFFIX, Sighting, stem_of
 from .folder import Inbox
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "claimed_at",
     "is_older",
     "original_name",
+    "safe_stem",
 ]
 
 log = structlog.get_logger("model_inbox")
@@ -59,6 +60,8 @@ REASON_NAME = "reason.json"
 """The name, in the folder of a rejected drop, of the file that holds its reasons."""
 
 _SPARE = ".spare-"
+_STEM_CHARACTERS_MAX = 64
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 _DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
 
 
@@ -168,6 +171,11 @@ class Claim:
     def sidecar_last(self) -> list[str]:
         """The names of the files in the order in which they leave the claim."""
         return sorted(self.files, key=lambda name: name == self.sidecar_name)
+
+
+def safe_stem(text: str) -> str:
+    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
+    return _UNSAFE.sub("_", text)[:_STEM_CHARACTERS_MAX] or "_"
 
 
 class Claims:

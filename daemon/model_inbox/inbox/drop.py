@@ -19,14 +19,12 @@ __all__ = [
     "IGNORED",
     "RESERVED",
     "SIDECAR_SUFFIX",
-    "STEM_CHARACTERS_IN_DROP_ID",
     "Drop",
     "Kind",
     "Role",
     "Sighting",
     "is_ignored",
     "pair",
-    "safe_stem",
     "scaler_stem",
     "seen_as",
     "stem_of",
@@ -44,8 +42,6 @@ IGNORED = re.compile(
     re.DOTALL,
 )
 """The names that are never judged and never moved."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
-STEM_CHARACTERS_IN_DROP_ID = 64
 
 
 class Sighting(NamedTuple):
@@ -111,11 +107,6 @@ class Drop:
 def is_ignored(name: str) -> bool:
     """Tell whether a name is ours, hidden, or one that programs use while they write."""
     return IGNORED.fullmatch(name) is not None
-
-
-def safe_stem(text: str) -> str:
-    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
-    return _UNSAFE.sub("_", text)[:STEM_CHARACTERS_IN_DROP_ID] or "_"
 
 
 def seen_as(sighting: Sighting) -> str:

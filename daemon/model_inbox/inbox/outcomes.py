@@ -1,4 +1,4 @@
-"""What the steps of a drop's journey come to, as values: refused, not whole, or a file that is staged.
+"""What a step of a drop's journey comes to, as values, when it does not go on: refused, or not whole.
 
 Pure. Owns no decision: `staging` and `validation` return these, and `pipeline` carries them out.
 """
@@ -6,11 +6,10 @@ Pure. Owns no decision: `staging` and `validation` return these, and `pipeline` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..problems import Problem
 
-__all__ = ["NotWhole", "Rejected", "Staged"]
+__all__ = ["NotWhole", "Rejected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +28,3 @@ class NotWhole:
 
     problems: tuple[Problem, ...]
     final: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
-
-    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
-    """
-
-    path: Path
-    sha256: str | None
-    size: int
-    linked: bool

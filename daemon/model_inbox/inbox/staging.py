@@ -11,7 +11,8 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..base.disk import (
@@ -33,12 +34,25 @@ from ..registry.files import STORED_MODE, staged_paths
 from .claims import Claim, claimed_at
 from .drop import Role
 from .folder import Inbox
-from .outcomes import NotWhole, Rejected, Staged
+from .outcomes import NotWhole, Rejected
 
-__all__ = ["Staging"]
+__all__ = ["Staged", "Staging"]
 
 KEEP_SECONDS = 86_400.0  # staged files of an API writer that is at work now are younger
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A file in the staging folder. `linked`: it is the producer's own inode, which is ours alone.
+
+    `sha256` is that of a copy, taken while it was made; of a linked file it is still to be found out.
+    """
+
+    path: Path
+    sha256: str | None
+    size: int
+    linked: bool
 
 
 class Staging:
@@ -57,13 +71,24 @@ class Staging:
         return dict(zip(("model", "scaler", "sidecar"), staged_paths(self._folder, claim.drop_id), strict=True))
 
     def stage(
-        self, claim: Claim, name: str, target: Path, *, max_size: int, by_copy: bool
-    ) -> Staged | NotWhole | Rejected:
-        """Bring one claimed file into the staging folder as a file of ours.
+        self, claim: Claim, roles: Mapping[Role, str], targets: Mapping[str, Path], *, max_size: int, by_copy: bool
+    ) -> dict[Role, Staged] | NotWhole | Rejected:
+        """Bring claimed files into the staging folder as files of ours. Stop at the first one that cannot be used.
 
         A file that is ours alone is linked, whatever its size, unless `by_copy`; any other is copied, so that nobody
         else can change what we judge. Raises StorageError.
         """
+        staged: dict[Role, Staged] = {}
+        for role, name in roles.items():
+            outcome = self._stage_file(claim, name, targets[role], max_size, by_copy=by_copy)
+            if not isinstance(outcome, Staged):
+                return outcome
+            staged[role] = outcome
+        return staged
+
+    def _stage_file(
+        self, claim: Claim, name: str, target: Path, max_size: int, *, by_copy: bool
+    ) -> Staged | NotWhole | Rejected:
         source, expected = claim.files[name]
         try:
             fd, found = self._disk.open_read(source)

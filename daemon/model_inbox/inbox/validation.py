@@ -37,8 +37,8 @@ from .acceptance import verdict
 from .claims import Claim, Integrity, ToJudge, ToRefuse
 from .drop import Role
 from .folder import Inbox
-from .outcomes import NotWhole, Rejected, Staged
-from .staging import Staging
+from .outcomes import NotWhole, Rejected
+from .staging import Staged, Staging
 
 __all__ = ["Checks", "Judge", "Judging"]
 
@@ -158,13 +158,12 @@ class Judge:
         judging = Judging(sidecar, text, roles, targets, stage)
         began = self._monotonic()
         with self._unstaging_unless(lambda: len(judging.scans) == len(roles), targets):
-            for role, name in roles.items():
-                outcome = self._staging.stage(
-                    claim, name, targets[role], max_size=self.checks.max_artifact_size, by_copy=stage.by_copy
-                )
-                if not isinstance(outcome, Staged):
-                    return outcome
-                judging.staged[role] = outcome
+            staged = self._staging.stage(
+                claim, roles, targets, max_size=self.checks.max_artifact_size, by_copy=stage.by_copy
+            )
+            if not isinstance(staged, dict):
+                return staged
+            judging.staged.update(staged)
             # Behind the last one that can go wrong here: what is removed again is not scanned.
             for role, part in judging.staged.items():
                 judging.scans[role] = self.scanner.begin(part.path, size=part.size)

@@ -14,7 +14,7 @@ import stat
 import zlib
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..base.disk import (
@@ -56,11 +56,12 @@ class StagedFiles:
     scaler_sha256: str | None = None
     scaler_bytes: int = 0
     sidecar: Path | None = None
+    paths: tuple[Path, ...] = field(init=False)
+    """All of them."""
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """All staged files."""
-        return tuple(path for path in (self.model, self.scaler, self.sidecar) if path is not None)
+    def __post_init__(self) -> None:
+        paths = tuple(path for path in (self.model, self.scaler, self.sidecar) if path is not None)
+        object.__setattr__(self, "paths", paths)
 
 
 def trash_name(model_id: str, sequence: int) -> str:

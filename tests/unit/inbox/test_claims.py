@@ -15,7 +15,7 @@ import pytest
 from model_inbox.base.disk import Disk
 from model_inbox.base.machine import Machine
 from model_inbox.errors import StorageError
-from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name
+from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name, safe_stem
 from model_inbox.inbox.drop import Sighting
 from model_inbox.inbox.folder import Inbox
 from model_inbox.inbox.readiness import Limits
@@ -52,6 +52,15 @@ def put(inbox: Inbox, *names: str) -> dict[str, Sighting]:
 
 
 # --- drop_ids --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [("usd_eur.1-b", "usd_eur.1-b"), ("a/b\n", "a_b_"), ("x" * 70, "x" * 64), ("", "_"), ("\udcff", "_"), ("é", "_")],
+)
+def test_the_stem_in_a_drop_id_is_safe_in_a_path_and_in_a_line(text: str, safe: str) -> None:
+    """At most 64 characters of letters, digits, dots, dashes and underscores."""
+    assert safe_stem(text) == safe
 
 
 def test_a_drop_id_is_time_counter_and_stem(inbox: Inbox) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_inbox.base.leases import Lease
-from model_inbox.inbox.drop import Drop, Kind, Sighting, is_ignored, pair, safe_stem, scaler_stem, stem_of
+from model_inbox.inbox.drop import Drop, Kind, Sighting, is_ignored, pair, scaler_stem, stem_of
 from model_inbox.inbox.readiness import Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.problems import Problem
@@ -74,15 +74,6 @@ def test_temporary_names_and_our_own_are_ignored(name: str) -> None:
 def test_other_names_are_judged(name: str) -> None:
     """A name that only resembles a temporary one is a producer's."""
     assert not is_ignored(name)
-
-
-@pytest.mark.parametrize(
-    ("text", "safe"),
-    [("usd_eur.1-b", "usd_eur.1-b"), ("a/b\n", "a_b_"), ("x" * 70, "x" * 64), ("", "_"), ("\udcff", "_"), ("é", "_")],
-)
-def test_the_stem_in_a_drop_id_is_safe_in_a_path_and_in_a_line(text: str, safe: str) -> None:
-    """At most 64 characters of letters, digits, dots, dashes and underscores."""
-    assert safe_stem(text) == safe
 
 
 @pytest.mark.parametrize(
