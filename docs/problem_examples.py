@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -237,8 +237,8 @@ class LyingStill:
     def age_seconds(self, _name: str) -> float:
         return 86_400.0
 
-    def look(self, _name: str) -> Look:
-        return Look(Lease.FREE, complete=True)
+    def looks(self, names: Sequence[str]) -> dict[str, Look]:
+        return {name: Look(Lease.FREE, complete=True) for name in names}
 
     def held(self, _drop: object) -> None:
         return None

@@ -25,7 +25,7 @@ from model_inbox.telemetry.status_file import Publisher
 from model_inbox.telemetry.watchdog import Heartbeat
 from support.world import World
 
-MOVES_MAX = 118
+MOVES_MAX = 110
 """How many moves a good drop with a scaler may make. The number may only become less."""
 
 NOT_COUNTED = ("problems", "base.disk", "base.strict_yaml", "base.units")

@@ -177,7 +177,10 @@ class _UnchangingFacts:
     def age_seconds(self, name: str) -> float:  # noqa: ARG002  # the same for all
         return math.inf
 
-    def look(self, name: str) -> Look:
+    def looks(self, names: Sequence[str]) -> dict[str, Look]:
+        return {name: self._look_into(name) for name in names}
+
+    def _look_into(self, name: str) -> Look:
         from ..base.leases import Lease
         from ..inbox.drop import SIDECAR_SUFFIX
         from ..inbox.readiness import Look

@@ -143,7 +143,7 @@ class _FromOutside(Inbox):
         """How long ago it changed: we have not been here to see since when it is quiet."""
         return self.age_seconds(name)
 
-    def look(self, name: str) -> Look:
+    def _look_into(self, name: str) -> Look:
         """Look at the file, and say of one that we can or cannot read whether the service can."""
         try:
             found = (self.path / name).lstat()
@@ -152,7 +152,7 @@ class _FromOutside(Inbox):
         if stat.S_ISREG(found.st_mode) and not self._service.may_read(found):
             refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, refused, found))
-        look = super().look(name)
+        look = super()._look_into(name)
         if look.problem is not None and stat.S_ISREG(found.st_mode):
             return replace(look, problem=_unknown(name, found))
         return look

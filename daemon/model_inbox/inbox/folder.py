@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -371,8 +371,11 @@ class Inbox:
         """How long ago it changed last; for what was there when we started, by its own times."""
         return self._monotonic() - self._memory[name].changed
 
-    def look(self, name: str) -> Look:
-        """Open the file and tell whether somebody writes it and whether it ends as a pickle does."""
+    def looks(self, names: Sequence[str]) -> dict[str, Look]:
+        """Open each file and find out whether somebody writes it and whether it ends as a pickle does."""
+        return {name: self._look_into(name) for name in names}
+
+    def _look_into(self, name: str) -> Look:
         known = self._memory[name]
         if known.free_at is not None and self._monotonic() - known.free_at < LOOK_KEPT_SECONDS:
             return _WHOLE_AND_FREE  # who writes to it since is found when it is staged

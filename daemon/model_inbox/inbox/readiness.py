@@ -12,7 +12,7 @@ lease says the contrary.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, Protocol
@@ -82,8 +82,8 @@ class Facts(Protocol):
     def age_seconds(self, name: str) -> float:
         """How long ago it changed last, as far as is known (survives a restart of the daemon)."""
 
-    def look(self, name: str) -> Look:
-        """Open the file and look at it."""
+    def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
+        """Open each file and look at it."""
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop, though it looks ready, is not to be claimed now; None when nothing is known against it."""
@@ -156,7 +156,9 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     if sidecar.stem_problem is not None:
         return _settle(drop, facts, limits) or Refuse((sidecar.stem_problem,))
 
-    look = facts.look(drop.sidecar_name)
+    problems, missing, usable = _files_as_listed(drop, limits) if not sidecar.problems else ([], [], [])
+    looks = facts.looks([drop.sidecar_name, *usable])
+    look = looks[drop.sidecar_name]
     if look.problem is not None:
         return _when_old((look.problem,), drop, facts, limits, forever=True)
     if look.lease is Lease.OPEN:
@@ -168,31 +170,17 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
             return Refuse(sidecar.problems)
         return _settle(drop, facts, limits) or Refuse(sidecar.problems)
 
-    problems: list[Problem] = []
-    missing: list[Problem] = []
     unusable: list[Problem] = []
     being_written: list[Problem] = []
-    leases: set[Lease] = {look.lease}
-    for role, name in drop.files.items():
-        sighting = drop.sightings.get(name)
-        if sighting is None:
-            missing.append(artifact_missing(role, name))
-        elif sighting.owner != drop.owner:
-            problems.append(sidecar_not_owner(name))
-        elif sighting.kind != "file":
-            problems.append(artifact_not_regular(kind_in_words(name, sighting.kind), name))
-        elif sighting.size > limits.max_artifact_size:
-            size, limit = format_size(sighting.size), format_size(limits.max_artifact_size)
-            problems.append(artifact_too_large(name, size, limit))
-        else:
-            look = facts.look(name)
-            leases.add(look.lease)
-            if look.problem is not None:
-                unusable.append(look.problem)
-            elif look.lease is Lease.OPEN:
-                being_written.append(artifact_open_for_writing(name))
-            elif not look.complete:
-                missing.append(_truncated(name, sighting.size))
+    for name in usable:
+        look = looks[name]
+        if look.problem is not None:
+            unusable.append(look.problem)
+        elif look.lease is Lease.OPEN:
+            being_written.append(artifact_open_for_writing(name))
+        elif not look.complete:
+            missing.append(_truncated(name, drop.sightings[name].size))
+    leases = {look.lease for look in looks.values()}
     if problems:
         refuse = Refuse(tuple(problems))
         return refuse if sidecar.sealed and Lease.UNKNOWN not in leases else _settle(drop, facts, limits) or refuse
@@ -205,6 +193,27 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     if sidecar.sealed and leases == {Lease.FREE}:
         return Take("digest" if digested else "lease")
     return _settle(drop, facts, limits) or Take("digest" if digested else "quiet")
+
+
+def _files_as_listed(drop: Drop, limits: Limits) -> tuple[list[Problem], list[Problem], list[str]]:
+    """Return what shows without opening a file: problems, what is missing, and the names of all other files."""
+    problems: list[Problem] = []
+    missing: list[Problem] = []
+    usable: list[str] = []
+    for role, name in drop.files.items():
+        sighting = drop.sightings.get(name)
+        if sighting is None:
+            missing.append(artifact_missing(role, name))
+        elif sighting.owner != drop.owner:
+            problems.append(sidecar_not_owner(name))
+        elif sighting.kind != "file":
+            problems.append(artifact_not_regular(kind_in_words(name, sighting.kind), name))
+        elif sighting.size > limits.max_artifact_size:
+            size, limit = format_size(sighting.size), format_size(limits.max_artifact_size)
+            problems.append(artifact_too_large(name, size, limit))
+        else:
+            usable.append(name)
+    return problems, missing, usable
 
 
 def judge_stray(
@@ -227,10 +236,8 @@ def judge_stray(
         return Wait((problem,), limits.orphan_timeout - age)
     if stray.owner in unreadable:
         return Wait((problem, unreadable[stray.owner]), None, stale=True)
-    if stray.kind == "file":
-        look = facts.look(stray.name)
-        if look.lease is Lease.OPEN:
-            return Wait((artifact_open_for_writing(stray.name),), None, stale=True)
+    if stray.kind == "file" and facts.looks([stray.name])[stray.name].lease is Lease.OPEN:
+        return Wait((artifact_open_for_writing(stray.name),), None, stale=True)
     return Refuse((problem,))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -33,7 +33,7 @@ class Told:
 
     quiet: float = 0.0
     age: float = 0.0
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    seen: Mapping[str, Look] = field(default_factory=dict)
     hold: Held | None = None
     each_age: Mapping[str, float] = field(default_factory=dict)
 
@@ -43,8 +43,8 @@ class Told:
     def age_seconds(self, name: str) -> float:
         return self.each_age.get(name, self.age)
 
-    def look(self, name: str) -> Look:
-        return self.looks.get(name, FREE)
+    def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
+        return {name: self.seen.get(name, FREE) for name in names}
 
     def held(self, drop: Drop) -> Held | None:
         return self.hold
@@ -192,7 +192,7 @@ def test_when_a_drop_is_whole(
 ) -> None:
     """Sealed and free by the kernel's word: at once. Else quiet for the settle time, and never while it is open."""
     drop = only_drop(WHOLE, parsed("m", seal, **fields))
-    decision = judge(drop, Told(quiet=quiet, age=quiet, looks={"m.pkl": look, "m.yaml": look}), LIMITS)
+    decision = judge(drop, Told(quiet=quiet, age=quiet, seen={"m.pkl": look, "m.yaml": look}), LIMITS)
     if isinstance(expected, Take):
         assert decision == expected
     else:
@@ -210,7 +210,7 @@ def test_how_long_a_drop_settles() -> None:
 def test_one_file_whose_lease_is_unknown_makes_all_wait() -> None:
     """Sealed, the model free, the scaler another file system's: the quiet rule decides."""
     drop = only_drop([*WHOLE, seen("m_scaler.pkl")], parsed("m"))
-    assert codes(judge(drop, Told(looks={"m_scaler.pkl": UNKNOWN}), LIMITS)) == ["drop.settling"]
+    assert codes(judge(drop, Told(seen={"m_scaler.pkl": UNKNOWN}), LIMITS)) == ["drop.settling"]
 
 
 # --- not whole -----------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def test_the_time_out_counts_from_the_last_change_of_any_of_its_files() -> None:
 @pytest.mark.parametrize("look", [OPEN, Look(Lease.UNKNOWN, complete=False, problem=Problem("x", "y"))])
 def test_what_a_person_has_to_end_is_never_refused(look: Look) -> None:
     """A file that is open for writing or cannot be read stays where it is, however old, and is said to be stale."""
-    decision = judge(only_drop(WHOLE, parsed("m")), Told(quiet=9e9, age=9e9, looks={"m.pkl": look}), LIMITS)
+    decision = judge(only_drop(WHOLE, parsed("m")), Told(quiet=9e9, age=9e9, seen={"m.pkl": look}), LIMITS)
     assert isinstance(decision, Wait)
     assert (decision.until, decision.stale) == (None, True)
 
@@ -290,9 +290,9 @@ def test_files_that_cannot_be_a_drops(other: Sighting, code: str) -> None:
     """Not the owner's, no regular file, too large: refused without being opened."""
 
     class Untouched(Told):
-        def look(self, name: str) -> Look:
-            assert name == "m.yaml"
-            return FREE
+        def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
+            assert names == ["m.yaml"]
+            return super().looks(names)
 
     decision = judge(only_drop([seen("m.yaml"), other], parsed("m")), Untouched(), LIMITS)
     assert isinstance(decision, Refuse)
@@ -344,7 +344,7 @@ def test_strays_wait_their_time_and_are_refused() -> None:
     assert isinstance(waiting, Wait)
     assert waiting.until == 1
     assert isinstance(judge_stray(stray, {"m.pkl"}, Told(age=86_400), LIMITS), Refuse)
-    still = judge_stray(stray, {"m.pkl"}, Told(age=86_400, looks={"m.pkl": OPEN}), LIMITS)
+    still = judge_stray(stray, {"m.pkl"}, Told(age=86_400, seen={"m.pkl": OPEN}), LIMITS)
     assert isinstance(still, Wait)
     assert still.stale
 
@@ -400,8 +400,8 @@ class Folder:
 
     age_seconds = unchanged_seconds
 
-    def look(self, name: str) -> Look:
-        return FREE
+    def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
+        return dict.fromkeys(names, FREE)
 
     def held(self, drop: Drop) -> Held | None:
         return None
