@@ -40,14 +40,17 @@ from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
 from model_inbox.pickles.report import problem_of, report_of
-from model_inbox.problems import Problem, artifact, backup, config, explain, inbox, journal, registry, sidecar
+from model_inbox.problems import Problem, artifact, backup, clock, config, explain, inbox, journal, registry, sidecar
 from model_inbox.problems import drop as drops
 from model_inbox.problems.codes import Code
+from model_inbox.registry.clock import ClockDoubt, Jump, in_words
+from model_inbox.registry.clock_watch import Looked
 from model_inbox.registry.registration import id_taken
 from model_inbox.retention.plan import plan
 from model_inbox.telemetry.health import assess
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+JUMP = Jump(NOW, NOW + timedelta(days=400))
 STATE = Path("/var/lib/model-inbox")
 MODELS = STATE / "models" / "prediction"
 REGISTRY = STATE / "models" / "prediction_registry.json"
@@ -136,6 +139,7 @@ def yaml_examples() -> Iterator[tuple[str, Problem]]:
 def sidecar_examples() -> dict[str, Problem]:
     """The problems of a sidecar's fields."""
     many = "".join(f"field_{number}: 1\n" for number in range(120))
+    later = changed("11:30:00Z", "13:30:00Z")
     return {
         "sidecar.missing_field": of_sidecar("sidecar.missing_field", changed("horizons: [1, 7, 30]\n", "")),
         "sidecar.unknown_key": of_sidecar("sidecar.unknown_key", changed("model_type", "model_typ")),
@@ -146,7 +150,8 @@ def sidecar_examples() -> dict[str, Problem]:
             "sidecar.path_not_plain_name", SIDECAR + "model_file: /home/ann/usd_eur.pkl\n"
         ),
         "sidecar.same_file_twice": of_sidecar("sidecar.same_file_twice", SIDECAR + "scaler_file: usd_eur.pkl\n"),
-        "sidecar.future_date": of_sidecar("sidecar.future_date", changed("11:30:00Z", "13:30:00Z")),
+        "sidecar.future_date": of_sidecar("sidecar.future_date", later),
+        "clock.behind": clock.clock_behind("trained_at", of_sidecar("sidecar.future_date", later).message),
         "sidecar.no_zone": of_sidecar("sidecar.no_zone", changed("11:30:00Z", "11:30:00")),
         "sidecar.not_a_mapping": of_sidecar("sidecar.not_a_mapping", "- model_type\n- lightgbm\n"),
         "sidecar.empty": of_sidecar("sidecar.empty", "# to be written\n"),
@@ -461,6 +466,14 @@ def status_examples() -> dict[str, Problem]:
             "failed": True,
             "problem": StorageError("move", MODELS / "usd_eur.pkl", no(errno.EIO)).message,
         },
+        "clock": {
+            "problem": StorageError("read the journal segment", HISTORY / f"{0:020d}.jsonl", no(errno.EIO)).message,
+            "words": in_words(JUMP),
+            "before": JUMP.before.isoformat(),
+            "after": JUMP.after.isoformat(),
+            "held_until": (JUMP.after + timedelta(hours=1)).isoformat(),
+            "behind": False,
+        },
         "config": {"refused": True},
         "log": {"problem": "stderr was closed when the daemon started, and logging.file is not set"},
         "metrics": {"problem": config.config_not_available("127.0.0.1:9477", os.strerror(errno.EADDRINUSE)).message},
@@ -495,10 +508,12 @@ def command_examples(folder: Path) -> dict[str, Example]:
     """What commands refuse, run in a folder with one registered model."""
     (folder / "config.yaml").write_text("inbox: {path: inbox}\nregistry: {path: models/prediction_registry.json}\n")
     (folder / "notes.pkl").write_text("not a pickle\n")
+    jumped = Looked(JUMP.after, ClockDoubt(JUMP, 7, 3000.0, 0.0))
     return {
         "command.refused": said(folder, "trash", "purge", "--all"),
         "reload.no_answer": said(folder, "reload"),
         "retention.changed": ChangedMeanwhile(),
+        "clock.held": raised(lambda: jumped.must_be_believed("purge the trash")),
         "scaler.refused": said(folder, "replace-scaler", "usd_eur", str(folder / "notes.pkl")),
         "backup.refused": said(folder, "backup", "restore", str(folder / "none"), "--to", str(folder / "new")),
         "log.unreadable": said(folder, "logs", "--file", str(folder / "log.jsonl")),

@@ -16,6 +16,7 @@
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
         RestoreRefused              files of the model in the trash are damaged: which, and how (also problems)
+      ClockHeld                     the clock has jumped: nothing is removed by it for a while (exit 75)
       ScanError                     the scanner does not work; never raised for the content of a file (exit 75)
       LoadRefused                   the stored bytes are not those that were registered, or import other names
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TRANSIENT",
+    "ClockHeld",
     "ConfigError",
     "DropRefused",
     "EntryExists",
@@ -230,6 +232,13 @@ class RestoreRefused(_WithProblems, RegistryError):
     """Files of a retired model are damaged. `problems` lists each of them. Nothing was changed."""
 
     code = "registry.restore_refused"
+
+
+class ClockHeld(ModelInboxError):
+    """The machine's clock has jumped, and nobody confirmed it yet: nothing is retired or purged by it for a while."""
+
+    code = "clock.held"
+    exit_status = EXIT_TRY_AGAIN
 
 
 class ScanError(ModelInboxError):

@@ -54,7 +54,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("record", "replace-scaler"),
         *("backup make", "backup list", "backup verify", "backup restore", "backup plan", "backup apply"),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
-        *("retention plan", "retention apply", "verify", "rebuild"),
+        *("retention plan", "retention apply", "retention confirm-clock", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema", "schema"),
         *("status", "reload", "inbox list", "inbox explain", "logs"),

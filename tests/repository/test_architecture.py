@@ -55,18 +55,25 @@ DOORS = {
 # Every package: the modules and packages that lie directly in it, from the bottom up, those of one row in one string.
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
-    "base": ("instants leases shapes standard_streams units", "disk flocks users strict_yaml", "machine", "__init__"),
+    "base": (
+        "boot instants leases shapes standard_streams units",
+        "disk flocks users strict_yaml",
+        "machine",
+        "__init__",
+    ),
     "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
     "config": ("retention", "settings", "changes problems search", "load", "__init__"),
     "registry": (
         "entry paths position",
         "journal",
+        "clock",
         "checkpoint state segments files stored_sidecar",
         "derived doubt history outcomes writer_lock",
         "opening",
         "healing",
         "checkpoint_file",
         "store",
+        "clock_watch",
         "labels loading measurements pickling trash",
         "registration scaler",
         "registry",
@@ -141,7 +148,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "problems": (
         "codes",
         "value",
-        "artifact backup catalogue checks config explain inbox journal registry retention sidecar status yaml",
+        "artifact backup catalogue checks clock config explain inbox journal registry retention sidecar status yaml",
         "drop",
         "__init__",
     ),
@@ -156,7 +163,7 @@ PURE = words("""
     base/instants base/shapes base/units base/strict_yaml
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
-    registry/checkpoint registry/derived registry/entry registry/journal registry/paths registry/position
+    registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/paths registry/position
     registry/state registry/stored_sidecar registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
@@ -169,6 +176,7 @@ PURE = words("""
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {
     ("inbox/readiness", "base/leases"): {"Lease"},
+    ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},
     ("pickles/names", "sys"): {"stdlib_module_names"},

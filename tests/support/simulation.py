@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from model_inbox.base.boot import BootClock
 from model_inbox.base.leases import Lease
 from model_inbox.base.machine import Machine
 from model_inbox.pickles import Allowlist, Scan
@@ -337,7 +338,8 @@ class Simulation:
     def live(self) -> bool:
         """Let a daemon live until it has nothing more to do; return whether it died before."""
         scanner = ScannerHere()
-        machine = Machine(self.clock.now, self.clock.monotonic, self.disk, lambda _: Lease.FREE)
+        boot = BootClock("b0" * 16, self.clock.monotonic)
+        machine = Machine(self.clock.now, self.clock.monotonic, self.disk, lambda _: Lease.FREE, boot=boot)
         service = Service(self.world.config, machine, make_scanner=lambda _: scanner)  # type: ignore[arg-type,return-value]
         try:
             service.start()

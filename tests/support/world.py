@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model_inbox.base.boot import BootClock
 from model_inbox.base.disk import Disk, PacedDisk
 from model_inbox.base.machine import Machine
 from model_inbox.config.load import load_config
@@ -78,15 +79,21 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.set_by = 0.0
+        self.boot_id = "b0" * 16
 
     def advance(self, seconds: float) -> None:
         self.ahead += seconds
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(time.time() + self.ahead, UTC)
+        return datetime.fromtimestamp(time.time() + self.ahead + self.set_by, UTC)
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
+
+    def jump(self, seconds: float) -> None:
+        """Set the time of day alone, as a person or time synchronization does."""
+        self.set_by += seconds
 
 
 class StandingClock(Clock):
@@ -102,7 +109,7 @@ class StandingClock(Clock):
         self._began = time.time()
 
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self._began + self.ahead, UTC)
+        return datetime.fromtimestamp(self._began + self.ahead + self.set_by, UTC)
 
     def monotonic(self) -> float:
         return self.START + self.ahead
@@ -261,7 +268,8 @@ class World:
     def machine(self, disk: Disk | None = None, progress: Callable[[], None] = lambda: None) -> Machine:
         """Return this machine with the world's clock."""
         disk = disk if disk is not None else PacedDisk(progress)
-        return Machine(self.clock.now, self.clock.monotonic, disk, progress=progress)
+        boot = BootClock(self.clock.boot_id, self.clock.monotonic)
+        return Machine(self.clock.now, self.clock.monotonic, disk, progress=progress, boot=boot)
 
     def service(self, disk: Disk | None = None, **options: Any) -> Service:
         """Return a service with the world's clock, not started."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from .boot import BootClock, boot_clock
 from .disk import Disk, no_op
 from .leases import Lease, read_lease
 
@@ -24,6 +25,7 @@ utc_now: Callable[[], datetime] = partial(datetime.now, UTC)
 @dataclass(frozen=True, slots=True)
 class Machine:
     """`clock` returns the current time in UTC, `monotonic` seconds that a change of the clock does not affect.
+    `boot` has such seconds that other processes, and this one after a restart, can compare with theirs.
 
     `read_lease` returns whether an open file is being written. `progress` is called after each piece of long work. It
     must be cheap and must not call back into the code that does the work.
@@ -34,3 +36,4 @@ class Machine:
     disk: Disk = field(default_factory=Disk)
     read_lease: Callable[[int], Lease] = read_lease
     progress: Callable[[], None] = no_op
+    boot: BootClock = field(default_factory=boot_clock)

@@ -188,6 +188,19 @@ class App:
         ) as registry:
             yield registry
 
+    def read_clock(self, to: str) -> datetime:
+        """Return the time for a command that removes what is old by it. `to` completes the message "cannot ...".
+
+        Raises ClockHeld after a jump of the clock. One that nobody noticed yet gets its line in the journal.
+        """
+        with self.reading() as registry:
+            looked = registry.clock_watch.read()
+        if looked.doubt is not None and looked.doubt.sequence is None:
+            with self.writing() as registry:
+                looked = registry.clock_watch.look()
+        looked.must_be_believed(to)
+        return looked.now
+
     def must_exist(self) -> None:
         """Raise RegistryMissing if no file of the registry exists at the configured path."""
         from ..base.disk import exists

@@ -67,6 +67,8 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
         what = f"{what} {detail['alias']}"
         if model_id is not None and line.model_id != model_id:
             what = f"{what} moved to {line.model_id}"
+    if line.operation == "clock" and not detail.get("confirmed"):
+        what = f"{what} from {detail.get('before')} to {detail.get('after')}"
     if line.operation == "record":
         values = ", ".join(f"{name}={value}" for name, value in (detail.get("metrics") or {}).items())
         what = f"{what} {values} ({detail.get('at')})"
@@ -89,4 +91,6 @@ def _as_dict(line: Line) -> dict[str, Any]:
     if line.detail and line.operation == "record":
         fields["metrics"] = line.detail.get("metrics")
         fields["measured_at"] = line.detail.get("at")
+    if line.detail and line.operation == "clock":
+        fields |= {name: line.detail.get(name) for name in ("before", "after", "seconds", "confirmed")}
     return fields

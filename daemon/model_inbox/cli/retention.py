@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import canonical_instant
 from ..base.units import format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
@@ -76,7 +77,7 @@ def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json
     examples=["model-inbox retention apply", "model-inbox retention apply --yes --json"],
     exits={
         1: "it was not confirmed, the breaker refused it, or the mode is dry-run",
-        75: "the registry changed meanwhile, another writer holds it, or a disk error",
+        75: "the clock has jumped, the registry changed meanwhile, another writer holds it, or a disk error",
     },
 )
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
@@ -91,7 +92,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     from ..retention.apply import apply_retention, plan_retention
 
     section = app.config.retention
-    moment = now()
+    moment = app.read_clock("apply the plan")
     with app.reading() as registry:
         shown = plan_retention(registry, section, moment)
     if not as_json:
@@ -108,6 +109,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         raise Refused(f"cannot apply the plan: {shown.breaker.message}", hint=shown.breaker.hint)
     ask(f"Retire {counted(len(shown.retire), 'model')} to the trash?", yes=yes, to="apply the plan")
     with app.writing() as registry:
+        registry.clock_watch.look().must_be_believed("apply the plan")
         made = plan_retention(registry, section, moment)
         if _registrations(made) != _registrations(shown):
             raise ChangedMeanwhile()
@@ -121,6 +123,29 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         if done.skipped:
             print_lines(f"Not retired, because protected, kept or gone meanwhile: {', '.join(done.skipped)}")
     return EXIT_REFUSED if done.refused else EXIT_DONE
+
+
+@retention.command(
+    "confirm-clock",
+    cls=Command,
+    examples=["model-inbox retention confirm-clock"],
+    exits={75: "another writer holds the registry, or a disk error"},
+)
+@pass_app
+def confirm_clock(app: App, *, as_json: bool) -> None:
+    """Confirm that this machine's clock is right, after it has jumped.
+
+    Ends what a jump of the clock holds up at once, instead of after an hour: models are retired and purged again, and
+    drops that wait because they look future-dated are decided. It is written into the history.
+    """
+    with app.writing() as registry:
+        sequence = registry.clock_watch.confirm(registry.actor)
+    if as_json:
+        print_json({"confirmed": sequence is not None, "sequence": sequence, "at": canonical_instant(now())})
+    elif sequence is None:
+        print_lines(f"Nothing to confirm: the clock has not jumped. It shows {when(now(), seconds=True)} UTC.")
+    else:
+        print_lines(f"The clock is confirmed: {when(now(), seconds=True)} UTC (line {sequence} of the history).")
 
 
 def _policy(file: Path) -> RetentionSection:

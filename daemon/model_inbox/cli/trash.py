@@ -47,7 +47,7 @@ def list_trash(app: App, *, as_json: bool) -> None:
     examples=["model-inbox trash purge", "model-inbox trash purge usd_eur_20251025 --yes --json"],
     exits={
         1: "it is not in the trash, or it was not confirmed",
-        75: "a process has one of the files open, or another writer holds the registry",
+        75: "the clock has jumped, a process has one of the files open, or another writer holds the registry",
     },
 )
 @click.argument("model_ids", metavar="[ID]...", nargs=-1)
@@ -61,6 +61,7 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
     for confirmation. A model is not removed while a process has a file of it open.
     """
     grace = app.config.retention.trash_grace.seconds
+    moment = app.read_clock("purge the trash")
     with app.reading() as registry:
         unfinished = registry.unfinished_purges()
     if unfinished:
@@ -73,7 +74,7 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
         chosen = _chosen(
             registry.retired(),
             [model_id for model_id in model_ids if model_id not in unfinished],
-            None if everything else now() - timedelta(seconds=grace),
+            None if everything else moment - timedelta(seconds=grace),
             all_by_age=not model_ids,
         )
     if not chosen:
@@ -83,12 +84,13 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
             print_lines("No model in the trash is old enough (--all removes all).")
         return EXIT_DONE
     if not as_json:
-        _print_retired(chosen, now())
+        _print_retired(chosen, moment)
     ask(f"Remove {counted(len(chosen), 'model')} permanently?", yes=yes, to="purge the trash")
     purged: list[Retired] = []
     in_use: list[Retired] = []
     freed = 0
     with app.writing() as registry:
+        registry.clock_watch.look().must_be_believed("purge the trash")
         for item in chosen:
             size = registry.purge(item, reason="purged by hand")
             if size is None:

@@ -296,6 +296,7 @@ def _told_of(name: str, seen: Sequence[Sighting], status: Mapping[str, Any] | No
 
 
 _STAYS: frozenset[Code] = frozenset({"artifact.open_for_writing", "drop.unreadable"})
+_DATED: frozenset[Code] = frozenset({"clock.behind"})
 _TAKEN: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable", "drop.changed"})
 
 
@@ -304,6 +305,8 @@ def _then(problems: Sequence[Problem]) -> str:
     codes = {problem.code for problem in problems}
     if codes <= _TAKEN:
         return "is taken, if nothing changes"
+    if codes <= _DATED:
+        return "is rejected, if the clock still says so"
     if codes & _STAYS:
         return "is reported to the operator, and goes on waiting"
     return "is rejected, if nothing comes"

@@ -29,7 +29,7 @@ from ..problems import Problem
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
 from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair
 from .permissions import unreadable
-from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
+from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file"]
 
@@ -153,6 +153,8 @@ class Inbox:
         self._holds: dict[str, _Hold] = {}
         self._folder: int | None = None
         self.has_leases = True
+        self.clock_behind_seconds = 0.0
+        """For how long the clock is taken to be behind. Whoever watches the clock sets it before each look."""
 
     # --- the folders ------------------------------------------------------------------------------------------
 
@@ -311,8 +313,14 @@ class Inbox:
             if not name.endswith(SIDECAR_SUFFIX) or sighting.kind == "folder":
                 continue
             known = self._memory[name]
-            # One that could not be read is read again each time: what kept us from it may leave no trace on it.
-            if known.sidecar is None or known.is_racy or isinstance(known.sidecar, Problem):
+            # One that could not be read is read again each time: what kept us from it may leave no trace on it. So is
+            # one whose problems are the clock's, which may be corrected.
+            if (
+                known.sidecar is None
+                or known.is_racy
+                or isinstance(known.sidecar, Problem)
+                or dated_by_the_clock(known.sidecar.problems)
+            ):
                 to_read.append(sighting)
             else:
                 sidecars[name] = known.sidecar

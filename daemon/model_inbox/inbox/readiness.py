@@ -28,6 +28,7 @@ from ..problems.artifact import (
     artifact_too_large,
     artifact_truncated,
 )
+from ..problems.clock import clock_behind
 from ..problems.drop import (
     drop_folder,
     drop_incomplete_timeout,
@@ -47,6 +48,7 @@ __all__ = [
     "Refuse",
     "Take",
     "Wait",
+    "dated_by_the_clock",
     "judge",
     "judge_stray",
     "kind_in_words",
@@ -84,6 +86,10 @@ class Facts(Protocol):
 
     def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
         """Open each file and look at it."""
+
+    @property
+    def clock_behind_seconds(self) -> float:
+        """For how long the clock is taken to be behind: what looks future-dated may not be."""
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop, though it looks ready, is not to be claimed now; None when nothing is known against it."""
@@ -166,6 +172,8 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     if sidecar.problems:
         if sidecar.cut_short or not sidecar.parses:
             return _when_old(sidecar.problems, drop, facts, limits)
+        if (doubtful := dated_by_the_clock(sidecar.problems)) and facts.clock_behind_seconds > 0:
+            return Wait(doubtful, facts.clock_behind_seconds)
         if sidecar.sealed and look.lease is Lease.FREE:
             return Refuse(sidecar.problems)
         return _settle(drop, facts, limits) or Refuse(sidecar.problems)
@@ -264,6 +272,15 @@ def _settle(drop: Drop, facts: Facts, limits: Limits) -> Wait | None:
         else "nobody can tell whether a file is still being written"
     )
     return Wait((drop_settling(why),), left)
+
+
+def dated_by_the_clock(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return what a drop waits for with which nothing is wrong but a time after that of a doubtful clock; else ()."""
+    if any(problem.code != "sidecar.future_date" for problem in problems):
+        return ()
+    return tuple(
+        clock_behind(problem.field or "", problem.message).at(problem.line, problem.column) for problem in problems
+    )
 
 
 def _truncated(name: str, size: int) -> Problem:

@@ -38,6 +38,7 @@ from .claims import Claim, Integrity, ToJudge, ToRefuse
 from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
+from .readiness import dated_by_the_clock
 from .staging import Staged, Staging
 
 __all__ = ["Checks", "Judge", "Judging"]
@@ -146,6 +147,8 @@ class Judge:
             return Rejected((sidecar.stem_problem,))
         claim.model_id = sidecar.model_id
         if sidecar.problems:
+            if (doubtful := dated_by_the_clock(sidecar.problems)) and self._inbox.clock_behind_seconds > 0:
+                return NotWhole(doubtful)  # of a claim that was left: it waits in the inbox, like any other
             cut_short = sidecar.cut_short or not sidecar.parses
             return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
         roles = self._roles(claim, sidecar)

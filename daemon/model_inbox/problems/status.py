@@ -7,6 +7,8 @@ from .value import Problem, escaped, quoted
 __all__ = [
     "status_breaker_tripped",
     "status_checkpoint_failed",
+    "status_clock_jumped",
+    "status_clock_unknown",
     "status_config_refused",
     "status_deaf",
     "status_deferred",
@@ -72,6 +74,26 @@ def status_deaf(why: object) -> Problem:
         "status.deaf",
         f"file events do not reach the daemon: {why}",
         "Nothing to do if it passes: the folder is looked at by the clock meanwhile",
+    )
+
+
+def status_clock_jumped(words: object, before: object, after: object, held_until: object, *, behind: bool) -> Problem:
+    """The clock has jumped. `held_until` is when things are removed by age again, if they are not now."""
+    follows = [f"nothing is retired or purged until {held_until}"] if held_until else []
+    follows += ["drops that look future-dated wait"] if behind else []
+    return Problem(
+        "status.clock_jumped",
+        f"{words}, from {before} to {after}: {' and '.join(follows) or 'ages may be wrong'}",
+        "Check the clock (`date -u`, `timedatectl`). If it is right: `model-inbox retention confirm-clock`",
+    )
+
+
+def status_clock_unknown(why: object) -> Problem:
+    """Whether the clock has jumped cannot be found out."""
+    return Problem(
+        "status.clock_unknown",
+        f"whether the clock can be believed cannot be found out, and nothing is retired or purged: {why}",
+        "Correct what is wrong with the disk; it is tried again",
     )
 
 

@@ -1,7 +1,8 @@
 """The registered models: entries, the journal that commits them, their files, and what may go wrong with these.
 
 Owns the registry's folder. From an entry (`entry`) and the bytes of a line (`journal`) over the entries of a moment and
-their order (`state`), segments, the store that follows and commits, and the model files, up to the changes
+their order (`state`), segments, the store that follows and commits, what jumps of the machine's clock mean for them
+(`clock`), and the model files, up to the changes
 (`registration`, `trash`, `scaler`, `labels`) and `ModelRegistry`; `repair/` verifies and rebuilds. Never knows the
 inbox, the daemon or the rules of retention.
 

@@ -6,7 +6,7 @@ the current segment, and knows nothing of model files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from ..base.disk import Disk, content_of, inode_of, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, StorageError
 from .checkpoint import CHECKPOINT_MODE, checkpoint_bytes, parse_checkpoint
+from .clock import ClockLine, corrected
 from .entry import EntryFields, sequence_of
 from .journal import Line, format_time
 from .paths import RegistryFiles
@@ -78,7 +79,10 @@ def also_changed(line: Line) -> Mapping[str, Any]:
 
 
 def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
-    """Return the entries after the last line at or before `moment`; `reached` is the number of the last line.
+    """Return the entries after the last line whose time is not after `moment`, and all lines before that one.
+
+    The order is that of the lines: where the clock ran back, lines with later times may come before. So the line is
+    searched from the end. `reached` is the number of the last line of all.
 
     Raises RegistryError for a moment before the history that is kept, RegistryCorrupted when its beginning is missing.
     """
@@ -93,21 +97,21 @@ def state_at(files: RegistryFiles, moment: datetime, *, reached: int) -> State:
             None,
             f"the history begins at line {lines[0].sequence}, and the entries before that line are missing",
         )
-    if base is not None and (not lines or moment < lines[0].at):
+    count = next((number for number in range(len(lines), 0, -1) if lines[number - 1].at <= moment), 0)
+    if base is not None and count == 0:
         raise RegistryError(
             f"cannot tell the registry as of {format_time(moment)}: its history begins at "
             f"{lines[0].time if lines else 'its first line'}",
             hint="registry.history_keep says how long the history is kept",
         )
-    for line in lines:
-        # Nobody knows when a missing line was committed, so it may belong to the answer.
+    for number, line in enumerate(lines[: count + 1], 1):
+        # Nobody knows when a missing line was committed: the ones right after the last line may belong to the answer.
         if line.sequence != state.sequence + 1:
             raise RegistryCorrupted(
                 files.history, None, f"the lines {state.sequence + 1} to {line.sequence - 1} are in no segment"
             )
-        if line.at > moment:
-            break
-        state.apply(line)
+        if number <= count:
+            state.apply(line)
     return state
 
 
@@ -191,9 +195,18 @@ def _check(path: Path) -> None:
 # --- removal -------------------------------------------------------------------------------------------------
 
 
-def prune_history(files: RegistryFiles, disk: Disk, *, oldest: float, current: int, needed: int | None) -> int:
+def prune_history(
+    files: RegistryFiles,
+    disk: Disk,
+    *,
+    oldest: float,
+    current: int,
+    needed: int | None,
+    clock_lines: Sequence[ClockLine],
+) -> int:
     """Remove closed segments whose last line is before the timestamp `oldest`; return how many.
 
+    The `clock_lines` of the journal correct the times of lines that were stamped by a wrong clock.
     Under the writer lock. A segment with line `needed`, or any after it, stays, and so does the one with the inode
     `current`. The registry as it was at the end of a removed segment stays as a base file, so that `state_at` goes on
     to work from there. A crash before a removal leaves a base that is not used while its segment is there. Raises
@@ -203,7 +216,7 @@ def prune_history(files: RegistryFiles, disk: Disk, *, oldest: float, current: i
     for path in history_segments(files.history):
         segment = read_segment(path)
         lines = segment.lines
-        if inode_of(path) == current or (lines and lines[-1].at.timestamp() >= oldest):
+        if inode_of(path) == current or (lines and corrected(lines[-1], clock_lines).timestamp() >= oldest):
             break
         if needed is not None and (not lines or lines[-1].sequence >= needed):
             break

@@ -10,6 +10,9 @@ number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all b
 A line sets an entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or,
 without the key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began
 therefore ends in the same state, so a checkpoint needs no sequence of its own.
+
+The order is that of the sequence numbers. A line's time is what the machine's clock showed, and may be before that of
+the line before; `clock` lines tell of jumps.
 """
 
 from __future__ import annotations
@@ -78,6 +81,7 @@ Operation = Literal[
     "replace_scaler",
     "record",
     "rebuild",
+    "clock",
 ]
 
 
@@ -156,14 +160,11 @@ class Segment:
     torn: int
 
 
-def number_drafts(drafts: Sequence[Draft], sequence: int, last_time: str, now: datetime) -> list[Line]:
-    """Return the lines of these drafts, which follow line `sequence`, whose time is `last_time`, or "" for none.
+def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list[Line]:
+    """Return the lines of these drafts, which follow line `sequence`, as of `now`.
 
     A registered entry gets its `sequence` and `registered_at` here.
     """
-    if last_time:
-        # A clock that was set back must not unsort the history.
-        now = max(now, parse_time(last_time))
     time = format_time(now)
     lines = []
     for number, draft in enumerate(drafts, sequence + 1):

@@ -50,7 +50,10 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A retired model whose files are in the trash."""
+    """A retired model whose files are in the trash.
+
+    `at` is the time of its retirement, by the clock as it was corrected since.
+    """
 
     model_id: str
     sequence: int

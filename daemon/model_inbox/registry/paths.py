@@ -32,6 +32,11 @@ class RegistryFiles:
         return self.path.with_name(f"{self.path.stem}.checkpoint.json")
 
     @property
+    def clock(self) -> Path:
+        """What the clocks of the machine were when they were last looked at."""
+        return self.path.with_name(f"{self.path.stem}.clock.json")
+
+    @property
     def history(self) -> Path:
         """The folder of the closed segments."""
         return self.path.parent / HISTORY_NAME
@@ -50,6 +55,11 @@ class RegistryFiles:
     def status(self) -> Path:
         """What the daemon tells of itself."""
         return self.path.with_name(f"{self.path.stem}.status.json")
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """The files that stand beside the JSON file, and are none of a model where that is in the same folder."""
+        return self.path, self.journal, self.mark, self.clock, self.status
 
     def set_aside(self, path: Path, how: str, now: datetime, number: int) -> Path:
         """Return the name that keeps a derived file which was found edited or damaged; `number` counts from 1."""

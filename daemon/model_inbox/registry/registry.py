@@ -23,11 +23,13 @@ from typing import Any
 
 import structlog
 
+from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk, is_temporary, remove_quietly
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
 from ..problems import quoted
+from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, as_fields, shown
 from .files import Storage
 from .healing import Rewritten
@@ -71,7 +73,7 @@ class ModelRegistry:
     A process that may not write there gets a handle that only reads (`read_only` is true then).
 
     Raises RegistryCorrupted (with file and offset) instead of guessing; nothing is overwritten then.
-    `lock_timeout` is in seconds. `clock` and `disk` are for tests.
+    `lock_timeout` is in seconds. `clock`, `boot` and `disk` are for tests.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class ModelRegistry:
         clock: Callable[[], datetime] = _SYSTEM_CLOCK,
         disk: Disk | None = None,
         segment_bytes: int = SEGMENT_BYTES_MIN,
+        boot: BootClock | None = None,
     ) -> None:
         path = _absolute(registry_path)
         self.registry_path = str(path)
@@ -95,6 +98,7 @@ class ModelRegistry:
         self.actor = actor if actor is not None else f"api:{_user_name()}"
         self._path = path
         self._clock = clock
+        boot = boot if boot is not None else boot_clock()
         self._disk = disk if disk is not None else Disk()
         self._storage = Storage(path.parent, Path(self.storage_dir), self._disk)
         if not read_only:
@@ -107,7 +111,10 @@ class ModelRegistry:
             disk=self._disk,
             segment_bytes=segment_bytes,
             denied=denied,
+            boot=boot,
         )
+        self.clock_watch = ClockWatch(self._store, clock, boot, self._disk)
+        """Whether the machine's clock has jumped. Whoever removes by age asks it before."""
         self._trash = Trash(self._store, self._storage)
         self._scalers = Scalers(self._store, self._storage, self._trash)
         self._labels = Labels(self._store)
@@ -198,7 +205,8 @@ class ModelRegistry:
 
         Newest is by `trained_at` as an instant, ties by the order of registration; an entry dated in the future
         is never newest. With `alias` it is the model that the alias names; with `calibrated=True` only models
-        whose `calibration_ok` is true count; with `as_of` the registry is taken as it was at that instant.
+        whose `calibration_ok` is true count; with `as_of` the registry is taken as it was at that instant: after the
+        last change whose time is not after it.
         """
         state, now = self._at(as_of)
         if alias is not None:
@@ -466,6 +474,7 @@ class ModelRegistry:
                 oldest=self._clock().timestamp() - keep_seconds,
                 current=self._store.journal.inode,
                 needed=self._trash.oldest_needed_line(),
+                clock_lines=self._store.clock_lines(),
             )
 
     def finish_retirements(self) -> int:

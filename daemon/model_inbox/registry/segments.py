@@ -44,6 +44,7 @@ __all__ = [
     "check_base",
     "first_base",
     "history_segments",
+    "lines_of_operation",
     "read_segment",
     "segment_name",
 ]
@@ -452,6 +453,32 @@ def all_lines(journal: Path, history: Path, *, over_gaps: bool = False) -> list[
             )
         seen = there
     raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
+
+
+def lines_of_operation(journal: Path, history: Path, operation: str) -> list[Line]:
+    """Return the lines of an operation that is rare, in order, as far as they can be read.
+
+    Lines are searched as bytes, so that it costs little more than reading the files. Damaged ones are left out: other
+    readers tell of them. The current segment is read first: it may be closed meanwhile. Raises StorageError.
+    """
+    needle = b'"operation":"%s"' % operation.encode()
+    found: dict[int, Line] = {}
+    for path in (journal, *history_segments(history)):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue  # pruned meanwhile
+        except OSError as error:
+            raise StorageError("read the journal segment", path, error) from error
+        at = data.find(needle)
+        while at >= 0:
+            end = data.find(b"\n", at)
+            with suppress(Damage):
+                line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)])
+                if line.operation == operation and end >= 0:
+                    found[line.sequence] = line
+            at = data.find(needle, end) if end >= 0 else -1
+    return [found[sequence] for sequence in sorted(found)]
 
 
 def missing_lines(history: Path, begins: int) -> list[tuple[int, int]]:

@@ -18,19 +18,21 @@ from pathlib import Path
 
 import structlog
 
+from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk, exists
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryLocked, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
+from .clock import ClockLine, Jump, Reading, clock_line, draft_of, ran_back
 from .derived import Fault, older_copy
 from .doubt import Doubt
 from .healing import log_ignored
 from .history import Held, note_retirement, retirements
-from .journal import Draft, Line, number_drafts
+from .journal import Draft, Line, number_drafts, parse_time
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
-from .segments import JournalFile, all_lines
+from .segments import JournalFile, all_lines, lines_of_operation
 from .state import State
 from .writer_lock import WriterLock
 
@@ -69,6 +71,7 @@ class Store:
         disk: Disk,
         segment_bytes: int = SEGMENT_BYTES_MIN,
         denied: str = "",
+        boot: BootClock | None = None,
     ) -> None:
         self.path = path
         self.read_only = read_only
@@ -80,6 +83,7 @@ class Store:
         """By model id, lines of this segment after which files may still lie where no entry names them."""
         self.state = State(str(path.parent), {}, 0)
         self._clock = clock
+        self._boot = boot if boot is not None else boot_clock()
         self._disk = disk
         self._segment_bytes = segment_bytes
         self._writer = WriterLock(self.files.writer_lock)
@@ -89,6 +93,7 @@ class Store:
         self.doubt = Doubt(self.files.journal)
         self._faults: tuple[Fault, ...] = ()
         self._held: Held | None = None
+        self._clock_lines: list[ClockLine] | None = None
         self._seen = _NEVER
         self._path_look_due = 0.0
         self._journal: JournalFile | None = None
@@ -141,7 +146,7 @@ class Store:
                 raise
         self._follow(journal)
         self.json_file.note_read(opened.mark, opened.data, None if opened.faults else look)
-        self.state, self.unfinished, self._held = state, unfinished, None
+        self.state, self.unfinished, self._held, self._clock_lines = state, unfinished, None, None
         self._faults, self._unsettled = opened.faults, False
 
     def _follow(self, journal: JournalFile) -> None:
@@ -213,6 +218,23 @@ class Store:
                 self._held = retirements(line for line in self.lines(over_gaps=True) if line.sequence <= reached)
             return dict(self._held)
 
+    def clock_lines(self) -> Sequence[ClockLine]:
+        """Return what the journal says about the clock, oldest first, as of the last look. Searches the history once.
+
+        The list is not to be changed. Raises StorageError.
+        """
+        if self._clock_lines is None:
+            with self._state_lock:
+                reached = self.state.sequence
+                found = lines_of_operation(self.files.journal, self.files.history, "clock")
+                self._clock_lines = [clock_line(line) for line in found if line.sequence <= reached]
+        return self._clock_lines
+
+    def newest_clock_line(self) -> ClockLine | None:
+        """Return the last of `clock_lines`, or None."""
+        lines = self.clock_lines()
+        return lines[-1] if lines else None
+
     def _take_in(self) -> None:
         """Read new lines, and follow a change of segment. Starts over when lines were taken back.
 
@@ -257,8 +279,12 @@ class Store:
         for line in lines:
             self.state.apply(line)
             _note_unfinished(self.unfinished, line)
+            if line.operation == "register":
+                continue  # nearly all lines: of no model in the trash, and not about the clock
             if self._held is not None:
                 note_retirement(self._held, line)
+            if line.operation == "clock" and self._clock_lines is not None:
+                self._clock_lines.append(clock_line(line))
 
     def _went_bad(self, error: ModelInboxError) -> None:
         """Go on serving what we hold, and say once that it no longer follows the files."""
@@ -325,11 +351,16 @@ class Store:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
 
         A registered entry gets its `sequence` and `registered_at` here. The first commit to a journal of an older
-        format gives the registry its identity.
+        format gives the registry its identity. Where the clock has run back since the last line, a `clock` line comes
+        before the others, in the same append: a reader never meets such times without it.
         """
         if self.state.identity is None:
             self._take_over()
-        lines = number_drafts(drafts, self.state.sequence, self.state.last_time, self._clock())
+        now = self._clock()
+        lines = number_drafts(drafts, self.state.sequence, now)
+        if lines[0].time < self.state.last_time and lines[0].operation != "clock":
+            drafts = self._after_clock_line(drafts, now)
+            lines = number_drafts(drafts, self.state.sequence, now)
         with self._state_lock:
             self._unsettled = True
             before = self.journal.offset
@@ -344,6 +375,14 @@ class Store:
             self.json_file.fell_behind(self.journal.offset - before)
             self._seen = look
         return lines
+
+    def _after_clock_line(self, drafts: Sequence[Draft], now: datetime) -> Sequence[Draft]:
+        """Return the drafts, behind one that tells of a clock that ran back. Up to the tolerance none is needed."""
+        if not ran_back(self.state.last_time, now):
+            return drafts
+        jump = Jump(parse_time(self.state.last_time), now)
+        reading = Reading(now, self._boot.read())
+        return [draft_of(jump, reading, self.newest_clock_line(), drafts[0].actor), *drafts]
 
     def _take_over(self) -> None:
         """Begin the first epoch of a registry whose journal has none, with the lines that it has.

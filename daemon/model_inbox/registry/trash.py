@@ -19,6 +19,7 @@ from ..base.disk import open_regular, replace_file
 from ..base.leases import in_use
 from ..errors import EntryExists, EntryNotFound, EntryProtected, ModelInboxError, StorageError
 from ..problems import escaped, quoted
+from .clock import corrected
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import STORED_MODE, Storage, trash_name
 from .journal import Draft, Line
@@ -261,9 +262,7 @@ class Trash:
     def _leftovers(self, coming: Collection[str]) -> list[Path]:
         files = self._store.files
         try:
-            paths = self._storage.unnamed_files(
-                list(self._store.state.entries.values()), (files.path, files.journal, files.mark)
-            )
+            paths = self._storage.unnamed_files(list(self._store.state.entries.values()), files.own)
         except OSError as error:
             raise StorageError("list", self._storage.storage_dir, error) from error
         ours = {path for model_id in coming for path in self._storage.final_names(model_id)}
@@ -274,7 +273,8 @@ class Trash:
     def _retirement(self, line: Line) -> Retired:
         entry = as_fields(line.removed or {})
         folder = self._storage.trash_folder(entry)
-        return Retired(line.model_id, sequence_of(entry), line.at, line.actor, line.reason, entry, folder)
+        at = corrected(line, self._store.clock_lines())
+        return Retired(line.model_id, sequence_of(entry), at, line.actor, line.reason, entry, folder)
 
     def _named_by_others(self, entry: EntryFields) -> set[Path]:
         """Return those files of an entry that other entries name too.

@@ -18,6 +18,8 @@ from ..base.units import spans
 from ..config.settings import Config
 from ..inbox.folder import Inbox
 from ..inbox.rejected import purge_receipts, purge_rejected
+from ..registry.clock_watch import Looked
+from ..registry.journal import format_time
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
@@ -62,7 +64,6 @@ class Maintenance:
         self._history = str(RegistryFiles(Path(registry.registry_path)).history)
         self._tally = tally
         self._health = health
-        self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._disk = machine.disk
         self._work = work
@@ -72,6 +73,8 @@ class Maintenance:
         self.retention_at = machine.monotonic()
         """When, on the monotonic clock, they are applied next, if they are on."""
         self._housekeeping_at = machine.monotonic()
+        self._is_held = False
+        self._logged_jump: int | None = None
         self.checkpointing = Checkpointing(config, registry, health, machine)
         self._has_leftovers = True  # an earlier daemon may have left some
 
@@ -107,18 +110,54 @@ class Maintenance:
             self._registry.settle()
             if not self._registry.derived_files_are_sound:
                 self.checkpointing.expect()  # which makes them again
+        clock = self._look_at_clock(now)
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
             if self._config.retention.mode == "off":
                 self._health.retention_problem = self._health.breaker = ""
+            elif self._is_held:
+                self.retention_at = now + min(self._config.retention.interval.seconds, clock.hold_seconds)
             else:
                 with self._work("applying the retention rules", MAINTENANCE_SECONDS):
-                    self._apply_rules()
+                    self._apply_rules(clock.now)
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
+            if self._is_held:
+                self._housekeeping_at = now + min(HOUSEKEEPING_SECONDS, clock.hold_seconds)
             with self._work("removing what is old", MAINTENANCE_SECONDS):
-                self._remove_old()
+                self._remove_old(clock.now)
         self.checkpointing.write_if_due(now)
+
+    def _look_at_clock(self, now: float) -> Looked:
+        """Look whether the clock can be believed, right before anything is removed by it.
+
+        What was put off is due when it can be again. The same reading then decides about ages: a clock that jumps
+        after it changes nothing.
+        """
+        clock = self._registry.clock_watch.look()
+        was_held, self._is_held = self._is_held, clock.hold_seconds > 0
+        if was_held and not self._is_held:
+            self.retention_at = self._housekeeping_at = now
+        self._log_clock(clock)
+        return clock
+
+    def _log_clock(self, clock: Looked) -> None:
+        """Log a jump once for each line, whoever wrote that, and when it holds up nothing any more."""
+        doubt = clock.doubt
+        number = doubt.sequence if doubt is not None and doubt.is_held else None
+        if doubt is not None and number is not None and number != self._logged_jump:
+            log.error(
+                "registry.clock_jumped",
+                before=format_time(doubt.jump.before),
+                after=format_time(doubt.jump.after),
+                jump_seconds=doubt.jump.seconds,
+                hold_seconds=doubt.hold_seconds,
+                sequence=number,
+            )
+            self._logged_jump = number
+        elif self._logged_jump is not None and not self._is_held:
+            log.info("registry.clock_believed", sequence=self._logged_jump)
+            self._logged_jump = None
 
     def settle_leftovers(self, *, starting: bool = False) -> list[str]:
         """Move what a writer that died left behind, and what could not be moved the last time. Return what failed.
@@ -150,10 +189,10 @@ class Maintenance:
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem)
 
-    def _apply_rules(self) -> None:
+    def _apply_rules(self, now: datetime) -> None:
         """Apply the retention rules, and empty the trash of what is due."""
         section, health = self._config.retention, self._health
-        before, now = self._registry.sequence, self._clock()
+        before = self._registry.sequence
         self.retention_ran_at = now
         problems: list[str] = []
         with self._attempt() as rules:
@@ -185,14 +224,15 @@ class Maintenance:
             log.error("retention.purge_failed", problem=problem)
         return failed
 
-    def _remove_old(self) -> None:
-        """Remove what has been kept long enough."""
-        if self._inbox.is_in_place:
-            self._purge_answers()
+    def _remove_old(self, now: datetime) -> None:
+        """Remove what has been kept long enough, if the clock can be believed, and look for what is wrong."""
+        if self._inbox.is_in_place and not self._is_held:
+            self._purge_answers(now)
             self._publish_due()
         self.look_at_history()
         with self._attempt() as history:
-            self._registry.prune_history(self._config.registry.history_keep)
+            if not self._is_held:
+                self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem)
         self._check_history()
@@ -210,9 +250,9 @@ class Maintenance:
             log.error("registry.history_damaged", problem=problem)
         self._health.history_problem = problem
 
-    def _purge_answers(self) -> None:
+    def _purge_answers(self, now: datetime) -> None:
         """Remove rejected drops and receipts that have been kept long enough."""
-        section, now = self._config.inbox, self._clock()
+        section = self._config.inbox
         rejected_dir, receipts_dir = self._inbox.rejected_dir, self._inbox.receipts_dir
         with self._attempt() as rejected:
             drops, freed = purge_rejected(rejected_dir, now, section.rejected_keep, self._disk)

@@ -33,6 +33,8 @@ from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
 from ..pickles import Scanner
 from ..problems import Problem, escaped
+from ..registry.clock import in_words
+from ..registry.clock_watch import Looked
 from ..registry.derived import CHANGES_SHOWN
 from ..registry.healing import Rewritten
 from ..registry.paths import RegistryFiles
@@ -107,6 +109,8 @@ class Reporter:
         self._deaf_since: datetime | None = None
         self._last: dict[str, str | None] = {"last_registered_at": None, "last_rejected_at": None}
         self._position: dict[str, Any] = {}
+        self.last_published: datetime | None = None
+        """When the daemon before us published its last status, by the clock."""
         self._published: object = None
         self._published_at: float | None = None
         self._promised_until = 0.0
@@ -127,6 +131,8 @@ class Reporter:
             with contextlib.suppress(StorageError):
                 found.append(read_status(path) or {})
         self._last = {name: _text_or_none(found[0].get(name)) for name in self._last} if found else self._last
+        stamps = [text for document in found if (text := _text_or_none(document.get("at"))) is not None]
+        self.last_published = max(map(datetime.fromisoformat, stamps), default=None)
         told = [line for document in found for line in told_by_status(document)]
         if told:
             latest = max(told, key=lambda line: (line.identity.epoch_number, line.sequence))
@@ -340,6 +346,7 @@ class Reporter:
             "inbox": {"path": str(started.inbox.path), "reachable": None, "problem": None, "watcher": None},
             "registry": {"path": str(started.registry.path), **self._position},
             "retention": {"mode": config.retention.mode},
+            "clock": None,
             "disks": [
                 left
                 for folder, path in (("inbox", started.inbox.path), ("models", started.registry.storage_dir))
@@ -403,6 +410,7 @@ class Reporter:
             "rotation_failed": health.rotation_failed,
             "missing_lines": health.missing_lines or None,
         }
+        told["clock"] = _clock(registry.clock_watch.seen, now)
         is_on = service.config.retention.mode != "off"
         ran_at = service.maintenance.retention_ran_at
         next_run_in = max(service.maintenance.retention_at - self._monotonic(), 0.0)
@@ -468,6 +476,25 @@ def _rewritten(one: Rewritten) -> dict[str, Any]:
     }
 
 
+def _clock(looked: Looked | None, now: datetime) -> dict[str, Any] | None:
+    """Return what is told of a jump of the clock that still counts, or of why that cannot be found out."""
+    if looked is None or (looked.doubt is None and not looked.problem):
+        return None
+    doubt = looked.doubt
+    told: dict[str, Any] = {"problem": looked.problem or None}
+    if doubt is not None:
+        told |= {
+            "sequence": doubt.sequence,
+            "before": millisecond_stamp(doubt.jump.before),
+            "after": millisecond_stamp(doubt.jump.after),
+            "seconds": doubt.jump.seconds,
+            "words": in_words(doubt.jump),
+            "held_until": millisecond_stamp(now + timedelta(seconds=doubt.hold_seconds)) if doubt.is_held else None,
+            "behind": doubt.behind_seconds > 0,
+        }
+    return told
+
+
 def _metrics_problem(health: Health) -> str | None:
     """Return why metrics are not published, or None."""
     return "; ".join(filter(None, (health.listen_problem, health.textfile_problem))) or None
@@ -482,6 +509,7 @@ def _gist(document: dict[str, Any]) -> object:
     """Return what of a document is news: all but what passes with time."""
     passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest")
     kept = {name: value for name, value in document.items() if name not in passing}
+    kept["clock"] = {n: v for n, v in (document["clock"] or {}).items() if n != "held_until"}
     kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
     waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]
     return kept, waits, [(drop["drop_id"], drop["cause"], drop["attempts"]) for drop in document["deferred_drops"]]

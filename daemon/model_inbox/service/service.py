@@ -114,6 +114,11 @@ class Service:
         self._serve_at_start()
         self._stack.callback(self._serve, None)
         self.reporter.opened()
+        # Before anything is stamped or judged by the clock.
+        if self.reporter.last_published is not None:
+            self.registry.clock_watch.note_shown(self.reporter.last_published)
+        self._stack.callback(self.registry.clock_watch.save)
+        self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
         # Files that cannot be moved are no reason to take no drops.
         self.maintenance.settle_leftovers(starting=True)
         self.maintenance.look_at_history()
@@ -149,6 +154,7 @@ class Service:
             actor="daemon",
             clock=self._machine.clock,
             disk=self._machine.disk,
+            boot=self._machine.boot,
         )
         self._stack.callback(self.registry.close)
         log.info(
@@ -244,6 +250,7 @@ class Service:
         """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry."""
         with self.reporter.work("looking at the inbox"):
             self.registry.check()
+            self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
             rescan = self._look()
             if rescan is not None:
                 self._carry_out(rescan, cause, stopping)

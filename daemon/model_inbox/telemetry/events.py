@@ -244,6 +244,26 @@ EVENTS: dict[str, Event] = {
         "The newest receipt in the inbox is of another registry than this one: it was made new, or exchanged.",
         "Nothing, if that was meant. Else see that registry.path and inbox.path belong together.",
     ),
+    "registry.clock_jumped": Event(
+        "error",
+        ("before", "after", "jump_seconds", "hold_seconds", "sequence"),
+        "The machine's clock shows `after`, and should show `before`, or a later time. The journal has line `sequence` "
+        "about it. Nothing is retired or purged for `hold_seconds`.",
+        "Check the clock. If it is right: `model-inbox retention confirm-clock`.",
+    ),
+    "registry.clock_believed": Event(
+        "info",
+        ("sequence",),
+        "The hour after the jump of line `sequence` is over, or somebody confirmed the clock: what is old is removed "
+        "again.",
+    ),
+    "registry.clock_unwritten": Event(
+        "error",
+        ("problem",),
+        "What the clock shows could not be compared or written down; the daemon tries again. Nothing is retired or "
+        "purged while that hides a jump.",
+        "Correct what is wrong with the disk.",
+    ),
     "registry.file_rewritten": Event(
         "warning",
         ("path", "problem", "changes", "kept"),

@@ -18,6 +18,8 @@ from ..problems import Problem
 from ..problems.status import (
     status_breaker_tripped,
     status_checkpoint_failed,
+    status_clock_jumped,
+    status_clock_unknown,
     status_config_refused,
     status_deaf,
     status_deferred,
@@ -175,6 +177,12 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
         found.append(status_rotation_failed())
     if lines := registry.get("missing_lines"):
         found.append(status_lines_missing(lines))
+    clock = document.get("clock") or {}
+    if why := clock.get("problem"):
+        found.append(status_clock_unknown(why))
+    if clock.get("words"):
+        told = (clock.get(name) for name in ("words", "before", "after", "held_until"))
+        found.append(status_clock_jumped(*told, behind=bool(clock.get("behind"))))
     if retention.get("breaker_tripped"):
         found.append(status_breaker_tripped(retention.get("breaker")))
     if retention.get("failed"):

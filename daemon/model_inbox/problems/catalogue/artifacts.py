@@ -109,6 +109,19 @@ ROWS: Mapping[Code, About] = {
         "A framework is not in `pickle.frameworks`, or the file is hostile.",
         "Solve the problems that are listed first; one line often solves many.",
     ),
+    # --- clock
+    "clock.behind": About(
+        "A time in the sidecar is in the future, but this machine's clock was put back and may be wrong. The drop "
+        "waits in the inbox: at most a day after the jump, or until the clock is corrected or confirmed.",
+        "The machine started without the right time, or somebody set the clock back.",
+        "Correct the clock; then the drop is registered. If it is right, `model-inbox retention confirm-clock`.",
+        "the field with the time",
+    ),
+    "clock.held": About(
+        "The command would remove by age, and the clock has jumped. Nothing was done.",
+        "The clock was set within the last hour, by a person or by time synchronization.",
+        "Check the clock. If it is right, `model-inbox retention confirm-clock`; else correct it, and wait an hour.",
+    ),
     # --- checks
     "checks.model_type": About(
         "The operator does not accept this model_type.",

@@ -136,6 +136,18 @@ ROWS: Mapping[Code, About] = {
         "A file in `history/` was removed.",
         "Put it back from a backup; else stop the daemon, then `model-inbox rebuild`.",
     ),
+    "status.clock_jumped": About(
+        "The machine's clock has jumped. Nothing is retired or purged for an hour; after a jump backwards, drops that "
+        "look future-dated wait for up to a day.",
+        "Time synchronization that began late, a machine without a battery for its clock, or somebody set the clock.",
+        "Check the clock. If it is right, `model-inbox retention confirm-clock` ends this at once.",
+    ),
+    "status.clock_unknown": About(
+        "The daemon cannot read its journal's history to find out whether the clock can be believed. Until it can, "
+        "nothing is retired or purged.",
+        "A disk with errors.",
+        "Correct what is wrong with the disk; it is tried again.",
+    ),
     "status.registry_failed": About(
         "The registry cannot be changed or followed now. Nothing that was acknowledged is lost.",
         "A disk with errors, or a folder that is gone.",

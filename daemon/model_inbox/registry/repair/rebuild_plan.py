@@ -26,7 +26,7 @@ from ...problems import quoted
 from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of
 from ..files import Storage
 from ..history import Held, note_retirement
-from ..journal import Line, Operation, encode_line, format_time, parse_time
+from ..journal import Line, Operation, encode_line, format_time
 from ..position import newest
 from ..state import State
 from .evidence import Base, Evidence
@@ -196,7 +196,7 @@ class Plan:
                 line = Line(number, time, "rebuild", "", None, ACTOR, "this line of the journal was lost")
                 self.lines[number] = encode_line(line)
             self.times[number] = time
-        self.time = max(format_time(self.now), time, key=parse_time)
+        self.time = format_time(self.now)
         self.held: Held = held_in(self.evidence)
 
     def _note_lost(self, first: int, last: int) -> None:

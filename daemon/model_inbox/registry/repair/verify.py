@@ -411,7 +411,7 @@ def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = No
 
 def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the files in the storage folder that no entry names. Raises OSError when it cannot be listed."""
-    found = storage.unnamed_files(entries, (files.path, files.journal, files.mark))
+    found = storage.unnamed_files(entries, files.own)
     # Derived files that were set aside lie beside the registry, which may be in the same folder.
     return [path for path in found if not is_set_aside(files, path)]
 

@@ -68,6 +68,11 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     ),
     "entry.retired": lambda f: f"retired to the trash: {_short(f.get('reasons') or '?')}",
     "entry.purged": lambda f: f"removed permanently from the trash, {f.get('bytes')} bytes",
+    "registry.clock_jumped": lambda f: (
+        f"the clock jumped from {f.get('before')} to {f.get('after')}: nothing is retired or purged for "
+        f"{_seconds(f.get('hold_seconds'))}"
+    ),
+    "registry.clock_believed": lambda f: f"the clock is believed again after its jump (line {f.get('sequence')})",
     "daemon.started": lambda f: f"model-inbox {f.get('version')} started (process {f.get('pid')})",
     "daemon.ready": lambda f: f"processes drops from now on, after {_seconds(f.get('seconds'))}",
     "daemon.stopping": lambda f: f"is stopping after a signal ({f.get('signal')})",
