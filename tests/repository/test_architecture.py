@@ -98,7 +98,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
-        "watch acceptance differences outcomes permissions states",
+        "watch acceptance differences outcomes permissions settle_time states",
         "drop",
         "readiness",
         "folder",
@@ -167,7 +167,7 @@ PURE = words("""
     registry/state registry/stored_sidecar registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/states
+    inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol

@@ -167,17 +167,6 @@ class InboxSection(_Section):
     rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
     receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
 
-    def settle_for(self, *, polling: bool) -> float:
-        """Return how many seconds an unsealed drop must stay unchanged in a folder that is polled, or is not."""
-        if self.settle_seconds is not None:
-            return self.settle_seconds
-        return 10.0 if polling else 2.0
-
-    @property
-    def effective_settle_seconds(self) -> float:
-        """How many seconds an unsealed drop must stay unchanged; `watcher: auto` counts as not polling."""
-        return self.settle_for(polling=self.watcher == "polling")
-
 
 class RegistrySection(_Section):
     """The registry and the folder of stored models."""

@@ -30,6 +30,7 @@ from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
 from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair
 from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
+from .settle_time import settle_seconds_of
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file"]
 
@@ -498,7 +499,7 @@ def _sighting(name: str, found: os.stat_result) -> Sighting:
 def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:
     """Return what config.yaml says about waiting, where the folder is polled or is not."""
     return Limits(
-        inbox.settle_for(polling=polling),
+        settle_seconds_of(inbox.settle_seconds, polling=polling),
         inbox.incomplete_timeout,
         inbox.orphan_timeout,
         inbox.max_artifact_size,

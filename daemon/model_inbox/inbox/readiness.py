@@ -33,11 +33,11 @@ from ..problems.drop import (
     drop_folder,
     drop_incomplete_timeout,
     drop_no_sidecar,
-    drop_settling,
     drop_sidecar_not_regular,
 )
 from ..problems.sidecar import sidecar_not_owner
 from .drop import SIDECAR_SUFFIX, Drop, Kind, Sighting, scaler_stem, stem_of
+from .settle_time import seconds_left, still_settling
 
 __all__ = [
     "Decision",
@@ -263,15 +263,10 @@ def _when_old(
 
 def _settle(drop: Drop, facts: Facts, limits: Limits) -> Wait | None:
     """Wait until the files of a drop have not changed for the settle time; None when that is over."""
-    left = limits.settle_seconds - min(facts.unchanged_seconds(name) for name in drop.present)
+    left = seconds_left((facts.unchanged_seconds(name) for name in drop.present), limits.settle_seconds)
     if left <= 0:
         return None
-    why = (
-        "the sidecar does not end with `...` and gives no sha256"
-        if drop.sidecar is not None and not drop.sidecar.sealed
-        else "nobody can tell whether a file is still being written"
-    )
-    return Wait((drop_settling(why),), left)
+    return Wait((still_settling(sealed=drop.sidecar is None or drop.sidecar.sealed),), left)
 
 
 def dated_by_the_clock(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

@@ -16,7 +16,7 @@ from model_inbox.base.strict_yaml import Pairs, read_yaml
 from model_inbox.config.changes import RESTART_KEYS, describe_changes
 from model_inbox.config.load import config_schema, load_config, load_places, parse_config, parse_retention
 from model_inbox.config.retention import RetentionSection
-from model_inbox.config.settings import Config, InboxSection
+from model_inbox.config.settings import Config
 from model_inbox.errors import ConfigError
 from support.places import ROOT
 
@@ -346,18 +346,6 @@ def test_values_are_read_as_people_write_them() -> None:
     assert (config.registry.path, config.registry.lock_timeout) == (Path("/srv/fx/reg.json"), 60.0)
     assert config.checks.currency_pairs == ("USD/*", "EUR/CHF")
     assert (config.logging.level, config.logging.file) == ("debug", Path("/srv/fx/log/x.jsonl"))
-
-
-def test_the_settle_time_depends_on_the_watcher_unless_it_is_set() -> None:
-    """Two seconds, ten where the folder is polled, or what the file says."""
-    default, polling, fixed = (
-        InboxSection(),
-        InboxSection(watcher="polling"),
-        parse("inbox: {settle_seconds: 3}").inbox,
-    )
-    assert (default.settle_for(polling=False), default.settle_for(polling=True)) == (2.0, 10.0)
-    assert (default.effective_settle_seconds, polling.effective_settle_seconds) == (2.0, 10.0)
-    assert (fixed.settle_for(polling=True), fixed.effective_settle_seconds) == (3.0, 3.0)
 
 
 def test_settings_cannot_be_changed_after_reading() -> None:

@@ -148,7 +148,7 @@ def test_a_mount_that_is_a_network_file_system_is_polled(world: World, monkeypat
         world.live_on(service)
         assert service.watching.watch.polling
         assert service.due_in(world.clock.monotonic()) <= watching.POLLING_SECONDS + 0.001
-        assert service.inbox.limits.settle_seconds == world.config.inbox.settle_for(polling=True)
+        assert service.inbox.limits.settle_seconds == world.config.inbox.settle_seconds
 
 
 @pytest.mark.parametrize(
