@@ -142,7 +142,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
-    "pickles/process": ("protocol", "fault worker_loop", "scanner worker", "__init__"),
+    "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": ("numpy_rules python_rules torch_rules", "framework_rules", "table", "__init__"),
     "problems/catalogue": ("artifacts configuration drops operations registries sidecars", "__init__"),
     "problems": (

@@ -1,7 +1,7 @@
 """The settle time: how long the files of a drop must stay unchanged before it is taken, if nothing else shows its end.
 
-Owns which settle time is in force, how much of it is left for a drop, and why a drop waits for it. Never decides whether
-a drop has to settle: `readiness` does, by the end of the sidecar and by leases. Pure.
+Owns which settle time is in force, how much of it is left for a drop, and why a drop waits for it. Never decides
+whether a drop has to settle: `readiness` does, by the end of the sidecar and by leases. Pure.
 """
 
 from __future__ import annotations

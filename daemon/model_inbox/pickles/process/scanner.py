@@ -1,9 +1,10 @@
 """Scan files in a worker process, which a file may crash.
 
-Owns the lifetime of the worker: start it, send it open files one after the other, kill it if a scan takes too long, and
-start another for the next file. Scans can be requested in advance: the worker does them while the caller does other
-work. If a file crashes the worker, its report says so (`artifact.scan_limits`), and no other file is affected. Never
-parses a pickle in this process, except in `scan_bytes`, which is for tests and for callers with limits of their own.
+Owns the lifetime of the worker: start it, send it open files one after the other, have it killed (`kill`) if a scan
+takes too long, and start another for the next file. Scans can be requested in advance: the worker does them while the
+caller does other work. If a file crashes the worker, its report says so (`artifact.scan_limits`), and no other file is
+affected. Never parses a pickle in this process, except in `scan_bytes`, which is for tests and for callers with limits
+of their own.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from .fault import (
     verdict_on_timeout,
     worker_failed,
 )
+from .kill import kill, kill_stuck, wait_for_end
 from .protocol import ANSWER_BYTES_MAX, BEGUN, LENGTH, READY, REQUEST
 
 __all__ = ["Scan", "Scanner", "scan_bytes"]
@@ -69,9 +71,6 @@ def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> Pi
 
 _Result = dict[str, Any] | ScanError | StorageError
 """The result of a scan: the recording, or the reason why there is none."""
-
-END_SECONDS = 5.0
-"""How long a worker that has closed its socket may take to end before it is killed."""
 
 
 class Scan:
@@ -364,7 +363,7 @@ class _Worker:
         except (OSError, EOFError):
             greeting = b""
         if greeting != READY:
-            status, _ = worker._wait(END_SECONDS)
+            status, _ = wait_for_end(process)
             raise start_failed(status, worker.end(), sys.executable)
         return worker
 
@@ -378,7 +377,7 @@ class _Worker:
             self._connection.settimeout(seconds)
             socket.send_fds(self._connection, [REQUEST.pack(size, memory, cpu_seconds)], [fd])
         except OSError:
-            status, _ = self._wait(END_SECONDS)
+            status, _ = wait_for_end(self._process)
             raise _WorkerLost(worker_failed(status, self.end())) from None
         self._sent.append(_Request(time.monotonic(), seconds, memory, cpu_seconds))
 
@@ -436,15 +435,14 @@ class _Worker:
 
     def _timed_out(self, request: _Request, begun: tuple[int, float] | None) -> _WorkerLost:
         """Kill the worker, whose time is over, and return what that means for the file."""
-        self._process.kill()
-        _, cpu_seconds = self._wait(END_SECONDS)
+        cpu_seconds = kill_stuck(self._process)
         self.end()
         cpu_of_file = cpu_seconds - begun[1] if begun is not None else 0.0
         return _lost_by(verdict_on_timeout(request.seconds, cpu_of_file))
 
     def _lost(self, request: _Request, begun: tuple[int, float] | None) -> _WorkerLost:
         """Return what it means for the file that the worker closed its socket."""
-        status, cpu_seconds = self._wait(END_SECONDS)
+        status, cpu_seconds = wait_for_end(self._process)
         said = self.end()
         if begun is None:
             return _WorkerLost(worker_failed(status, said))
@@ -452,30 +450,10 @@ class _Worker:
         end = End(status, said, cpu_seconds - cpu_before, request.cpu_seconds, shorter_limits(short))
         return _lost_by(verdict_on_end(end))
 
-    def _wait(self, seconds: float) -> tuple[int, float]:
-        """Wait for the process to end, kill it after that time, and return its status and its CPU seconds."""
-        deadline = time.monotonic() + seconds
-        try:
-            while (ended := os.wait4(self.pid, os.WNOHANG))[0] == 0:
-                if time.monotonic() >= deadline:
-                    self._process.kill()
-                time.sleep(0.002)
-        except ChildProcessError:
-            # Another part of this program has waited for it.
-            return self._process.wait(), 0.0
-        self._process.returncode = os.waitstatus_to_exitcode(ended[1])
-        return self._process.returncode, ended[2].ru_utime + ended[2].ru_stime
-
     def end(self) -> str:
-        """Kill the process and return what it wrote to stderr, shortened."""
+        """Close the socket, kill the process, and return what it wrote to stderr, shortened."""
         self._connection.close()
-        self._process.kill()
-        assert self._process.stderr is not None  # noqa: S101 - for the type checker: it is a pipe
-        with self._process.stderr as pipe:
-            os.set_blocking(pipe.fileno(), False)
-            said = pipe.read(4096) or b""
-        self._process.wait()
-        return said.decode("utf-8", "replace").strip()[-400:]
+        return kill(self._process)
 
 
 def _lz4_path() -> str:
