@@ -13,8 +13,13 @@ import pwd
 from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
+from .owners import Owner, owner_of
 
-__all__ = ["act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
+__all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
+
+
+# From linux/prctl.h.
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 def name_of_user(uid: int) -> str:
@@ -51,30 +56,67 @@ def person() -> str:
     return name_of_user(os.getuid())
 
 
-def act_as_owner(folder: Path) -> None:
-    """Change to the owner of `folder` if this process runs as root and root does not own the folder.
+def act_as_owner(*folders: Path) -> None:
+    """Change to the owner of `folders` if this process runs as root and root does not own them.
 
-    If the folder does not exist, the nearest existing one above it counts. User, group and supplementary groups change
-    for the whole process and cannot be changed back. Raises ModelInboxError when the system does not allow it.
+    Folders that do not exist do not count; if there is none, the nearest existing one above counts. User, group and
+    supplementary groups change for the whole process, its capabilities are gone, and neither can come back. Call it
+    before anything in the folders is read: their owner may swap what is in them at any moment. Raises ModelInboxError
+    if the folders have several owners, if others can change the path to a folder of root's (see `owners`), or if the
+    system does not allow it.
     """
     if os.geteuid() != 0:
         return
-    there = _nearest(folder).stat()
-    if there.st_uid == 0:
+    found = [(folder, _owner_of(folder)) for folder in folders]
+    found = [one for one in found if one[1].exists] or found
+    first, there = found[0]
+    for folder, other in found[1:]:
+        if other.uid != there.uid:
+            raise ModelInboxError(
+                f"cannot act as the owner of the folders: {str(first)!r} belongs to {name_of_user(there.uid)} and "
+                f"{str(folder)!r} to {name_of_user(other.uid)}",
+                hint="Give both to the service's user with chown, or run the command as the right user",
+            )
+    if there.uid != 0:
+        _become(there.uid, there.gid, first)
+
+
+def act_as_any_owner(*folders: Path) -> None:
+    """Change to the owner of the first of `folders` that is not root's, if this process runs as root.
+
+    For commands that only look and must also answer while a folder is away. Raises ModelInboxError as `act_as_owner`.
+    """
+    if os.geteuid() != 0:
         return
+    for folder in folders:
+        owner = _owner_of(folder)
+        if owner.uid != 0:
+            _become(owner.uid, owner.gid, folder)
+            return
+
+
+def _owner_of(folder: Path) -> Owner:
     try:
-        owner = pwd.getpwuid(there.st_uid)
+        return owner_of(folder)
+    except OSError as error:
+        raise StorageError("find the owner of", folder, error) from error
+
+
+def _become(uid: int, gid: int, folder: Path) -> None:
+    """Change to a user, with all its groups. A user without a name gets the folder's group and no other."""
+    try:
+        owner = pwd.getpwuid(uid)
     except KeyError:
-        name, gid = str(there.st_uid), there.st_gid
+        name, groups = str(uid), []
     else:
         name, gid = owner.pw_name, owner.pw_gid
+        groups = os.getgrouplist(name, gid)
     try:
-        if name.isdigit():
-            os.setgroups([])
-        else:
-            os.initgroups(name, gid)
+        os.setgroups(groups)
         os.setresgid(gid, gid, gid)
-        os.setresuid(there.st_uid, there.st_uid, there.st_uid)
+        # The kernel takes all capabilities away with the change from root to another user.
+        os.setresuid(uid, uid, uid)
+        _no_new_privileges()
     except OSError as error:
         if is_transient(error):
             raise StorageError("act as the owner of", folder, error) from error
@@ -84,8 +126,10 @@ def act_as_owner(folder: Path) -> None:
         ) from error
 
 
-def _nearest(folder: Path) -> Path:
-    for place in (folder, *folder.parents):
-        if place.exists():
-            return place
-    return Path("/")
+def _no_new_privileges() -> None:
+    """Keep this process and its children from gaining rights by a set-user-ID program. Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -84,8 +84,8 @@ def make(app: App, *, folder: Path, as_json: bool) -> int:
     from ..base.disk import Disk
 
     section = app.config.registry
+    app.act_as_owner()
     app.must_exist()
-    act_as_owner(section.path.parent)
     made = make_backup(
         section.path, section.storage_dir, folder, lock_timeout=section.lock_timeout, clock=now, disk=Disk()
     )
@@ -185,8 +185,8 @@ def restore(_app: App, *, folder: Path, name: str | None, target: Path, as_json:
     from ..backup.restore import restore as carry_out
     from ..base.disk import Disk
 
+    act_as_owner(target, folder)
     snapshot = _folder(folder).snapshot(name)
-    act_as_owner(target)
     done = carry_out(snapshot, target, Disk())
     if as_json:
         print_json(
@@ -247,7 +247,6 @@ def apply(_app: App, /, *, folder: Path, yes: bool, as_json: bool, **rules: Any)
         _print_plan(shown)
     if shown.remove:
         ask(f"Remove {len(shown.remove)} of the snapshots?", yes=yes, to="apply the plan")
-        act_as_owner(folder)
         with there.locked():
             # A snapshot that another backup made or removed meanwhile is not touched.
             doomed = {name for name, _ in shown.remove}
@@ -264,6 +263,7 @@ def _folder(path: Path) -> BackupFolder:
     from ..backup.folder import BackupFolder
     from ..base.disk import Disk
 
+    act_as_owner(path)
     return BackupFolder(path.absolute(), Disk())
 
 

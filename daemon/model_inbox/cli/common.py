@@ -165,6 +165,7 @@ class App:
         from ..registry.registry import ModelRegistry
 
         section = self.config.registry
+        self.act_as_owner()
         self.must_exist()
         _log_to_stderr()
         with ModelRegistry(section.path, section.storage_dir, read_only=True) as registry:
@@ -179,10 +180,10 @@ class App:
         from ..registry.registry import ModelRegistry
 
         section = self.config.registry
+        actor = f"cli:{person()}"
+        self.act_as_owner()
         self.must_exist()
         _log_to_stderr()
-        actor = f"cli:{person()}"
-        act_as_owner(section.path.parent)
         with ModelRegistry(
             section.path, section.storage_dir, lock_timeout=section.lock_timeout, actor=actor
         ) as registry:
@@ -200,6 +201,11 @@ class App:
                 looked = registry.clock_watch.look()
         looked.must_be_believed(to)
         return looked.now
+
+    def act_as_owner(self) -> None:
+        """Change to the owner of the registry and its storage if root runs the command, before any of it is read."""
+        section = self.config.registry
+        act_as_owner(section.path.parent, section.storage_dir)
 
     def must_exist(self) -> None:
         """Raise RegistryMissing if no file of the registry exists at the configured path."""

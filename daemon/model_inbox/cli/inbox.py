@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration
+from ..base.users import act_as_owner
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import Problem, quoted
@@ -85,6 +86,7 @@ def _place(app: App) -> tuple[Path, dict[str, Any]]:
     from ..telemetry.health import find_daemon
 
     section = app.config.inbox
+    act_as_owner(section.path)
     status: Mapping[str, Any] | None = None
     # Some users may not read the status file. The inbox is then explained without it.
     with contextlib.suppress(StorageError):

@@ -52,7 +52,7 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
     from ..telemetry.status_file import read_status
 
     section, pickle = app.config.registry, app.config.pickle
-    act_as_owner(section.path.parent)
+    act_as_owner(section.path.parent, section.storage_dir, app.config.inbox.path)
     receipts_dir = app.config.inbox.path / "receipts"
     documents = [read_status(path) for path in status_paths(section.path, app.config.inbox.path)]
     told = [line for document in documents for line in told_by_status(document)]

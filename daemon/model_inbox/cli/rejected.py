@@ -109,7 +109,6 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
 
     drop = find_rejected(_folder(app), drop_id)
     inbox = app.config.inbox.path
-    act_as_owner(inbox)
     names = retry_rejected(drop, inbox, Disk())
     if as_json:
         print_json({"drop_id": drop.drop_id, "files": names, "inbox": str(inbox)})
@@ -149,7 +148,6 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
         print_table(("DROP", "FILES", "SIZE"), rows, right=("SIZE",))
     count = counted(len(due), "rejected drop")
     ask(f"Remove {count} permanently?", yes=yes, to="purge rejected drops")
-    act_as_owner(app.config.inbox.path)
     _, freed = purge_rejected(folder, moment, keep, Disk())
     if as_json:
         print_json({"purged": [drop.drop_id for drop in due], "bytes_freed": freed})
@@ -158,7 +156,10 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
 
 
 def _folder(app: App) -> Path:
-    return app.config.inbox.path / "rejected"
+    """Return the folder of rejected drops. Root becomes its owner before it reads any of it."""
+    folder = app.config.inbox.path / "rejected"
+    act_as_owner(app.config.inbox.path, folder)
+    return folder
 
 
 def _problems(drop: RejectedDrop) -> list[Problem]:

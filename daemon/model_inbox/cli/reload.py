@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration
+from ..base.users import act_as_any_owner
 from ..errors import ConfigError, ModelInboxError, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import Problem
@@ -55,6 +56,8 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
 
     # The daemon reports the problems of the file. Here only the two paths are read.
     registry_path, inbox_path = app.places
+    # The process to signal is named in files of that user: root must not signal another one's on its word.
+    act_as_any_owner(registry_path.parent, inbox_path)
     holding = find_daemon(registry_path, inbox_path).holding
     if holding.held is False:
         raise NoAnswer(

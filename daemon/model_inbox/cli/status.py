@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration, format_size
+from ..base.users import act_as_any_owner
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, now, pass_app
 from .output import age, counted, parse_stored, print_fields, print_json, print_lines, when
@@ -52,6 +53,7 @@ def status(app: App, *, as_json: bool) -> int:
     from ..telemetry.status_file import disk_left
 
     registry_path, inbox_path = app.places
+    act_as_any_owner(registry_path.parent, inbox_path)
     found = find_daemon(registry_path, inbox_path)
     document, holding = found.document, found.holding
     published_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks", ())}

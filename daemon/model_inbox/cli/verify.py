@@ -33,6 +33,7 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
     builds a damaged registry again.
     """
     section = app.config.registry
+    app.act_as_owner()
     app.must_exist()
     from ..pickles import Allowlist, Scanner
     from ..registry.repair.verify import verify as audit

@@ -1,8 +1,8 @@
 """The program of the worker process: started by its file name, ended by any unexpected audit event.
 
-Owns the start of the worker, its limits and its audit hook. It imports the scanning modules of `pickles` and nothing
-else of the package: `model_inbox`, `model_inbox.pickles` and the package of this module are empty stand-ins here, so
-that the worker is small and starts quickly.
+Owns the start of the worker, its rights, its limits and its audit hook. It imports the scanning modules of `pickles`
+and nothing else of the package: `model_inbox`, `model_inbox.pickles` and the package of this module are empty stand-ins
+here, so that the worker is small and starts quickly.
 
 When the audit hook is set, any import, open, exec, connection or other audited event ends the process at once. The
 worker needs none of them: files come as open descriptors on its socket, and it reads them by position.
@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import sys
 
+# The user that owns nothing, on every Linux.
+NOBODY = 65534
 # Audit events of what a scan itself does.
 HARMLESS_EVENTS = frozenset(
     {
@@ -62,6 +64,37 @@ def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
+
+
+def _drop_rights() -> None:
+    """Give up every right that the parent has: root's user id, all groups, all capabilities. None can come back.
+
+    The capabilities include those that a unit gives the daemon, such as CAP_LEASE. Numbers are from linux/prctl.h and
+    linux/capability.h. Raises OSError if a capability is left.
+    """
+    import ctypes
+    from array import array
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    # PR_SET_NO_NEW_PRIVS, then PR_CAP_AMBIENT with PR_CAP_AMBIENT_CLEAR_ALL.
+    libc.prctl(38, 1, 0, 0, 0)
+    libc.prctl(47, 4, 0, 0, 0)
+    # PR_CAPBSET_DROP ends at the first capability that the kernel does not know, or where CAP_SETPCAP is missing.
+    capability = 0
+    while libc.prctl(24, capability, 0, 0, 0) == 0:
+        capability += 1
+    if os.geteuid() == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+        except OSError:
+            # A container may not have that user. The capabilities, which make root root, go in any case.
+            pass
+    # capset(2) with _LINUX_CAPABILITY_VERSION_3 for this process: nothing effective, permitted or inheritable.
+    header, nothing = array("I", (0x20080522, 0)), array("I", (0,) * 6)
+    if libc.capset(ctypes.c_void_p(header.buffer_info()[0]), ctypes.c_void_p(nothing.buffer_info()[0])) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 class ProcessBounds:
@@ -226,6 +259,9 @@ def main(arguments: list[str]) -> int:
     bounds = ProcessBounds()
     warm_up()
     _be_the_first_to_go()
+    _drop_rights()
+    # The change of user has cleared it.
+    _die_with_parent(parent)
     bounds.settle(STACK_BYTES)
     sys.setrecursionlimit(500)
     # A scan only makes objects. Garbage is collected after each scan.

@@ -1,0 +1,73 @@
+"""Root's commands in folders of other users: nothing outside of them is read or changed with root's rights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.home import Home
+from support.users import as_user, let_through
+
+ALICE = 54321
+DROP_ID = "20260101T000000000000Z-0001-bad"
+
+
+@pytest.fixture(name="alices")
+def _alices(home: Home, tmp_path: Path) -> Home:
+    """A registry and an inbox of Alice's, and beside them a folder of root's that looks like one of rejected drops."""
+    let_through(tmp_path)
+    for folder in (home.folder / "inbox" / "rejected" / DROP_ID, home.folder / "goal" / DROP_ID):
+        folder.mkdir(parents=True)
+        (folder / "reason.json").write_text("{}")
+    # While all is root's: imports what another user could not read.
+    for words in ("list", "verify --no-digests", "status", "inbox list", "rejected purge --older-than 9999d"):
+        home.run(*words.split())
+    for top in ("inbox", "models"):
+        for path in (home.folder / top, *(home.folder / top).rglob("*")):
+            os.chown(path, ALICE, ALICE)
+    return home
+
+
+def called(home: Home, *words: str) -> Any:
+    """Call the command line as root in a process of its own; return exit code, output and the user that it ended as."""
+
+    def call() -> list[Any]:
+        result = home.run(*words)
+        return [result.exit_code, result.output, os.getuid()]
+
+    return as_user(0, call)
+
+
+def test_root_purges_what_the_owner_could_purge(alices: Home) -> None:
+    """Rejected drops are removed as their owner."""
+    status, output, user = called(alices, "rejected", "purge", "--all", "--yes")
+    assert (status, user) == (0, ALICE), output
+    assert list((alices.folder / "inbox" / "rejected").iterdir()) == []
+
+
+def test_a_link_does_not_lead_root_to_another_folder(alices: Home) -> None:
+    """A link that Alice puts where rejected drops are kept is refused, and root's own folder stays as it was."""
+    rejected = alices.folder / "inbox" / "rejected"
+    rejected.rename(alices.folder / "inbox" / "aside")
+    rejected.symlink_to(alices.folder / "goal")
+    status, output, _ = called(alices, "rejected", "purge", "--all", "--yes")
+    assert status == 1
+    assert "is a symlink that another user can change" in output
+    assert (alices.folder / "goal" / DROP_ID / "reason.json").exists()
+
+
+@pytest.mark.parametrize("words", [("list",), ("verify", "--no-digests"), ("status",), ("inbox", "list")])
+def test_root_reads_as_the_owner(alices: Home, words: tuple[str, ...]) -> None:
+    """Commands that only read give up root's rights, too: what they open is named by files of the owner."""
+    assert called(alices, *words)[2] == ALICE
+
+
+def test_owners_that_differ_are_said(alices: Home) -> None:
+    """Where registry and storage belong to different users, root is told so and nothing is read."""
+    os.chown(alices.folder / "models" / "prediction", ALICE + 1, ALICE)
+    status, output, user = called(alices, "list")
+    assert (status, user) == (1, 0)
+    assert "several users" in output
