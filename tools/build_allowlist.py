@@ -31,13 +31,21 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "daemon")]
 
-from real_models import NUMPY_FUNCTIONS, SOURCES, models
+from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS, SOURCES, models
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
-from model_inbox.pickles.names import JOBLIB_ARRAY, PATH_MODULES, framework_of, never_allowed, root_of
+from model_inbox.pickles.names import (
+    ERRORS,
+    JOBLIB_ARRAY,
+    PATH_MODULES,
+    STDLIB_VALUES,
+    framework_of,
+    never_allowed,
+    root_of,
+)
 from model_inbox.pickles.report import problem_of
 from model_inbox.pickles.reviewed_code import fetch, hooks_of
-from model_inbox.pickles.rules import HASHABLE
+from model_inbox.pickles.rules import HASHABLE, call_rules
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
@@ -46,6 +54,17 @@ LISTS = Path(__file__).parents[1] / "daemon" / "model_inbox" / "pickles" / "allo
 NUMPY_TWINS = ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
 """numpy 1 calls `numpy.core` what numpy 2 calls `numpy._core`; both stand in the files of either's users."""
 
+
+DATEUTIL = {
+    "dateutil._common.weekday": "bnr",
+    "dateutil.relativedelta.relativedelta": "bnr",
+    "dateutil.tz.tz._ttinfo": "bnr",
+    "dateutil.tz.tz.tzfile": "bcr",
+    "dateutil.tz.tz.tzlocal": "bnr",
+    "dateutil.tz.tz.tzrange": "bnr",
+    "dateutil.tz.tz.tzstr": "bnr",
+}
+"""Zones and steps that cannot be written in protocols 0 and 1, or only by versions of dateutil before its third."""
 
 LOSSES = "sklearn._loss._loss."
 """Before scikit-learn 1.8 the classes of this module say that they are of `_loss`, without its package."""
@@ -60,7 +79,12 @@ def written(value: Any, framework: str) -> Iterator[tuple[str, bytes]]:
     import joblib
 
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        yield f"pickle {protocol}", pickle.dumps(value, protocol)
+        try:
+            yield f"pickle {protocol}", pickle.dumps(value, protocol)
+        except TypeError:
+            # Protocols 0 and 1 cannot write every object.
+            if protocol >= 2:
+                raise
     yield "cloudpickle", cloudpickle.dumps(value)
     with tempfile.TemporaryDirectory() as folder:
         for compress in (0, ("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3), ("lz4", 3)):
@@ -92,7 +116,7 @@ class Learned:
         for name, letters in recording["uses"].items():
             self.uses[name].update(letters)
         for what, subject, detail in recording["findings"]:
-            if not (what == "hashed" and subject in HASHABLE):
+            if what != "partial-of" and not (what == "hashed" and subject in HASHABLE):
                 self.refusals.setdefault((what, subject, detail), label)
 
 
@@ -129,14 +153,35 @@ def models_here(framework: str) -> Iterator[tuple[str, Any]]:
 def siblings(frameworks: list[str]) -> dict[str, str]:
     """Return public classes of the same make as learned ones, which no fitted model happened to hold."""
     found: dict[str, str] = {}
+    if "builtins" in frameworks:
+        found.update({name: "r" for name in STDLIB_VALUES if name not in call_rules})
+        found.update({f"builtins.{name}": "cr" for name in ERRORS})
+        found.update({f"ipaddress.IPv{version}{kind}": "cr" for version in (4, 6) for kind in ("Address", "Network")})
     if "scikit-learn" in frameworks:
         found.update(_sklearn_siblings())
     if "torch" in frameworks and importlib.util.find_spec("torch") is not None:
         found.update(_torch_siblings())
+    if "pandas" in frameworks:
+        found.update(DATEUTIL)
+        found.update(_pandas_siblings())
     if "numpy" in frameworks:
-        found.update({f"numpy.{name}": "r" for name in NUMPY_FUNCTIONS})
+        found.update({f"numpy.{name}": "r" for name in (*NUMPY_FUNCTIONS, *NUMPY_UFUNCS)})
+        found.update({f"numpy.linalg.{name}": "r" for name in NUMPY_LINALG})
+        # numpy before 2.2 writes its ufuncs with the module that they are in.
+        for core in ("core", "_core"):
+            found.update({f"numpy.{core}._multiarray_umath.{name}": "r" for name in NUMPY_UFUNCS})
         found["numpy.memmap"] = "r"
     return found
+
+
+def _pandas_siblings() -> Iterator[tuple[str, str]]:
+    import pandas as pd
+
+    # A dtype keeps what it has computed once: then its pickle has a state.
+    numbers = [f"{kind}{bits}" for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)]
+    for name in (*numbers, "Float32", "Float64", "Boolean"):
+        kind = getattr(pd, f"{name}Dtype")
+        yield f"{kind.__module__}.{kind.__qualname__}", "bnr"
 
 
 def _sklearn_siblings() -> Iterator[tuple[str, str]]:
@@ -158,6 +203,17 @@ def _sklearn_siblings() -> Iterator[tuple[str, str]]:
             function = getattr(module, name)
             if inspect.isfunction(function) and function.__module__.startswith(module.__name__) and name[0] != "_":
                 yield f"{function.__module__}.{function.__qualname__}", "r"
+    import scipy.special
+    import scipy.stats
+
+    for distribution in vars(scipy.stats).values():
+        if isinstance(distribution, (scipy.stats.rv_continuous, scipy.stats.rv_discrete)):
+            yield f"{type(distribution).__module__}.{type(distribution).__qualname__}", "bnr"
+    for name, function in vars(scipy.special).items():
+        if type(function).__name__ == "ufunc":
+            # The module that a ufunc is in differs between versions of scipy.
+            for module in ("_special_ufuncs", "_ufuncs"):
+                yield f"scipy.special.{module}.{name}", "r"
     for name in sklearn.metrics.get_scorer_names():
         scorer = sklearn.metrics.get_scorer(name)
         yield f"{scorer._score_func.__module__}.{scorer._score_func.__qualname__}", "r"

@@ -28,6 +28,18 @@ def saved(model: Any, folder: Path) -> Iterator[tuple[str, bytes]]:
         yield f"joblib-{compression}", path.read_bytes()
 
 
+def saved_plainly(value: Any, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield (way, bytes) for today's ways to save a value. Some zones cannot be written before protocol 2."""
+    import joblib
+
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        yield f"pickle-{protocol}", pickle.dumps(value, protocol)
+    path = folder / "saved"
+    for compression in (0, 3):
+        joblib.dump(value, path, compress=compression)
+        yield f"joblib-{compression}", path.read_bytes()
+
+
 def saved_by_torch(model: Any) -> Iterator[tuple[str, bytes]]:
     """Yield (way, bytes) for torch's archive and its old format, and for pickle and cloudpickle."""
     import cloudpickle

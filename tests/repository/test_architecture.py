@@ -143,7 +143,12 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
-    "pickles/rules": ("numpy_rules python_rules torch_rules", "framework_rules", "table", "__init__"),
+    "pickles/rules": (
+        "distribution_rules numpy_rules torch_rules zone_rules",
+        "arrow_rules callable_rules framework_rules python_rules",
+        "table",
+        "__init__",
+    ),
     "problems/catalogue": ("artifacts configuration drops operations registries sidecars", "__init__"),
     "problems": (
         "codes",
@@ -171,7 +176,8 @@ PURE = words("""
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
-    pickles/rules/framework_rules pickles/rules/numpy_rules pickles/rules/python_rules
+    pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/distribution_rules
+    pickles/rules/framework_rules pickles/rules/numpy_rules pickles/rules/python_rules pickles/rules/zone_rules
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {
@@ -181,7 +187,7 @@ VALUES_FROM = {
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},
     ("pickles/names", "sys"): {"stdlib_module_names"},
     ("pickles/report", "pickles/allowlist"): {"Allowlist"},
-    ("pickles/report", "pickles/rules/__init__"): {"HASHABLE"},
+    ("pickles/report", "pickles/rules/__init__"): {"HASHABLE", "PLAIN_TYPES"},
     ("pickles/stubs", "pickles/streams"): {"BadStream", "PayloadSkippingStream"},
     ("pickles/verdict", "pickles/allowlist"): {"Allowlist"},
 }

@@ -20,6 +20,7 @@ from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
 from .report import problem_of
+from .rules import GETATTR, bound_attribute
 from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .unpicklers import PlainUnpickler, finish, open_stream
@@ -93,7 +94,7 @@ class _Table:
                 hint="Treat the file as hostile, and run `model-inbox verify` to compare it with its entry",
             )
         if full not in self._found:
-            self._found[full] = _fetch(module, name)
+            self._found[full] = bound_attribute if full == GETATTR else _fetch(module, name)
         return self._found[full]
 
 
@@ -239,4 +240,6 @@ class _LoadingJoblibUnpickler(JoblibUnpickler):
             self.stream.fill(memoryview(flat.view(np.uint8)).cast("B"))
         if not array.dtype.isnative:
             array = array.byteswap().view(array.dtype.newbyteorder("="))
+        if getattr(state["subclass"], "__name__", "") == "matrix":
+            array = array.view(state["subclass"])
         return array

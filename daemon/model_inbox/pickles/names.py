@@ -9,18 +9,22 @@ from __future__ import annotations
 from sys import stdlib_module_names
 
 __all__ = [
+    "ERRORS",
     "JOBLIB_ARRAY",
     "LOAD_FROM_BYTES",
     "PATH_MODULES",
     "PATH_NAMES",
+    "STDLIB_VALUES",
     "USES",
     "carries_code",
     "describe_uses",
     "framework_of",
+    "is_distribution",
     "is_well_formed",
     "never_allowed",
     "resolve",
     "root_of",
+    "words",
 ]
 
 USES = {
@@ -43,8 +47,19 @@ JOBLIB_ARRAY = "joblib.numpy_pickle.NumpyArrayWrapper"
 LOAD_FROM_BYTES = "torch.storage._load_from_bytes"
 """torch writes a call of this function for a storage in a plain pickle. Its argument is a whole torch file in bytes."""
 
-_PYTHON2_MODULES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-_PYTHON2_BUILTINS = {"unicode": "str", "long": "int", "xrange": "range"}
+_PYTHON2_MODULES = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "exceptions": "builtins",
+    "UserDict": "collections",
+    "UserList": "collections",
+}
+_PYTHON2_NAMES = {
+    "__builtin__": {"unicode": "str", "long": "int", "xrange": "range"},
+    "UserDict": {"IterableUserDict": "UserDict"},
+}
+"""Protocols 0 to 2 are written with the names of Python 2. Those of plain values are translated; a name that is not
+here is refused under the name that it has in the file."""
 
 
 def resolve(module: str, name: str) -> tuple[str, str]:
@@ -52,8 +67,7 @@ def resolve(module: str, name: str) -> tuple[str, str]:
 
     Scan and load both call this, so that the scan judges the same object that the load imports.
     """
-    if module == "__builtin__":
-        name = _PYTHON2_BUILTINS.get(name, name)
+    name = _PYTHON2_NAMES.get(module, {}).get(name, name)
     return _PYTHON2_MODULES.get(module, module), name
 
 
@@ -83,7 +97,33 @@ PATH_MODULES = ("pathlib", "pathlib._local")
 PATH_NAMES = ("Path", "PosixPath", "PurePath", "PurePosixPath")
 """Python 3.13 writes paths with the module `pathlib._local`, the versions before and after it with `pathlib`."""
 
-_STDLIB_VALUES = frozenset(
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a long list."""
+    return tuple(text.split())
+
+
+ERRORS = words("""
+    ArithmeticError AssertionError AttributeError DeprecationWarning Exception FloatingPointError FutureWarning
+    IndexError KeyError LookupError MemoryError NotImplementedError OverflowError RecursionError RuntimeError
+    RuntimeWarning StopIteration SyntaxWarning TimeoutError TypeError UserWarning ValueError Warning
+    ZeroDivisionError
+""")
+_MATH = words("""
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees dist erf erfc exp exp2 expm1 fabs
+    floor fmod frexp fsum gamma gcd hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p
+    log2 modf nextafter radians remainder sin sinh sqrt sumprod tan tanh trunc ulp fma
+""")
+"""Without those that make a number as large as their argument is (`factorial`, `comb`, `perm`, `prod`, `pow`)."""
+_STATISTICS = words("""
+    correlation covariance fmean geometric_mean harmonic_mean linear_regression mean median median_grouped
+    median_high median_low mode multimode pstdev pvariance quantiles stdev variance
+""")
+_OPERATORS = words("""
+    abs add and_ eq floordiv ge gt le lt mod mul ne neg not_ or_ pos sub truediv xor
+""")
+
+STDLIB_VALUES = frozenset(
     {
         *(
             f"builtins.{name}"
@@ -108,16 +148,38 @@ _STDLIB_VALUES = frozenset(
         *(f"collections.{name}" for name in ("Counter", "OrderedDict", "defaultdict", "deque")),
         *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
         *(f"{module}.{name}" for module in PATH_MODULES for name in PATH_NAMES),
+        *(f"builtins.{name}" for name in ERRORS),
+        *(f"builtins.{name}" for name in ("Ellipsis", "NotImplemented")),
+        *(
+            f"builtins.{name}"
+            for name in ("abs", "all", "any", "divmod", "len", "max", "min", "round", "sorted", "sum")
+        ),
+        *(f"collections.{name}" for name in ("ChainMap", "UserDict", "UserList")),
+        *(f"math.{name}" for name in _MATH),
+        *(f"statistics.{name}" for name in _STATISTICS),
+        *(f"_operator.{name}" for name in _OPERATORS),
         "_codecs.encode",
+        "array._array_reconstructor",
+        "array.array",
         "copyreg.__newobj__",
         "copyreg._reconstructor",
         "decimal.Decimal",
         "fractions.Fraction",
+        "http.HTTPStatus",
+        *(f"ipaddress.IPv{version}{kind}" for version in (4, 6) for kind in ("Address", "Network")),
+        "operator.itemgetter",
+        "re.RegexFlag",
+        "types.SimpleNamespace",
         "uuid.UUID",
     }
 )
-"""The value types of the standard library, and the functions that picklers write to make values. Everything else in it
+"""The value types of the standard library, the functions that picklers write to make values, and functions of numbers
+that stand as parameters (they are referred to, never called by a load). Everything else in it
 can run code, or can be made to with one call (`functools.partial`, `operator.attrgetter`, `timeit.timeit`, ...)."""
+
+_ONLY_WITH_RULES = frozenset({"builtins.getattr", "functools.partial", "re._compile", "zoneinfo.ZoneInfo"})
+"""Names of the standard library that the shipped lists have with a rule for their arguments. No line of the user may
+have them: it could only add uses that no rule checks."""
 
 _STDLIB = frozenset(stdlib_module_names) | {"__builtin__", "__main__", "nt", "posix", "distutils", "imp"}
 
@@ -139,6 +201,8 @@ _NEVER_PACKAGES = {
     "llvmlite": "it compiles and runs code",
 }
 
+_RUNS_TEXT = "its distributions run the text in their state when they are loaded"
+
 _NEVER_SUBPACKAGES = {
     "joblib.externals": "it builds code from the file",
     "joblib.memory": "it opens files and calls functions",
@@ -149,7 +213,7 @@ _NEVER_SUBPACKAGES = {
     "pandas.core.computation": "it evaluates expressions",
     "pandas.io": "it opens files",
     "scipy.optimize": "it calls functions that the file names",
-    "scipy.stats": "its distributions run the text in their state when they are loaded",
+    "scipy.stats": _RUNS_TEXT,
     "scipy.weave": "it compiles and runs code",
     "sklearn.datasets": "it opens files",
     "torch._dynamo": "it compiles and runs code",
@@ -201,13 +265,24 @@ _NO_CALLS_ADDED = frozenset(
 them: there each function has a rule for its arguments."""
 
 
+_DISTRIBUTION_MODULES = ("scipy.stats._continuous_distns.", "scipy.stats._discrete_distns.")
+_FROZEN = frozenset(f"scipy.stats._distn_infrastructure.rv_{kind}_frozen" for kind in ("continuous", "discrete"))
+
+
+def is_distribution(name: str) -> bool:
+    """Return whether this is the name of one of scipy's own distributions. Rules check the text that they run."""
+    return name.startswith(_DISTRIBUTION_MODULES) and name.endswith("_gen")
+
+
 def never_allowed(name: str, uses: str = "") -> str | None:
     """Return why no list may allow `name` with these `uses`, or None if a list may.
 
     What this says about names holds for the shipped lists too. What it says about calls holds for the user's own lines.
     """
-    if name in _STDLIB_VALUES or name == JOBLIB_ARRAY:
+    if name in STDLIB_VALUES or name == JOBLIB_ARRAY:
         return None
+    if name in _ONLY_WITH_RULES or is_distribution(name) or name in _FROZEN:
+        return "only the shipped list may have it, with a rule for its arguments" if uses else None
     if reason := _NEVER_NAMES.get(name):
         return reason
     root = root_of(name)
@@ -254,10 +329,14 @@ _FRAMEWORK_OF_PACKAGE = {
     # scikit-learn before 1.8 writes its losses with this module name.
     "_loss": "scikit-learn",
     "catboost": "catboost",
+    # Zones and steps of dates, and the text of pandas' frames.
+    "dateutil": "pandas",
     "joblib": "joblib",
     "lightgbm": "lightgbm",
     "numpy": "numpy",
     "pandas": "pandas",
+    "pyarrow": "pandas",
+    "pytz": "pandas",
     "scipy": "scikit-learn",
     "sklearn": "scikit-learn",
     "torch": "torch",

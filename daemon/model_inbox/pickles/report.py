@@ -29,7 +29,7 @@ from ..problems.artifact import (
 )
 from .allowlist import Allowlist
 from .names import carries_code, describe_uses, framework_of, never_allowed
-from .rules import HASHABLE
+from .rules import HASHABLE, PLAIN_TYPES
 
 __all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "problem_of", "report_of"]
 
@@ -161,6 +161,9 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     "global-argument": lambda name, _: artifact_forbidden_arguments(
         f"{quoted(name)} gets a class or function that it could call", _SUSPECT
     ),
+    "partial-of": lambda name, _: artifact_forbidden_arguments(
+        f"functools.partial gets {quoted(name)}, whose arguments it would hide from the rules", _SUSPECT
+    ),
     "bad-state": lambda name, detail: artifact_forbidden_arguments(
         f"{quoted(name)} gets a state that its own library never writes: {detail}", _SUSPECT
     ),
@@ -232,6 +235,8 @@ def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist
     """Return whether a finding needs no problem of its own."""
     if what == "hashed" and subject in HASHABLE:
         return True
+    if what == "partial-of":
+        return subject in refused or subject in PLAIN_TYPES or "c" not in (allowlist.uses(subject) or "")
     if what in _ABOUT_A_CALL and allowlist.is_extra(subject):
         return True
     # The name itself is refused, which is problem enough.

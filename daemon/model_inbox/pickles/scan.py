@@ -21,6 +21,7 @@ from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
 from .rules import (
+    MATRIXES,
     DtypeValue,
     call_rules,
     default_rule,
@@ -69,7 +70,7 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
         check_fields(state)
         assert type(state) is dict  # noqa: S101 - for the type checker: `check_fields` has checked it
         sane = (
-            is_global(state["subclass"], "numpy.ndarray", "numpy.memmap")
+            is_global(state["subclass"], "numpy.ndarray", "numpy.memmap", *MATRIXES)
             and is_shape(state["shape"])
             and state["order"] in ("C", "F")
             and type(state["allow_mmap"]) is bool

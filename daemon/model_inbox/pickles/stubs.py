@@ -155,6 +155,11 @@ def _is_dunder(name: Any) -> bool:
     return type(name) is str and name[:2] == "__" and name[-2:] == "__"
 
 
+def _is_label(attribute: str, value: Any) -> bool:
+    """Return whether this attribute only describes an object: text that nothing looks up while a pickle is loaded."""
+    return attribute in ("__doc__", "__name__") and type(value) in (str, type(None))
+
+
 def instance_of(cls: Global, value: Any = None) -> Any:
     """Return a new object of a stub class without recording a use. `value` is what rules know of it."""
     made: Any = object.__new__(cls)  # type: ignore[arg-type]  # every `Global` is a sub-class of `Stub`
@@ -276,7 +281,7 @@ class Recorder:
         for attribute in attributes:
             if type(attribute) is not str:
                 self.note("bad-state", cls.name, "an attribute whose name is not text")
-            elif _is_dunder(attribute):
+            elif _is_dunder(attribute) and not _is_label(attribute, attributes[attribute]):
                 # The unpickler and Python look up __class__, __setstate__, __dict__ and others on the object.
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):

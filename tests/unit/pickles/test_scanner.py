@@ -73,7 +73,10 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
         assert ours.recv(len(READY)) == READY
     pickles = "arguments kinds names scan streams stubs unpicklers formats rules process.protocol process.worker_loop"
     formats = "joblib_parser torch_scan torch_storages torch_zip"
-    rules = "framework_rules numpy_rules python_rules table torch_rules"
+    rules = """
+        arrow_rules callable_rules distribution_rules framework_rules numpy_rules python_rules table torch_rules
+        zone_rules
+    """
     assert {name for name in imported if name.startswith("model_inbox")} == {
         *(f"model_inbox.pickles.{name}" for name in pickles.split()),
         *(f"model_inbox.pickles.formats.{name}" for name in formats.split()),

@@ -1,18 +1,24 @@
 """Rules for the arguments of calls and the states of objects: for Python's own types and for each framework.
 
 Owns the tables that a scan gives to its recorder (`call_rules`, `state_rules`, and the defaults for names without a
-rule), the names whose objects may be hashed (`HASHABLE`), and the description of numpy's dtypes, which joblib's arrays
-need too. Never says which names are allowed, and never imports a framework.
+rule), the names whose objects may be hashed (`HASHABLE`), the description of numpy's dtypes, which joblib's arrays need
+too, and what a load looks up instead of `getattr`. Never says which names are allowed, and never imports a framework.
 """
 
 from __future__ import annotations
 
-from .numpy_rules import DtypeValue, dtype_of, new_array
+from .callable_rules import GETATTR, bound_attribute
+from .numpy_rules import MATRIXES, DtypeValue, dtype_of, new_array
+from .python_rules import PLAIN_TYPES
 from .table import HASHABLE, call_rules, default_rule, default_state_rule, state_rules
 
 __all__ = [
+    "GETATTR",
     "HASHABLE",
+    "MATRIXES",
+    "PLAIN_TYPES",
     "DtypeValue",
+    "bound_attribute",
     "call_rules",
     "default_rule",
     "default_state_rule",

@@ -13,8 +13,9 @@ from typing import Any
 from ..arguments import is_count, is_global, is_object, must, only_scalars, package_of
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .numpy_rules import ArrayValue, array_of
+from .zone_rules import is_zone
 
-__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "pandas_state"]
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "offset_call", "pandas_state"]
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -185,10 +186,58 @@ def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
         must(len(known.shape) == args[2], "the number of dimensions is wrong")
 
 
-def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+_OFFSETS = "pandas._libs.tslibs.offsets."
+_DATE_OFFSETS = (f"{_OFFSETS}DateOffset", "pandas.DateOffset", "pandas.tseries.offsets.DateOffset")
+_DATES = tuple(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta"))
+_NUMPY_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+_PANDAS_DATES = tuple(
+    f"pandas._libs.tslibs.{name}"
+    for name in ("timestamps._unpickle_timestamp", "timedeltas._timedelta_unpickle", "nattype._nat_unpickle")
+)
+
+
+def _is_offset(value: Any) -> bool:
+    return isinstance(value, Stub) and (type(value).name.startswith(_OFFSETS) or type(value).name in _DATE_OFFSETS)
+
+
+def _is_moment(value: Any) -> bool:
+    """Return whether this is a plain value, or a date or time of Python, numpy or pandas."""
+    if type(value) in (tuple, list):
+        return all(_is_moment(item) for item in value)
+    return only_scalars(value) or is_object(value, "numpy.ndarray", *_DATES, *_NUMPY_SCALARS, *_PANDAS_DATES)
+
+
+def offset_call(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Steps between dates are made from numbers, times and holidays."""
+    must(len(args) <= 8 and all(_is_moment(arg) for arg in args), "not the parts of an offset")
+
+
+def _date_offset(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(args == (), "not the parts of an offset")
+
+
+def _date_offset_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    must(type(state) is dict, "not a state that pandas writes")
+    for value in state.values():
+        must(
+            _is_moment(value) or is_object(value, "dateutil.relativedelta.relativedelta"),
+            "not a state that pandas writes",
+        )
+
+
+def _period(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(
-        all(only_scalars(arg) or is_object(arg, "datetime.timezone") for arg in args), "not the parts of a date or time"
+        len(args) == 3 and args[0] is None and _is_offset(args[1]) and type(args[2]) is int, "not (None, step, number)"
     )
+
+
+def _interval(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 3 and type(args[2]) is str, "not (left, right, closed)")
+    must(all(type(arg) is not tuple and _is_moment(arg) for arg in args[:2]), "not (left, right, closed)")
+
+
+def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(all(only_scalars(arg) or is_zone(arg) or _is_offset(arg) for arg in args), "not the parts of a date or time")
 
 
 def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -201,7 +250,21 @@ def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -
 
 
 _WITHOUT_CALLS = frozenset(
-    ["builtins", "collections", "datetime", "decimal", "fractions", "numpy", "pandas", "pathlib", "uuid"]
+    [
+        "builtins",
+        "collections",
+        "dateutil",
+        "datetime",
+        "decimal",
+        "fractions",
+        "numpy",
+        "pandas",
+        "pathlib",
+        "pyarrow",
+        "pytz",
+        "uuid",
+        "zoneinfo",
+    ]
 )
 """Packages whose objects may be attributes of pandas' objects: none of those objects can be called."""
 
@@ -241,6 +304,9 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
     "pandas.core.indexes.datetimes._new_DatetimeIndex": _index,
     "pandas.core.indexes.interval._new_IntervalIndex": _index,
     "pandas.core.indexes.timedeltas._new_TimedeltaIndex": _index,
+    **{f"pandas.{name}": _period for name in ("Period", "_libs.tslibs.period.Period")},
+    **{f"pandas.{name}": _interval for name in ("Interval", "_libs.interval.Interval")},
+    **dict.fromkeys(_DATE_OFFSETS, _date_offset),
     "pandas.StringDtype": _string_dtype,
     "pandas.core.arrays.string_.StringDtype": _string_dtype,
 }
@@ -250,6 +316,7 @@ FRAMEWORK_STATES: Mapping[str, StateRule] = {
     "sklearn.isotonic.IsotonicRegression": _isotonic_state,
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": _predictor_state,
     "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": _backed_array_state,
+    **dict.fromkeys(_DATE_OFFSETS, _date_offset_state),
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
     "catboost.core.CatBoost": _catboost_state,

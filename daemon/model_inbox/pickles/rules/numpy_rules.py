@@ -14,21 +14,27 @@ from typing import Any
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 
-__all__ = ["NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
+__all__ = ["MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
 
 CORES = ("numpy.core", "numpy._core")
 """numpy 1 and numpy 2 write the same functions with different module names."""
 
 
 class DtypeValue:
-    """What matters of a dtype for memory safety. `itemsize` is in bytes, `built` is set when it gets its state."""
+    """What matters of a dtype for memory safety.
 
-    __slots__ = ("built", "has_objects", "itemsize", "kind")
+    `itemsize` is in bytes, `built` is set when the dtype gets its state. `is_sub_array` is set if an item is itself an
+    array: numpy has such dtypes in fields only. `leaves` is the number of bools in the mask of an item.
+    """
+
+    __slots__ = ("built", "has_objects", "is_sub_array", "itemsize", "kind", "leaves")
 
     def __init__(self, kind: str, itemsize: int, *, has_objects: bool) -> None:
         self.kind = kind
         self.itemsize = itemsize
         self.has_objects = has_objects
+        self.is_sub_array = False
+        self.leaves = 1
         self.built = False
 
 
@@ -50,12 +56,24 @@ _SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8, 16), "
 
 _PLAIN_FLAGS = (0, 8, 16)
 _OBJECT_FLAGS = 63
-_STRUCT_FLAGS = 0x90
-"""The flags that a structured dtype without objects may have: NPY_NEEDS_PYAPI (0x10) and NPY_ALIGNED_STRUCT (0x80)."""
+_STRUCT_FLAGS = 0x98
+"""The flags that a structured dtype without objects may have: NPY_NEEDS_INIT (0x08), NPY_NEEDS_PYAPI (0x10) and
+NPY_ALIGNED_STRUCT (0x80)."""
+_OBJECT_STRUCT_FLAGS = 27
+"""The flags that a structured dtype with objects must have, besides NPY_ALIGNED_STRUCT. Without them numpy would take
+memory that was never written for references."""
+
+
+_RECORDS = ("numpy.record", "numpy.rec.record")
 
 
 def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    must(len(args) == 3 and type(args[0]) is str, "not (format, align, copy)")
+    must(len(args) == 3, "not (format, align, copy)")
+    if is_global(args[0], *_RECORDS):
+        must(args[1] in (False, 0) and args[2] in (True, 1), "not (format, False, True)")
+        # The size of a record is only in its state.
+        return instance_of(callee, DtypeValue("V", -1, has_objects=False))
+    must(type(args[0]) is str, "not (format, align, copy)")
     # Without copy=True, the state would change numpy's own shared dtype, for the whole process.
     must(args[1] in (False, 0) and args[2] in (True, 1), "not (format, False, True)")
     match = _DTYPE.match(args[0])
@@ -72,12 +90,28 @@ def _dtype(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     return instance_of(callee, value)
 
 
-def dtype_of(value: Any, *, objects: bool = False) -> DtypeValue:
+def _string_dtype(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    """numpy's dtype for text of any length: whether it converts other values, and what stands for a missing one."""
+    must(len(args) in (1, 2) and args[0] in (0, 1), "not (coerce, missing value)")
+    must(
+        all(type(arg) in (float, str, type(None)) or is_global(arg, *_MISSING) for arg in args[1:]),
+        "the missing value is invalid",
+    )
+    value = DtypeValue("T", 16, has_objects=True)
+    value.built = True
+    return instance_of(recorder.named("numpy.dtype"), value)
+
+
+_MISSING = ("pandas.NA", "pandas._libs.missing.NA")
+
+
+def dtype_of(value: Any, *, objects: bool = False, sub_arrays: bool = False) -> DtypeValue:
     """Return what is known of a finished dtype. Raise BadArguments for anything else."""
     must(is_object(value, "numpy.dtype") and hasattr(value, "value"), "not a dtype")
     known: DtypeValue = value.value
     must(known.built, "the dtype has no state")
     must(objects or not known.has_objects, "the dtype is of objects")
+    must(sub_arrays or not known.is_sub_array, "the dtype is of sub-arrays")
     return known
 
 
@@ -91,8 +125,10 @@ def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="),
         "not a state that numpy writes",
     )
-    must(sub_array is None, "the dtype is of sub-arrays")
     flexible = known.kind in ("S", "U", "V")
+    if known.itemsize < 0:
+        must(is_count(itemsize, 1 << 31) and type(fields) is dict, "the item size is wrong")
+        known.itemsize = itemsize
     must(type(itemsize) is int and itemsize == (known.itemsize if flexible else -1), "the item size is wrong")
     must(type(alignment) is int and alignment in (-1, 1, 2, 4, 8, 16), "the alignment is invalid")
     must(type(flags) is int and -128 <= flags < 256, "the flags are invalid")
@@ -100,12 +136,26 @@ def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     flags &= 0xFF
     if len(state) == 9:
         _check_metadata(known, state[8])
-    if names is None and fields is None:
+    if sub_array is not None:
+        _check_sub_array(known, sub_array)
+        must(names is None and fields is None and flags & ~_STRUCT_FLAGS == 0, "the flags are invalid")
+    elif names is None and fields is None:
         must(flags in (_PLAIN_FLAGS if not known.has_objects else (_OBJECT_FLAGS,)), "the flags are invalid")
     else:
         _check_fields(known, names, fields)
-        must(flags & ~_STRUCT_FLAGS == 0, "the flags are invalid")
+        if known.has_objects:
+            must(flags & ~0x80 == _OBJECT_STRUCT_FLAGS, "the flags are invalid")
+        else:
+            must(flags & ~_STRUCT_FLAGS == 0, "the flags are invalid")
     known.built = True
+
+
+def _check_sub_array(known: DtypeValue, sub_array: Any) -> None:
+    must(known.kind == "V" and type(sub_array) is tuple and len(sub_array) == 2, "the sub-array is invalid")
+    base, shape = dtype_of(sub_array[0]), sub_array[1]
+    must(is_shape(shape) and count_of(shape) * base.itemsize == known.itemsize, "the sub-array has another size")
+    known.is_sub_array = True
+    known.leaves = count_of(shape) * base.leaves
 
 
 def _check_metadata(known: DtypeValue, metadata: Any) -> None:
@@ -123,11 +173,23 @@ def _check_metadata(known: DtypeValue, metadata: Any) -> None:
 def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
     must(known.kind == "V" and type(names) is tuple and type(fields) is dict, "this dtype cannot have fields")
     must(all(type(name) is str for name in names), "the name of a field is not text")
-    must(len(names) == len(fields) and set(names) == set(fields), "names and fields differ")
-    for field in fields.values():
-        must(type(field) is tuple and len(field) == 2 and is_count(field[1]), "a field is invalid")
-        part = dtype_of(field[0])
-        must(field[1] + part.itemsize <= known.itemsize, "a field is outside of its item")
+    titles: set[str | None] = set()
+    known.leaves = 0
+    for name in names:
+        field = fields.get(name)
+        must(type(field) is tuple and len(field) in (2, 3) and is_count(field[1]), "a field is invalid")
+        assert type(field) is tuple  # noqa: S101 - for the type checker; `must` has raised
+        part = dtype_of(field[0], objects=True, sub_arrays=True)
+        must(part.kind != "T" and field[1] + part.itemsize <= known.itemsize, "a field is outside of its item")
+        known.has_objects |= part.has_objects
+        known.leaves += part.leaves
+        for title in field[2:]:
+            # numpy has a field under its title, too.
+            must(
+                title is None or (type(title) is str and fields.get(title) is field), "the title of a field is invalid"
+            )
+            titles.update(field[2:])
+    must(set(fields) == {*names} | (titles - {None}) and len(set(names)) == len(names), "names and fields differ")
 
 
 # --- arrays --------------------------------------------------------------------------------------------------
@@ -146,11 +208,27 @@ def array_of(value: Any) -> ArrayValue:
     return known
 
 
+MATRIXES = ("numpy.matrix", "numpy.matrixlib.defmatrix.matrix")
+_SUBCLASSES = (
+    *MATRIXES,
+    "numpy.rec.recarray",
+    "numpy.recarray",
+    "numpy.char.chararray",
+    "numpy.chararray",
+    "numpy.core.defchararray.chararray",
+)
+"""Classes of arrays that numpy makes as it makes arrays. `numpy.memmap` is none of them: it opens files."""
+
+
 def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     must(
-        len(args) == 3 and is_global(args[0], "numpy.ndarray") and args[1] == (0,) and args[2] in (b"b", "b"),
+        len(args) == 3
+        and is_global(args[0], "numpy.ndarray", *_SUBCLASSES)
+        and args[1] == (0,)
+        and args[2] in (b"b", "b"),
         "not (ndarray, (0,), b'b')",
     )
+    # The state of every class of arrays is checked as that of an array, and needs the same permission.
     return new_array(recorder, None, ())
 
 
@@ -171,6 +249,12 @@ def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
     described = dtype_of(dtype, objects=True)
     if described.has_objects:
         must(type(data) is list and len(data) == count_of(shape), "the shape does not fit the contents")
+        if described.kind == "V":
+            must(all(type(item) is tuple for item in data), "a record is not a tuple")
+        elif described.kind == "T":
+            # numpy would convert anything else to text, with the code of its class.
+            plain = (str, float, type(None))
+            must(all(type(item) in plain or is_global(item, *_MISSING) for item in data), "an item is not text")
     else:
         must(type(data) in (bytes, bytearray), "the contents are not bytes")
         must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
@@ -213,9 +297,13 @@ def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(state) is tuple and len(state) == 7, "not a state that numpy writes")
     _version, shape, dtype, fortran, data, mask, fill_value = state
     _check_array(shape, dtype, fortran, data)
-    must(type(mask) in (bytes, bytearray) and len(mask) == count_of(shape), "the mask has a wrong size")
+    must(
+        type(mask) in (bytes, bytearray) and len(mask) == count_of(shape) * dtype.value.leaves,
+        "the mask has a wrong size",
+    )
     is_array = is_object(fill_value, "numpy.ndarray") and fill_value.value.dtype is not None
-    must(is_array or only_scalars(fill_value), "the fill value is invalid")
+    is_scalar = is_object(fill_value, *(f"{core}.multiarray.scalar" for core in CORES))
+    must(is_array or is_scalar or only_scalars(fill_value), "the fill value is invalid")
     target.value.dtype, target.value.shape = dtype.value, shape
 
 
@@ -289,8 +377,14 @@ def _seed_sequence_state(_recorder: Recorder, _target: Stub, state: Any) -> None
     must(type(state[3]) is int and pool.shape == (state[3],), "the size of the pool is wrong")
 
 
+def _nothing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(args == (), "too many arguments")
+
+
 NUMPY_CALLS: dict[str, Rule] = {
     "numpy.dtype": _dtype,
+    **{f"{core}._internal._convert_to_stringdtype_kwargs": _string_dtype for core in CORES},
+    "numpy.ma.core.MaskedConstant": _nothing,
     **{f"{core}.multiarray._reconstruct": _reconstruct for core in CORES},
     **{f"{core}.multiarray.scalar": _scalar for core in CORES},
     **{f"{core}.numeric._frombuffer": _from_buffer for core in CORES},

@@ -10,11 +10,12 @@ import re
 from collections import OrderedDict
 from typing import Any
 
-from ..arguments import is_global, is_text, must
-from ..names import PATH_MODULES, PATH_NAMES
+from ..arguments import is_count, is_global, is_text, must
+from ..names import ERRORS, PATH_MODULES, PATH_NAMES
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
+from .zone_rules import is_zone
 
-__all__ = ["PYTHON_CALLS", "PYTHON_STATES"]
+__all__ = ["PLAIN_TYPES", "PYTHON_CALLS", "PYTHON_STATES"]
 
 
 def _encode(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes:
@@ -91,7 +92,7 @@ def _deque(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(all(arg is None or type(arg) is int for arg in args[1:]), "not a length")
 
 
-_FACTORIES = frozenset(
+PLAIN_TYPES = frozenset(
     f"builtins.{name}" for name in ("dict", "float", "frozenset", "int", "list", "set", "str", "tuple")
 ) | {"collections.OrderedDict", "collections.Counter"}
 
@@ -99,7 +100,7 @@ _FACTORIES = frozenset(
 def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2, "too many arguments")
     # The factory is called for each missing key, so it may only be a plain type.
-    must(all(arg is None or is_global(arg, *_FACTORIES) for arg in args[:1]), "the factory is not a plain type")
+    must(all(arg is None or is_global(arg, *PLAIN_TYPES) for arg in args[:1]), "the factory is not a plain type")
     must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
 
 
@@ -115,7 +116,7 @@ def _date_or_time(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -
         return
     must(bool(args) and len(args) <= 8, "not the parts of a date or time")
     zones = [arg for arg in args if isinstance(arg, Stub)]
-    must(all(type(zone).name == "datetime.timezone" for zone in zones) and len(zones) <= 1, "the time zone is invalid")
+    must(all(is_zone(zone) for zone in zones) and len(zones) <= 1, "the time zone is not one that is supported")
     must(not any(is_global(arg) for arg in args), "not the parts of a date or time")
 
 
@@ -143,11 +144,56 @@ def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     return instance_of(args[0])
 
 
+def _pattern(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """A pattern is compiled when it is loaded. DEBUG would print it."""
+    must(len(args) == 2 and type(args[0]) in (str, bytes) and len(args[0]) <= _PATTERN_MAX, "not (pattern, flags)")
+    must(type(args[1]) is int and args[1] >= 0 and not args[1] & ~_FLAGS, "not (pattern, flags)")
+
+
+_PATTERN_MAX = 4096
+_FLAGS = int(re.ASCII | re.IGNORECASE | re.LOCALE | re.MULTILINE | re.DOTALL | re.UNICODE | re.VERBOSE)
+
+
+def _flag(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 1 and type(args[0]) is int and 0 <= args[0] <= 1024, "not a number")
+
+
+def _address(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 1, "not an address")
+    must(is_count(args[0], 1 << 128) or (is_text(args[0]) and len(args[0]) <= _ADDRESS_MAX), "not an address")
+
+
+_ADDRESS_MAX = 64
+
+
+def _array(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Protocols 0 to 2 write a list of numbers, later ones bytes and the number of their format."""
+    if len(args) == 2:
+        must(args[0] in _ARRAY_CODES and type(args[1]) is list, "not (type, numbers)")
+        must(all(type(item) in (int, float) for item in args[1]), "not (type, numbers)")
+        return
+    must(len(args) == 4 and is_global(args[0], "array.array"), "not (class, type, format, bytes)")
+    must(
+        args[1] in _ARRAY_CODES and is_count(args[2], 17) and type(args[3]) is bytes, "not (class, type, format, bytes)"
+    )
+
+
+_ARRAY_CODES = tuple("bBhHiIlLqQfd")
+
+
+def _nothing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(args == (), "too many arguments")
+
+
+def _getter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) > 0 and all(type(arg) in (int, str) for arg in args), "not names or numbers")
+
+
 PYTHON_CALLS: dict[str, Rule] = {
     "_codecs.encode": _encode,
     "builtins.bytes": _bytes,
     "builtins.bytearray": _bytearray,
-    **{f"builtins.{name}": _plain for name in ("bool", "slice", "str")},
+    **{f"builtins.{name}": _plain for name in ("bool", "slice", "str", *ERRORS)},
     **{f"builtins.{name}": _numbers for name in ("complex", "float", "int", "range")},
     **{f"builtins.{name}": _collection for name in ("list", "tuple")},
     **{f"builtins.{name}": _hashing for name in ("frozenset", "set")},
@@ -164,6 +210,14 @@ PYTHON_CALLS: dict[str, Rule] = {
     "datetime.timedelta": _numbers,
     "datetime.timezone": _timezone,
     "decimal.Decimal": _plain,
+    "array.array": _array,
+    "array._array_reconstructor": _array,
+    "http.HTTPStatus": _flag,
+    **{f"ipaddress.IPv{version}{kind}": _address for version in (4, 6) for kind in ("Address", "Network")},
+    "operator.itemgetter": _getter,
+    "re._compile": _pattern,
+    "re.RegexFlag": _flag,
+    "types.SimpleNamespace": _nothing,
     "fractions.Fraction": _fraction,
     **{f"{module}.{name}": _path for module in PATH_MODULES for name in PATH_NAMES},
 }
@@ -181,4 +235,21 @@ def _uuid_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state.get("int")) is int and type(state.get("is_safe", 0)) is int, "not a state of a UUID")
 
 
-PYTHON_STATES: dict[str, StateRule] = {"collections.OrderedDict": _ordered_state, "uuid.UUID": _uuid_state}
+def _collection_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """The collections that are written in Python have one attribute with a plain collection."""
+    name, kind = _COLLECTIONS[type(target).name]
+    must(type(state) is dict and set(state) == {name} and type(state[name]) is kind, "not a state of a collection")
+    must(name != "maps" or all(type(item) is dict for item in state[name]), "not a state of a collection")
+
+
+_COLLECTIONS: dict[str, tuple[str, type]] = {
+    "collections.ChainMap": ("maps", list),
+    "collections.UserDict": ("data", dict),
+    "collections.UserList": ("data", list),
+}
+
+PYTHON_STATES: dict[str, StateRule] = {
+    "collections.OrderedDict": _ordered_state,
+    "uuid.UUID": _uuid_state,
+    **dict.fromkeys(_COLLECTIONS, _collection_state),
+}

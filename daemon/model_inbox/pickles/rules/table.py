@@ -15,12 +15,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..arguments import is_global, must, only_scalars, package_of
-from ..names import PATH_MODULES, PATH_NAMES
+from ..names import PATH_MODULES, PATH_NAMES, is_distribution
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
-from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, pandas_state
+from .arrow_rules import ARROW_CALLS, ARROW_STATES
+from .callable_rules import CALLABLE_CALLS, CALLABLE_STATES
+from .distribution_rules import DISTRIBUTION_STATES, distribution_state
+from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .torch_rules import TORCH_CALLS, TORCH_STATES
+from .zone_rules import ZONE_CALLS, ZONE_STATES
 
 __all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
 
@@ -64,6 +68,8 @@ def default_rule(name: str) -> Rule:
     """Return the rule for calls of a name without a rule of its own."""
     if name.rpartition(".")[2].startswith("__pyx_unpickle_"):
         return _unpickle_extension_type
+    if name.startswith("pandas._libs.tslibs.offsets."):
+        return offset_call
     return _data_only
 
 
@@ -76,11 +82,30 @@ def default_state_rule(name: str) -> StateRule | None:
     """Return the rule for states of a name without a rule of its own, or None if any plain state is accepted."""
     if name.startswith("pandas."):
         return pandas_state
+    if is_distribution(name):
+        return distribution_state
     return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
 
 
-call_rules: Mapping[str, Rule] = {**PYTHON_CALLS, **NUMPY_CALLS, **TORCH_CALLS, **FRAMEWORK_CALLS}
-state_rules: Mapping[str, StateRule] = {**PYTHON_STATES, **NUMPY_STATES, **TORCH_STATES, **FRAMEWORK_STATES}
+call_rules: Mapping[str, Rule] = {
+    **PYTHON_CALLS,
+    **CALLABLE_CALLS,
+    **ZONE_CALLS,
+    **NUMPY_CALLS,
+    **ARROW_CALLS,
+    **TORCH_CALLS,
+    **FRAMEWORK_CALLS,
+}
+state_rules: Mapping[str, StateRule] = {
+    **PYTHON_STATES,
+    **CALLABLE_STATES,
+    **ZONE_STATES,
+    **DISTRIBUTION_STATES,
+    **NUMPY_STATES,
+    **ARROW_STATES,
+    **TORCH_STATES,
+    **FRAMEWORK_STATES,
+}
 
 HASHABLE = frozenset(
     {
@@ -93,6 +118,10 @@ HASHABLE = frozenset(
         "numpy._core.multiarray.scalar",
         "numpy.core.multiarray.scalar",
         "numpy.dtype",
+        "pandas.Interval",
+        "pandas.Period",
+        "pandas._libs.interval.Interval",
+        "pandas._libs.tslibs.period.Period",
         "pandas._libs.tslibs.timedeltas._timedelta_unpickle",
         "pandas._libs.tslibs.timestamps._unpickle_timestamp",
         "torch.device",

@@ -1,0 +1,322 @@
+"""Rules for the calls and states of pyarrow, whose arrays hold the text of pandas. Pure.
+
+Owns the check that an Arrow array lies inside its buffers. Arrow trusts what it is given: offsets, lengths and numbers
+of nulls that do not fit the buffers make it read and write outside of them. Only layouts of one buffer of values are
+accepted, text and dictionaries; nested types are not.
+"""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from ..arguments import is_count, is_object, must
+from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from .zone_rules import is_zone_name
+
+__all__ = ["ARROW_CALLS", "ARROW_STATES", "is_arrow_array", "is_arrow_type"]
+
+_WIDTHS = {
+    "int8": 1,
+    "int16": 2,
+    "int32": 4,
+    "int64": 8,
+    "uint8": 1,
+    "uint16": 2,
+    "uint32": 4,
+    "uint64": 8,
+    "halffloat": 2,
+    "float": 4,
+    "double": 8,
+    "date32[day]": 4,
+    "date64[ms]": 8,
+    "time32[s]": 4,
+    "time32[ms]": 4,
+    "time64[us]": 8,
+    "time64[ns]": 8,
+    **{f"{kind}[{unit}]": 8 for kind in ("timestamp", "duration") for unit in ("s", "ms", "us", "ns")},
+}
+"""The types of fixed width, as pyarrow spells them, with the bytes of one value."""
+
+_OFFSETS = {"string": "i", "binary": "i", "large_string": "q", "large_binary": "q"}
+"""The types of varying length, with the format of their offsets."""
+
+_INDEXES = {
+    "int8": "b",
+    "int16": "h",
+    "int32": "i",
+    "int64": "q",
+    "uint8": "B",
+    "uint16": "H",
+    "uint32": "I",
+    "uint64": "Q",
+}
+_UNITS = ("s", "ms", "us", "ns")
+_CHUNK_BYTES = 1 << 16
+_TYPE = "pyarrow.lib.type_for_alias"
+_BUFFER = "pyarrow.lib.py_buffer"
+_ARRAY = "pyarrow.lib._restore_array"
+_TYPE_CALLS = (_TYPE, *(f"pyarrow.lib.{name}" for name in ("timestamp", "decimal128", "dictionary")))
+
+
+class TypeValue:
+    """A type: its name, the bytes of one value (0 if that varies), and the types of a dictionary."""
+
+    __slots__ = ("index", "name", "values", "width")
+
+    def __init__(self, name: str, width: int, index: TypeValue | None = None, values: TypeValue | None = None) -> None:
+        self.name = name
+        self.width = width
+        self.index = index
+        self.values = values
+
+
+class ArrowValue:
+    """An array: its type and its length."""
+
+    __slots__ = ("length", "type")
+
+    def __init__(self, kind: TypeValue, length: int) -> None:
+        self.type = kind
+        self.length = length
+
+
+# --- types ---------------------------------------------------------------------------------------------------
+
+
+def is_arrow_type(value: Any) -> bool:
+    """Return whether this is a type of Arrow that the rules here have checked."""
+    return is_object(value, *_TYPE_CALLS) and hasattr(value, "value")
+
+
+def _type_of(value: Any) -> TypeValue:
+    must(is_arrow_type(value), "not a type of Arrow")
+    known: TypeValue = value.value
+    return known
+
+
+def _type_for_alias(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1 and type(args[0]) is str, "not the name of a type")
+    name = args[0]
+    must(name in _WIDTHS or name in _OFFSETS or name in ("bool", "null"), "nested types of Arrow are not supported")
+    return instance_of(callee, TypeValue(name, _WIDTHS.get(name, 0)))
+
+
+def _timestamp(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 2 and args[0] in _UNITS, "not (unit, time zone)")
+    must(args[1] is None or is_zone_name(args[1]), "the time zone is invalid")
+    return instance_of(callee, TypeValue("timestamp", 8))
+
+
+def _decimal(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 2 and is_count(args[0], 38) and args[0] > 0, "not (precision, scale)")
+    must(type(args[1]) is int and -38 <= args[1] <= 38, "not (precision, scale)")
+    return instance_of(callee, TypeValue("decimal128", 16))
+
+
+def _dictionary(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 3 and type(args[2]) is bool, "not (index type, value type, flag)")
+    index, values = _type_of(args[0]), _type_of(args[1])
+    must(index.name in _INDEXES and values.index is None, "not (index type, value type, flag)")
+    return instance_of(callee, TypeValue("dictionary", index.width, index, values))
+
+
+# --- buffers -------------------------------------------------------------------------------------------------
+
+
+def _buffer(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1 and type(args[0]) in (bytes, bytearray), "not bytes")
+    # An array would keep what the pickle could still change: only the rules here look at the bytes of a buffer.
+    return instance_of(callee, args[0])
+
+
+def _bytes_of(value: Any) -> bytes | bytearray | None:
+    if value is None:
+        return None
+    must(is_object(value, _BUFFER) and hasattr(value, "value"), "not a buffer")
+    data: bytes | bytearray = value.value
+    return data
+
+
+def _pieces(recorder: Recorder, data: bytes | bytearray, start: int, length: int) -> Iterator[bytes]:
+    """Yield `length` bytes from `start` in pieces. A large buffer was skipped: its bytes are in the file."""
+    assert recorder.stream is not None  # noqa: S101 - a call is recorded only while a stream is parsed
+    source = recorder.stream.payload(data)
+    for position in range(start, start + length, _CHUNK_BYTES):
+        yield source.read_at(position, min(_CHUNK_BYTES, start + length - position))
+
+
+def _numbers(recorder: Recorder, data: bytes | bytearray, form: str, offset: int, count: int) -> Iterator[list[int]]:
+    width = struct.calcsize(form)
+    for piece in _pieces(recorder, data, offset * width, count * width):
+        yield memoryview(piece).cast(form).tolist()  # type: ignore[call-overload]  # the stubs want a literal
+
+
+# --- arrays --------------------------------------------------------------------------------------------------
+
+
+def is_arrow_array(value: Any, *names: str) -> bool:
+    """Return whether this is an array of Arrow that the rules here have checked, of one of these types if any."""
+    return is_object(value, _ARRAY) and hasattr(value, "value") and (not names or value.value.type.name in names)
+
+
+def _restore_array(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1, "not one array")
+    return instance_of(callee, _check_array(recorder, args[0]))
+
+
+def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
+    """Check (type, length, number of nulls, offset, buffers, children, dictionary) number against number."""
+    must(type(parts) is tuple and len(parts) == 7, "not the parts of an array")
+    known = _type_of(parts[0])
+    length, nulls, offset, buffers, children, dictionary = parts[1:]
+    must(is_count(length) and is_count(offset), "the length or the offset is invalid")
+    must(type(nulls) is int and -1 <= nulls <= length, "the number of nulls is invalid")
+    must(type(buffers) is list and children == [] and type(children) is list, "not the parts of an array")
+    must((dictionary is None) == (known.index is None), "not the parts of an array")
+    if known.name == "null":
+        must(buffers == [None] and nulls in (-1, length) and length <= 1 << 20, "not an array of nulls")
+        return ArrowValue(known, length)
+    must(len(buffers) == (3 if known.name in _OFFSETS else 2), "the number of buffers is wrong")
+    data = [_bytes_of(buffer) for buffer in buffers]
+    _check_nulls(recorder, data[0], length, nulls, offset)
+    values = data[1] if data[1] is not None else b""
+    if known.name in _OFFSETS:
+        _check_text(recorder, known, values, data[2] or b"", length, offset)
+    elif known.name == "bool":
+        must(len(values) * 8 >= offset + length, "the values are outside of their buffer")
+    else:
+        must(len(values) >= (offset + length) * known.width, "the values are outside of their buffer")
+    if known.index is not None:
+        inner = _check_array(recorder, dictionary)
+        must(known.values is not None and inner.type.name == known.values.name, "the dictionary has another type")
+        at = offset
+        for numbers in _numbers(recorder, values, _INDEXES[known.index.name], offset, length):
+            if min(numbers) < 0 or max(numbers) >= inner.length:
+                wrong = [at + i for i, number in enumerate(numbers) if not 0 <= number < inner.length]
+                must(
+                    data[0] is not None and _are_nulls(recorder, data[0], wrong),
+                    "an index is outside of its dictionary",
+                )
+            at += len(numbers)
+    return ArrowValue(known, length)
+
+
+def _check_nulls(recorder: Recorder, bitmap: Any, length: int, nulls: int, offset: int) -> None:
+    """The number of nulls must be that of the bitmap: Arrow allocates by the number and writes by the bitmap."""
+    if bitmap is None:
+        must(nulls in (-1, 0), "there are nulls, but no bitmap")
+        return
+    must(len(bitmap) * 8 >= offset + length, "the bitmap is too short")
+    if nulls < 0:
+        return
+    first, last = offset // 8, (offset + length + 7) // 8
+    ones, position = 0, first * 8
+    for piece in _pieces(recorder, bitmap, first, last - first):
+        bits, width = int.from_bytes(piece, "little"), len(piece) * 8
+        if position < offset:
+            bits = bits >> (offset - position) << (offset - position)
+        if position + width > offset + length:
+            bits &= (1 << (offset + length - position)) - 1
+        ones += bits.bit_count()
+        position += width
+    must(length - ones == nulls, "the number of nulls is wrong")
+
+
+def _are_nulls(recorder: Recorder, bitmap: bytes | bytearray, positions: list[int]) -> bool:
+    """Return whether the values at these rising positions are null. The index of a null means nothing."""
+    first = positions[0] // 8
+    bits = b"".join(_pieces(recorder, bitmap, first, positions[-1] // 8 - first + 1))
+    return not any(bits[at // 8 - first] >> at % 8 & 1 for at in positions)
+
+
+def _check_text(
+    recorder: Recorder, known: TypeValue, offsets: bytes | bytearray, data: bytes | bytearray, length: int, offset: int
+) -> None:
+    """Each value lies in the data, after the one before it. Text is UTF-8, and each piece of it begins a character."""
+    form = _OFFSETS[known.name]
+    if length == 0 and not offsets:
+        return
+    must(len(offsets) >= (offset + length + 1) * struct.calcsize(form), "the offsets are outside of their buffer")
+    is_text = known.name.endswith("string")
+    assert recorder.stream is not None  # noqa: S101 - a call is recorded only while a stream is parsed
+    text = recorder.stream.payload(data)
+    before = first = -1
+    for numbers in _numbers(recorder, offsets, form, offset, length + 1):
+        if first < 0:
+            first = before = numbers[0]
+            must(first >= 0, "an offset is negative")
+        must(before <= numbers[0] and all(a <= b for a, b in pairwise(numbers)), "the offsets do not rise")
+        before = numbers[-1]
+        must(before <= len(data), "an offset is outside of the data")
+        if is_text:
+            begins = text.read_at(numbers[0], before - numbers[0] + 1)
+            starts = bytes(begins[at - numbers[0]] for at in numbers if at < len(data))
+            must(all(byte & 0xC0 != 0x80 for byte in starts), "a text begins inside of a character")
+    if is_text:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        try:
+            for piece in _pieces(recorder, data, first, before - first):
+                decoder.decode(piece)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            must(condition=False, otherwise="the text is not UTF-8")
+
+
+ARROW_CALLS: dict[str, Rule] = {
+    _TYPE: _type_for_alias,
+    "pyarrow.lib.timestamp": _timestamp,
+    "pyarrow.lib.decimal128": _decimal,
+    "pyarrow.lib.dictionary": _dictionary,
+    _BUFFER: _buffer,
+    _ARRAY: _restore_array,
+}
+
+
+# --- pandas' arrays around them ------------------------------------------------------------------------------
+
+
+def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """`__setstate__` makes a chunked array of `_pa_array` (`_data` before pandas 2.1)."""
+    must(type(state) is dict and ("_pa_array" in state) != ("_data" in state), "not a state that pandas writes")
+    names = ("string", "large_string") if type(target).name.endswith("StringArray") else ()
+    must(is_arrow_array(state.get("_pa_array", state.get("_data")), *names), "there is no array of Arrow")
+    dtype = state.get("_dtype")
+    must(is_object(dtype, *_DTYPES), "the dtype is invalid")
+    must(set(state) <= {"_pa_array", "_data", "_dtype", "_cache", "_readonly"}, "not a state that pandas writes")
+    must(state.get("_cache", {}) == {}, "the cache is not empty")
+    must(type(state.get("_readonly", False)) is bool, "not a state that pandas writes")
+
+
+def _dtype_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    must(type(state) is dict, "not a state that pandas writes")
+    must(
+        set(state) <= {"_storage", "storage", "pyarrow_dtype", "_cache", "_is_numeric"},
+        "not a state that pandas writes",
+    )
+    must(is_arrow_type(state.get("pyarrow_dtype")), "there is no type of Arrow")
+    must(state.get("_storage", "pyarrow") == "pyarrow", "not a state that pandas writes")
+    must(state.get("storage", "pyarrow") == "pyarrow", "not a state that pandas writes")
+
+
+_ARROW_DTYPES = (
+    "pandas.ArrowDtype",
+    "pandas.core.dtypes.dtypes.ArrowDtype",
+    "pandas.core.arrays.arrow.dtype.ArrowDtype",
+)
+_DTYPES = (*_ARROW_DTYPES, "pandas.StringDtype", "pandas.core.arrays.string_.StringDtype")
+_ARRAYS = (
+    "pandas.arrays.ArrowStringArray",
+    "pandas.arrays.ArrowExtensionArray",
+    "pandas.core.arrays.string_arrow.ArrowStringArray",
+    "pandas.core.arrays.string_arrow.ArrowStringArrayNumpySemantics",
+    "pandas.core.arrays.arrow.array.ArrowExtensionArray",
+)
+
+ARROW_STATES: dict[str, StateRule] = {
+    **dict.fromkeys(_ARRAYS, _array_state),
+    **dict.fromkeys(_ARROW_DTYPES, _dtype_state),
+}

@@ -1,0 +1,106 @@
+"""Rules for functions that make other functions: `getattr` and `functools.partial`. Pure.
+
+Owns the few attributes that honest pickles look up, and what a partial may hold. Both functions are as strong as a call
+of anything, so a load does not even get the real `getattr`: `loading` gives it `bound_attribute`, which looks up these
+attributes and no other, whoever calls it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arguments import is_global, must
+from ..names import is_distribution, words
+from ..stubs import Global, Recorder, Rule, StateRule, Stub
+from .zone_rules import UNPICKLE_ZONE
+
+__all__ = ["CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute"]
+
+GETATTR = "builtins.getattr"
+PARTIAL = "functools.partial"
+
+_TEXT_METHODS = frozenset(
+    words("""
+        capitalize casefold isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle isupper
+        lower lstrip removeprefix removesuffix replace rsplit rstrip split splitlines startswith endswith strip
+        swapcase title upper
+    """)
+)
+"""Methods of text that stand as tokenizers and preprocessors. Not `format`, which looks up attributes."""
+
+_UFUNC_METHODS = frozenset({"accumulate", "outer", "reduce", "reduceat"})
+_BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting."
+_OF_OBJECTS = {
+    f"{_BOOSTING}{name}": frozenset({"_raw_predict"})
+    for name in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+}
+"""Bound methods in pickles: with `scoring=`, boosting of scikit-learn keeps its own method as an attribute. Discrete
+distributions of scipy keep `_entropy`."""
+
+
+def _methods_of(kind: str) -> frozenset[str]:
+    if is_distribution(kind):
+        return frozenset({"_entropy"})
+    return _OF_OBJECTS.get(kind, frozenset())
+
+
+def _is_ufunc(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    return module in ("numpy", "numpy._core._multiarray_umath", "numpy.core._multiarray_umath") and last in _UFUNCS
+
+
+_UFUNCS = frozenset(
+    words("""
+        add subtract multiply divide maximum minimum power logical_and logical_or logical_xor fmax fmin
+        bitwise_and bitwise_or bitwise_xor hypot logaddexp
+    """)
+)
+
+
+def _getattr(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 2 and type(args[1]) is str, "not (object, name)")
+    owner, name = args
+    if is_global(owner, "zoneinfo.ZoneInfo") and name == "_unpickle":
+        return recorder.internal(UNPICKLE_ZONE)
+    of_text = is_global(owner, "builtins.str") and name in _TEXT_METHODS
+    of_ufunc = is_global(owner) and _is_ufunc(owner.name) and name in _UFUNC_METHODS
+    of_object = isinstance(owner, Stub) and name in _methods_of(type(owner).name)
+    must(of_text or of_ufunc or of_object, "not an attribute that pickles look up")
+    return None
+
+
+def bound_attribute(owner: Any, name: str) -> Any:
+    """Return an attribute that `_getattr` above accepts. Raise AttributeError for any other: a load calls this."""
+    kind = owner if isinstance(owner, type) else type(owner)
+    full = f"{kind.__module__}.{kind.__qualname__}"
+    allowed: frozenset[str] = frozenset()
+    if kind is owner:
+        allowed = {"zoneinfo.ZoneInfo": frozenset({"_unpickle"}), "builtins.str": _TEXT_METHODS}.get(full, allowed)
+    else:
+        allowed = _UFUNC_METHODS if full == "numpy.ufunc" else _methods_of(full)
+    if type(name) is not str or name not in allowed:
+        raise AttributeError(f"no pickle that was accepted looks up this attribute of {full}")
+    return getattr(owner, name)
+
+
+# --- partial -------------------------------------------------------------------------------------------------
+
+
+def _partial(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 1 and is_global(args[0]), "not one function")
+    # `report` drops this finding for functions that no list lets a pickle call: those have no rule to go around.
+    recorder.note("partial-of", args[0].name)
+
+
+def _partial_state(recorder: Recorder, _target: Stub, state: Any) -> None:
+    must(type(state) is tuple and len(state) == 4, "not (function, arguments, keywords, attributes)")
+    function, args, keywords, attributes = state
+    must(is_global(function) and type(args) is tuple, "not (function, arguments, keywords, attributes)")
+    must(type(keywords) in (dict, type(None)), "not (function, arguments, keywords, attributes)")
+    must(all(type(name) is str for name in keywords or ()), "the name of an argument is not text")
+    must(attributes is None or (type(attributes) is dict and not attributes), "it has attributes")
+    recorder.note("partial-of", function.name)
+
+
+CALLABLE_CALLS: dict[str, Rule] = {GETATTR: _getattr, PARTIAL: _partial}
+CALLABLE_STATES: dict[str, StateRule] = {PARTIAL: _partial_state}

@@ -1,0 +1,139 @@
+"""Arrays of Arrow are accepted only if every offset, length and number of nulls fits their buffers."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from model_inbox.pickles import Allowlist, scan_bytes
+from support import pickle_builders as build
+
+ALLOWLIST = Allowlist.load()
+TEXT = "large_string"
+
+
+def kind(name: str) -> bytes:
+    """Opcodes of a type of Arrow."""
+    return build.called(build.named("pyarrow.lib", "type_for_alias"), build.text(name))
+
+
+def buffer(content: bytes | None) -> bytes:
+    """Opcodes of a buffer, or of None."""
+    return b"N" if content is None else build.called(build.named("pyarrow.lib", "py_buffer"), build.data(content))
+
+
+def parts(
+    type_: bytes, length: int, nulls: int, offset: int, *buffers: bytes | None, dictionary: bytes = b"N"
+) -> bytes:
+    """Opcodes of the tuple that describes an array."""
+    numbers = build.value(length) + build.value(nulls) + build.value(offset)
+    return b"(" + type_ + numbers + b"](" + b"".join(map(buffer, buffers)) + b"e" + b"]" + dictionary + b"t"
+
+
+def array(*args: object, **more: bytes) -> bytes:
+    """Opcodes of an array."""
+    return build.called(build.named("pyarrow.lib", "_restore_array"), parts(*args, **more))  # type: ignore[arg-type]
+
+
+def offsets(*numbers: int, form: str = "q") -> bytes:
+    """The bytes of a buffer of numbers."""
+    return struct.pack(f"<{len(numbers)}{form}", *numbers)
+
+
+def column(content: bytes) -> bytes:
+    """A pickle of pandas' array around an array of Arrow."""
+    state = build.mapping(
+        {
+            "_pa_array": content,
+            "_dtype": build.called(build.named("pandas", "StringDtype"), build.text("pyarrow")),
+            "_cache": b"}",
+        }
+    )
+    return build.pickled(build.built(build.new("pandas.arrays", "ArrowStringArray"), state))
+
+
+def dictionary(indexes: bytes, *values: str, nulls: int = 0, bitmap: bytes | None = None) -> bytes:
+    """Opcodes of an array of four indexes into a dictionary."""
+    whole = "".join(values).encode()
+    ends = [sum(len(value) for value in values[:count]) for count in range(len(values) + 1)]
+    inner = parts(kind("string"), len(values), 0, 0, None, offsets(*ends, form="i"), whole)
+    made = build.called(build.named("pyarrow.lib", "dictionary"), kind("int8"), kind("string"), b"\x89")
+    return array(made, 4, nulls, 0, bitmap, indexes, dictionary=inner)
+
+
+HONEST = {
+    "text": array(kind(TEXT), 2, 0, 0, None, offsets(0, 1, 3), b"abc"),
+    "text with a null": array(kind(TEXT), 3, 1, 0, b"\x05", offsets(0, 1, 1, 2), b"ab"),
+    "a part of the text": array(kind(TEXT), 2, -1, 1, b"\x07", offsets(0, 1, 2, 3), b"abc"),
+    "two bytes a letter": array(kind(TEXT), 2, 0, 0, None, offsets(0, 2, 4), "äö".encode()),
+    "short offsets": array(kind("string"), 1, 0, 0, None, offsets(0, 1, form="i"), b"a"),
+    "nothing": array(kind(TEXT), 0, 0, 0, None, offsets(0), None),
+    "numbers": array(kind("int64"), 2, 0, 0, None, bytes(16)),
+    "bools": array(kind("bool"), 9, 0, 0, None, bytes(2)),
+    "null is no index": dictionary(b"\x00\x63\x00\x00", "a", nulls=1, bitmap=b"\x0d"),
+    "dictionary": dictionary(b"\x00\x01\x00\x01", "a", "b"),
+}
+"""Arrays as pyarrow writes them."""
+
+HOSTILE = {
+    "offset behind the text": array(kind(TEXT), 2, 0, 0, None, offsets(0, 1, 4), b"abc"),
+    "negative offset": array(kind(TEXT), 2, 0, 0, None, offsets(-8, 1, 3), b"abc"),
+    "falling offsets": array(kind(TEXT), 3, 0, 0, None, offsets(0, 3, 1, 3), b"abc"),
+    "too few offsets": array(kind(TEXT), 3, 0, 0, None, offsets(0, 1, 3), b"abc"),
+    "no offsets": array(kind(TEXT), 1, 0, 0, None, None, b"abc"),
+    "giant length": array(kind(TEXT), 1 << 60, 0, 0, None, offsets(0, 1), b"a"),
+    "negative length": array(kind(TEXT), -1, 0, 0, None, offsets(0, 1), b"a"),
+    "offset of the array": array(kind("int64"), 1, 0, 2, None, bytes(16)),
+    "negative offset of the array": array(kind("int64"), 1, 0, -1, None, bytes(16)),
+    "short numbers": array(kind("int64"), 3, 0, 0, None, bytes(16)),
+    "short bools": array(kind("bool"), 17, 0, 0, None, bytes(2)),
+    "short bitmap": array(kind("int64"), 9, 0, 0, b"\xff", bytes(72)),
+    "more nulls than are there": array(kind("int64"), 2, 1, 0, b"\x03", bytes(16)),
+    "fewer nulls than are there": array(kind("int64"), 2, 0, 0, b"\x01", bytes(16)),
+    "nulls without a bitmap": array(kind("int64"), 2, 1, 0, None, bytes(16)),
+    "half a letter": array(kind(TEXT), 2, 0, 0, None, offsets(0, 1, 2), "ä".encode()),
+    "no UTF-8": array(kind(TEXT), 1, 0, 0, None, offsets(0, 1), b"\xff"),
+    "cut letter": array(kind(TEXT), 1, 0, 0, None, offsets(0, 1), "ä".encode()),
+    "one buffer less": array(kind(TEXT), 1, 0, 0, None, offsets(0, 1)),
+    "text as numbers": array(kind("int64"), 1, 0, 0, None, offsets(0, 1), b"a"),
+    "index behind the dictionary": dictionary(b"\x00\x02\x00\x00", "a", "b"),
+    "negative index": dictionary(b"\x00\xff\x00\x00", "a", "b"),
+    "nested type": build.called(build.named("pyarrow.lib", "type_for_alias"), build.text("list<item: int64>")),
+    "array for a buffer": build.called(build.named("pyarrow.lib", "py_buffer"), build.array()),
+    "no type": array(b"N", 1, 0, 0, None, bytes(8)),
+    "a function for an array": build.called(build.named("pyarrow.lib", "_restore_array"), build.named("numpy", "log")),
+    "too many nulls of no type": array(kind("null"), 1 << 40, 1 << 40, 0, None),
+}
+"""Arrays that would make Arrow read or write outside of their buffers, or that are none."""
+
+
+@pytest.mark.parametrize("opcodes", HONEST.values(), ids=HONEST.keys())
+def test_array_that_fits_its_buffers_is_accepted(opcodes: bytes) -> None:
+    """What pyarrow writes is accepted."""
+    assert scan_bytes(build.pickled(opcodes), ALLOWLIST).problems == ()
+
+
+@pytest.mark.parametrize("opcodes", HOSTILE.values(), ids=HOSTILE.keys())
+def test_array_that_does_not_fit_is_refused(opcodes: bytes) -> None:
+    """A number that does not fit the others refuses the file, before Arrow sees it."""
+    codes = {problem.code for problem in scan_bytes(build.pickled(opcodes), ALLOWLIST).problems}
+    assert codes == {"artifact.forbidden_arguments"}
+
+
+def test_large_buffers_are_checked_too() -> None:
+    """Offsets and text of more than a megabyte, which the scan does not keep in memory, are read and compared."""
+    count = 300_000
+    text, rising = b"abcd" * count, list(range(0, 4 * count + 1, 4))
+    good = column(array(kind(TEXT), count, 0, 0, None, offsets(*rising), text))
+    assert scan_bytes(good, ALLOWLIST).problems == ()
+    rising[200_000] = 8 * count
+    bad = column(array(kind(TEXT), count, 0, 0, None, offsets(*rising), text))
+    assert scan_bytes(bad, ALLOWLIST).problems[0].code == "artifact.forbidden_arguments"
+
+
+def test_array_of_numbers_cannot_be_an_array_of_text() -> None:
+    """pandas would hand it to functions for text."""
+    assert scan_bytes(column(HONEST["text"]), ALLOWLIST).problems == ()
+    assert scan_bytes(column(HONEST["numbers"]), ALLOWLIST).problems[0].code == "artifact.forbidden_arguments"
+    assert scan_bytes(column(build.array()), ALLOWLIST).problems[0].code == "artifact.forbidden_arguments"
