@@ -352,13 +352,19 @@ def rest(work: Path, options: argparse.Namespace) -> None:
     verdict("CPU, share of a core", used / seconds * 100, "%", 0.05)
 
 
-def _answered_after(running: Daemon, stem: str, seed: int, seconds: float = 120) -> float:
-    """Deliver a small drop; return how long it takes until its receipt is there."""
+OTHER_USER = 61_001
+
+
+def _answered_after(running: Daemon, stem: str, seed: int, *, other: bool = False) -> float:
+    """Deliver a small drop, of an `other` user if we may; return how long it takes until its receipt is there."""
     write_drop(running.root, stem, seed)
+    if other and os.geteuid() == 0:
+        for suffix in (".pkl", ".yaml"):
+            os.chown(running.root / f"{stem}{suffix}", OTHER_USER, -1)
     receipt = running.inbox / "receipts" / f"{stem}.json"
     began = time.perf_counter()
     running.deliver(running.root, stem)
-    wait_for(receipt.exists, running, seconds)
+    wait_for(receipt.exists, running, 120)
     return time.perf_counter() - began
 
 
@@ -372,8 +378,8 @@ def strays(work: Path, options: argparse.Namespace) -> None:
         for number in range(options.strays):
             (running.inbox / f"stray{number:06d}{options.suffix}").touch()
             if number % (options.strays // 4) == options.strays // 8:
-                coming.append(_answered_after(running, f"coming{number}", number))
-        coming.append(_answered_after(running, "last", options.strays))
+                coming.append(_answered_after(running, f"coming{number}", number, other=True))
+        coming.append(_answered_after(running, "last", options.strays, other=True))
         time.sleep(2 * period)  # all of them were looked at by now
         among = [_answered_after(running, f"among{number}", 10_000_000 + number) for number in range(10)]
         time.sleep(period)  # the checkpoint and the retention that follow a registration are not rest
@@ -384,8 +390,8 @@ def strays(work: Path, options: argparse.Namespace) -> None:
         log = running.log.stat().st_size
     print(f"  memory {before / MIB:.0f} -> {most / MIB:.0f} MiB, log {log / 1000:.0f} kB")
     verdict("CPU, share of a core", used / (looks * period) * 100, "%", 3)
-    verdict("longest wait of a drop while the files come", max(coming), "s", 2)
-    verdict("longest wait of a drop among them", max(among), "s", 2)
+    verdict("longest wait of another user's drop while they come", max(coming), "s", 1)
+    verdict("longest wait of a drop of the same user among them", max(among), "s", 2)
     verdict("memory grew by", (most - before) / MIB, "MiB", 64)
     verdict("log", log / 1000, "kB", 200)
 

@@ -100,7 +100,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "inbox": (
         "watch acceptance differences outcomes permissions settle_time states",
         "drop",
-        "readiness",
+        "crowd own_folders readiness",
         "folder",
         "claims",
         "explain late_scaler older_copy receipts staging",
@@ -172,7 +172,8 @@ PURE = words("""
     registry/state registry/stored_sidecar registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    inbox/acceptance inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/settle_time inbox/states
+    inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/settle_time
+    inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
@@ -216,7 +217,7 @@ STEPS_OUTSIDE_DISK = {
     ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
     ("inbox/watch", "unlink"): "and is gone again at once",
     ("inbox/claims", "chmod"): "only who may read a rejected drop; a crash after it leaves a claim, judged again",
-    ("inbox/folder", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
+    ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
 }
 
 

@@ -257,7 +257,7 @@ class Disk:
         """Return whether a path exists. A dangling symlink counts as existing."""
         return os.path.lexists(path)
 
-    def lstat(self, path: Path) -> os.stat_result:
+    def lstat(self, path: Path | str) -> os.stat_result:
         """Return the status of a path. A symlink is not followed."""
         return os.lstat(path)
 

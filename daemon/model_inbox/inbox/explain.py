@@ -15,6 +15,7 @@ import grp
 import os
 import pwd
 import stat
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -134,6 +135,8 @@ class Explained:
 
 class _FromOutside(Inbox):
     """The inbox as another user sees it: never prepared, and judged for the service's rights instead of ours."""
+
+    in_sight_max = look_units = sys.maxsize
 
     def __init__(self, path: Path, limits: Limits, service: Service, clock: Callable[[], datetime]) -> None:
         super().__init__(path, limits, Machine(clock=clock))

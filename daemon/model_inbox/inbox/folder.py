@@ -1,45 +1,49 @@
 """The inbox folder as it stands: what is in it, since when, and what `readiness` decides about each thing.
 
-Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see anew), the
-folders of ours inside it, and opening a producer's file to look at it. Only reads, but for making its own
-folders; `pipeline` moves files.
+Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see anew), and opening a
+producer's file to look at it. Only reads; `pipeline` moves files.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
-from ..base.disk import make_folder, read_regular
+from ..base.disk import read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..config.settings import InboxSection
-from ..errors import ConfigError, StorageError
+from ..errors import StorageError
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
 from ..problems import Problem
-from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
-from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair
+from .crowd import Crowd, Part, Unit, in_turns
+from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair, scaler_stem
+from .own_folders import OwnFolders
 from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
 from .settle_time import settle_seconds_of
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file"]
 
-_Item = TypeVar("_Item")
-
-INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
-OWN_MODE = 0o700
-RECEIPTS_MODE = 0o750
-PARSE_SECONDS_PER_RESCAN = 1.0
+PARSE_SECONDS_PER_RESCAN = 0.25
+# So many drops and strays of one owner that wait are looked at each time; the others rest. To look at one takes 20 to
+# 30 microseconds.
+IN_SIGHT_MAX = 500
+# What rests is looked at again after that time at the latest. So long it stays unnoticed that a file that rests was
+# written to where no event told so: on a network file system, or after lost events. That a file came or went is
+# noticed by each listing, and before a file is rejected or taken it is looked at.
+RELOOK_SECONDS = 600.0
+# So many that are new or due come into sight at a time, the owners in turn; the next look, at once, goes on.
+LOOK_UNITS = 500
+# How long new names are looked at in one look only to put them in turn.
+STAT_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 1.0
 RACY_SECONDS = 0.05  # two writes in one tick of the kernel's clock look like one: what is that young is read again
 KEPT_BYTES = 4 << 20  # of text; as objects it takes some seven times as much
@@ -55,7 +59,9 @@ class Rescan:
     """What one look at the folder came to.
 
     `at` is when it began, on the monotonic clock: what the decisions say about time counts from there. `unread` are
-    the owners of sidecars that there was no time to read; look again at once.
+    the owners of sidecars that there was no time to read. `resting` says how many things of each owner wait beside
+    these, which were not looked at this time, and `rest_until` when the next of them is due. `found` counts those, too.
+    `unlisted`: there were more new names than there was time for.
     """
 
     at: float
@@ -64,17 +70,22 @@ class Rescan:
     strays: tuple[tuple[Sighting, Wait | Refuse], ...]
     seconds: float
     unread: frozenset[int] = frozenset()
+    resting: Mapping[int, int] = field(default_factory=dict)
+    rest_until: float | None = None
+    unlisted: bool = False
 
     @property
     def partial(self) -> bool:
-        """Whether more sidecars wait to be read."""
-        return bool(self.unread)
+        """Whether more is to be looked at, at once."""
+        rest_is_over = self.rest_until is not None and self.rest_until <= self.at
+        return self.unlisted or bool(self.unread) or rest_is_over
 
     @property
     def waiting(self) -> int:
         """How many things in the inbox wait: drops, and files that belong to none. Folders are not waited for."""
         drops = sum(isinstance(decision, Wait) for _, decision in self.drops)
-        return drops + sum(isinstance(d, Wait) and stray.kind != "folder" for stray, d in self.strays)
+        strays = sum(isinstance(d, Wait) and stray.kind != "folder" for stray, d in self.strays)
+        return drops + strays + sum(self.resting.values())
 
     @property
     def next_at(self) -> float | None:
@@ -84,6 +95,8 @@ class Rescan:
             for _, decision in (*self.drops, *self.strays)
             if isinstance(decision, Wait) and decision.until is not None
         ]
+        if self.rest_until is not None:
+            dates.append(self.rest_until)
         return min(dates, default=None)
 
     def ready(self) -> list[tuple[Drop, Take | Refuse]]:
@@ -92,21 +105,7 @@ class Rescan:
         # A sidecar that was not read yet may name a file of its owner that a refusal would take along.
         due = [item for item in due if isinstance(item[1], Take) or item[0].owner not in self.unread]
         due.sort(key=lambda item: (item[0].sightings[item[0].sidecar_name].ctime_ns, item[0].stem))
-        return _in_turns(due, lambda item: item[0].owner)
-
-
-def _in_turns(items: Iterable[_Item], owner_of: Callable[[_Item], int]) -> list[_Item]:
-    """Return the items in their order, but the owners in turn: one user's thousands hold up nobody else's first."""
-    queues: dict[int, deque[_Item]] = {}
-    for item in items:
-        queues.setdefault(owner_of(item), deque()).append(item)
-    order: list[_Item] = []
-    while queues:
-        for owner in list(queues):
-            order.append(queues[owner].popleft())
-            if not queues[owner]:
-                del queues[owner]
-    return order
+        return in_turns(due, lambda item: item[0].owner) if len(due) > 1 else due
 
 
 @dataclass(slots=True)
@@ -132,176 +131,241 @@ class _Memory:
     free_at: float | None = None  # when it was seen whole, with nobody writing it
 
 
-class Inbox:
+class Inbox(OwnFolders):
     """The folder that producers write into.
 
     The clock is asked for `trained_at` in the future and the age of what was there at the start; settle times and
     time-outs count in monotonic seconds, so that a clock that jumps changes nothing.
     """
 
+    in_sight_max = IN_SIGHT_MAX
+    look_units = LOOK_UNITS
+
     def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
-        self.path = path
+        super().__init__(path, machine)
         self._progress = machine.progress
         self.limits = limits
-        self.receipts_dir = path / "receipts"
-        self.rejected_dir = path / "rejected"
-        self.processing_dir = path / ".processing"
         self._clock = machine.clock
         self._monotonic = machine.monotonic
-        self._disk = machine.disk
-        self._read_lease = machine.read_lease
         self._memory: dict[str, _Memory] = {}
         self._holds: dict[str, _Hold] = {}
-        self._folder: int | None = None
-        self.has_leases = True
         self.clock_behind_seconds = 0.0
         """For how long the clock is taken to be behind. Whoever watches the clock sets it before each look."""
-
-    # --- the folders ------------------------------------------------------------------------------------------
-
-    def prepare(self, *, make: bool = True) -> None:
-        """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
-
-        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a
-        folder of ours could put files under our hands.
-        """
-        if make:
-            make_folder(self._disk, self.path, INBOX_MODE)
-        try:
-            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            raise StorageError("open the inbox", self.path, error) from error
-        try:
-            self._prepare_folders(os.fstat(handle).st_uid)
-        except BaseException:
-            os.close(handle)
-            raise
-        self.close()
-        self._folder = handle
-
-    def _prepare_folders(self, owner: int) -> None:
-        problems = []
-        if os.geteuid() not in (0, owner):
-            problems.append(inbox_not_ours(self.path, owner, os.geteuid()))
-        else:
-            for folder, mode in (
-                (self.processing_dir, OWN_MODE),
-                (self.rejected_dir, RECEIPTS_MODE),
-                (self.receipts_dir, RECEIPTS_MODE),
-            ):
-                problems += self._prepare_own(folder, mode, {owner, os.geteuid()})
-        if problems:
-            raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
-        self.has_leases = self._probe_leases()
-
-    def close(self) -> None:
-        """Let go of the folder."""
-        if self._folder is not None:
-            os.close(self._folder)
-            self._folder = None
-
-    @property
-    def is_removed(self) -> bool:
-        """Whether the folder that we prepared is gone for good, and not just renamed or mounted over."""
-        return self._folder is not None and os.fstat(self._folder).st_nlink == 0
-
-    @property
-    def is_in_place(self) -> bool:
-        """Whether the inbox's path still names the folder that we prepared, with those of ours in it.
-
-        Costs a stat of each. What stands in a folder of ours' place is `prepare`'s affair.
-        """
-        if self._folder is None:
-            return False
-        try:
-            there = self.path.stat()
-            for folder in (self.processing_dir, self.rejected_dir, self.receipts_dir):
-                folder.lstat()
-        except OSError:
-            return False
-        return os.path.samestat(there, os.fstat(self._folder))
-
-    def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
-        try:
-            if not self._disk.exists(folder):
-                self._disk.mkdir(folder, mode)  # never with its parents: the inbox may have been renamed away just now
-                self._disk.fsync_dir(folder.parent)
-            found = self._disk.lstat(folder)
-        except OSError as error:
-            raise StorageError("make the folder", folder, error) from error
-        if not stat.S_ISDIR(found.st_mode):
-            return [inbox_not_a_folder(folder)]
-        return [] if found.st_uid in owners else [inbox_not_ours(folder, found.st_uid, os.geteuid())]
-
-    def _probe_leases(self) -> bool:
-        """Tell whether the file system knows leases, by a file of our own that nobody can be writing."""
-        probe = self.processing_dir / ".lease-probe"
-        try:
-            fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            os.close(fd)
-            fd = os.open(probe, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError as error:
-            raise StorageError("make a file in", self.processing_dir, error) from error
-        try:
-            return self._read_lease(fd) is Lease.FREE
-        finally:
-            os.close(fd)
+        self._crowd = Crowd()
+        self._rested: dict[str, Part] = {}  # what was known of what comes into sight again, within one look
+        self._awake: set[str] = set()  # which of that are sidecars and strays
+        self._given_back: set[str] = set()  # put back into the folder, to be looked at
+        self._is_unlisted = False
 
     # --- looking ----------------------------------------------------------------------------------------------
 
-    def rescan(self) -> Rescan:
-        """List the folder and decide about everything in it. Raises StorageError when it cannot be listed."""
+    def rescan(self, changed: Collection[str] | None = None) -> Rescan:
+        """Look at what is in the folder, and decide about it. Raises StorageError when it cannot be listed.
+
+        `changed` are names that events told of: only these and what is in sight are looked at, and the folder is not
+        listed. Without it the folder is listed. In sight is all that waits, but of one owner no more than IN_SIGHT_MAX
+        drops and strays; the others rest, until an event or the listing tells of them or RELOOK_SECONDS are over.
+        """
         began = self._monotonic()
-        sightings = self._list()
+        self._is_unlisted = False
+        self._awake.clear()
+        sightings = self._list() if changed is None else self._look_at_changed(changed)
         self._remember(sightings.values(), began)
         sidecars, unread = self._read_sidecars(sightings)
+        if changed is not None or self._crowd.units:
+            self._add_named(sightings, sidecars, began)
         drops, strays = pair(sightings, sidecars)
-        for stem in [stem for stem in self._holds if f"{stem}{SIDECAR_SUFFIX}" not in sightings]:
+        for stem in [stem for stem in self._holds if not self._is_known(f"{stem}{SIDECAR_SUFFIX}")]:
             del self._holds[stem]
-        judged = tuple(self._judged(drop) for drop in drops)
+        if self._crowd.units:
+            unread |= self._crowd.urgent
+        if self._is_unlisted:
+            unread |= {sighting.owner for sighting in sightings.values()}  # whose the others are is not known
+        judged = [self._judged(drop) for drop in drops]
         unreadable = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
-        judged_strays = tuple(
+        judged_strays = [
             (stray, judge_stray(stray, sightings, self, self.limits, unreadable))
             for stray in strays
             if stray.owner not in unread  # it may belong to a sidecar that was not read yet
-        )
+        ]
+        if len(sightings) > self.in_sight_max:
+            judged, judged_strays = self._let_rest(judged, judged_strays, began)
         self._forget_much_text(judged)
-        return Rescan(began, len(sightings), judged, judged_strays, self._monotonic() - began, unread)
+        found = len(self._memory) + len(self._crowd.units) + len(self._crowd.files)
+        seconds = self._monotonic() - began
+        rescan = Rescan(began, found, tuple(judged), tuple(judged_strays), seconds, unread, unlisted=self._is_unlisted)
+        if self._crowd.units:
+            return replace(rescan, resting=self._crowd.waiting, rest_until=self._crowd.next_at)
+        return rescan
 
     def _judged(self, drop: Drop) -> tuple[Drop, Decision]:
         self._progress()
         return drop, judge(drop, self, self.limits)
 
     def _list(self) -> dict[str, Sighting]:
-        found = {}
-        is_ignored = IGNORED.fullmatch
+        """List the folder; return what is in sight of it, and what is new."""
         try:
-            with self._disk.scan(self.path) as entries:
-                for entry in entries:
-                    if is_ignored(entry.name):
-                        continue
-                    try:
-                        found[entry.name] = _sighting(entry.name, entry.stat(follow_symlinks=False))
-                    except OSError:  # it left, or its inode cannot be read: nothing else may wait for that
-                        continue
+            listed = self._disk.names(self.path)
         except OSError as error:
             raise StorageError("list the inbox", self.path, error) from error
+        units, files = self._crowd.units, self._crowd.files
+        if units:
+            self._crowd.keep(set(listed))
+        return self._sight([name for name in listed if name not in units and name not in files])
+
+    def _look_at_changed(self, changed: Collection[str]) -> dict[str, Sighting]:
+        """Return what is in sight, and what events told of."""
+        told = {*changed, *self._given_back}
+        for name in told:
+            self._crowd.wake(name)
+        units, files = self._crowd.units, self._crowd.files
+        new = [name for name in told if name not in self._memory and name not in units and name not in files]
+        return self._sight([*self._memory, *new])
+
+    def _sight(self, names: Sequence[str]) -> dict[str, Sighting]:
+        """Look at these names, and at what rests and is due. Of many new ones only some come into sight at a time."""
+        began = self._monotonic()
+        new = [name for name in names if name not in self._memory and IGNORED.fullmatch(name) is None]
+        self._given_back.clear()
+        many = len(new) > self.look_units
+        found = self._sightings([name for name in names if name in self._memory] + ([] if many else new))
+        if self._crowd.units:
+            for name in new:
+                self._crowd.wake(name)
+        if many:
+            self._queue_new(new, began)
+        for unit in self._crowd.take(began, self.look_units) if self._crowd.units else ():
+            self._awake.add(unit.name)
+            self._rested.update((part.name, part) for part in unit.parts)
+            found |= self._sightings([part.name for part in unit.parts])
+        return found
+
+    def _queue_new(self, names: list[str], now: float) -> None:
+        """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar."""
+        names.sort(key=lambda name: not name.endswith(SIDECAR_SUFFIX))
+        wall = self._clock().timestamp()
+        for start in range(0, len(names), self.look_units):
+            if self._monotonic() - now > STAT_SECONDS:
+                self._is_unlisted = True
+                return
+            self._progress()
+            for sighting in self._sightings(names[start : start + self.look_units]).values():
+                if self._crowd.has_room(sighting.owner):
+                    part = Part(sighting.name, now, now - _age(sighting, wall), hash(sighting))
+                    due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
+                    self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
+
+    def _sightings(self, names: Iterable[str]) -> dict[str, Sighting]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = _sighting(name, self._disk.lstat(os.path.join(self.path, name)))
+            except OSError:  # it left, or its inode cannot be read: nothing else may wait for that
+                continue
         return found
 
     def _remember(self, sightings: Iterable[Sighting], now: float) -> None:
-        memory: dict[str, _Memory] = {}
+        """Note since when each of these is as it is, and forget all others."""
+        before, self._memory = self._memory, {}
         wall = self._clock().timestamp()
         for sighting in sightings:
-            known = self._memory.get(sighting.name)
-            if known is not None and known.sighting == sighting:
-                memory[sighting.name] = known
-                continue
-            changed = now
-            if known is None:
-                # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
-                changed = now - max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
-            memory[sighting.name] = _Memory(sighting, now, changed)
-        self._memory = memory
+            self._memory[sighting.name] = self._memory_of(sighting, before.get(sighting.name), now, wall)
+        self._rested.clear()
+
+    def _memory_of(self, sighting: Sighting, known: _Memory | None, now: float, wall: float) -> _Memory:
+        if known is not None:
+            return known if known.sighting == sighting else _Memory(sighting, now, now)
+        rested = self._rested.get(sighting.name)
+        if rested is not None:
+            is_same = rested.seen == hash(sighting)
+            return _Memory(sighting, rested.since, rested.changed) if is_same else _Memory(sighting, now, now)
+        # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
+        return _Memory(sighting, now, now - _age(sighting, wall))
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._memory or name in self._crowd.units
+
+    def _add_named(self, sightings: dict[str, Sighting], sidecars: dict[str, Sidecar | Problem], now: float) -> None:
+        """Bring into sight the files that sidecars name, and which rest or were not told of yet.
+
+        If one belongs to another drop that rests, that one's sidecar is not read now, but by the next look.
+        """
+        missing = {
+            name
+            for sidecar_name, sidecar in sidecars.items()
+            for name in _possible_files(sidecar_name, sidecar)
+            if name not in sightings and _may_be_a_file_of_a_drop(name)
+        }
+        if not missing:
+            return
+        found = self._sightings(missing)
+        for name in found if self._crowd.units else ():
+            for unit in self._crowd.pull(name):
+                if unit.name == name:
+                    self._rested[name] = unit.parts[0]
+                else:
+                    self._crowd.put(unit._replace(due_at=0.0, urgent=True))
+        sightings |= found
+        wall = self._clock().timestamp()
+        for sighting in found.values():
+            self._memory[sighting.name] = self._memory_of(sighting, None, now, wall)
+        self._rested.clear()
+
+    def _let_rest(
+        self,
+        drops: list[tuple[Drop, Decision]],
+        strays: list[tuple[Sighting, Wait | Refuse]],
+        now: float,
+    ) -> tuple[list[tuple[Drop, Decision]], list[tuple[Sighting, Wait | Refuse]]]:
+        """Let rest what waits and is too much of one owner's, the youngest first; return what stays in sight.
+
+        The oldest stay: they are those that time-outs end, and that the status shows.
+        """
+        waiting: list[tuple[float, str, int]] = []
+        for drop, decision in drops:
+            if isinstance(decision, Wait) and not any(self._memory[name].is_racy for name in drop.present):
+                waiting.append((self._memory[drop.sidecar_name].changed, drop.sidecar_name, drop.owner))
+        for stray, stray_decision in strays:
+            if isinstance(stray_decision, Wait) and not (
+                # Whether it came too late for its model is found out behind this look.
+                stray.name in self._awake and scaler_stem(stray.name) is not None
+            ):
+                waiting.append((self._memory[stray.name].changed, stray.name, stray.owner))
+        resting = self._crowd.surplus(waiting, self.in_sight_max)
+        if not resting:
+            return drops, strays
+        stay_drops, stay_strays = [], []
+        for drop, decision in drops:
+            if drop.sidecar_name in resting and isinstance(decision, Wait):
+                wanted = tuple(name for name in drop.files.values() if name not in drop.sightings)
+                self._rest(drop.owner, drop.present, decision, now, wanted)
+            else:
+                stay_drops.append((drop, decision))
+        for stray, stray_decision in strays:
+            if stray.name in resting and isinstance(stray_decision, Wait):
+                self._rest(stray.owner, (stray.name,), stray_decision, now, waits=stray.kind != "folder")
+            else:
+                stay_strays.append((stray, stray_decision))
+        return stay_drops, stay_strays
+
+    def _rest(
+        self,
+        owner: int,
+        names: Sequence[str],
+        decision: Wait,
+        now: float,
+        wanted: tuple[str, ...] = (),
+        *,
+        waits: bool = True,
+    ) -> None:
+        due_at = now + (RELOOK_SECONDS if decision.until is None else min(decision.until, RELOOK_SECONDS))
+        settled_at = self._memory[names[0]].since + self.limits.settle_seconds
+        if scaler_stem(names[0]) is not None and settled_at > now:
+            due_at = min(due_at, settled_at)  # then it is known whether it came too late for its model
+        # Without the files that another drop has, which rests already.
+        known = [self._memory.pop(name) for name in names if name in self._memory]
+        parts = tuple(Part(one.sighting.name, one.since, one.changed, hash(one.sighting)) for one in known)
+        self._crowd.put(Unit(owner, parts, due_at, wanted, waits=waits))
 
     def _read_sidecars(self, sightings: Mapping[str, Sighting]) -> tuple[dict[str, Sidecar | Problem], frozenset[int]]:
         """Return what the sidecars say, and the owners of those that there was no time to read.
@@ -328,7 +392,7 @@ class Inbox:
         to_read.sort(key=lambda sighting: (self._memory[sighting.name].sidecar is not None, sighting.ctime_ns))
         began = self._monotonic()
         owners = len({sighting.owner for sighting in to_read})
-        order = iter(_in_turns(to_read, lambda sighting: sighting.owner))
+        order = iter(to_read if owners == 1 else in_turns(to_read, lambda sighting: sighting.owner))
         for count, sighting in enumerate(order, 1):
             known = self._memory[sighting.name]
             known.is_racy = self._is_racy(sighting)
@@ -452,6 +516,7 @@ class Inbox:
         """Remember that a drop changed under our hands: it is left alone for a moment, and seen as new."""
         for name in names:
             self._memory.pop(name, None)
+            self._given_back.add(name)
         wait = min(self.limits.settle_seconds, CHANGED_SECONDS)
         self._holds[stem] = _Hold(problems, again_at=self._monotonic() + wait)
 
@@ -480,6 +545,24 @@ class Inbox:
 def parse_sidecar_file(path: Path | str, stem: str, now: datetime) -> Sidecar:
     """Read and parse a sidecar. Raises OSError, also for anything but a regular file."""
     return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
+
+
+def _possible_files(sidecar_name: str, sidecar: Sidecar | Problem) -> list[str]:
+    """Return the names of all files that may belong to a sidecar."""
+    if isinstance(sidecar, Sidecar):
+        return [sidecar.model_file, *sidecar.scaler_names]
+    stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
+    return [f"{stem}.pkl", f"{stem}_scaler.pkl"]
+
+
+def _may_be_a_file_of_a_drop(name: str) -> bool:
+    """Return whether a name, which a producer wrote, is one that a listing can have and that is no sidecar's."""
+    return not ("/" in name or "\0" in name or name.endswith(SIDECAR_SUFFIX) or IGNORED.fullmatch(name))
+
+
+def _age(sighting: Sighting, wall: float) -> float:
+    """Return how many seconds ago a file changed last, by its own times."""
+    return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
 
 
 def _sighting(name: str, found: os.stat_result) -> Sighting:

@@ -2,7 +2,8 @@
 
 Owns the watchdog observer and the canary that shows whether events still reach us. Never looks at a drop: what is
 in the folder is found by listing it. Callbacks only set a flag and wake the loop, so an event storm costs no
-memory, and an event that is lost costs at most the time to the next rescan.
+memory, and an event that is lost costs at most the time to the next rescan. The names that events told of are kept, so
+that a look need not list the folder; of more than NAMES_MAX none is, and everything is to be looked at.
 
 A watch can go deaf without a word: the folder is renamed, removed and made again, unmounted or mounted over, or
 the observer's thread dies. So `check` makes a file of ours and expects to be told of it; if not, everything is
@@ -36,6 +37,7 @@ logging.getLogger("watchdog").addHandler(logging.NullHandler())
 logging.getLogger("watchdog").propagate = False
 
 CANARY_PREFIX = ".canary-"
+NAMES_MAX = 1000  # names that are kept for the next look
 QUEUED_MAX = 1000  # events on their way to us: each says "look again", and one look sees all
 READ_BYTES = 1 << 18
 READ_PAUSE_SECONDS = 0.005  # after the first event, which is passed on at once
@@ -55,6 +57,33 @@ _NETWORK_MAGIC = {
 }
 
 
+class _Changed:
+    """The names that events told of since they were taken; None when everything may have changed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._names: set[str] | None = None
+
+    def add(self, name: str) -> None:
+        """Note a name."""
+        with self._lock:
+            if self._names is not None:
+                self._names.add(name)
+                if len(self._names) > NAMES_MAX:
+                    self._names = None
+
+    def add_all(self) -> None:
+        """Note that it is not known what changed."""
+        with self._lock:
+            self._names = None
+
+    def take(self) -> set[str] | None:
+        """Return the names, and begin again with none."""
+        with self._lock:
+            names, self._names = self._names, set()
+        return names
+
+
 class _LookAgain(DirModifiedEvent):
     """Something happened to the folder itself, or events were lost."""
 
@@ -67,9 +96,10 @@ class _Descriptor(InotifyFD):
     are told as "look again". It reads at most every few milliseconds: a storm must not keep the loop from its work.
     """
 
-    def __init__(self, look_again: Callable[[], None], is_ignored: Callable[[str], bool]) -> None:
+    def __init__(self, look_again: Callable[[], None], is_ignored: Callable[[str], bool], changed: _Changed) -> None:
         super().__init__()
         self._look_again = look_again
+        self._changed = changed
         self._is_ignored = is_ignored
 
     def run(self) -> None:
@@ -86,12 +116,17 @@ class _Descriptor(InotifyFD):
         for wd, mask, cookie, name in self._parse_event_buffer(self._read_event_buffer(event_buffer_size)):
             text = os.fsdecode(name)
             if mask & InotifyConstants.IN_Q_OVERFLOW:
+                self._changed.add_all()
                 self._look_again()
             elif not name or text.startswith(CANARY_PREFIX):
+                if not name:
+                    self._changed.add_all()
                 said.append(InotifyEvent(WatchDescriptor(wd), Mask(mask), cookie, name))
-            elif is_news and not self._is_ignored(text):
-                said.append(InotifyEvent(WatchDescriptor(wd), Mask(mask), cookie, name))
-                is_news = False
+            elif not self._is_ignored(text):
+                self._changed.add(text)
+                if is_news:
+                    said.append(InotifyEvent(WatchDescriptor(wd), Mask(mask), cookie, name))
+                    is_news = False
         return said
 
 
@@ -112,9 +147,15 @@ class _Emitter(InotifyEmitter):
     )
 
     def __init__(
-        self, event_queue: EventQueue, watch: ObservedWatch, *, is_ignored: Callable[[str], bool], **options: Any
+        self,
+        event_queue: EventQueue,
+        watch: ObservedWatch,
+        *,
+        is_ignored: Callable[[str], bool],
+        changed: _Changed,
+        **options: Any,
     ) -> None:
-        self._own = _Descriptor(self._look_again, is_ignored)
+        self._own = _Descriptor(self._look_again, is_ignored, changed)
         super().__init__(event_queue, watch, inotify_fd=self._own, **options)
         self._own.start()
 
@@ -195,6 +236,7 @@ class Watch:
         self._hint = hint
         self._is_ignored = is_ignored
         self._seen = threading.Event()
+        self._changed = _Changed()
         self._handler: _Hints | None = None
         self._observer: Any = None
         self._inode: tuple[int, int] | None = None
@@ -220,8 +262,9 @@ class Watch:
             return True
         self._discard()
         self._seen = threading.Event()
+        self._changed = _Changed()  # a thread of the watch before may still tell of another folder
         handler = _Hints(self._hint, self._seen, self._is_ignored)
-        observer = BaseObserver(partial(_Emitter, is_ignored=self._is_ignored))  # type: ignore[arg-type]  # makes one
+        observer = BaseObserver(partial(_Emitter, is_ignored=self._is_ignored, changed=self._changed))  # type: ignore[arg-type]  # makes one
         try:
             found = self.path.stat()
             observer.schedule(handler, str(self.path), recursive=False)
@@ -253,6 +296,13 @@ class Watch:
         except OSError:
             return True
         return (found.st_dev, found.st_ino) != self._inode
+
+    def take_changed(self) -> set[str] | None:
+        """Return the names that events told of since the last call; None when everything may have changed.
+
+        A name is there before the hint that it gives.
+        """
+        return None if self.polling or self.is_deaf else self._changed.take()
 
     def send_canary(self) -> None:
         """Make and remove a file of ours, for `canary_came` to ask about a moment later."""

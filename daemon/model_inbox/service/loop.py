@@ -33,9 +33,10 @@ log = structlog.get_logger("model_inbox")
 
 # A drop makes thousands of objects and no cycles: the collector would look at them again and again in a flood.
 COLLECT_AFTER_OBJECTS = 20_000
-# After a look that took t, the next hint waits 3 t: a storm of events costs a quarter of a core.
+# After a look that took t, the next hint waits 3 t: a storm of events costs a quarter of a core. But a drop that comes
+# meanwhile must not wait long.
 LOOK_PAUSE_FACTOR = 3.0
-LOOK_PAUSE_SECONDS_MAX = 2.0
+LOOK_PAUSE_SECONDS_MAX = 0.3
 
 
 def run(config: Config, adjust: Callable[[Config], Config] = lambda config: config) -> None:
@@ -106,7 +107,7 @@ def _loop(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbe
         if rang:
             _pause(service, looked)
         looked = time.monotonic()
-        service.step("hint" if rang else "timer", signals.stopping)
+        service.step("hint" if rang else "timer", signals.stopping, service.take_changed())
         service.run_maintenance()
         service.report()
 

@@ -32,7 +32,8 @@ class LookSchedule:
         self._monotonic = machine.monotonic
         self.last: Rescan | None = None
         """What the last look came to; None when it was not possible."""
-        self._ended_at = machine.monotonic()
+        self._ended_at = machine.monotonic()  # the last look that listed the folder, with its work
+        self._is_listed = True
         self._is_behind = False
         self._unseen_at: float | None = None
 
@@ -46,9 +47,14 @@ class LookSchedule:
         """Whether a look is due at once: the last one did not see everything, or its work was not finished."""
         return self._is_behind or (self.last is not None and self.last.partial)
 
-    def looked(self, rescan: Rescan) -> None:
-        """Note what a look came to. Its work begins now."""
+    def is_listing_due(self, now: float) -> bool:
+        """Return whether the next look has to list the folder, whatever events told."""
+        return self.last is None or self.last.unlisted or now >= self._ended_at + self._watching.look_every_seconds
+
+    def looked(self, rescan: Rescan, *, listed: bool = True) -> None:
+        """Note what a look came to, and whether it listed the folder. Its work begins now."""
         self.last = rescan
+        self._is_listed = listed
         after = self._unseen_after(rescan)
         self._unseen_at = None if after is None else rescan.at + after
         self._is_behind = False
@@ -61,7 +67,8 @@ class LookSchedule:
     def ended(self, *, behind: bool) -> None:
         """Note that the work of the last look has ended. `behind`: some of it is left, for the next look to find."""
         self._is_behind = behind
-        self._ended_at = self._monotonic()
+        if self._is_listed:
+            self._ended_at = self._monotonic()
 
     def due_in(self, now: float) -> float:
         """Return in how many seconds the folder is to be looked at."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import structlog
@@ -246,12 +246,22 @@ class Service:
 
     # --- one pass ---------------------------------------------------------------------------------------------
 
-    def step(self, cause: str, stopping: Callable[[], bool] = lambda: False) -> None:
-        """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry."""
+    def take_changed(self) -> Collection[str] | None:
+        """Return the names that events told of, or None when it is time to list the whole folder."""
+        changed = self.watching.watch.take_changed()
+        return None if self.schedule.is_listing_due(self._machine.monotonic()) else changed
+
+    def step(
+        self, cause: str, stopping: Callable[[], bool] = lambda: False, changed: Collection[str] | None = None
+    ) -> None:
+        """Look at the inbox once and carry out what was decided. Raises RegistryError for a damaged registry.
+
+        With names that `changed` the folder is not listed: these are looked at, and what was in sight before.
+        """
         with self.reporter.work("looking at the inbox"):
             self.registry.check()
             self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
-            rescan = self._look()
+            rescan = self._look(changed)
             if rescan is not None:
                 self._carry_out(rescan, cause, stopping)
 
@@ -278,7 +288,7 @@ class Service:
         if not is_behind:
             self.intake.release_spare_folders()
 
-    def _look(self) -> Rescan | None:
+    def _look(self, changed: Collection[str] | None) -> Rescan | None:
         """Take up what is in hand, and list and judge what is in the inbox. None when that is not possible now."""
         if not self._find_inbox():
             self.schedule.failed()
@@ -287,14 +297,14 @@ class Service:
         if claims := self.intake.resume():
             self._taking.go_on(claims)
         try:
-            rescan = self.inbox.rescan()
+            rescan = self.inbox.rescan(changed)
         except StorageError as error:
             if self._is_new_problem(error):
                 log.error("inbox.unreadable", path=str(self.inbox.path), problem=str(error))
             self.schedule.failed()
             return None
         self.health.inbox_problem = self._logged_problem = ""
-        self.schedule.looked(rescan)
+        self.schedule.looked(rescan, listed=changed is None)
         self.intake.tally.rescans += 1
         self.waiting_log.write(rescan)
         return rescan

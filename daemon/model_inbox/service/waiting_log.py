@@ -1,16 +1,21 @@
 """The log lines about what waits in the inbox: each thing once, and again when it waits for something else.
 
+Of an owner of whom very much waits there is one line for all of it.
+
 Owns what was logged last of each name, only to keep lines from being repeated; nothing else is made from it. Decides
 nothing about a drop, and touches no file.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 
 from ..base.machine import Machine
+from ..base.users import name_of_user
 from ..errors import StorageError
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.readiness import Wait
@@ -24,10 +29,21 @@ log = structlog.get_logger("model_inbox")
 # What waits for less is an ordinary copy, which comes to its end without anybody's help.
 TELL_SECONDS = 5.0
 
+# Of an owner of whom more than that waits there is one line, and another when it has doubled.
+EACH_MAX = 50
+
 # Problems that are not logged while they are all that a drop waits for: it will be whole soon, or `drop_not_moved` was.
 _NOT_LOGGED: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable"})
 
 _Kind = Literal["arriving", "waiting", "unmovable"]
+
+
+@dataclass(slots=True)
+class _CrowdOf:
+    """Since when very much of an owner waits, on the monotonic clock, and how much that was when it was logged last."""
+
+    since: float
+    logged: int = 0
 
 
 class WaitingLog:
@@ -38,6 +54,7 @@ class WaitingLog:
         self._monotonic = machine.monotonic
         self._logged: dict[tuple[_Kind, str], str] = {}
         self._since: dict[str, float] = {}
+        self._crowds: dict[int, _CrowdOf] = {}
         self._again_at: float | None = None
 
     def due_in(self, now: float) -> float | None:
@@ -48,14 +65,15 @@ class WaitingLog:
         """Log of each drop and stray what it waits for, if that changed. Forget those that are gone."""
         before, self._since = self._since, {}
         self._again_at = None
+        self._write_crowds(rescan)
         for drop, decision in rescan.drops:
-            if not isinstance(decision, Wait):
+            if not isinstance(decision, Wait) or drop.owner in self._crowds:
                 continue
             since = self._since[drop.sidecar_name] = before.get(drop.sidecar_name, rescan.at)
             if len(decision.problems) > 1 or decision.problems[0].code not in _NOT_LOGGED:
                 self._write_waiting(drop.sidecar_name, drop.stem, decision, rescan.at - since)
         for stray, stray_decision in rescan.strays:
-            if not isinstance(stray_decision, Wait):
+            if not isinstance(stray_decision, Wait) or stray.owner in self._crowds:
                 continue
             since = self._since[stray.name] = before.get(stray.name, rescan.at)
             if stray_decision.stale:
@@ -71,6 +89,25 @@ class WaitingLog:
         for kind, name in list(self._logged):
             if name not in (present if kind == "unmovable" else self._since):
                 del self._logged[kind, name]
+
+    def _write_crowds(self, rescan: Rescan) -> None:
+        """Log of each owner of whom very much has waited for longer than a copy takes how much that is."""
+        counts = Counter(rescan.resting)
+        counts.update(drop.owner for drop, decision in rescan.drops if isinstance(decision, Wait))
+        counts.update(stray.owner for stray, decision in rescan.strays if isinstance(decision, Wait))
+        before = self._crowds
+        crowds = {owner: count for owner, count in counts.items() if count > EACH_MAX}
+        self._crowds = {owner: before.get(owner) or _CrowdOf(rescan.at) for owner in crowds}
+        for owner, crowd in self._crowds.items():
+            if rescan.at - crowd.since < TELL_SECONDS:
+                self._look_again_in(TELL_SECONDS - (rescan.at - crowd.since))
+            elif crowds[owner] >= 2 * crowd.logged:
+                crowd.logged = crowds[owner]
+                log.warning("inbox.crowded", owner=escaped(name_of_user(owner)), waiting=crowd.logged)
+
+    def _look_again_in(self, seconds: float) -> None:
+        again_at = self._monotonic() + seconds
+        self._again_at = again_at if self._again_at is None else min(self._again_at, again_at)
 
     def drop_not_moved(self, sidecar_name: str, stem: str, error: StorageError) -> None:
         """Log that a drop cannot be moved out of the inbox. Where it was to be moved is another place each time."""
@@ -91,8 +128,7 @@ class WaitingLog:
         problems = [str(problem) for problem in decision.problems]
         shown = escaped(stem)
         if waited < TELL_SECONDS and not decision.stale:
-            again_at = self._monotonic() + TELL_SECONDS - waited
-            self._again_at = again_at if self._again_at is None else min(self._again_at, again_at)
+            self._look_again_in(TELL_SECONDS - waited)
             if self._is_new("arriving", name, what):
                 log.debug("drop.arriving", stem=shown, problems=problems)
         elif self._is_new("waiting", name, what):

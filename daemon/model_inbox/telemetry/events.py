@@ -87,7 +87,16 @@ EVENTS: dict[str, Event] = {
     ),
     # --- the inbox
     "inbox.rescanned": Event(
-        "debug", ("cause", "found", "ready", "waiting", "seconds"), "The inbox was listed and its drops were checked."
+        "debug",
+        ("cause", "found", "ready", "waiting", "seconds"),
+        "The inbox was listed, or only what events told of was looked at, and its drops were checked.",
+    ),
+    "inbox.crowded": Event(
+        "warning",
+        ("owner", "waiting"),
+        "More than 50 drops and files of one user have waited in the inbox for five seconds. They are not logged one "
+        "by one; this line is logged again when the number has doubled.",
+        "`model-inbox inbox` shows what they wait for. The producer completes or removes them.",
     ),
     "inbox.watch_lost": Event(
         "warning",

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from model_inbox.base.disk import Disk
 from model_inbox.base.leases import Lease, read_lease
 from model_inbox.errors import ConfigError, StorageError
 from model_inbox.inbox import folder as module
 from model_inbox.inbox.folder import Rescan
 from model_inbox.inbox.readiness import Refuse, Take, Wait
+from model_inbox.service.service import Service
 from support.examples import examples
 from support.sightings import only_drop, parsed, seen
 from support.world import World, digest, must_be_root, pickled, sidecar
@@ -518,6 +520,8 @@ def test_any_order_of_arrival_ends_in_the_same_registry(
     order[twin:twin] = files[3]
     looks = data.draw(st.sets(st.integers(0, len(order))))
     with world.running() as service:
+        if data.draw(st.booleans()):
+            crowd(service)
         for number, (name, content) in enumerate(order):
             (world.inbox / name).write_bytes(content)
             if number in looks:
@@ -530,6 +534,170 @@ def test_any_order_of_arrival_ends_in_the_same_registry(
     assert {i: (e["sha256"], e["scaler_sha256"]) for i, e in answered.registered.items()} == expected
     assert (answered.rejected, answered.left, answered.in_hand) == ({}, [], [])
     assert sorted(world.registrations()) == ["m0", "m1", "m2"]
+
+
+# --- more than is looked at each time ------------------------------------------------------------------------------
+
+
+def crowd(service: Service, sight: int = 1, units: int = 2) -> None:
+    """Let hardly anything stay in sight, and little come into it at a time."""
+    service.inbox.in_sight_max, service.inbox.look_units = sight, units
+
+
+class CountingDisk(Disk):
+    """Notes which names were looked at, and whether the inbox was listed."""
+
+    def __init__(self) -> None:
+        self.looked_at: list[str] = []
+        self.listed: list[str] = []
+
+    def lstat(self, path: Path | str) -> os.stat_result:
+        self.looked_at.append(os.path.basename(path))
+        return super().lstat(path)
+
+    def names(self, folder: Path) -> list[str]:
+        self.listed.append(folder.name)
+        return super().names(folder)
+
+
+def look(service: Service, names: list[str] | None = None) -> Rescan:
+    """Look until nothing more is to be looked at at once."""
+    rescan = service.inbox.rescan(names)
+    while rescan.partial:
+        rescan = service.inbox.rescan(names)
+    return rescan
+
+
+def strays(world: World, count: int) -> None:
+    world.inbox.mkdir(exist_ok=True)
+    for number in range(count):
+        (world.inbox / f"stray{number:02d}.pkl").write_bytes(b"")
+
+
+def test_of_many_strays_a_look_looks_at_few(world: World) -> None:
+    """All of 40 are known and counted, and then no more than the 3 in sight are looked at."""
+    disk = CountingDisk()
+    with world.running(disk) as service:
+        crowd(service, sight=3, units=4)
+        strays(world, 40)
+        assert look(service).waiting == 40
+        disk.looked_at.clear()
+        rescan = service.inbox.rescan()
+        assert (rescan.found, rescan.waiting, len(rescan.strays)) == (40, 40, 3)
+        assert len(disk.looked_at) == 3
+
+
+def test_what_rests_is_looked_at_when_it_is_due(world: World) -> None:
+    """40 strays out of sight: each is rejected when its time is over, and none before."""
+    with world.running() as service:
+        crowd(service)
+        strays(world, 40)
+        world.live_on(service, 55)  # orphan_timeout is 60 s
+        assert len(world.left()) == 40
+        world.live_on(service, 10)
+        assert world.left() == []
+    assert set(map(tuple, world.answered().rejected.values())) == {("drop.no_sidecar",)}
+
+
+def test_a_drop_among_many_strays_is_taken_at_once_and_by_its_name_alone(world: World) -> None:
+    """The events' names are enough: the folder is not listed, and no stray that rests is looked at."""
+    disk = CountingDisk()
+    with world.running(disk) as service:
+        crowd(service)
+        strays(world, 40)
+        look(service)
+        world.put("m", scaler=[1])
+        disk.looked_at.clear()
+        disk.listed.clear()
+        service.step("hint", changed=["m.pkl", "m_scaler.pkl", "m.yaml"])
+    assert world.registrations() == ["m"]
+    assert "inbox" not in disk.listed
+    assert len([name for name in disk.looked_at if name.startswith("stray")]) == 1
+
+
+@pytest.mark.parametrize("told", [["stray07.yaml"], None], ids=["by an event", "by the listing"])
+def test_a_stray_that_rests_comes_along_with_its_sidecar(world: World, told: list[str] | None) -> None:
+    """The model came first, and rested among others: its sidecar is enough to find it."""
+    with world.running() as service:
+        crowd(service)
+        strays(world, 20)
+        (world.inbox / "stray07.pkl").write_bytes(pickled({"v": 7}))
+        look(service)
+        (world.inbox / "stray07.yaml").write_bytes(sidecar())
+        service.step("hint", changed=told)
+        assert world.registrations() == ["stray07"]
+        assert service.inbox.rescan().waiting == 19
+
+
+@pytest.mark.parametrize("told", [["m07.pkl"], None], ids=["by an event", "by the listing"])
+def test_a_drop_that_rests_is_taken_when_its_model_comes(world: World, told: list[str] | None) -> None:
+    """20 sidecars wait for their models, out of sight; one model comes."""
+    with world.running() as service:
+        crowd(service)
+        for number in range(20):
+            (world.inbox / f"m{number:02d}.yaml").write_bytes(sidecar())
+        world.clock.advance(1)  # so that none is too young to be remembered
+        look(service)
+        assert len(service.inbox.rescan().drops) == 1
+        (world.inbox / "m07.pkl").write_bytes(pickled({"v": 7}))
+        service.step("hint", changed=told)
+        assert world.registrations() == ["m07"]
+
+
+def test_a_change_of_what_rests_counts_when_an_event_tells_of_it(world: World) -> None:
+    """A model that was cut, and rests, is completed: its drop is registered in the look that is told so."""
+    with world.running() as service:
+        for number in range(9):
+            world.put(f"m{number}")
+            (world.inbox / f"m{number}.pkl").write_bytes(b"")
+        world.clock.advance(1)
+        crowd(service)
+        look(service)
+        (world.inbox / "m5.pkl").write_bytes(pickled({"v": 5}))
+        service.step("hint", changed=["m5.pkl"])
+        assert world.registrations() == ["m5"]
+
+
+def test_a_scaler_that_came_too_late_is_noticed_among_many(world: World) -> None:
+    """It rests as any stray, and is looked at when it has settled."""
+    with world.running() as service:
+        crowd(service)
+        world.put("m")
+        world.live_on(service)
+        strays(world, 20)
+        (world.inbox / "m_scaler.pkl").write_bytes(pickled([1]))
+        world.live_on(service, 2)
+        assert list(world.answered().rejected.values()) == [["drop.scaler_late"]]
+
+
+def test_an_owner_of_many_does_not_keep_the_other_waiting_for_a_look(world: World) -> None:
+    """Alice's 60 sidecars come into sight two at a time; bob's drop does in the first look."""
+    world.inbox.mkdir()
+    for number in range(60):
+        (world.inbox / f"a{number:02d}.yaml").write_bytes(b"")
+        give(world.inbox / f"a{number:02d}.yaml", ALICE, 0o640)
+    world.put("z")
+    for name in ("z.yaml", "z.pkl"):
+        give(world.inbox / name, BOB, 0o640)
+    service = world.service()
+    service.start()
+    crowd(service)
+    rescan = service.inbox.rescan()
+    service.close()
+    assert rescan.partial
+    assert [drop.stem for drop, _ in rescan.ready()] == ["z"]
+
+
+def test_what_left_while_it_rested_is_forgotten(world: World) -> None:
+    """Strays and a model of a drop go: the listing notices, and a look by names alone does not miss them."""
+    with world.running() as service:
+        crowd(service)
+        strays(world, 10)
+        look(service)
+        for number in range(1, 10):
+            (world.inbox / f"stray{number:02d}.pkl").unlink()
+        assert service.inbox.rescan([]).waiting == 10
+        assert look(service).waiting == 1
 
 
 SPOILED = {
@@ -595,6 +763,8 @@ def test_any_order_of_arrival_gives_any_drops_the_same_answers(
     world = World(tmp_path_factory.mktemp("any"))
     lines = [list(plan.files) for plan in drops.values()]
     with world.running() as service:
+        if data.draw(st.booleans()):
+            crowd(service)
         while any(lines):
             name, content, owner = data.draw(st.sampled_from([line for line in lines if line])).pop(0)
             (world.inbox / ".new").write_bytes(content)

@@ -112,6 +112,32 @@ def test_temporary_names_canaries_and_names_that_leave_give_none(folder: Path) -
         assert bell.rung == 0
 
 
+def test_the_names_of_what_arrived_can_be_asked_for(folder: Path) -> None:
+    """After a start everything may have changed; then it is what came and what was written, and no temporary names."""
+    bell = Bell()
+    with watching(folder, bell) as watch:
+        assert watch.take_changed() is None
+        (folder / "m.pkl.part").write_bytes(b"x")
+        written_in(folder)
+        not_utf8(folder)
+        assert hears(watch)  # all before it was read by then
+        assert watch.take_changed() == {"m.pkl", os.fsdecode(b"m\xff.pkl")}
+        assert watch.take_changed() == set()
+
+
+def test_of_very_many_names_none_is_kept(folder: Path) -> None:
+    """A storm costs no memory: everything is to be looked at. So it is when the folder itself has changed."""
+    with watching(folder, Bell()) as watch:
+        watch.take_changed()
+        for number in range(module.NAMES_MAX + 1):
+            (folder / f"{number}.pkl").write_bytes(b"")
+        assert hears(watch)
+        assert watch.take_changed() is None
+        assert watch.take_changed() == set()
+        folder.rename(folder.with_name("away"))
+        wait_until(lambda: watch.take_changed() is None)
+
+
 # --- deaf ----------------------------------------------------------------------------------------------------------
 
 

@@ -220,6 +220,23 @@ def test_nothing_waits_longer_than_the_rescan(world: World) -> None:
         assert 0 < service.due_in(world.clock.monotonic()) <= world.config.inbox.rescan_seconds + 0.001
 
 
+def test_a_file_of_which_no_event_told_is_found_within_a_rescan(world: World) -> None:
+    """However often events wake the daemon for other names: the folder is listed by the clock."""
+    with world.running() as service:
+        world.put("unheard")
+        for number in range(16):
+            world.put(f"m{number}")
+            service.step("hint", changed=[f"m{number}.pkl", f"m{number}.yaml"])
+            world.clock.advance(2)
+            service.watching.watch.take_changed()
+            if service.take_changed() is None:
+                break
+        assert number == 14  # rescan_seconds is 30
+        assert "unheard" not in world.registrations()
+        service.step("timer", changed=service.take_changed())
+        assert "unheard" in world.registrations()
+
+
 # --- floods ----------------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +277,7 @@ def test_a_pass_is_no_longer_than_a_part_of_the_rescan(
     """
     with world.running() as service:
         really = service.inbox.rescan
-        monkeypatch.setattr(service.inbox, "rescan", lambda: replace(really(), seconds=looked))
+        monkeypatch.setattr(service.inbox, "rescan", lambda _: replace(really(), seconds=looked))
         passes: list[float] = []
         monkeypatch.setattr(service, "_time_is_up", lambda seconds, _: passes.append(seconds) or (lambda: False))
         service.step(cause)
@@ -409,6 +426,29 @@ def test_a_folder_is_told_of_once(world: World) -> None:
         (world.inbox / "sub").mkdir()
         lines = said(world, service, 10)
         assert [line["name"] for line in events(lines, "drop.stray_found")] == ["sub"]
+
+
+def test_of_a_crowd_of_one_owner_there_is_one_line_and_another_when_it_has_doubled(world: World) -> None:
+    """60 strays and 60 sidecars without models, most of them out of sight: not one line each."""
+    must_be_root()
+    with world.running() as service:
+        service.inbox.in_sight_max = service.inbox.look_units = 20
+        (world.inbox / "mine.pkl").write_bytes(b"")
+
+        def come(first: int, last: int) -> None:
+            for number in range(first, last):
+                for name, text in ((f"a{number}.pkl", b""), (f"b{number}.yaml", sidecar())):
+                    (world.inbox / name).write_bytes(text)
+                    os.chown(world.inbox / name, 61_001, -1)
+
+        come(0, 60)
+        lines = said(world, service, waiting_log.TELL_SECONDS + 0.1)
+        assert [(line["owner"], line["waiting"]) for line in events(lines, "inbox.crowded")] == [("61001", 120)]
+        assert [line["stem"] for line in events(lines, "drop.waiting")] == ["mine.pkl"]
+        come(60, 119)
+        assert events(said(world, service, 1), "inbox.crowded") == []
+        come(119, 120)
+        assert [line["waiting"] for line in events(said(world, service, 1), "inbox.crowded")] == [240]
 
 
 def test_a_claim_that_cannot_be_made_is_told_of_once(world: World) -> None:

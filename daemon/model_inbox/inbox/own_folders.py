@@ -1,0 +1,126 @@
+"""The inbox and the folders of ours in it: made, seen to be ours, and found again.
+
+Owns their paths, modes and owners, and whether the file system has leases. Looks at no file of a producer; `folder`
+does.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ..base.disk import make_folder
+from ..base.leases import Lease
+from ..base.machine import Machine
+from ..errors import ConfigError, StorageError
+from ..problems import Problem
+from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
+
+__all__ = ["OwnFolders"]
+
+INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
+OWN_MODE = 0o700
+RECEIPTS_MODE = 0o750
+
+
+class OwnFolders:
+    """An inbox's folders. `has_leases` is known once they are prepared."""
+
+    def __init__(self, path: Path, machine: Machine) -> None:
+        self.path = path
+        self.receipts_dir = path / "receipts"
+        self.rejected_dir = path / "rejected"
+        self.processing_dir = path / ".processing"
+        self.has_leases = True
+        self._disk = machine.disk
+        self._read_lease = machine.read_lease
+        self._folder: int | None = None
+
+    def prepare(self, *, make: bool = True) -> None:
+        """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
+
+        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a
+        folder of ours could put files under our hands.
+        """
+        if make:
+            make_folder(self._disk, self.path, INBOX_MODE)
+        try:
+            handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("open the inbox", self.path, error) from error
+        try:
+            self._prepare_folders(os.fstat(handle).st_uid)
+        except BaseException:
+            os.close(handle)
+            raise
+        self.close()
+        self._folder = handle
+
+    def _prepare_folders(self, owner: int) -> None:
+        problems = []
+        if os.geteuid() not in (0, owner):
+            problems.append(inbox_not_ours(self.path, owner, os.geteuid()))
+        else:
+            for folder, mode in (
+                (self.processing_dir, OWN_MODE),
+                (self.rejected_dir, RECEIPTS_MODE),
+                (self.receipts_dir, RECEIPTS_MODE),
+            ):
+                problems += self._prepare_own(folder, mode, {owner, os.geteuid()})
+        if problems:
+            raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
+        self.has_leases = self._probe_leases()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the folder that we prepared is gone for good, and not just renamed or mounted over."""
+        return self._folder is not None and os.fstat(self._folder).st_nlink == 0
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the inbox's path still names the folder that we prepared, with those of ours in it.
+
+        Costs a stat of each. What stands in a folder of ours' place is `prepare`'s affair.
+        """
+        if self._folder is None:
+            return False
+        try:
+            there = self.path.stat()
+            for folder in (self.processing_dir, self.rejected_dir, self.receipts_dir):
+                folder.lstat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(self._folder))
+
+    def _prepare_own(self, folder: Path, mode: int, owners: set[int]) -> list[Problem]:
+        try:
+            if not self._disk.exists(folder):
+                self._disk.mkdir(folder, mode)  # never with its parents: the inbox may have been renamed away just now
+                self._disk.fsync_dir(folder.parent)
+            found = self._disk.lstat(folder)
+        except OSError as error:
+            raise StorageError("make the folder", folder, error) from error
+        if not stat.S_ISDIR(found.st_mode):
+            return [inbox_not_a_folder(folder)]
+        return [] if found.st_uid in owners else [inbox_not_ours(folder, found.st_uid, os.geteuid())]
+
+    def _probe_leases(self) -> bool:
+        """Tell whether the file system knows leases, by a file of our own that nobody can be writing."""
+        probe = self.processing_dir / ".lease-probe"
+        try:
+            fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            os.close(fd)
+            fd = os.open(probe, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise StorageError("make a file in", self.processing_dir, error) from error
+        try:
+            return self._read_lease(fd) is Lease.FREE
+        finally:
+            os.close(fd)
