@@ -17,6 +17,7 @@ import os
 import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,22 @@ _open_handles: weakref.WeakSet[ModelRegistry] = weakref.WeakSet()
 _TEMPORARY_SECONDS = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A registry at one moment: how many entries it has, its last change, and what is wrong with its files.
+
+    `committed` is the number of the last change that is known to be durable: nobody can take it back any more. The
+    other fields are those of `ModelRegistry` with these names.
+    """
+
+    entries: int
+    sequence: int
+    committed: int
+    identity: Identity | None
+    problem: ModelInboxError | None
+    rewritten: tuple[Rewritten, ...]
 
 
 class ModelRegistry:
@@ -133,6 +150,14 @@ class ModelRegistry:
         """Why the registry cannot be changed or followed now, or None. Each change tries first to end it."""
         return self._store.doubt.problem or self.damage
 
+    def summary(self) -> Summary:
+        """Return what the daemon tells of the registry, all of one moment."""
+        self._refresh()
+        state = self._store.state
+        return Summary(
+            len(state.entries), state.sequence, state.committed, state.identity, self.problem, self.rewritten
+        )
+
     @property
     def derived_files_are_sound(self) -> bool:
         """Whether the JSON file and its mark are what they should be. The next `checkpoint` makes them so."""
@@ -146,11 +171,6 @@ class ModelRegistry:
     def damage_in_history(self) -> str:
         """Return what is damaged in the closed segments, or "". A segment that was read before, unchanged, is not."""
         return self._history_check.damage()
-
-    @property
-    def committed(self) -> int:
-        """The number of the last change that is known to be durable: nobody can take it back any more."""
-        return self._store.state.committed
 
     def check(self) -> None:
         """Look at the files. Raises RegistryCorrupted when they cannot be followed: nothing can be committed then."""

@@ -395,17 +395,18 @@ class Reporter:
             "problem": health.inbox_problem or None,
             "watcher": "polling" if service.watching.watch.polling else "inotify",
         }
-        entries, sequence, identity = len(registry.registry), registry.sequence, registry.identity
+        summary = registry.summary()
+        identity, problem = summary.identity, summary.problem
         told["registry"] |= {
-            "entries": entries,
+            "entries": summary.entries,
             "registry_id": identity.registry_id if identity is not None else None,
             "epoch": identity.epoch if identity is not None else None,
-            "sequence": sequence,
-            "committed": registry.committed,
+            "sequence": summary.sequence,
+            "committed": summary.committed,
             "journal_bytes": _size_of(self._journal),
-            "problem": str(registry.problem) if registry.problem is not None else None,
+            "problem": str(problem) if problem is not None else None,
             "history_problem": health.history_problem or None,
-            "rewritten": [_rewritten(one) for one in registry.rewritten],
+            "rewritten": [_rewritten(one) for one in summary.rewritten],
             "checkpoint_failed": health.checkpoint_failed,
             "rotation_failed": health.rotation_failed,
             "missing_lines": health.missing_lines or None,

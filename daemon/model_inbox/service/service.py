@@ -282,7 +282,8 @@ class Service:
         longest = 0.0 if cause == "start" else self.config.inbox.rescan_seconds * PASS_OF_RESCAN
         seconds = max(PASS_SECONDS, min(PASS_PER_LOOK * rescan.seconds, longest))
         took_all = self._taking.take(ready, self._time_is_up(seconds, stopping))
-        refused_all = self._taking.refuse_strays(rescan, self._time_is_up(seconds, stopping))
+        enough = self._time_is_up(seconds, stopping)
+        refused_all = not rescan.strays or self._taking.refuse_strays(rescan, enough)
         is_behind = not (took_all and refused_all)
         self.schedule.ended(behind=is_behind)
         if not is_behind:
