@@ -192,10 +192,14 @@ class App:
     def read_clock(self, to: str) -> datetime:
         """Return the time for a command that removes what is old by it. `to` completes the message "cannot ...".
 
-        Raises ClockHeld after a jump of the clock. One that nobody noticed yet gets its line in the journal.
+        Raises ClockHeld after a jump of the clock. One that nobody noticed yet gets its line in the journal. Without a
+        registry nothing is known of the clock.
         """
-        with self.reading() as registry:
-            looked = registry.clock_watch.read()
+        try:
+            with self.reading() as registry:
+                looked = registry.clock_watch.read()
+        except RegistryMissing:
+            return now()
         if looked.doubt is not None and looked.doubt.sequence is None:
             with self.writing() as registry:
                 looked = registry.clock_watch.look()

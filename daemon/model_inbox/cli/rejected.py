@@ -119,7 +119,7 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
 @rejected.command(
     cls=Command,
     examples=["model-inbox rejected purge", "model-inbox rejected purge --older-than 7d --yes --json"],
-    exits={1: "it was not confirmed", 75: "a disk error"},
+    exits={1: "it was not confirmed", 75: "the clock has jumped, or a disk error"},
 )
 @click.option("--older-than", callback=as_seconds, metavar="AGE", help="Like 7d. Default: `inbox.rejected_keep`.")
 @click.option("--all", "everything", is_flag=True, help="All rejected drops, of any age.")
@@ -134,7 +134,7 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
     if everything and older_than is not None:
         raise click.UsageError("Give either --all or --older-than.")
     keep = 0.0 if everything else older_than if older_than is not None else app.config.inbox.rejected_keep
-    moment = now()
+    moment = now() if everything else app.read_clock("purge rejected drops")
     folder = _folder(app)
     due = [drop for drop in list_rejected(folder) if is_older(drop.drop_id, moment, keep)]
     if not due:

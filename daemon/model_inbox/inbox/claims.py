@@ -15,7 +15,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -451,10 +451,15 @@ def claimed_at(drop_id: str) -> datetime | None:
     return datetime.strptime(match["at"], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
 
 
-def is_older(drop_id: str, now: datetime, keep_seconds: float) -> bool:
-    """Tell whether a drop_id is from before the time for which things are kept."""
+def is_older(
+    drop_id: str,
+    now: datetime,
+    keep_seconds: float,
+    corrected: Callable[[datetime], datetime] = lambda at: at,
+) -> bool:
+    """Return whether a drop_id is from before the time for which things are kept. `corrected` corrects its time."""
     at = claimed_at(drop_id)
-    return at is not None and now - at > timedelta(seconds=keep_seconds)
+    return at is not None and now - corrected(at) > timedelta(seconds=keep_seconds)
 
 
 _REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,15 +105,23 @@ def retry_rejected(drop: RejectedDrop, inbox: Path, disk: Disk) -> list[str]:
     return [target.name for target in targets.values()]
 
 
-def purge_rejected(rejected_dir: Path, now: datetime, keep_seconds: float, disk: Disk) -> tuple[int, int]:
+def purge_rejected(
+    rejected_dir: Path,
+    now: datetime,
+    keep_seconds: float,
+    disk: Disk,
+    corrected: Callable[[datetime], datetime] = lambda at: at,
+) -> tuple[int, int]:
     """Remove for good the rejected drops that are older than `keep_seconds`; return (drops, bytes).
+
+    `corrected` returns the right time for one that a clock may have shown which was wrong.
 
     One that cannot be removed keeps no other from going; the first such error is raised in the end (StorageError).
     """
     drops = freed = 0
     failed: StorageError | None = None
     for drop in list_rejected(rejected_dir):
-        if not is_older(drop.drop_id, now, keep_seconds):
+        if not is_older(drop.drop_id, now, keep_seconds, corrected):
             continue
         size = drop.bytes
         try:

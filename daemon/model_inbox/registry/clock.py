@@ -28,6 +28,7 @@ __all__ = [
     "clock_line",
     "confirmation",
     "corrected",
+    "corrected_stamp",
     "doubt_of",
     "doubt_of_jump",
     "draft_of",
@@ -175,7 +176,7 @@ def confirmation(now: Reading, actor: str) -> Draft:
 def in_words(jump: Jump) -> str:
     """Return a jump as a sentence without its end: "the clock was put ahead by 400d"."""
     way = "ahead" if jump.seconds > 0 else "back"
-    return f"the clock was put {way} by {format_duration(abs(jump.seconds))}"
+    return f"the clock was put {way} by {format_duration(abs(round(jump.seconds)))}"
 
 
 def clock_line(line: Line) -> ClockLine:
@@ -241,6 +242,26 @@ def corrected(line: Line, clock_lines: Sequence[ClockLine]) -> datetime:
         else:
             at = _later(at, note.jump.seconds if note.jump is not None else 0.0)
             in_doubt = not note.is_believed
+    return at
+
+
+def corrected_stamp(at: datetime, clock_lines: Sequence[ClockLine]) -> datetime:
+    """Return the time that a file was stamped with by the clock as it was corrected later.
+
+    A file has no number among the lines, so its time alone says which clock stamped it: one that was behind, if the
+    time is of the stretch that the clock showed then. Within that stretch a file of long ago looks younger, by as much
+    as the clock was behind.
+    """
+    for number, note in enumerate(clock_lines):
+        if note.is_believed or note.total_seconds > 0:
+            continue
+        later = clock_lines[number + 1 :]
+        if later and later[0].jump is not None and note.reading.wall <= at <= later[0].jump.before:
+            for one in later:
+                at = _later(at, one.jump.seconds if one.jump is not None else 0.0)
+                if one.is_believed:
+                    break
+            return at
     return at
 
 

@@ -25,6 +25,7 @@ from .clock import (
     Jump,
     Reading,
     confirmation,
+    corrected_stamp,
     doubt_of,
     doubt_of_jump,
     draft_of,
@@ -146,6 +147,10 @@ class ClockWatch:
             (line,) = self._store.commit([confirmation(now, actor)])
         self._save(now)
         return line.sequence
+
+    def corrected(self, at: datetime) -> datetime:
+        """Return the time of a file by the clock as it was corrected since. Raises StorageError."""
+        return corrected_stamp(at, self._store.clock_lines())
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -255,7 +255,9 @@ class Maintenance:
         section = self._config.inbox
         rejected_dir, receipts_dir = self._inbox.rejected_dir, self._inbox.receipts_dir
         with self._attempt() as rejected:
-            drops, freed = purge_rejected(rejected_dir, now, section.rejected_keep, self._disk)
+            drops, freed = purge_rejected(
+                rejected_dir, now, section.rejected_keep, self._disk, self._registry.clock_watch.corrected
+            )
             if drops:
                 log.info("drop.rejected_purged", purged=drops, bytes=freed)
         if rejected.problem:

@@ -334,6 +334,31 @@ def test_a_model_that_was_retired_before_the_machine_had_the_time_is_not_purged_
         assert ages(registry, machine) == {"m": 0}
 
 
+def test_a_file_that_was_stamped_behind_is_as_young_as_it_is(tmp_path: Path) -> None:
+    """A drop that was rejected in 1970 counts from when it was; other times stay as they are."""
+    machine = Machine(tmp_path)
+    registry = machine.open()
+    watch = registry.clock_watch
+    watch.look()
+    machine.set_clock(-50 * 365 * DAY)
+    watch.look()
+    machine.pass_time(10)
+    stamp = machine.now
+    assert watch.corrected(stamp) == stamp
+    machine.pass_time(10)
+    machine.set_clock(50 * 365 * DAY)
+    watch.look()
+    assert watch.corrected(stamp) == START + timedelta(seconds=10)
+    for other in (START, machine.now, stamp - timedelta(days=1), stamp + timedelta(days=1)):
+        assert watch.corrected(other) == other
+    machine.set_clock(400 * DAY)
+    watch.look()
+    ahead = machine.now
+    machine.set_clock(-400 * DAY)
+    watch.look()
+    assert watch.corrected(ahead) == ahead
+
+
 def test_history_is_pruned_by_what_the_time_was(tmp_path: Path) -> None:
     """A segment of a clock in 1970 is young, and one from 400 days ahead does not keep all later ones for ever."""
     machine = Machine(tmp_path)
