@@ -103,8 +103,7 @@ class RegistryMachine(RuleBasedStateMachine):
     def committed(self, operation: str, model_id: str) -> None:
         """Note that a line was written: what the registry was after it, and when."""
         self.lines.append((operation, model_id))
-        last = self.past[-1][0] if self.past else self.clock.now
-        self.past.append((max(self.clock.now, last), deepcopy(self.models)))
+        self.past.append((self.clock.now, deepcopy(self.models)))
 
     # --- changes
 
@@ -318,7 +317,7 @@ class RegistryMachine(RuleBasedStateMachine):
             return
         for moment in {self.past[0][0], self.past[len(self.past) // 2][0], self.past[-1][0]}:
             then = [state for at, state in self.past if at <= moment][-1]
-            if first > 1 and (not kept or moment < datetime.fromisoformat(kept[0]["time"])):
+            if first > 1 and all(moment < datetime.fromisoformat(line["time"]) for line in kept):
                 with pytest.raises(RegistryError, match="its history begins at"):
                     self.handles[1].list_models(as_of=moment)
                 continue

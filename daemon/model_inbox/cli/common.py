@@ -30,6 +30,7 @@ from .output import print_json, print_problems, printable
 if TYPE_CHECKING:
     from ..config.settings import Config
     from ..problems.codes import Code
+    from ..registry.clock_watch import Looked
     from ..registry.registry import ModelRegistry
 
 __all__ = [
@@ -192,19 +193,26 @@ class App:
     def read_clock(self, to: str) -> datetime:
         """Return the time for a command that removes what is old by it. `to` completes the message "cannot ...".
 
-        Raises ClockHeld after a jump of the clock. One that nobody noticed yet gets its line in the journal. Without a
-        registry nothing is known of the clock.
+        Raises ClockHeld after a jump of the clock. Without a registry nothing is known of the clock.
         """
         try:
-            with self.reading() as registry:
-                looked = registry.clock_watch.read()
+            looked = self.look_at_clock()
         except RegistryMissing:
             return now()
+        looked.must_be_believed(to)
+        return looked.now
+
+    def look_at_clock(self) -> Looked:
+        """Compare the clock with what is known. A jump that nobody noticed yet gets its line in the journal.
+
+        Raises RegistryMissing.
+        """
+        with self.reading() as registry:
+            looked = registry.clock_watch.read()
         if looked.doubt is not None and looked.doubt.sequence is None:
             with self.writing() as registry:
                 looked = registry.clock_watch.look()
-        looked.must_be_believed(to)
-        return looked.now
+        return looked
 
     def act_as_owner(self) -> None:
         """Change to the owner of the registry and its storage if root runs the command, before any of it is read."""

@@ -25,6 +25,8 @@ def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 
     Its id becomes free. `model-inbox restore` restores the model as long as it is in the trash.
     """
+    # The grace in the trash counts from the time of the line: a wrong clock must be known to be wrong by then.
+    app.look_at_clock()
     with app.writing() as registry:
         entry = registry.get_model_info(model_id)
         if entry is None or not registry.delete_model(model_id, reason=reason):

@@ -35,7 +35,6 @@ __all__ = [
     "find_jump",
     "in_words",
     "parse_reading",
-    "ran_back",
     "reading_bytes",
 ]
 
@@ -111,11 +110,6 @@ class ClockDoubt:
 # --- comparing -----------------------------------------------------------------------------------------------
 
 
-def ran_back(last_time: str, now: datetime) -> bool:
-    """Return whether the clock is behind the time of a line that was written before."""
-    return bool(last_time) and now + timedelta(seconds=TOLERANCE_SECONDS) < parse_time(last_time)
-
-
 def find_jump(now: Reading, known: Sequence[Reading], newest: ClockLine | None, last_time: str) -> Jump | None:
     """Return the jump between what was known of the clocks and `now`, or None.
 
@@ -140,9 +134,8 @@ def find_jump(now: Reading, known: Sequence[Reading], newest: ClockLine | None, 
             if regained > -TOLERANCE_SECONDS:
                 # It was behind in an earlier boot, and is not any more: somebody corrected it meanwhile.
                 return Jump(newest.reading.wall, now.wall)
-    if ran_back(last_time, now.wall):
-        return Jump(parse_time(last_time), now.wall)
-    return None
+    last = parse_time(last_time) if last_time else now.wall
+    return Jump(last, now.wall) if (last - now.wall).total_seconds() > TOLERANCE_SECONDS else None
 
 
 def _later(moment: datetime, seconds: float) -> datetime:

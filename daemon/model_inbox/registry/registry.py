@@ -115,7 +115,6 @@ class ModelRegistry:
         self.actor = actor if actor is not None else f"api:{_user_name()}"
         self._path = path
         self._clock = clock
-        boot = boot if boot is not None else boot_clock()
         self._disk = disk if disk is not None else Disk()
         self._storage = Storage(path.parent, Path(self.storage_dir), self._disk)
         if not read_only:
@@ -128,9 +127,8 @@ class ModelRegistry:
             disk=self._disk,
             segment_bytes=segment_bytes,
             denied=denied,
-            boot=boot,
         )
-        self.clock_watch = ClockWatch(self._store, clock, boot, self._disk)
+        self.clock_watch = ClockWatch(self._store, clock, boot if boot is not None else boot_clock(), self._disk)
         """Whether the machine's clock has jumped. Whoever removes by age asks it before."""
         self._trash = Trash(self._store, self._storage)
         self._scalers = Scalers(self._store, self._storage, self._trash)

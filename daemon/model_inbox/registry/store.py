@@ -18,17 +18,16 @@ from pathlib import Path
 
 import structlog
 
-from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk, exists
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryLocked, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
-from .clock import ClockLine, Jump, Reading, clock_line, draft_of, ran_back
+from .clock import ClockLine, clock_line
 from .derived import Fault, older_copy
 from .doubt import Doubt
 from .healing import log_ignored
 from .history import Held, note_retirement, retirements
-from .journal import Draft, Line, number_drafts, parse_time
+from .journal import Draft, Line, number_drafts
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
@@ -71,7 +70,6 @@ class Store:
         disk: Disk,
         segment_bytes: int = SEGMENT_BYTES_MIN,
         denied: str = "",
-        boot: BootClock | None = None,
     ) -> None:
         self.path = path
         self.read_only = read_only
@@ -83,7 +81,6 @@ class Store:
         """By model id, lines of this segment after which files may still lie where no entry names them."""
         self.state = State(str(path.parent), {}, 0)
         self._clock = clock
-        self._boot = boot if boot is not None else boot_clock()
         self._disk = disk
         self._segment_bytes = segment_bytes
         self._writer = WriterLock(self.files.writer_lock)
@@ -351,16 +348,11 @@ class Store:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
 
         A registered entry gets its `sequence` and `registered_at` here. The first commit to a journal of an older
-        format gives the registry its identity. Where the clock has run back since the last line, a `clock` line comes
-        before the others, in the same append: a reader never meets such times without it.
+        format gives the registry its identity.
         """
         if self.state.identity is None:
             self._take_over()
-        now = self._clock()
-        lines = number_drafts(drafts, self.state.sequence, now)
-        if lines[0].time < self.state.last_time and lines[0].operation != "clock":
-            drafts = self._after_clock_line(drafts, now)
-            lines = number_drafts(drafts, self.state.sequence, now)
+        lines = number_drafts(drafts, self.state.sequence, self._clock())
         with self._state_lock:
             self._unsettled = True
             before = self.journal.offset
@@ -375,14 +367,6 @@ class Store:
             self.json_file.fell_behind(self.journal.offset - before)
             self._seen = look
         return lines
-
-    def _after_clock_line(self, drafts: Sequence[Draft], now: datetime) -> Sequence[Draft]:
-        """Return the drafts, behind one that tells of a clock that ran back. Up to the tolerance none is needed."""
-        if not ran_back(self.state.last_time, now):
-            return drafts
-        jump = Jump(parse_time(self.state.last_time), now)
-        reading = Reading(now, self._boot.read())
-        return [draft_of(jump, reading, self.newest_clock_line(), drafts[0].actor), *drafts]
 
     def _take_over(self) -> None:
         """Begin the first epoch of a registry whose journal has none, with the lines that it has.
