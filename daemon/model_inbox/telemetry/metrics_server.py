@@ -3,12 +3,17 @@
 Owns its sockets and the one thread that serves them. The thread knows nothing of the daemon: it reads one attribute,
 which `publish` replaces by one assignment; it calls nobody and takes no lock. A reader is answered at once while the
 loop digests a large model, and no reader makes the loop wait. Everything is bounded: connections, the size of a
-request, the time that one may take. A client that is slow or sends no request is disconnected.
+request, the time that one may take. A client that is slow or sends no request is disconnected, and when all places are
+taken, the one that has waited longest makes room for the next.
+
+A request must name a loopback host. A web page in a browser on this machine could otherwise read the metrics, if its
+name resolves to a loopback address (DNS rebinding).
 """
 
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import selectors
 import signal
 import socket
@@ -19,8 +24,12 @@ from dataclasses import dataclass, field
 
 __all__ = ["MetricsServer"]
 
-CONNECTIONS_MAX = 16
+CONNECTIONS_MAX = 32
+# Connections that the kernel holds until they are accepted.
+BACKLOG = 128
 REQUEST_BYTES_MAX = 8192
+REQUEST_SECONDS_MAX = 1.0
+# The request, and then reading the answer.
 CLIENT_SECONDS_MAX = 5.0
 # How long no connection is accepted after one could not be: without a free descriptor the loop would spin.
 ACCEPT_PAUSE_SECONDS = 0.1
@@ -31,9 +40,14 @@ class _Connection:
     """One client: what it sent so far, then what it is still to get."""
 
     socket: socket.socket
-    until: float
+    since: float
     received: bytearray = field(default_factory=bytearray)
     answer: memoryview | None = None
+
+    @property
+    def until(self) -> float:
+        """When the client is disconnected."""
+        return self.since + (REQUEST_SECONDS_MAX if self.answer is None else CLIENT_SECONDS_MAX)
 
 
 class MetricsServer:
@@ -61,7 +75,7 @@ class MetricsServer:
             self._listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listening.settimeout(0)
             self._listening.bind((host, int(port)))
-            self._listening.listen(CONNECTIONS_MAX)
+            self._listening.listen(BACKLOG)
             self.port = int(self._listening.getsockname()[1])
             self._waker, self._woken = socket.socketpair()
         except OSError:
@@ -139,14 +153,24 @@ class MetricsServer:
             self._paused_until = self._monotonic() + ACCEPT_PAUSE_SECONDS
             return
         accepted.settimeout(0)
-        connection = _Connection(accepted, self._monotonic() + CLIENT_SECONDS_MAX)
+        self._make_room()
+        connection = _Connection(accepted, self._monotonic())
         self._connections.append(connection)
         self._selector.register(accepted, selectors.EVENT_READ, connection)
         self._accept_or_not()
 
+    def _make_room(self) -> None:
+        """If all places are taken, disconnect the client that has waited longest; first one that has sent no request.
+
+        A client that sends its request and reads the answer is served before it is the oldest.
+        """
+        if len(self._connections) >= CONNECTIONS_MAX:
+            silent = [connection for connection in self._connections if connection.answer is None]
+            self._disconnect((silent or self._connections)[0])
+
     def _accept_or_not(self) -> None:
-        """Watch the listening socket only while a connection may be accepted. Others wait in the kernel."""
-        accepts = len(self._connections) < CONNECTIONS_MAX and self._paused_until is None
+        """Watch the listening socket only while a connection can be accepted. Others wait in the kernel."""
+        accepts = self._paused_until is None
         if accepts and not self._accepts:
             self._selector.register(self._listening, selectors.EVENT_READ)
         elif self._accepts and not accepts:
@@ -201,12 +225,38 @@ class MetricsServer:
             return _response("400 Bad Request", b"this is not HTTP/1\n")
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", b"only GET\n")
+        if not _is_loopback(_host_of(request)):
+            return _response("421 Misdirected Request", b"only for loopback hosts, such as localhost\n")
         if path.partition(b"?")[0] != b"/metrics":
             return _response("404 Not Found", b"see /metrics\n")
         body = self._body
         if body is None:
             return _response("503 Service Unavailable", b"nothing is published yet\n")
         return _response("200 OK", body, self._content_type, head=method == b"HEAD")
+
+
+def _host_of(request: bytes) -> str:
+    """Return the host that a request names, without a port. HTTP/1.0 has no such header: then it is "localhost"."""
+    hosts = [
+        value.strip().decode("ascii", "replace")
+        for name, _, value in (line.partition(b":") for line in request.split(b"\n")[1:])
+        if name.strip().lower() == b"host"
+    ]
+    if not hosts:
+        return "localhost"
+    if len(hosts) > 1:
+        return ""
+    host = hosts[0]
+    return host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower().removesuffix(".") in ("localhost", "localhost.localdomain", "ip6-localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _response(

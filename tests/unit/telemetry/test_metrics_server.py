@@ -15,11 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.telemetry.metrics_server import CLIENT_SECONDS_MAX, CONNECTIONS_MAX, REQUEST_BYTES_MAX, MetricsServer
+from model_inbox.telemetry.metrics_server import (
+    CLIENT_SECONDS_MAX,
+    CONNECTIONS_MAX,
+    REQUEST_BYTES_MAX,
+    REQUEST_SECONDS_MAX,
+    MetricsServer,
+)
 from support.waiting import wait_until
 
 METRICS = b"a_metric 1\n" * 2_000_000  # more than the buffers of a connection hold
-GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Clock:
@@ -100,35 +106,69 @@ def test_anything_else_is_refused(server: MetricsServer, request_bytes: bytes, s
     assert ask(server, request_bytes)[9:12] == status
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:9477", b"200"),
+        ("LOCALHOST.", b"200"),
+        ("127.0.0.1", b"200"),
+        ("127.8.9.10:80", b"200"),
+        ("[::1]:9477", b"200"),
+        ("rebound.example:9477", b"421"),
+        ("localhost.example", b"421"),
+        ("10.0.0.1", b"421"),
+        ("[::2]:9477", b"421"),
+        ("", b"421"),
+        ("localhost\r\nHost: rebound.example", b"421"),
+    ],
+)
+def test_only_loopback_hosts_are_answered(server: MetricsServer, host: str, status: bytes) -> None:
+    """A page whose name resolves to this machine reads nothing: its requests name that host."""
+    server.start()
+    assert ask(server, f"GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())[9:12] == status
+
+
 def test_a_slow_client_is_disconnected(server: MetricsServer, clock: Clock) -> None:
     """A client that sends nothing, or reads nothing, is disconnected after its time, not before."""
     with connect(server) as silent, connect(server) as deaf:
         deaf.sendall(GET)
-        clock.now = CLIENT_SECONDS_MAX - 0.01
         for _ in range(4):
             server.turn(0.1)
+        clock.now = REQUEST_SECONDS_MAX - 0.01
+        server.turn(0)
         silent.settimeout(0)
         with pytest.raises(BlockingIOError):
             silent.recv(1)
         silent.settimeout(20)
-        clock.now = 2 * CLIENT_SECONDS_MAX
+        clock.now = REQUEST_SECONDS_MAX
         server.turn(0)
         assert received(silent) == b""
+        assert len(server._connections) == 1
+        clock.now = CLIENT_SECONDS_MAX
+        server.turn(0)
         assert len(received(deaf)) < len(METRICS)
 
 
+def test_many_slow_clients_keep_nobody_waiting(server: MetricsServer) -> None:
+    """With 200 clients that send half of a request, one that asks is answered while they are still connected."""
+    server.start()
+    with contextlib.ExitStack() as slow:
+        for _ in range(200):
+            slow.enter_context(connect(server)).sendall(GET[:10])
+        assert ask(server).endswith(METRICS)
+
+
 def test_connections_are_bounded(server: MetricsServer) -> None:
-    """More clients than there are places for wait in the kernel, and are served when places are free."""
+    """A client beyond the number of places gets the place of the one that has waited longest."""
     clients: list[socket.socket] = []
     for _ in range(CONNECTIONS_MAX + 3):
         clients.append(connect(server))
         server.turn(0)
     assert len(server._connections) == CONNECTIONS_MAX
-    clients[-1].sendall(GET)
+    assert [received(client) for client in clients[:3]] == [b""] * 3
+    clients[3].sendall(GET)
     server.start()
-    for client in clients[:CONNECTIONS_MAX]:
-        client.close()
-    assert received(clients[-1]).endswith(METRICS)
+    assert received(clients[3]).endswith(METRICS)
     for client in clients:
         client.close()
 
