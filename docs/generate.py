@@ -28,6 +28,7 @@ from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
 from model_inbox.problems.catalogue import CODES, NOUNS
 from model_inbox.registry.entry import entry_schema
+from model_inbox.registry.label_format import labels_schema
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id
 from model_inbox.telemetry.metrics import METRICS
@@ -126,6 +127,8 @@ def kind(schema: dict[str, Any]) -> str:
     if schema.get("format") == "date-time":
         return "time"
     words = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+    if "anyOf" in schema:
+        return " or ".join(kind(one) for one in schema["anyOf"])
     types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
     said = [words.get(name, name) for name in types]
     return " or ".join(f"array of {kind(schema['items'])}s" if name == "array" else name for name in said)
@@ -263,6 +266,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "sidecar-fields": sidecar_fields,
     "entry-fields": lambda: fields(entry_schema()),
+    "labels-fields": lambda: fields(labels_schema()),
     "receipt-fields": lambda: fields(receipt_schema()),
     "states": states,
     "config-keys": config_keys,

@@ -370,6 +370,13 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         "registry.sidecar_differs": registry.registry_sidecar_differs(
             pickled.with_suffix(".yaml"), "usd_eur", "horizons, version"
         ),
+        "registry.labels_missing": registry.registry_labels_missing(MODELS / "usd_eur.labels.json", "usd_eur"),
+        "registry.labels_damaged": registry.registry_labels_damaged(
+            MODELS / "usd_eur.labels.json", "usd_eur", "its bytes are not those of a labels file"
+        ),
+        "registry.labels_differ": registry.registry_labels_differ(
+            MODELS / "usd_eur.labels.json", "usd_eur", "aliases, pinned"
+        ),
         "registry.storage_missing": registry.registry_storage_missing(MODELS),
         "registry.leftover_file": registry.registry_leftover_file(MODELS / "gbp_usd.pkl"),
         "registry.staging_leftover": registry.registry_staging_leftover(MODELS / ".staging/usd_eur.pkl"),

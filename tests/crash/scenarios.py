@@ -11,6 +11,8 @@ from typing import Any
 
 from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
+from model_inbox.registry.label_files import read_labels
+from model_inbox.registry.label_format import has_labels
 from support.crash_disk import QuickDisk
 from support.crash_kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 
@@ -100,6 +102,28 @@ def some_of_version_0_1_and_a_link(folder: Path) -> None:
     as_version_0_1(folder)
 
 
+def some_and_labelled_trash(folder: Path) -> None:
+    """As `some`; `scaled` was tagged and retired, too."""
+    some(folder)
+    with ModelRegistry(
+        folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk(), actor="test"
+    ) as registry:
+        registry.tag("scaled", {"stage": "live"})
+        registry.delete_model("scaled")
+
+
+def some_without_labels_files(folder: Path) -> None:
+    """As `some`, with a tag, as a version left it that wrote no labels files."""
+    some(folder)
+    with ModelRegistry(
+        folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk(), actor="test"
+    ) as registry:
+        registry.tag("plain", {"stage": "live"})
+        registry.change_segment()
+    for path in (folder / "prediction").glob("*.labels.json"):
+        path.unlink()
+
+
 def stranger(folder: Path) -> None:
     """A JSON file that some other program made."""
     (folder / "registry.json").write_text(
@@ -155,6 +179,10 @@ def _again(registry: ModelRegistry) -> object:
     return register(registry, "scaled", b"other bytes") if registry.get_model_info("scaled") is None else None
 
 
+def _restore_labelled(registry: ModelRegistry) -> object:
+    return registry.restore("scaled") if registry.get_model_info("scaled") is None else None
+
+
 def _checkpoint(registry: ModelRegistry) -> object:
     return registry.checkpoint(force=True)
 
@@ -174,6 +202,12 @@ SCENARIOS = (
     Scenario("alias", some, (_alias, lambda r: r.remove_alias("champion", "plain"))),
     Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
     Scenario("record", some, (lambda r: r.record("plain", {"rmse": 0.5}, "2026-01-01"),)),
+    Scenario(
+        "the first change after labels without files",
+        some_without_labels_files,
+        (lambda r: r.pin("champ"), lambda r: r.check_labels()),
+    ),
+    Scenario("restore and label", some_and_labelled_trash, (_restore_labelled, lambda r: r.tag("scaled", {"x": "y"}))),
     Scenario("delete", some, (_delete, lambda r: r.change_segment())),
     Scenario("delete and take the id", some, (_delete, _again)),
     Scenario("restore", some, (_restore,)),
@@ -233,6 +267,7 @@ def check(
         for entry in registry.registry.values():
             _has_its_files(entry)
         assert _stored(registry) == _named(registry)
+        _labels_agree(registry)
         assert [line.sequence for line in registry.history()] == sorted({line.sequence for line in registry.history()})
     finally:
         registry._store.json_file.is_dirty = True
@@ -249,6 +284,28 @@ def _has_its_files(entry: Any) -> None:
     for path, digest in (("model_path", "sha256"), ("scaler_path", "scaler_sha256")):
         if entry.get(path) and entry.get(digest):
             assert hashlib.sha256(Path(entry[path]).read_bytes()).hexdigest() == entry[digest], entry[path]
+
+
+def _labels_agree(registry: ModelRegistry) -> None:
+    """Each labels file says what its entry does, beside the model and in the trash; none is lacking or left over."""
+    identity = registry.identity
+    assert identity is not None
+    folder = Path(registry.storage_dir)
+    found = {path.name.removesuffix(".labels.json"): read_labels(path) for path in folder.glob("*.labels.json")}
+    tagged = {line.model_id for line in registry.history() if line.operation == "tag"}
+    for model_id, entry in registry.registry.items():
+        labels = found.pop(model_id, None)
+        if labels is None:
+            assert not (entry.get("sha256") and (has_labels(entry) or model_id in tagged)), model_id
+        else:
+            assert labels.is_of(entry, identity.registry_id)
+            assert labels.differences(entry) == [], model_id
+    assert found == {}
+    for line in registry._store.held().values():
+        assert line.removed is not None
+        held = registry._storage.trash_folder(line.removed) / f"{line.model_id}.labels.json"
+        labels = read_labels(held)
+        assert labels is None or labels.differences(line.removed) == []
 
 
 def _stored(registry: ModelRegistry) -> set[str]:

@@ -69,18 +69,18 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "clock",
         "checkpoint state segments files stored_sidecar",
         "derived doubt history outcomes writer_lock",
-        "opening",
-        "healing",
+        "opening unfinished",
+        "healing label_format",
         "checkpoint_file",
         "store",
-        "clock_watch",
+        "clock_watch label_files",
         "labels loading measurements pickling trash",
         "registration scaler",
         "registry",
         "repair",
         "__init__",
     ),
-    "registry/repair": ("evidence undone", "verify", "rebuild_plan", "rebuild", "__init__"),
+    "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply", "__init__"),
     "backup": (
         "errors",
@@ -168,8 +168,8 @@ PURE = words("""
     base/instants base/shapes base/units base/strict_yaml
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
-    registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/paths registry/position
-    registry/state registry/stored_sidecar registry/repair/undone
+    registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
+    registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/settle_time

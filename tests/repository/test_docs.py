@@ -95,7 +95,11 @@ def test_sealed_examples_have_their_checksums() -> None:
     """A reader that is written after the manual finds its examples sound."""
     lines = (ROOT / "docs" / "reference" / "formats.md").read_text().splitlines()
     sealed = [unsealed(line.encode()) for line in lines if re.fullmatch(r'\{.*,"checksum":"[0-9a-f]{8}"\}', line)]
-    assert [line["format"] for line in sealed] == ["model-inbox-journal/2", "model-inbox-checkpoint/2"]
+    assert [line["format"] for line in sealed] == [
+        "model-inbox-journal/2",
+        "model-inbox-checkpoint/2",
+        "model-inbox-labels/1",
+    ]
 
 
 def test_links_between_documents_lead_somewhere() -> None:

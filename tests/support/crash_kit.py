@@ -101,7 +101,12 @@ def plain(registry: ModelRegistry) -> dict[str, Any]:
 
 
 def as_version_0_1(folder: Path) -> None:
-    """Give the registry's own files the headers that version 0.1 wrote: all else in them was the same."""
+    """Give the registry's own files the headers that version 0.1 wrote: all else in them was the same.
+
+    It wrote no labels files.
+    """
+    for path in (folder / "prediction").glob("*.labels.json"):
+        path.unlink()
     journal, mark = folder / "registry.journal.jsonl", folder / "registry.checkpoint.json"
     for path in [journal, mark, *(folder / "history").glob("*.jsonl")]:
         if not path.exists():

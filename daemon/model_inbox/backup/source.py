@@ -18,6 +18,7 @@ from ..base.disk import Disk
 from ..errors import StorageError
 from ..registry.entry import EntryFields
 from ..registry.files import Storage
+from ..registry.label_files import LabelFiles
 from ..registry.paths import RegistryFiles
 from ..registry.position import Identity
 from ..registry.segments import base_files, history_segments
@@ -67,7 +68,8 @@ class Source:
         self._storage = Storage(self.folder, storage_dir, disk)
         self.storage = self._below(storage_dir)
         self._store = Store(registry_path, read_only=False, lock_timeout=lock_timeout, clock=clock, disk=disk)
-        self._trash = Trash(self._store, self._storage)
+        self._label_files = LabelFiles(self._store, self._storage)
+        self._trash = Trash(self._store, self._storage, self._label_files)
 
     def close(self) -> None:
         """Close the registry's files."""
@@ -80,7 +82,8 @@ class Source:
         Raises RegistryLocked, RegistryError, StorageError, and BackupRefused for files outside the registry's folder.
         """
         with self._store.writing():
-            for model_id in list(self._store.unfinished):
+            self._label_files.write()
+            for model_id in list(self._store.unfinished.moves):
                 self._trash.finish(model_id)
             # A backup must not hold what a power cut could still take from the registry.
             self._store.sync()

@@ -11,7 +11,7 @@ import click
 
 from ..base.units import spans
 from ..base.users import act_as_owner
-from ..problems import quoted
+from ..problems import escaped, quoted
 from ..registry.paths import status_paths
 from .common import App, Command, Refused, now, pass_app
 from .output import print_fields, print_json, print_lines
@@ -86,10 +86,20 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
         ("epoch", made.epoch),
     ]
     print_fields(fields)
+    for given in made.labels_recovered:
+        words = ", ".join(map(escaped, given.labels))
+        print_lines(f"- {quoted(given.model_id)} got from its labels file: {words}", indent=2, hanging=4)
+    for lost in made.labels_lost:
+        print_lines(f"- labels not recovered: {quoted(lost.model_id)}: {lost.why}", indent=2, hanging=4)
     if made.not_recovered:
         print_lines(
             "Not recovered for the models from sidecars, if there was any: "
-            f"{', '.join(made.not_recovered)}, and their history. Set aliases, pins and tags again."
+            f"{', '.join(made.not_recovered)}, and their history."
+        )
+    if made.without_labels:
+        print_lines(
+            "No labels file tells what aliases, pins and tags these had; set them again: "
+            f"{', '.join(map(quoted, made.without_labels))}"
         )
     for item in made.undone:
         print_lines(f"- {_undone(item)}", indent=2, hanging=4)

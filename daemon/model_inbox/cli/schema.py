@@ -37,9 +37,16 @@ def _config() -> dict[str, Any]:
     return config_schema()
 
 
+def _labels() -> dict[str, Any]:
+    from ..registry.label_format import labels_schema
+
+    return labels_schema()
+
+
 SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "sidecar": _sidecar,
     "entry": _entry,
+    "labels": _labels,
     "receipt": _receipt,
     "config": _config,
 }
@@ -52,9 +59,9 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
 )
 @click.argument("name", metavar="NAME", type=click.Choice(list(SCHEMAS)))
 def schema(*, name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
-    """Print the JSON schema of a sidecar, an entry, a receipt or config.yaml.
+    """Print the JSON schema of a sidecar, an entry, a labels file, a receipt or config.yaml.
 
-    NAME is sidecar, entry, receipt or config. The schemas are for editors, for programs that write sidecars, and for
-    programs that read entries and receipts. docs/reference/formats.md describes the files.
+    NAME is sidecar, entry, labels, receipt or config. The schemas are for editors, for programs that write sidecars,
+    and for programs that read entries and receipts. docs/reference/formats.md describes the files.
     """
     print_json(SCHEMAS[name]())

@@ -15,6 +15,9 @@ __all__ = [
     "registry_file_missing",
     "registry_file_not_regular",
     "registry_file_writable",
+    "registry_labels_damaged",
+    "registry_labels_differ",
+    "registry_labels_missing",
     "registry_leftover_file",
     "registry_mark_damaged",
     "registry_mark_differs",
@@ -42,6 +45,8 @@ _REBUILD = "Stop the daemon, then `model-inbox rebuild` makes the registry agree
 _RESTORE = "Restore the file from a backup or drop the model again; `model-inbox rebuild` removes the entry"
 _NEXT_START = "A start of the daemon moves what a crash left; `model-inbox rebuild` sets aside what stays"
 _REWRITE_SIDECAR = "`model-inbox rebuild` writes it again from the entry, and keeps the old one"
+
+_REWRITE_LABELS = "A start of the daemon writes it again from the entry; a damaged one is kept in the trash"
 
 
 # --- the JSON file and its mark ------------------------------------------------------------------------------
@@ -169,6 +174,36 @@ def registry_sidecar_differs(path: Path, model_id: str, fields: str) -> Problem:
         "registry.sidecar_differs",
         f"the sidecar of {quoted(model_id)} does not agree with its entry: {fields}",
         _REWRITE_SIDECAR,
+        file=str(path),
+    )
+
+
+def registry_labels_missing(path: Path, model_id: str) -> Problem:
+    """The labels file of a model with labels is gone, or an earlier version set them."""
+    return Problem(
+        "registry.labels_missing",
+        f"the labels file of {quoted(model_id)} is missing",
+        _REWRITE_LABELS,
+        file=str(path),
+    )
+
+
+def registry_labels_damaged(path: Path, model_id: str, why: str) -> Problem:
+    """The labels file cannot be used."""
+    return Problem(
+        "registry.labels_damaged",
+        f"the labels file of {quoted(model_id)} cannot be used: {why}",
+        _REWRITE_LABELS,
+        file=str(path),
+    )
+
+
+def registry_labels_differ(path: Path, model_id: str, how: str) -> Problem:
+    """The labels file and the entry disagree. `how` lists where."""
+    return Problem(
+        "registry.labels_differ",
+        f"the labels file of {quoted(model_id)} does not agree with its entry: {how}",
+        _REWRITE_LABELS,
         file=str(path),
     )
 

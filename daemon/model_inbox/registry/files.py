@@ -34,12 +34,13 @@ from ..problems import quoted
 from ..problems.registry import registry_trash_damaged
 from .entry import EntryFields, files_of_entry, sequence_of
 
-__all__ = ["STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
+__all__ = ["LABELS_SUFFIX", "STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
 
 STORED_MODE = 0o440
 FOLDER_MODE = 0o750
-# What follows the id in a final name: of a model, its scaler, a scaler that replaced that, a sidecar.
-_STORED_NAME = re.compile(r"(_scaler(@[0-9]+)?)?\.pkl$|\.yaml$", re.ASCII)
+LABELS_SUFFIX = ".labels.json"
+# What follows the id in a final name: of a model, its scaler, a scaler that replaced that, a sidecar, a labels file.
+_STORED_NAME = re.compile(r"(_scaler(@[0-9]+)?)?\.pkl$|\.yaml$|\.labels\.json$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,10 @@ class Storage:
         """Return where the model and its scaler go, as an entry stores it."""
         return f"{self._stored_start}{model_id}.pkl", f"{self._stored_start}{model_id}_scaler.pkl"
 
+    def labels_name(self, model_id: str) -> Path:
+        """Return where the labels file of a model goes."""
+        return self.storage_dir / f"{model_id}{LABELS_SUFFIX}"
+
     def scaler_name(self, model_id: str, number: int) -> Path:
         """Return where a scaler goes that replaces another one. No model's own file has such a name: an id holds
         no '@'.
@@ -125,11 +130,14 @@ class Storage:
         """
         model, scaler, sidecar = self.final_names(model_id)
         wanted = {model: staged.model, scaler: staged.scaler, sidecar: staged.sidecar}
+        # A new model has no labels yet.
+        wanted[self.labels_name(model_id)] = None
         for final, source in wanted.items():
             if source is not None:
                 self.place_file(source, final)
             elif _exists(final):
-                # An entry without a scaler must not stand beside a file that looks like its scaler.
+                # An entry without a scaler must not stand beside a file that looks like its scaler, nor beside the
+                # labels of another model.
                 self.set_aside(final)
         model_path, scaler_path = self._stored_names(model_id)
         return model_path, scaler_path if staged.scaler is not None else None
@@ -247,10 +255,11 @@ class Storage:
         return {self.folder / file.path: file.sha256 for file in files_of_entry(entry)}
 
     def files_of(self, entry: EntryFields) -> list[Path]:
-        """Return the final names that an entry stands for: model, scaler if it has one, sidecar."""
+        """Return the final names that an entry stands for: model, scaler if it has one, sidecar, labels file."""
         model_id = str(entry["model_id"])
-        sidecar = [self.final_names(model_id)[2]] if is_valid_id(model_id) else []
-        return [*self.needed_files_of(entry), *sidecar]
+        if not is_valid_id(model_id):
+            return list(self.needed_files_of(entry))
+        return [*self.needed_files_of(entry), self.final_names(model_id)[2], self.labels_name(model_id)]
 
     def trash_folder(self, entry: EntryFields) -> Path:
         """Return the folder in the trash that a retired entry's files go to."""
@@ -267,7 +276,11 @@ class Storage:
         make_folder(self.disk, folder, FOLDER_MODE)
         paths = [path for path in self.files_of(entry) if path not in named]
         for path in paths:
-            self._move_over(path, folder / path.name)
+            held = folder / path.name
+            if path == self.labels_name(str(entry["model_id"])) and _exists(path) and _exists(held):
+                # Of an earlier time in the trash. A crash before the move leaves the newer one at its final name.
+                remove_quietly(self.disk, held)
+            self._move_over(path, held)
         # The trash before the folders that the files left: a crash between leaves two names, never none. A folder
         # that is gone, files and all, has nothing to sync.
         self._sync(folder, self.trash_dir, *(path.parent for path in paths if path.parent.is_dir()))
@@ -331,9 +344,11 @@ class Storage:
         """
         folder = self.trash_folder(entry)
         found = False
+        labels = self.labels_name(str(entry["model_id"]))
         for path in self.files_of(entry):
             held = folder / path.name
-            if _exists(held) and same_bytes(held, path):
+            # The labels may have changed since a crash left the file in the trash.
+            if _exists(held) and (path == labels or same_bytes(held, path)):
                 found = True
                 remove_quietly(self.disk, held)
         with suppress(OSError):

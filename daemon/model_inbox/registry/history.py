@@ -6,11 +6,10 @@ the current segment, and knows nothing of model files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ..base.disk import Disk, content_of, inode_of, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, StorageError
@@ -34,7 +33,6 @@ from .state import State
 __all__ = [
     "Held",
     "HistoryCheck",
-    "also_changed",
     "entries_after",
     "note_retirement",
     "prune_history",
@@ -67,12 +65,6 @@ def note_retirement(held: Held, line: Line) -> None:
         held.pop((line.model_id, sequence_of(line.entry)), None)
     elif line.operation == "purge" and line.detail is not None:
         held.pop((line.model_id, sequence_of(line.detail)), None)
-
-
-def also_changed(line: Line) -> Mapping[str, Any]:
-    """Return the other entries that a line sets beside its own."""
-    also = (line.detail or {}).get("also", {})
-    return also if isinstance(also, dict) else {}
 
 
 # --- the entries as of a moment ------------------------------------------------------------------------------

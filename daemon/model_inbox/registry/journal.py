@@ -37,6 +37,7 @@ __all__ = [
     "Line",
     "Segment",
     "TooNew",
+    "also_changed",
     "decode_line",
     "encode_header",
     "encode_line",
@@ -158,6 +159,12 @@ class Segment:
     lines: tuple[Line, ...]
     end: int
     torn: int
+
+
+def also_changed(line: Line) -> Mapping[str, Any]:
+    """Return the other entries that a line sets beside its own."""
+    also = (line.detail or {}).get("also", {})
+    return also if isinstance(also, dict) else {}
 
 
 def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list[Line]:

@@ -1,6 +1,6 @@
 """Pins, aliases and tags: what people put on a registered model, each change one line of the journal.
 
-Owns how they change. Never touches a model's files.
+Owns how they change. The line is the commit, and the model's labels file follows it. Never touches its other files.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation
+from .label_files import LabelFiles
 from .store import Store
 
 __all__ = ["Labels"]
@@ -23,8 +24,9 @@ __all__ = ["Labels"]
 class Labels:
     """Changes pins, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, label_files: LabelFiles) -> None:
         self._store = store
+        self._label_files = label_files
 
     def pin(self, model_id: str, *, pinned: bool, reason: str, actor: str) -> Entry:
         """Protect a model from retirement, or no longer."""
@@ -50,8 +52,7 @@ class Labels:
             held = state.aliased(str(entry.get("currency_pair")), str(entry.get("model_type")), alias)
             holder = held["model_id"] if held is not None else None
             if holder == model_id:
-                self._store.sync()
-                return state.show(model_id)
+                return self._unchanged(model_id)
             detail: dict[str, Any] = {"alias": alias}
             if holder is not None:
                 detail["also"] = {holder: _without_alias(state.entry(holder), alias)}
@@ -78,10 +79,14 @@ class Labels:
             entry = self._store.state.entry(model_id)
             changed = changed_entry(entry, **changes)
             if changed == entry:
-                # That it is so already may rest on a line whose writer died before it was synced.
-                self._store.sync()
-                return self._store.state.show(model_id)
+                return self._unchanged(model_id)
             return self._commit(operation, model_id, reason, actor, changed)
+
+    def _unchanged(self, model_id: str) -> Entry:
+        # That it is so already may rest on a line whose writer died before it was synced, or before the file followed.
+        self._store.sync()
+        self._label_files.write()
+        return self._store.state.show(model_id)
 
     def _commit(
         self,
@@ -93,6 +98,8 @@ class Labels:
         detail: dict[str, Any] | None = None,
     ) -> Entry:
         self._store.commit([Draft(operation, model_id, reason, actor, changes_entry=True, entry=entry, detail=detail)])
+        # A crash here leaves labels files behind the line: the next writer writes them.
+        self._label_files.write()
         return self._store.state.show(model_id)
 
 

@@ -1,7 +1,7 @@
 """Measurements made after the registration, such as realised errors: each record is one journal line.
 
 Owns what may be recorded and what of it the entry keeps. Never changes `validation_metrics`, which say what was known
-when the model was registered, and never touches a model's files.
+when the model was registered, and touches no file of a model but its labels file, which follows the line.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..problems import Problem, quoted
 from ..problems.sidecar import sidecar_invalid_value
 from .entry import Entry, Measurement, changed_entry
 from .journal import Draft
+from .label_files import LabelFiles
 from .store import Store
 
 __all__ = ["Measurements", "Metrics", "When"]
@@ -37,8 +38,9 @@ KEPT_MAX = 512
 class Measurements:
     """Records measurements in one registry."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, label_files: LabelFiles) -> None:
         self._store = store
+        self._label_files = label_files
 
     def record(
         self,
@@ -66,8 +68,10 @@ class Measurements:
             kept = entry.get("recorded") or {}
             given: dict[str, Measurement] = {path: {"value": value, "at": stamp} for path, value in measured.items()}
             if all(kept.get(path) == measurement for path, measurement in given.items()):
-                # That it is so already may rest on a line whose writer died before it was synced.
+                # That it is so already may rest on a line whose writer died before it was synced, or before the file
+                # followed.
                 self._store.sync()
+                self._label_files.write()
                 return self._store.state.show(model_id)
             latest = kept | {
                 path: new for path, new in given.items() if path not in kept or not _is_older(new, kept[path])
@@ -84,6 +88,8 @@ class Measurements:
             self._store.commit(
                 [Draft("record", model_id, reason, actor, changes_entry=True, entry=changed, detail=detail)]
             )
+            # A crash here leaves the labels file behind the line: the next writer writes it.
+            self._label_files.write()
             return self._store.state.show(model_id)
 
 

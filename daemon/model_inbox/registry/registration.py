@@ -29,7 +29,7 @@ def register_staged(
     registered.
     """
     with store.writing():
-        trash.set_aside_once({candidate.fields["model_id"] for candidate in candidates})
+        trash.prepare({candidate.fields["model_id"] for candidate in candidates})
         placed: dict[str, StagedFiles] = {}
         try:
             outcomes = _place_and_commit(store, storage, trash, candidates, actor, placed)
@@ -37,6 +37,9 @@ def register_staged(
             with suppress(ModelInboxError):
                 _take_back(store, storage, placed)
             raise
+        if not trash.label_files.has_looked:
+            # These lines took a registry of version 0.1 over. A crash before leaves that to the next change.
+            trash.label_files.write()
         entries = [store.state.entries[candidate.fields["model_id"]] for candidate in candidates]
     return [Registered(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
 
@@ -60,7 +63,7 @@ def _place_and_commit(
         if known is not None:
             outcomes.append(_outcome(known, candidate))
             continue
-        if model_id in store.unfinished:
+        if model_id in store.unfinished.moves:
             trash.finish(model_id)
         placed[model_id] = candidate.files
         model_path, scaler_path = storage.place(model_id, candidate.files)

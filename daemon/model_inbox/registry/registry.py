@@ -34,8 +34,9 @@ from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, as_fields, shown
 from .files import Storage
 from .healing import Rewritten
-from .history import HistoryCheck, also_changed, prune_history, state_at
-from .journal import Line
+from .history import HistoryCheck, prune_history, state_at
+from .journal import Line, also_changed
+from .label_files import LabelFiles
 from .labels import Labels
 from .loading import load_object
 from .measurements import Measurements, Metrics, When
@@ -130,10 +131,11 @@ class ModelRegistry:
         )
         self.clock_watch = ClockWatch(self._store, clock, boot if boot is not None else boot_clock(), self._disk)
         """Whether the machine's clock has jumped. Whoever removes by age asks it before."""
-        self._trash = Trash(self._store, self._storage)
+        self._label_files = LabelFiles(self._store, self._storage)
+        self._trash = Trash(self._store, self._storage, self._label_files)
         self._scalers = Scalers(self._store, self._storage, self._trash)
-        self._labels = Labels(self._store)
-        self._measurements = Measurements(self._store)
+        self._labels = Labels(self._store, self._label_files)
+        self._measurements = Measurements(self._store, self._label_files)
         self._history_check = HistoryCheck(self._store.files)
         self._refresh = self._store.refresh
         _open_handles.add(self)
@@ -465,8 +467,9 @@ class ModelRegistry:
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`."""
         with self._store.writing():
-            for model_id in list(self._store.unfinished):
-                # The next segment no longer tells of them.
+            # The next segment no longer tells of them.
+            self._label_files.write()
+            for model_id in list(self._store.unfinished.moves):
                 self._trash.finish(model_id)
             self._store.change_segment()
 
@@ -502,13 +505,22 @@ class ModelRegistry:
         """
         return self._trash.finish_retirements()
 
+    def check_labels(self) -> None:
+        """Write every labels file that is behind the journal, missing or damaged. All are read: this is for a start.
+
+        Every model is tried; the first StorageError is raised at the end. Raises RegistryCorrupted when a file names a
+        line beyond the end of the journal: an older journal was put in its place.
+        """
+        with self._store.writing():
+            self._label_files.check()
+
     def finish_purges(self) -> int:
         """Remove what a crash left in the trash of models that were purged or restored. Return of how many.
 
         Temporary files beside the registry that are a day old are removed, too. Every model is tried; the first
         StorageError is raised at the end.
         """
-        folders = (self._path.parent, self._store.files.history)
+        folders = (self._path.parent, self._store.files.history, Path(self.storage_dir))
         _remove_old_temporaries(self._disk, folders, self._clock())
         return self._trash.finish_purges()
 

@@ -94,7 +94,7 @@ class Scalers:
         """Give the staged scaler its name, commit the line, and move the old scaler to the trash."""
         with self._store.writing():
             entry = self._store.state.entry(model_id)
-            self._trash.set_aside_once()
+            self._trash.prepare()
             self._trash.finish(model_id)
             number = self._store.state.sequence + 1
             final = self._storage.scaler_name(model_id, number)

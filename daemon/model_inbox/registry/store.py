@@ -33,6 +33,7 @@ from .paths import RegistryFiles
 from .position import Identity
 from .segments import JournalFile, all_lines, lines_of_operation
 from .state import State
+from .unfinished import Unfinished
 from .writer_lock import WriterLock
 
 __all__ = ["Store"]
@@ -77,8 +78,8 @@ class Store:
         self.lock_timeout = lock_timeout
         self.damage: ModelInboxError | None = None
         self.files = RegistryFiles(path)
-        self.unfinished: dict[str, list[Line]] = {}
-        """By model id, lines of this segment after which files may still lie where no entry names them."""
+        self.unfinished = Unfinished()
+        """Of the lines of this segment: steps on files that may not be done yet."""
         self.state = State(str(path.parent), {}, 0)
         self._clock = clock
         self._disk = disk
@@ -130,10 +131,10 @@ class Store:
         if self.read_only and opened.faults != self._faults:
             log_ignored(opened.faults)
         state = State(str(self.path.parent), opened.entries, journal.base_sequence, journal.base_time, journal.identity)
-        unfinished: dict[str, list[Line]] = {}
+        unfinished = Unfinished()
         for line in opened.lines:
             state.apply(line)
-            _note_unfinished(unfinished, line)
+            unfinished.note(line)
         if self._journal is not None:
             may_be_taken_back = journal.inode == self._journal.inode or not self.read_only
             try:
@@ -264,7 +265,7 @@ class Store:
             return
         self._unsettled = True
         self._follow(journal)
-        self.unfinished = {}
+        self.unfinished = Unfinished(labels=self.unfinished.labels)  # a full disk may have kept some from being written
         lines = journal.read_new()
         if lines is None or not journal.is_current():
             self._load()
@@ -275,7 +276,8 @@ class Store:
     def _apply(self, lines: Sequence[Line]) -> None:
         for line in lines:
             self.state.apply(line)
-            _note_unfinished(self.unfinished, line)
+            if line.operation != "register" or self.unfinished.moves or self.unfinished.labels:
+                self.unfinished.note(line)  # a registration leaves nothing undone
             if line.operation == "register":
                 continue  # nearly all lines: of no model in the trash, and not about the clock
             if self._held is not None:
@@ -512,13 +514,6 @@ def _compare(path: Path, held: State, found: State, *, may_be_taken_back: bool) 
             after=str(found.position) if found.position is not None else None,
             lost_lines=max(held.sequence - found.sequence, 0),
         )
-
-
-def _note_unfinished(unfinished: dict[str, list[Line]], line: Line) -> None:
-    if line.operation in ("retire", "replace_scaler"):
-        unfinished.setdefault(line.model_id, []).append(line)
-    elif line.operation in ("register", "restore"):
-        unfinished.pop(line.model_id, None)  # its writer finished what was left of an earlier model of that id
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -23,6 +23,7 @@ from .clock import corrected
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import STORED_MODE, Storage, trash_name
 from .journal import Draft, Line
+from .label_files import LabelFiles
 from .outcomes import Retired
 from .position import Position
 from .store import Store
@@ -38,9 +39,10 @@ _LEFTOVER = re.compile(r".+\.leftover-[0-9]+", re.ASCII)
 class Trash:
     """The trash of one registry. Each change is made under the writer lock, which it takes itself."""
 
-    def __init__(self, store: Store, storage: Storage) -> None:
+    def __init__(self, store: Store, storage: Storage, label_files: LabelFiles) -> None:
         self._store = store
         self._storage = storage
+        self.label_files = label_files
         # The ids of entries that were adopted, not registered by us; found out when first asked for.
         self._adopted: list[str] | None = None
         self._has_looked = False
@@ -67,7 +69,7 @@ class Trash:
         Raises EntryProtected.
         """
         with self._store.writing():
-            self.set_aside_once()
+            self.prepare()
             entry = self._store.state.entries.get(model_id)
             if entry is None or (at is not None and not self._store.state.stands_at(at)):
                 # That the model is gone may rest on a line whose writer died before it was synced.
@@ -87,7 +89,7 @@ class Trash:
         when its files are damaged.
         """
         with self._store.writing():
-            self.set_aside_once()
+            self.prepare()
             if model_id in self._store.state.entries:
                 raise EntryExists(
                     f"cannot restore {quoted(model_id)}: the id is taken by a registered model",
@@ -128,7 +130,7 @@ class Trash:
         retirement), and when the model was restored meanwhile.
         """
         with self._store.writing():
-            self.set_aside_once()
+            self.prepare()
             line = self._store.held().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
@@ -158,7 +160,7 @@ class Trash:
         known = self._store.state.entries.get(model_id)
         named = self._storage.files_of(known) if known is not None else []
         found = False
-        for line in self._store.unfinished.get(model_id, ()):
+        for line in self._store.unfinished.moves.get(model_id, ()):
             if line.operation == "retire" and line.removed is not None:
                 removed = line.removed
                 others = self._named_by_others(removed)
@@ -176,11 +178,13 @@ class Trash:
     def finish_retirements(self) -> int:
         """Do `finish` for all models; return for how many there was something to do.
 
-        Every model is tried; the first StorageError is raised at the end.
+        Labels files that are behind a line are written. Every model is tried; the first StorageError is raised at the
+        end.
         """
         with self._store.writing(), _first_error_at_the_end() as attempt:
+            self._write_labels()
             count = 0
-            for model_id in list(self._store.unfinished):
+            for model_id in list(self._store.unfinished.moves):
                 with attempt():
                     count += self.finish(model_id)
             return count
@@ -235,7 +239,7 @@ class Trash:
         if not self._leftovers(coming):
             return 0
         with self._store.writing(), _first_error_at_the_end() as attempt:
-            for model_id in list(self._store.unfinished):
+            for model_id in list(self._store.unfinished.moves):
                 with attempt():
                     self.finish(model_id)
             count = 0
@@ -247,17 +251,24 @@ class Trash:
                     log.warning("registry.leftover_set_aside", path=str(path), kept_as=str(kept))
             return count
 
-    def set_aside_once(self, coming: Collection[str] = ()) -> None:
-        """Do `set_aside_leftovers` at the first change that this handle makes. A failure is logged, and no more.
+    def prepare(self, coming: Collection[str] = ()) -> None:
+        """Do what dead writers left undone, before a change. A failure is logged, and no more.
 
-        Later it is not done again: it lists the folder, and a change must not cost more in a larger registry.
+        Labels files that are behind a line are written. `set_aside_leftovers` is done at the first change that this
+        handle makes, and not again: it lists the folder, and a change must not cost more in a larger registry.
         """
+        self._write_labels()
         if self._has_looked:
             return
         try:
             self.set_aside_leftovers(coming)
         except StorageError as error:
             log.error("registry.leftover_unmoved", problem=str(error))
+
+    def _write_labels(self) -> None:
+        """Write the labels files that are behind a line. Nearly always there are none."""
+        if self._store.unfinished.labels or not self.label_files.has_looked:
+            self.label_files.write()
 
     def _leftovers(self, coming: Collection[str]) -> list[Path]:
         files = self._store.files

@@ -168,6 +168,7 @@ class Maintenance:
             found = self._registry.finish_retirements()
             if self._has_leftovers:  # lists the stored files, so not each time
                 found += self._registry.finish_purges()
+                self._registry.check_labels()
                 if not starting:
                     self._registry.set_aside_leftovers()
                 self._has_leftovers = starting

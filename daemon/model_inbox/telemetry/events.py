@@ -276,8 +276,9 @@ EVENTS: dict[str, Event] = {
     "registry.file_rewritten": Event(
         "warning",
         ("path", "problem", "changes", "kept"),
-        "The JSON file or its mark was edited, damaged or missing, and was made again from the journal. `kept` is the "
-        "file that was found; `changes` says field by field what it would have changed, and which command does that.",
+        "The JSON file, its mark or a labels file was edited, damaged or missing, and was made again from the journal. "
+        "`kept` is the file that was found; `changes` says field by field what it would have changed, and which "
+        "command does that.",
         "Nothing, if nobody edited it. Make such changes with the commands that `changes` names, then remove `kept`.",
     ),
     "registry.file_ignored": Event(
@@ -311,6 +312,13 @@ EVENTS: dict[str, Event] = {
         ("path", "problem"),
         "The registry's files can no longer be read; this process continues with what it has read.",
         "Run `model-inbox verify`, then `model-inbox rebuild` if it says so.",
+    ),
+    "registry.labels_unwritten": Event(
+        "error",
+        ("problem",),
+        "The labels file of a model could not be written after a change. The change stands; the file is tried again "
+        "with the next change and at the next start.",
+        "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
     "registry.leftover_found": Event(
         "warning",

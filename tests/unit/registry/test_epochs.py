@@ -416,6 +416,12 @@ def test_no_epoch_gets_the_number_of_a_later_one_that_receipts_name(tmp_path: Pa
     for path in (journal(tmp_path), mark(tmp_path)):
         path.unlink()
     shutil.rmtree(tmp_path / "history")
+    # The labels files are the registry's own, too.
+    done = run_rebuild(tmp_path, told=[OTHER])
+    assert (done.registry_id, done.epoch.partition("-")[0]) == (known.registry_id, "7")
+    for path in (journal(tmp_path), mark(tmp_path), *(tmp_path / "prediction").glob("*.labels.json")):
+        path.unlink()
+    shutil.rmtree(tmp_path / "history")
     done = run_rebuild(tmp_path, told=[OTHER])
     assert (done.registry_id, done.epoch.partition("-")[0]) == (OTHER.registry_id, "8")
 

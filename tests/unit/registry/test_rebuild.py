@@ -17,28 +17,16 @@ from typing import Any
 import pytest
 
 from model_inbox import LoadRefused, ModelRegistry, RegistryError, RegistryLocked, RegistryTooNew, StorageError
-from model_inbox.base.disk import Disk
 from model_inbox.base.flocks import FileLock
-from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
 from model_inbox.registry.repair import verify as audit
-from model_inbox.registry.repair.rebuild import Rebuilt, rebuild
 from support.crash_disk import Crashed, CrashingDisk, Moment, QuickDisk, paths_of
 from support.crash_kit import START, Clock, metadata, open_registry, plain, register, staged
+from support.rebuilding import lose_registry, problems, run
 
 Damage = Callable[[Path], None]
 
 MODEL, SCALER = pickle.dumps({"weights": [1, 2]}), pickle.dumps(OrderedDict(mean=3))
 STATES_EACH = int(os.environ.get("CRASH_STATES", "4"))
-
-
-class Scans(Scanner):
-    """The scan of a small file of our own, in this process."""
-
-    def __init__(self) -> None:
-        super().__init__(Allowlist.load())
-
-    def scan(self, path: str | os.PathLike[str], *, size: int | None = None) -> PickleReport:
-        return scan_bytes(Path(path).read_bytes(), self.allowlist)
 
 
 def make(folder: Path) -> None:
@@ -63,16 +51,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(audit, "_LOOK_AGAIN_SECONDS", (0.0,))
     make(tmp_path / "models")
     yield tmp_path / "models"
-
-
-def run(folder: Path, disk: Disk | None = None, **options: Any) -> Rebuilt:
-    options.setdefault("scanner", Scans())
-    options.setdefault("clock", Clock(START + timedelta(days=1)))
-    return rebuild(folder / "registry.json", folder / "prediction", disk=disk or QuickDisk(), **options)
-
-
-def problems(folder: Path) -> list[str]:
-    return [str(problem) for problem in audit.verify(folder / "registry.json", folder / "prediction")]
 
 
 def entries(folder: Path) -> dict[str, Any]:
@@ -102,13 +80,6 @@ def break_line(path: Path, number: int) -> None:
     found = path.read_bytes().split(b"\n")
     found[number] = found[number][:9] + b"?" + found[number][10:]
     path.write_bytes(b"\n".join(found))
-
-
-def lose_registry(folder: Path) -> None:
-    """Take away all that the registry itself wrote beside the models."""
-    for path in (folder / "registry.json", mark(folder), journal(folder)):
-        path.unlink()
-    shutil.rmtree(folder / "history")
 
 
 # --- sound registries ------------------------------------------------------------------------------------------
@@ -203,6 +174,7 @@ def test_damage_everywhere(folder: Path) -> None:
 
 def test_a_lost_line_without_a_json_file(folder: Path) -> None:
     """What only the lost line said is gone and the rest holds: the alias is lost, the model is not."""
+    (folder / "prediction" / "two.labels.json").unlink()
     break_line(journal(folder), 4)
     (folder / "registry.json").write_bytes(b"not JSON")
     made = run(folder)
@@ -424,8 +396,10 @@ def test_what_a_crash_left_of_a_replaced_scaler_goes_to_the_trash(folder: Path) 
 def test_models_of_which_only_sidecars_are_left(folder: Path) -> None:
     """They are scanned and registered by lines that say so; a model in the trash is not registered, but kept."""
     lose_registry(folder)
+    for path in (folder / "prediction").glob("*.labels.json"):
+        path.unlink()
     made = run(folder)
-    assert made.from_sidecars == ("one", "two")
+    assert made.from_sidecars == made.without_labels == ("one", "two")
     assert [lost.model_id for lost in made.lost] == ["old.3"]
     assert problems(folder) == []
     found = entries(folder)["one"]
@@ -484,8 +458,10 @@ def test_a_model_that_the_scan_refuses_is_not_registered(folder: Path) -> None:
     with open_registry(folder) as registry:
         registry.register_model(metadata("free"), print)
     lose_registry(folder)
+    (folder / "prediction" / "one.labels.json").unlink()
     made = run(folder)
     assert made.from_sidecars == ("one", "two")
+    assert made.without_labels == ("one",)
     assert {"aliases", "pinned", "tags set after the registration"} < set(made.not_recovered)
     (lost,) = [lost for lost in made.lost if lost.model_id == "free"]
     assert "builtins.print" in lost.why

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from model_inbox import Problem, RegistryMissing
+from model_inbox.registry.journal import seal
 from model_inbox.registry.repair import verify as audit
 from support.crash_kit import metadata, open_registry, register, staged
 from support.world import World
@@ -147,6 +148,21 @@ def _say_other(path: Path) -> None:
     path.write_text(text.replace("min_samples: 500", "min_samples: 501"))
 
 
+def _sealed(path: Path, **changes: object) -> None:
+    fields = json.loads(path.read_bytes())
+    del fields["checksum"]
+    path.chmod(0o640)
+    path.write_bytes(seal(fields | changes))
+
+
+def _unpinned(path: Path) -> None:
+    _sealed(path, pinned=None)
+
+
+def _ahead(path: Path) -> None:
+    _sealed(path, sequence=99)
+
+
 @pytest.mark.parametrize(
     ("do", "found"),
     [
@@ -159,6 +175,10 @@ def _say_other(path: Path) -> None:
         (stored("one.yaml", Path.unlink), {"registry.sidecar_missing": "one.yaml"}),
         (stored("one.yaml", lambda p: change_byte(p, 0)), {"registry.sidecar_damaged": "one.yaml"}),
         (stored("api.yaml", _say_other), {"registry.sidecar_differs": "api.yaml"}),
+        (stored("one.labels.json", Path.unlink), {"registry.labels_missing": "one.labels.json"}),
+        (stored("one.labels.json", lambda p: change_byte(p, 30)), {"registry.labels_damaged": "one.labels.json"}),
+        (stored("one.labels.json", _unpinned), {"registry.labels_differ": "one.labels.json"}),
+        (stored("one.labels.json", _ahead), {"journal.cut": "registry.journal.jsonl"}),
         (stored("extra.pkl", lambda p: p.write_bytes(b"")), {"registry.leftover_file": "extra.pkl"}),
     ],
 )

@@ -142,6 +142,22 @@ ROWS: Mapping[Code, About] = {
         "One of the two was edited.",
         "`model-inbox rebuild` writes the sidecar again from the entry, and keeps the old one.",
     ),
+    "registry.labels_missing": About(
+        "A model has labels (aliases, a pin, tags set by hand or recorded metrics), and its labels file is missing. "
+        "The registry does not need it; a rebuild from files would.",
+        "It was removed, or a version of model-inbox that wrote no such files set the labels.",
+        "Nothing: a start of the daemon, or the next change, writes it.",
+    ),
+    "registry.labels_damaged": About(
+        "The labels file of a model has other bytes than were written.",
+        "It was edited, or damaged on the disk.",
+        "Nothing: a start of the daemon writes it again, and keeps the damaged one in the trash.",
+    ),
+    "registry.labels_differ": About(
+        "The labels file and the entry of a model do not agree.",
+        "A writer ended after its journal line, before the file; or a copy was put in its place.",
+        "Nothing: a start of the daemon writes it again from the entry.",
+    ),
     "registry.storage_missing": About(
         "The folder of the stored models is missing.",
         "Its file system is not mounted, or `registry.storage_dir` is wrong.",

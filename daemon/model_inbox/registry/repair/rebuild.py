@@ -29,12 +29,15 @@ from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, finge
 from ..entry import EntryFields, as_fields
 from ..files import STORED_MODE, Storage, same_bytes
 from ..journal import encode_line
+from ..label_format import has_labels, label_bytes, labelled
 from ..paths import RegistryFiles
 from ..position import Identity, newest
 from ..segments import base_files, base_name, base_sequence, begin_segment, segment_name
-from ..stored_sidecar import sidecar_of_entry
+from ..stored_sidecar import has_sidecar, sidecar_of_entry
+from ..unfinished import Unfinished
 from .evidence import read_evidence
-from .rebuild_plan import NOT_IN_SIDECARS, Lost, Plan, nothing_to_do
+from .label_recovery import Recovered
+from .rebuild_plan import Lost, Plan, nothing_to_do
 from .undone import Undone
 from .verify import check_sidecar
 
@@ -49,7 +52,9 @@ class Rebuilt:
 
     `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone: those with the numbers
     in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are ids that only the JSON file told of,
-    `from_sidecars` those that only a stored sidecar did (scanned anew; what `not_recovered` lists of them is lost),
+    `from_sidecars` those that only a stored sidecar did (scanned anew; what `not_recovered` lists of them is lost).
+    `labels_recovered` are the labels that only labels files told of, `labels_lost` those that were not taken from them
+    and why, `without_labels` the models from sidecars without a labels file that counts: what they had is not known.
     `retired` those whose files were found in the trash. `undone` are the entries that are not what the JSON file showed
     before. The old files are in `kept_in`. The registry keeps its `registry_id` where any file tells it, and begins
     another `epoch`.
@@ -63,6 +68,9 @@ class Rebuilt:
     from_sidecars: tuple[str, ...]
     retired: tuple[str, ...]
     not_recovered: tuple[str, ...]
+    labels_recovered: tuple[Recovered, ...]
+    labels_lost: tuple[Lost, ...]
+    without_labels: tuple[str, ...]
     undone: tuple[Undone, ...]
     lost: tuple[Lost, ...]
     kept_in: str
@@ -102,7 +110,7 @@ def rebuild(
             stack.callback(own.close)
         plan = Plan(read_evidence(path), Storage(path.parent, folder, disk), own, clock())
         plan.decide()
-        known = newest((*plan.evidence.identities, *told))
+        known = newest((*plan.evidence.identities, *plan.labels.identities, *told))
         identity = known.next_epoch(disk.token) if known is not None else Identity.new(disk.token)
         return _Writing(plan, identity, disk).carry_out()
 
@@ -135,6 +143,7 @@ class _Writing:
         self._move_files()
         self._mend_files()
         self._write_history()
+        self._write_labels()
         plan = self.plan
         return Rebuilt(
             len(plan.entries),
@@ -144,7 +153,10 @@ class _Writing:
             tuple(plan.from_checkpoint),
             tuple(plan.from_sidecars),
             tuple(plan.retired),
-            NOT_IN_SIDECARS if plan.from_sidecars else (),
+            plan.not_recovered,
+            tuple(plan.labels_recovered),
+            tuple(plan.labels_lost),
+            tuple(plan.without_labels),
             tuple(plan.undone),
             tuple(plan.lost),
             str(self.kept),
@@ -222,6 +234,8 @@ class _Writing:
         for entry in self.plan.entries.values():
             if check_sidecar(self.storage, entry) is not None:
                 self._write_sidecar(entry, self.storage.storage_dir, self.kept / "files")
+            if self.plan.labels.why_not(entry) is not None:
+                self._keep_files([self.storage.labels_name(str(entry["model_id"]))], self.kept / "files")
             for path in self.storage.needed_files_of(entry):
                 fd = open_regular(path)
                 try:
@@ -240,6 +254,25 @@ class _Writing:
         if os.path.lexists(path):
             self._keep_files([path], kept)
         replace_file(self.disk, path, text, STORED_MODE)
+
+    def _write_labels(self) -> None:
+        """Write the labels files that are needed or there, after the lines: all of them name the new epoch.
+
+        A crash before that leaves files that the next writer finds behind, or that name an earlier epoch.
+        """
+        plan = self.plan
+        noted = Unfinished()
+        for number in sorted(self.evidence.lines):
+            noted.note(self.evidence.lines[number].line)
+        last = max(plan.reached + len(plan.added), plan.base.sequence)
+        for model_id, entry in plan.entries.items():
+            before = plan.labels.of(entry)
+            if has_sidecar(entry) and (before is not None or has_labels(entry) or model_id in noted.labels):
+                # A file that agrees knows best who set the labels.
+                agrees = before is not None and not before.differences(entry)
+                changes = () if agrees else noted.labels.get(model_id, ())
+                data = label_bytes(labelled(entry, self.identity, last, before, changes))
+                replace_file(self.disk, self.storage.labels_name(model_id), data, STORED_MODE)
 
     def _write_history(self) -> None:
         """Write what of the history is not in sound segments, then the journal, then the JSON file with its mark."""

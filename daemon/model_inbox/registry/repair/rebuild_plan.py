@@ -2,8 +2,8 @@
 
 Owns `Plan`: which entries stand, which are made anew from a sidecar, what is lost and why, which lines tell of it, and
 where each file without an entry belongs. What a source says that is nearer to the commit counts first: a sound line of
-the journal, then the JSON file, then a stored sidecar with its files. Reads files, and has pickles scanned; never
-changes anything (`rebuild` carries the plan out).
+the journal, then the JSON file, then a stored sidecar with its files, and the labels file beside it. Reads files, and
+has pickles scanned; never changes anything (`rebuild` carries the plan out).
 """
 
 from __future__ import annotations
@@ -30,22 +30,17 @@ from ..journal import Line, Operation, encode_line, format_time
 from ..position import newest
 from ..state import State
 from .evidence import Base, Evidence
+from .label_recovery import LabelEvidence, Recovered, in_words, recover, told_until
 from .undone import Undone, what_was_undone
 from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
 
-__all__ = ["NOT_IN_SIDECARS", "Lost", "Plan", "nothing_to_do"]
+__all__ = ["Lost", "Plan", "nothing_to_do"]
 
 ACTOR = "rebuild"
-# What a stored sidecar does not tell: it says what the producer wrote, not what was changed afterwards.
-NOT_IN_SIDECARS = (
-    "aliases",
-    "pinned",
-    "tags set after the registration",
-    "recorded",
-    "registered_at",
-    "drop_id",
-    "origin",
-)
+# What neither a stored sidecar nor a labels file tells.
+NOT_IN_SIDECARS = ("registered_at", "drop_id", "origin")
+# What a labels file tells: a sidecar says what the producer wrote, not what was changed afterwards.
+NOT_WITHOUT_LABELS = ("aliases", "pinned", "tags set after the registration", "recorded")
 _LOST_AT_THE_END_MAX = 100_000
 _NUMBERED = re.compile(r".+(?:\.|_scaler@)([0-9]{1,18})(?:\.pkl)?", re.ASCII)
 
@@ -71,6 +66,7 @@ class Plan:
 
     def __init__(self, evidence: Evidence, storage: Storage, scanner: Scanner, now: datetime) -> None:
         self.evidence = evidence
+        self.labels = LabelEvidence.read(storage, evidence.identities)
         self.storage = storage
         self.scanner = scanner
         self.now = now
@@ -82,6 +78,9 @@ class Plan:
         self.lines_missing: list[tuple[int, int]] = []
         self.from_checkpoint: list[str] = []
         self.from_sidecars: list[str] = []
+        self.labels_recovered: list[Recovered] = []
+        self.labels_lost: list[Lost] = []
+        self.without_labels: list[str] = []
         self.retired: list[str] = []
         self.lost: list[Lost] = []
         self.leftovers: list[Path] = []
@@ -90,6 +89,13 @@ class Plan:
         self.undone: list[Undone] = []
         self.extra: list[Path] = []
         self.base = Base(0, {})
+
+    @property
+    def not_recovered(self) -> tuple[str, ...]:
+        """The fields that entries made from sidecars may have had otherwise."""
+        if not self.from_sidecars:
+            return ()
+        return (*NOT_WITHOUT_LABELS, *NOT_IN_SIDECARS) if self.without_labels else NOT_IN_SIDECARS
 
     def decide(self) -> None:
         """Find out what can be registered. Raises what `rebuild` does."""
@@ -109,6 +115,8 @@ class Plan:
         self._check_entries()
         self._check_gone()
         self._sort_leftovers()
+        if not self.is_whole:
+            self._recover_labels()
         self._check_trash()
         before = self.evidence.shown()
         self.undone = what_was_undone(before.entries, self.entries) if before is not None else []
@@ -133,11 +141,13 @@ class Plan:
             return False
         entries = known.entries.values() if known is not None else ()
         numbers = [*self._numbers_in_names(self.storage.trash_dir), *(sequence_of(entry) for entry in entries)]
+        numbers += self.labels.sequences  # a labels file comes after its line
         return max(numbers, default=0) <= self.evidence.reached
 
     def _last_number(self, known: State | None) -> int:
         """Return the greatest number that a line ever had: no new line may have one of them."""
         numbers = [*self._numbers_in_names(self.storage.trash_dir, self.storage.storage_dir)]
+        numbers += self.labels.sequences
         numbers += [sequence_of(entry) for entry in (known.entries.values() if known is not None else ())]
         reached = self.evidence.reached
         # Each lost line between those that are there and the next is told of: a stray name must not make millions.
@@ -297,7 +307,7 @@ class Plan:
         self.leftovers = self._leftovers(aside)
         told = {item.model_id for item in self.lost}
         for path in self.leftovers:
-            stem = re.sub(r"(_scaler(@[0-9]+)?)?\.(pkl|yaml)$", "", path.name)
+            stem = re.sub(r"((_scaler(@[0-9]+)?)?\.(pkl|yaml)|\.labels\.json)$", "", path.name)
             if stem not in told and stem not in self.entries:
                 self.lost.append(Lost(path.name, "no sidecar tells what this file is"))
 
@@ -398,6 +408,22 @@ class Plan:
         if numbers:
             return self.storage.scaler_name(model_id, max(numbers))
         return own if os.path.lexists(own) else None
+
+    def _recover_labels(self) -> None:
+        """Tell by lines of the labels that only labels files tell of, and note what cannot be told."""
+        lines, refused = recover(self.entries, self.labels, told_until(self.evidence, self.from_sidecars))
+        given: dict[str, list[str]] = {}
+        for line in lines:
+            given.setdefault(line.model_id, []).append(in_words(line))
+            added = _line(line.operation, line.model_id, line.reason, changes_entry=True, entry=line.entry)
+            self._add(replace(added, detail=line.detail))
+            self.entries |= {line.model_id: line.entry, **(line.detail or {}).get("also", {})}
+        self.labels_recovered = [Recovered(name, tuple(dict.fromkeys(words))) for name, words in given.items()]
+        self.labels_lost = [Lost(model_id, why) for model_id, why in refused]
+        for model_id, entry in self.entries.items():
+            if (why := self.labels.why_not(entry)) is not None:
+                self.labels_lost.append(Lost(model_id, why))
+        self.without_labels = [name for name in self.from_sidecars if self.labels.of(self.entries[name]) is None]
 
     def _check_trash(self) -> None:
         """Tell by lines which retired models the trash does not hold, and find folders that nothing tells of."""

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ...base.disk import Disk, open_regular, read_regular
-from ...errors import RegistryMissing
+from ...errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError
 from ...model.metadata import fields_of
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, changes_since
 from ...problems import Problem, quoted
+from ...problems.journal import journal_cut
 from ...problems.registry import (
     registry_digest_mismatch,
     registry_entry_differs,
@@ -34,6 +35,9 @@ from ...problems.registry import (
     registry_file_missing,
     registry_file_not_regular,
     registry_file_writable,
+    registry_labels_damaged,
+    registry_labels_differ,
+    registry_labels_missing,
     registry_leftover_file,
     registry_sidecar_damaged,
     registry_sidecar_differs,
@@ -49,10 +53,12 @@ from ...problems.registry import (
     registry_unreadable,
     registry_verdict_changed,
 )
-from ..entry import EntryFields, as_fields, files_of_entry
+from ..entry import EntryFields, as_fields, files_of_entry, sequence_of
 from ..files import Storage
 from ..healing import is_set_aside
 from ..history import Held, retirements
+from ..label_files import read_labels
+from ..label_format import has_labels
 from ..paths import RegistryFiles
 from ..state import State
 from ..stored_sidecar import has_sidecar
@@ -141,6 +147,9 @@ class _Look:
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
         self.entries: Mapping[str, EntryFields] = state.entries
         self.held = held_in(self.evidence)
+        lines = (self.evidence.lines[number].line for number in sorted(self.evidence.lines))
+        self.tagged = {line.model_id: line.sequence for line in lines if line.operation == "tag"}
+        """The last line that set tags by hand, by model."""
 
     def _replayed(self) -> State:
         return self.evidence.replayed(self.evidence.base or Base(0, {}))
@@ -245,6 +254,8 @@ class _Look:
             problems = list(_damaged_in_trash(self.storage, line.model_id, removed, count))
             sidecar = check_sidecar(self.storage, removed, self.storage.trash_folder(removed))
             problems += [sidecar] if sidecar is not None else []
+            labels = self._check_labels(removed, self.storage.trash_folder(removed))
+            problems += [labels] if labels is not None else []
             if problems:
                 found[key] = problems
         return found
@@ -268,9 +279,36 @@ class _Look:
             total = sum(size for size in sizes if size is not None)
             if total != known:
                 yield registry_size_mismatch(next(iter(files)), model_id, total, known)
-        problem = check_sidecar(self.storage, entry)
-        if problem is not None:
-            yield problem
+        for found in (check_sidecar(self.storage, entry), self._check_labels(entry)):
+            if found is not None:
+                yield found
+
+    def _check_labels(self, entry: EntryFields, folder: Path | None = None) -> Problem | None:
+        """Return what is wrong with the labels file of an entry, or None. It is beside the model, or in `folder`.
+
+        In the trash one may be missing: a version that knew none may have retired the model.
+        """
+        if not has_sidecar(entry) or not self.evidence.identities:
+            return None  # version 0.1 wrote none
+        model_id = str(entry["model_id"])
+        path = self.storage.labels_name(model_id)
+        path = path if folder is None else folder / path.name
+        try:
+            labels = read_labels(path)
+        except StorageError as error:
+            return registry_unreadable(path, error)
+        except (RegistryCorrupted, RegistryTooNew) as error:
+            return registry_labels_damaged(path, model_id, error.message)
+        if labels is None:
+            is_needed = has_labels(entry) or self.tagged.get(model_id, 0) > sequence_of(entry)
+            return registry_labels_missing(path, model_id) if is_needed and folder is None else None
+        current = self.evidence.identities[0]
+        if labels.identity == current and labels.sequence > self.evidence.reached:
+            return journal_cut(self.evidence.files.journal, self.evidence.reached, labels.sequence)
+        if not labels.is_of(entry, current.registry_id):
+            return registry_labels_differ(path, model_id, "it is of another model or registry")
+        names = ", ".join(labels.differences(entry))
+        return registry_labels_differ(path, model_id, names) if names else None
 
     def judge_again(
         self, model_ids: Collection[str], scanner: Scanner, rescanned: Callable[[str, Sequence[str]], None] | None
