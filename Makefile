@@ -113,7 +113,7 @@ MINUTES ?= 5
 test-registry: env-test campaign-registry ## the registry at length: MINUTES under fire, games, every bit, power cuts (SEED)
 	HYPOTHESIS_EXAMPLES=1000 DAMAGE_BITS=8 $(VENV)-test/bin/python -m pytest tests/properties \
 		--hypothesis-seed=$(SEED) $(PYTEST_ARGS)
-	CRASH_STATES=60 CRASH_SEED=$(SEED) SIMULATION_SEEDS=300 \
+	CRASH_STATES=60 CRASH_SEED=$(SEED) SIMULATION_SEEDS=300 KILL_SHARES=8 \
 		$(VENV)-test/bin/python -m pytest tests/crash $(PYTEST_ARGS)
 
 campaign-registry: env-test ## four writers, killed again and again, and two readers, for MINUTES (SEED)

@@ -273,7 +273,7 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         "drop.invalid_name": wrong,
         "drop.sidecar_not_regular": drops.drop_sidecar_not_regular("usd_eur.yaml", "'usd_eur.yaml' is a symbolic link"),
         "drop.replaced": drops.drop_replaced("usd_eur.pkl"),
-        "drop.not_judged": drops.drop_not_judged("KeyError", KeyError("rmse"), "validation.py:180"),
+        "drop.unexpected": drops.drop_unexpected("IndexError: 'tuple index out of range' (validation.py:180)", 2),
         "drop.metadata_differs": drops.drop_metadata_differs(
             "trained_at", "2026-11-24T11:30:00Z", "2026-11-24T12:30:00Z"
         ),
@@ -458,6 +458,7 @@ def status_examples() -> dict[str, Problem]:
         "deaf_because": "the folder was renamed or removed",
         "deferred": 2,
         "deferred_drops": [{"cause": StorageError("sync", MODELS, no(errno.EIO)).message}],
+        "failing": [{"task": "looking at the inbox", "cause": "KeyError: 'usd_eur' (folder.py:210)"}],
         "registry": {
             "problem": StorageError("append to the journal", JOURNAL, no(errno.EIO)).message,
             "history_problem": RegistryCorrupted(

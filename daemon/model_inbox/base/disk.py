@@ -34,6 +34,7 @@ from ..errors import StorageError
 __all__ = [
     "Disk",
     "Hash",
+    "Note",
     "PacedDisk",
     "Sync",
     "content_of",
@@ -320,6 +321,43 @@ class PacedDisk(Disk):
         """Remove a name."""
         super().unlink(path)
         self._progress()
+
+
+class Note:
+    """A line of ours in a file of its own, overwritten in place and never synced: what is in work at this moment.
+
+    It is for the process that comes next. The page cache keeps it when this process dies, however that happens; only a
+    power cut may lose it or bring back an older one. So it costs no fsync. A death within a write leaves the old line
+    or the new one, or in a line of more than a page a mix of both.
+    """
+
+    def __init__(self, heading: str) -> None:
+        """Each line begins with the heading, which is unlike that of any other process."""
+        self._heading = heading
+        self._fd: int | None = None
+
+    def open(self, path: Path) -> str:
+        """Open or make the file, and return the line in it, "" for none. Raises StorageError."""
+        self.close()
+        with _storage("open", path):
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _CLOEXEC, 0o600)
+            return os.pread(self._fd, 1 << 20, 0).partition(b"\n")[0].decode("utf-8", "replace")
+
+    def write(self, *words: str) -> None:
+        """Replace the line, if the file is open. If that fails the file is emptied: an old line would accuse others."""
+        if self._fd is None:
+            return
+        try:
+            os.pwrite(self._fd, f"{' '.join((self._heading, *words))}\n".encode(), 0)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._fd, 0)
+
+    def close(self) -> None:
+        """Close the file, which stays."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 def temporary_name(disk: Disk, path: Path) -> Path:

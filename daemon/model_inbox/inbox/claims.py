@@ -35,6 +35,7 @@ from .folder import Inbox
 
 __all__ = [
     "REASON_NAME",
+    "TRIES_NAME",
     "Claim",
     "ClaimedFile",
     "Claims",
@@ -43,6 +44,7 @@ __all__ = [
     "Left",
     "Refused",
     "Retry",
+    "SetAside",
     "Stage",
     "ToJudge",
     "ToRefuse",
@@ -58,6 +60,9 @@ Integrity = Literal["digest", "lease", "quiet"]
 
 REASON_NAME = "reason.json"
 """The name, in the folder of a rejected drop, of the file that holds its reasons."""
+
+TRIES_NAME = ".tries"
+"""The name, in a claim, of the file that counts the tries that failed unexpectedly. No file of a drop has it."""
 
 _SPARE = ".spare-"
 _STEM_CHARACTERS_MAX = 64
@@ -115,7 +120,14 @@ class Committed:
     problems: tuple[Problem, ...] = ()
 
 
-Stage = Left | ToJudge | ToRefuse | Refused | Committed
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Failed unexpectedly too often, and not registered: to be rejected for these problems without another look."""
+
+    problems: tuple[Problem, ...]
+
+
+Stage = Left | ToJudge | ToRefuse | Refused | Committed | SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +158,9 @@ class Claim:
 
     `files` are by the names that they have in the claim, `size` is how many bytes they have together. `uid` is the
     owner of the sidecar, which the other files must have, too. `retry` is set from the first time on that the drop was
-    deferred. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known, `notes` what
-    the log says of its metadata. Times are of the monotonic clock, in seconds.
+    deferred. `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; a drop
+    with any is tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known,
+    `notes` what the log says of its metadata. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -162,6 +175,8 @@ class Claim:
     began: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
     retry: Retry | None = None
+    failures: int = 0
+    failure: str = ""
     sidecar_sha256: str | None = None
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
@@ -269,6 +284,7 @@ class Claims:
         """Move a claim, with its reasons in it, to `rejected/`, lastingly. Raises StorageError."""
         target = self.rejected_place(folder)
         try:
+            self._forget_tries(folder)
             os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
             self._disk.rename(folder, target)
             self._disk.fsync_dir(self._inbox.rejected_dir)
@@ -287,8 +303,13 @@ class Claims:
         return found
 
     def names_in(self, claim: Claim) -> list[str]:
-        """Return the names of everything in the folder of a claim. Raises StorageError."""
-        return self._listed(claim.folder)
+        """Return the names of everything in the folder of a claim but the count of tries. Raises StorageError."""
+        return [name for name in self._listed(claim.folder) if name != TRIES_NAME]
+
+    def _forget_tries(self, folder: Path) -> None:
+        """Remove the count of a claim that ends. A crash after it leaves a claim that has its tries again."""
+        if self._disk.exists(folder / TRIES_NAME):
+            self._disk.unlink(folder / TRIES_NAME)
 
     def take_up(self, claim: Claim, names: Sequence[str]) -> None:
         """Take up a claim that was cut short, with the files that are in it. Raises StorageError."""
@@ -334,7 +355,7 @@ class Claims:
         """
         for name in claim.files:
             self._return(claim.folder, [name], keep_folder=True)
-        left = self._listed(claim.folder)
+        left = self.names_in(claim)
         if not left:
             self._remove_folder(claim.folder)
             return True
@@ -433,7 +454,10 @@ class Claims:
         one name or the other, which the next start removes.
         """
         try:
-            if self._disk.names(folder):
+            names = self._disk.names(folder)
+            if names == [TRIES_NAME]:
+                self._forget_tries(folder)
+            elif names:
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             self._spares_made += 1
             spare = folder.with_name(f"{_SPARE}{self._spares_made}")

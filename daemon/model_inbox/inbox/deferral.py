@@ -1,45 +1,41 @@
-"""Drops in hand that the disk, a lock or the scanner said no to: tried again, less and less often.
+"""Drops in hand that could not be gone on with: tried again, less and less often.
 
-Owns when each of them is tried again, and that its waiting is logged and counted. Never rejects one for it, and
-carries nothing out.
+Owns when each of them is tried again, and that its waiting is logged and counted. What the disk, a lock or the scanner
+refused never counts against a drop; an exception that nobody foresaw does (`tries`). Rejects nothing, and carries
+nothing out.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-
 import structlog
 
 from ..base.machine import Machine
-from ..errors import RegistryLocked, ScanError, StorageError
+from ..errors import StorageError
 from ..problems import escaped
 from ..telemetry.metrics import Tally
-from .claims import Claim, Retry
+from .claims import Claim, Left, Retry
+from .failures import cause_of, log_failure, pause_seconds
+from .tries import Tries
 
-__all__ = ["PASSING_ERRORS", "Retries"]
+__all__ = ["Retries"]
 
 log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 
-PASSING_ERRORS = (StorageError, RegistryLocked, ScanError, OSError, MemoryError)
-"""What says nothing about a drop, and may not happen again."""
-
 
 class Retries:
     """The drops that are deferred. Each waits twice as long as the time before."""
 
-    def __init__(self, tally: Tally, machine: Machine) -> None:
+    def __init__(self, tries: Tries, tally: Tally, machine: Machine) -> None:
         self.claims: list[Claim] = []
+        self._tries = tries
         self._tally = tally
         self._monotonic = machine.monotonic
 
     def defer(self, claim: Claim, error: Exception) -> None:
         """Keep a drop in hand that one of PASSING_ERRORS kept us from going on with."""
-        if isinstance(error, MemoryError):
-            error = OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
         if isinstance(error, OSError):
             error = StorageError("go on with", claim.folder, error)
         attempts = claim.retry.attempts + 1 if claim.retry is not None else 1
@@ -55,6 +51,30 @@ class Retries:
             retry_in_seconds=wait,
             attempt=attempts,
         )
+
+    def fail(self, claim: Claim, error: Exception) -> None:
+        """Count an exception that nobody foresaw, and keep the drop in hand. What it is at is found out again."""
+        cause = cause_of(error)
+        self._tries.count(claim, cause)
+        wait = self.wait_after_failure(claim)
+        log_failure(
+            claim.stem,
+            cause,
+            attempt=claim.failures,
+            retry_in_seconds=wait,
+            drop_id=claim.drop_id,
+            error=error,
+        )
+
+    def wait_after_failure(self, claim: Claim) -> float:
+        """Keep a drop in hand that failed unexpectedly, until it is to be tried again or set aside. Return when."""
+        wait = pause_seconds(claim.failures)
+        attempts = claim.retry.attempts + 1 if claim.retry is not None else 1
+        cause = f"it failed unexpectedly: {claim.failure}"
+        claim.stage, claim.retry = Left(), Retry(attempts, self._monotonic() + wait, cause)
+        self.claims.append(claim)
+        self._tally.deferrals += 1
+        return wait
 
     def due(self) -> list[Claim]:
         """Return the drops whose time has come, no longer deferred."""

@@ -35,7 +35,7 @@ from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
-from .claims import REASON_NAME, claimed_at, original_name
+from .claims import REASON_NAME, TRIES_NAME, claimed_at, original_name
 from .drop import RESERVED, SIDECAR_SUFFIX, Drop, Sighting, is_ignored, seen_as, stem_of
 from .folder import Inbox, Rescan
 from .permissions import unreadable
@@ -358,7 +358,7 @@ def _traces(inbox: Path, name: str, present: Collection[str], receipt: Mapping[s
     drop_id = str(receipt.get("drop_id")) if receipt is not None else ""
     traces = Traces(inbox="", claim=NO_FOLDER, receipt="", reason=False, rejected=False)
     for claim, names in _claims(inbox / ".processing"):
-        files = [original_name(kept) for kept in names if kept != REASON_NAME]
+        files = [original_name(kept) for kept in names if kept not in (REASON_NAME, TRIES_NAME)]
         if name in files or claim == drop_id:
             stems = {stem_of(file) for file in files}
             left = [other for other in present if stem_of(other).removesuffix("_scaler") in stems]

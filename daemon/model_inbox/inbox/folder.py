@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 from ..base.disk import read_regular
 from ..base.leases import Lease
@@ -50,6 +51,8 @@ KEPT_BYTES = 4 << 20  # of text; as objects it takes some seven times as much
 LOOK_KEPT_SECONDS = 10.0  # of thousands of drops that are ready, few are taken before they are looked at again
 CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs a claim that often
 
+
+_Decision = TypeVar("_Decision", bound=Decision)
 
 _WHOLE_AND_FREE = Look(Lease.FREE, complete=True)
 
@@ -171,6 +174,8 @@ class Inbox(OwnFolders):
         self._awake.clear()
         sightings = self._list() if changed is None else self._look_at_changed(changed)
         self._remember(sightings.values(), began)
+        if self._suspects.known and changed is None and not self._crowd.units:
+            self._suspects.keep(set(map(_mark, sightings.values())))
         sidecars, unread = self._read_sidecars(sightings)
         if changed is not None or self._crowd.units:
             self._add_named(sightings, sidecars, began)
@@ -184,13 +189,14 @@ class Inbox(OwnFolders):
         judged = [self._judged(drop) for drop in drops]
         unreadable = {sightings[name].owner: why for name, why in sidecars.items() if isinstance(why, Problem)}
         judged_strays = [
-            (stray, judge_stray(stray, sightings, self, self.limits, unreadable))
+            (stray, self._judged_stray(stray, sightings, unreadable))
             for stray in strays
             if stray.owner not in unread  # it may belong to a sidecar that was not read yet
         ]
         if len(sightings) > self.in_sight_max:
             judged, judged_strays = self._let_rest(judged, judged_strays, began)
         self._forget_much_text(judged)
+        self.work.write(*self._suspects.words)
         found = len(self._memory) + len(self._crowd.units) + len(self._crowd.files)
         seconds = self._monotonic() - began
         rescan = Rescan(began, found, tuple(judged), tuple(judged_strays), seconds, unread, unlisted=self._is_unlisted)
@@ -200,7 +206,33 @@ class Inbox(OwnFolders):
 
     def _judged(self, drop: Drop) -> tuple[Drop, Decision]:
         self._progress()
-        return drop, judge(drop, self, self.limits)
+        leading, seen = drop.sightings[drop.sidecar_name], drop.sightings.values()
+        return drop, self._decided(leading, seen, lambda: judge(drop, self, self.limits))
+
+    def _decided(
+        self, leading: Sighting, seen: Collection[Sighting], decide: Callable[[], _Decision]
+    ) -> _Decision | Wait | Refuse:
+        """Decide about files, of which one is `leading`. What nobody foresaw costs them, and neither us nor others."""
+        if self._suspects.known and (decision := self._suspects.decision(map(_mark, seen))) is not None:
+            return decision
+        try:
+            decided = decide()
+        except OSError as error:
+            return Wait((self._unreadable(leading.name, error),), FIRST_RETRY_SECONDS)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            return self.note_failed(leading, error)
+        if self._suspects.known:
+            self._suspects.looked_at(map(_mark, seen))
+        return decided
+
+    def _judged_stray(
+        self, stray: Sighting, names: Mapping[str, Sighting], unreadable: Mapping[int, Problem]
+    ) -> Wait | Refuse:
+        return self._decided(stray, [stray], lambda: judge_stray(stray, names, self, self.limits, unreadable))
+
+    def note_failed(self, sighting: Sighting, error: Exception) -> Wait | Refuse:
+        """Remember that a file could not be looked at or claimed, for a reason that nobody foresaw; return what now."""
+        return self._suspects.failed(_mark(sighting), sighting.name, error)
 
     def _list(self) -> dict[str, Sighting]:
         """List the folder; return what is in sight of it, and what is new."""
@@ -378,6 +410,9 @@ class Inbox(OwnFolders):
             if not name.endswith(SIDECAR_SUFFIX) or sighting.kind == "folder":
                 continue
             known = self._memory[name]
+            if self._suspects.known and (decision := self._suspects.decision([_mark(sighting)])) is not None:
+                (sidecars[name],) = decision.problems
+                continue
             # One that could not be read is read again each time: what kept us from it may leave no trace on it. So is
             # one whose problems are the clock's, which may be corrected.
             if (
@@ -390,6 +425,9 @@ class Inbox(OwnFolders):
             else:
                 sidecars[name] = known.sidecar
         to_read.sort(key=lambda sighting: (self._memory[sighting.name].sidecar is not None, sighting.ctime_ns))
+        if self._suspects.known:
+            # Those first with which a daemon died: two of them must not hide each other's count for ever.
+            to_read.sort(key=lambda sighting: _mark(sighting) not in self._suspects.known)
         began = self._monotonic()
         owners = len({sighting.owner for sighting in to_read})
         order = iter(to_read if owners == 1 else in_turns(to_read, lambda sighting: sighting.owner))
@@ -423,10 +461,13 @@ class Inbox(OwnFolders):
         stem = name[: -len(SIDECAR_SUFFIX)]
         if sighting.kind != "file":
             return parse_sidecar(b"", stem=stem, now=self._clock())
+        self.work.write(_mark(sighting), *self._suspects.words)
         try:
             return parse_sidecar_file(os.path.join(self.path, name), stem, self._clock())
         except OSError as error:
             return self._unreadable(name, error)
+        except Exception as error:  # noqa: BLE001  # as in `_judged`
+            return self.note_failed(sighting, error).problems[0]
 
     def _unreadable(self, name: str, error: OSError) -> Problem:
         found = None
@@ -453,6 +494,7 @@ class Inbox(OwnFolders):
         if known.free_at is not None and self._monotonic() - known.free_at < LOOK_KEPT_SECONDS:
             return _WHOLE_AND_FREE  # who writes to it since is found when it is staged
         known.free_at = None
+        self.work.write(_mark(known.sighting), *self._suspects.words)
         try:
             fd, _ = self._disk.open_read(os.path.join(self.path, name))
         except OSError as error:
@@ -563,6 +605,11 @@ def _may_be_a_file_of_a_drop(name: str) -> bool:
 def _age(sighting: Sighting, wall: float) -> float:
     """Return how many seconds ago a file changed last, by its own times."""
     return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
+
+
+def _mark(sighting: Sighting) -> str:
+    """Return what a version of a file is called in `Inbox.work`."""
+    return f"{sighting.inode}:{sighting.size}:{sighting.mtime_ns}:{sighting.ctime_ns}"
 
 
 def _sighting(name: str, found: os.stat_result) -> Sighting:

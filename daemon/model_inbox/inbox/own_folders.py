@@ -1,7 +1,7 @@
 """The inbox and the folders of ours in it: made, seen to be ours, and found again.
 
-Owns their paths, modes and owners, and whether the file system has leases. Looks at no file of a producer; `folder`
-does.
+Owns their paths, modes and owners, whether the file system has leases, and the line that says what is in work
+(`.processing/.in-work`). Looks at no file of a producer; `folder` does.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ import os
 import stat
 from pathlib import Path
 
-from ..base.disk import make_folder
+from ..base.disk import Note, make_folder
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ConfigError, StorageError
 from ..problems import Problem
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
+from .suspects import Died, Suspects, work_heading
 
 __all__ = ["OwnFolders"]
 
 INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody takes another's file away
 OWN_MODE = 0o700
 RECEIPTS_MODE = 0o750
+WORK_NAME = ".in-work"
 
 
 class OwnFolders:
@@ -36,6 +38,12 @@ class OwnFolders:
         self._disk = machine.disk
         self._read_lease = machine.read_lease
         self._folder: int | None = None
+        self._heading = work_heading(machine.boot.read(), machine.disk.token())
+        self.work = Note(self._heading)
+        """What is in work at each moment, for the next daemon in case this one dies in it."""
+        self.died = Died()
+        """What the last daemon had in work when it died."""
+        self._suspects = Suspects(machine.monotonic)
 
     def prepare(self, *, make: bool = True) -> None:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
@@ -56,6 +64,13 @@ class OwnFolders:
             raise
         self.close()
         self._folder = handle
+        self.died = Died.of(self.work.open(self.processing_dir / WORK_NAME), self._heading)
+        self._suspects.recall(self.died.words)
+
+    def deaths_counted(self) -> None:
+        """Note that what a daemon that died had in work has been counted: nothing of it is in work now."""
+        self.died = Died()
+        self.work.write(*self._suspects.words)
 
     def _prepare_folders(self, owner: int) -> None:
         problems = []
@@ -74,6 +89,7 @@ class OwnFolders:
 
     def close(self) -> None:
         """Let go of the folder."""
+        self.work.close()
         if self._folder is not None:
             os.close(self._folder)
             self._folder = None

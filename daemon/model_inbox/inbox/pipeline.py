@@ -27,15 +27,17 @@ from ..registry.registration import id_taken
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
-from .claims import Claim, Claims, Committed, Integrity, Left, Refused, ToJudge, ToRefuse
-from .deferral import PASSING_ERRORS, Retries
+from .claims import Claim, Claims, Committed, Integrity, Left, Refused, SetAside, ToJudge, ToRefuse
+from .deferral import Retries
 from .differences import differences, tags_differ
 from .drop import Drop, Sighting, stem_of
 from .endings import Endings
+from .failures import FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox
 from .receipts import Answers, Receipt
 from .recovery import Recovery
 from .staging import Staging
+from .tries import Tries
 from .validation import Checks, Judge, Judging
 
 __all__ = ["Intake"]
@@ -46,7 +48,7 @@ log = structlog.get_logger("model_inbox")
 class Intake:
     """Carries out what was decided about drops. One thread, one daemon.
 
-    `between_drops` is called before each drop, when no lock is held: only it may ask the registry.
+    `between_drops` is called between two drops, when no lock is held: only it may ask the registry. It raises nothing.
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class Intake:
         self._between_drops = between_drops
         self.tally = Tally()
         self._endings = Endings(inbox, self._claims, self._answers, self.tally, machine)
-        self._retries = Retries(self.tally, machine)
+        tries = Tries(inbox, machine)
+        self._retries = Retries(tries, self.tally, machine)
         self.deferred = self._retries.claims
         """The drops that wait to be tried again. Only `Retries` changes it."""
         self._recovery = Recovery(
-            inbox, registry, self._claims, self._answers, self.judge, self._retries, self.tally, machine
+            inbox, registry, self._claims, self._answers, self.judge, self._retries, tries, self.tally, machine
         )
         self._batch: Batch | None = None
         self.in_hand: tuple[Claim, ...] = ()
@@ -98,30 +101,66 @@ class Intake:
         """Take claimed drops to their ends. Those that are accepted commit together.
 
         With `more` to come, accepted drops are left on their way: the disk makes their files last while the next drops
-        are judged, and they commit then. Without, nothing is left. Returns whether a model was registered. Raises
-        RegistryError for a registry that cannot be used; what is in hand then stays claimed.
+        are judged, and they commit then. Without, nothing is left. A drop that failed before is taken alone, after the
+        others. Returns whether a model was registered. Raises one of FATAL_ERRORS for a registry that cannot be used;
+        what is in hand then stays claimed.
         """
         registered = self.tally.drops["registered"]
+        alone = [claim for claim in claims if claim.failures]
+        try:
+            if not alone:
+                self._go_on_together(claims, more=more)
+            else:
+                self._go_on_together([claim for claim in claims if not claim.failures], more=False)
+                for claim in alone:
+                    self._go_on_together([claim], more=False)
+        finally:
+            self.inbox.work.write()  # an end from here on is no drop's fault
+        return self.tally.drops["registered"] != registered
+
+    def _go_on_together(self, claims: Sequence[Claim], *, more: bool) -> None:
+        """Do as `go_on` says. An exception that no single drop can be blamed for is a failure of each drop in hand: all
+        are tried alone then, and only the one that fails again is set aside.
+        """
         self.in_hand = (*self.in_hand, *claims)
-        self._turn(self._judged(claims), claims)
-        while self._batch is not None and not more:
-            self._turn([], [])
+        try:
+            self._turn(self._judged(claims), claims)
+            while self._batch is not None and not more:
+                self._turn([], [])
+        except FATAL_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # as in `_deferring`
+            self._begin_anew(error)
         batch = self._batch
         self.in_hand = tuple(claim for claim, _ in (*batch.accepted, *batch.answered)) if batch is not None else ()
-        return self.tally.drops["registered"] != registered
+
+    def _begin_anew(self, error: Exception) -> None:
+        """Defer every drop in hand that has not come to its end. What it is at is found out again."""
+        self._batch = None
+        deferred = {claim.drop_id for claim in self._retries.claims}
+        for claim in self.in_hand:
+            if claim.drop_id not in deferred and self._claims.is_in_sight(claim):
+                with self._deferring(claim):
+                    raise error
 
     def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
         """Stage and judge drops; end those that are not accepted, and return those that are."""
         staged: list[tuple[Claim, Judging]] = []
         for claim in claims:
             if isinstance(claim.stage, Committed):  # only the answer is missing
+                if claim.failures:  # perhaps since before the staged names were removed
+                    self._staging.remove(self._staging.targets(claim).values())
                 continue
+            self.inbox.work.write()  # what others do between two drops is no work on one
             self._between_drops()
             with self._deferring(claim):
+                self.inbox.work.write(claim.drop_id)
                 if not self._claims.is_in_sight(claim):
                     self._endings.lose_sight(claim)
                     continue
-                if isinstance(claim.stage, Refused):  # the next daemon would find it so, too: only its end was deferred
+                if isinstance(claim.stage, SetAside):
+                    self._staging.remove(self._staging.targets(claim).values())
+                if isinstance(claim.stage, Refused | SetAside):  # why is known: only its end is missing
                     self._endings.reject(claim, claim.stage.problems)
                     continue
                 begun = self.judge.begin(claim)
@@ -130,9 +169,12 @@ class Intake:
                 else:
                     self._endings.end(claim, begun)
         accepted: list[tuple[Claim, Candidate]] = []
-        for claim, judging in staged:
-            self._between_drops()
+        for number, (claim, judging) in enumerate(staged):
+            if number > 0:  # before the first it was called just now
+                self.inbox.work.write()
+                self._between_drops()
             with self._deferring(claim):
+                self.inbox.work.write(claim.drop_id)
                 step = self.judge.end(claim, judging)
                 if isinstance(step, Candidate):
                     accepted.append((claim, step))
@@ -148,6 +190,7 @@ class Intake:
         nothing of it: before its line a drop is begun anew from its claim, behind it the receipt is written again.
         """
         before = self._batch
+        self.inbox.work.write()  # to wait for the disk is no work on a drop
         if before is not None:
             synced = before.wait(self._monotonic)
             if accepted_before := before.accepted if synced else self._synced(before):
@@ -188,6 +231,7 @@ class Intake:
     def _commit(self, accepted: Sequence[tuple[Claim, Candidate]], sync_seconds: float) -> None:
         """Register together what was accepted. A drop whose id is taken is rejected."""
         began = self._monotonic()
+        self.inbox.work.write(*[claim.drop_id for claim, _ in accepted])
         try:
             results = self.registry.register_staged([candidate for _, candidate in accepted])
         except StorageError as error:
@@ -202,17 +246,17 @@ class Intake:
             return
         commit_seconds = self._monotonic() - began
         for (claim, candidate), result in zip(accepted, results, strict=True):
-            claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
-            self._staging.remove(candidate.files.paths)
-            entry = result.entry
-            if result.outcome == "taken":
-                with self._deferring(claim):
+            with self._deferring(claim):
+                claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
+                self._staging.remove(candidate.files.paths)
+                entry = result.entry
+                if result.outcome == "taken":
                     taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
                     self._endings.reject(claim, (taken.as_problem(field="model_id"),))
-            else:
-                differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
-                claim.stage = Committed(result.outcome, entry, differing)
-                self._say_committed(claim, claim.stage)
+                else:
+                    differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
+                    claim.stage = Committed(result.outcome, entry, differing)
+                    self._say_committed(claim, claim.stage)
 
     def _differences(self, entry: EntryFields, candidate: Candidate) -> tuple[Problem, ...]:
         """Return what the metadata of a duplicate says otherwise than its entry.
@@ -241,10 +285,11 @@ class Intake:
         for claim in claims:
             if not isinstance(claim.stage, Committed):
                 continue
-            entry = claim.stage.entry
-            claim.model_id = entry["model_id"]
-            claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
             with self._deferring(claim):
+                self.inbox.work.write(claim.drop_id)
+                entry = claim.stage.entry
+                claim.model_id = entry["model_id"]
+                claim.digests = _digests(entry.get("sha256"), entry.get("scaler_sha256"))
                 outcome, problems = claim.stage.outcome, claim.stage.problems
                 sequence = entry["sequence"] if outcome == "registered" else None
                 answered.append((claim, self._answers.write_receipt(claim, outcome, problems, sequence=sequence)))
@@ -257,6 +302,7 @@ class Intake:
         again. So does a retry after a full disk.
         """
         answered = before.answered if synced else self._written(before)
+        self.inbox.work.write(*[claim.drop_id for claim, _ in answered])
         receipts = [receipt for _, receipt in answered if receipt is not None]
         try:
             if receipts:
@@ -359,11 +405,15 @@ class Intake:
 
     @contextlib.contextmanager
     def _deferring(self, claim: Claim) -> Iterator[None]:
-        """Keep a drop in hand, to be tried again, when the disk says no."""
+        """Keep a drop in hand, to be tried again, when the disk says no, and when nobody foresaw what is raised."""
         try:
             yield
         except PASSING_ERRORS as error:
             self._retries.defer(claim, error)
+        except FATAL_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
+            self._retries.fail(claim, error)
 
 
 def _digests(model: str | None, scaler: str | None) -> dict[str, str]:

@@ -20,17 +20,19 @@ from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
 from ..problems import Problem, escaped
-from ..problems.drop import drop_replaced
+from ..problems.drop import drop_replaced, drop_unexpected
 from ..registry.entry import as_fields
 from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
-from .claims import REASON_NAME, Claim, Claims, Committed, ToJudge, ToRefuse
-from .deferral import PASSING_ERRORS, Retries
+from .claims import REASON_NAME, Claim, Claims, Committed, SetAside, ToJudge, ToRefuse
+from .deferral import Retries
 from .drop import SIDECAR_SUFFIX
+from .failures import FAILURES_MAX, FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox
 from .receipts import Answers
 from .states import Action, Traces, actions_for, signs_of
+from .tries import Tries
 from .validation import Judge
 
 __all__ = ["Recovery"]
@@ -51,6 +53,7 @@ class Recovery:
         answers: Answers,
         judge: Judge,
         retries: Retries,
+        tries: Tries,
         tally: Tally,
         machine: Machine,
     ) -> None:
@@ -60,6 +63,7 @@ class Recovery:
         self._answers = answers
         self._judge = judge
         self._retries = retries
+        self._tries = tries
         self._tally = tally
         self._clock = machine.clock
         self._monotonic = machine.monotonic
@@ -83,17 +87,25 @@ class Recovery:
             self.next_at = self._monotonic() + LEFT_AGAIN_SECONDS
             log.warning("drop.recovery_failed", problem=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
             return []
-        return self.settle(left)
+        for claim in left:
+            self._tries.recall(claim)
+        if self._inbox.died.words:
+            self._inbox.deaths_counted()
+        return self.settle(left) if left else []
 
     def settle(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Do with claims that were left what their states say; return those to go on with. Raises RegistryError."""
+        """Do with claims that were left what their states say; return those to go on with. Raises FATAL_ERRORS."""
         seen: list[tuple[Claim, Traces]] = []
         for claim in claims:
+            if claim.failures > FAILURES_MAX and claim.retry is None:
+                # The daemon before died, or failed, when it set the drop aside. All others come first.
+                self._retries.wait_after_failure(claim)
+                continue
             with self._deferring(claim):
                 seen.append((claim, self._look_into(claim)))
-        unclear = {claim.drop_id for claim, traces in seen if len(actions_for(traces)) > 1}
+        unclear = {claim.drop_id for claim, traces in seen if _is_unclear(claim, traces)}
         lines: Mapping[str, Line] = {}
-        failed: StorageError | RegistryLocked | RegistryCorrupted | None = None
+        failed: Exception | None = None
         try:
             lines = self._registry.registrations(unclear) if unclear else {}
         except (StorageError, RegistryLocked) as error:
@@ -110,14 +122,20 @@ class Recovery:
             with self._deferring(claim):
                 if self._settle(claim, traces, lines.get(claim.drop_id)):
                     go_on.append(claim)
+        self._inbox.work.write()
         return go_on
 
     @contextlib.contextmanager
     def _deferring(self, claim: Claim) -> Iterator[None]:
+        self._inbox.work.write(claim.drop_id)
         try:
             yield
         except PASSING_ERRORS as error:
             self._retries.defer(claim, error)
+        except FATAL_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
+            self._retries.fail(claim, error)
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -133,8 +151,14 @@ class Recovery:
     def _settle(self, claim: Claim, traces: Traces, line: Line | None) -> bool:
         """Look at as much as it takes to know what to do with a claim, and do it; return whether to go on with it.
 
-        The journal comes first: it is the commit point.
+        The journal comes first: it is the commit point. A drop that failed too often is set aside, unless the registry
+        has it: then only its answer is written.
         """
+        is_set_aside = claim.failures >= FAILURES_MAX and claim.files and line is None
+        # A duplicate has no line, only its receipt.
+        if is_set_aside and self._outcome_in_receipt(claim) != "duplicate":
+            claim.stage = SetAside((drop_unexpected(claim.failure, claim.failures),))
+            return True
         actions = actions_for(traces)
         if len(actions) > 1:
             traces = replace(traces, line=line is not None)
@@ -225,3 +249,8 @@ class Recovery:
         )
         self._claims.reject(claim.folder)
         self._tally.drop_ended("rejected", self._clock())
+
+
+def _is_unclear(claim: Claim, traces: Traces) -> bool:
+    """Return whether the journal has to be asked: the folder does not tell all, or the drop may be set aside."""
+    return len(actions_for(traces)) > 1 or claim.failures >= FAILURES_MAX

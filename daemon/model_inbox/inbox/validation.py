@@ -13,24 +13,22 @@ import errno
 import hashlib
 import os
 import stat
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
 
 import structlog
 
 from ..base.disk import content_of, digest_open_file, read_open_file
 from ..base.leases import Lease
 from ..base.machine import Machine
-from ..errors import ModelInboxError, StorageError
+from ..errors import StorageError
 from ..model.metadata import fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, current, imports_of
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
-from ..problems.drop import drop_changed, drop_not_judged
+from ..problems.drop import drop_changed
 from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
 from .acceptance import verdict
@@ -42,8 +40,6 @@ from .readiness import dated_by_the_clock
 from .staging import Staged, Staging
 
 __all__ = ["Checks", "Judge", "Judging"]
-
-_T = TypeVar("_T")
 
 log = structlog.get_logger("model_inbox")
 
@@ -97,12 +93,12 @@ class Judge:
             case ToRefuse() as stage:
                 return self._check_refusal(claim, stage)
             case ToJudge() as stage:
-                return self._safely(self._stage_drop, claim, stage)
+                return self._stage_drop(claim, stage)
         raise TypeError(f"a drop that is {claim.stage} is not to be judged")
 
     def end(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
         """Decide about what was begun. Leaves nothing staged but when accepting. Raises StorageError, ScanError."""
-        return self._safely(self._judge, claim, judging)
+        return self._judge(claim, judging)
 
     def _check_refusal(self, claim: Claim, stage: ToRefuse) -> Rejected | NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
@@ -123,17 +119,6 @@ class Judge:
         if any(self._disk.exists(self._inbox.path / name) for name in stage.absent):
             return NotWhole((drop_changed(stage.absent[0]),))
         return Rejected(stage.problems)
-
-    def _safely(self, step: Callable[..., _T], claim: Claim, *args: Any) -> _T | Rejected:
-        """Do a step; a drop that trips us is refused, for it would do so again, and nobody else may wait for that."""
-        try:
-            return step(claim, *args)
-        except (ModelInboxError, OSError, MemoryError):
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(where.filename).name}:{where.lineno}"
-            return Rejected((drop_not_judged(type(error).__name__, error, place),))
 
     def _stage_drop(self, claim: Claim, stage: ToJudge) -> Judging | Rejected | NotWhole:
         """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""

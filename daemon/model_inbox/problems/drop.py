@@ -14,12 +14,12 @@ __all__ = [
     "drop_invalid_name",
     "drop_metadata_differs",
     "drop_no_sidecar",
-    "drop_not_judged",
     "drop_not_movable",
     "drop_replaced",
     "drop_scaler_late",
     "drop_settling",
     "drop_sidecar_not_regular",
+    "drop_unexpected",
     "drop_unreadable",
 ]
 
@@ -115,12 +115,14 @@ def drop_replaced(name: str) -> Problem:
     )
 
 
-def drop_not_judged(kind: str, text: object, place: str) -> Problem:
-    """An exception that nobody foresaw ended the judging. `kind` is its class, `place` where it was raised."""
+def drop_unexpected(cause: str, attempts: int) -> Problem:
+    """Each attempt to process the drop failed in a way that nobody foresaw. `cause` is what ended the last one."""
+    count = "1 attempt" if attempts == 1 else f"{attempts} attempts"
     return Problem(
-        "drop.not_judged",
-        f"judging it failed with {kind}: {quoted(text)} ({place})",
-        "This is a fault of model-inbox: keep the drop and report it; `model-inbox rejected retry` tries it again",
+        "drop.unexpected",
+        f"{count} to process it failed, the last one so: {cause}",
+        "This is a fault of model-inbox, or of the memory of the machine: report it with the traceback in the log; "
+        "`model-inbox rejected retry` tries the drop again",
     )
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "status_registry_failed",
     "status_retention_failed",
     "status_rotation_failed",
+    "status_task_failing",
     "status_unknown",
     "status_unresponsive",
 ]
@@ -196,4 +197,13 @@ def status_disk_nearly_full(folder: object, path: object, left: str) -> Problem:
         "status.disk_nearly_full",
         f"the disk of {escaped(folder)} ({quoted(path, 400)}) is nearly full: {left} are left",
         "Make room: drops are deferred when it is full",
+    )
+
+
+def status_task_failing(task: object, cause: object) -> Problem:
+    """A piece of the daemon's own work fails in a way that nobody foresaw."""
+    return Problem(
+        "status.task_failing",
+        f"{task} fails: {cause}",
+        "It is tried again by itself. Report it with the traceback in the log (`daemon.task_failed`)",
     )

@@ -12,6 +12,7 @@ from ..config.settings import Config
 from ..registry.registry import ModelRegistry
 from .attempt import attempt
 from .health import Health
+from .unforeseen import later
 
 __all__ = ["Checkpointing"]
 
@@ -33,6 +34,7 @@ class Checkpointing:
         self._monotonic = machine.monotonic
         self._due_at: float | None = None
         self._written_at = machine.monotonic()
+        self._unforeseen = 0  # failures in a row that nobody foresaw
 
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds a checkpoint is to be written, or None when nothing was committed."""
@@ -63,12 +65,14 @@ class Checkpointing:
                 seconds = self._monotonic() - began
                 log.debug("registry.checkpointed", sequence=self._registry.sequence, seconds=seconds)
         if checkpoint.problem:
-            log.error("registry.checkpoint_failed", problem=checkpoint.problem)
+            log.error("registry.checkpoint_failed", problem=checkpoint.problem, traceback=checkpoint.traceback)
         with attempt(self._registry) as rotation:
             self._registry.change_segment_when_outgrown()
         if rotation.problem:
-            log.error("journal.rotation_failed", problem=rotation.problem)
+            log.error("journal.rotation_failed", problem=rotation.problem, traceback=rotation.traceback)
         self._health.checkpoint_failed = bool(checkpoint.problem)
         self._health.rotation_failed = bool(rotation.problem)
+        self._unforeseen = self._unforeseen + 1 if checkpoint.unforeseen or rotation.unforeseen else 0
         if checkpoint.problem or rotation.problem:
-            self._due_at = began + max(self._config.registry.checkpoint_seconds, CHECKPOINT_RETRY_SECONDS)
+            pause = later(self._unforeseen) if self._unforeseen else CHECKPOINT_RETRY_SECONDS
+            self._due_at = began + max(self._config.registry.checkpoint_seconds, pause)

@@ -21,6 +21,7 @@ from ..base.disk import PacedDisk
 from ..base.machine import Machine
 from ..config.changes import settings_of
 from ..config.settings import Config
+from ..inbox.failures import FATAL_ERRORS
 from ..registry.paths import status_paths
 from ..telemetry.status_file import Publisher
 from ..telemetry.watchdog import Heartbeat
@@ -37,6 +38,9 @@ COLLECT_AFTER_OBJECTS = 20_000
 # meanwhile must not wait long.
 LOOK_PAUSE_FACTOR = 3.0
 LOOK_PAUSE_SECONDS_MAX = 0.3
+# What the loop itself is called where it fails, and how long it sleeps then without a sign of life.
+LOOP = "the loop"
+PAUSE_SECONDS_MAX = 5.0
 
 
 def run(config: Config, adjust: Callable[[Config], Config] = lambda config: config) -> None:
@@ -88,28 +92,48 @@ def machine_of(heartbeat: Heartbeat) -> Machine:
 
 
 def _loop(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbeat) -> None:
+    """Make passes until a signal says to stop. What nobody foresaw costs a pause, and not the daemon."""
     looked = time.monotonic()
     while not signals.stopping():
-        now = time.monotonic()
-        waits = (service.due_in(now), service.reporter.due_in(now), heartbeat.due_in(now))
-        rang = alarm.sleep(min(wait for wait in waits if wait is not None))
-        heartbeat.beat()
-        if signals.stopping():
-            return
-        if signals.reload:
-            signals.reload = False
-            heartbeat.reloading()
-            service.reload()
-            heartbeat.ready()
-        elif not rang and service.due_in(time.monotonic()) > 0:  # only a sign of life or a status was due
-            service.report()
-            continue
-        if rang:
-            _pause(service, looked)
-        looked = time.monotonic()
-        service.step("hint" if rang else "timer", signals.stopping, service.take_changed())
-        service.run_maintenance()
+        try:
+            pause = service.unforeseen.waits(LOOP)
+            if pause > 0:
+                heartbeat.beat()
+                alarm.sleep(min(pause, PAUSE_SECONDS_MAX))
+            else:
+                looked = _turn(service, signals, alarm, heartbeat, looked)
+        except FATAL_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, the next turn may succeed
+            service.unforeseen.failed(LOOP, error)
+        else:
+            if pause == 0 and service.unforeseen.failing:
+                service.unforeseen.succeeded(LOOP)
+
+
+def _turn(service: Service, signals: _Signals, alarm: _Alarm, heartbeat: Heartbeat, looked: float) -> float:
+    """Sleep until something is due, and do it. Return when the folder was looked at last."""
+    now = time.monotonic()
+    waits = (service.due_in(now), service.reporter.due_in(now), heartbeat.due_in(now))
+    rang = alarm.sleep(min(wait for wait in waits if wait is not None))
+    heartbeat.beat()
+    if signals.stopping():
+        return looked
+    if signals.reload:
+        signals.reload = False
+        heartbeat.reloading()
+        service.reload()
+        heartbeat.ready()
+    elif not rang and service.due_in(time.monotonic()) > 0:  # only a sign of life or a status was due
         service.report()
+        return looked
+    if rang:
+        _pause(service, looked)
+    looked = time.monotonic()
+    service.step("hint" if rang else "timer", signals.stopping, service.take_changed())
+    service.run_maintenance()
+    service.report()
+    return looked
 
 
 def _pause(service: Service, looked: float) -> None:

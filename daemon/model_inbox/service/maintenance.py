@@ -103,13 +103,21 @@ class Maintenance:
 
     # --- what -------------------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        """Do what is due. What fails is logged, and tried again. Raises RegistryError for a damaged journal."""
-        now = self._monotonic()
-        with self._attempt():  # a failure is in the registry's own log and in the status
+    def settle(self) -> None:
+        """Find out what became of a write that failed, and have derived files made again that are not sound.
+
+        What is foreseen is in the registry's own log and in the status; all else is raised.
+        """
+        with self._attempt() as settled:
             self._registry.settle()
             if not self._registry.derived_files_are_sound:
                 self.checkpointing.expect()  # which makes them again
+        if settled.unforeseen is not None:
+            raise settled.unforeseen
+
+    def run(self) -> None:
+        """Do what is due. What fails is logged, and tried again. Raises RegistryError for a damaged journal."""
+        now = self._monotonic()
         clock = self._look_at_clock(now)
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds
@@ -177,7 +185,7 @@ class Maintenance:
         if not leftovers.problem:
             return []
         self._has_leftovers = True
-        log.error("registry.leftover_unmoved", problem=leftovers.problem)
+        log.error("registry.leftover_unmoved", problem=leftovers.problem, traceback=leftovers.traceback)
         return [leftovers.problem]
 
     def look_at_history(self) -> None:
@@ -188,7 +196,7 @@ class Maintenance:
                 log.error("journal.lines_missing", path=self._history, lines=missing)
             self._health.missing_lines = missing
         if history.problem:
-            log.error("registry.prune_failed", problem=history.problem)
+            log.error("registry.prune_failed", problem=history.problem, traceback=history.traceback)
 
     def _apply_rules(self, now: datetime) -> None:
         """Apply the retention rules, and empty the trash of what is due."""
@@ -201,7 +209,7 @@ class Maintenance:
             health.breaker = str(done.plan.breaker) if done.refused else ""
             self._tally.retired += len(done.retired)
         if rules.problem:
-            log.error("retention.failed", problem=rules.problem)
+            log.error("retention.failed", problem=rules.problem, traceback=rules.traceback)
             problems.append(rules.problem)
         self._publish_due()
         if section.mode == "enforce":
@@ -220,10 +228,10 @@ class Maintenance:
         self._publish_due()
         with self._attempt() as others:
             purge_leftovers(Path(self._registry.registry_path).parent / ".trash", grace_seconds, now, self._disk)
-        failed = [attempt.problem for attempt in (models, others) if attempt.problem]
-        for problem in failed:
-            log.error("retention.purge_failed", problem=problem)
-        return failed
+        failed = [attempt for attempt in (models, others) if attempt.problem]
+        for one in failed:
+            log.error("retention.purge_failed", problem=one.problem, traceback=one.traceback)
+        return [one.problem for one in failed]
 
     def _remove_old(self, now: datetime) -> None:
         """Remove what has been kept long enough, if the clock can be believed, and look for what is wrong."""
@@ -235,7 +243,7 @@ class Maintenance:
             if not self._is_held:
                 self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
-            log.error("registry.prune_failed", problem=history.problem)
+            log.error("registry.prune_failed", problem=history.problem, traceback=history.traceback)
         self._check_history()
         self._has_leftovers = True  # another writer may have died meanwhile
         if self._config.retention.mode != "enforce":  # else it is done at each run
@@ -248,7 +256,7 @@ class Maintenance:
             problem = self._registry.damage_in_history()
         problem = problem or check.problem
         if problem and problem != self._health.history_problem:
-            log.error("registry.history_damaged", problem=problem)
+            log.error("registry.history_damaged", problem=problem, traceback=check.traceback)
         self._health.history_problem = problem
 
     def _purge_answers(self, now: datetime) -> None:
@@ -262,14 +270,18 @@ class Maintenance:
             if drops:
                 log.info("drop.rejected_purged", purged=drops, bytes=freed)
         if rejected.problem:
-            log.error("inbox.purge_failed", path=str(rejected_dir), problem=rejected.problem)
+            log.error(
+                "inbox.purge_failed", path=str(rejected_dir), problem=rejected.problem, traceback=rejected.traceback
+            )
         self._publish_due()
         with self._attempt() as answers:
             receipts = purge_receipts(receipts_dir, now, section.receipts_keep, self._disk)
             if receipts:
                 log.debug("inbox.receipts_purged", purged=receipts)
         if answers.problem:
-            log.error("inbox.purge_failed", path=str(receipts_dir), problem=answers.problem)
+            log.error(
+                "inbox.purge_failed", path=str(receipts_dir), problem=answers.problem, traceback=answers.traceback
+            )
 
     def _attempt(self) -> AbstractContextManager[Attempt]:
         return attempt(self._registry)

@@ -14,7 +14,8 @@ from ..base.machine import Machine
 from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim
-from ..inbox.drop import Drop
+from ..inbox.drop import Drop, Sighting
+from ..inbox.failures import FATAL_ERRORS
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.late_scaler import find_scalerless_model
 from ..inbox.pipeline import Intake
@@ -90,6 +91,11 @@ class Taking:
                 self._inbox.note_unmovable(drop.stem, problem, self._config.inbox.rescan_seconds)
                 self._waiting_log.drop_not_moved(drop.sidecar_name, drop.stem, error)
                 continue
+            except FATAL_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
+                self._inbox.note_failed(drop.sightings[drop.sidecar_name], error)
+                continue
             if claim is not None:
                 batch.append(claim)
                 size += claim.size
@@ -115,26 +121,35 @@ class Taking:
         for stray, decision in rescan.strays:
             if enough():
                 return False
-            problems = decision.problems
-            if isinstance(decision, Wait):
-                model_id = find_scalerless_model(stray, self._inbox, self._registry, self._clock())
-                if model_id is None:
-                    continue
-                problems = (drop_scaler_late(stray.name, model_id),)
             try:
-                claim = self._intake.refuse_stray(stray, problems)
+                claim = self._refused_stray(stray, decision)
             except StorageError as error:
                 self._waiting_log.stray_not_moved(stray.name, error)
                 continue
-            if claim is None:
+            except FATAL_ERRORS:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it is, one file must not stop the daemon
+                self._inbox.note_failed(stray, error)
                 continue
-            if isinstance(decision, Wait):
-                claim.model_id = model_id
-                log.error(
-                    "drop.scaler_late",
-                    stem=escaped(claim.stem),
-                    model_id=model_id,
-                    drop_id=claim.drop_id,
-                )
-            self._intake.go_on([claim])
+            if claim is not None:
+                self._intake.go_on([claim])
         return True
+
+    def _refused_stray(self, stray: Sighting, decision: Wait | Refuse) -> Claim | None:
+        """Claim a file that is to be rejected, also a scaler that came too late; None for one that waits."""
+        problems, model_id = decision.problems, None
+        if isinstance(decision, Wait):
+            model_id = find_scalerless_model(stray, self._inbox, self._registry, self._clock())
+            if model_id is None:
+                return None
+            problems = (drop_scaler_late(stray.name, model_id),)
+        claim = self._intake.refuse_stray(stray, problems)
+        if claim is not None and model_id is not None:
+            claim.model_id = model_id
+            log.error(
+                "drop.scaler_late",
+                stem=escaped(claim.stem),
+                model_id=model_id,
+                drop_id=claim.drop_id,
+            )
+        return claim

@@ -46,6 +46,7 @@ from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_starte
 from .health import Health
 from .maintenance import Maintenance
 from .schedule import LookSchedule
+from .unforeseen import Failing, Unforeseen
 from .watching import Watching
 
 __all__ = ["Reported", "Reporter"]
@@ -60,6 +61,7 @@ PUBLISH_SECONDS_MAX = 60.0
 SCANS_PER_DROP = 2
 # Of what waits, the oldest that many are in the status.
 WAITING_SHOWN = 50
+PUBLISHING = "publishing the status"
 DEFERRED_SHOWN = 50
 
 
@@ -74,6 +76,7 @@ class Reported(Protocol):
     schedule: LookSchedule
     maintenance: Maintenance
     health: Health
+    unforeseen: Unforeseen
 
 
 class Reporter:
@@ -208,15 +211,29 @@ class Reporter:
         if since < PUBLISH_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
             return
-        document = self.document()
-        if since >= 0.9 * self._longest or _gist(document) != self._published:
-            self._publish(document)
-        else:
-            self._changed = False
+        self._publish_safely(only_news=since < 0.9 * self._longest)
 
     def publish(self) -> None:
         """Publish now, in every place."""
-        self._publish(self.document())
+        self._publish_safely(only_news=False)
+
+    def _publish_safely(self, *, only_news: bool) -> None:
+        """Publish. What nobody foresaw costs this status, and neither the drop nor the work that comes next."""
+        unforeseen = self._service.unforeseen
+        if unforeseen.failing and unforeseen.waits(PUBLISHING) > 0:
+            return
+        try:
+            document = self.document()
+            if only_news and _gist(document) == self._published:
+                self._changed = False
+            else:
+                self._publish(document)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the daemon's work goes on
+            self._published_at = self._monotonic()
+            unforeseen.failed(PUBLISHING, error)
+        else:
+            if unforeseen.failing:
+                unforeseen.succeeded(PUBLISHING)
 
     def _publish(self, document: dict[str, Any]) -> None:
         self._publish_metrics(document)
@@ -358,6 +375,7 @@ class Reporter:
                 "problem": _metrics_problem(service.health),
             },
             "log": {"problem": log_problem() or None},
+            "failing": [self._failing(one, now) for one in self._service.unforeseen.failing.values()],
             "waiting_files": [],
             "deferred_drops": [],
         }
@@ -437,6 +455,15 @@ class Reporter:
             "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
         }
 
+    def _failing(self, one: Failing, now: datetime) -> dict[str, Any]:
+        wait = max(one.at - self._monotonic(), 0.0)
+        return {
+            "task": one.task,
+            "cause": one.cause,
+            "attempts": one.attempts,
+            "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
+        }
+
     def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
         """Return what waits longest, the longest first: drops by their sidecars, and single files."""
         waits: list[tuple[int, str, tuple[Sighting, ...], Wait]] = []
@@ -508,12 +535,18 @@ def _changed_ns(seen: Sequence[Sighting]) -> int:
 
 def _gist(document: dict[str, Any]) -> object:
     """Return what of a document is news: all but what passes with time."""
-    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest")
+    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest", "failing")
     kept = {name: value for name, value in document.items() if name not in passing}
     kept["clock"] = {n: v for n, v in (document["clock"] or {}).items() if n != "held_until"}
     kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
     waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]
-    return kept, waits, [(drop["drop_id"], drop["cause"], drop["attempts"]) for drop in document["deferred_drops"]]
+    failing = [(one["task"], one["cause"], one["attempts"]) for one in document["failing"]]
+    return (
+        kept,
+        waits,
+        failing,
+        [(drop["drop_id"], drop["cause"], drop["attempts"]) for drop in document["deferred_drops"]],
+    )
 
 
 def _text_or_none(value: object) -> str | None:

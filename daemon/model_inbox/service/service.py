@@ -15,6 +15,7 @@ import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -24,6 +25,7 @@ from ..base.machine import Machine
 from ..config.changes import describe_changes, settings_of
 from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
+from ..inbox.failures import FATAL_ERRORS
 from ..inbox.folder import Inbox, Rescan, limits_of
 from ..inbox.older_copy import Told, lost_lines, older_copy_found, told_by_receipts
 from ..inbox.pipeline import Intake
@@ -40,10 +42,13 @@ from .passes import Taking
 from .reload import Reloaded, checks_of, configure_logs, open_server, read_again, scanner_of
 from .reporter import Reporter
 from .schedule import LookSchedule
+from .unforeseen import Unforeseen
 from .waiting_log import WaitingLog
 from .watching import MakeWatch, Watching
 
 __all__ = ["Service"]
+
+_T = TypeVar("_T")
 
 log = structlog.get_logger("model_inbox")
 
@@ -93,6 +98,7 @@ class Service:
         self._inbox_locks = self._stack.enter_context(contextlib.ExitStack())
         self._logged_problem = ""  # of the inbox: only to log it once
         self.health = Health()
+        self.unforeseen = Unforeseen(machine.monotonic)
         self.server: MetricsServer | None = None
         self.reporter = Reporter(self, publisher, machine, started_with=config)
 
@@ -122,7 +128,7 @@ class Service:
         # Files that cannot be moved are no reason to take no drops.
         self.maintenance.settle_leftovers(starting=True)
         self.maintenance.look_at_history()
-        self._taking.go_on(self.intake.recover())
+        self._try("going on with drops in progress", lambda: self._taking.go_on(self.intake.recover()))
 
     def close(self) -> None:
         """Write the checkpoint and release everything."""
@@ -260,10 +266,31 @@ class Service:
         """
         with self.reporter.work("looking at the inbox"):
             self.registry.check()
-            self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
-            rescan = self._look(changed)
-            if rescan is not None:
-                self._carry_out(rescan, cause, stopping)
+            if self._try("looking at the inbox", lambda: self._pass(cause, stopping, changed)) is None:
+                self.schedule.failed()
+
+    def _pass(self, cause: str, stopping: Callable[[], bool], changed: Collection[str] | None) -> bool:
+        """Look, and carry out what was decided. Return that it came to its end."""
+        self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
+        rescan = self._look(changed)
+        if rescan is not None:
+            self._carry_out(rescan, cause, stopping)
+        return True
+
+    def _try(self, task: str, act: Callable[[], _T]) -> _T | None:
+        """Do a piece of work. None if it failed in a way that nobody foresaw, or has to wait because it did."""
+        if self.unforeseen.failing and self.unforeseen.waits(task) > 0:
+            return None
+        try:
+            done = act()
+        except FATAL_ERRORS:
+            raise
+        except Exception as error:  # noqa: BLE001  # whatever it is, nothing else must wait for it
+            self.unforeseen.failed(task, error)
+            return None
+        if self.unforeseen.failing:
+            self.unforeseen.succeeded(task)
+        return done
 
     def _carry_out(self, rescan: Rescan, cause: str, stopping: Callable[[], bool]) -> None:
         """Take and refuse what a look found, as long as a pass may go on."""
@@ -295,8 +322,7 @@ class Service:
             self.schedule.failed()
             return None
         self.watching.keep()
-        if claims := self.intake.resume():
-            self._taking.go_on(claims)
+        self._try("going on with drops in progress", self._resume)
         try:
             rescan = self.inbox.rescan(changed)
         except StorageError as error:
@@ -309,6 +335,13 @@ class Service:
         self.intake.tally.rescans += 1
         self.waiting_log.write(rescan)
         return rescan
+
+    def _resume(self) -> None:
+        """Go on with what is in hand: first what a pass left on its way that was cut short."""
+        if self.intake.in_hand:
+            self._taking.go_on([])
+        if claims := self.intake.resume():
+            self._taking.go_on(claims)
 
     def _find_inbox(self) -> bool:
         """Notice that the inbox is another folder now, and make it ours. Return whether there is one to work in.
@@ -342,8 +375,9 @@ class Service:
         return lambda: stopping() or self._machine.monotonic() >= ends
 
     def run_maintenance(self) -> None:
-        """Do what is due by the clock."""
-        self.maintenance.run()
+        """Do what is due by the clock. Raises RegistryError for a damaged journal."""
+        self._try("settling the registry", self.maintenance.settle)
+        self._try("maintenance", self.maintenance.run)
 
     # --- reload -----------------------------------------------------------------------------------------------
 
@@ -404,7 +438,7 @@ class Service:
     def report(self) -> None:
         """Publish the status if it is due, and tell the service manager in a line what we do."""
         self.reporter.publish_if_due()
-        self._heartbeat.say(self.reporter.line())
+        self._try("telling the service manager", lambda: self._heartbeat.say(self.reporter.line()))
 
     def _serve_at_start(self) -> None:
         """Serve metrics where config.yaml says. An address that cannot be bound is only logged: drops come first."""

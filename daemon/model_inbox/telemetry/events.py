@@ -48,6 +48,15 @@ EVENTS: dict[str, Event] = {
         "The daemon cannot continue and ends.",
         "Do what the hint says, then start it again.",
     ),
+    "daemon.task_failed": Event(
+        "error",
+        ("task", "cause", "attempt", "retry_in_seconds", "traceback"),
+        "A piece of the daemon's own work, which belongs to no drop, failed in a way that nobody foresaw. All other "
+        "work goes on; this piece is tried again, with longer pauses each time. Line breaks in `traceback` are "
+        "escaped.",
+        "Report it, with the traceback.",
+    ),
+    "daemon.task_recovered": Event("info", ("task",), "A piece of work that had failed unexpectedly succeeds again."),
     "daemon.scanner_restarted": Event(
         "warning",
         ("cause",),
@@ -120,7 +129,7 @@ EVENTS: dict[str, Event] = {
     ),
     "inbox.purge_failed": Event(
         "error",
-        ("path", "problem"),
+        ("path", "problem", "traceback"),
         "Old rejected drops or receipts could not be removed; the daemon tries again in an hour.",
         "Check that `path` and all in it belong to the service's user, and that the disk can be written.",
     ),
@@ -202,6 +211,16 @@ EVENTS: dict[str, Event] = {
         "reached a hard limit of this machine, or the inbox was moved away with the drop in it). It is retried, and "
         "never rejected for this.",
         "If it stays: correct what `cause` names (the disk, the lock, the limit), or restore the inbox.",
+    ),
+    "drop.failed_unexpectedly": Event(
+        "error",
+        ("drop_id", "stem", "cause", "attempt", "retry_in_seconds", "traceback"),
+        "An attempt to process the drop failed in a way that nobody foresaw. It is tried again, alone; after two "
+        "failures it is rejected with `drop.unexpected`, or only answered if it is registered. If that fails, too, it "
+        "stays where it is and is tried again less and less often. Without `drop_id` it was still in the inbox; "
+        "without `traceback` the daemon ended in the attempt (killed by a signal, or out of memory). Line breaks in "
+        "`traceback` are escaped.",
+        "Report it, with the traceback. Without one: `systemctl status` and the kernel's log name the signal.",
     ),
     "drop.recovery_failed": Event(
         "warning",
@@ -289,7 +308,7 @@ EVENTS: dict[str, Event] = {
     ),
     "registry.history_damaged": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "A closed segment of the journal, or a base file, is damaged. Drops and models do not depend on it, questions "
         "about the past do. It is looked for at the start and each hour; logged once for each cause.",
         "`model-inbox verify` lists all damage; with the daemon stopped, `model-inbox rebuild` keeps what is whole.",
@@ -297,13 +316,13 @@ EVENTS: dict[str, Event] = {
     "registry.checkpointed": Event("debug", ("sequence", "seconds"), "The JSON file is up to date."),
     "registry.checkpoint_failed": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "The JSON file could not be updated. Nothing is lost: the journal has every change. It is retried.",
         "Correct the problem of the disk or the lock that `problem` names.",
     ),
     "registry.prune_failed": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "Journal segments older than registry.history_keep could not be removed; retried in an hour.",
         "Correct what `problem` names; if it says that a file is damaged, run `model-inbox verify`.",
     ),
@@ -327,7 +346,7 @@ EVENTS: dict[str, Event] = {
     ),
     "registry.leftover_unmoved": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "A crash or a full disk left files of retired or purged models in the wrong place, and they could not be moved "
         "or removed; retried within an hour.",
         "Correct what `problem` names, and check that models/ belongs to the service's user.",
@@ -376,7 +395,7 @@ EVENTS: dict[str, Event] = {
     ),
     "journal.rotation_failed": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "The journal is large enough for a new segment, which could not be started. The old one is used on; it is "
         "retried.",
         "Correct the problem of the disk or the lock that `problem` names.",
@@ -395,13 +414,13 @@ EVENTS: dict[str, Event] = {
     ),
     "retention.failed": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "Applying the plan failed. The models retired before stay retired; the next run does the rest.",
         "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
     "retention.purge_failed": Event(
         "error",
-        ("problem",),
+        ("problem", "traceback"),
         "Models in the trash for longer than the grace could not be removed; retried at the next run.",
         "Check that models/.trash and all in it belong to the service's user, and that the disk can be written.",
     ),

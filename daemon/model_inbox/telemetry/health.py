@@ -34,6 +34,7 @@ from ..problems.status import (
     status_registry_failed,
     status_retention_failed,
     status_rotation_failed,
+    status_task_failing,
     status_unknown,
     status_unresponsive,
 )
@@ -167,6 +168,7 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
     if document.get("deferred"):
         causes = [drop.get("cause") for drop in document.get("deferred_drops") or ()]
         found.append(status_deferred(document["deferred"], causes[0] if causes else None))
+    found += [status_task_failing(one.get("task"), one.get("cause")) for one in document.get("failing") or ()]
     if why := registry.get("problem"):
         found.append(status_registry_failed(why))
     if why := registry.get("history_problem"):

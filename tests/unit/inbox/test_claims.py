@@ -120,7 +120,7 @@ def test_a_claim_takes_the_sidecar_first_and_gives_it_back_last(inbox: Inbox) ->
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name != ".lease-probe")
+    return sorted(name for name in os.listdir(folder) if name not in (".lease-probe", ".in-work"))
 
 
 def test_the_folder_of_a_released_drop_serves_the_next_claim(inbox: Inbox) -> None:

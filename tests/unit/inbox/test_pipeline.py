@@ -703,10 +703,10 @@ def test_a_drop_that_trips_us_is_rejected_and_the_others_go_on(tmp_path: Path) -
         service.intake.judge.scanner.begin = tripping  # type: ignore[method-assign]
         world.put("bad")
         world.put("good")
-        world.live_on(service)
+        world.live_on(service, 5)
         answered = world.answered()
     assert list(answered.registered) == ["good"]
-    assert answered.rejected == {"bad": ["drop.not_judged"]}
+    assert answered.rejected == {"bad": ["drop.unexpected"]}
 
 
 # --- what is staged --------------------------------------------------------------------------------------------

@@ -57,10 +57,14 @@ ROWS: Mapping[Code, About] = {
         "The producer dropped the same name again.",
         "Nothing, if the newer one is meant: it is judged on its own.",
     ),
-    "drop.not_judged": About(
-        "Judging the drop raised an exception that nobody foresaw.",
-        "A fault of model-inbox.",
-        "Keep the drop and report it; `model-inbox rejected retry DROP_ID` tries it again.",
+    "drop.unexpected": About(
+        "Two attempts to process the drop failed: each raised an exception that nobody foresaw, or the daemon ended in "
+        "it (killed by a signal, or out of memory). While it waits in the inbox: one attempt failed, and it is tried "
+        "again.",
+        "A fault of model-inbox, or too little memory. The log has the traceback (`drop.failed_unexpectedly`), the "
+        "journal of systemd the signal.",
+        "Report it, with the traceback. `model-inbox rejected retry DROP_ID` tries the drop again, after an upgrade or "
+        "with more memory.",
     ),
     "drop.metadata_differs": About(
         "The same model with the same bytes is registered with other metadata. The drop is a duplicate and changes "

@@ -130,6 +130,12 @@ ROWS: Mapping[Code, About] = {
         "A full disk, or a right on the folder.",
         "Correct what is wrong with the disk.",
     ),
+    "status.task_failing": About(
+        "A piece of the daemon's own work, which belongs to no drop, fails in a way that nobody foresaw. All other "
+        "work goes on, and this piece is tried again.",
+        "A fault of model-inbox, or too little memory.",
+        "Report it, with the traceback in the log (`daemon.task_failed`).",
+    ),
     "status.lines_missing": About(
         "Lines of the registry's history are in no file. The registered models and new drops do not depend on them; "
         "`history` and queries with `as_of` do.",

@@ -57,6 +57,7 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
         f"could not be processed, attempt {f.get('attempt', '?')}: {f.get('cause')}"
         + (f"; next in {_seconds(f['retry_in_seconds'])}" if "retry_in_seconds" in f else "")
     ),
+    "drop.failed_unexpectedly": lambda f: f"failed unexpectedly, attempt {f.get('attempt', '?')}: {f.get('cause')}",
     "drop.arriving": lambda f: f"is arriving: {_short(f.get('problems') or '?')}",
     "drop.waiting": lambda f: f"is waiting: {_short(f.get('problems') or '?')}",
     "drop.stale": lambda f: f"is waiting for {_seconds(f.get('age_seconds'))}: {_short(f.get('problems') or '?')}",
