@@ -107,7 +107,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "claims",
         "explain late_scaler older_copy receipts staging tries",
         "batch deferral endings rejected validation",
-        "recovery",
+        "beside recovery",
         "pipeline",
         "__init__",
     ),

@@ -27,6 +27,7 @@ from ..registry.registration import id_taken
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .batch import Batch
+from .beside import LARGE_BYTES, Beside
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, SetAside, ToJudge, ToRefuse
 from .deferral import Retries
 from .differences import differences, tags_differ
@@ -49,7 +50,11 @@ class Intake:
     """Carries out what was decided about drops. One thread, one daemon.
 
     `between_drops` is called between two drops, when no lock is held: only it may ask the registry. It raises nothing.
+    Drops of `large_bytes` and more are judged beside the others, each with a scanner of `make_scanner`; `wake` is
+    called when one was.
     """
+
+    large_bytes = LARGE_BYTES
 
     def __init__(
         self,
@@ -60,6 +65,8 @@ class Intake:
         machine: Machine,
         *,
         between_drops: Callable[[], None] = lambda: None,
+        make_scanner: Callable[[], Scanner],
+        wake: Callable[[], None],
     ) -> None:
         self.inbox = inbox
         self.registry = registry
@@ -70,6 +77,7 @@ class Intake:
         self._answers = Answers(inbox.receipts_dir, registry, machine)
         self._staging = Staging(Path(registry.storage_dir) / ".staging", inbox, machine)
         self.judge = Judge(inbox, self._staging, scanner, checks, machine)
+        self._beside = Beside(self._judge_beside, make_scanner, machine, wake)
         self._between_drops = between_drops
         self.tally = Tally()
         self._endings = Endings(inbox, self._claims, self._answers, self.tally, machine)
@@ -145,6 +153,7 @@ class Intake:
 
     def _judged(self, claims: Sequence[Claim]) -> list[tuple[Claim, Candidate]]:
         """Stage and judge drops; end those that are not accepted, and return those that are."""
+        accepted: list[tuple[Claim, Candidate]] = []
         staged: list[tuple[Claim, Judging]] = []
         for claim in claims:
             if isinstance(claim.stage, Committed):  # only the answer is missing
@@ -157,18 +166,23 @@ class Intake:
                 self.inbox.work.write(claim.drop_id)
                 if not self._claims.is_in_sight(claim):
                     self._endings.lose_sight(claim)
+                    if claim.drop_id in self._beside.jobs:
+                        self._beside.forget(claim)
+                        self._staging.remove(self._staging.targets(claim).values())
                     continue
                 if isinstance(claim.stage, SetAside):
                     self._staging.remove(self._staging.targets(claim).values())
                 if isinstance(claim.stage, Refused | SetAside):  # why is known: only its end is missing
                     self._endings.reject(claim, claim.stage.problems)
                     continue
-                begun = self.judge.begin(claim)
+                is_large = claim.size >= self.large_bytes and isinstance(claim.stage, ToJudge)
+                begun = self._beside.go_on(claim) if is_large else self.judge.begin(claim)
                 if isinstance(begun, Judging):
                     staged.append((claim, begun))
-                else:
+                elif isinstance(begun, Candidate):
+                    accepted.append((claim, begun))
+                elif begun is not None:
                     self._endings.end(claim, begun)
-        accepted: list[tuple[Claim, Candidate]] = []
         for number, (claim, judging) in enumerate(staged):
             if number > 0:  # before the first it was called just now
                 self.inbox.work.write()
@@ -181,6 +195,11 @@ class Intake:
                 else:
                     self._endings.end(claim, step)
         return accepted
+
+    def _judge_beside(self, machine: Machine, scanner: Scanner) -> Judge:
+        """Return a judge that shares nothing with the one of the loop but what it reads."""
+        staging = Staging(Path(self.registry.storage_dir) / ".staging", self.inbox, machine)
+        return Judge(self.inbox, staging, scanner, self.judge.checks, machine)
 
     def _turn(self, accepted: Sequence[tuple[Claim, Candidate]], claims: Sequence[Claim]) -> None:
         """Take all that is on its way one step on, and the `accepted` drops and those committed of `claims` the first.
@@ -350,7 +369,11 @@ class Intake:
 
         Raises RegistryError.
         """
-        left = self._recovery.take_up()  # before the deferred ones that are due stop being in hand
+        # Before the deferred ones that are due stop being in hand.
+        jobs = self._beside.jobs
+        left = self._recovery.take_up([job.claim for job in jobs.values()])
+        if jobs:
+            left += self._beside.ended()
         if not self._retries.claims:
             return left
         due = self._retries.due()
@@ -360,6 +383,8 @@ class Intake:
 
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds something in hand is to be tried again, or None."""
+        if self._beside.ended():
+            return 0.0
         moments = (self._retries.next_at, self._recovery.next_at)
         return min((max(moment - now, 0.0) for moment in moments if moment is not None), default=None)
 
@@ -370,7 +395,11 @@ class Intake:
         """
         self._staging.clean(self._clock().timestamp())
         self._claims.clean()
-        return self._recovery.take_up()
+        return self._recovery.take_up(())
+
+    def close(self) -> None:
+        """Interrupt the work on large drops; they stay claimed."""
+        self._beside.close()
 
     # --- the line in the log --------------------------------------------------------------------------------------
 

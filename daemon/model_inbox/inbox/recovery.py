@@ -71,8 +71,8 @@ class Recovery:
         self.next_at: float | None = None
         """When, on the monotonic clock, to list the claims again that could not be listed; None: they could."""
 
-    def take_up(self) -> list[Claim]:
-        """Settle the claims that are there and that nobody has in hand; return those to go on with.
+    def take_up(self, beside: Sequence[Claim]) -> list[Claim]:
+        """Settle the claims that are there and that nobody has in hand, also not `beside`; return those to go on with.
 
         They were left by a crash, or were out of sight with the whole inbox for a while. Costs the listing of a folder
         that is empty but for them. Raises RegistryError.
@@ -80,7 +80,7 @@ class Recovery:
         if self.next_at is not None and self._monotonic() < self.next_at:
             return []
         self.next_at = None
-        in_hand = {claim.folder for claim in self._retries.claims}
+        in_hand = {claim.folder for claim in (*self._retries.claims, *beside)}
         try:
             left = [claim for claim in self._claims.left() if claim.folder not in in_hand]
         except StorageError as error:

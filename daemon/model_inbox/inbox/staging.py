@@ -118,6 +118,11 @@ class Staging:
         finally:
             os.close(fd)
 
+    def can_link(self, claim: Claim, *, by_copy: bool) -> bool:
+        """Return whether all files of a claim are likely to be linked, so that no byte of them is copied."""
+        found = [self._disk.lstat(file.path) for file in claim.files.values()]
+        return self._inbox.has_leases and not by_copy and all(self._is_ours_alone(status) for status in found)
+
     def accept(self, claim: Claim, staged: Iterable[Staged], text: bytes, sidecar: Path, *, by_copy: bool) -> None:
         """Make the staged files of an accepted drop the registry's: linked ones get the mode of stored ones.
 

@@ -23,10 +23,11 @@ from ..base.disk import content_of, digest_open_file, read_open_file
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import StorageError
-from ..model.metadata import fields_of
+from ..model.metadata import ModelMetadata, fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, current, imports_of
+from ..problems import Problem
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed
 from ..registry.files import StagedFiles
@@ -99,6 +100,33 @@ class Judge:
     def end(self, claim: Claim, judging: Judging) -> Candidate | Rejected | NotWhole:
         """Decide about what was begun. Leaves nothing staged but when accepting. Raises StorageError, ScanError."""
         return self._judge(claim, judging)
+
+    def refuse_early(self, claim: Claim) -> Rejected | None:
+        """Scan the files of a large drop where they lie, if they are to be copied: what is refused anyhow need not be.
+
+        Only a refusal counts. What seems good, or cannot be told here, is found out of what is staged.
+        """
+        stage = claim.stage
+        if not isinstance(stage, ToJudge) or stage.sidecar is None or stage.sidecar.metadata is None:
+            return None
+        roles = self._roles(claim, stage.sidecar)
+        if not all(name in claim.files for name in roles.values()) or self._staging.can_link(
+            claim, by_copy=stage.by_copy
+        ):
+            return None
+        claim.model_id = stage.sidecar.model_id
+        reports = {name: self.scanner.begin(claim.files[name].path).report() for name in roles.values()}
+        if any(_is_cut(report) for report in reports.values()):
+            return None
+        problems = self._verdict(stage.sidecar.metadata, reports)
+        for path, content in claim.files.values():
+            if content_of(self._disk.lstat(path)) != content:
+                return None
+        return Rejected(tuple(problems)) if problems else None
+
+    def unstage(self, claim: Claim) -> None:
+        """Remove what is staged of a drop."""
+        self._staging.remove(self._staging.targets(claim).values())
 
     def _check_refusal(self, claim: Claim, stage: ToRefuse) -> Rejected | NotWhole:
         """See that what is to be refused is what was judged, and that nothing it lacked has come meanwhile."""
@@ -211,12 +239,7 @@ class Judge:
         if not digested and any(_is_cut(report) for report in reports.values()):
             return NotWhole(tuple(p for report in reports.values() for p in report.problems), final=True)
         assert sidecar.metadata is not None  # noqa: S101  # a sidecar without problems has its metadata
-        problems = verdict(
-            sidecar.metadata,
-            reports,
-            model_types=self.checks.model_types,
-            currency_pairs=self.checks.currency_pairs,
-        )
+        problems = self._verdict(sidecar.metadata, reports)
         if problems:
             return Rejected(tuple(problems))
         self._staging.accept(
@@ -228,6 +251,10 @@ class Judge:
         }
         integrity: Integrity = "digest" if digested else judging.stage.integrity
         return self._candidate(claim, judging, integrity, judged)
+
+    def _verdict(self, metadata: ModelMetadata, reports: Mapping[str, PickleReport]) -> list[Problem]:
+        checks = self.checks
+        return verdict(metadata, reports, model_types=checks.model_types, currency_pairs=checks.currency_pairs)
 
     def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
         """Return which claimed name is the model and which, if any, its scaler."""

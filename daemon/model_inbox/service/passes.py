@@ -110,7 +110,8 @@ class Taking:
         """Take claimed drops to their ends. With `more` to come, the last of them may be left on their way."""
         if not claims and not self._intake.in_hand:
             return
-        largest = max((claim.size for claim in claims), default=0)
+        # Larger ones are judged beside the loop, which goes on publishing.
+        largest = min(max((claim.size for claim in claims), default=0), self._intake.large_bytes)
         self._reporter.allow(largest / SLOW_BYTES_PER_SECOND)
         if self._intake.go_on(claims, more=more):
             self._maintenance.committed()

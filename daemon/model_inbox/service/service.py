@@ -194,7 +194,10 @@ class Service:
             checks_of(self.config),
             self._machine,
             between_drops=self.reporter.publish_if_due,
+            make_scanner=lambda: self._make_scanner(self.config),
+            wake=self._wake,
         )
+        self._stack.callback(self.intake.close)
         self.watching = Watching(
             self.inbox, self.config.inbox, self.health, self._machine, wake=self._wake, make_watch=self._make_watch
         )
