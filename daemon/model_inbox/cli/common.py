@@ -24,11 +24,12 @@ from ..base.users import act_as_owner, name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE
 from ..problems import Problem, quoted
-from ..registry.paths import RegistryFiles
+from ..registry.paths import RegistryFiles, status_paths
 from .output import print_json, print_problems, printable
 
 if TYPE_CHECKING:
     from ..config.settings import Config
+    from ..inbox.older_copy import Told
     from ..problems.codes import Code
     from ..registry.clock_watch import Looked
     from ..registry.registry import ModelRegistry
@@ -176,8 +177,10 @@ class App:
     def writing(self) -> Iterator[ModelRegistry]:
         """Open the registry for changes, as the owner of its folder. On exit the JSON file is updated.
 
-        Raises RegistryMissing.
+        Raises RegistryMissing, and RegistryCorrupted if receipts or the status tell of lines that the registry lacks:
+        new lines would get the numbers of these.
         """
+        from ..inbox.older_copy import refuse_older_copy
         from ..registry.registry import ModelRegistry
 
         section = self.config.registry
@@ -185,10 +188,24 @@ class App:
         self.act_as_owner()
         self.must_exist()
         _log_to_stderr()
+        told = self._told_of_registry()
         with ModelRegistry(
             section.path, section.storage_dir, lock_timeout=section.lock_timeout, actor=actor
         ) as registry:
+            refuse_older_copy(registry, told, {})
             yield registry
+
+    def _told_of_registry(self) -> list[Told]:
+        """Return the last lines that the status and the newest receipts tell of, as far as this user may read them."""
+        from ..inbox.older_copy import told_by_newest_receipts, told_by_status
+        from ..telemetry.status_file import read_status
+
+        inbox = self.config.inbox.path
+        told = told_by_newest_receipts(inbox / "receipts")
+        for path in status_paths(self.config.registry.path, inbox):
+            with contextlib.suppress(StorageError):
+                told += told_by_status(read_status(path))
+        return told
 
     def read_clock(self, to: str) -> datetime:
         """Return the time for a command that removes what is old by it. `to` completes the message "cannot ...".

@@ -6,6 +6,7 @@ written after its line was durable, so a line that is missing was lost after tha
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,9 +17,19 @@ from typing import Any
 from ..errors import RegistryCorrupted
 from ..model.receipt import read_receipt
 from ..problems import quoted
+from ..registry.paths import RegistryFiles
 from ..registry.position import Identity
+from ..registry.registry import ModelRegistry
 
-__all__ = ["Told", "lost_lines", "older_copy_found", "told_by_receipts", "told_by_status"]
+__all__ = [
+    "Told",
+    "lost_lines",
+    "older_copy_found",
+    "refuse_older_copy",
+    "told_by_newest_receipts",
+    "told_by_receipts",
+    "told_by_status",
+]
 
 LOST_NAMED = 20
 # An older copy lacks the newest lines: after so many receipts whose lines are there, the older ones are not read.
@@ -49,6 +60,14 @@ def told_by_receipts(receipts_dir: Path) -> Iterator[Told]:
             if receipt["outcome"] == "registered":
                 identity = Identity(receipt["registry_id"], receipt["epoch"])
                 yield Told(identity, int(receipt["sequence"]), str(receipt["drop_id"]), str(receipt["model_id"]))
+
+
+def told_by_newest_receipts(receipts_dir: Path) -> list[Told]:
+    """Return what the newest receipts tell of: an older copy lacks the newest lines, so these show whether it is one.
+
+    Who compares them with a registry that others change reads them first: its position may only be later.
+    """
+    return list(itertools.islice(told_by_receipts(receipts_dir), PRESENT_ENOUGH))
 
 
 def told_by_status(document: Mapping[str, Any] | None) -> list[Told]:
@@ -83,6 +102,14 @@ def lost_lines(told: Iterable[Told], identity: Identity, reached: int, drops: Ma
             if present >= PRESENT_ENOUGH:
                 break
     return lost
+
+
+def refuse_older_copy(registry: ModelRegistry, told: Iterable[Told], drops: Mapping[int, str | None]) -> None:
+    """Raise RegistryCorrupted if the registry lacks lines that were told of. `drops` are those of `lost_lines`."""
+    position = registry.position
+    lost = lost_lines(told, position.identity, position.sequence, drops) if position is not None else []
+    if position is not None and lost:
+        raise older_copy_found(RegistryFiles(Path(registry.registry_path)).journal, position.sequence, lost)
 
 
 def older_copy_found(journal: Path, reached: int, lost: Sequence[Told]) -> RegistryCorrupted:

@@ -27,11 +27,11 @@ from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..inbox.failures import FATAL_ERRORS
 from ..inbox.folder import Inbox, Rescan, limits_of
-from ..inbox.older_copy import Told, lost_lines, older_copy_found, told_by_receipts
+from ..inbox.older_copy import Told, refuse_older_copy, told_by_receipts
 from ..inbox.pipeline import Intake
 from ..inbox.watch import Watch
 from ..pickles import Scanner
-from ..registry.paths import RegistryFiles, daemon_lock
+from ..registry.paths import daemon_lock
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics_server import MetricsServer
 from ..telemetry.status_file import Publisher
@@ -177,10 +177,7 @@ class Service:
             return
         receipts = told_by_receipts(self.inbox.receipts_dir)
         newest = list(itertools.islice(receipts, 1))
-        lines = itertools.chain(told, newest, receipts)
-        lost = lost_lines(lines, position.identity, position.sequence, self.registry.recent_drops())
-        if lost:
-            raise older_copy_found(RegistryFiles(self.config.registry.path).journal, position.sequence, lost)
+        refuse_older_copy(self.registry, itertools.chain(told, newest, receipts), self.registry.recent_drops())
         if newest and newest[0].identity.registry_id != position.registry_id:
             log.warning("registry.replaced", path=self.registry.registry_path, before=str(newest[0].identity))
 
