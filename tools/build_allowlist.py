@@ -31,7 +31,10 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "daemon")]
 
-from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS, SOURCES, models
+from classics import CLASSICS
+from classics.siblings import classic_siblings
+from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS, models
+from real_models import SOURCES as OTHERS
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
 from model_inbox.pickles.names import (
@@ -49,6 +52,7 @@ from model_inbox.pickles.rules import HASHABLE, call_rules
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
+SOURCES = {**OTHERS, **CLASSICS}
 LISTS = Path(__file__).parents[1] / "daemon" / "model_inbox" / "pickles" / "allow"
 
 NUMPY_TWINS = ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
@@ -78,6 +82,10 @@ def written(value: Any, framework: str) -> Iterator[tuple[str, bytes]]:
     import cloudpickle
     import joblib
 
+    if framework in CLASSICS:  # what the formats of joblib do is known from the other models
+        for protocol in (2, 4, 5):
+            yield f"pickle {protocol}", pickle.dumps(value, protocol)
+        return
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         try:
             yield f"pickle {protocol}", pickle.dumps(value, protocol)
@@ -142,7 +150,10 @@ def learn(frameworks: list[str]) -> Learned:
 def models_here(framework: str) -> Iterator[tuple[str, Any]]:
     """Yield the models of a framework; one that is not installed, or differs too much, ends with a word about it."""
     try:
-        yield from models(framework)
+        if framework in CLASSICS:
+            yield from CLASSICS[framework]()
+        else:
+            yield from models(framework)
     except Exception as error:  # noqa: BLE001 - the learning set is written for the newest versions
         print(f"stopped: {framework}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
 
@@ -237,7 +248,10 @@ def module_mates(uses: dict[str, set[str]]) -> dict[str, str]:
     known_hooks = {hook for name in uses if _is_importable(name) for hook in hooks_of(fetch(name), "").split()}
     mates: dict[str, str] = {}
     for module, letters in learned.items():
-        members = vars(importlib.import_module(module))
+        try:
+            members = vars(importlib.import_module(module))
+        except ImportError:  # a module of another version
+            continue
         for last, value in members.items():
             name = f"{module}.{last}"
             if module in EXTENSION_MODULES:
@@ -321,12 +335,14 @@ def read(framework: str) -> str:
 
 def versions(framework: str) -> str:
     """Return what a list was learned from."""
-    packages = {"scikit-learn": ("sklearn", "scipy"), "builtins": ()}.get(framework, (framework,))
+    packages = {"scikit-learn": ("sklearn",), "imbalanced-learn": ("imblearn",), "builtins": ()}.get(
+        framework, (framework.replace("-", "_"),)
+    )
     found = []
     for name in packages:
         try:
             found.append(f"{name} {importlib.import_module(name).__version__}")
-        except ImportError:
+        except (ImportError, AttributeError):
             continue
     return ", ".join([*found, f"Python {sys.version_info.major}.{sys.version_info.minor}"])
 
@@ -356,8 +372,16 @@ def main() -> int:
             uses[name].update(allowed.uses)
     for name, letters in siblings(frameworks).items():
         uses[name].update(letters)
-    for name, letters in module_mates(uses).items():
-        uses[name].update(letters)
+    if "scikit-learn" in frameworks:
+        for name, letters in module_mates(uses).items():
+            uses[name].update(letters)
+    for framework in frameworks:
+        if framework in CLASSICS:
+            for name, letters in list(classic_siblings(framework, uses)):
+                uses[name].update(letters)
+    for name in uses:
+        if name.startswith(("ngboost.distns.", "ngboost.scores.")):
+            uses[name] = {"r"}
     for twin in NUMPY_TWINS:
         both = uses[f"numpy._core.{twin}"] | uses[f"numpy.core.{twin}"]
         uses[f"numpy._core.{twin}"], uses[f"numpy.core.{twin}"] = set(both), set(both)
@@ -375,7 +399,8 @@ def main() -> int:
         if options.merge:
             top = "".join(line for line in before.splitlines(keepends=True) if line.startswith("#"))
             known = top.partition("learned from ")[2].partition(" by tools/")[0].split(", ")
-            every = ", ".join(dict.fromkeys([*known, *versions(framework).split(", ")]))
+            here = versions(framework).split(", ") if framework in frameworks else []
+            every = ", ".join(dict.fromkeys([*known, *here]))
             top = f"# {framework}: learned from {every} by tools/" + top.partition(" by tools/")[2]
         text = top + "".join(f"{line}\n" for line in lines)
         changed |= text != before

@@ -136,18 +136,19 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "kinds names",
         "streams",
         "stubs",
-        "arguments unpicklers",
+        "arguments places unpicklers",
         "allowlist formats",
         "rules",
         "report reviewed_code scan",
-        "loading process verdict",
+        "loading process suggestions verdict",
         "__init__",
     ),
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": (
         "distribution_rules numpy_rules torch_rules zone_rules",
-        "arrow_rules callable_rules framework_rules python_rules",
+        "arrow_rules callable_rules framework_rules python_rules scipy_rules",
+        "classic_rules state_space_rules",
         "table",
         "__init__",
     ),
@@ -179,8 +180,9 @@ PURE = words("""
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
-    pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/distribution_rules
-    pickles/rules/framework_rules pickles/rules/numpy_rules pickles/rules/python_rules pickles/rules/zone_rules
+    pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/classic_rules pickles/rules/distribution_rules
+    pickles/rules/framework_rules pickles/rules/numpy_rules pickles/rules/python_rules pickles/rules/scipy_rules
+    pickles/rules/state_space_rules pickles/rules/zone_rules
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

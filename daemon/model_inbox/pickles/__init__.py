@@ -19,6 +19,7 @@ from .names import USES, describe_uses
 from .process import Scan, Scanner, scan_bytes
 from .report import PickleReport, imports_of, report_of
 from .reviewed_code import Difference, differences
+from .suggestions import block_of, lines_for
 from .verdict import changes_since, current, verdict_basis
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PickleReport",
     "Scan",
     "Scanner",
+    "block_of",
     "changes_since",
     "check_extra",
     "check_frameworks",
@@ -37,6 +39,7 @@ __all__ = [
     "differences",
     "explain",
     "imports_of",
+    "lines_for",
     "load",
     "looks_complete",
     "report_of",

@@ -29,19 +29,35 @@ __all__ = [
     "read_list",
 ]
 
-FRAMEWORKS = ("builtins", "catboost", "joblib", "lightgbm", "numpy", "pandas", "scikit-learn", "torch", "xgboost")
+FRAMEWORKS = (
+    "arch", "builtins", "catboost", "category-encoders", "hmmlearn", "imbalanced-learn", "joblib", "lightgbm", "mapie",
+    "ngboost", "numpy", "pandas", "prophet", "quantile-forest", "scikit-learn", "scipy", "skforecast", "statsmodels",
+    "torch", "xgboost",
+)  # fmt: skip
 """The shipped lists, by their names in `pickle.frameworks`."""
 
+_SKLEARN = ("numpy", "scikit-learn", "scipy")
 _IMPLIED: Mapping[str, tuple[str, ...]] = {
+    "arch": ("numpy", "pandas", "scipy", "statsmodels"),
     "builtins": (),
     "catboost": ("numpy",),
+    "category-encoders": (*_SKLEARN, "pandas"),
+    "hmmlearn": _SKLEARN,
+    "imbalanced-learn": _SKLEARN,
     "joblib": ("numpy",),
-    "lightgbm": ("numpy", "scikit-learn"),
+    "lightgbm": _SKLEARN,
+    "mapie": _SKLEARN,
+    "ngboost": _SKLEARN,
     "numpy": (),
     "pandas": ("numpy",),
-    "scikit-learn": ("numpy",),
+    "prophet": ("numpy", "pandas"),
+    "quantile-forest": _SKLEARN,
+    "scikit-learn": ("numpy", "scipy"),
+    "scipy": ("numpy",),
+    "skforecast": (*_SKLEARN, "pandas", "statsmodels"),
+    "statsmodels": ("numpy", "pandas", "scipy"),
     "torch": ("numpy",),
-    "xgboost": ("numpy", "scikit-learn"),
+    "xgboost": _SKLEARN,
 }
 """Frameworks whose names are in the pickles of a framework, too. `builtins` always is."""
 

@@ -22,6 +22,7 @@ __all__ = [
     "is_distribution",
     "is_well_formed",
     "never_allowed",
+    "only_shipped",
     "resolve",
     "root_of",
     "words",
@@ -195,7 +196,6 @@ _NEVER_PACKAGES = {
     "pip": "it runs programs",
     "pkg_resources": "it imports and runs other packages",
     "setuptools": "it runs programs",
-    "statsmodels": "its models evaluate formulas when they are loaded",
     "sympy": "it evaluates expressions",
     "numba": "it compiles and runs code",
     "llvmlite": "it compiles and runs code",
@@ -212,8 +212,6 @@ _NEVER_SUBPACKAGES = {
     "pandas.compat.pickle_compat": "it unpickles without restrictions",
     "pandas.core.computation": "it evaluates expressions",
     "pandas.io": "it opens files",
-    "scipy.optimize": "it calls functions that the file names",
-    "scipy.stats": _RUNS_TEXT,
     "scipy.weave": "it compiles and runs code",
     "sklearn.datasets": "it opens files",
     "torch._dynamo": "it compiles and runs code",
@@ -240,8 +238,6 @@ _NEVER_NAMES = {
     "torch.serialization.load": "it unpickles without restrictions",
     "torch.load": "it unpickles without restrictions",
     "torch.storage._load_from_file": _OPENS_FILES,
-    "scipy.interpolate._interpolate.interp1d": _IMPORTS_ANYTHING,
-    "scipy.interpolate.interpolate.interp1d": _IMPORTS_ANYTHING,
 }
 
 _NO_CALLS_ADDED = frozenset(
@@ -259,10 +255,39 @@ _NO_CALLS_ADDED = frozenset(
         "polars",
         "keras",
         "tensorflow",
+        "arch",
+        "category_encoders",
+        "cmdstanpy",
+        "hmmlearn",
+        "imblearn",
+        "mapie",
+        "ngboost",
+        "prophet",
+        "quantile_forest",
+        "skforecast",
+        "statsmodels",
     ]
 )
 """Packages with many functions that open files or call other functions. Only the shipped lists may permit a call into
 them: there each function has a rule for its arguments."""
+
+
+_ONLY_SHIPPED = {
+    "scipy.interpolate._interpolate.interp1d": "it holds the function that it calls",
+    "scipy.interpolate.interpolate.interp1d": "it holds the function that it calls",
+    "scipy.optimize": "it calls functions that the file names",
+    "scipy.stats": _RUNS_TEXT,
+    "statsmodels": "its models evaluate formulas when they are loaded",
+}
+
+
+def only_shipped(name: str) -> str | None:
+    """Return why only a shipped list may have `name`, with a rule for its state, or None if the user's lines may."""
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        if reason := _ONLY_SHIPPED.get(".".join(parts[:length])):
+            return reason
+    return None
 
 
 _DISTRIBUTION_MODULES = ("scipy.stats._continuous_distns.", "scipy.stats._discrete_distns.")
@@ -294,6 +319,8 @@ def never_allowed(name: str, uses: str = "") -> str | None:
         return reason
     if root == "joblib":
         return _OPENS_FILES
+    if uses and (reason := only_shipped(name)):
+        return reason
     parts = name.split(".")
     for length in range(2, len(parts)):
         if reason := _NEVER_SUBPACKAGES.get(".".join(parts[:length])):
@@ -328,17 +355,29 @@ def carries_code(name: str) -> bool:
 _FRAMEWORK_OF_PACKAGE = {
     # scikit-learn before 1.8 writes its losses with this module name.
     "_loss": "scikit-learn",
+    "arch": "arch",
     "catboost": "catboost",
     # Zones and steps of dates, and the text of pandas' frames.
     "dateutil": "pandas",
+    "category_encoders": "category-encoders",
+    "cmdstanpy": "prophet",
+    "hmmlearn": "hmmlearn",
+    "imblearn": "imbalanced-learn",
     "joblib": "joblib",
     "lightgbm": "lightgbm",
+    "mapie": "mapie",
+    "ngboost": "ngboost",
     "numpy": "numpy",
     "pandas": "pandas",
     "pyarrow": "pandas",
     "pytz": "pandas",
-    "scipy": "scikit-learn",
+    "prophet": "prophet",
+    "quantile_forest": "quantile-forest",
+    "scipy": "scipy",
+    "skforecast": "skforecast",
     "sklearn": "scikit-learn",
+    "stanio": "prophet",
+    "statsmodels": "statsmodels",
     "torch": "torch",
     "xgboost": "xgboost",
 }

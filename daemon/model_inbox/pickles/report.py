@@ -6,7 +6,7 @@ allowlist. Never reads a file. Text of a producer enters a message only through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ from ..problems.artifact import (
     artifact_unsupported,
 )
 from .allowlist import Allowlist
-from .names import carries_code, describe_uses, framework_of, never_allowed
+from .names import carries_code, describe_uses, framework_of, never_allowed, only_shipped
 from .rules import HASHABLE, PLAIN_TYPES
 
 __all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "problem_of", "report_of"]
@@ -54,6 +54,9 @@ class PickleReport:
     frameworks: tuple[str, ...] = ()
     embedded_code: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[str, ...] = ()
+    """Where functions that are carried by value sit, and partials: `pipeline step "log": FunctionTransformer.func is a
+    lambda`."""
 
     @property
     def accepted(self) -> bool:
@@ -69,6 +72,7 @@ class PickleReport:
             "frameworks": list(self.frameworks),
             "embedded_code": self.embedded_code,
             "versions": dict(self.versions),
+            "places": list(self.places),
         }
 
     @classmethod
@@ -81,6 +85,7 @@ class PickleReport:
             frameworks=tuple(data.get("frameworks", ())),
             embedded_code=bool(data.get("embedded_code", False)),
             versions=dict(data.get("versions", {})),
+            places=tuple(data.get("places", ())),
         )
 
 
@@ -214,7 +219,22 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
         frameworks=tuple(sorted({framework for name in uses if (framework := framework_of(name))})),
         embedded_code=code,
         versions={**_numpy_version(uses), **recording["versions"]},
+        places=tuple(_place_in_words(steps, what) for steps, what in recording.get("places", ())),
     )
+
+
+def _place_in_words(steps: Sequence[tuple[str, str]], what: str) -> str:
+    """Return a place as `key "model", pipeline step "log": FunctionTransformer.func is a lambda`."""
+    way = [_step_in_words(kind, name) for kind, name in steps]
+    last = way.pop() if way else "the object itself"
+    before = ", ".join(way)
+    return f"{before}{': ' if before else ''}{last} is {escaped(what, 200)}"
+
+
+def _step_in_words(kind: str, name: str) -> str:
+    if kind == "attribute":
+        return escaped(name, 200)
+    return f"item {escaped(name, 20)}" if kind == "item" else f"{kind} {quoted(name)}"
 
 
 def problem_of(what: str, subject: str, detail: str) -> Problem:
@@ -272,7 +292,7 @@ def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem |
             f"which is not allowed (it may {describe_uses(allowed)})",
             _hint_for_uses(name, letters, allowlist),
         )
-    if reason := never_allowed(name):
+    if reason := never_allowed(name) or only_shipped(name):
         hint = "It cannot be allowed"
         if name.startswith("__main__."):
             hint = "Move the class into a module, import it from there, pickle again, and allow that name"

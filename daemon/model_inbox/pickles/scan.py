@@ -20,6 +20,7 @@ from .arguments import count_of, is_global, is_object, is_shape
 from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy, scan_zip
 from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
 from .names import JOBLIB_ARRAY
+from .places import PARTIAL, Place, TracingRecorder, places_in
 from .rules import (
     MATRIXES,
     DtypeValue,
@@ -27,6 +28,7 @@ from .rules import (
     default_rule,
     default_state_rule,
     dtype_of,
+    keeps_contents,
     new_array,
     state_rules,
 )
@@ -38,7 +40,7 @@ __all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 
 Recording = dict[str, Any]
 """The result of a scan as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code,
-versions {framework: version}."""
+versions {framework: version}, places [[steps, what]] (see `places.Place`)."""
 
 
 def decompressed_max(size: int) -> int:
@@ -94,9 +96,12 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
         return ScanningJoblibUnpickler(self.recorder, self.stream, inner=True).load()
 
     def array_of_bytes(self, state: Mapping[str, Any]) -> Any:
-        dtype = self._dtype(state)
-        self.stream.skip(count_of(state["shape"]) * dtype.itemsize)
-        return new_array(self.recorder, dtype, state["shape"])
+        dtype, shape = self._dtype(state), state["shape"]
+        length = count_of(shape) * dtype.itemsize
+        if keeps_contents(dtype, shape):
+            return new_array(self.recorder, dtype, shape, self.stream.read_exactly(length))
+        self.stream.skip(length)
+        return new_array(self.recorder, dtype, shape)
 
 
 def _keep_wrapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:
@@ -106,9 +111,13 @@ def _keep_wrapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:
 _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 
 
-def new_recorder() -> Recorder:
+def new_recorder(kind: type[Recorder] = Recorder) -> Recorder:
     """Return a recorder with all rules, for a new scan."""
-    return Recorder(call_rules, _STATE_RULES, default_rule, default_state_rule)
+    return kind(call_rules, _STATE_RULES, default_rule, default_state_rule)
+
+
+TRACED_BYTES_MAX = 32 << 20
+"""Only files up to this size are parsed a second time, to find where their functions sit."""
 
 
 def record(source: Source) -> Recording:
@@ -123,18 +132,38 @@ def record(source: Source) -> Recording:
         raise
     except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything: a finding
         scan.recorder.note(*_finding_of(error, scan.start))
-    return scan.recording()
+        return scan.recording()
+    return {**scan.recording(), "places": _places(scan, source)}
+
+
+def _places(scan: _Scan, source: Source) -> list[Place]:
+    """Return where the functions sit that a file carries by value, and its partials."""
+    if not scan.recorder.carries_code and PARTIAL not in scan.recorder.uses:
+        return []
+    if (source.size or 0) > TRACED_BYTES_MAX:
+        return []
+    again = _Scan(source, TracingRecorder)
+    try:
+        again.run()
+        return places_in(again.top)
+    except ReadError:
+        raise
+    except Exception:  # noqa: BLE001 - memory may not suffice to keep everything; then nothing is told
+        return []
 
 
 class _Scan:
     """The steps of one scan, and what is known about the file so far."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, recorder: type[Recorder] = Recorder) -> None:
         self._source = source
+        self._recorder_kind = recorder
+        self.top: Any = None
+        """What the parser returned, for plain files and those of joblib."""
         self._compression = ""
         self._kind = ""
         self.start = b""
-        self.recorder = new_recorder()
+        self.recorder = new_recorder(recorder)
 
     def run(self) -> None:
         # EXT opcodes would be looked up in this table. It is empty unless a program fills it.
@@ -161,12 +190,12 @@ class _Scan:
         self._kind = PLAIN
         stream = open_stream(self.recorder, contents)
         try:
-            PlainUnpickler(self.recorder, stream).load()
+            self.top = PlainUnpickler(self.recorder, stream).load()
         except NeedsJoblib:
             self._kind = JOBLIB
-            self.recorder = new_recorder()
+            self.recorder = new_recorder(self._recorder_kind)
             stream = open_stream(self.recorder, contents)
-            ScanningJoblibUnpickler(self.recorder, stream).load()
+            self.top = ScanningJoblibUnpickler(self.recorder, stream).load()
         finish(stream)
 
     def recording(self) -> Recording:

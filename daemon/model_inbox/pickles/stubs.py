@@ -182,6 +182,7 @@ class Recorder:
     """
 
     NESTING_MAX = 3
+    STUB: type[Stub] = Stub
 
     def __init__(
         self,
@@ -236,13 +237,17 @@ class Recorder:
         return stub
 
     def _new_class(self, name: str) -> Global:
-        rule = staticmethod(self._call_rules.get(name) or self._default_rule(name))
+        rule = staticmethod(self.rule_of(name))
         has_rule = name in self._state_rules or self._default_state_rule(name) is not None
         attributes: set[str] | None = None if has_rule else set()
         members = {
             "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes
         }  # fmt: skip
-        return Global("stub", (Stub,), members)
+        return Global("stub", (self.STUB,), members)
+
+    def rule_of(self, name: str) -> Rule:
+        """Return the rule for calls of a name."""
+        return self._call_rules.get(name) or self._default_rule(name)
 
     # --- called by the stubs -----------------------------------------------------------------------------------
 

@@ -46,6 +46,11 @@ def test_all_lists_together_hold_what_real_models_need() -> None:
         "torch.nn.modules.rnn.LSTM": "bnr",
         "joblib.numpy_pickle.NumpyArrayWrapper": "bnr",
         "collections.OrderedDict": "bcrs",
+        "arch.univariate.base.ARCHModelResult": "bnr",
+        "scipy.optimize._optimize.OptimizeResult": "nrs",
+        "scipy.spatial._ckdtree.cKDTree": "bnr",
+        "statsmodels.regression.linear_model.RegressionResultsWrapper": "bnr",
+        "statsmodels.tsa.statespace._kalman_filter.dKalmanFilter": "bcr",
     }.items():
         found = everything.uses(name)
         assert found is not None, name

@@ -71,11 +71,13 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
             assert process.stderr is not None
             imported = {line.rpartition("|")[2].strip() for line in process.stderr.read().splitlines()}
         assert ours.recv(len(READY)) == READY
-    pickles = "arguments kinds names scan streams stubs unpicklers formats rules process.protocol process.worker_loop"
+    pickles = (
+        "arguments kinds names places scan streams stubs unpicklers formats rules process.protocol process.worker_loop"
+    )
     formats = "joblib_parser torch_scan torch_storages torch_zip"
     rules = """
-        arrow_rules callable_rules distribution_rules framework_rules numpy_rules python_rules table torch_rules
-        zone_rules
+        arrow_rules callable_rules classic_rules distribution_rules framework_rules numpy_rules python_rules scipy_rules
+        state_space_rules table torch_rules zone_rules
     """
     assert {name for name in imported if name.startswith("model_inbox")} == {
         *(f"model_inbox.pickles.{name}" for name in pickles.split()),

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.errors import LoadRefused
-from model_inbox.pickles import Allowlist, load, scan_bytes
+from model_inbox.errors import ConfigError, LoadRefused
+from model_inbox.pickles import Allowlist, check_extra, load, scan_bytes
 from model_inbox.pickles.scan import new_recorder
 from model_inbox.pickles.streams import MemorySource, Stream
 from model_inbox.pickles.unpicklers import PlainUnpickler
@@ -137,8 +137,8 @@ NEVER = [
     "timeit.timeit",
     "cloudpickle.cloudpickle._make_function",
     "dill._dill._create_function",
-    "scipy.stats._distn_infrastructure.rv_frozen",
-    "statsmodels.regression.linear_model.OLS",
+    "formulaic.model_spec.ModelSpec",
+    "patsy.desc.ModelDesc",
     "numpy._core._ufunc_reconstruct",
     "numpy.core._ufunc_reconstruct",
     "joblib.numpy_pickle.NDArrayWrapper",
@@ -149,6 +149,30 @@ NEVER = [
     "__main__.Model",
     "model_inbox.registry.ModelRegistry",
 ]
+
+
+ONLY_SHIPPED = [
+    "scipy.interpolate._interpolate.interp1d",
+    "scipy.optimize._minimize.minimize",
+    "scipy.stats._distn_infrastructure.rv_frozen",
+    "scipy.stats._distn_infrastructure.rv_generic",
+    "statsmodels.formula._manager.FormulaManager",
+    "statsmodels.iolib.smpickle.load_pickle",
+    "statsmodels.tools.web.webdoc",
+]
+
+
+@pytest.mark.parametrize("name", ONLY_SHIPPED)
+def test_name_that_needs_a_rule_is_in_no_line_of_the_user(name: str) -> None:
+    """Packages that evaluate or call what is in a state: only the shipped lists may have their names."""
+    assert check_extra({name: "bnr"})
+    assert check_extra({name: "r"})
+    with pytest.raises(ConfigError):
+        Allowlist.load(extra={name: "bnr"})
+    if ALLOWLIST.uses(name) is None:
+        module, _, last = name.rpartition(".")
+        problems = scan_bytes(build.pickled(build.named(module, last)), ALLOWLIST).problems
+        assert [problem.code for problem in problems] == ["artifact.never_allowed"]
 
 
 @pytest.mark.parametrize("name", NEVER)

@@ -14,7 +14,10 @@ from typing import Any
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 
-__all__ = ["MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "new_array"]
+__all__ = [
+    "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "keeps_contents",
+    "new_array",
+]  # fmt: skip
 
 CORES = ("numpy.core", "numpy._core")
 """numpy 1 and numpy 2 write the same functions with different module names."""
@@ -39,13 +42,32 @@ class DtypeValue:
 
 
 class ArrayValue:
-    """An array: its dtype and shape. The dtype is None until the array gets its state."""
+    """An array: its dtype and shape. The dtype is None until the array gets its state.
 
-    __slots__ = ("dtype", "shape")
+    `contents` are the bytes of an array of single characters: rules look into them. None if there are too many.
+    """
+
+    __slots__ = ("contents", "dtype", "shape")
 
     def __init__(self, dtype: DtypeValue | None, shape: tuple[int, ...]) -> None:
+        self.contents: bytes | None = None
         self.dtype = dtype
         self.shape = shape
+
+
+CONTENTS_MAX = 16 << 20
+
+
+def keeps_contents(dtype: DtypeValue, shape: tuple[int, ...]) -> bool:
+    """Return whether the bytes of such an array are kept for the rules."""
+    return (dtype.kind, dtype.itemsize) == ("S", 1) and count_of(shape) <= CONTENTS_MAX
+
+
+def _contents(recorder: Recorder, dtype: DtypeValue, shape: tuple[int, ...], data: bytes | bytearray) -> bytes | None:
+    if not keeps_contents(dtype, shape) or recorder.stream is None:
+        return None
+    # The stream has skipped a large payload: the real bytes are in the file.
+    return recorder.stream.payload(data).read_at(0, len(data))
 
 
 _DTYPE = re.compile(r"[<>|=]?(?:([?bBhHiIlLqQefdgFDG])|([biufcSUVmM])(\d{1,9})|(O)8?)\Z")
@@ -195,9 +217,13 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
 # --- arrays --------------------------------------------------------------------------------------------------
 
 
-def new_array(recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...]) -> Any:
+def new_array(
+    recorder: Recorder, dtype: DtypeValue | None, shape: tuple[int, ...], contents: bytes | None = None
+) -> Any:
     """Return a stub for an array. With dtype None, its state comes later, with a BUILD."""
-    return instance_of(recorder.named("numpy.ndarray"), ArrayValue(dtype, shape))
+    value = ArrayValue(dtype, shape)
+    value.contents = contents
+    return instance_of(recorder.named("numpy.ndarray"), value)
 
 
 def array_of(value: Any) -> ArrayValue:
@@ -232,7 +258,7 @@ def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     return new_array(recorder, None, ())
 
 
-def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(hasattr(target, "value"), "the array was not made by a call")
     known: ArrayValue = target.value
     # A second state would free memory while a view of it can exist.
@@ -242,6 +268,8 @@ def _array_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(version) is int and version == 1, "not a state that numpy writes")
     _check_array(shape, dtype, fortran, data)
     known.dtype, known.shape = dtype.value, shape
+    if type(data) in (bytes, bytearray):
+        known.contents = _contents(recorder, dtype.value, shape, data)
 
 
 def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
@@ -269,7 +297,7 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     must(is_shape(shape) and order in ("C", "F", "K"), "the shape is invalid")
     must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
     must(all(axes is None or is_shape(axes) for axes in args[4:]), "the order of the axes is invalid")
-    return new_array(recorder, described, shape)
+    return new_array(recorder, described, shape, _contents(recorder, described, shape, data))
 
 
 def _scalar(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -19,10 +19,13 @@ from ..names import PATH_MODULES, PATH_NAMES, is_distribution
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .arrow_rules import ARROW_CALLS, ARROW_STATES
 from .callable_rules import CALLABLE_CALLS, CALLABLE_STATES
+from .classic_rules import CLASSIC_CALLS, CLASSIC_STATES
 from .distribution_rules import DISTRIBUTION_STATES, distribution_state
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
+from .scipy_rules import SCIPY_STATES
+from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
 from .torch_rules import TORCH_CALLS, TORCH_STATES
 from .zone_rules import ZONE_CALLS, ZONE_STATES
 
@@ -95,6 +98,8 @@ call_rules: Mapping[str, Rule] = {
     **ARROW_CALLS,
     **TORCH_CALLS,
     **FRAMEWORK_CALLS,
+    **STATE_SPACE_CALLS,
+    **CLASSIC_CALLS,
 }
 state_rules: Mapping[str, StateRule] = {
     **PYTHON_STATES,
@@ -105,6 +110,9 @@ state_rules: Mapping[str, StateRule] = {
     **ARROW_STATES,
     **TORCH_STATES,
     **FRAMEWORK_STATES,
+    **SCIPY_STATES,
+    **STATE_SPACE_STATES,
+    **CLASSIC_STATES,
 }
 
 HASHABLE = frozenset(
