@@ -7,6 +7,9 @@ import pickle
 import shutil
 from collections.abc import Callable
 
+import yaml
+
+from support import pickle_builders as build
 from support.home import SIDECAR, Home
 from support.places import DATA
 
@@ -121,3 +124,85 @@ def test_check_warns_where_nothing_is_wrong(files: Home) -> None:
     done = files.json("check", "m.yaml")
     assert (done["verdict"], [note["code"] for note in done["notes"]]) == ("accept", ["sidecar.no_zone"])
     assert "notes\n  - m.yaml:3:13: " in files.text("check", "m.yaml")
+
+
+# --- lines for pickle.allow ------------------------------------------------------------------------------------------
+
+
+def _object(module: str, name: str) -> bytes:
+    """Return a pickle of an object of a class, with a state."""
+    return build.pickled(build.built(build.new(module, name), build.mapping({"a": build.value(1)})))
+
+
+def test_check_suggests_one_block_that_makes_the_files_acceptable(files: Home) -> None:
+    """Each line once, with the files that need it and what it permits. With the block, all files are accepted."""
+    (files.folder / "a.pkl").write_bytes(_object("shop.models", "Net"))
+    (files.folder / "b.pkl").write_bytes(
+        build.pickled(b"](", build.new("shop.models", "Net"), build.called(build.named("shop.tools", "scale")), b"e")
+    )
+    (files.folder / "c.pkl").write_bytes(pickle.dumps({"plain": 1}))
+    result = files.run("check", "a.pkl", "b.pkl", "c.pkl", "--suggest-allow")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "pickle:",
+        "  allow:",
+        "    # a.pkl, b.pkl; permits shop.models.Net to be referred to, be created without calling __init__, "
+        "have its state set",
+        '    "shop.models.Net": "bnr"',
+        "    # b.pkl; permits shop.tools.scale to be referred to, be called",
+        '    "shop.tools.scale": "cr"',
+    ]
+    assert yaml.safe_load(result.stdout) == {"pickle": {"allow": {"shop.models.Net": "bnr", "shop.tools.scale": "cr"}}}
+    assert files.json("check", "a.pkl", "b.pkl", "--suggest-allow", status=1)["allow"] == {
+        "shop.models.Net": "bnr",
+        "shop.tools.scale": "cr",
+    }
+    (files.folder / "config.yaml").write_text(result.stdout)
+    assert files.json("check", "a.pkl", "b.pkl", "c.pkl")["verdict"] == "accept"
+    assert files.text("check", "a.pkl", "--suggest-allow") == "# no lines to add\n"
+
+
+def test_check_suggests_nothing_for_a_file_that_no_line_makes_acceptable(files: Home) -> None:
+    """A command, a class of a script, code by value, a misused name and what only shipped lists may have: no line."""
+    net = build.new("shop.models", "Net")
+    refused = {
+        "command.pkl": build.pickled(b"](", net, build.named("os", "system"), b"e"),
+        "script.pkl": build.pickled(b"](", net, build.new("__main__", "Net"), b"e"),
+        "code.pkl": build.pickled(b"](", net, build.named("cloudpickle.cloudpickle", "_make_function"), b"e"),
+        "misused.pkl": build.pickled(b"](", net, build.called(build.named("numpy", "log")), b"e"),
+        "shipped.pkl": build.pickled(b"](", net, build.named("statsmodels.iolib.smpickle", "load_pickle"), b"e"),
+        "broken.pkl": _object("shop.models", "Net")[:-1],
+    }
+    for name, data in refused.items():
+        (files.folder / name).write_bytes(data)
+    result = files.run("check", *refused, "--suggest-allow")
+    assert result.exit_code == 1
+    *comments, last = result.stdout.splitlines()
+    assert last == "# no lines to add"
+    assert [line.partition(":")[0] for line in comments] == [f"# {name}" for name in refused]
+    assert files.json("check", *refused, "--suggest-allow", status=1)["allow"] == {}
+
+
+def test_check_says_where_functions_sit(files: Home) -> None:
+    """With -v: by key, by the name of a pipeline's step and by attribute. Without it, only that there are some."""
+    import cloudpickle
+
+    transformer = build.built(
+        build.new("sklearn.preprocessing._function_transformer", "FunctionTransformer"),
+        build.mapping(
+            {
+                "func": build.called(
+                    build.named("cloudpickle.cloudpickle", "_make_function"), b"N", b"N", build.text("<lambda>")
+                )
+            }
+        ),
+    )
+    steps = b"](" + build.text("log") + transformer + b"\x86" + b"e"
+    pipeline = build.built(build.new("sklearn.pipeline", "Pipeline"), build.mapping({"steps": steps}))
+    (files.folder / "m.pkl").write_bytes(build.pickled(build.mapping({"model": pipeline})))
+    (files.folder / "f.pkl").write_bytes(cloudpickle.dumps([1, lambda: 2]))
+    said = files.run("check", "m.pkl", "f.pkl", "-v").stdout
+    assert "  key 'model', pipeline step 'log': FunctionTransformer.func is a lambda\n" in said
+    assert "  item 1 is a lambda\n" in said
+    assert "pipeline step" not in files.run("check", "m.pkl").stdout
+    assert files.json("check", "f.pkl", status=1)["pickles"][0]["places"] == ["item 1 is a lambda"]

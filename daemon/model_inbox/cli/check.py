@@ -23,7 +23,7 @@ from ..problems import Problem, quoted
 from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular
 from ..problems.drop import drop_no_sidecar, drop_sidecar_not_regular, drop_unreadable
 from .common import App, Command, now, pass_app
-from .output import print_json, print_lines, print_problems
+from .output import print_json, print_lines, print_problems, printable
 
 if TYPE_CHECKING:
     from ..config.settings import Config
@@ -42,7 +42,7 @@ class _Result:
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
-    pickles: list[tuple[str, int, PickleReport]] = field(default_factory=list)
+    pickles: list[tuple[Path, int, PickleReport]] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     @property
@@ -55,19 +55,25 @@ class _Result:
     examples=[
         "model-inbox check usd_eur.yaml",
         "model-inbox check usd_eur.pkl usd_eur_scaler.pkl --json",
+        "model-inbox check *.pkl --suggest-allow",
     ],
     exits={EXIT_DONE: "accept", EXIT_REFUSED: "reject", 75: "the scanner does not work"},
 )
 @click.argument(
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
+@click.option("--suggest-allow", is_flag=True, help="Print the lines for config.yaml that the files need, as YAML.")
+@click.option("-v", "--verbose", is_flag=True, help="Also print where embedded functions and partials sit.")
 @pass_app
-def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
+def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bool, as_json: bool) -> int:
     """Check whether the inbox would accept a drop.
 
     FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a single pickle. No pickle is
     loaded. Whether the model_id is free is checked only when the model is dropped. docs/reference/problems.md says for
     each code what it means and what to do.
+
+    With --suggest-allow, the output is one YAML block for all files that lines of pickle.allow would make acceptable,
+    with a comment on each line. Add a line only if you trust the code of its class.
     """
     from ..pickles import Allowlist, Scanner
 
@@ -86,12 +92,16 @@ def check(app: App, *, files: tuple[Path, ...], as_json: bool) -> int:
         for path in files:
             if path not in sidecars and path.absolute() not in result.seen:
                 _check_pickle(path, scanner, result)
+        lines, needed_by = _suggestions(result, scanner, config) if suggest_allow else ({}, {})
     finally:
         scanner.close()
     if as_json:
-        print_json(_as_dict(result))
+        suggested = {"allow": lines} if suggest_allow else {}
+        print_json({**_as_dict(result), **suggested})
+    elif suggest_allow:
+        _print_suggestions(result, lines, needed_by)
     else:
-        _print(result)
+        _print(result, verbose=verbose)
     return EXIT_REFUSED if result.problems else EXIT_DONE
 
 
@@ -158,8 +168,51 @@ def _scan(path: Path, scanner: Scanner, result: _Result) -> PickleReport:
     result.seen.add(path.absolute())
     size = path.stat().st_size
     report = scanner.scan(path, size=size)
-    result.pickles.append((path.name, size, report))
+    result.pickles.append((path, size, report))
     return report
+
+
+# --- lines for pickle.allow ----------------------------------------------------------------------------------
+
+
+def _suggestions(result: _Result, scanner: Scanner, config: Config) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the lines that make files acceptable, and for each line the files that need it.
+
+    Each file is scanned again with its lines: a file that is refused for another reason needs none.
+    """
+    from ..pickles import Allowlist, lines_for
+
+    section = config.pickle
+    present = scanner.allowlist
+    lines: dict[str, str] = {}
+    needed_by: dict[str, list[str]] = {}
+    for path, size, report in result.pickles:
+        wanted = lines_for(report, present)
+        if not wanted:
+            continue
+        scanner.allowlist = Allowlist.load(section.frameworks, {**section.allow, **wanted})
+        if scanner.scan(path, size=size).accepted:
+            for name, letters in wanted.items():
+                lines[name] = "".join(sorted({*lines.get(name, ""), *letters}))
+                needed_by.setdefault(name, []).append(str(path))
+    scanner.allowlist = present
+    return lines, needed_by
+
+
+def _print_suggestions(result: _Result, lines: Mapping[str, str], needed_by: Mapping[str, list[str]]) -> None:
+    """Print YAML: the block, and comments about the files that no line makes acceptable."""
+    from ..pickles import block_of
+
+    helped = {name for names in needed_by.values() for name in names}
+    for path, _, report in result.pickles:
+        if not report.accepted and str(path) not in helped:
+            why = ", ".join(sorted({problem.code for problem in report.problems}))
+            click.echo(printable(f"# {path}: no line makes it acceptable ({why})"))
+    if lines:
+        for line in block_of(lines, needed_by):
+            click.echo(printable(line))
+    else:
+        click.echo("# no lines to add")
 
 
 # --- readiness, as if no file had changed for a long time ----------------------------------------------------
@@ -268,20 +321,22 @@ def _as_dict(result: _Result) -> Mapping[str, Any]:
         "verdict": result.verdict,
         "problems": [problem.as_dict() for problem in result.problems],
         "notes": [note.as_dict() for note in result.notes],
-        "pickles": [{"file": name, **report.as_dict()} for name, _, report in result.pickles],
+        "pickles": [{"file": path.name, **report.as_dict()} for path, _, report in result.pickles],
     }
 
 
-def _print(result: _Result) -> None:
+def _print(result: _Result, *, verbose: bool) -> None:
     print_lines(result.verdict.upper())
-    for name, size, report in result.pickles:
+    for path, size, report in result.pickles:
         what = f"{report.kind or 'unknown'}, {format_size(size)}"
         if report.frameworks:
             known = [f"{one} {report.versions.get(one, '')}".rstrip() for one in report.frameworks]
             what += f", of {', '.join(known)}"
-        print_lines(f"\n{name} ({what})")
+        print_lines(f"\n{path.name} ({what})")
         if report.embedded_code:
             print_lines("carries functions or classes themselves, not only their names", indent=2)
+        for place in report.places if verbose else ():
+            print_lines(place, indent=2, hanging=4)
         if not report.imports:
             print_lines("imports nothing", indent=2)
         for imported, uses in sorted(report.imports.items()):
