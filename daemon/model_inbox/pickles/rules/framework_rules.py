@@ -266,7 +266,15 @@ _WITHOUT_CALLS = frozenset(
         "zoneinfo",
     ]
 )
-"""Packages whose objects may be attributes of pandas' objects: none of those objects can be called."""
+"""Packages whose objects may be attributes of pandas' objects: but for `_CALLED`, none of those can be called."""
+
+_CALLED = ("numpy.poly1d", "numpy.polynomial.", "numpy.vectorize", "numpy.lib.", "builtins.getattr")
+"""The beginnings of names of those packages whose objects can be called nevertheless."""
+
+
+def _may_be_called(kind: Global) -> bool:
+    return package_of(kind) not in _WITHOUT_CALLS or kind.name.startswith(_CALLED)
+
 
 _MISSING_VALUES = ("pandas.NA", "pandas._libs.missing.NA")
 
@@ -276,7 +284,7 @@ def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     for part in state if type(state) is tuple else (state,):
         if type(part) is dict:
             for value in part.values():
-                foreign = isinstance(value, Stub) and package_of(type(value)) not in _WITHOUT_CALLS
+                foreign = isinstance(value, Stub) and _may_be_called(type(value))
                 named = isinstance(value, Global) and not is_global(value, *_MISSING_VALUES)
                 must(not foreign and not named, "an attribute could be called")
 
