@@ -62,7 +62,8 @@ def boot_clock() -> BootClock:
 def _boot_id() -> str:
     """Return 32 hexadecimal digits, or a name that only this process has when the boot id cannot be read."""
     found = ""
-    with suppress(OSError, ValueError):
-        found = _BOOT_ID.read_text("ascii").strip()
+    with suppress(OSError):
+        # Decoded as UTF-8, for which nothing is imported: root may have become another user by now.
+        found = _BOOT_ID.read_bytes().decode("utf-8", "replace").strip()
     found = (found or os.environ.get(_VARIABLE, "")).replace("-", "").lower()
     return found or f"{_UNKNOWN}{uuid.uuid4().hex}"

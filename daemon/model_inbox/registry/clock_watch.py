@@ -214,15 +214,6 @@ class ClockWatch:
             if self._saved is None or _off(now, self._saved) > SAVED_OFF_SECONDS:
                 self._save(now)
 
-    def save(self) -> None:
-        """Save the reading, before the machine may be turned off. A failure is logged: the saved one is only older."""
-        if self.seen is None or self.seen.doubt is not None:
-            return
-        try:
-            self._save(Reading(self._clock(), self._boot.read()))
-        except StorageError as error:
-            self._log_failure(str(error))
-
     def _save(self, now: Reading) -> None:
         """Put the reading in its place, durably. A crash leaves the old one, which is as true."""
         replace_file(self._disk, self._path, reading_bytes(now), CLOCK_MODE)

@@ -123,7 +123,6 @@ class Service:
         # Before anything is stamped or judged by the clock.
         if self.reporter.last_published is not None:
             self.registry.clock_watch.note_shown(self.reporter.last_published)
-        self._stack.callback(self.registry.clock_watch.save)
         self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
         # Files that cannot be moved are no reason to take no drops.
         self.maintenance.settle_leftovers(starting=True)

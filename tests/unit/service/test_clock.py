@@ -197,3 +197,20 @@ def test_the_status_names_the_jump_and_what_to_do(world: World) -> None:
         assert problem.message.endswith("and drops that look future-dated wait")
         assert document["clock"]["held_until"] in problem.message
         assert "model-inbox retention confirm-clock" in problem.hint
+
+
+def test_the_last_status_says_what_time_it_was_before_a_power_cut(world: World) -> None:
+    """Nothing was registered for long, and the machine comes up with an hour that it had before."""
+    publisher = Publisher([world.root / "status.json"])
+    with world.running(publisher=publisher) as service:
+        world.put("m")
+        world.live_on(service)
+        world.clock.advance(DAY)
+        service.report()
+    world.clock.boot_id = "b1" * 16
+    world.clock.jump(-3600)
+    with world.running(publisher=publisher) as service:
+        jump = service.registry.history()[-1]
+        assert jump.operation == "clock"
+        assert jump.detail is not None
+        assert -3700 < jump.detail["seconds"] <= -3500
