@@ -24,6 +24,7 @@ from model_inbox import ModelMetadata, ModelRegistry, drop
 from model_inbox.backup.manifest import Manifest
 from model_inbox.base.flocks import FileLock, Holding
 from model_inbox.base.leases import Lease
+from model_inbox.base.remedies import remedy_for
 from model_inbox.cli import root
 from model_inbox.cli.retention import ChangedMeanwhile
 from model_inbox.config.load import load_config, parse_config, parse_retention
@@ -268,7 +269,13 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         "drop.incomplete_timeout": drops.drop_incomplete_timeout("15m"),
         "drop.unreadable": drops.drop_unreadable("usd_eur.pkl", "owned by ann, mode 0600", "chmod g+r 'usd_eur.pkl'"),
         "drop.not_movable": drops.drop_not_movable(
-            "usd_eur.yaml", StorageError("claim", STATE / "inbox/usd_eur.yaml", no(errno.EPERM)).message
+            "usd_eur.yaml",
+            StorageError("take", STATE / "inbox/usd_eur.yaml", no(errno.EPERM)).message,
+            remedy_for(StorageError("write", STATE / "inbox/usd_eur.yaml", no(errno.EPERM)), "model-inbox"),
+        ),
+        "drop.storage_unwritable": drops.drop_storage_unwritable(
+            StorageError("write in", STATE / "models", no(errno.EROFS)).message,
+            remedy_for(StorageError("write", STATE / "models", no(errno.EROFS)), "model-inbox"),
         ),
         "drop.invalid_name": wrong,
         "drop.sidecar_not_regular": drops.drop_sidecar_not_regular("usd_eur.yaml", "'usd_eur.yaml' is a symbolic link"),
@@ -459,6 +466,26 @@ def status_examples() -> dict[str, Problem]:
         "deferred": 2,
         "deferred_drops": [{"cause": StorageError("sync", MODELS, no(errno.EIO)).message}],
         "failing": [{"task": "looking at the inbox", "cause": "KeyError: 'usd_eur' (folder.py:210)"}],
+        "storage": [
+            {
+                "problem": StorageError("write in", STATE / "models", no(errno.EROFS)).message,
+                "hint": remedy_for(StorageError("write", STATE / "models", no(errno.EROFS)), "model-inbox"),
+                "stops": ["refuse", "take"],
+            }
+        ],
+        "status_files": [
+            {
+                "path": str(STATE / "models" / "prediction_registry.status.json"),
+                "problem": "cannot write it: Read-only file system",
+            }
+        ],
+        "unmovable": {
+            "count": 1,
+            "first": {
+                "message": StorageError("take", STATE / "inbox/usd_eur.yaml", no(errno.EPERM)).message,
+                "hint": remedy_for(StorageError("write", STATE / "inbox/usd_eur.yaml", no(errno.EPERM)), "model-inbox"),
+            },
+        },
         "registry": {
             "problem": StorageError("append to the journal", JOURNAL, no(errno.EIO)).message,
             "history_problem": RegistryCorrupted(

@@ -58,7 +58,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         "boot instants leases owners shapes standard_streams units",
         "disk flocks users strict_yaml",
-        "machine",
+        "machine remedies",
         "__init__",
     ),
     "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
@@ -104,7 +104,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "suspects",
         "own_folders",
         "folder",
-        "claims",
+        "claims obstacles",
         "explain late_scaler older_copy receipts staging tries",
         "batch deferral endings rejected validation",
         "beside recovery",

@@ -258,6 +258,13 @@ class Disk:
         """Return whether a path exists. A dangling symlink counts as existing."""
         return os.path.lexists(path)
 
+    def may_write(self, path: Path) -> bool:
+        """Return whether the kernel lets this user write to a file or folder, as far as it can tell without writing.
+
+        It knows of modes, of attributes (`chattr +i`) and of a file system that is mounted read-only.
+        """
+        return os.access(path, os.W_OK)
+
     def lstat(self, path: Path | str) -> os.stat_result:
         """Return the status of a path. A symlink is not followed."""
         return os.lstat(path)

@@ -46,11 +46,11 @@ _DEFAULTS: Mapping[str, Any] = {
 def status(app: App, *, as_json: bool) -> int:
     """Show what the daemon does, and its problems.
 
-    For people and, by its exit status, for monitoring. Reads the status file of the daemon, and asks the kernel whether
-    the daemon's lock is held. Every member of the service's groups may run it.
+    For people and, by its exit status, for monitoring. Reads the newer of the daemon's two status files, and asks the
+    kernel whether the daemon's lock is held. Every member of the service's groups may run it.
     """
     from ..telemetry.health import assess, find_daemon, state_of
-    from ..telemetry.status_file import disk_left
+    from ..telemetry.status_file import disk_left, why_unwritable
 
     registry_path, inbox_path = app.places
     act_as_any_owner(registry_path.parent, inbox_path)
@@ -60,7 +60,9 @@ def status(app: App, *, as_json: bool) -> int:
     folders = (("inbox", inbox_path), ("models", registry_path.parent))
     disks = [disk for name, path in folders if (disk := disk_left(name, path) or published_disks.get(name)) is not None]
     moment = now()
-    problems = assess(document, holding, moment, disks=disks)
+    places = [file.path.parent for file in found.files]
+    unwritable = {str(place): why for place in places if (why := why_unwritable(place))}
+    problems = assess(document, holding, moment, disks=disks, unwritable=unwritable)
     state = state_of(document, holding)
     shown: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
     # The values of an earlier daemon, or of one that has ended, are no longer true.
@@ -68,6 +70,7 @@ def status(app: App, *, as_json: bool) -> int:
         shown |= {name: _DEFAULTS[name] for name in ("ready", "deaf", "waiting", "deferred", "oldest", "pid")}
         shown |= {"waiting_files": [], "deferred_drops": []}
     shown["pid"] = holding.pid or shown["pid"]
+    shown["other_status_files"] = [{"path": str(file.path), "problem": why} for file, why in found.other_files()]
     shown |= {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
     if as_json:
         print_json(shown)
@@ -129,6 +132,8 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
         ran = ago(retention.get("last_run_at"))
         parts = [str(retention.get("mode")), f"last run {ran}" if ran else "", f"next run {due}" if due else ""]
         yield "retention", ", ".join(filter(None, parts))
+    for file in shown["other_status_files"]:
+        yield "status file", f"not used: {file['problem']}"
     for disk in shown["disks"]:
         left, size = format_size(disk.get("free_bytes", 0)), format_size(disk.get("size_bytes", 0))
         yield f"disk of {disk.get('folder')}", f"{left} of {size} left ({disk.get('path')})"

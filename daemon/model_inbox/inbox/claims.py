@@ -134,12 +134,13 @@ Stage = Left | ToJudge | ToRefuse | Refused | Committed | SetAside
 class Retry:
     """Why a drop is deferred: it failed `attempts` times, the last time for this cause.
 
-    It is tried again `at` that moment of the monotonic clock, in seconds.
+    It is tried again `at` that moment of the monotonic clock, in seconds. `hint` is what helps.
     """
 
     attempts: int
     at: float
     cause: str
+    hint: str = ""
 
 
 class ClaimedFile(NamedTuple):

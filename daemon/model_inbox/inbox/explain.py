@@ -32,7 +32,7 @@ from ..model.receipt import read_receipt
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem, escaped
 from ..problems.codes import Code
-from ..problems.drop import drop_deferred, drop_ignored
+from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, TRIES_NAME, claimed_at, original_name
@@ -249,7 +249,7 @@ def _of_drop(
         owner=name_of_user(drop.owner),
         files=tuple(drop.files.values()),
     )
-    said = _with(said, decision, at, _told_of(drop.sidecar_name, seen, status))
+    said = _with(said, decision, at, _told_of(drop.sidecar_name, seen, status), status)
     if said.state in ("waiting", "stuck") and drop.sidecar is not None and drop.sidecar.cut_short:
         return replace(said, problems=(*_cut_off(view.path / drop.sidecar_name), *said.problems))
     return said
@@ -260,10 +260,16 @@ def _of_stray(
 ) -> Explained:
     since = at - timedelta(seconds=view.age_seconds(stray.name))
     said = Explained(stray.name, "waiting", since=since, owner=name_of_user(stray.owner))
-    return _with(said, decision, at, _told_of(stray.name, [stray], status))
+    return _with(said, decision, at, _told_of(stray.name, [stray], status), status)
 
 
-def _with(said: Explained, decision: Decision, at: datetime, told: Mapping[str, Any] | None) -> Explained:
+def _with(
+    said: Explained,
+    decision: Decision,
+    at: datetime,
+    told: Mapping[str, Any] | None,
+    status: Mapping[str, Any] | None,
+) -> Explained:
     """Add what was decided: by the daemon, if it told of these very bytes, else by us."""
     if told is not None and not (isinstance(decision, Refuse) and told.get("until") is None):
         problems = tuple(Problem.from_dict(problem) for problem in told.get("problems") or ())
@@ -276,6 +282,9 @@ def _with(said: Explained, decision: Decision, at: datetime, told: Mapping[str, 
             until=datetime.fromisoformat(until) if isinstance(until, str) else None,
             then=_then(problems) if isinstance(until, str) else "",
         )
+    stopped = _stopped_by(decision, status)
+    if stopped is not None:
+        return replace(said, problems=(stopped,), then="is tried again")
     if isinstance(decision, Take):
         return replace(said, state="whole")
     if isinstance(decision, Refuse):
@@ -298,14 +307,26 @@ def _told_of(name: str, seen: Sequence[Sighting], status: Mapping[str, Any] | No
     return None
 
 
+def _stopped_by(decision: Decision, status: Mapping[str, Any] | None) -> Problem | None:
+    """Return the obstacle that stops what was decided, as the daemon tells of it, or None."""
+    what = "take" if isinstance(decision, Take) else "refuse" if isinstance(decision, Refuse) else ""
+    for obstacle in (status or {}).get("storage") or ():
+        if what and what in (obstacle.get("stops") or ()):
+            return drop_storage_unwritable(str(obstacle.get("problem")), str(obstacle.get("hint")))
+    return None
+
+
 _STAYS: frozenset[Code] = frozenset({"artifact.open_for_writing", "drop.unreadable"})
 _DATED: frozenset[Code] = frozenset({"clock.behind"})
-_TAKEN: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable", "drop.changed"})
+_TAKEN: frozenset[Code] = frozenset({"drop.settling", "drop.changed"})
+_TRIED: frozenset[Code] = frozenset({"drop.not_movable", "drop.storage_unwritable"})
 
 
 def _then(problems: Sequence[Problem]) -> str:
     """Return what happens when the time is over that a wait lasts at most."""
     codes = {problem.code for problem in problems}
+    if codes <= _TRIED:
+        return "is tried again"
     if codes <= _TAKEN:
         return "is taken, if nothing changes"
     if codes <= _DATED:

@@ -102,6 +102,19 @@ class Rescan:
             dates.append(self.rest_until)
         return min(dates, default=None)
 
+    def held_by(self, problem: Problem, seconds: float, *, refusals_only: bool = False) -> Rescan:
+        """Return this look with what was to be taken or refused waiting for an obstacle, `seconds` at the most.
+
+        With `refusals_only` what is to be taken is not held.
+        """
+        held = Wait((problem,), seconds)
+        kept = (Wait, Take) if refusals_only else (Wait,)
+        return replace(
+            self,
+            drops=tuple((drop, what if isinstance(what, kept) else held) for drop, what in self.drops),
+            strays=tuple((stray, what if isinstance(what, Wait) else held) for stray, what in self.strays),
+        )
+
     def ready(self) -> list[tuple[Drop, Take | Refuse]]:
         """Return the drops to be taken or refused: oldest first, but the owners in turn."""
         due = [(drop, decision) for drop, decision in self.drops if isinstance(decision, (Take, Refuse))]
@@ -113,11 +126,15 @@ class Rescan:
 
 @dataclass(slots=True)
 class _Hold:
-    """Why a drop is not claimed: until a moment, or (`signatures`) as long as its files are these."""
+    """Why a drop is not claimed: until a moment, or (`signatures`) as long as its files are these.
+
+    With `attempts` it could not be claimed that many times, the last time with its files as they were `seen`.
+    """
 
     problems: tuple[Problem, ...]
     again_at: float = 0.0
     attempts: int = 0
+    seen: Mapping[str, tuple[int, int, int, int]] | None = None
     signatures: Mapping[str, tuple[int, int, int, int]] | None = None
 
 
@@ -530,6 +547,8 @@ class Inbox(OwnFolders):
                 return Held(hold.problems, None)
             del self._holds[drop.stem]
             return None
+        if hold.attempts and hold.seen != self._signatures(drop.present):
+            return None
         left = hold.again_at - self._monotonic()
         return Held(hold.problems, left) if left > 0 else None
 
@@ -562,12 +581,31 @@ class Inbox(OwnFolders):
         wait = min(self.limits.settle_seconds, CHANGED_SECONDS)
         self._holds[stem] = _Hold(problems, again_at=self._monotonic() + wait)
 
-    def note_unmovable(self, stem: str, problem: Problem, longest_seconds: float) -> None:
-        """Remember that a drop could not be claimed: it is tried again, less and less often."""
+    def note_unmovable(self, stem: str, names: Iterable[str], problem: Problem, longest_seconds: float) -> None:
+        """Remember that a drop could not be claimed: it is tried again, less and less often, or when it changes.
+
+        `names` are its files. To remove an attribute from one of them, or to give a right, changes it.
+        """
         earlier = self._holds.get(stem)
         attempts = earlier.attempts + 1 if earlier is not None and earlier.signatures is None else 1
         wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), longest_seconds)
-        self._holds[stem] = _Hold((problem,), self._monotonic() + wait, attempts)
+        self._holds[stem] = _Hold((problem,), self._monotonic() + wait, attempts, seen=self._signatures(names))
+
+    def as_held(self, rescan: Rescan) -> Rescan:
+        """Return a look with the drops waiting that were to be taken, and could not be."""
+        passed = self._monotonic() - rescan.at
+        drops = []
+        for drop, decision in rescan.drops:
+            held = self.held(drop) if not isinstance(decision, Wait) else None
+            if held is None or held.seconds is None:
+                drops.append((drop, decision))
+            else:
+                drops.append((drop, Wait(held.problems, passed + held.seconds)))
+        return replace(rescan, drops=tuple(drops))
+
+    def unmovable(self) -> list[Problem]:
+        """Return what is known of the drops that could not be claimed."""
+        return [hold.problems[0] for hold in self._holds.values() if hold.attempts]
 
     def held_until(self, after: float) -> float | None:
         """Return when, on the monotonic clock, the next drop that is held back may be claimed again, or None.
@@ -576,6 +614,9 @@ class Inbox(OwnFolders):
         """
         moments = [hold.again_at for hold in self._holds.values() if hold.signatures is None]
         return min((moment for moment in moments if moment > after), default=None)
+
+    def _signatures(self, names: Iterable[str]) -> dict[str, tuple[int, int, int, int]]:
+        return {name: seen.signature for name in names if (seen := self._look_at(name)) is not None}
 
     def _look_at(self, name: str) -> Sighting | None:
         try:

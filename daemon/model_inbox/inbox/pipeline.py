@@ -35,6 +35,7 @@ from .drop import Drop, Sighting, stem_of
 from .endings import Endings
 from .failures import FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox
+from .obstacles import Obstacles
 from .receipts import Answers, Receipt
 from .recovery import Recovery
 from .staging import Staging
@@ -81,8 +82,9 @@ class Intake:
         self._between_drops = between_drops
         self.tally = Tally()
         self._endings = Endings(inbox, self._claims, self._answers, self.tally, machine)
+        self.obstacles = Obstacles(inbox, Path(registry.registry_path), Path(registry.storage_dir), machine)
         tries = Tries(inbox, machine)
-        self._retries = Retries(tries, self.tally, machine)
+        self._retries = Retries(tries, self.obstacles, self.tally, machine)
         self.deferred = self._retries.claims
         """The drops that wait to be tried again. Only `Retries` changes it."""
         self._recovery = Recovery(
@@ -381,11 +383,15 @@ class Intake:
         settled = self._recovery.settle(unclear) if unclear else []
         return [*(claim for claim in due if claim not in unclear), *settled, *left]
 
+    def retry_at(self, claim: Claim) -> float:
+        """Return when, on the monotonic clock, a deferred drop is tried again."""
+        return self._retries.at(claim)
+
     def due_in(self, now: float) -> float | None:
         """Return in how many seconds something in hand is to be tried again, or None."""
         if self._beside.ended():
             return 0.0
-        moments = (self._retries.next_at, self._recovery.next_at)
+        moments = (self._retries.next_at, self._recovery.next_at, self.obstacles.next_at)
         return min((max(moment - now, 0.0) for moment in moments if moment is not None), default=None)
 
     def recover(self) -> list[Claim]:

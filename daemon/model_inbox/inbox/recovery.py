@@ -70,6 +70,8 @@ class Recovery:
         self._disk = machine.disk
         self.next_at: float | None = None
         """When, on the monotonic clock, to list the claims again that could not be listed; None: they could."""
+        self.problem = ""
+        """Why the claims could not be listed."""
 
     def take_up(self, beside: Sequence[Claim]) -> list[Claim]:
         """Settle the claims that are there and that nobody has in hand, also not `beside`; return those to go on with.
@@ -85,8 +87,11 @@ class Recovery:
             left = [claim for claim in self._claims.left() if claim.folder not in in_hand]
         except StorageError as error:
             self.next_at = self._monotonic() + LEFT_AGAIN_SECONDS
-            log.warning("drop.recovery_failed", problem=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
+            if str(error) != self.problem:
+                log.warning("drop.recovery_failed", problem=str(error), retry_in_seconds=LEFT_AGAIN_SECONDS)
+            self.problem = str(error)
             return []
+        self.problem = ""
         for claim in left:
             self._tries.recall(claim)
         if self._inbox.died.words:

@@ -19,6 +19,7 @@ __all__ = [
     "drop_scaler_late",
     "drop_settling",
     "drop_sidecar_not_regular",
+    "drop_storage_unwritable",
     "drop_unexpected",
     "drop_unreadable",
 ]
@@ -72,14 +73,14 @@ def drop_unreadable(name: str, why: str, hint: str, by: str = "the service") -> 
     return Problem("drop.unreadable", f"{quoted(name)} cannot be read by {by}: {why}", hint, file=escaped(name))
 
 
-def drop_not_movable(name: str, why: str) -> Problem:
-    """The service can read the drop and cannot move it. `why` is the error of the attempt."""
-    return Problem(
-        "drop.not_movable",
-        why,
-        "See that no attribute (chattr), mount or right keeps the service from moving it",
-        file=escaped(name),
-    )
+def drop_not_movable(name: str, why: str, hint: str) -> Problem:
+    """The service can read the drop and cannot move it. `why` is the error of the attempt, `hint` what helps."""
+    return Problem("drop.not_movable", why, hint, file=escaped(name))
+
+
+def drop_storage_unwritable(why: str, hint: str) -> Problem:
+    """No drop is taken, because the daemon cannot write where drops pass. `why` is the error, `hint` what helps."""
+    return Problem("drop.storage_unwritable", f"the daemon takes no drops now: {why}", hint)
 
 
 # --- rejected as a whole -------------------------------------------------------------------------------------

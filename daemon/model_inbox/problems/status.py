@@ -13,6 +13,8 @@ __all__ = [
     "status_deaf",
     "status_deferred",
     "status_disk_nearly_full",
+    "status_drops_unmovable",
+    "status_file_unwritten",
     "status_history_damaged",
     "status_inbox_unreachable",
     "status_lines_missing",
@@ -23,6 +25,7 @@ __all__ = [
     "status_registry_failed",
     "status_retention_failed",
     "status_rotation_failed",
+    "status_storage_unwritable",
     "status_task_failing",
     "status_unknown",
     "status_unresponsive",
@@ -51,11 +54,12 @@ def status_not_ready(state: str) -> Problem:
     return Problem("status.not_ready", f"the daemon is {state} and takes no drops now", "Wait for it")
 
 
-def status_unresponsive(age: str) -> Problem:
-    """The daemon has not written its status for too long."""
+def status_unresponsive(age: str, why: str = "") -> Problem:
+    """The daemon has not written its status for too long. `why` says what is known to keep it from that."""
+    cause = why or "it hangs, or can write its status no more"
     return Problem(
         "status.unresponsive",
-        f"the daemon last told of itself {age} ago: it hangs, or can write its status no more",
+        f"the daemon last told of itself {age} ago, so what is shown is old: {cause}",
         "Look at the log; a hung one is restarted by systemd when WatchdogSec= is set",
     )
 
@@ -98,14 +102,37 @@ def status_clock_unknown(why: object) -> Problem:
     )
 
 
-def status_deferred(count: int, cause: object) -> Problem:
-    """Drops are in hand that could not be decided. `cause` is that of the first."""
+def status_deferred(count: int, cause: object, hint: object = None) -> Problem:
+    """Drops are in hand that could not be decided. `cause` and `hint` are those of the first."""
     drops = "1 drop" if count == 1 else f"{count} drops"
     return Problem(
         "status.deferred",
         f"{drops} could not be decided{f': {cause}' if cause is not None else ''}",
-        "Correct what is wrong with the disk or the lock; the drops are tried again without you",
+        f"{hint or 'Correct what is wrong with the disk or the lock'}; the drops are tried again without you",
     )
+
+
+def status_storage_unwritable(why: object, hint: object, *, stops: bool) -> Problem:
+    """A place that drops pass cannot be written. `stops`: no drop is taken meanwhile."""
+    what = "no drop is taken" if stops else "only what needs this place waits"
+    return Problem(
+        "status.storage_unwritable", f"{why}; {what} until that ends", f"{hint}. It is noticed within seconds"
+    )
+
+
+def status_file_unwritten(path: object, why: object) -> Problem:
+    """The daemon cannot write one of its two status files."""
+    return Problem(
+        "status.file_unwritten",
+        f"the status file {quoted(path, 400)} is old: {why}",
+        "Correct what is wrong with that place; the other status file is up to date",
+    )
+
+
+def status_drops_unmovable(count: int, why: object, hint: object) -> Problem:
+    """Drops in the inbox cannot be moved out of it. `why` and `hint` are those of the first."""
+    drops = "1 drop" if count == 1 else f"{count} drops"
+    return Problem("status.drops_unmovable", f"{drops} cannot be taken: {why}", str(hint))
 
 
 def status_checkpoint_failed() -> Problem:

@@ -17,6 +17,7 @@ from ..base.machine import Machine
 from ..base.units import spans
 from ..config.settings import Config
 from ..inbox.folder import Inbox
+from ..inbox.obstacles import Obstacles
 from ..inbox.rejected import purge_receipts, purge_rejected
 from ..registry.clock_watch import Looked
 from ..registry.journal import format_time
@@ -55,6 +56,7 @@ class Maintenance:
         health: Health,
         machine: Machine,
         *,
+        obstacles: Obstacles,
         work: Callable[[str, float], AbstractContextManager[None]],
         publish_due: Callable[[], None],
     ) -> None:
@@ -75,7 +77,7 @@ class Maintenance:
         self._housekeeping_at = machine.monotonic()
         self._is_held = False
         self._logged_jump: int | None = None
-        self.checkpointing = Checkpointing(config, registry, health, machine)
+        self.checkpointing = Checkpointing(config, registry, health, obstacles, machine)
         self._has_leftovers = True  # an earlier daemon may have left some
 
     # --- when -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from ..base.machine import Machine
+from ..base.remedies import remedy_for
 from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim
@@ -62,6 +63,8 @@ class Taking:
         self._reporter = reporter
         self._clock = machine.clock
         self._monotonic = machine.monotonic
+        self.has_failed = False
+        """Whether a drop of the last pass could not be claimed."""
 
     def reconfigure(self, config: Config) -> None:
         """Go by another configuration from now on."""
@@ -77,18 +80,26 @@ class Taking:
         size = 0
         began = self._monotonic()
         done = True
+        self.has_failed = False
         for drop, decision in ready:
             if enough():
                 done = False
                 break
+            if self._is_stopped(decision):
+                self.has_failed = True
+                continue
             try:
                 if isinstance(decision, Take):
                     claim = self._intake.take(drop, decision.integrity)
                 else:
                     claim = self._intake.refuse(drop, decision.problems)
             except StorageError as error:
-                problem = drop_not_movable(drop.sidecar_name, str(error))
-                self._inbox.note_unmovable(drop.stem, problem, self._config.inbox.rescan_seconds)
+                self.has_failed = True
+                self._intake.obstacles.suspect()
+                if self._is_stopped(decision):
+                    continue
+                problem = drop_not_movable(drop.sidecar_name, str(error), remedy_for(error))
+                self._inbox.note_unmovable(drop.stem, drop.present, problem, self._config.inbox.rescan_seconds)
                 self._waiting_log.drop_not_moved(drop.sidecar_name, drop.stem, error)
                 continue
             except FATAL_ERRORS:
@@ -105,6 +116,12 @@ class Taking:
                 began = self._monotonic()
         self.go_on(batch)
         return done
+
+    def _is_stopped(self, decision: Take | Refuse) -> bool:
+        """Return whether an obstacle is in the way, so that the drop stays where it is."""
+        obstacles = self._intake.obstacles
+        what = "take" if isinstance(decision, Take) else "refuse"
+        return bool(obstacles.found) and obstacles.stopping(what) is not None
 
     def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> None:
         """Take claimed drops to their ends. With `more` to come, the last of them may be left on their way."""

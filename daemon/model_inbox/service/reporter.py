@@ -9,6 +9,7 @@ may be locked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import os
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim, Retry
 from ..inbox.drop import Sighting, seen_as
-from ..inbox.folder import Rescan
+from ..inbox.folder import Inbox, Rescan
+from ..inbox.obstacles import Obstacle
 from ..inbox.older_copy import Told, told_by_status
 from ..inbox.pipeline import Intake
 from ..inbox.readiness import Wait
@@ -42,7 +44,7 @@ from ..registry.registry import ModelRegistry
 from ..telemetry.logging import log_problem
 from ..telemetry.metrics import render
 from ..telemetry.metrics_server import MetricsServer
-from ..telemetry.status_file import FORMAT, Publisher, disk_left, process_started, read_status
+from ..telemetry.status_file import FORMAT, Publisher, disk_left, newest_of, process_started, read_status
 from .health import Health
 from .maintenance import Maintenance
 from .schedule import LookSchedule
@@ -72,6 +74,7 @@ class Reported(Protocol):
     registry: ModelRegistry
     scanner: Scanner
     intake: Intake
+    inbox: Inbox
     watching: Watching
     schedule: LookSchedule
     maintenance: Maintenance
@@ -117,6 +120,9 @@ class Reporter:
         self._published: object = None
         self._published_at: float | None = None
         self._promised_until = 0.0
+        self._serial = 0
+        self._told_version = 0
+        self._unwritten_since = 0.0
         self._work_seconds = 0.0
         self._changed = False
         self._server: MetricsServer | None = None
@@ -133,7 +139,8 @@ class Reporter:
         for path in self._publisher.paths if self._publisher is not None else ():
             with contextlib.suppress(StorageError):
                 found.append(read_status(path) or {})
-        self._last = {name: _text_or_none(found[0].get(name)) for name in self._last} if found else self._last
+        newest = newest_of(found) or {}
+        self._last = {name: _text_or_none(newest.get(name)) for name in self._last}
         stamps = [text for document in found if (text := _text_or_none(document.get("at"))) is not None]
         self.last_published = max(map(datetime.fromisoformat, stamps), default=None)
         told = [line for document in found for line in told_by_status(document)]
@@ -207,6 +214,9 @@ class Reporter:
         """
         if self._published_at is None:
             return
+        if self._is_open and self._service.intake.obstacles.version != self._told_version:
+            self.publish()
+            return
         since = self._monotonic() - self._published_at
         if since < PUBLISH_SECONDS:
             self._changed = True  # perhaps: it is found out when it is time
@@ -236,17 +246,45 @@ class Reporter:
                 unforeseen.succeeded(PUBLISHING)
 
     def _publish(self, document: dict[str, Any]) -> None:
+        self._serial += 1
+        document["serial"] = self._serial
         self._publish_metrics(document)
         document["metrics"]["problem"] = _metrics_problem(self._service.health)  # of this time, not of the last
         if self._publisher is not None:
-            problem = self._publisher.publish(document)
-            if problem and problem != self._status_problem:
-                log.warning("daemon.status_unwritten", problem=problem)
-            self._status_problem = problem
+            self._publisher.publish(document)
+            if self._status_problem != self._publisher.problem:
+                document = self._note_unwritten(self._publisher)
+        if self._is_open:
+            self._told_version = self._service.intake.obstacles.version
         self._published = _gist(document)
         self._published_at = self._monotonic()
         self._promised_until = self._published_at + self._next_seconds
         self._changed = False
+
+    def _note_unwritten(self, publisher: Publisher) -> dict[str, Any]:
+        """Note that the status files can be written no more, or again. Return the document that says so.
+
+        The place that can still be written gets it at once. The log has a line for what no obstacle explains, and in
+        any case when no place is left.
+        """
+        before, self._status_problem = self._status_problem, publisher.problem
+        obstacles = self._service.intake.obstacles if self._is_open else None
+        if obstacles is not None:
+            obstacles.suspect()
+        if not before:
+            self._unwritten_since = self._monotonic()
+        if not publisher.problem:
+            log.info("daemon.status_restored", seconds=self._monotonic() - self._unwritten_since)
+        elif (
+            obstacles is None
+            or publisher.is_mute
+            or not all(obstacles.explains(failure["path"]) for failure in publisher.failed)
+        ):
+            log.warning("daemon.status_unwritten", problem=publisher.problem)
+        self._serial += 1
+        document = {**self.document(), "serial": self._serial}
+        publisher.publish(document)
+        return document
 
     # --- what happened ----------------------------------------------------------------------------------------
 
@@ -323,7 +361,12 @@ class Reporter:
         tally = service.intake.tally.drops
         parts.append(f"{tally['registered']} registered and {tally['rejected']} rejected since the start")
         what = "watching"
-        if service.health.inbox_problem:
+        obstacle = next(iter(service.intake.obstacles.found.values()), None)
+        if self._publisher is not None and self._publisher.is_mute:
+            what = f"cannot write its status files: {self._publisher.problem}"
+        elif obstacle is not None:
+            what = obstacle.error.message
+        elif service.health.inbox_problem:
             what = "cannot use the inbox"
         elif service.health.watch_problem:
             what = "deaf: looking by the clock"
@@ -338,6 +381,7 @@ class Reporter:
         started = self._started_with
         told: dict[str, Any] = {
             "format": FORMAT,
+            "serial": 0,
             "at": millisecond_stamp(now),
             "next_at": millisecond_stamp(now + timedelta(seconds=self._next_seconds)),
             "state": self.state,
@@ -376,6 +420,9 @@ class Reporter:
             },
             "log": {"problem": log_problem() or None},
             "failing": [self._failing(one, now) for one in self._service.unforeseen.failing.values()],
+            "status_files": list(self._publisher.failed) if self._publisher is not None else [],
+            "storage": [],
+            "unmovable": None,
             "waiting_files": [],
             "deferred_drops": [],
         }
@@ -407,6 +454,8 @@ class Reporter:
             "scanner_restarts": getattr(service.scanner, "restarts", 0),
             "waiting_files": shown,
             "deferred_drops": [self._deferred(claim, now) for claim in deferred[:DEFERRED_SHOWN]],
+            "storage": [self._obstacle(obstacle, now) for obstacle in intake.obstacles.found.values()],
+            "unmovable": _unmovable(service.inbox.unmovable()),
         }
         told["inbox"] |= {
             "reachable": not health.inbox_problem,
@@ -444,13 +493,14 @@ class Reporter:
 
     def _deferred(self, claim: Claim, now: datetime) -> dict[str, Any]:
         retry = claim.retry if claim.retry is not None else Retry(0, 0.0, "")
-        wait = max(retry.at - self._monotonic(), 0.0)
+        wait = max(self._service.intake.retry_at(claim) - self._monotonic(), 0.0)
         return {
             "drop_id": claim.drop_id,
             "stem": escaped(claim.stem),
             "files": [escaped(name) for name in claim.files],
             "owner": claim.owner,
             "cause": retry.cause,
+            "hint": retry.hint or None,
             "attempts": retry.attempts,
             "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
         }
@@ -461,6 +511,19 @@ class Reporter:
             "task": one.task,
             "cause": one.cause,
             "attempts": one.attempts,
+            "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
+        }
+
+    def _obstacle(self, obstacle: Obstacle, now: datetime) -> dict[str, Any]:
+        error = obstacle.error
+        wait = self._service.intake.obstacles.pause_left()
+        return {
+            "path": error.path,
+            "errno": errno.errorcode.get(error.errno or 0),
+            "problem": error.message,
+            "hint": obstacle.hint,
+            "stops": sorted(obstacle.stops),
+            "since": millisecond_stamp(obstacle.since),
             "retry_at": millisecond_stamp(now + timedelta(seconds=wait)),
         }
 
@@ -492,6 +555,11 @@ class Reporter:
                 }
             )
         return shown
+
+
+def _unmovable(problems: Sequence[Problem]) -> dict[str, Any] | None:
+    """Return how many drops cannot be moved, and why the first cannot, or None."""
+    return {"count": len(problems), "first": problems[0].as_dict()} if problems else None
 
 
 def _rewritten(one: Rewritten) -> dict[str, Any]:
@@ -535,11 +603,12 @@ def _changed_ns(seen: Sequence[Sighting]) -> int:
 
 def _gist(document: dict[str, Any]) -> object:
     """Return what of a document is news: all but what passes with time."""
-    passing = ("at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest", "failing")
+    passing = ("serial", "at", "next_at", "disks", "waiting_files", "deferred_drops", "oldest", "failing")
     kept = {name: value for name, value in document.items() if name not in passing}
     kept["clock"] = {n: v for n, v in (document["clock"] or {}).items() if n != "held_until"}
     kept["retention"] = {n: v for n, v in document["retention"].items() if n not in ("next_run_at", "last_run_at")}
     waits = [(w["name"], w["stale"], [p.get("message") for p in w["problems"]]) for w in document["waiting_files"]]
+    kept["storage"] = [(one["path"], one["problem"]) for one in document["storage"]]
     failing = [(one["task"], one["cause"], one["attempts"]) for one in document["failing"]]
     return (
         kept,

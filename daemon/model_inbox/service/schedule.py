@@ -53,11 +53,15 @@ class LookSchedule:
 
     def looked(self, rescan: Rescan, *, listed: bool = True) -> None:
         """Note what a look came to, and whether it listed the folder. Its work begins now."""
-        self.last = rescan
         self._is_listed = listed
+        self._is_behind = False
+        self.held_back(rescan)
+
+    def held_back(self, rescan: Rescan) -> None:
+        """Note that of the last look some waits that was to be taken: `rescan` says what for."""
+        self.last = rescan
         after = self._unseen_after(rescan)
         self._unseen_at = None if after is None else rescan.at + after
-        self._is_behind = False
 
     def failed(self) -> None:
         """Note that the inbox could not be looked at."""

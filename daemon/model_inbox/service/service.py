@@ -206,6 +206,7 @@ class Service:
             self.intake.tally,
             self.health,
             self._machine,
+            obstacles=self.intake.obstacles,
             work=self.reporter.work,
             publish_due=self.reporter.publish_if_due,
         )
@@ -271,6 +272,8 @@ class Service:
     def _pass(self, cause: str, stopping: Callable[[], bool], changed: Collection[str] | None) -> bool:
         """Look, and carry out what was decided. Return that it came to its end."""
         self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
+        if self.intake.obstacles.found:
+            self.intake.obstacles.look_if_due()
         rescan = self._look(changed)
         if rescan is not None:
             self._carry_out(rescan, cause, stopping)
@@ -294,6 +297,9 @@ class Service:
     def _carry_out(self, rescan: Rescan, cause: str, stopping: Callable[[], bool]) -> None:
         """Take and refuse what a look found, as long as a pass may go on."""
         ready = rescan.ready()
+        if (ready and not self.intake.obstacles.may_take()) or self.intake.obstacles.found:
+            rescan = self._hold_back(rescan)
+            ready = rescan.ready()
         log.debug(
             "inbox.rescanned",
             cause=cause,
@@ -310,10 +316,23 @@ class Service:
         took_all = self._taking.take(ready, self._time_is_up(seconds, stopping))
         enough = self._time_is_up(seconds, stopping)
         refused_all = not rescan.strays or self._taking.refuse_strays(rescan, enough)
+        if self._taking.has_failed:
+            self._hold_back(self.inbox.as_held(rescan))
         is_behind = not (took_all and refused_all)
         self.schedule.ended(behind=is_behind)
         if not is_behind:
             self.intake.release_spare_folders()
+
+    def _hold_back(self, rescan: Rescan) -> Rescan:
+        """Let what an obstacle stops wait, and note that for the status: who asks is told what it waits for."""
+        obstacles = self.intake.obstacles
+        problem = obstacles.problem()
+        refused = problem or obstacles.problem("refuse")
+        if refused is not None:
+            seconds = self._machine.monotonic() - rescan.at + obstacles.pause_left()
+            rescan = rescan.held_by(refused, seconds, refusals_only=problem is None)
+        self.schedule.held_back(rescan)
+        return rescan
 
     def _look(self, changed: Collection[str] | None) -> Rescan | None:
         """Take up what is in hand, and list and judge what is in the inbox. None when that is not possible now."""

@@ -75,6 +75,15 @@ EVENTS: dict[str, Event] = {
         "The status file could not be written in one of its two places; `model-inbox status` may show old values.",
         "Check that the folder can be written and that the disk is not full.",
     ),
+    "daemon.status_restored": Event("info", ("seconds",), "Both status files can be written again."),
+    "daemon.storage_failed": Event(
+        "error",
+        ("path", "problem", "hint"),
+        "The daemon cannot write in a place that drops pass (see `path`). It leaves drops where they are, tries again "
+        "after pauses that grow to a few seconds, and logs `daemon.storage_restored` when it can. Logged once.",
+        "Do what `hint` says.",
+    ),
+    "daemon.storage_restored": Event("info", ("path", "seconds"), "The place can be written again, after `seconds`."),
     "daemon.metrics_unwritten": Event(
         "error",
         ("problem",),

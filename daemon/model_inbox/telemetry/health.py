@@ -5,16 +5,16 @@ Owns the problems that `model-inbox status` prints and its exit code. Never writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from ..base.flocks import Holding, who_holds
 from ..base.units import format_duration, format_size
-from ..errors import StorageError
-from ..problems import Problem
+from ..problems import Problem, quoted
 from ..problems.status import (
     status_breaker_tripped,
     status_checkpoint_failed,
@@ -24,6 +24,8 @@ from ..problems.status import (
     status_deaf,
     status_deferred,
     status_disk_nearly_full,
+    status_drops_unmovable,
+    status_file_unwritten,
     status_history_damaged,
     status_inbox_unreachable,
     status_lines_missing,
@@ -34,12 +36,13 @@ from ..problems.status import (
     status_registry_failed,
     status_retention_failed,
     status_rotation_failed,
+    status_storage_unwritable,
     status_task_failing,
     status_unknown,
     status_unresponsive,
 )
 from ..registry.paths import daemon_lock, status_paths
-from .status_file import process_started, read_status
+from .status_file import StatusFile, is_newer, look_at_status, newest_of, process_started
 
 __all__ = [
     "LATE_SECONDS",
@@ -60,43 +63,64 @@ NEARLY_FULL_BYTES = 10 << 30
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon, running or not: the holder of its lock, and the last status document."""
+    """A daemon, running or not: the holder of its lock, and its newest status document.
+
+    `files` are the places of the status file, as they were found.
+    """
 
     holding: Holding
     document: dict[str, Any] | None
+    files: tuple[StatusFile, ...] = ()
 
     @property
     def wrote_document(self) -> bool:
         """Whether the process that holds the lock wrote the document."""
-        pid = self.holding.pid
-        return bool(self.holding.held and self.document and (pid is None or pid == self.document.get("pid")))
+        return bool(self.holding.held and self.document and _wrote(self.holding, self.document))
+
+    def other_files(self) -> Iterator[tuple[StatusFile, str]]:
+        """Yield the places whose document is not the one that is used, with what is wrong there."""
+        for file in self.files:
+            if file.error is not None:
+                yield file, file.error.message
+            elif file.document is None:
+                if file.exists:
+                    yield file, f"{str(file.path)!r} is no status document of model-inbox"
+            elif self.document is not None and is_newer(self.document, file.document):
+                yield file, f"{str(file.path)!r} is older: it was written {file.document.get('at')}"
+            elif self.document is not None and _process(file.document) != _process(self.document):
+                yield file, f"{str(file.path)!r} is of another process ({file.document.get('pid')})"
 
 
 def find_daemon(registry_path: Path, inbox_path: Path) -> Daemon:
-    """Find the daemon and its status document, by the registry and then by the inbox.
+    """Find the daemon and its newest status document, by the registry and then by the inbox.
 
-    One of the two paths in config.yaml may have changed since the daemon was started. Raises StorageError if no
+    One of the two paths in config.yaml may have changed since the daemon was started. On a disk that cannot be written
+    an old document stays, so the newer one of what the holder of the lock wrote is used. Raises StorageError if no
     document is found and one could not be read.
     """
-    unreadable: StorageError | None = None
-    found: list[Daemon] = []
     locks = (daemon_lock(registry_path), inbox_path / ".processing" / ".daemon.lock")
-    for lock, path in zip(locks, status_paths(registry_path, inbox_path), strict=True):
-        document = None
-        try:
-            document = read_status(path)
-        except StorageError as error:
-            unreadable = unreadable or error
-        found.append(Daemon(_alive(who_holds(lock), document), document))
-    document = next((one.document for one in found if one.document is not None), None)
-    for one in found:
-        if one.holding.held:
-            return one if one.wrote_document else Daemon(one.holding, document)
-    if document is None and unreadable is not None:
-        raise unreadable
+    files = tuple(map(look_at_status, status_paths(registry_path, inbox_path)))
+    holdings = [_alive(who_holds(lock), file.document) for lock, file in zip(locks, files, strict=True)]
+    documents = [file.document for file in files if file.document is not None]
+    for holding in holdings:
+        if holding.held:
+            own = [document for document in documents if _wrote(holding, document)]
+            return Daemon(holding, newest_of(own or documents), files)
+    errors = [file.error for file in files if file.error is not None]
+    if not documents and errors:
+        raise errors[0]
     # Prefer the registry's lock: some users may not see that of the inbox.
-    holding = found[0].holding if found[0].holding.held is not None else found[1].holding
-    return Daemon(_alive(holding, document), document)
+    holding = holdings[0] if holdings[0].held is not None else holdings[1]
+    newest = newest_of(documents)
+    return Daemon(_alive(holding, newest), newest, files)
+
+
+def _wrote(holding: Holding, document: Mapping[str, Any]) -> bool:
+    return holding.pid is None or holding.pid == document.get("pid")
+
+
+def _process(document: Mapping[str, Any]) -> tuple[object, object]:
+    return document.get("pid"), document.get("process_started")
 
 
 def _alive(holding: Holding, document: Mapping[str, Any] | None) -> Holding:
@@ -129,9 +153,18 @@ def state_of(document: Mapping[str, Any] | None, holding: Holding) -> DaemonStat
 
 
 def assess(
-    document: Mapping[str, Any] | None, holding: Holding, now: datetime, *, disks: Sequence[Mapping[str, Any]]
+    document: Mapping[str, Any] | None,
+    holding: Holding,
+    now: datetime,
+    *,
+    disks: Sequence[Mapping[str, Any]],
+    unwritable: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Problem]:
-    """Return all problems of the daemon, in the order in which to correct them. Pure: reads no clock and no file."""
+    """Return all problems of the daemon, in the order in which to correct them. Pure: reads no clock and no file.
+
+    `unwritable` are folders of the daemon that it cannot write, as seen from outside, and why: it may not have noticed
+    yet, or have no place left to say so.
+    """
     state = state_of(document, holding)
     found: list[Problem] = []
     if state == "stopped":
@@ -142,18 +175,31 @@ def assess(
     elif state != "running" or document is None or not document.get("ready"):
         found.append(status_not_ready(state))
     if document is not None and state == "running":
-        found += _late(document, now)
+        found += _late(document, now, unwritable)
+        found += _unnoticed(document, unwritable)
         found += _said_problems(document)
     for disk in disks:
         found += _nearly_full(disk)
     return found
 
 
-def _late(document: Mapping[str, Any], now: datetime) -> list[Problem]:
+def _unnoticed(document: Mapping[str, Any], unwritable: Mapping[str, str]) -> list[Problem]:
+    """Return the folders that cannot be written, if the daemon does not say that of any."""
+    if document.get("storage"):
+        return []
+    hint = "Correct that; the daemon goes on by itself"
+    return [
+        status_storage_unwritable(f"cannot write in {quoted(folder, 400)}: {why}", hint, stops=True)
+        for folder, why in unwritable.items()
+    ]
+
+
+def _late(document: Mapping[str, Any], now: datetime, unwritable: Mapping[str, str]) -> list[Problem]:
     at, due = _instant(document.get("at")), _instant(document.get("next_at"))
     if at is None or due is None or now <= due + timedelta(seconds=LATE_SECONDS):
         return []
-    return [status_unresponsive(format_duration((now - at).total_seconds()))]
+    why = "; ".join(f"it cannot write in {quoted(folder, 400)}: {cause}" for folder, cause in unwritable.items())
+    return [status_unresponsive(format_duration((now - at).total_seconds()), why)]
 
 
 def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
@@ -163,11 +209,19 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
     retention, config = document.get("retention") or {}, document.get("config") or {}
     if inbox.get("reachable") is False:
         found.append(status_inbox_unreachable(inbox.get("problem")))
+    for obstacle in document.get("storage") or ():
+        stops = "take" in (obstacle.get("stops") or ())
+        found.append(status_storage_unwritable(obstacle.get("problem"), obstacle.get("hint"), stops=stops))
+    found += [status_file_unwritten(one.get("path"), one.get("problem")) for one in document.get("status_files") or ()]
+    if unmovable := document.get("unmovable"):
+        first = unmovable.get("first") or {}
+        found.append(status_drops_unmovable(unmovable.get("count"), first.get("message"), first.get("hint", "")))
     if document.get("deaf"):
         found.append(status_deaf(document.get("deaf_because")))
     if document.get("deferred"):
         causes = [drop.get("cause") for drop in document.get("deferred_drops") or ()]
-        found.append(status_deferred(document["deferred"], causes[0] if causes else None))
+        hints = [drop.get("hint") for drop in document.get("deferred_drops") or ()]
+        found.append(status_deferred(document["deferred"], causes[0] if causes else None, hints[0] if hints else None))
     found += [status_task_failing(one.get("task"), one.get("cause")) for one in document.get("failing") or ()]
     if why := registry.get("problem"):
         found.append(status_registry_failed(why))

@@ -11,11 +11,15 @@ The same document is written to two places for two groups of users: beside the r
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import stat
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,18 @@ import orjson
 from ..base.disk import Disk, read_regular, remove_quietly
 from ..errors import StorageError
 
-__all__ = ["FORMAT", "Publisher", "disk_left", "process_started", "read_status"]
+__all__ = [
+    "FORMAT",
+    "Publisher",
+    "StatusFile",
+    "disk_left",
+    "is_newer",
+    "look_at_status",
+    "newest_of",
+    "process_started",
+    "read_status",
+    "why_unwritable",
+]
 
 FORMAT = "model-inbox-status/1"
 STATUS_MODE = 0o640
@@ -36,6 +51,9 @@ READ_AGAIN_SECONDS = 0.02
 READ_ATTEMPTS = 5
 
 
+# From linux/fs.h.
+_FS_IOC_GETFLAGS = 0x80086601
+_FS_IMMUTABLE = 0x10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DETAILS = ("waiting_files", "deferred_drops", "problems_of_reload")
 
@@ -49,21 +67,35 @@ class Publisher:
     def __init__(self, paths: Sequence[Path], disk: Disk | None = None) -> None:
         self.paths = tuple(paths)
         self._disk = disk if disk is not None else Disk()
+        self.failed: tuple[dict[str, str], ...] = ()
+        """The places that could not be written the last time: `path` and `problem`."""
+
+    @property
+    def problem(self) -> str:
+        """Why places could not be written the last time, or ""."""
+        return "; ".join(failure["problem"] for failure in self.failed)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether no place could be written the last time."""
+        return bool(self.failed) and len(self.failed) == len(self.paths)
 
     def publish(self, document: Mapping[str, Any]) -> str:
-        """Write the document to all places. Return why the first of them failed, or "". Never raises OSError.
+        """Write the document to all places. Return why some of them failed, or "". Never raises OSError.
 
         The file is not synced, because after a power failure no daemon runs that it could describe. A crash before the
         rename leaves the old file, and a temporary one that the next call removes.
         """
         data = _encoded(document)
-        failed = ""
+        failed = []
         for path in self.paths:
             try:
                 self._replace(path, data, document)
             except OSError as error:
-                failed = failed or f"cannot write {str(path)!r}: {error.strerror or error}"
-        return failed
+                problem = f"cannot write {str(path)!r}: {error.strerror or error}"
+                failed.append({"path": str(path), "problem": problem})
+        self.failed = tuple(failed)
+        return self.problem
 
     def _replace(self, path: Path, data: bytes, document: Mapping[str, Any]) -> None:
         temporary = path.with_name(f".{path.name.removeprefix('.')}.new")
@@ -136,23 +168,104 @@ def disk_left(folder: str, path: Path) -> dict[str, Any] | None:
     }
 
 
+def why_unwritable(folder: Path) -> str:
+    """Return what keeps the owner of a folder from writing in it, as far as it can be seen without writing, or "".
+
+    For a user who may not look at the folder nothing is known.
+    """
+    try:
+        found, disk = folder.stat(), os.statvfs(folder)
+    except OSError as error:
+        return "it is missing" if isinstance(error, FileNotFoundError) else ""
+    if disk.f_flag & os.ST_RDONLY:
+        return "it is on a file system that is mounted read-only"
+    if disk.f_blocks and not disk.f_bavail:
+        return "its disk is full"
+    if found.st_uid != 0 and not found.st_mode & stat.S_IWUSR:
+        return f"its mode {stat.S_IMODE(found.st_mode):04o} lets its owner not write"
+    return "it has the attribute i (`chattr -i` removes it)" if _is_immutable(folder) else ""
+
+
+def _is_immutable(folder: Path) -> bool:
+    """Return whether a folder has the attribute that `chattr +i` sets; False if the file system has none."""
+    flags = bytearray(8)
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(fd, _FS_IOC_GETFLAGS, flags)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & _FS_IMMUTABLE)
+
+
 # --- reading -----------------------------------------------------------------------------------------------
 
 
-def read_status(path: Path) -> dict[str, Any] | None:
-    """Return the document at `path`, or None if there is none. Raises StorageError if it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class StatusFile:
+    """What was found at one place of the status file.
+
+    Without a document, `error` says why the file cannot be read. Without both, `exists` says whether there is a file:
+    one that is no status document is damaged, or another program's.
+    """
+
+    path: Path
+    document: dict[str, Any] | None = None
+    error: StorageError | None = None
+    exists: bool = True
+
+
+def look_at_status(path: Path) -> StatusFile:
+    """Return what is at one place of the status file. Never raises OSError."""
     for attempt in range(READ_ATTEMPTS):
         try:
             data = read_regular(path, BYTES_MAX)
         except FileNotFoundError:
-            return None
+            return StatusFile(path, exists=False)
         except OSError as error:
-            raise StorageError("read", path, error) from error
+            return StatusFile(path, error=StorageError("read", path, error))
         with suppress(ValueError):
             document = orjson.loads(data)
             if isinstance(document, dict) and str(document.get("format", "")).startswith("model-inbox-status/"):
-                return document
+                return StatusFile(path, document)
         # On a full disk the file is overwritten in place, so a reader can see a part of it. Read it again.
         if attempt < READ_ATTEMPTS - 1:
             time.sleep(READ_AGAIN_SECONDS)
-    return None
+    return StatusFile(path)
+
+
+def read_status(path: Path) -> dict[str, Any] | None:
+    """Return the document at `path`, or None if there is none. Raises StorageError if it cannot be read."""
+    found = look_at_status(path)
+    if found.error is not None:
+        raise found.error
+    return found.document
+
+
+def is_newer(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether a document was written after another one, by what the two say.
+
+    Documents of one process are numbered, so that a clock that was set back does not matter. Times of files are not
+    used: a copy has a new one.
+    """
+    process, serial = ("pid", "process_started"), "serial"
+    if all(one.get(name) == other.get(name) for name in process) and serial in one and serial in other:
+        return _number(one[serial]) > _number(other[serial])
+    return str(one.get("at", "")) > str(other.get("at", ""))
+
+
+def newest_of(documents: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the document that was written last, or None if there is none."""
+    newest: dict[str, Any] | None = None
+    for document in documents:
+        if newest is None or is_newer(document, newest):
+            newest = document
+    return newest
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -17,7 +17,7 @@ from model_inbox.base.flocks import FileLock, Holding, who_holds
 from model_inbox.errors import StorageError
 from model_inbox.registry.paths import daemon_lock, status_paths
 from model_inbox.telemetry.health import assess, find_daemon, state_of
-from model_inbox.telemetry.status_file import Publisher, disk_left, process_started, read_status
+from model_inbox.telemetry.status_file import Publisher, disk_left, process_started, read_status, why_unwritable
 from support.users import as_user, let_through
 from support.waiting import wait_until
 from support.world import FailingDisk
@@ -187,6 +187,80 @@ def test_a_daemon_is_found_by_its_inbox_when_the_registry_moved_in_the_file(tmp_
     assert (found.holding.held, found.wrote_document) == (False, False)
 
 
+@pytest.mark.parametrize(
+    ("registry", "inbox", "used"),
+    [
+        ({"serial": 7}, {"serial": 8}, "inbox"),
+        ({"serial": 8}, {"serial": 7}, "registry"),
+        ({"serial": 8, "at": "2026-11-24T10:00:00.000Z"}, {"serial": 7}, "registry"),
+        ({"at": "2026-11-24T11:59:50.000Z"}, {"at": "2026-11-24T11:59:50.001Z"}, "inbox"),
+        ({"serial": 900, "process_started": 1, "at": "2026-11-23T12:00:00.000Z"}, {"serial": 1}, "inbox"),
+        ({"serial": 900, "pid": 1, "at": "2026-11-25T12:00:00.000Z"}, {"serial": 1}, "inbox"),
+    ],
+    ids=["number", "number the other way", "clock set back", "times", "an earlier daemon", "another process, later"],
+)
+def test_the_newer_of_the_two_files_is_used(
+    tmp_path: Path, registry: dict[str, Any], inbox: dict[str, Any], used: str
+) -> None:
+    """By what the documents say and by who wrote them, whatever the times of the files; the other one is named."""
+    (tmp_path / "inbox" / "receipts").mkdir(parents=True)
+    lock = FileLock(daemon_lock(tmp_path / "r.json"), "registry")
+    lock.acquire(0)
+    paths = status_paths(tmp_path / "r.json", tmp_path / "inbox")
+    here = {"pid": os.getpid()}
+    for path, changes in zip(paths, (registry, inbox), strict=True):
+        Publisher([path]).publish(document(**{**here, **changes}))
+    os.utime(paths[0 if used == "inbox" else 1], (2e9, 2e9))
+    found = find_daemon(tmp_path / "r.json", tmp_path / "inbox")
+    lock.close()
+    assert found.document == document(**{**here, **(inbox if used == "inbox" else registry)})
+    ((other, why),) = found.other_files()
+    assert other.path == paths[0 if used == "inbox" else 1]
+    assert "older" in why or "another process" in why
+
+
+def test_a_status_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    """One that is a folder, or that another program wrote, is said; the other one is used."""
+    (tmp_path / "inbox" / "receipts").mkdir(parents=True)
+    registry, inbox = status_paths(tmp_path / "r.json", tmp_path / "inbox")
+    Publisher([inbox]).publish(document())
+    registry.write_text('{"format": "something-else/1"}')
+    ((file, why),) = find_daemon(tmp_path / "r.json", tmp_path / "inbox").other_files()
+    assert (file.path, why) == (registry, f"{str(registry)!r} is no status document of model-inbox")
+    registry.unlink()
+    registry.symlink_to(inbox)
+    found = find_daemon(tmp_path / "r.json", tmp_path / "inbox")
+    ((file, why),) = found.other_files()
+    assert (found.document, file.path) == (document(), registry)
+    assert why == f"cannot read {str(registry)!r}: Too many levels of symbolic links"
+
+
+def test_why_a_folder_cannot_be_written_is_seen_from_outside(tmp_path: Path) -> None:
+    """A mode, a folder that is gone; nothing is said of a folder that can be written."""
+    os.chown(tmp_path, PRODUCER, -1)
+    assert why_unwritable(tmp_path) == ""
+    tmp_path.chmod(0o550)
+    assert why_unwritable(tmp_path) == "its mode 0550 lets its owner not write"
+    assert why_unwritable(tmp_path / "gone") == "it is missing"
+
+
+def test_a_daemon_that_could_not_tell_it_is_told_from_outside() -> None:
+    """A folder that cannot be written is a problem at once, and the reason why a document is old."""
+    unwritable = {"/models": "it is on a file system that is mounted read-only"}
+    (fresh,) = assess(document(), HELD, NOW, disks=[], unwritable=unwritable)
+    assert (fresh.code, fresh.message.split(";")[0]) == (
+        "status.storage_unwritable",
+        "cannot write in '/models': it is on a file system that is mounted read-only",
+    )
+    late, _ = assess(document(next_at="2026-11-24T11:00:00Z"), HELD, NOW, disks=[], unwritable=unwritable)
+    assert late.code == "status.unresponsive"
+    assert "so what is shown is old: it cannot write in '/models': it is on" in late.message
+    said = document(storage=[{"problem": "cannot write", "hint": "mount it", "stops": ["take"]}])
+    assert [one.message for one in assess(said, HELD, NOW, disks=[], unwritable=unwritable)] == [
+        "cannot write; no drop is taken until that ends"
+    ]
+
+
 def test_a_process_is_told_from_the_next_one_with_its_number() -> None:
     """The kernel's start time names it for good; a process that is gone has none."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -229,6 +303,9 @@ ASSESSED: list[tuple[str, dict[str, Any] | None, Holding, dict[str, Any], list[s
     ("restart needed is no problem", document(config={"restart_needed": ["inbox.path"]}), HELD, {}, []),
     ("metrics", document(metrics={"problem": "port in use"}), HELD, {}, ["status.metrics_failed"]),
     ("log", document(log={"problem": "stderr was closed"}), HELD, {}, ["status.log_lost"]),
+    ("storage", document(storage=[{"problem": "x", "stops": []}]), HELD, {}, ["status.storage_unwritable"]),
+    ("one status file", document(status_files=[{"path": "x"}]), HELD, {}, ["status.file_unwritten"]),
+    ("unmovable", document(unmovable={"count": 1, "first": {}}), HELD, {}, ["status.drops_unmovable"]),
     ("4 % and 4 GiB", document(), HELD, {"free_bytes": 4 << 30}, ["status.disk_nearly_full"]),
     ("6 %", document(), HELD, {"free_bytes": 6 << 30}, []),
     ("4 %, but 40 GiB", document(), HELD, {"free_bytes": 40 << 30, "size_bytes": 1000 << 30}, []),

@@ -37,6 +37,11 @@ ROWS: Mapping[Code, About] = {
         "The file's group or mode does not let the service read it, or the disk has an error.",
         "Run the command that `hint` gives, or write the file again.",
     ),
+    "drop.storage_unwritable": About(
+        "The drop waits in the inbox, because the daemon cannot write in a place that drops pass.",
+        "A read-only or full disk, a quota, a right, an attribute or a mount.",
+        "Nothing to do for the producer. The operator does what `hint` says; the drop is taken when that ends.",
+    ),
     "drop.not_movable": About(
         "The service can read the drop and cannot move it.",
         "An attribute (`chattr +i`), a mount, or a right on the folder.",

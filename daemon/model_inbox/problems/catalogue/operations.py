@@ -105,6 +105,22 @@ ROWS: Mapping[Code, About] = {
         "It hangs, or cannot write its status because the disk is full.",
         "Look at the log; with `WatchdogSec=` systemd restarts a daemon that hangs.",
     ),
+    "status.file_unwritten": About(
+        "The daemon cannot write one of its two status files. The other one has this message.",
+        "A read-only or full disk, a right on the folder, or an attribute of the file.",
+        "Correct what the message names.",
+    ),
+    "status.storage_unwritable": About(
+        "The daemon cannot write in a place that drops pass. Drops stay where they are, and none is rejected for it.",
+        "The kernel mounted the disk read-only after an error; the disk or a quota is full; a right, an attribute "
+        "(`chattr +i`) or a mount is in the way.",
+        "Do what `hint` says. The daemon tries to write every few seconds, and goes on by itself.",
+    ),
+    "status.drops_unmovable": About(
+        "Drops in the inbox are complete, and cannot be moved out of it, though others can.",
+        "An attribute of their files (`chattr +i`), or something with the name of a folder of the daemon.",
+        "`model-inbox inbox list` shows them; do what `hint` says.",
+    ),
     "status.inbox_unreachable": About(
         "The inbox cannot be used.",
         "The folder was removed, is not mounted, or belongs to another user.",
