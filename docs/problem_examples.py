@@ -344,6 +344,7 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         "registry.too_new": RegistryTooNew.of_file(
             JOURNAL, "the journal has the format 'model-inbox-journal/2', this version reads model-inbox-journal/1"
         ),
+        "registry.text_not_unicode": registry.registry_text_not_unicode("reason", "too old \udcff"),
         "registry.unreadable": registry.registry_unreadable(JOURNAL, os.strerror(errno.EACCES)),
         "registry.checkpoint_missing": registry.registry_checkpoint_missing(REGISTRY),
         "registry.checkpoint_damaged": registry.registry_checkpoint_damaged(

@@ -57,6 +57,7 @@ __all__ = [
     "ScanError",
     "StorageError",
     "is_transient",
+    "raise_if_transient",
 ]
 
 
@@ -155,6 +156,12 @@ class StorageError(ModelInboxError):
         self.errno = cause.errno
         self.transient = is_transient(cause)
         self.exit_status = EXIT_TRY_AGAIN if self.transient else EXIT_REFUSED
+
+
+def raise_if_transient(operation: str, path: object, error: OSError) -> None:
+    """Raise StorageError for an error that may pass: it says nothing about the file, which is read again later."""
+    if is_transient(error):
+        raise StorageError(operation, path, error) from error
 
 
 class RegistryError(ModelInboxError):

@@ -18,6 +18,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from model_inbox import ModelRegistry
+from model_inbox.backup.manifest import CopiedFile
+from model_inbox.backup.verification import check_file
 from model_inbox.base.flocks import FileLock
 from model_inbox.base.users import act_as_owner
 from model_inbox.cli import root
@@ -27,6 +30,7 @@ from model_inbox.errors import TRANSIENT, ConfigError, StorageError, is_transien
 from model_inbox.pickles import Allowlist
 from model_inbox.producer import _receipt
 from model_inbox.service.reload import open_server
+from support.crash_kit import metadata
 from support.processes import unmeasured
 from support.waiting import wait_until
 from support.world import World
@@ -202,6 +206,57 @@ def test_a_model_that_check_cannot_open_just_now_is_not_refused(
     unreadable(monkeypatch, model, errno.EMFILE)
     status, error = called("--config", str(world.config_path), "check", str(world.inbox / "m.yaml"))
     assert (status, error.get("code")) == (75, "storage.failed")
+
+
+REGISTRY_FILES = {
+    "journal": "r.journal.jsonl",
+    "closed segment": f"history/{0:020d}.jsonl",
+    "JSON file": "r.json",
+    "mark": "r.checkpoint.json",
+    "model": "p/m.pkl",
+    "stored sidecar": "p/m.yaml",
+    "model in the trash": ".trash/gone.2/gone.pkl",
+}
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EIO, errno.ENOMEM], ids=errno.errorcode.get)
+@pytest.mark.parametrize("name", REGISTRY_FILES)
+def test_a_file_of_the_registry_that_cannot_be_read_just_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    """`verify` ends with 75 and names the file; as soon as it can be read all is well. `rebuild` changes nothing."""
+    config = tmp_path / "config.yaml"
+    config.write_text("registry: {path: r.json, storage_dir: p}\n")
+    with ModelRegistry(tmp_path / "r.json", tmp_path / "p") as registry:
+        for model_id in ("m", "gone"):
+            registry.register_model(metadata(model_id), {"weights": [1.0]})
+        registry.delete_model("gone")
+        registry.change_segment()
+    path = tmp_path / REGISTRY_FILES[name]
+    assert path.is_file()
+    before = {one: one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()}
+    commands = ["verify", "rebuild"] if name in ("journal", "closed segment", "JSON file", "mark") else ["verify"]
+    with monkeypatch.context() as context:
+        for function, real in (("os.open", os.open), ("builtins.open", open), ("io.open", open)):
+            context.setattr(function, failing(number, lambda opened: str(opened) == str(path), real))
+        for command in commands:
+            status, error = called("--config", str(config), command)
+            assert (status, error.get("code")) == (75, "storage.failed")
+            assert path.name in error["message"]
+            assert os.strerror(number) in error["message"]
+    assert {one: data for one, data in before.items() if one.read_bytes() != data} == {}
+    assert called("--config", str(config), "verify")[0] == 0
+
+
+def test_a_snapshot_that_cannot_be_read_just_now_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a backup is told from one with other bytes."""
+    copied = CopiedFile(1, "0" * 64, None)
+    monkeypatch.setattr("model_inbox.backup.verification.digest_regular", refuse(errno.EIO))
+    with pytest.raises(StorageError) as caught:
+        check_file(tmp_path / "m.pkl", copied)
+    assert caught.value.exit_status == 75
 
 
 def refuse(number: int) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from ..base.disk import digest_regular
+from ..errors import raise_if_transient
 from ..problems import Problem
 from ..problems.backup import backup_file_differs, backup_file_missing, backup_file_unknown, backup_manifest_damaged
 from ..registry.repair.verify import verify
@@ -45,6 +46,7 @@ def check_file(path: Path, file: CopiedFile) -> Problem | None:
     except FileNotFoundError:
         return backup_file_missing(str(path))
     except OSError as error:
+        raise_if_transient("read", path, error)
         return backup_file_differs(str(path), f"it cannot be read: {error.strerror}")
     if found != file.sha256:
         return backup_file_differs(str(path), f"its SHA-256 is {found}, and was {file.sha256}")

@@ -13,6 +13,7 @@ import pwd
 from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
+from ..problems import escaped
 from .owners import Owner, owner_of
 
 __all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
@@ -52,7 +53,7 @@ def is_private_group(gid: int, uid: int) -> bool:
 def person() -> str:
     """Return the name of the user who runs this process, for the history; under sudo the one who called sudo."""
     if os.geteuid() == 0 and (invoker := os.environ.get("SUDO_USER")) and invoker != "root":
-        return f"{invoker} (sudo)"
+        return f"{escaped(invoker)} (sudo)"
     return name_of_user(os.getuid())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
-from .common import App, Command, pass_app
+from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["alias"]
@@ -19,7 +19,7 @@ __all__ = ["alias"]
 @click.argument("name", metavar="NAME")
 @click.argument("model_id", metavar="ID")
 @click.option("--remove", is_flag=True, help="Remove the alias from the model.")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_json: bool) -> None:
     """Set the alias NAME on the model ID, or remove it.

@@ -10,11 +10,11 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
@@ -23,7 +23,7 @@ from ..base.units import parse_duration
 from ..base.users import act_as_owner, name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE
-from ..problems import Problem, quoted
+from ..problems import Problem, is_unicode, quoted
 from ..registry.paths import RegistryFiles, status_paths
 from .output import print_json, print_problems, printable
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..problems.codes import Code
     from ..registry.clock_watch import Looked
     from ..registry.registry import ModelRegistry
+
+_Callback = TypeVar("_Callback", bound=Callable[..., Any])
 
 __all__ = [
     "ALL_EXITS",
@@ -46,6 +48,7 @@ __all__ = [
     "now",
     "pass_app",
     "print_error",
+    "reason_option",
     "report_error",
 ]
 
@@ -139,6 +142,18 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return None if value is None else parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(f"{quoted(value)} is {error}") from error
+
+
+def as_text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Refuse bytes that are not UTF-8; the callback of options with a free text."""
+    if not is_unicode(value):
+        raise click.BadParameter(f"{quoted(value)} is not valid text in UTF-8")
+    return value
+
+
+def reason_option(default: str = "") -> Callable[[_Callback], _Callback]:
+    """Return the option `--reason` of a command that changes the registry."""
+    return click.option("--reason", default=default, callback=as_text, metavar="TEXT", help="Why, for the history.")
 
 
 class App:

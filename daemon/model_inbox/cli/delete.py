@@ -6,7 +6,7 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .common import App, Command, now, pass_app
+from .common import App, Command, now, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["delete", "restore"]
@@ -18,7 +18,7 @@ __all__ = ["delete", "restore"]
     exits={1: "no such model, or it is pinned or named by an alias", 75: "another writer holds the registry"},
 )
 @click.argument("model_id", metavar="ID")
-@click.option("--reason", default="deleted by hand", metavar="TEXT", help="Why, for the history.")
+@reason_option("deleted by hand")
 @pass_app
 def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     """Retire a model to the trash.

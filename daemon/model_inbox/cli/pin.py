@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
-from .common import App, Command, pass_app
+from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["pin", "unpin"]
@@ -15,7 +15,7 @@ _EXITS = {1: "no such model", 75: "another writer holds the registry"}
 
 @click.command(cls=Command, examples=["model-inbox pin usd_eur_20251025 --reason 'audit of October'"], exits=_EXITS)
 @click.argument("model_id", metavar="ID")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     """Protect a model: neither the retention rules nor `delete` retire it."""
@@ -29,7 +29,7 @@ def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 
 @click.command(cls=Command, examples=["model-inbox unpin usd_eur_20251025"], exits=_EXITS)
 @click.argument("model_id", metavar="ID")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     """Remove the protection: the retention rules apply again."""

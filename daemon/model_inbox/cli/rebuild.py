@@ -29,7 +29,7 @@ __all__ = ["rebuild"]
     examples=["model-inbox rebuild", "model-inbox rebuild --accept-loss"],
     exits={
         1: "there is nothing to build it from, or lines are lost and --accept-loss is not given",
-        75: "the daemon or another writer holds the registry",
+        75: "the daemon or another writer holds the registry, or a file could not be read for a reason that may pass",
     },
 )
 @click.option(

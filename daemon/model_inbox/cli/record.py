@@ -13,7 +13,7 @@ from ..base.disk import read_regular
 from ..base.strict_yaml import number, plain_value, read_yaml
 from ..errors import MetadataError, StorageError
 from ..problems import quoted
-from .common import App, Command, as_instant, pass_app
+from .common import App, Command, as_instant, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["record"]
@@ -43,7 +43,7 @@ _VALUES_MAX = 10_000
 @click.option(
     "--at", callback=as_instant, metavar="TIME", help="When it was measured, in UTC unless it has a zone. Default: now."
 )
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def record(
     app: App, *, model_id: str, sources: tuple[str, ...], at: datetime | None, reason: str, as_json: bool

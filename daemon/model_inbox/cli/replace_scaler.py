@@ -11,7 +11,7 @@ import click
 from ..base.disk import open_regular
 from ..errors import StorageError
 from ..problems import Problem, quoted
-from .common import App, Command, Refused, pass_app
+from .common import App, Command, Refused, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["replace_scaler"]
@@ -35,7 +35,7 @@ class ScalerRefused(Refused):
 )
 @click.argument("model_id", metavar="ID")
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def replace_scaler(app: App, *, model_id: str, file: Path, reason: str, as_json: bool) -> None:
     """Replace the scaler of a model, or add one.

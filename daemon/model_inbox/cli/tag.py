@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
-from .common import App, Command, pass_app
+from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["tag"]
@@ -23,7 +23,7 @@ __all__ = ["tag"]
 @click.argument("model_id", metavar="ID")
 @click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
 @click.option("--remove", multiple=True, metavar="NAME", help="Remove a tag. May be given several times.")
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@reason_option()
 @pass_app
 def tag(app: App, *, model_id: str, tags: tuple[str, ...], remove: tuple[str, ...], reason: str, as_json: bool) -> None:
     """Set and remove tags of a model.

@@ -21,7 +21,11 @@ Progress = Callable[[int, int], None]
 @click.command(
     cls=Command,
     examples=["model-inbox verify", "model-inbox verify --no-digests --json"],
-    exits={EXIT_DONE: "no problems", EXIT_REFUSED: "problems were found", 75: "the scanner does not work"},
+    exits={
+        EXIT_DONE: "no problems",
+        EXIT_REFUSED: "problems were found",
+        75: "a file could not be read for a reason that may pass, or the scanner does not work",
+    },
 )
 @click.option("--digests/--no-digests", default=True, help="Read every stored file to compare its digest (default).")
 @pass_app

@@ -108,6 +108,7 @@ Code = Literal[
     "registry.corrupted",
     "registry.too_new",
     "registry.failed",
+    "registry.text_not_unicode",
     "registry.unreadable",
     "registry.checkpoint_missing",
     "registry.checkpoint_damaged",

@@ -28,6 +28,7 @@ __all__ = [
     "registry_size_mismatch",
     "registry_staging_leftover",
     "registry_storage_missing",
+    "registry_text_not_unicode",
     "registry_trash_damaged",
     "registry_trash_extra",
     "registry_trash_incomplete",
@@ -47,6 +48,19 @@ _NEXT_START = "A start of the daemon moves what a crash left; `model-inbox rebui
 _REWRITE_SIDECAR = "`model-inbox rebuild` writes it again from the entry, and keeps the old one"
 
 _REWRITE_LABELS = "A start of the daemon writes it again from the entry; a damaged one is kept in the trash"
+
+
+# --- what is written into it ---------------------------------------------------------------------------------
+
+
+def registry_text_not_unicode(name: str, text: str) -> Problem:
+    """A free text for the history has characters that UTF-8 cannot hold. `name` is that of the parameter."""
+    return Problem(
+        "registry.text_not_unicode",
+        f"{name} {quoted(text)} is not valid Unicode text",
+        "Give it in UTF-8",
+        field=name,
+    )
 
 
 # --- the JSON file and its mark ------------------------------------------------------------------------------

@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codes import Code
 
-__all__ = ["Problem", "escaped", "quoted"]
+__all__ = ["Problem", "escaped", "is_unicode", "quoted"]
 
 
 NAME_CHARACTERS_MAX = 255
 """The longest file name on Linux, in bytes: no name has more characters."""
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written in UTF-8. Other bytes of a command line arrive as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def quoted(value: object, limit: int = 80) -> str:

@@ -25,7 +25,9 @@ from typing import Any, Literal
 
 import orjson
 
-from ..problems import quoted
+from ..errors import MetadataError
+from ..problems import is_unicode, quoted
+from ..problems.registry import registry_text_not_unicode
 from .entry import EntryFields, numbered_entry
 from .position import Identity
 
@@ -138,6 +140,16 @@ class Draft:
     entry: EntryFields | None = None
     removed: EntryFields | None = None
     detail: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise MetadataError for a free text that no file in UTF-8 can hold. All else was checked before."""
+        problems = [
+            registry_text_not_unicode(name, text)
+            for name, text in (("reason", self.reason), ("actor", self.actor))
+            if not is_unicode(text)
+        ]
+        if problems:
+            raise MetadataError(f"cannot change {quoted(self.model_id)}", problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,12 @@ ROWS: Mapping[Code, About] = {
         "rebuilt.",
         "Do what `hint` says.",
     ),
+    "registry.text_not_unicode": About(
+        "A free text for the history, such as a reason, is not valid Unicode. Nothing was changed.",
+        "The command line was not in UTF-8.",
+        "Give the text in UTF-8.",
+        "the parameter",
+    ),
     "registry.unreadable": About(
         "A file or folder of the registry cannot be read.",
         "This user has no right to, or the disk has an error.",

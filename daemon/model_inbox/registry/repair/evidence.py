@@ -8,12 +8,12 @@ on behind them. Never changes anything, never takes a lock, and raises nothing f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import ModelInboxError, RegistryCorrupted, RegistryTooNew
+from ...errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError, raise_if_transient
 from ...problems import Problem
 from ...problems.journal import (
     journal_base_damaged,
@@ -40,7 +40,7 @@ from ..position import Identity
 from ..segments import base_files, base_sequence, check_base, history_segments
 from ..state import State
 
-__all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence"]
+__all__ = ["Base", "Evidence", "Piece", "Sound", "read_evidence", "unreadable"]
 
 _LOOKS_MAX = 5
 
@@ -123,7 +123,7 @@ class Evidence:
         """The line after which lines were lost when `base` is None: that of the newest older base file, or 0."""
         begins = min((piece.begins_after for piece in self.pieces if piece.begins_after is not None), default=0)
         older: list[int] = []
-        with suppress(OSError):
+        with _unless_it_may_pass("list", self.files.history):
             older = [base_sequence(path) for path in base_files(self.files.history) if base_sequence(path) < begins]
         return max(older, default=0)
 
@@ -208,7 +208,7 @@ def _read_once(path: Path) -> Evidence:
     try:
         closed = tuple(piece for piece in map(_read_piece, history_segments(files.history)) if piece is not None)
     except OSError as error:
-        problems.append(registry_unreadable(files.history, error.strerror or error))
+        problems.append(unreadable(files.history, error))
     headers = [piece.header for piece in (current, *reversed(closed)) if piece is not None and piece.header is not None]
     identities = [header.identity for header in headers if header.identity is not None]
     if mark is not None and mark.identity is not None:
@@ -262,7 +262,7 @@ def _read_piece(path: Path, fd: int | None = None) -> Piece | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        return Piece(path, 0, None, (), _base_in_name(path), (registry_unreadable(path, error.strerror or error),))
+        return Piece(path, 0, None, (), _base_in_name(path), (unreadable(path, error),))
     try:
         header = read_header(data)
     except TooNew as error:
@@ -354,6 +354,8 @@ def _read_mark(files: RegistryFiles, problems: list[Problem]) -> Mark | None:
         problems.append(error.as_problem(file=str(files.mark)))
         return None
     except ModelInboxError as error:
+        if isinstance(error, StorageError) and error.transient:
+            raise
         problems.append(registry_mark_damaged(files.mark, error.message))
         return None
 
@@ -367,7 +369,7 @@ def _read_checkpoint(
     except FileNotFoundError:
         return None, None
     except OSError as error:
-        problems.append(registry_unreadable(path, error.strerror or error))
+        problems.append(unreadable(path, error))
         return b"", None
     try:
         entries = parse_checkpoint(path, data)
@@ -390,7 +392,7 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
     if begins == 0:
         return Base(0, {})
     bases: list[Path] = []
-    with suppress(OSError):
+    with _unless_it_may_pass("list", files.history):
         bases = base_files(files.history)
     found = len(problems)
     for path in bases:
@@ -402,7 +404,7 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
             check_base(path, data)
             entries = parse_checkpoint(path, data)
         except OSError as error:
-            problems.append(registry_unreadable(path, error.strerror or error))
+            problems.append(unreadable(path, error))
             continue
         except RegistryCorrupted as error:
             problems.append(journal_base_damaged(path, error.message))
@@ -419,14 +421,29 @@ def _read_base(files: RegistryFiles, pieces: tuple[Piece, ...], problems: list[P
 # --- files ---------------------------------------------------------------------------------------------------
 
 
+def unreadable(path: Path, error: OSError) -> Problem:
+    """Return the problem of a file that cannot be read. Raises StorageError for an error that may pass."""
+    raise_if_transient("read", path, error)
+    return registry_unreadable(path, error.strerror or error)
+
+
+@contextmanager
+def _unless_it_may_pass(operation: str, path: Path) -> Iterator[None]:
+    """End the block at an OSError. Raises StorageError for one that may pass."""
+    try:
+        yield
+    except OSError as error:
+        raise_if_transient(operation, path, error)
+
+
 def _open(path: Path) -> int | None:
-    with suppress(OSError):
+    with _unless_it_may_pass("read", path):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     return None
 
 
 def _inode(path: Path) -> int:
-    with suppress(OSError):
+    with _unless_it_may_pass("look at", path):
         return path.lstat().st_ino
     return 0
 

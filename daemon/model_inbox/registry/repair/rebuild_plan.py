@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ...base.disk import digest_regular, open_regular, read_regular
-from ...errors import RegistryError, RegistryTooNew, StorageError
+from ...errors import RegistryError, RegistryTooNew, StorageError, raise_if_transient
 from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -359,6 +359,7 @@ class Plan:
             data = read_regular(path, SIDECAR_BYTES_MAX)
             sidecar = parse_sidecar(data, stem=model_id, now=self.now, stored=True)
         except OSError as error:
+            raise_if_transient("read", path, error)
             return f"its sidecar cannot be read: {error.strerror}"
         if sidecar.metadata is None:
             return f"its sidecar cannot be read: {sidecar.problems[0].message}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ...base.disk import Disk, open_regular, read_regular
-from ...errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError
+from ...errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError, raise_if_transient
 from ...model.metadata import fields_of
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -62,7 +62,7 @@ from ..label_format import has_labels
 from ..paths import RegistryFiles
 from ..state import State
 from ..stored_sidecar import has_sidecar
-from .evidence import Base, Evidence, read_evidence
+from .evidence import Base, Evidence, read_evidence, unreadable
 
 __all__ = [
     "Progress",
@@ -181,7 +181,7 @@ class _Look:
         except FileNotFoundError:
             yield registry_storage_missing(self.storage.storage_dir)
         except OSError as error:
-            yield registry_unreadable(self.storage.storage_dir, error.strerror or error)
+            yield unreadable(self.storage.storage_dir, error)
         else:
             for path in paths:
                 yield registry_leftover_file(path)
@@ -199,7 +199,7 @@ class _Look:
         try:
             strangers = stranger_folders(self.storage, self.held, self.entries.values())
         except OSError as error:
-            yield registry_unreadable(self.storage.trash_dir, error.strerror or error)
+            yield unreadable(self.storage.trash_dir, error)
             return
         for folder in strangers:
             yield registry_trash_unknown(folder)
@@ -296,6 +296,8 @@ class _Look:
         try:
             labels = read_labels(path)
         except StorageError as error:
+            if error.transient:
+                raise
             return registry_unreadable(path, error)
         except (RegistryCorrupted, RegistryTooNew) as error:
             return registry_labels_damaged(path, model_id, error.message)
@@ -398,7 +400,7 @@ def _read_digest(path: Path, count: Callable[[int], None] | None) -> str | Probl
             found.update(chunk)
             count(len(chunk))
     except OSError as error:
-        return registry_unreadable(path, error.strerror or error)
+        return unreadable(path, error)
     finally:
         os.close(fd)
     return found.hexdigest()
@@ -409,7 +411,7 @@ def _cannot_open(path: Path, error: OSError) -> Problem:
         return registry_file_missing(path)
     if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENXIO):
         return registry_file_not_regular(path)
-    return registry_unreadable(path, error.strerror or error)
+    return unreadable(path, error)
 
 
 def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = None) -> Problem | None:
@@ -493,7 +495,8 @@ def extra_files(storage: Storage, entry: EntryFields) -> list[Path]:
     scaler = re.compile(re.escape(str(entry.get("model_id"))) + r"_scaler(@[0-9]+)?\.pkl", re.ASCII)
     try:
         names = sorted(os.listdir(folder))
-    except OSError:
+    except OSError as error:
+        raise_if_transient("list", folder, error)
         return []  # told already
     return [folder / name for name in names if name not in own and not scaler.fullmatch(name)]
 
