@@ -318,6 +318,7 @@ def registry_examples(folder: Path) -> dict[str, Example]:
     with ModelRegistry(path, path.with_name("prediction")) as writer:
         writer.register_model(metadata("usd_eur"), {})
         writer.pin("usd_eur")
+        found["registry.entry_needed"] = raised(lambda: writer.load_model("usd_eur"))  # type: ignore[arg-type]  # the mistake
         found["registry.not_found"] = raised(lambda: writer.pin("usd_eurr"))
         found["registry.protected"] = raised(lambda: writer.delete_model("usd_eur"))
         writer.register_model(metadata("gbp_usd"), {})

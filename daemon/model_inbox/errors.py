@@ -13,6 +13,7 @@
         RegistryMissing             there is no registry at the path (exit 78)
         RegistryTooNew              written by a newer model-inbox (exit 78)
         EntryNotFound               no model has this id (also LookupError)
+        EntryNeeded                 something else than an entry was given to be loaded (also TypeError)
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
         RestoreRefused              files of the model in the trash are damaged: which, and how (also problems)
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigError",
     "DropRefused",
     "EntryExists",
+    "EntryNeeded",
     "EntryNotFound",
     "EntryProtected",
     "LoadRefused",
@@ -195,7 +197,7 @@ class RegistryCorrupted(RegistryError):
 
 
 class RegistryMissing(RegistryError):
-    """There is no registry at the path, and a read-only handle does not make one."""
+    """There is no registry at the path, and none is made there: the handle is read-only, or the path looks mistyped."""
 
     code = "registry.missing"
     exit_status = EXIT_CONFIG
@@ -221,6 +223,12 @@ class EntryNotFound(RegistryError, LookupError):
     # LookupError's own method returns the repr of the message.
     def __str__(self) -> str:
         return ModelInboxError.__str__(self)
+
+
+class EntryNeeded(RegistryError, TypeError):
+    """Something else than a registry entry was given where a model is to be loaded. Nothing was loaded."""
+
+    code = "registry.entry_needed"
 
 
 class EntryExists(RegistryError, ValueError):

@@ -17,6 +17,7 @@ from model_inbox import (
     DropRefused,
     DropResult,
     EntryExists,
+    EntryNeeded,
     EntryNotFound,
     EntryProtected,
     LoadRefused,
@@ -68,7 +69,15 @@ def advice(error: ModelInboxError) -> str:
             return f"{'try again' if error.transient else 'mend'}: {error.operation} {error.path}"
         case RegistryCorrupted():
             return f"damaged at {error.offset}: {error.path}"
-        case RegistryMissing() | RegistryTooNew() | EntryNotFound() | EntryExists() | EntryProtected() | LoadRefused():
+        case (
+            RegistryMissing()
+            | RegistryTooNew()
+            | EntryNotFound()
+            | EntryNeeded()
+            | EntryExists()
+            | EntryProtected()
+            | LoadRefused()
+        ):
             return error.hint
         case RegistryError():
             return error.code

@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
@@ -21,6 +22,10 @@ __all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_grou
 
 # From linux/prctl.h.
 _PR_SET_NO_NEW_PRIVS = 38
+
+
+def _nothing() -> None:
+    """There is nothing to do before the change."""
 
 
 def name_of_user(uid: int) -> str:
@@ -57,14 +62,14 @@ def person() -> str:
     return name_of_user(os.getuid())
 
 
-def act_as_owner(*folders: Path) -> None:
+def act_as_owner(*folders: Path, before: Callable[[], None] = _nothing) -> None:
     """Change to the owner of `folders` if this process runs as root and root does not own them.
 
     Folders that do not exist do not count; if there is none, the nearest existing one above counts. User, group and
     supplementary groups change for the whole process, its capabilities are gone, and neither can come back. Call it
-    before anything in the folders is read: their owner may swap what is in them at any moment. Raises ModelInboxError
-    if the folders have several owners, if others can change the path to a folder of root's (see `owners`), or if the
-    system does not allow it.
+    before anything in the folders is read: their owner may swap what is in them at any moment. `before` is called right
+    before the change, for what only root can do. Raises ModelInboxError if the folders have several owners, if others
+    can change the path to a folder of root's (see `owners`), or if the system does not allow it.
     """
     if os.geteuid() != 0:
         return
@@ -79,10 +84,11 @@ def act_as_owner(*folders: Path) -> None:
                 hint="Give both to the service's user with chown, or run the command as the right user",
             )
     if there.uid != 0:
+        before()
         _become(there.uid, there.gid, first)
 
 
-def act_as_any_owner(*folders: Path) -> None:
+def act_as_any_owner(*folders: Path, before: Callable[[], None] = _nothing) -> None:
     """Change to the owner of the first of `folders` that is not root's, if this process runs as root.
 
     For commands that only look and must also answer while a folder is away. Raises ModelInboxError as `act_as_owner`.
@@ -92,6 +98,7 @@ def act_as_any_owner(*folders: Path) -> None:
     for folder in folders:
         owner = _owner_of(folder)
         if owner.uid != 0:
+            before()
             _become(owner.uid, owner.gid, folder)
             return
 

@@ -10,9 +10,8 @@ import click
 
 from ..base.instants import canonical_instant
 from ..base.units import format_size
-from ..base.users import act_as_owner
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, Group, ask, now, pass_app
+from .common import App, Command, Group, act_as_owner, ask, now, pass_app
 from .output import print_fields, print_json, print_lines, print_problems, print_table
 
 if TYPE_CHECKING:

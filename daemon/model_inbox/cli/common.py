@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from ..base import users
 from ..base.instants import parse_instant
 from ..base.units import parse_duration
-from ..base.users import act_as_owner, name_of_user, person
+from ..base.users import name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE
 from ..problems import Problem, is_unicode, quoted
@@ -42,6 +43,8 @@ __all__ = [
     "Command",
     "Group",
     "Refused",
+    "act_as_any_owner",
+    "act_as_owner",
     "as_instant",
     "as_seconds",
     "ask",
@@ -268,6 +271,39 @@ class App:
             f"cannot open the registry {str(path)!r}: there is none",
             hint=f"The daemon makes it when it starts (`model-inbox run`). Check the path. {origin}",
         )
+
+
+# --- root acts as somebody else -----------------------------------------------------------------------------
+
+
+def act_as_owner(*folders: Path) -> None:
+    """Let root become the owner of the folders, before anything in them is read. See `base.users`."""
+    users.act_as_owner(*folders, before=_import_everything)
+
+
+def act_as_any_owner(*folders: Path) -> None:
+    """Let root become the owner of the first folder that is not root's: for commands that only look."""
+    users.act_as_any_owner(*folders, before=_import_everything)
+
+
+def _import_everything() -> None:
+    """Import what any command may import later: the other user may not be able to read Python's modules.
+
+    An installation below /root, or in a home that is closed to others, is such a case.
+    """
+    import codecs
+    import importlib
+    import pkgutil
+
+    for encoding in ("ascii", "latin-1", "utf-8-sig", "utf-16", "idna"):
+        codecs.lookup(encoding)
+    for name in ("difflib", "json", "subprocess", "yaml", "rich.console", "rich.progress", "rich.table", "rich.text"):
+        importlib.import_module(name)
+    package = __name__.split(".", maxsplit=1)[0]
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        # The first two are programs, and run when they are imported.
+        if not module.name.endswith((".__main__", ".worker")):
+            importlib.import_module(module.name)
 
 
 pass_app = click.make_pass_decorator(App)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration
-from ..base.users import act_as_owner
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import Problem, quoted
-from .common import App, Command, Group, now, pass_app
+from .common import App, Command, Group, act_as_owner, now, pass_app
 from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ..base.units import spans
-from ..base.users import act_as_owner
 from ..problems import escaped, quoted
 from ..registry.paths import status_paths
-from .common import App, Command, Refused, now, pass_app
+from .common import App, Command, Refused, act_as_owner, now, pass_app
 from .output import print_fields, print_json, print_lines
 
 if TYPE_CHECKING:

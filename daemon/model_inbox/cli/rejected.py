@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..base.units import format_duration, format_size
-from ..base.users import act_as_owner
 from ..problems import Problem
-from .common import App, Command, Group, as_seconds, ask, now, pass_app
+from .common import App, Command, Group, act_as_owner, as_seconds, ask, now, pass_app
 from .output import age, counted, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration
-from ..base.users import act_as_any_owner
 from ..errors import ConfigError, ModelInboxError, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import Problem
-from .common import App, Command, as_seconds, pass_app
+from .common import App, Command, act_as_any_owner, as_seconds, pass_app
 from .output import print_json, print_lines
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from ..base.users import act_as_owner
 from ..errors import ConfigError, ModelInboxError, is_transient
 from ..exit_codes import EXIT_TRY_AGAIN
-from .common import App, Command, pass_app, print_error, report_error
+from .common import App, Command, act_as_owner, pass_app, print_error, report_error
 
 if TYPE_CHECKING:
     from ..config.settings import Config

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.units import format_duration, format_size
-from ..base.users import act_as_any_owner
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, now, pass_app
+from .common import App, Command, act_as_any_owner, now, pass_app
 from .output import age, counted, parse_stored, print_fields, print_json, print_lines, when
 from .output import print_problems as print_all
 

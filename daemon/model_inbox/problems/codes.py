@@ -105,6 +105,7 @@ Code = Literal[
     "registry.restore_refused",
     "registry.locked",
     "registry.missing",
+    "registry.entry_needed",
     "registry.corrupted",
     "registry.too_new",
     "registry.failed",

@@ -8,31 +8,50 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..base.disk import open_regular
-from ..errors import LoadRefused, StorageError
-from .entry import EntryFields, Role, files_of_entry, imports_when_loaded
+from ..errors import EntryNeeded, LoadRefused, StorageError
+from ..problems import quoted
+from .entry import Role, as_fields, files_of_entry, imports_when_loaded
 from .files import Storage
 
 __all__ = ["load_object"]
 
 
-def load_object(storage: Storage, entry: EntryFields, role: Role) -> Any:
+def load_object(storage: Storage, given: object, role: Role) -> Any:
     """Return the model or the scaler of an entry; None where the entry names no such file.
 
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
-    ones or import what the entry does not list, StorageError.
+    ones or import what the entry does not list, EntryNeeded when what was given is no entry, StorageError.
     """
     from ..pickles import load
 
+    if not isinstance(given, Mapping) or not isinstance(given.get("model_path"), str):
+        raise _no_entry(given, role)
+    entry = as_fields(given)
     for file in files_of_entry(entry):
         if file.role == role:
             path = storage.folder / file.path
             data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256)
             return load(data, imports_when_loaded(entry, role))
     return None
+
+
+def _no_entry(given: object, role: Role) -> EntryNeeded:
+    """Return the error for what was given in place of an entry."""
+    if given is None:
+        what = "None is no entry of a model"
+        hint = "`get_model` and `get_model_info` return None if there is no such model; `list_models` shows which exist"
+    elif isinstance(given, str):
+        what = f"{quoted(given)} is a text, and an entry of a model is needed"
+        hint = f"Get it with `registry.get_model_info({quoted(given)})`, or by pair and type with `get_model`"
+    else:
+        what = f"the {type(given).__name__} that was given is no entry of a model"
+        hint = "`get_model`, `get_model_info` and `list_models` return entries"
+    return EntryNeeded(f"cannot load the {role}: {what}", hint=hint)
 
 
 def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:

@@ -6,6 +6,7 @@ Follows nothing and changes nothing that is there: the store goes on from what i
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,34 @@ def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> Journal
             f"cannot open the registry {str(files.path)!r}: there is none",
             hint="A writer makes it: `ModelRegistry(path, storage_dir)`, or the daemon when it starts",
         ) from None
+
+
+def must_be_wanted(files: RegistryFiles, *, read_only: bool) -> None:
+    """Raise RegistryMissing if the path is a folder, or if a registry would be made where the path looks mistyped.
+
+    A writer makes a registry where there is none: with a name that ends in `.json`, in a folder that it may have to
+    make, but not the folders above that. So no mistake leaves folders or a registry behind.
+    """
+    path = files.path
+    if path.is_dir():
+        inside = [path / name for name in sorted(os.listdir(path)) if exists(RegistryFiles(path / name).journal)]
+        named = inside[0] if inside else path / "prediction_registry.json"
+        raise RegistryMissing(
+            f"cannot open the registry {str(path)!r}: it is a folder",
+            hint=f"Name the JSON file in it, such as {str(named)!r}",
+        )
+    if read_only or any(map(exists, (path, files.journal, files.history))):
+        return
+    message = f"cannot make a registry at {str(path)!r}"
+    if path.suffix != ".json":
+        raise RegistryMissing(
+            f"{message}: the name does not end in .json", hint="Check the path: there is no registry yet"
+        )
+    if not path.parent.parent.is_dir():
+        raise RegistryMissing(
+            f"{message}: the folder {str(path.parent.parent)!r} does not exist",
+            hint="Check the path, or make that folder. The last folder of the path is made if it is missing",
+        )
 
 
 def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:

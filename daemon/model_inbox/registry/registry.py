@@ -31,7 +31,7 @@ from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
 from ..problems import quoted
 from .clock_watch import ClockWatch
-from .entry import Entry, EntryFields, as_fields, shown
+from .entry import Entry, EntryFields, shown
 from .files import Storage
 from .healing import Rewritten
 from .history import HistoryCheck, prune_history, state_at
@@ -40,6 +40,7 @@ from .label_files import LabelFiles
 from .labels import Labels
 from .loading import load_object
 from .measurements import Measurements, Metrics, When
+from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
 from .pickling import stage_objects
@@ -83,8 +84,9 @@ class Summary:
 class ModelRegistry:
     """The registry at `registry_path` with its model files in `storage_dir` (default: `prediction/` beside it).
 
-    Opening makes the folders and an empty registry where there is none; with `read_only=True` nothing is made,
-    cut or locked, and a missing registry raises RegistryMissing. Every handle, in any process, sees each commit
+    Opening makes an empty registry where there is none, if its name ends in `.json`, and its own folder, if the folder
+    above that exists; with any other path it raises RegistryMissing and makes nothing. With `read_only=True` nothing is
+    made, cut or locked, and a missing registry raises RegistryMissing. Every handle, in any process, sees each commit
     at once and without reopening. Several threads may use one handle. Close it, or use it in a `with` block, to
     bring the JSON file up to date at once; at exit that happens by itself, and other handles never depend on it.
 
@@ -118,6 +120,7 @@ class ModelRegistry:
         self._clock = clock
         self._disk = disk if disk is not None else Disk()
         self._storage = Storage(path.parent, Path(self.storage_dir), self._disk)
+        must_be_wanted(RegistryFiles(path), read_only=read_only)
         if not read_only:
             self._storage.make_folders()
         self._store = Store(
@@ -319,17 +322,18 @@ class ModelRegistry:
         The bytes that are unpickled are those whose SHA-256 the entry names; a model that came through the inbox
         can import only what its entry's `imports` list, everything else raises LoadRefused. A model that was
         retired since `get_model` is found in the trash. Raises FileNotFoundError with the path when a file is
-        gone, LoadRefused when its bytes are not the registered ones.
+        gone, LoadRefused when its bytes are not the registered ones, EntryNeeded (also a TypeError) when `entry` is
+        none, such as the None of a `get_model` that found nothing.
         """
         return self.load_model(entry), self.load_scaler(entry)
 
     def load_model(self, entry: Mapping[str, Any]) -> Any:
         """Return the model alone; see `load_model_objects`."""
-        return load_object(self._storage, as_fields(entry), "model")
+        return load_object(self._storage, entry, "model")
 
     def load_scaler(self, entry: Mapping[str, Any]) -> Any:
         """Return the scaler alone, or None where the entry has none; see `load_model_objects`."""
-        return load_object(self._storage, as_fields(entry), "scaler")
+        return load_object(self._storage, entry, "scaler")
 
     # --- changing ---------------------------------------------------------------------------------------------
 

@@ -38,8 +38,14 @@ ROWS: Mapping[Code, About] = {
     ),
     "registry.missing": About(
         "There is no registry at that path.",
-        "A wrong path, or no daemon or writer has made it yet.",
+        "A wrong path, or no daemon or writer has made it yet. A writer makes one only under a name that ends in "
+        "`.json`, in a folder whose parent exists.",
         "Check `registry.path`, or start the daemon once.",
+    ),
+    "registry.entry_needed": About(
+        "A model cannot be loaded: what was given is no entry. Only Python raises this.",
+        "A `get_model` that found nothing returned None, or a model_id was given.",
+        "Give the entry that `get_model`, `get_model_info` or `list_models` returned.",
     ),
     "registry.corrupted": About(
         "A file of the registry is damaged. Nothing was changed.",
