@@ -149,7 +149,7 @@ def _read_with(files: RegistryFiles, journal: JournalFile) -> Opened | None:
     """Read the derived files and then the lines of an open journal; None when any of them changed in between."""
     mark_data, data = bytes_or_none(files.mark), bytes_or_none(files.path)
     lines = journal.read_new()
-    if lines is None or not journal.is_current():
+    if lines is None or journal.is_closed:
         return None
     try:
         opened = _judge(files, journal, lines, mark_data, data)

@@ -87,6 +87,8 @@ class JournalFile:
             self.begin = self.offset = header.end
             self.synced = 0  # the offset up to which we know that the bytes last
             self._is_name_synced = False
+            self.is_closed = False
+            """Whether another file was at the path when this one was last read: its segment is closed."""
         except BaseException:
             self.close()
             raise
@@ -121,6 +123,8 @@ class JournalFile:
         """
         start = self.offset - len(self._last)
         data = self._read(start)
+        # Behind the first read: a segment that is closed later than that shows at the next look.
+        self.is_closed = not self.is_current()
         if data == self._last:
             return ()
         while True:

@@ -253,7 +253,7 @@ class Store:
             return
         self._apply(lines)
         self._unsettled = False
-        if not journal.is_current():
+        if journal.is_closed:
             self._go_to_next_segment()
 
     def _go_to_next_segment(self) -> None:
@@ -267,7 +267,7 @@ class Store:
         self._follow(journal)
         self.unfinished = Unfinished(labels=self.unfinished.labels)  # a full disk may have kept some from being written
         lines = journal.read_new()
-        if lines is None or not journal.is_current():
+        if lines is None or journal.is_closed:
             self._load()
             return
         self._apply(lines)
