@@ -69,7 +69,7 @@ lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
 	$(VENV)-test/bin/ruff format --check
 
-format: env-test ## put the sources into ruff's format, and mend what ruff can mend
+format: env-test ## put the sources into ruff's format, and fix what ruff can fix
 	$(VENV)-test/bin/ruff check --fix
 	$(VENV)-test/bin/ruff format
 
@@ -173,7 +173,7 @@ LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11
 	--no-emit-index-url --no-emit-find-links --no-strip-extras --excludes requirements/excludes.txt \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml requirements/build.in
 
-lock: ## resolve the locks in requirements/ anew (the only thing that needs uv)
+lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	@test -x $(VENV)-lock/bin/uv || { $${PYTHON:-python3} -m venv $(VENV)-lock && $(VENV)-lock/bin/pip -q install uv; }
 	$(LOCK) -o requirements/run.txt
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt

@@ -86,7 +86,7 @@ def best(work: Callable[[], object], rounds: int) -> float:
 
 
 def measured(name: str, path: Path, measure: Callable[[Path], None], rounds: int, most: float | None) -> bool:
-    """Print a row; tell whether its promise is kept."""
+    """Print a row; return whether its promise is kept."""
     with Scanner(Allowlist.load(), memory_limit=8 << 30, time_limit=600) as scanner:
 
         def scan() -> None:

@@ -118,7 +118,7 @@ def filled(folder: Path, count: int) -> Path:
 
 
 class Floor:
-    """The least that makes a registration last: what anybody would have to do with these files on this disk."""
+    """The least that makes a registration durable: what anybody would have to do with these files on this disk."""
 
     def __init__(self, folder: Path) -> None:
         self.staging = folder / "staging"
@@ -191,7 +191,7 @@ def timed(work: Callable[[], object], least_seconds: float = 0.001, loops: int =
 def registering(results: Results, folder: Path, paths: dict[int, Path], rounds: int) -> None:
     """Register in each registry and do the floor, in turn; compare the medians."""
     ends, line = written_by(folder / "sample")
-    # Each beginning of a round goes to another of them: whoever follows a certain one would else bear its burden.
+    # Each round begins with another of them: else one would always bear the cost of the one before it.
     floor = Floor(folder / "floor")
     registries = {size: ModelRegistry(path) for size, path in paths.items()}
     floors: list[float] = []
@@ -354,7 +354,7 @@ def file_system_of(folder: Path) -> str:
 
 
 def main() -> int:
-    """Measure everything and tell whether each target is met."""
+    """Measure everything and return whether each target is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="on the disk to measure; the current one by default"

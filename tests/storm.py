@@ -2,7 +2,7 @@
 
 Eight processes of three users bring drops in every way of `ways`, at once, whole and broken, some of them killed
 half-way, and some of these brought again; meanwhile the inbox is renamed away and back, and the daemon killed and
-started anew. It runs as a user of its own, with CAP_LEASE and nothing else. What each drop must come to is written
+started again. It runs as a user of its own, with CAP_LEASE and nothing else. What each drop must come to is written
 down before it is brought. In the end every whole drop is registered, once, with its very bytes, and has its receipt;
 every broken one is rejected with a reason that fits; files that were only linked, or lay beside, or in the inbox under
 names that are no drop's, are as they were; nothing is left; `verify` finds nothing; and the daemon ends with 0.
@@ -298,7 +298,7 @@ def write_slowly(data: bytes, target: Path, seconds: float, kind: str) -> None:
         return
     target.write_bytes(data[:half])
     time.sleep(seconds)
-    with target.open("r+b") as file:  # never made anew when the inbox is away
+    with target.open("r+b") as file:  # never made again when the inbox is away
         file.seek(half)
         file.write(data[half:])
 

@@ -4,7 +4,7 @@ For maintainers, run in an environment that has the frameworks:
 
     python tools/make_pickle_fixtures.py
 
-writes tests/data/pickles/ anew: the files, and manifest.json with the versions that wrote them and what a scan is
+writes tests/data/pickles/ again: the files, and manifest.json with the versions that wrote them and what a scan is
 to say of each. Files of other versions can be kept beside them under other names.
 """
 

@@ -83,7 +83,7 @@ def write(folder: Path, name: str, seed: int) -> None:
 
 
 def carry_out(registry: ModelRegistry, what: str, model_id: str, value: str, scaler: object) -> bool:
-    """Do one thing; tell whether it changed the model."""
+    """Do one thing; return whether it changed the model."""
     match what:
         case "register":
             registry.register_model(metadata(model_id, tags={"value": value}), {"model": value}, scaler)

@@ -21,7 +21,7 @@ FIELDS = {
 }
 
 
-def test_rebuild_makes_a_damaged_registry_anew(home: Home) -> None:
+def test_rebuild_makes_a_damaged_registry_again(home: Home) -> None:
     """It tells what it made, what is lost and where the old files are; afterwards `verify` finds nothing."""
     journal = home.registry_path.with_name("prediction_registry.journal.jsonl")
     text = journal.read_bytes()

@@ -27,7 +27,7 @@ class Scenario:
 
     With `batch` a step stands for several changes, each of which is there or not by itself.
 
-    `gone` are the registrations (by their sequence) whose bytes may be gone for good: the steps purge them.
+    `gone` are the registrations (by their sequence) whose bytes may be gone: the steps purge them.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """The registry crashes at every step of everything it does, and nothing is lost or half there.
 
 A scenario is run once to count its steps, then once for each step with the crash before it, after it and half-way
-through a write, and what is left is opened anew: as it is (the process died), and as a power cut may leave it.
+through a write, and what is left is opened again: as it is (the process died), and as a power cut may leave it.
 CRASH_STATES=n, as in `make test-registry`, looks at n states after a power cut for each step instead of a few.
 """
 

@@ -31,7 +31,7 @@ sys.addaudithook(_note)
 
 
 def works(data: bytes, loader: str, marker: Path) -> bool:
-    """Load in a process of its own and tell whether the attack left its trace."""
+    """Load in a process of its own and return whether the attack left its trace."""
     child = os.fork()
     if not child:
         try:

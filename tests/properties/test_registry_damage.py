@@ -149,7 +149,7 @@ def test_the_files_that_say_what_was(folder: Path) -> None:
 
 
 def test_a_writer_changes_nothing_of_a_damaged_journal(folder: Path, tmp_path: Path) -> None:
-    """Whoever opens it to write gets the error, and leaves every file as it was."""
+    """A handle that opens it to write gets the error, and leaves every file as it was."""
     for name in CURRENT[:1]:
         for at in (5, len((folder / name).read_bytes()) // 2):
             copy = tmp_path / f"{name}-{at}"

@@ -476,7 +476,7 @@ def test_pure_modules_touch_nothing() -> None:
 
 
 def disk_steps(path: Path) -> Iterator[tuple[str, int]]:
-    """The steps in a source that change names or make bytes last, and are not asked of a Disk."""
+    """The steps in a source that change names or make bytes durable, and are not asked of a Disk."""
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id == "os" and node.attr in OS_STEPS:
@@ -497,7 +497,7 @@ def disk_steps(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_only_base_disk_changes_the_disk() -> None:
-    """Names change and bytes are made to last in `base/disk` alone; each exception is listed, and needed."""
+    """Names change and bytes are made durable in `base/disk` alone; each exception is listed, and needed."""
     unlisted, used = [], set()
     for path in sources():
         if unit_of(path) == "base/disk":

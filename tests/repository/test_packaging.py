@@ -305,7 +305,7 @@ def test_a_missing_venv_module_is_said_plainly(tmp_path: Path) -> None:
 
 
 def test_an_environment_is_made_once(tmp_path: Path) -> None:
-    """With nothing changed, an environment is taken as it is; another lock makes it anew."""
+    """With nothing changed, an environment is taken as it is; another lock makes it again."""
     home = tmp_path / "venv"
     lock = tmp_path / "empty.txt"
     lock.write_text("# nothing\n")
@@ -336,14 +336,14 @@ esac
         )
         return [line.partition("--no-input ")[2] or line for line in calls.read_text().splitlines()]
 
-    anew = [
+    steps = [
         "venv",
         f"install --require-hashes --no-deps --requirement {lock}",
         "install --no-deps --no-build-isolation --editable .",
     ]
-    assert make() == anew
+    assert make() == steps
     assert make() == []
     lock.write_text("# something\n")
-    assert make() == anew
+    assert make() == steps
     (home / "installed").write_text("an older pyproject.toml\n")
-    assert make() == anew[2:]
+    assert make() == steps[2:]

@@ -18,7 +18,7 @@ PYTHON = "/opt/model-inbox/current/bin/python"
 
 
 def may(service: Installed, user: str, *words: str) -> bool:
-    """Tell whether a command of that user works."""
+    """Return whether a command of that user works."""
     return service.machine.run(*words, user=user, check=False).returncode == 0
 
 

@@ -122,7 +122,7 @@ def test_no_worker_outlives_the_daemon(service: Installed) -> None:
             assert machine.run("kill", "-0", pid, check=False).returncode != 0
 
 
-def test_a_loop_that_hangs_is_started_anew(stopped: Installed) -> None:
+def test_a_loop_that_hangs_is_started_again(stopped: Installed) -> None:
     """Stopped in its tracks, the daemon is ended by the watchdog and comes back; the journal says that it hung."""
     with stopped.machine.drop_in(UNIT, "WatchdogSec=2s", "TimeoutAbortSec=5s", "RestartSec=100ms"):
         stopped.systemctl("start")
@@ -174,7 +174,7 @@ def test_foreign_modules_are_never_taken_for_ours(stopped: Installed) -> None:
 
 
 def test_a_deaf_watch_is_repaired(stopped: Installed) -> None:
-    """Mounted over and uncovered again for real, the inbox is watched anew, without a restart."""
+    """Mounted over and uncovered again for real, the inbox is watched again, without a restart."""
     machine = stopped.machine
     stopped.configure(stopped.config.read_text(), ("rescan_seconds: 30", "rescan_seconds: 5"))
     stopped.systemctl("start")

@@ -66,7 +66,7 @@ def advice(error: ModelInboxError) -> str:
         case RegistryLocked() | ScanError():
             return f"try again: {error.hint}"
         case StorageError():
-            return f"{'try again' if error.transient else 'mend'}: {error.operation} {error.path}"
+            return f"{'try again' if error.transient else 'repair'}: {error.operation} {error.path}"
         case RegistryCorrupted():
             return f"damaged at {error.offset}: {error.path}"
         case (

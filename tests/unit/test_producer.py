@@ -183,7 +183,7 @@ def test_waiting_brings_the_answer(world: World) -> None:
     assert world.left() == []
 
 
-def test_the_same_drop_again_is_answered_anew(world: World) -> None:
+def test_the_same_drop_sent_again_has_a_new_answer(world: World) -> None:
     """The answer that was there before, to the very same sidecar, is not taken for the new one."""
     first = drop({"a": 1}, metadata(), inbox=world.inbox, wait=30)
     again = drop({"a": 1}, metadata(), inbox=world.inbox, wait=30)
@@ -210,7 +210,7 @@ def test_a_rejection_comes_with_its_problems(world: World) -> None:
 
 
 def test_no_answer_in_time_is_no_error(inbox: Path) -> None:
-    """The drop lies there, and whoever waited is told that it waits."""
+    """The drop is there, and the caller that waited is told that it waits."""
     (inbox / "receipts").mkdir()
     result = drop({"a": 1}, metadata(), inbox=inbox, wait=0.05)
     assert (result.outcome, result.ok) == ("waiting", False)

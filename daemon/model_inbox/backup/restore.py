@@ -39,7 +39,7 @@ class Restored:
 def restore(snapshot: Snapshot, target: Path, disk: Disk) -> Restored:
     """Make the registry of a snapshot in the folder `target`, which must be empty or missing.
 
-    It is the same registry in a new epoch, so that whoever followed the old one notices. Every file is digested while
+    It is the same registry in a new epoch, so that a follower of the old one notices. Every file is digested while
     it is copied. Raises BackupRefused, BackupDamaged and StorageError.
     """
     manifest = snapshot.sound()

@@ -178,7 +178,7 @@ def verify(_app: App, *, folder: Path, name: str | None, as_json: bool) -> int:
 def restore(_app: App, *, folder: Path, name: str | None, target: Path, as_json: bool) -> None:
     """Make the registry of a snapshot, the newest if none is named, in a folder.
 
-    It is the same registry in a new epoch, so that whoever follows it by its position notices. Each file is verified
+    It is the same registry in a new epoch, so that a follower notices by its position. Each file is verified
     while it is copied.
     """
     from ..backup.restore import restore as carry_out

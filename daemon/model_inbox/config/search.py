@@ -1,6 +1,6 @@
 """Finds config.yaml and reads its bytes; decides whether the one in the current folder may be used.
 
-Owns the order in which the places are searched, and whom a file in the current folder must belong to: whoever writes
+Owns the order in which the places are searched, and whom a file in the current folder must belong to: who writes
 the configuration decides which folders a command changes, so a user (above all root) who stands in a folder of others
 must not use theirs. Never parses the file.
 """

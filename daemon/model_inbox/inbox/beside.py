@@ -97,7 +97,7 @@ class Beside:
         return job.step
 
     def forget(self, claim: Claim) -> None:
-        """Let go of a claim whose work has ended, and which is out of sight. It is begun anew when it comes back."""
+        """Let go of a claim whose work has ended, and which is out of sight. It is begun again when it comes back."""
         self.jobs.pop(claim.drop_id, None)
         self._begin_next()
 

@@ -1,4 +1,4 @@
-"""Drops in hand: moving a drop's files out of the producers' reach, back again, or away for good.
+"""Drops in hand: moving a drop's files out of the producers' reach, back again, or away.
 
 Owns `.processing/<drop_id>/`, the claim: while it is there the drop is in hand. Its sidecar is moved in first and
 out last, so a claim with a sidecar is a drop, and one without never got far or is nearly released. A claim whose
@@ -212,8 +212,8 @@ class Claims:
 
         None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
         is back in the inbox then, or is left as a claim. A crash in between leaves a claim whose sidecar names
-        files that are still in the inbox; whoever finds it fetches them. Nothing here is synced: whichever of the
-        renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
+        files that are still in the inbox; the daemon that finds it fetches them. Nothing here is synced: whichever of
+        the renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
         """
         began = self._monotonic()
         shown = safe_stem(stem)
@@ -243,7 +243,7 @@ class Claims:
         return claim
 
     def is_in_sight(self, claim: Claim) -> bool:
-        """Tell whether the claim's folder is where it was made."""
+        """Return whether the claim's folder is where it was made."""
         return claim.folder.is_dir()
 
     def put_back(self, claim: Claim) -> str | None:
@@ -251,7 +251,7 @@ class Claims:
 
         Returns the name of a newer file that is there, and then all of the drop stays claimed: it must not be
         taken for a part of the newer drop. None when all is back. A crash in between leaves a claim with its
-        sidecar, which whoever finds it completes again.
+        sidecar, which the daemon that finds it completes again.
         """
         for name in claim.files:
             there = original_name(name)
@@ -282,7 +282,7 @@ class Claims:
         return self._inbox.rejected_dir / folder.name
 
     def reject(self, folder: Path) -> None:
-        """Move a claim, with its reasons in it, to `rejected/`, lastingly. Raises StorageError."""
+        """Move a claim, with its reasons in it, to `rejected/`, durably. Raises StorageError."""
         target = self.rejected_place(folder)
         try:
             self._forget_tries(folder)

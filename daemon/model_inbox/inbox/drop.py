@@ -105,7 +105,7 @@ class Drop:
 
 
 def is_ignored(name: str) -> bool:
-    """Tell whether a name is ours, hidden, or one that programs use while they write."""
+    """Return whether a name is ours, hidden, or one that programs use while they write."""
     return IGNORED.fullmatch(name) is not None
 
 

@@ -1,6 +1,6 @@
 """The inbox folder as it stands: what is in it, since when, and what `readiness` decides about each thing.
 
-Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see anew), and opening a
+Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see again), and opening a
 producer's file to look at it. Only reads; `pipeline` moves files.
 """
 
@@ -170,7 +170,7 @@ class Inbox(OwnFolders):
         self._memory: dict[str, _Memory] = {}
         self._holds: dict[str, _Hold] = {}
         self.clock_behind_seconds = 0.0
-        """For how long the clock is taken to be behind. Whoever watches the clock sets it before each look."""
+        """For how long the clock is taken to be behind. Set before each look."""
         self._crowd = Crowd()
         self._rested: dict[str, Part] = {}  # what was known of what comes into sight again, within one look
         self._awake: set[str] = set()  # which of that are sidecars and strays
@@ -459,7 +459,7 @@ class Inbox(OwnFolders):
     def _forget_much_text(self, judged: Iterable[tuple[Drop, Decision]]) -> None:
         """Keep what waiting sidecars say only up to a size in all: thousands of large ones must not fill the memory.
 
-        Of the others that is kept which `readiness` decides by; whoever takes them reads the rest again.
+        Of the others that is kept which `readiness` decides by; the rest is read again when they are taken.
         """
         kept = 0
         for drop, decision in judged:
@@ -471,7 +471,7 @@ class Inbox(OwnFolders):
                 self._memory[drop.sidecar_name].sidecar = replace(sidecar, metadata=None)
 
     def _is_racy(self, sighting: Sighting) -> bool:
-        """Tell whether a file is so young that it may be written again without its times showing that."""
+        """Return whether a file is so young that it may be written again without its times showing that."""
         return self._clock().timestamp() - sighting.ctime_ns / 1e9 < RACY_SECONDS
 
     def _read_sidecar(self, name: str, sighting: Sighting) -> Sidecar | Problem:

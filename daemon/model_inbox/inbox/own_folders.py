@@ -48,7 +48,7 @@ class OwnFolders:
     def prepare(self, *, make: bool = True) -> None:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
 
-        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: whoever owns a
+        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: who owns a
         folder of ours could put files under our hands.
         """
         if make:
@@ -96,7 +96,7 @@ class OwnFolders:
 
     @property
     def is_removed(self) -> bool:
-        """Whether the folder that we prepared is gone for good, and not just renamed or mounted over."""
+        """Whether the folder that we prepared is gone, and not just renamed or mounted over."""
         return self._folder is not None and os.fstat(self._folder).st_nlink == 0
 
     @property
@@ -128,7 +128,7 @@ class OwnFolders:
         return [] if found.st_uid in owners else [inbox_not_ours(folder, found.st_uid, os.geteuid())]
 
     def _probe_leases(self) -> bool:
-        """Tell whether the file system knows leases, by a file of our own that nobody can be writing."""
+        """Return whether the file system knows leases, by a file of our own that nobody can be writing."""
         probe = self.processing_dir / ".lease-probe"
         try:
             fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -110,7 +110,7 @@ class Intake:
     def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> bool:
         """Take claimed drops to their ends. Those that are accepted commit together.
 
-        With `more` to come, accepted drops are left on their way: the disk makes their files last while the next drops
+        With `more` to come, accepted drops are left on their way: the disk syncs their files while the next drops
         are judged, and they commit then. Without, nothing is left. A drop that failed before is taken alone, after the
         others. Returns whether a model was registered. Raises one of FATAL_ERRORS for a registry that cannot be used;
         what is in hand then stays claimed.
@@ -208,7 +208,7 @@ class Intake:
 
         What was accepted a turn ago has its files on the medium now, and commits; what was answered has its receipts
         there, and is released. What this turn accepts and answers is given to the disk, all in one. A crash costs
-        nothing of it: before its line a drop is begun anew from its claim, behind it the receipt is written again.
+        nothing of it: before its line a drop is validated again from its claim, behind it the receipt is written again.
         """
         before = self._batch
         self.inbox.work.write()  # to wait for the disk is no work on a drop
@@ -232,7 +232,7 @@ class Intake:
     def _synced(self, before: Batch) -> list[tuple[Claim, Candidate]]:
         """Make the staged files last of each drop by itself; return those drops whose files do.
 
-        A file whose own sync has failed is not asked for again, but written anew.
+        A file whose own sync has failed is not asked for again: the file is written again.
         """
         synced = []
         for claim, candidate in before.accepted:

@@ -1,7 +1,7 @@
 """The answer to each drop: its receipt, and for a refused one `reason.json`.
 
-Owns the form of both files and their places. An answer is written before the drop's sources go, so that whoever
-dies when, no drop is gone without its answer.
+Owns the form of both files and their places. An answer is written before the drop's sources are removed: after
+a crash at any moment, no drop is gone without its answer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Answers:
         self._disk = machine.disk
 
     def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
-        """Write the reasons into the claim of a refused drop, lastingly."""
+        """Write the reasons into the claim of a refused drop, durably."""
         answer = self._answer(claim, "rejected", problems)
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
@@ -111,7 +111,7 @@ class Answers:
         return dict(reason), self._write(stem, claim.drop_id, _json(reason))
 
     def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
-        """Give written receipts their names, over older ones of their stems, and make them last.
+        """Give written receipts their names, over older ones of their stems, durably.
 
         Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at; `synced` tells
         that they do. Raises StorageError; they are to be written again then.

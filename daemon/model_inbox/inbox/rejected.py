@@ -112,7 +112,7 @@ def purge_rejected(
     disk: Disk,
     corrected: Callable[[datetime], datetime] = lambda at: at,
 ) -> tuple[int, int]:
-    """Remove for good the rejected drops that are older than `keep_seconds`; return (drops, bytes).
+    """Remove the rejected drops that are older than `keep_seconds`; return (drops, bytes).
 
     `corrected` returns the right time for one that a clock may have shown which was wrong.
 

@@ -171,7 +171,7 @@ class Staging:
             self.remove(left)
 
     def clean(self, now: float) -> None:
-        """Remove staged files of drops, all of which are begun anew, and very old ones of others.
+        """Remove staged files of drops, all of which are begun again, and very old ones of others.
 
         `now` in seconds since 1970. For a start, when nothing is in hand.
         """
@@ -184,10 +184,10 @@ class Staging:
                         self._disk.unlink(self._folder / entry.name)
 
     def _is_ours_alone(self, found: os.stat_result) -> bool:
-        """Tell whether a file has no other name, a mode that lets nobody else write it, and the owner and group that a
-        new file of ours gets in the folder: who reads models must be able to read it.
+        """Return whether a file has no other name, a mode that lets nobody else write it, and the owner and group that
+        a new file of ours gets in the folder: the users who read models must be able to read it.
 
-        Who may write a file can, through a descriptor that he has for reading, as long as its mode lets him.
+        A user who has the file open for reading can still open it for writing by that descriptor, if the mode allows.
         """
         if found.st_nlink != 1 or found.st_uid != os.geteuid() or found.st_mode & 0o022:
             return False

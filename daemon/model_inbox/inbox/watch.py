@@ -7,7 +7,7 @@ that a look need not list the folder; of more than NAMES_MAX none is, and everyt
 
 A watch can go deaf without a word: the folder is renamed, removed and made again, unmounted or mounted over, or
 the observer's thread dies. So `check` makes a file of ours and expects to be told of it; if not, everything is
-thrown away and set up anew.
+thrown away and set up again.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Watch:
         return self._observer.is_alive() and bool(emitters) and all(emitter.has_threads for emitter in emitters)
 
     def moved(self) -> bool:
-        """Tell whether the path no longer names the folder that is being watched. Costs one stat."""
+        """Return whether the path no longer names the folder that is being watched. Costs one stat."""
         if self.polling or self._observer is None:
             return False
         try:
@@ -320,7 +320,7 @@ class Watch:
             os.unlink(path)
 
     def canary_came(self, timeout_seconds: float) -> bool:
-        """Tell whether we heard of the canary. True also when none could be made (a full disk is not deafness)."""
+        """Return whether we heard of the canary. True also when none could be made (a full disk is not deafness)."""
         if self.polling or not self._canary_made:
             return True
         return self._seen.wait(timeout_seconds)

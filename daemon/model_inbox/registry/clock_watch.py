@@ -143,7 +143,7 @@ class ClockWatch:
             newest = self._store.newest_clock_line()
             if newest is None or newest.jump is None or (looked.doubt is None and newest.is_believed):
                 return None
-            # A crash before this line leaves the doubt; after it there is none, whoever looks.
+            # A crash before this line leaves the doubt; after it there is none for any process.
             (line,) = self._store.commit([confirmation(now, actor)])
         self._save(now)
         return line.sequence

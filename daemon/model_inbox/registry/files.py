@@ -170,7 +170,7 @@ class Storage:
                 remove_quietly(self.disk, final)
 
     def _can_use(self, leftover: Path, source: Path) -> bool:
-        """Tell whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
+        """Return whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
 
         A file that was put there by somebody else may be changed after we looked.
         """
@@ -338,7 +338,7 @@ class Storage:
                 remove_quietly(self.disk, path)
 
     def let_go(self, entry: EntryFields) -> bool:
-        """Remove from the trash what an entry has at its final names again; tell whether there was any.
+        """Remove from the trash what an entry has at its final names again; return whether there was any.
 
         Unsynced: what a crash leaves of it is removed at the next start. Scalers that were replaced stay.
         """
@@ -356,7 +356,7 @@ class Storage:
         return found
 
     def erase(self, folder: Path) -> int:
-        """Remove a folder of the trash with its files for good and return the bytes freed."""
+        """Remove a folder of the trash with its files permanently and return the bytes freed."""
         freed = 0
         try:
             for name in sorted(os.listdir(folder)):
@@ -428,7 +428,7 @@ class Storage:
 
 
 def same_bytes(one: Path, other: Path) -> bool:
-    """Tell whether two paths are one inode or hold the same bytes; False when either cannot be read."""
+    """Return whether two paths are one inode or hold the same bytes; False when either cannot be read."""
     opened: list[int] = []
     try:
         opened.append(open_regular(one))
@@ -461,7 +461,7 @@ def _digest_or_error(path: Path) -> str:
 
 
 def _exists(path: Path) -> bool:
-    """Tell whether anything has that name, be it a link to nowhere."""
+    """Return whether anything has that name, be it a link to nowhere."""
     return os.path.lexists(path)
 
 

@@ -4,7 +4,7 @@ Owns the queries, and the public methods of all changes. How a change is made st
 `scaler`, `labels` and `measurements`: files first and then the journal's line, but for a retirement the line first. It
 logs through structlog and never configures it.
 
-What is trusted: the registry's folder and whoever may write there. A model that came through the inbox may, when
+What is trusted: the registry's folder and all users who may write there. A model that came through the inbox may, when
 loaded, import only what was seen in it when it was checked; one registered from Python (`register_model`) is
 loaded as the process that registered it pickled it, without that limit.
 """
@@ -133,7 +133,7 @@ class ModelRegistry:
             denied=denied,
         )
         self.clock_watch = ClockWatch(self._store, clock, boot if boot is not None else boot_clock(), self._disk)
-        """Whether the machine's clock has jumped. Whoever removes by age asks it before."""
+        """Whether the machine's clock has jumped. Ask it before anything is removed by age."""
         self._label_files = LabelFiles(self._store, self._storage)
         self._trash = Trash(self._store, self._storage, self._label_files)
         self._scalers = Scalers(self._store, self._storage, self._trash)
@@ -264,7 +264,7 @@ class ModelRegistry:
         """Which registry this is, in which epoch, after which change; `str` of it is `registry_id/epoch/sequence`.
 
         Another epoch means that changes may have got lost or have other numbers now: the registry was rebuilt, or an
-        older copy was put back. Whoever keeps a position compares what it holds with the registry then, instead of
+        older copy was put back. A caller that keeps a position then compares its data with the registry, instead of
         going on. None while nobody has changed a registry that version 0.1 made.
         """
         self._refresh()
@@ -397,7 +397,7 @@ class ModelRegistry:
         return self._trash.restore(model_id, sequence=sequence, actor=actor or self.actor)
 
     def purge(self, retired: Retired, *, reason: str = "purge", actor: str | None = None) -> int | None:
-        """Remove a retired model's files for good and return the bytes freed.
+        """Remove a retired model's files permanently and return the bytes freed.
 
         None, and nothing is done, while a process has one of the files open (a loader that got the entry
         before the retirement), and when the model was restored meanwhile. The line comes first: after a crash

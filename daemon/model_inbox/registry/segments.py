@@ -98,7 +98,7 @@ class JournalFile:
         self._disk.close(self.fd)
 
     def is_current(self) -> bool:
-        """Tell whether the path still names the file that is open here."""
+        """Return whether the path still names the file that is open here."""
         try:
             return os.stat(self.path, follow_symlinks=False).st_ino == self.inode
         except FileNotFoundError:
@@ -160,10 +160,10 @@ class JournalFile:
         return size - self.offset
 
     def sync(self) -> None:
-        """Make everything read so far last, unless we know that it does.
+        """Make everything read so far durable, unless we know that it is.
 
         A writer that died between its append and its sync leaves lines that we can read and a power cut could
-        still take: whoever acts on them (drops a source, says "registered") syncs first.
+        still take: a caller that acts on them (drops a source, says "registered") syncs first.
         """
         self._sync_name()
         if self.synced < self.offset:
@@ -174,7 +174,7 @@ class JournalFile:
             self.synced = self.offset
 
     def _sync_name(self) -> None:
-        """Sync the folder, once: whoever put this file in its place may have died before that.
+        """Sync the folder, once: the process that put this file in its place may have died before that.
 
         Without it a power cut could bring back the file before this one, and what was committed here with it.
         """
@@ -218,7 +218,7 @@ class JournalFile:
         lines = self._read(self.begin, self.offset - self.begin)
         begin_segment(self._disk, self.path, identity, self.base_sequence, self.base_time, lines)
 
-    def write_anew(self) -> None:
+    def rewrite(self) -> None:
         """Under the writer lock: put a durable copy of this segment, up to its last whole line, in its place.
 
         For a file of which nobody knows what the medium holds. A crash leaves the old file or the copy. The file that
@@ -241,14 +241,14 @@ class JournalFile:
                 self._disk.link(self.path, closed)
             except FileExistsError:
                 if closed.stat().st_ino != self.inode:
-                    self._close_anew(closed)
+                    self._replace_closed(closed)
             self._disk.fsync_dir(history)
             self._become_newer(before)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
         begin_segment(self._disk, self.path, identity, self.sequence, last_time)
 
-    def _close_anew(self, closed: Path) -> None:
+    def _replace_closed(self, closed: Path) -> None:
         """Put this segment in the place of a closed file that holds nothing but its beginning.
 
         Such a file is what a copy of the registry, or a new epoch, makes of a link that a crash left: its header may
@@ -303,7 +303,7 @@ class JournalFile:
 
 
 class JournalInDoubt(StorageError):
-    """Nobody knows where the journal ends on the medium: nothing is appended before `write_anew` has settled it.
+    """Nobody knows where the journal ends on the medium: nothing is appended before `rewrite` has settled it.
 
     An append failed and could not be undone, or a sync failed. A later sync would prove nothing, as the kernel reports
     a failed write once.

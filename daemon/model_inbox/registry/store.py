@@ -87,7 +87,7 @@ class Store:
         self._writer = WriterLock(self.files.writer_lock)
         self.json_file = CheckpointFile(self.files, disk, clock)
         self._state_lock = threading.RLock()
-        self._unsettled = False  # lines are being taken in: when that was cut short, everything is read anew
+        self._unsettled = False  # lines are being taken in: when that was cut short, everything is read again
         self.doubt = Doubt(self.files.journal)
         self._faults: tuple[Fault, ...] = ()
         self._held: Held | None = None
@@ -257,7 +257,7 @@ class Store:
             self._go_to_next_segment()
 
     def _go_to_next_segment(self) -> None:
-        """Go on with the next segment if it begins where we stand, in the same epoch; else read everything anew."""
+        """Go on with the next segment if it begins where we stand, in the same epoch; else read everything again."""
         journal = open_journal(self.files, self._disk, writable=not self.read_only)
         if journal.identity != self.state.identity or journal.base_sequence != self.state.sequence:
             journal.close()
@@ -342,7 +342,7 @@ class Store:
         before = self.state.committed
         with self.doubt.noted():
             self._load()
-            self.journal.write_anew()
+            self.journal.rewrite()
             self._load()
         self.doubt.end(self.state.sequence, self.state.sequence - before)
 
@@ -391,14 +391,14 @@ class Store:
         log.info("registry.taken_over", path=str(self.path), position=str(self.state.position))
 
     def sync(self) -> None:
-        """Make last what was read, before acting on it. Inside `writing`."""
+        """Make what was read durable, before acting on it. Inside `writing`."""
         with self.doubt.noted():
             self.journal.sync()
 
     # --- checkpoints and segments -----------------------------------------------------------------------------
 
     def checkpoint(self, *, force: bool = False) -> bool:
-        """Bring the JSON file up to date, off the commit path; tell whether it was written.
+        """Bring the JSON file up to date, off the commit path; return whether it was written.
 
         The file is made and synced without the lock; the lock is held for its rename only, and only while the
         segment is still the one that the contents were taken from and no newer checkpoint stands there.

@@ -124,7 +124,7 @@ class Trash:
             return self._store.state.show(model_id)
 
     def purge(self, retired: Retired, *, reason: str, actor: str) -> int | None:
-        """Remove a retired model's files for good and return the bytes freed.
+        """Remove a retired model's files permanently and return the bytes freed.
 
         None, and nothing is done, while a process has one of the files open (a loader that got the entry before the
         retirement), and when the model was restored meanwhile.

@@ -152,7 +152,7 @@ class Maintenance:
         return clock
 
     def _log_clock(self, clock: Looked) -> None:
-        """Log a jump once for each line, whoever wrote that, and when it holds up nothing any more."""
+        """Log a jump once for each line, of any writer, and when it holds up nothing any more."""
         doubt = clock.doubt
         number = doubt.sequence if doubt is not None and doubt.is_held else None
         if doubt is not None and number is not None and number != self._logged_jump:

@@ -365,7 +365,7 @@ class Service:
         """Notice that the inbox is another folder now, and make it ours. Return whether there is one to work in.
 
         One that was renamed away is waited for: making a new one would stand in its way when it comes back. One
-        that was removed for good is made again.
+        that was removed, and not renamed, is made again.
         """
         if self.inbox.is_in_place:
             return True

@@ -31,7 +31,7 @@ def message_id(event: str) -> str:
 
 
 def stderr_is_journal() -> bool:
-    """Tell whether stderr goes to the journal: $JOURNAL_STREAM names its device and inode."""
+    """Return whether stderr goes to the journal: $JOURNAL_STREAM names its device and inode."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         found = os.fstat(2)
@@ -92,7 +92,7 @@ class JournalSender:
             self._send(data)
         except (TimeoutError, BlockingIOError):
             self._lost += 1
-        except OSError:  # nobody there: not our work to mend
+        except OSError:  # nobody there: not ours to repair
             pass
         else:
             self._lost = 0

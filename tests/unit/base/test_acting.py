@@ -105,7 +105,7 @@ def test_a_command_that_only_looks_acts_as_any_owner(top: Path) -> None:
 
 
 def test_a_folder_below_another_users_is_refused(top: Path) -> None:
-    """Whoever owns a folder on the path can put another one in its place."""
+    """The owner of a folder on the path can put another one in its place."""
     place = folder(folder(top / "alice", ALICE) / "models", BOB)
     assert refused(place).endswith(f"the folders on its path belong to several users (uid {ALICE}, {BOB})")
 

@@ -1,4 +1,4 @@
-"""The one place that changes the disk for keeps."""
+"""The one place that changes the disk durably."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_a_file_system_without_locks_is_said_plainly(tmp_path: Path, monkeypatch
     assert list(open_registry(tmp_path, read_only=True).registry) == ["a"]
 
 
-def test_a_lock_file_that_was_removed_is_locked_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_file_that_was_removed_is_locked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock on a file that nobody else can find would exclude nobody: it is given up for one on the new file."""
     lock, other = FileLock(tmp_path / "lock", "test's"), FileLock(tmp_path / "lock", "test's")
     original = fcntl.flock
@@ -84,7 +84,7 @@ def test_a_holder_that_left_no_name_is_said_to_be_one(tmp_path: Path, text: byte
 
 
 def test_a_hostile_name_in_the_lock_file_is_escaped(tmp_path: Path) -> None:
-    """Whoever wrote into the file does not write to the terminal of who reads the error."""
+    """Text that somebody wrote into the file does not reach the terminal of who reads the error."""
     lock = FileLock(tmp_path / "lock", "test's")
     (tmp_path / "lock").write_bytes(b"\x1b[31mroot\nall is well " + b"x" * 500)
     assert "\x1b" not in lock.holder() and "\n" not in lock.holder()

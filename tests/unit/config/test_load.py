@@ -76,7 +76,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
 
 
 def test_the_sample_says_the_defaults_and_sets_up_retention() -> None:
-    """Whoever starts from the sample has the defaults, and keeps the last ten of a month."""
+    """A user who starts from the sample has the defaults, and keeps the last ten of a month."""
     sample, defaults = load_config(SAMPLE, env={}, cwd=ROOT), parse_config(b"", file=SAMPLE)
     assert sample.path == SAMPLE
     assert sample.model_dump(exclude={"retention"}) == defaults.model_dump(exclude={"retention"})
@@ -170,7 +170,7 @@ def test_the_file_is_looked_for_in_four_places(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_named_must_exist(tmp_path: Path, option: Path | None, env: dict[str, str], hint: str) -> None:
-    """Whoever names a file means it: no other is taken instead."""
+    """A file that is named is the one that is read: no other is taken instead."""
     (tmp_path / "config.yaml").write_text("")
     with pytest.raises(ConfigError) as caught:
         load_config(option, env=env, cwd=tmp_path)

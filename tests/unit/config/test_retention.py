@@ -250,7 +250,7 @@ def test_a_bare_off_in_yaml_means_off(written: object, mode: str) -> None:
 
 
 def test_a_section_cannot_be_changed() -> None:
-    """Policies are values: whoever holds one can rely on it."""
+    """Policies are values: they never change."""
     with pytest.raises(ValidationError):
         RetentionSection().mode = "enforce"  # type: ignore[misc]
 
@@ -337,7 +337,7 @@ def test_match_may_name_only_what_is_grouped_by() -> None:
 
 
 def test_all_mistakes_are_reported_together() -> None:
-    """One look at the file is enough to mend all of it."""
+    """One look at the file is enough to correct all of it."""
     assert set(problems({"timezone": "X", **keeping(last=-5, best={"metric": "a"}), "interval": "1"})) == {
         "timezone",
         "interval",

@@ -128,7 +128,7 @@ def test_without_another_file_the_command_ends(place: Path) -> None:
 
 @pytest.mark.parametrize("owner", [0, ALICE])
 def test_a_fifo_is_never_waited_for(place: Path, owner: int) -> None:
-    """A FIFO named config.yaml ends the command with a message, or is skipped, whoever made it."""
+    """A FIFO named config.yaml ends the command with a message, or is skipped, whichever user made it."""
     (place / "config.yaml").unlink()
     os.mkfifo(place / "config.yaml")
     os.chown(place, owner, owner)

@@ -201,7 +201,7 @@ def test_what_is_refused_anyhow_is_not_copied_first(world: World, serve: Callabl
 def test_an_inbox_that_is_renamed_away_meanwhile_comes_back_with_the_drop(
     world: World, serve: Callable[..., Service]
 ) -> None:
-    """What a thread found then is forgotten with its files, and the drop is begun anew when its claim is back."""
+    """What a thread found then is forgotten with its files, and the drop is begun again when its claim is back."""
     disk = Gate()
     service = serve(disk)
     put(world, "big")

@@ -77,7 +77,7 @@ def test_a_drop_id_is_time_counter_and_stem(inbox: Inbox) -> None:
 
 
 def test_a_drop_id_is_never_given_twice(inbox: Inbox) -> None:
-    """Not while a claim, nor a rejected drop, bears it: after a restart the counter begins anew."""
+    """Not while a claim, nor a rejected drop, bears it: after a restart the counter begins again."""
     (inbox.processing_dir / "20261124T045315102455Z-0001-m").mkdir()
     (inbox.rejected_dir / "20261124T045315102455Z-0002-m").mkdir()
     claim = claims_of(inbox).claim("m", put(inbox, "m.yaml"), ToJudge())
@@ -124,7 +124,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_the_folder_of_a_released_drop_serves_the_next_claim(inbox: Inbox) -> None:
-    """Renamed, not made anew; when there is nothing to do it goes."""
+    """Renamed, not made again; when there is nothing to do it goes."""
     claims = claims_of(inbox)
     first = claims.claim("m", put(inbox, "m.yaml"), ToJudge())
     assert first is not None
@@ -343,7 +343,7 @@ SWAPS = [to_link, to_hard_link, to_folder, to_fifo, to_other_file, to_same_size]
 def test_a_swap_between_look_and_claim_gains_nothing(
     tmp_path: Path, name: str, to: Callable[[Path, Path], None]
 ) -> None:
-    """What was judged is what is registered: the swapped-in thing is judged anew, or refused, never taken unseen."""
+    """What was judged is what is registered: the swapped-in thing is judged again, or refused, never taken unseen."""
     world = World(tmp_path)
     secret = world.root / "secret.pkl"
     secret.write_bytes(SECRET)
@@ -355,7 +355,7 @@ def test_a_swap_between_look_and_claim_gains_nothing(
         world.live_on(service, 40)
         answered = world.answered()
     if "m" in answered.registered:
-        # Judged anew: then the bytes are those of a regular file that lay in the inbox in the end.
+        # Judged again: then the bytes are those of a regular file that lay in the inbox in the end.
         entry = answered.registered["m"]
         assert entry["integrity"] in ("lease", "quiet")
         with world.registry() as registry:
@@ -401,7 +401,7 @@ def test_a_producer_that_keeps_its_descriptor_changes_nothing_that_is_stored(tmp
 
 
 def test_a_sidecar_of_another_user_is_not_taken_for_the_one_that_was_judged(tmp_path: Path) -> None:
-    """The same bytes from another hand, put there between look and claim: judged anew, as that user's."""
+    """The same bytes from another hand, put there between look and claim: judged again, as that user's."""
     must_be_root()
     world = World(tmp_path)
     with world.running() as service:
@@ -484,7 +484,7 @@ def test_a_file_of_ours_that_others_may_write_is_not_written_to_once_it_is_store
             for pipe in (*orders, *said):
                 os.close(pipe)
     answered = world.answered()
-    if "m" in answered.registered:  # as it was judged, and for good
+    if "m" in answered.registered:  # as it was judged, and it stays so
         suffix = Path(part).suffix
         stored = (world.models / "prediction" / f"m{suffix}").read_bytes()
         assert stored in (before, b"X" + before[1:])

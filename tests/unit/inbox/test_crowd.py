@@ -50,7 +50,7 @@ def test_sidecars_that_nobody_has_read_are_known_by_their_owner() -> None:
 
 
 def test_a_file_of_two_drops_is_pulled_with_both() -> None:
-    """Whoever names a file that two drops have gets to know both."""
+    """To name a file that two drops have shows both."""
     crowd = Crowd()
     crowd.put(unit(ALICE, "a.yaml", "shared.pkl"))
     crowd.put(unit(ALICE, "b.yaml", wanted=("shared.pkl",)))

@@ -102,7 +102,7 @@ def unix_socket(path: Path, _: World) -> None:
 
 def device(path: Path, _: World) -> None:
     must_be_root()
-    os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero: whoever reads it to its end never comes back
+    os.mknod(path, 0o20666, os.makedev(1, 5))  # /dev/zero: reading it to its end never ends
 
 
 def link_to_passwd(path: Path, _: World) -> None:
@@ -724,7 +724,7 @@ class Plan:
 def plans(draw: st.DrawFn) -> dict[str, Plan]:
     """Some drops of two users, good and spoiled, sealed and not, with scalers named and not named.
 
-    Whoever does not name the scaler sends it before the last other file.
+    A producer that does not name the scaler sends it before the last other file.
     """
     drops = {}
     for number in range(draw(st.integers(1, 5))):
@@ -838,7 +838,7 @@ def test_a_drop_that_rests_long_is_judged_seldom(world: World) -> None:
         assert rescan.next_at - rescan.at == pytest.approx(decision.until)
 
 
-def test_an_inbox_that_goes_away_while_it_is_prepared_is_not_made_anew(
+def test_an_inbox_that_goes_away_while_it_is_prepared_is_not_made_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Renamed away at that very moment: a new one in its place would keep it from coming back."""

@@ -91,7 +91,7 @@ def run_to_the_end(world: World) -> None:
 
 
 def run_until_killed(world: World, disk: StoppingDisk, seconds: float = 90) -> bool:
-    """Run a service that is killed at a step of its disk; tell whether it came to that."""
+    """Run a service that is killed at a step of its disk; return whether it came to that."""
     service = world.service(disk)
     try:
         service.start()
@@ -355,7 +355,7 @@ def between(part: object, name: str, act: Any) -> None:
 
 
 def test_a_model_rewritten_while_it_is_taken_is_registered_as_it_is_in_the_end(tmp_path: Path) -> None:
-    """A write between the judging and the claim costs a moment, not the drop: it is judged anew, soon."""
+    """A write between the judging and the claim costs a moment, not the drop: it is judged again, soon."""
     world = World(tmp_path, {"inbox": {"settle_seconds": 2}})
     with world.running() as service:
         world.put("m", {"v": 1})
@@ -375,11 +375,11 @@ def test_a_sidecar_mended_while_it_is_refused_is_not_refused_for_the_old_one(tmp
     with world.running() as service:
         world.put("m", {"v": 1}, leave_out=["version"])
 
-        def mend() -> None:
+        def repair() -> None:
             (world.inbox / ".new").write_bytes(sidecar())
             (world.inbox / ".new").rename(world.inbox / "m.yaml")
 
-        between(service.intake, "refuse", mend)
+        between(service.intake, "refuse", repair)
         world.live_on(service, 3)
         answered = world.answered()
     assert (list(answered.registered), answered.rejected, answered.left) == (["m"], {}, [])
@@ -612,7 +612,7 @@ def test_drops_whose_common_sync_fails_are_synced_one_by_one(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("folder", [".staging", "receipts"])
-def test_a_file_whose_sync_failed_is_written_anew(tmp_path: Path, folder: str) -> None:
+def test_a_file_whose_sync_failed_is_written_again(tmp_path: Path, folder: str) -> None:
     """The kernel tells once that it could not write a file: another sync of the same one would succeed for nothing."""
     failed: list[int] = []
     synced: list[int] = []

@@ -423,8 +423,8 @@ class Folder:
 def arrivals(draw: st.DrawFn) -> tuple[dict[str, Sidecar], dict[str, frozenset[str]], list[tuple[str, float]]]:
     """Some drops and an order in which their files come, with pauses; what each drop must hold in the end.
 
-    Whoever seals a sidecar without naming the scaler sends the scaler before the drop is whole; an unsealed drop
-    may get it within the settle time.
+    A producer that seals a sidecar without naming the scaler sends the scaler before the drop is whole; an unsealed
+    drop may get it within the settle time.
     """
     texts, expected, lines = {}, {}, []
     for number in range(draw(st.integers(1, 4))):

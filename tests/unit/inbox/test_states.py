@@ -109,7 +109,7 @@ def cases(world: World, put: Callable[[World], str]) -> Iterator[State]:
 
 
 def assert_explained(world: World, state: State, names: list[str]) -> None:
-    """Whoever asks for a file of the drop that has left the inbox is told the words of the drop's state."""
+    """A user who asks for a file of the drop that has left the inbox is told the words of the drop's state."""
     if state.action is Action.WAIT or state.name == "claim begun":
         return  # all of it is in the inbox
     gone = [name for name in names if name not in world.left()]

@@ -165,7 +165,7 @@ def test_a_renamed_folder_is_noticed_and_rings(folder: Path) -> None:
 
 
 def test_a_removed_folder_is_noticed_and_rings(folder: Path) -> None:
-    """Removed and made again: the watch is dead, and one that is made anew hears."""
+    """Removed and made again: the watch is dead, and one that is made again hears."""
     bell = Bell()
     with watching(folder, bell) as watch:
         folder.rmdir()
@@ -203,7 +203,7 @@ def test_a_folder_that_is_mounted_over_is_noticed(folder: Path) -> None:
 
 @pytest.mark.parametrize("which", ["reader", "emitter", "observer"])
 def test_a_thread_that_died_is_noticed(folder: Path, which: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whichever of the threads an event passes through ends, the watch is not alive, and can be made anew."""
+    """Whichever of the threads an event passes through ends, the watch is not alive, and can be made again."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     with watching(folder, Bell()) as watch:
         emitter = next(iter(watch._observer.emitters))

@@ -355,7 +355,7 @@ def test_seven_levels_of_metrics_are_fine_and_eight_are_not() -> None:
 
 
 def test_the_future_is_explained_with_both_times() -> None:
-    """Whoever trained with a wrong clock or a local time sees what we compared with what."""
+    """A producer with a wrong clock or a local time sees what we compared with what."""
     (problem,) = problems(trained_at="2026-11-24T14:00:00")
     assert problem.message == ("trained_at '2026-11-24T14:00:00' is in the future: now is 2026-11-24T12:00:00Z")
     assert "zone" in problem.hint

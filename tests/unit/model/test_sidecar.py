@@ -165,7 +165,7 @@ def test_a_null_scaler_is_none_at_all(null: str) -> None:
 
 
 def test_everything_wrong_is_reported_at_once_in_the_order_of_the_text() -> None:
-    """A producer mends a sidecar once: each mistake with code, field, line and column, missing ones last."""
+    """A producer corrects a sidecar once: each mistake with code, field, line and column, missing ones last."""
     text = (
         "model_type: ''\n"
         "trained_at: 2027-01-01T00:00:00Z\n"

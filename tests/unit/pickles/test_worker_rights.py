@@ -1,4 +1,4 @@
-"""The rights of the worker that reads hostile files: it has none, whoever starts it."""
+"""The rights of the worker that reads hostile files: it has none, whichever user starts it."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_what_others_built_on_it_stays(tmp_path: Path) -> None:
 
 
 def test_a_sync_that_failed_is_not_believed_the_second_time(tmp_path: Path) -> None:
-    """The kernel reports a failed write once: the lines of a writer that died are written anew, not synced again."""
+    """The kernel reports a failed write once: the lines of a writer that died are written again, not synced again."""
     with open_registry(tmp_path, disk=QuickDisk()) as other:
         register(other, "a")
         other.pin("a")

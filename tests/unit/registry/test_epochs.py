@@ -1,4 +1,4 @@
-"""Which registry and which unbroken history of it: made once, kept, taken over from version 0.1, begun anew."""
+"""Which registry and which unbroken history of it: made once, kept, taken over from version 0.1, begun again."""
 
 from __future__ import annotations
 

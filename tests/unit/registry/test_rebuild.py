@@ -1,4 +1,4 @@
-"""`rebuild` makes a registry anew from what is left: it verifies clean, and says what it could not save."""
+"""`rebuild` makes a registry again from what is left: it verifies clean, and says what it could not save."""
 
 from __future__ import annotations
 
@@ -322,7 +322,7 @@ def test_a_storage_that_is_not_mounted_is_not_lost(folder: Path) -> None:
     assert journal(folder).read_bytes() == before
 
 
-def test_a_sidecar_is_written_anew_from_its_entry(folder: Path) -> None:
+def test_a_sidecar_is_written_again_from_its_entry(folder: Path) -> None:
     """One that is missing, and one that says something else; the other one is kept."""
     (folder / "prediction" / "one.yaml").unlink()
     (folder / "prediction" / "two.yaml").write_bytes(b"model_id: two")
@@ -343,8 +343,8 @@ def test_rotten_trash_is_lost_and_said(folder: Path) -> None:
     assert problems(folder) == []
 
 
-def test_a_sidecar_in_the_trash_is_written_anew_and_an_extra_file_is_set_aside(folder: Path) -> None:
-    """What verify says of a retired model is mended, and the model can be restored."""
+def test_a_sidecar_in_the_trash_is_written_again_and_an_extra_file_is_set_aside(folder: Path) -> None:
+    """What verify says of a retired model is repaired, and the model can be restored."""
     held = folder / ".trash" / "old.3"
     before = (held / "old.yaml").read_bytes()
     (held / "old.yaml").unlink()
@@ -674,7 +674,7 @@ def test_the_ruined_registry(stage: Stage) -> None:
 
 @pytest.mark.parametrize("stage", [ruin_the_end], indirect=True)
 def test_the_registry_without_an_end(stage: Stage) -> None:
-    """Pin, history and the lost model's sidecar are what is left; what the lost end purged is lost anew."""
+    """Pin, history and the lost model's sidecar are what is left; what the lost end purged is lost again."""
     made = stage.made
     assert (made.from_sidecars, made.retired, made.lines) == (("two",), ("old",), 4)
     assert [lost.model_id for lost in made.lost] == ["gone"]

@@ -204,7 +204,7 @@ def test_a_crash_while_staging_does_not_stand_in_the_way_of_the_same_process_num
 # --- loading -----------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_found_in_the_trash_though_its_id_was_taken_anew(tmp_path: Path) -> None:
+def test_a_model_is_found_in_the_trash_though_its_id_was_taken_again(tmp_path: Path) -> None:
     """Who holds the entry of a retired model loads that model, not the newer one of the same id."""
     registry = open_registry(tmp_path)
     old = registry.register_model(metadata("m"), {"is": "old"}, ["old scaler"])
@@ -254,7 +254,7 @@ def test_an_unfinished_restore_survives_another_registration_of_the_id(tmp_path:
 
 
 def test_a_purge_takes_only_the_retirement_that_was_looked_at(tmp_path: Path) -> None:
-    """A model restored and retired again after the trash was listed has its grace anew."""
+    """A model restored and retired again after the trash was listed has its whole grace again."""
     clock = Clock()
     registry = open_registry(tmp_path, clock=clock)
     register(registry, "m", b"bytes")

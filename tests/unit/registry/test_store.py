@@ -274,7 +274,7 @@ def test_a_reader_makes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [0, 1], ids=["never checkpointed", "checkpointed"])
 @pytest.mark.parametrize("read_only", [True, False], ids=["reader", "writer"])
 def test_a_journal_that_is_gone_is_damage(tmp_path: Path, changes: int, read_only: bool) -> None:
-    """What was committed since the last checkpoint cannot be known without it; only an empty registry begins anew."""
+    """What was committed since the last checkpoint cannot be known without it; only an empty registry begins again."""
     registry = open_registry(tmp_path)
     if changes:
         register(registry, "a")
@@ -288,8 +288,8 @@ def test_a_journal_that_is_gone_is_damage(tmp_path: Path, changes: int, read_onl
     assert not (tmp_path / "registry.journal.jsonl").exists()
 
 
-def test_a_json_file_that_is_gone_is_made_anew_while_the_journal_has_all_of_it(tmp_path: Path) -> None:
-    """With the first segment there is nothing that the journal does not know: readers read, and a writer mends it."""
+def test_a_json_file_that_is_gone_is_made_again_while_the_journal_has_all_of_it(tmp_path: Path) -> None:
+    """With the first segment there is nothing that the journal does not know: readers read, and a writer repairs it."""
     registry = open_registry(tmp_path)
     register(registry, "a")
     registry.close()
@@ -463,7 +463,7 @@ class _DiesBehindTheMark(QuickDisk):
 def test_a_writer_killed_behind_the_mark_leaves_a_registry_that_can_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """The mark allows for the JSON file that is there, whoever put it there and whatever number its inode has."""
+    """The mark allows for the JSON file that is there, whichever process wrote it and whatever its inode number is."""
     other = open_registry(tmp_path, disk=QuickDisk())
     register(other, "a")
     other.checkpoint()

@@ -401,7 +401,7 @@ def test_a_file_that_comes_before_its_line_is_no_problem(folder: Path, monkeypat
 # --- verdicts --------------------------------------------------------------------------------------------------
 
 
-def test_a_verdict_of_another_allowlist_is_made_anew_and_said(tmp_path: Path) -> None:
+def test_a_verdict_of_another_allowlist_is_made_again_and_said(tmp_path: Path) -> None:
     """Let in by a line of `pickle.allow`: found when the line has gone, and scanned again when there are more."""
     world = World(tmp_path, {"pickle": {"allow": {"ours.Mine": "bnr"}}})
     world.put("m")

@@ -1,4 +1,4 @@
-"""Carrying out a plan: who wins when something changes meanwhile, what a crash leaves, what goes for good and when."""
+"""Carrying out a plan: who wins when something changes meanwhile, what a crash leaves, what is purged and when."""
 
 from __future__ import annotations
 

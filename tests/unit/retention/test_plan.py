@@ -414,7 +414,7 @@ def test_the_start_of_a_window_is_outside() -> None:
 
 
 def test_now_decides_the_future_and_nothing_else() -> None:
-    """Whoever is dated exactly now is not in the future; how long ago things were does not matter."""
+    """A model dated exactly now is not in the future; how long ago things were does not matter."""
     entries = [entry("a", days_ago(0)), entry("b", days_ago(1)), entry("c", days_ago(400))]
     today = plan(entries, section(last=2, within="2d"), now=NOW)
     assert "dated in the future" not in str(today.keep)
@@ -788,7 +788,7 @@ def test_entries_are_not_changed() -> None:
 
 
 def test_kept_and_retired_can_be_made_by_hand() -> None:
-    """Whoever applies plans can make small ones for their own tests."""
+    """Callers that apply plans can make small ones for their own tests."""
     small = RetentionPlan(keep=(ToKeep("a", ("pinned",)),), retire=(ToRetire("b", ("last 1",)),), bytes_freed=0)
     assert small.as_dict()["retire"] == [
         {"model_id": "b", "reasons": ["last 1"], "trained_at": "", "bytes": 0, "group": {}}

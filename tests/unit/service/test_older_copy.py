@@ -108,7 +108,7 @@ def test_a_running_daemon_notices_within_a_rescan(world: World) -> None:
 
 
 def test_a_registry_that_was_made_new_is_only_said(world: World) -> None:
-    """Another registry_id beside old receipts: somebody began anew, and drops are taken."""
+    """Another registry_id beside old receipts: somebody began again, and drops are taken."""
     shutil.rmtree(world.models)
     with capture_logs() as logs, world.running(publisher=publisher(world)) as service:
         world.put("d")

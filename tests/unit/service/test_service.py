@@ -90,7 +90,7 @@ def test_an_inbox_that_is_replaced_is_another_one_of_ours(world: World) -> None:
     assert os.listdir(world.root / "old") != []
 
 
-def test_an_inbox_that_is_removed_is_made_anew(world: World) -> None:
+def test_an_inbox_that_is_removed_is_made_again(world: World) -> None:
     """`rm -r inbox` costs what was in it, and nothing else."""
     with world.running() as service:
         subprocess.run(["rm", "-r", str(world.inbox)], check=True)
@@ -101,7 +101,7 @@ def test_an_inbox_that_is_removed_is_made_anew(world: World) -> None:
 
 
 @pytest.mark.parametrize("folder", ["receipts", "rejected", ".processing"])
-def test_a_folder_of_ours_that_is_removed_is_made_anew(world: World, folder: str) -> None:
+def test_a_folder_of_ours_that_is_removed_is_made_again(world: World, folder: str) -> None:
     """`rm -r inbox/*`, to tidy up: the drops that come afterwards get their answers, and the lock is held again."""
     with world.running() as service:
         world.put("before")
@@ -172,8 +172,8 @@ def test_who_polls(world: World, monkeypatch: pytest.MonkeyPatch, watcher: str, 
 # --- a watch that hears nothing --------------------------------------------------------------------------------------
 
 
-def test_a_canary_that_is_not_heard_makes_the_watch_anew(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Alive by all appearances and deaf: found within two rescans, said once, made anew."""
+def test_a_canary_that_is_not_heard_makes_the_watch_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alive by all appearances and deaf: found within two rescans, said once, made again."""
     with world.running() as service:
         world.live_on(service, 2)
         monkeypatch.setattr(service.watching.watch._handler, "dispatch", lambda event: None)

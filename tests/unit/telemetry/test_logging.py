@@ -61,7 +61,7 @@ def test_no_terminal_sequence_reaches_a_line(out: io.StringIO) -> None:
     )
 
 
-def test_a_file_that_is_renamed_is_begun_anew(out: io.StringIO, tmp_path: Path) -> None:
+def test_a_file_that_is_renamed_is_begun_again(out: io.StringIO, tmp_path: Path) -> None:
     """After logrotate's rename, with or without a new file made by it, the next line is in the new file."""
     path = tmp_path / "log.jsonl"
     configure(format="json", stream=out, file=path)

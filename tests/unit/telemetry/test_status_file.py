@@ -262,7 +262,7 @@ def test_a_daemon_that_could_not_tell_it_is_told_from_outside() -> None:
 
 
 def test_a_process_is_told_from_the_next_one_with_its_number() -> None:
-    """The kernel's start time names it for good; a process that is gone has none."""
+    """The kernel's start time names it for all time; a process that is gone has none."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     started = process_started(child.pid)
     own = process_started(os.getpid())

@@ -2,7 +2,7 @@
 
 Owns the few attributes that honest pickles look up, and what a partial may hold. Both functions are as strong as a call
 of anything, so a load does not even get the real `getattr`: `loading` gives it `bound_attribute`, which looks up these
-attributes and no other, whoever calls it.
+attributes and no other, from any caller.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Making a registry anew from what is left of a damaged one: journal segments first, then sidecars and files.
+"""Rebuild a registry from what is left of a damaged one: journal segments first, then sidecars and files.
 
 Owns `rebuild`. It looks at everything first and decides in memory, then writes. Nothing is deleted: what is replaced
 or belongs to no entry any more is kept in `<registry>.rebuilt-<time>/` beside the registry. The history goes on: lines
@@ -52,7 +52,7 @@ class Rebuilt:
 
     `entries` are registered now; `lines` of the history were kept, `lines_lost` of it are gone: those with the numbers
     in `lines_missing`, pairs of a first and a last one. `from_checkpoint` are ids that only the JSON file told of,
-    `from_sidecars` those that only a stored sidecar did (scanned anew; what `not_recovered` lists of them is lost).
+    `from_sidecars` those that only a stored sidecar did (scanned again; what `not_recovered` lists of them is lost).
     `labels_recovered` are the labels that only labels files told of, `labels_lost` those that were not taken from them
     and why, `without_labels` the models from sidecars without a labels file that counts: what they had is not known.
     `retired` those whose files were found in the trash. `undone` are the entries that are not what the JSON file showed
@@ -87,7 +87,7 @@ def rebuild(
     scanner: Scanner | None = None,
     told: Iterable[Identity] = (),
 ) -> Rebuilt:
-    """Make the registry at `registry_path` anew; afterwards `audit.verify` finds nothing.
+    """Rebuild the registry at `registry_path`; afterwards `audit.verify` finds nothing.
 
     `told` are identities that others were told of, as in receipts, the last one first: they count where the registry's
     own files name none, and no epoch gets the number of one of them. `scanner` judges models of which only a sidecar
@@ -186,7 +186,7 @@ class _Writing:
     def _move_files(self) -> None:
         """Move what no entry names: of retired models to the trash, all other to the old files.
 
-        Sidecars go first, and lastingly: a crash in between leaves files without one, of which the next rebuild makes
+        Sidecars go first, durably: a crash in between leaves files without one, of which the next rebuild makes
         no entry. A model that is still there beside its sidecar, its scaler gone, would be taken for one without.
         The folders that files come to are synced before those that they leave: a crash leaves a name, or two.
         """
@@ -356,7 +356,7 @@ class _Writing:
 
 
 def _is_other(path: Path, held: Path) -> bool:
-    """Tell whether two files are there and differ."""
+    """Return whether two files are there and differ."""
     return os.path.lexists(path) and os.path.lexists(held) and not same_bytes(path, held)
 
 

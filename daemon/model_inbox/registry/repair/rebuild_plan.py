@@ -1,6 +1,6 @@
 """What a rebuilt registry will hold: decided from what is left of the old one, before anything is written.
 
-Owns `Plan`: which entries stand, which are made anew from a sidecar, what is lost and why, which lines tell of it, and
+Owns `Plan`: which entries stand, which are made again from a sidecar, what is lost and why, which lines tell of it, and
 where each file without an entry belongs. What a source says that is nearer to the commit counts first: a sound line of
 the journal, then the JSON file, then a stored sidecar with its files, and the labels file beside it. Reads files, and
 has pickles scanned; never changes anything (`rebuild` carries the plan out).
@@ -280,12 +280,12 @@ class Plan:
                 self._add(_line("rebuild", model_id, reason, changes_entry=True, removed=entry))
 
     def _is_at_its_name(self, entry: EntryFields) -> bool:
-        """Tell whether the model of a retired entry was not moved to the trash yet."""
+        """Return whether the model of a retired entry was not moved to the trash yet."""
         files = self.storage.needed_files_of(entry)
         return bool(files) and all(digest and _fault(path, digest) is None for path, digest in files.items())
 
     def _sort_leftovers(self) -> None:
-        """Decide about every stored file that no entry names: to the trash, registered anew, or kept aside."""
+        """Decide about every stored file that no entry names: to the trash, registered again, or kept aside."""
         aside = {path for entry, _ in self.discards for path in self.storage.files_of(entry)}
         done = {str(entry["model_id"]) for entry, _ in self.discards}
         for line in reversed(list(self.held.values())):
@@ -312,7 +312,7 @@ class Plan:
                 self.lost.append(Lost(path.name, "no sidecar tells what this file is"))
 
     def _belongs_in_trash(self, removed: EntryFields) -> bool:
-        """Tell whether files at their final names are those of this retired model, and make it complete again."""
+        """Return whether files at their final names are those of this retired model, and make it complete again."""
         folder = self.storage.trash_folder(removed)
         here = [path for path in self.storage.files_of(removed) if os.path.lexists(path)]
         needed = self.storage.needed_files_of(removed)

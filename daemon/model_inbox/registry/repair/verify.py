@@ -2,7 +2,7 @@
 
 Owns `verify`, which tells everything that is wrong at once, and the single comparisons that `rebuild` shares. Never
 changes anything, takes no lock and needs no right to write: a daemon may be at work meanwhile. What it changes under
-our eyes looks wrong for a moment, so whatever looks wrong is looked at again, in a registry read anew.
+our eyes looks wrong for a moment, so whatever looks wrong is looked at again, in a registry that is read again.
 """
 
 from __future__ import annotations
@@ -462,7 +462,7 @@ def held_in(evidence: Evidence) -> Held:
 
 
 def is_complete(storage: Storage, entry: EntryFields) -> bool:
-    """Tell whether the trash holds the model and the scaler of a retired entry."""
+    """Return whether the trash holds the model and the scaler of a retired entry."""
     folder = storage.trash_folder(entry)
     return all(os.path.lexists(folder / path.name) for path in storage.needed_files_of(entry))
 
