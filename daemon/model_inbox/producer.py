@@ -203,7 +203,7 @@ class _DropWriter:
         """Rename the files durably to their names, the sidecar last. Existing files are never replaced.
 
         A crash before the sidecar's rename leaves files without a sidecar, which the daemon rejects after a time. A
-        crash after it leaves the whole drop, or a part of it if the folder was not synced yet.
+        crash after it leaves the complete drop, or a part of it if the folder was not synced yet.
         """
         for hidden, target in self._parts:
             try:

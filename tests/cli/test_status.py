@@ -342,7 +342,7 @@ def test_systemd_hears_of_the_whole_life(world: World, manager: socket.socket) -
             hear(manager, "WATCHDOG=1")
         assert len(daemon.events("inbox.rescanned")) <= rescans + 1  # a sign of life is no reason to look
         world.put("m")
-        hear(manager, "1 models, 0 waiting, 0 deferred, 1 registered")
+        hear(manager, "1 model, 0 waiting, 0 deferred, 1 registered")
         assert call(world, "reload")[0] == 0
         heard = hear(manager, "RELOADING=1")[-1]
         assert "MONOTONIC_USEC=" in heard

@@ -1,4 +1,4 @@
-"""Every way of arrival against a real daemon: each drop is registered, whole, once, and as soon as it is whole."""
+"""Every way of arrival, with a real daemon: each drop is registered once, complete, and as soon as it is complete."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def test_a_rebuild_from_nothing_has_the_labels(steps: list[tuple[tuple[str, ...]
                 registry._store.json_file.is_dirty = False  # it is killed
                 registry.close()
                 registry = open_registry(folder, disk=QuickDisk(), clock=Clock())
-        registry.finish_retirements()  # by whoever comes next
+        registry.finish_retirements()  # as the next writer does
         expected = plain(registry)
         registry.close()
         assert problems(folder) == []

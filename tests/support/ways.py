@@ -105,7 +105,7 @@ def temporary_and_replace(source: Path, target: Path, _: Path) -> None:
 
 
 def plain_temporary_and_replace(source: Path, target: Path, _: Path) -> None:
-    """Under a name that looks like any other file's, until it is whole."""
+    """Under a name that looks like any other file's, until it is complete."""
     with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
         file.write(source.read_bytes())
     os.replace(file.name, target)

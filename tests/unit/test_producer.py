@@ -66,7 +66,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_drop_is_its_pickles_and_a_sealed_sidecar_with_their_digests(inbox: Path) -> None:
-    """What lies in the inbox afterwards says itself that it is whole."""
+    """What lies in the inbox afterwards says itself that it is complete."""
     result = drop({"a": 1}, metadata(), inbox=inbox, scaler=[2])
     assert result.outcome == "dropped" and result.ok
     assert sorted(os.listdir(inbox)) == ["m1.pkl", "m1.yaml", "m1_scaler.pkl"]

@@ -1,6 +1,6 @@
-"""Durations, sizes and ranges of numbers as text: `15m`, `1h30m`, `20GiB`, `1-5, 9`.
+"""Durations, sizes, ranges of numbers and counts as text: `15m`, `1h30m`, `20GiB`, `1-5, 9`, `1 model`.
 
-Owns parsing and formatting of both, for config.yaml and the command line. Never reads a clock and knows no calendar:
+Owns parsing and formatting of these, for config.yaml and the command line. Never reads a clock and knows no calendar:
 a day is 86,400 seconds. The months and years of retention policies are in `config.retention`.
 """
 
@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable
 
-__all__ = ["format_duration", "format_size", "parse_duration", "parse_size", "spans"]
+__all__ = ["counted", "format_duration", "format_size", "parse_duration", "parse_size", "spans"]
 
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DURATION_MAX = 100 * 365.25 * 86400
@@ -131,3 +131,8 @@ def format_size(size: int) -> str:
 def spans(pairs: Iterable[tuple[int, int]]) -> str:
     """Return pairs of a first and a last number as text: `1-5, 9`."""
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in pairs)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 model", "2 models"."""
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.instants import canonical_instant
-from ..base.units import format_size
+from ..base.units import counted, format_size
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, act_as_owner, ask, now, pass_app
 from .output import print_fields, print_json, print_lines, print_problems, print_table
@@ -99,7 +99,9 @@ def make(app: App, *, folder: Path, as_json: bool) -> int:
             }
         )
     else:
-        print_lines(f"Made {str(made.path)!r}: {manifest.entries} models, {len(manifest.files)} files.")
+        print_lines(
+            f"Made {str(made.path)!r}: {counted(manifest.entries, 'model')}, {counted(len(manifest.files), 'file')}."
+        )
         print_lines(f"{format_size(manifest.size)} in all, {format_size(made.new_bytes)} of them new.", indent=2)
         print_problems(made.problems)
     return EXIT_REFUSED if made.problems else EXIT_DONE

@@ -20,7 +20,6 @@ from ..problems import Problem, escaped
 
 __all__ = [
     "age",
-    "counted",
     "parse_stored",
     "print_fields",
     "print_json",
@@ -57,11 +56,6 @@ def printable(text: object) -> str:
     """Return text with everything unprintable escaped, however long it is."""
     shown = str(text)
     return escaped(shown, len(shown))
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: "1 model", "2 models"."""
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def print_json(value: object) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..base.units import format_duration, format_size
+from ..base.units import counted, format_duration, format_size
 from ..problems import Problem
 from .common import App, Command, Group, act_as_owner, as_seconds, ask, now, pass_app
-from .output import age, counted, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
+from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.rejected import RejectedDrop

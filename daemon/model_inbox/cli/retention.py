@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.instants import canonical_instant
-from ..base.units import format_size
+from ..base.units import counted, format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
-from .output import counted, parse_stored, print_json, print_lines, print_problems, print_table, when
+from .output import parse_stored, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.instants import canonical_instant
-from ..base.units import format_size
+from ..base.units import counted, format_size
 from ..errors import EntryNotFound
 from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .common import App, Command, Group, ask, now, pass_app
-from .output import age, counted, print_json, print_lines, print_table, when
+from .output import age, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.outcomes import Retired

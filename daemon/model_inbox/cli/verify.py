@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from ..base.units import counted
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, pass_app
-from .output import counted, print_json, print_lines, print_problems
+from .output import print_json, print_lines, print_problems
 
 __all__ = ["progress_bar", "verify"]
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..base.disk import open_and_stat, read_open_file
+from ..base.units import counted
 from ..base.users import is_private_group, name_of_user
 from ..errors import ConfigError, StorageError, is_transient
 from ..problems import Problem, quoted
@@ -71,7 +72,7 @@ def find_config(
 
 def refusal(file: Path, problems: Sequence[Problem]) -> ConfigError:
     """Return the error of a configuration file that cannot be used, with all its problems."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    count = counted(len(problems), "problem")
     located = [replace(problem, file=file.name) for problem in problems]
     return ConfigError(f"cannot use the configuration {quoted(file, 400)}: {count}", located)
 

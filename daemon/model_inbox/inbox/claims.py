@@ -81,9 +81,9 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class ToJudge:
-    """Claimed as whole, for the reason `integrity`.
+    """Claimed as complete, for the reason `integrity`.
 
-    `sidecar` is what its sidecar said when it was found whole, if that is still known. With `by_copy` its files are
+    `sidecar` is what its sidecar said when it was found complete, if that is still known. With `by_copy` its files are
     copied: the disk failed to sync one of them, so that its bytes must be written again.
     """
 
@@ -213,7 +213,7 @@ class Claims:
         None when it was withdrawn meanwhile. Raises StorageError when a file cannot be moved; what had been moved
         is back in the inbox then, or is left as a claim. A crash in between leaves a claim whose sidecar names
         files that are still in the inbox; the daemon that finds it fetches them. Nothing here is synced: whichever of
-        the renames a power cut takes back, the drop is whole in the inbox or in its claim, and both are found.
+        the renames a power cut takes back, the drop is complete in the inbox or in its claim, and both are found.
         """
         began = self._monotonic()
         shown = safe_stem(stem)

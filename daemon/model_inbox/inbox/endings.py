@@ -74,7 +74,7 @@ class Endings:
         self._tally.drop_ended("rejected", self._clock(), seconds, claim.steps)
 
     def put_back(self, claim: Claim, step: NotWhole) -> None:
-        """Return a drop that is not whole after all; it is tried again when its files change."""
+        """Return a drop that is not complete after all; it is tried again when its files change."""
         taken = self._claims.put_back(claim)
         if taken is not None:
             claim.files = {name: file for name, file in claim.files.items() if self._disk.exists(file.path)}

@@ -44,13 +44,13 @@ from .states import NO_FOLDER, Traces, signs_of, state_of
 
 __all__ = ["Explained", "Service", "explain", "look_over", "service_of"]
 
-State = Literal["waiting", "stuck", "whole", "refused", "unknown", "ignored", "ours", "gone", "in_hand"]
+State = Literal["waiting", "stuck", "complete", "refused", "unknown", "ignored", "ours", "gone", "in_hand"]
 
 STATES: Mapping[State, str] = {
     "waiting": "waits",
     "stuck": "waits for a person: no clock ends it",
-    "whole": "is whole, and is taken at the daemon's next look",
-    "refused": "is rejected at the daemon's next look",
+    "complete": "is complete, and is taken at the daemon's next rescan",
+    "refused": "is rejected at the daemon's next rescan",
     "unknown": "cannot be judged by this user",
     "ignored": "is never looked at",
     "ours": "belongs to model-inbox",
@@ -286,7 +286,7 @@ def _with(
     if stopped is not None:
         return replace(said, problems=(stopped,), then="is tried again")
     if isinstance(decision, Take):
-        return replace(said, state="whole")
+        return replace(said, state="complete")
     if isinstance(decision, Refuse):
         return replace(said, state="refused", problems=decision.problems)
     if any(problem.code == "explain.unknown" for problem in decision.problems):

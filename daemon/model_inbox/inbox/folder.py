@@ -148,7 +148,7 @@ class _Memory:
     sidecar: Sidecar | Problem | None = None
     is_racy: bool = False
     complete: bool | None = None
-    free_at: float | None = None  # when it was seen whole, with nobody writing it
+    free_at: float | None = None  # when it was seen complete, with nobody writing it
 
 
 class Inbox(OwnFolders):
@@ -557,7 +557,7 @@ class Inbox(OwnFolders):
     def note_not_whole(
         self, stem: str, contents: Mapping[str, tuple[int, int, int]], problems: tuple[Problem, ...]
     ) -> None:
-        """Remember that a drop with these bytes, put back just now, is not whole, until its files change.
+        """Remember that a drop with these bytes, put back just now, is not complete, until its files change.
 
         `contents` are the names of its files and what they were like when that was seen: if one has changed
         since, nothing is remembered.

@@ -1,4 +1,4 @@
-"""What a step of a drop's journey comes to, as values, when it does not go on: refused, or not whole.
+"""What a step of a drop's journey comes to, as values, when it does not go on: refused, or not complete.
 
 Pure. Owns no decision: `staging` and `validation` return these, and `pipeline` carries them out.
 """
@@ -23,7 +23,7 @@ class Rejected:
 class NotWhole:
     """What a step came to: the drop goes back.
 
-    `final` tells that other bytes are needed; else it may be whole the next time that it is looked at.
+    `final` tells that other bytes are needed; else it may be complete the next time that it is looked at.
     """
 
     problems: tuple[Problem, ...]

@@ -1,6 +1,6 @@
 """One drop's journey: claim, judge, commit, answer, release.
 
-Owns everything that happens to a drop from the moment it is known to be whole (or to be refused) until nothing
+Owns everything that happens to a drop from the moment it is known to be complete (or to be refused) until nothing
 of it is left in hand, and the same journey taken up again after a crash. Decides nothing about readiness
 (`readiness`), about files (`validation`) or about entries (`registry`). A drop ends registered, duplicate or rejected.
 In between it can be deferred, because of the disk or a lock. It is then tried again from its claim.
@@ -97,7 +97,7 @@ class Intake:
     # --- the journey ------------------------------------------------------------------------------------------
 
     def take(self, drop: Drop, integrity: Integrity) -> Claim | None:
-        """Claim a whole drop; None when it is gone, or cannot be moved now."""
+        """Claim a complete drop; None when it is gone, or cannot be moved now."""
         sidecar = drop.sidecar
         # Where there was too much to be kept, the sidecar is read again from the claim.
         is_kept = sidecar is not None and sidecar.metadata is not None

@@ -1,10 +1,10 @@
 """What each thing in the inbox waits for: sightings and parsed sidecars in, decisions out.
 
-Owns which files belong together and when a drop is whole, ours to refuse, or to be left alone. Pure: what is on
+Owns which files belong together and when a drop is complete, ours to refuse, or to be left alone. Pure: what is on
 the disk and how long it has been so comes in through `Sighting` and `Facts`; the decisions are values that
 `pipeline` and `service` carry out.
 
-A drop is *whole* when its sidecar has no problems, every file that it names is a regular file of the same owner
+A drop is *complete* when its sidecar has no problems, every file that it names is a regular file of the same owner
 that ends as a pickle must, and nobody is writing any of them. Nobody is writing when the kernel says so for each
 (a read lease) and the sidecar is sealed; otherwise when nothing of it has changed for the settle time, and no
 lease says the contrary.
@@ -68,7 +68,7 @@ class Look:
 class Held:
     """What an earlier claim of a drop came to. `seconds` from now it may be claimed again.
 
-    None: its very bytes were seen not to be whole, so it waits for other ones.
+    None: its very bytes were seen not to be complete, so it waits for other ones.
     """
 
     problems: tuple[Problem, ...]

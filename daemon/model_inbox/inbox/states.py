@@ -79,7 +79,7 @@ _PLACES = tuple(field.name for field in fields(Traces))
 
 STATES = (
     State("partial", "waits in the inbox", Action.WAIT, inbox=(FILES, SIDECAR)),
-    State("whole", "is whole, in the inbox", Action.WAIT, inbox=(BOTH,)),
+    State("complete", "is complete, in the inbox", Action.WAIT, inbox=(BOTH,)),
     State(
         "claim begun",
         "is in the inbox; the daemon was about to take it, or has just put it back",

@@ -1,9 +1,9 @@
 """One claimed drop, looked into: its files staged, read, digested and scanned, and what that says of it.
 
-Owns the way from a claim to a decision about it: a candidate for the registry, a refusal, or that it is not whole after
-all. Moves nothing but what it stages, and leaves nothing staged that is not accepted; `pipeline` carries out what was
-decided. Begins with the sidecar, since that says which files there are to judge; nothing is believed of what was seen
-before the claim.
+Owns the way from a claim to a decision about it: a candidate for the registry, a refusal, or that it is not complete
+after all. Moves nothing but what it stages, and leaves nothing staged that is not accepted; `pipeline` carries out what
+was decided. Begins with the sidecar, since that says which files there are to judge; nothing is believed of what was
+seen before the claim.
 """
 
 from __future__ import annotations

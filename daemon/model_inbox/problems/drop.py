@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 
-# --- not whole yet -------------------------------------------------------------------------------------------
+# --- not complete yet -------------------------------------------------------------------------------------------
 
 
 def drop_settling(why: str) -> Problem:
-    """The drop is whole, but might still be changing."""
+    """The drop is complete, but might still be changing."""
     return Problem(
         "drop.settling",
         f"the drop waits until its files are unchanged for the settle time: {why}",
@@ -60,7 +60,7 @@ def drop_incomplete_timeout(after: str) -> Problem:
     """The drop stayed incomplete for too long. `after` is `inbox.incomplete_timeout`, written out."""
     return Problem(
         "drop.incomplete_timeout",
-        f"the drop was not whole {after} after its last change",
+        f"the drop was not complete {after} after its last change",
         "Send what is missing together with the sidecar again",
     )
 

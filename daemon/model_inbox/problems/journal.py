@@ -15,7 +15,7 @@ __all__ = [
     "journal_missing",
 ]
 
-_KEEP_LINES = "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole"
+_KEEP_LINES = "Stop the daemon, then `model-inbox rebuild` keeps every intact line"
 
 
 def journal_missing(path: Path) -> Problem:

@@ -125,7 +125,7 @@ def sidecar_cut_off(name: str, line: int) -> Problem:
     """More text may be to come: a note for `model-inbox inbox`, beside the problems of what is there."""
     return Problem(
         "sidecar.cut_off",
-        f"the sidecar is not whole: it ends, or was cut off, at line {line}",
+        f"the sidecar is not complete: it ends, or was cut off, at line {line}",
         "It may still be on its way; end a sidecar with a line `...` so that its end can be seen",
         line=line,
         file=escaped(name),

@@ -177,7 +177,7 @@ def status_history_damaged(why: object) -> Problem:
     return Problem(
         "status.history_damaged",
         f"the registry's history is damaged: {why}",
-        "`model-inbox verify` lists all of it; stop the daemon, then `model-inbox rebuild` keeps what is whole",
+        "`model-inbox verify` lists all of it; stop the daemon, then `model-inbox rebuild` keeps what is intact",
     )
 
 

@@ -101,8 +101,8 @@ class EntryFields(SeedEntry, total=False):
     integrity: Annotated[
         Integrity,
         Field(
-            "What told that its files were whole: digest, lease, quiet; api: we wrote them; rebuild: it was made from "
-            "its stored sidecar, and scanned again."
+            "What showed that its files were complete: digest, lease, quiet; api: we wrote them; rebuild: it was made "
+            "from its stored sidecar, and scanned again."
         ),
     ]
     tags: Tags

@@ -22,7 +22,7 @@ class Candidate:
     """A model whose files are staged and whose verdict was "accept", ready to be committed.
 
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
-    `integrity` what told that the files were whole (`digest`, `lease`, `quiet`; `api` when we wrote them);
+    `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned).
     """
 

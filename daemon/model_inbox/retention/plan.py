@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from fnmatch import translate
 from fractions import Fraction
 
+from ..base.units import counted
 from ..config.retention import Breaker, Policy, RetentionSection
 from ..problems import Problem
 from ..problems.retention import retention_breaker
@@ -105,7 +106,7 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
 def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | None:
     """Return a problem if retiring `retired` of `total` models is over the limits of one run, else None."""
     if retired > breaker.max_deletes:
-        limit, field = f"{breaker.max_deletes} models", "retention.breaker.max_deletes"
+        limit, field = counted(breaker.max_deletes, "model"), "retention.breaker.max_deletes"
     # The fraction is taken as written in decimal: as a binary float, 0.29 of 100 is a little less than 29.
     elif retired > Fraction(str(breaker.max_fraction)) * total:
         limit, field = f"{breaker.max_fraction:g} of all", "retention.breaker.max_fraction"

@@ -23,6 +23,7 @@ from .. import __version__
 from ..base.disk import remove_quietly
 from ..base.instants import millisecond_stamp
 from ..base.machine import Machine
+from ..base.units import counted
 from ..base.users import name_of_user
 from ..config.settings import Config
 from ..errors import StorageError
@@ -356,7 +357,7 @@ class Reporter:
     def line(self) -> str:
         """Return what we do, for systemd's status line."""
         service = self._service
-        parts = [f"{len(service.registry.registry)} models", f"{service.schedule.waiting} waiting"]
+        parts = [counted(len(service.registry.registry), "model"), f"{service.schedule.waiting} waiting"]
         parts.append(f"{len(service.intake.deferred)} deferred")
         tally = service.intake.tally.drops
         parts.append(f"{tally['registered']} registered and {tally['rejected']} rejected since the start")

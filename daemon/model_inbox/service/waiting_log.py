@@ -32,7 +32,7 @@ TELL_SECONDS = 5.0
 # Of an owner of whom more than that waits there is one line, and another when it has doubled.
 EACH_MAX = 50
 
-# Problems that are not logged while they are all that a drop waits for: it will be whole soon, or the cause was logged.
+# Problems that are not logged if a drop has no others: it will be taken soon, or `drop_not_moved` was logged.
 _NOT_LOGGED: frozenset[Code] = frozenset({"drop.settling", "drop.not_movable", "drop.storage_unwritable"})
 
 _Kind = Literal["arriving", "waiting", "unmovable"]

@@ -320,7 +320,7 @@ EVENTS: dict[str, Event] = {
         ("problem", "traceback"),
         "A closed segment of the journal, or a base file, is damaged. Drops and models do not depend on it, questions "
         "about the past do. It is looked for at the start and each hour; logged once for each cause.",
-        "`model-inbox verify` lists all damage; with the daemon stopped, `model-inbox rebuild` keeps what is whole.",
+        "`model-inbox verify` lists all damage; with the daemon stopped, `model-inbox rebuild` keeps what is intact.",
     ),
     "registry.checkpointed": Event("debug", ("sequence", "seconds"), "The JSON file is up to date."),
     "registry.checkpoint_failed": Event(

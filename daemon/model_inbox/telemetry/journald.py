@@ -1,8 +1,8 @@
-"""Log lines as native fields of systemd's journal.
+"""Send log events to systemd's journal with native fields.
 
-Owns the wire form of one journal entry (systemd's "Native Journal Protocol": a datagram of `FIELD=value` lines,
-values with a newline or too long for a datagram framed or passed in a memfd) and the test whether stderr is the
-journal. Never decides what is logged.
+Owns the format of one journal entry (systemd's "Native Journal Protocol") and the check whether stderr is the journal.
+An entry is one datagram of `FIELD=value` lines. A value with a newline is written with its length; an entry that is too
+long for a datagram is passed as a memfd. Never decides what is logged.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from typing import Any
 __all__ = ["JournalSender", "encode_entry", "message_id", "stderr_is_journal"]
 
 SOCKET = "/run/systemd/journal/socket"
+# How long a line waits for a journal that does not read.
 WAIT_SECONDS = 1.0
+# syslog's numbers for the levels.
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+# Makes the MESSAGE_IDs: it must never change.
 _NAMESPACE = uuid.UUID("6d6f6465-6c2d-5e69-8e62-6f782d6c6f67")
 
 
 def message_id(event: str) -> str:
-    """Return the MESSAGE_ID of an event: the same in every installation and version, 32 hex digits."""
+    """Return the MESSAGE_ID of an event: 32 hex digits, the same in every installation and version."""
     return uuid.uuid5(_NAMESPACE, event).hex
 
 
@@ -74,9 +77,9 @@ def encode_entry(event: dict[str, Any]) -> bytes:
 class JournalSender:
     """The last step of structlog under systemd: sends each event, and never raises.
 
-    A journal that does not read holds the work up for `WAIT_SECONDS` once; from then on lines are dropped until it
-    reads again, and the first line that passes says how many were lost (LINES_LOST=). One that was restarted is found
-    at the same path.
+    If the journal does not read, the first line waits for `WAIT_SECONDS`. After that, lines are dropped until it reads
+    again. The first line that is sent then has the number of lost lines (LINES_LOST=). A journal that was restarted is
+    found at the same path.
     """
 
     def __init__(self, path: str = SOCKET) -> None:
@@ -92,7 +95,8 @@ class JournalSender:
             self._send(data)
         except (TimeoutError, BlockingIOError):
             self._lost += 1
-        except OSError:  # nobody there: not ours to repair
+        except OSError:
+            # There is no journal at the path. The work goes on without a log.
             pass
         else:
             self._lost = 0
@@ -100,7 +104,7 @@ class JournalSender:
     log = debug = info = warning = error = critical = msg
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._socket.close()
 
     def _send(self, data: bytes) -> None:
@@ -112,7 +116,7 @@ class JournalSender:
             self._send_large(data)
 
     def _send_large(self, data: bytes) -> None:
-        """Pass an entry that is too long for a datagram as a sealed memory file, as the protocol says."""
+        """Send an entry that is too long for a datagram as a sealed memfd."""
         fd = os.memfd_create("model-inbox-log", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             left = memoryview(data)

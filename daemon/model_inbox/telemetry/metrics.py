@@ -1,11 +1,11 @@
-"""What is counted, and how it is told to Prometheus.
+"""The metrics: counters, and the text that Prometheus reads.
 
-Owns the counters that a status file has no use for (durations by step), the names of all metrics, and the text that
-they become. Never opens a file or a socket: `reporter` writes, `metrics_server` serves. The counts live as long as the
-daemon; Prometheus knows what to do when they begin again at zero.
+Owns the counters that the status file does not need (durations by step), the names of all metrics, and their text.
+Never opens a file or a socket: `reporter` writes the text to a file, `metrics_server` serves it. The counters start at
+zero with the daemon, which Prometheus expects.
 
-The text is made by prometheus_client, which is imported when the first metrics are asked for: a daemon without the
-section `metrics` does not carry it.
+prometheus_client makes the text. It is imported with the first text, so a daemon without the section `metrics` does not
+load it.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 @dataclass(slots=True)
 class Durations:
-    """A histogram: how many took at most each of BUCKETS (and over the last), and all together."""
+    """A histogram: for each bound of BUCKETS how many values are up to it, how many are above, and the sum of all."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     seconds: float = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one."""
+        """Add one value."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """Return pairs of upper bound and number, as Prometheus wants them."""
+        """Return pairs of an upper bound and the number of values up to it, as Prometheus expects them."""
         total, pairs = 0, []
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
             total += count
@@ -53,7 +53,7 @@ class Durations:
 
 @dataclass(slots=True)
 class Tally:
-    """What happened since the daemon started, in numbers."""
+    """The counters since the daemon started."""
 
     drops: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     durations: dict[str, Durations] = field(default_factory=lambda: {outcome: Durations() for outcome in OUTCOMES})
@@ -67,7 +67,7 @@ class Tally:
     def drop_ended(
         self, outcome: str, at: datetime, seconds: float | None = None, steps: Mapping[str, float] | None = None
     ) -> None:
-        """Count a drop that came to its end; without seconds for one that an earlier daemon began."""
+        """Count a drop that has its outcome. `seconds` is None if an earlier daemon claimed it."""
         self.drops[outcome] += 1
         self.last_at[outcome] = at
         if seconds is not None:
@@ -79,7 +79,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """One metric: its kind, its meaning, and where in the status document its value stands (dotted), if there."""
+    """One metric: its kind, its meaning, and the dotted path of its value in the status document, if it is there."""
 
     kind: str
     help: str
@@ -91,53 +91,61 @@ METRICS: dict[str, _Told] = {
     "model_inbox_build_info": _Told("gauge", "Always 1; the labels tell the version.", "", ("version", "python")),
     "model_inbox_start_time_seconds": _Told("gauge", "When the daemon started.", "started_at"),
     "model_inbox_status_timestamp_seconds": _Told(
-        "gauge", "When these numbers were published: old ones are of a daemon that works on one drop, or is dead.", "at"
+        "gauge",
+        "When these numbers were published. If they are old, the daemon works on one drop, or it is dead.",
+        "at",
     ),
-    "model_inbox_ready": _Told("gauge", "1 when drops are taken.", "ready"),
-    "model_inbox_watch_deaf": _Told("gauge", "1 when file events do not reach us, and only the clock is left.", "deaf"),
-    "model_inbox_inbox_reachable": _Told("gauge", "1 when the inbox could be listed.", "inbox.reachable"),
+    "model_inbox_ready": _Told("gauge", "1 if drops are taken.", "ready"),
+    "model_inbox_watch_deaf": _Told(
+        "gauge", "1 if no file events arrive, so that the inbox is only looked at by the clock.", "deaf"
+    ),
+    "model_inbox_inbox_reachable": _Told("gauge", "1 if the inbox could be listed.", "inbox.reachable"),
     "model_inbox_waiting": _Told("gauge", "Drops and single files that wait in the inbox.", "waiting"),
     "model_inbox_oldest_waiting_timestamp_seconds": _Told(
-        "gauge", "When the drop or file that waits longest changed last; absent when none waits.", "oldest.since"
+        "gauge", "When the drop or file that waits longest was last changed; absent if none waits.", "oldest.since"
     ),
-    "model_inbox_deferred": _Told("gauge", "Drops in hand that could not be decided, to be tried again.", "deferred"),
-    "model_inbox_drops_total": _Told("counter", "Drops that came to their end.", "", ("outcome",)),
-    "model_inbox_deferrals_total": _Told("counter", "Times that a drop was deferred."),
-    "model_inbox_put_back_total": _Told("counter", "Drops that went back to the inbox, not being whole after all."),
-    "model_inbox_rescans_total": _Told("counter", "Looks at the inbox."),
-    "model_inbox_drop_duration_seconds": _Told("histogram", "From claim to answer.", "", ("outcome",)),
-    "model_inbox_drop_step_duration_seconds": _Told("histogram", "The steps of a drop.", "", ("step",)),
+    "model_inbox_deferred": _Told("gauge", "Claimed drops that are not decided yet and are tried again.", "deferred"),
+    "model_inbox_drops_total": _Told("counter", "Drops that have their outcome.", "", ("outcome",)),
+    "model_inbox_deferrals_total": _Told("counter", "How often a drop was deferred."),
+    "model_inbox_put_back_total": _Told("counter", "Drops that went back to the inbox because they were not complete."),
+    "model_inbox_rescans_total": _Told("counter", "How often the inbox was looked at."),
+    "model_inbox_drop_duration_seconds": _Told(
+        "histogram", "The time from the claim to the receipt.", "", ("outcome",)
+    ),
+    "model_inbox_drop_step_duration_seconds": _Told("histogram", "The time of each step of a drop.", "", ("step",)),
     "model_inbox_last_registered_timestamp_seconds": _Told(
-        "gauge", "When a drop was last registered; absent when none was.", "last_registered_at"
+        "gauge", "When a drop was last registered; absent if none was.", "last_registered_at"
     ),
     "model_inbox_last_rejected_timestamp_seconds": _Told(
-        "gauge", "When a drop was last rejected; absent when none was.", "last_rejected_at"
+        "gauge", "When a drop was last rejected; absent if none was.", "last_rejected_at"
     ),
     "model_inbox_registry_entries": _Told("gauge", "Registered models.", "registry.entries"),
     "model_inbox_registry_sequence": _Told("gauge", "The number of the journal's last line.", "registry.sequence"),
-    "model_inbox_registry_journal_bytes": _Told("gauge", "The journal's current file.", "registry.journal_bytes"),
+    "model_inbox_registry_journal_bytes": _Told(
+        "gauge", "The size of the journal's current segment.", "registry.journal_bytes"
+    ),
     "model_inbox_registry_checkpoint_failed": _Told(
-        "gauge", "1 when the JSON file could not be brought up to date.", "registry.checkpoint_failed"
+        "gauge", "1 if the JSON file could not be brought up to date.", "registry.checkpoint_failed"
     ),
     "model_inbox_registry_rotation_failed": _Told(
-        "gauge", "1 when the journal's next segment could not be begun.", "registry.rotation_failed"
+        "gauge", "1 if the next segment of the journal could not be started.", "registry.rotation_failed"
     ),
     "model_inbox_retired_total": _Told("counter", "Models that the rules retired to the trash."),
     "model_inbox_retention_last_run_timestamp_seconds": _Told(
-        "gauge", "When the rules were last applied; absent before.", "retention.last_run_at"
+        "gauge", "When the rules were last applied; absent if they never were.", "retention.last_run_at"
     ),
     "model_inbox_retention_next_run_timestamp_seconds": _Told(
-        "gauge", "When the rules are applied next; absent when they are off.", "retention.next_run_at"
+        "gauge", "When the rules are applied next; absent if they are off.", "retention.next_run_at"
     ),
     "model_inbox_retention_breaker_tripped": _Told(
-        "gauge", "1 when the last plan was over the limits, so that nothing was retired.", "retention.breaker_tripped"
+        "gauge", "1 if the last plan was over the limits, so that nothing was retired.", "retention.breaker_tripped"
     ),
-    "model_inbox_retention_failed": _Told("gauge", "1 when the last run stopped half-way.", "retention.failed"),
-    "model_inbox_disk_free_bytes": _Told("gauge", "What is left for the service.", "", ("folder",)),
+    "model_inbox_retention_failed": _Told("gauge", "1 if the last run stopped half-way.", "retention.failed"),
+    "model_inbox_disk_free_bytes": _Told("gauge", "The space that the service can still use.", "", ("folder",)),
     "model_inbox_disk_size_bytes": _Told("gauge", "The size of the file system.", "", ("folder",)),
     "model_inbox_config_reload_refused": _Told(
         "gauge",
-        "1 when config.yaml was refused when it was last read: an older one is in force.",
+        "1 if config.yaml was refused when it was last read, so that an older one is in force.",
         "config.refused",
     ),
     "model_inbox_config_loaded_timestamp_seconds": _Told(
@@ -146,7 +154,7 @@ METRICS: dict[str, _Told] = {
     "model_inbox_config_restart_needed": _Told(
         "gauge", "How many settings of config.yaml wait for a restart.", "config.restart_needed"
     ),
-    "model_inbox_scanner_restarts_total": _Told("counter", "Workers that died or were ended in a scan."),
+    "model_inbox_scanner_restarts_total": _Told("counter", "Workers that died or were killed during a scan."),
 }
 """Every metric, by name; docs/reference/metrics.md lists them."""
 

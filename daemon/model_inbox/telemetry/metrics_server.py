@@ -1,10 +1,10 @@
-"""A server on a loopback address that answers `GET /metrics` with the bytes that were published last.
+"""An HTTP server on a loopback address: it answers `GET /metrics` with the bytes that were published last.
 
-Owns its sockets and the one thread that serves them. The thread knows nothing of the daemon: it reads one attribute,
-which `publish` replaces by one assignment; it calls nobody and takes no lock. A reader is answered at once while the
-loop digests a large model, and no reader makes the loop wait. Everything is bounded: connections, the size of a
-request, the time that one may take. A client that is slow or sends no request is disconnected, and when all places are
-taken, the one that has waited longest makes room for the next.
+Owns its sockets and the one thread that serves them. Never calls the rest of the daemon: the thread reads one
+attribute, which `publish` replaces with one assignment, and takes no lock. So a client is answered at once while the
+loop digests a large model, and the loop waits for no client. The number of connections, the size of a request and its
+time are limited. A client that is slow or sends no request is disconnected. If there are too many connections, the
+oldest is closed for the next.
 
 A request must name a loopback host. A web page in a browser on this machine could otherwise read the metrics, if its
 name resolves to a loopback address (DNS rebinding).
@@ -29,15 +29,15 @@ CONNECTIONS_MAX = 32
 BACKLOG = 128
 REQUEST_BYTES_MAX = 8192
 REQUEST_SECONDS_MAX = 1.0
-# The request, and then reading the answer.
+# For the request and the answer together.
 CLIENT_SECONDS_MAX = 5.0
-# How long no connection is accepted after one could not be: without a free descriptor the loop would spin.
+# How long no connection is accepted after `accept` failed: without a free descriptor, the thread would use all its CPU.
 ACCEPT_PAUSE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
 class _Connection:
-    """One client: what it sent so far, then what it is still to get."""
+    """One client: the part of the request that was received, and then the part of the answer that is not sent yet."""
 
     socket: socket.socket
     since: float
@@ -51,10 +51,10 @@ class _Connection:
 
 
 class MetricsServer:
-    """Serves at /metrics what was given to `publish` last; 503 before that.
+    """Serves at /metrics the bytes that were given to `publish` last. Before the first, the answer is 503.
 
-    `address` is `host:port` or `[host]:port`, as config.yaml has it after its check. Raises OSError when it cannot be
-    bound. Between `start` and `close` a daemon thread serves, and only `publish`, `problem` and `port` are for others.
+    `address` is `host:port` or `[host]:port`, checked by config.yaml's schema. Raises OSError if it cannot be bound.
+    Between `start` and `close` a thread serves. Other threads may then use only `publish`, `problem` and `port`.
     """
 
     def __init__(self, address: str, content_type: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -87,9 +87,9 @@ class MetricsServer:
         self._accepts = True
 
     def start(self) -> None:
-        """Serve from now on, in a thread that ends with `close` or with the process."""
+        """Start the thread. It ends with `close` or with the process."""
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        # The thread inherits this mask: a signal that it took would not wake the loop in the main thread.
+        # The thread inherits this mask. A signal that this thread handles would not wake the loop in the main thread.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
@@ -97,12 +97,12 @@ class MetricsServer:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def publish(self, body: bytes) -> None:
-        """Replace what is served."""
+        """Replace the bytes that are served."""
         self._body = body
 
     @property
     def problem(self) -> str:
-        """Why nobody is served any more, or ""."""
+        """Why the server does not answer any more, or ""."""
         ended = self._thread is not None and not self._closing and not self._thread.is_alive()
         return f"the thread that serves {self.address} has ended: see the log" if ended else ""
 
@@ -126,7 +126,7 @@ class MetricsServer:
             self._release()
 
     def turn(self, seconds: float | None = None) -> None:
-        """Wait until a client wants something or its time is over, at most `seconds`, and do what can be done."""
+        """Wait for a client, for the end of its time, or for `seconds` at most. Then serve what can be served now."""
         for key, _ in self._selector.select(self._wait_seconds(seconds)):
             if key.fileobj is self._listening:
                 self._accept()
@@ -160,7 +160,7 @@ class MetricsServer:
         self._accept_or_not()
 
     def _make_room(self) -> None:
-        """If all places are taken, disconnect the client that has waited longest; first one that has sent no request.
+        """If there are CONNECTIONS_MAX clients, disconnect the oldest, but one without a request before all others.
 
         A client that sends its request and reads the answer is served before it is the oldest.
         """
@@ -178,7 +178,7 @@ class MetricsServer:
         self._accepts = accepts
 
     def _serve(self, connection: _Connection) -> None:
-        """Read or write as far as it goes, and disconnect a client that is done or gone."""
+        """Read or write as much as is possible now. Disconnect a client that has its answer or is gone."""
         try:
             if connection.answer is None:
                 self._read(connection)
@@ -193,7 +193,7 @@ class MetricsServer:
             self._disconnect(connection)
 
     def _read(self, connection: _Connection) -> None:
-        """Read until the request is whole. Raises BlockingIOError while it is not, OSError when it never will be."""
+        """Read until the request is complete. Raises BlockingIOError while it is not, OSError if it never will be."""
         while connection.answer is None:
             part = connection.socket.recv(REQUEST_BYTES_MAX)
             if not part:

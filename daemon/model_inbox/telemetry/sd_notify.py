@@ -1,6 +1,6 @@
-"""Telling systemd how we are: sd_notify(3), which is one datagram to $NOTIFY_SOCKET.
+"""Send messages to systemd with the protocol of sd_notify(3): one datagram to $NOTIFY_SOCKET.
 
-Owns that datagram. Without the variable nothing happens, and it never raises: nobody listening is no error.
+Owns that datagram. Does nothing if the variable is not set. Never raises: if nobody listens, that is no error.
 """
 
 from __future__ import annotations

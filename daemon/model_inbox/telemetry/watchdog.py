@@ -1,8 +1,9 @@
 """Signs of life for systemd: WATCHDOG=1, STATUS= and the time that starting and stopping may take.
 
-Owns when these are sent, never whether we are well: the loop calls `beat` as it goes, and long work calls it for
-each piece that is done (a chunk digested, a file judged, a step of the disk). So the sign comes from the very
-thread that does the work: one that hangs in a system call sends none, and is restarted. No thread of its own.
+Owns when these are sent. Never decides whether the daemon works: the loop calls `beat` in each round, and long work
+calls it after each piece (a chunk that was digested, a file that was validated, a step of the disk). So the sign of
+life comes from the thread that does the work. If that thread hangs in a system call, no sign is sent, and systemd
+restarts the daemon. No other thread sends it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from .sd_notify import notify
 
 __all__ = ["Heartbeat"]
 
-EXTEND_SECONDS = 60.0  # what a start or a stop may take until the next piece of its work is done
+# By how long a sign extends the time-out of a start or a stop.
+EXTEND_SECONDS = 60.0
 EXTEND_EVERY_SECONDS = 5.0
-SHARE_OF_WATCHDOG = 0.25  # a sign is sent when a quarter of the time is over: three may be late or lost
+# A sign is sent after a quarter of WatchdogSec=, so three signs may be late or lost.
+SHARE_OF_WATCHDOG = 0.25
 
 
 class Heartbeat:
-    """What the service manager is told. `environment` is the process's; without $NOTIFY_SOCKET nobody listens.
+    """Sends signs of life and the state to the service manager. `environment` is that of the process.
 
-    While starting and stopping each sign also extends the time-out of that phase: a backlog of any length may be
-    worked off, as long as it goes on.
+    During start and stop, each sign also extends the time-out of that phase. So these may take any time, if work is
+    done.
     """
 
     def __init__(
@@ -42,11 +45,11 @@ class Heartbeat:
         self._said = ""
 
     def due_in(self, now: float) -> float | None:
-        """Return in how many seconds the next sign of life is due, or None where nobody waits for one."""
+        """Return in how many seconds the next sign of life is due, or None if there is no watchdog."""
         return None if self._watchdog_seconds is None else max(self._next - now, 0.0)
 
     def beat(self) -> None:
-        """Tell that something was done, if the last time is long enough ago. Costs a look at the clock."""
+        """Send a sign of life, if the last one is old enough. Otherwise this only reads the clock."""
         now = self._monotonic()
         if now < self._next:
             return
@@ -62,30 +65,30 @@ class Heartbeat:
             self._send("\n".join(words))
 
     def say(self, text: str) -> None:
-        """Tell in words what we do, when that changed."""
+        """Send in words what the daemon does, if that has changed."""
         if text != self._said:
             self._said = text
             self._send(f"STATUS={text}")
 
     def ready(self) -> None:
-        """Tell that we serve from now on: the start is over."""
+        """Send that the start has ended and the daemon serves."""
         self._phase = "running"
         self._next = 0.0
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """Tell that the configuration is being read again; `ready` ends it."""
+        """Send that the configuration is being read again. Call `ready` when that has ended."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """Tell that we end."""
+        """Send that the daemon stops."""
         self._phase = "stopping"
         self._next = 0.0
         self._send("STOPPING=1")
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:
-    """Return WatchdogSec= as it is for this process, or None."""
+    """Return WatchdogSec= in seconds, or None if systemd expects no sign of life from this process."""
     pid, text = environment.get("WATCHDOG_PID", ""), environment.get("WATCHDOG_USEC", "")
     if (pid and pid != str(os.getpid())) or not text.isdecimal() or not int(text):
         return None

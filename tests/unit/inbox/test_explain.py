@@ -99,7 +99,7 @@ CASES: list[tuple[str, Callable[[Path], None], str, str, list[str], str, str]] =
     ("missing", scaler_missing, "m.yaml", "waiting", ["artifact.missing"], "usdeur_scaler.pkl", "is rejected"),
     ("truncated", model_truncated, "m.pkl", "waiting", ["artifact.truncated"], "lacks the end of a pickle", "rejected"),
     ("unsealed", lambda i: put(i, seal=""), "m.yaml", "waiting", ["drop.settling"], "`...`", "is taken"),
-    ("whole", put, "m.yaml", "whole", [], "", ""),
+    ("complete", put, "m.yaml", "complete", [], "", ""),
     ("typo", lambda i: put(i, model_typ="x"), "m.yaml", "refused", ["sidecar.unknown_key"], "model_typ", ""),
     ("link", stray, "m.yaml", "refused", ["drop.sidecar_not_regular"], "symbolic link", ""),
     ("alone", lambda i: (i / "a.pkl").touch(), "a.pkl", "waiting", ["drop.no_sidecar"], "no sidecar", "is rejected"),
@@ -139,7 +139,7 @@ def test_a_file_of_a_drop_leads_to_its_sidecar(tmp_path: Path) -> None:
 
 
 def test_an_open_writer_and_a_mapped_one_are_seen(tmp_path: Path) -> None:
-    """While somebody has the file open for writing, or mapped, that is what it waits for; then it is whole."""
+    """While somebody has the file open for writing, or mapped, that is what it waits for; then it is complete."""
     put(tmp_path)
     with (tmp_path / "m.pkl").open("r+b") as file:
         assert codes(told(tmp_path, "m.yaml")) == ["artifact.open_for_writing"]
@@ -148,7 +148,7 @@ def test_an_open_writer_and_a_mapped_one_are_seen(tmp_path: Path) -> None:
         mapped = mmap.mmap(file.fileno(), 0)
     assert codes(told(tmp_path, "m.yaml")) == ["artifact.open_for_writing"]
     mapped.close()
-    assert told(tmp_path, "m.yaml").state == "whole"
+    assert told(tmp_path, "m.yaml").state == "complete"
 
 
 def test_the_time_is_what_is_left_since_the_last_change(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_the_daemon_knows_better_is_told_as_long_as_it_is_about_these_bytes
         assert (one.state, codes(one)) == ("waiting", ["artifact.digest_mismatch"])
         assert one.until is not None and one.then.startswith("is rejected")
         world.put("m")
-        assert told(world.inbox, "m.yaml", status=status).state == "whole"
+        assert told(world.inbox, "m.yaml", status=status).state == "complete"
 
 
 def test_a_deferred_drop_is_said_to_be_in_hand(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_what_a_user_cannot_know_is_said(shared: Path) -> None:
         return lambda: command(shared, "explain", name)[1][0]
 
     as_user(ALICE, drop, [PRODUCERS])
-    assert as_user(ALICE, ask("m.yaml"), [PRODUCERS])["state"] == "whole"
+    assert as_user(ALICE, ask("m.yaml"), [PRODUCERS])["state"] == "complete"
     one = as_user(BOB, ask("m.yaml"), [PRODUCERS])  # he reads it, but only owners learn whether somebody writes
     assert (one["state"], one["problems"][0]["code"]) == ("waiting", "drop.settling")
     assert "nobody can tell" in one["problems"][0]["message"]

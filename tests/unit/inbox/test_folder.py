@@ -431,7 +431,7 @@ def test_what_was_whole_and_free_is_not_opened_again_for_a_while(world: World) -
 
 
 def test_while_sidecars_wait_to_be_read_nothing_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that could not read them all takes what is whole, refuses nothing, and is followed by another."""
+    """A look that could not read them all takes what is complete, refuses nothing, and is followed by another."""
     world.inbox.mkdir()
     (world.inbox / "a.yaml").write_bytes(sidecar(leave_out=["version"], model_file="shared.pkl"))
     (world.inbox / "shared.pkl").write_bytes(pickled({"v": 1}))

@@ -116,7 +116,7 @@ def let_go(service: Service) -> None:
 
 
 def test_each_drop_comes_to_its_end(tmp_path: Path) -> None:
-    """Registered, duplicate, taken, refused, not whole and stray drops are answered, and nothing is left."""
+    """Registered, duplicate, taken, refused, incomplete and stray drops are answered, and nothing is left."""
     world = World(tmp_path)
     fill(world)
     run_to_the_end(world)

@@ -213,7 +213,7 @@ def test_one_file_whose_lease_is_unknown_makes_all_wait() -> None:
     assert codes(judge(drop, Told(seen={"m_scaler.pkl": UNKNOWN}), LIMITS)) == ["drop.settling"]
 
 
-# --- not whole -----------------------------------------------------------------------------------------------------
+# --- not complete --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_the_hint_for_a_stray_names_the_likely_slip(name: str, names: set[str], 
 
 @dataclass
 class Folder:
-    """An inbox in memory: files come one by one, time passes, what is whole goes."""
+    """An inbox in memory: files come one by one, time passes, what is complete goes."""
 
     texts: Mapping[str, Sidecar]
     there: dict[str, float] = field(default_factory=dict)
@@ -423,7 +423,7 @@ class Folder:
 def arrivals(draw: st.DrawFn) -> tuple[dict[str, Sidecar], dict[str, frozenset[str]], list[tuple[str, float]]]:
     """Some drops and an order in which their files come, with pauses; what each drop must hold in the end.
 
-    A producer that seals a sidecar without naming the scaler sends the scaler before the drop is whole; an unsealed
+    A producer that seals a sidecar without naming the scaler sends the scaler before the drop is complete; an unsealed
     drop may get it within the settle time.
     """
     texts, expected, lines = {}, {}, []

@@ -241,7 +241,7 @@ def test_a_file_that_knows_a_later_line_than_the_journal_stays(registry: ModelRe
 
 
 def test_it_goes_where_the_model_goes(registry: ModelRegistry) -> None:
-    """To the trash, back, and away for good."""
+    """To the trash, back, and purged."""
     registry.tag("one", {"a": "b"})
     data = path_of(registry, "one").read_bytes()
     registry.delete_model("one")

@@ -274,7 +274,7 @@ def test_the_breaker_stops_all_and_the_service_shows_it(tmp_path: Path) -> None:
             world.live_on(service)
         (refused,) = [log for log in logs if log["log_level"] == "error"]
         assert refused["event"] == "retention.refused"
-        assert "retire 2 of 3 models, and one run may retire 1 models" in refused["problem"]
+        assert "retire 2 of 3 models, and one run may retire 1 model" in refused["problem"]
         assert service.health.breaker == refused["problem"]
         assert service.health.retention_problem == ""
         assert set(service.registry.registry) == {"a", "b", "new"}

@@ -166,7 +166,7 @@ def test_what_the_line_for_systemd_says(it: Told) -> None:
     (it.world.inbox / "alone.pkl").write_bytes(b"x")
     it.pass_time(2)
     line = it.service.reporter.line()
-    assert line == "Watching; 1 models, 1 waiting, 0 deferred, 1 registered and 1 rejected since the start"
+    assert line == "Watching; 1 model, 1 waiting, 0 deferred, 1 registered and 1 rejected since the start"
 
 
 def test_retention_is_told_with_its_breaker(it: Told) -> None:

@@ -26,7 +26,7 @@ CODES: Mapping[Code, About] = {
 
 NOUNS: Mapping[str, str] = {
     "sidecar": "The text of a sidecar and its fields; metadata that is given to the Python API has the same problems.",
-    "artifact": "Model and scaler of a drop: whether they are there and whole, and what the scan found in them.",
+    "artifact": "Model and scaler of a drop: whether they are there and complete, and what the scan found in them.",
     "clock": "The clock of the machine, after it has jumped.",
     "checks": "What the operator accepts, by `checks` in config.yaml.",
     "drop": "A drop as a whole: what it waits for, why it was rejected, what lies in the inbox without being a drop.",

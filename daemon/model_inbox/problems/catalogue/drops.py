@@ -11,7 +11,7 @@ __all__ = ["ROWS"]
 ROWS: Mapping[Code, About] = {
     # --- drop
     "drop.settling": About(
-        "The drop is whole, and waits until its files are unchanged for `inbox.settle_seconds`.",
+        "The drop is complete, and waits until its files are unchanged for `inbox.settle_seconds`.",
         "Nobody can see whether the producer has finished: the sidecar is not sealed, or the file system has no "
         "leases.",
         "Nothing. A last line `...` in the sidecar, or digests for all files, spares the wait.",
@@ -27,7 +27,7 @@ ROWS: Mapping[Code, About] = {
         "Correct what the message names. A drop is never rejected for it.",
     ),
     "drop.incomplete_timeout": About(
-        "The drop was not whole for `inbox.incomplete_timeout` after its last change. It stands beside the problems "
+        "The drop was not complete for `inbox.incomplete_timeout` after its last change. It stands beside the problems "
         "that tell what is missing.",
         "The producer died, or never sends the missing part.",
         "Send sidecar and files again.",

@@ -178,7 +178,7 @@ ROWS: Mapping[Code, About] = {
     "status.history_damaged": About(
         "A closed segment of the journal is damaged. No drop and no model depends on it; questions about the past do.",
         "Damage on the disk, or an edited file.",
-        "`model-inbox verify` names file and offset. Stop the daemon; `model-inbox rebuild` keeps what is whole.",
+        "`model-inbox verify` names file and offset. Stop the daemon; `model-inbox rebuild` keeps what is intact.",
     ),
     "status.breaker_tripped": About(
         "Retention was stopped by its breaker; nothing was retired.",
@@ -186,7 +186,7 @@ ROWS: Mapping[Code, About] = {
         "Look at `model-inbox retention plan`; if it is right: `model-inbox retention apply --override-breaker`.",
     ),
     "status.retention_failed": About(
-        "Carrying out a retention plan stopped half-way. Each step is whole.",
+        "Carrying out a retention plan stopped half-way. Each step is complete.",
         "A full disk, an I/O error, a locked registry.",
         "See the log; the rest is tried again.",
     ),

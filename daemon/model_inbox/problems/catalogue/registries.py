@@ -219,7 +219,7 @@ ROWS: Mapping[Code, About] = {
     "journal.damaged": About(
         "A line or the head of a journal segment is damaged.",
         "Damage on the disk, or an edited file.",
-        "Stop the daemon, then `model-inbox rebuild` keeps every line that is whole.",
+        "Stop the daemon, then `model-inbox rebuild` keeps every intact line.",
     ),
     "journal.cut": About(
         "The journal ends before lines that are known to have been committed.",
