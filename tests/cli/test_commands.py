@@ -1,4 +1,4 @@
-"""What holds for every command: its help, how errors are reported, and the exit codes."""
+"""What every command has in common: its help, how errors are reported, and the exit codes."""
 
 from __future__ import annotations
 

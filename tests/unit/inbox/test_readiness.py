@@ -421,7 +421,7 @@ class Folder:
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> tuple[dict[str, Sidecar], dict[str, frozenset[str]], list[tuple[str, float]]]:
-    """Some drops and an order in which their files come, with pauses; what each drop must hold in the end.
+    """Some drops and an order in which their files come, with pauses; which files each drop must have in the end.
 
     A producer that seals a sidecar without naming the scaler sends the scaler before the drop is complete; an unsealed
     drop may get it within the settle time.

@@ -173,7 +173,7 @@ def test_damage_everywhere(folder: Path) -> None:
 
 
 def test_a_lost_line_without_a_json_file(folder: Path) -> None:
-    """What only the lost line said is gone and the rest holds: the alias is lost, the model is not."""
+    """What only the lost line said is gone, and all else stays: the alias is lost, the model is not."""
     (folder / "prediction" / "two.labels.json").unlink()
     break_line(journal(folder), 4)
     (folder / "registry.json").write_bytes(b"not JSON")

@@ -420,7 +420,7 @@ def test_moving_an_alias_is_one_line_that_changes_both_models(tmp_path: Path) ->
 
 
 def test_a_calibrated_alias_is_none_when_its_model_is_not(tmp_path: Path) -> None:
-    """`calibrated=True` holds for aliases too: rather no model than one that is not calibrated."""
+    """`calibrated=True` applies to aliases too: no model is returned rather than one that is not calibrated."""
     registry = open_registry(tmp_path, disk=_NoSync())
     registry.register_model(metadata("a", calibration_ok=False), 1)
     registry.set_alias("champion", "a")

@@ -1,4 +1,4 @@
-"""Tests of the retention engine: cases derived by hand, restic's published cases, and what holds for any registry."""
+"""Tests of the retention engine: cases derived by hand, restic's published cases, and properties of any registry."""
 
 from __future__ import annotations
 
