@@ -107,7 +107,7 @@ EVENTS: dict[str, Event] = {
     "inbox.rescanned": Event(
         "debug",
         ("cause", "found", "ready", "waiting", "seconds"),
-        "The inbox was listed, or only what events told of was looked at, and its drops were checked.",
+        "The inbox, or only the names in file events, was listed, and its drops were checked.",
     ),
     "inbox.crowded": Event(
         "warning",
@@ -291,8 +291,7 @@ EVENTS: dict[str, Event] = {
     "registry.clock_believed": Event(
         "info",
         ("sequence",),
-        "The hour after the jump of line `sequence` is over, or somebody confirmed the clock: what is old is removed "
-        "again.",
+        "The hour after the jump of line `sequence` is over, or somebody confirmed the clock: removal by age goes on.",
     ),
     "registry.clock_unwritten": Event(
         "error",
@@ -405,7 +404,7 @@ EVENTS: dict[str, Event] = {
     "journal.rotation_failed": Event(
         "error",
         ("problem", "traceback"),
-        "The journal is large enough for a new segment, which could not be started. The old one is used on; it is "
+        "The journal is large enough for a new segment, which could not be started. The old one stays in use; it is "
         "retried.",
         "Correct the problem of the disk or the lock that `problem` names.",
     ),
