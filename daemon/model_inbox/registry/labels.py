@@ -17,6 +17,7 @@ from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation
 from .label_files import LabelFiles
 from .store import Store
+from .trash import Trash
 
 __all__ = ["Labels"]
 
@@ -24,8 +25,9 @@ __all__ = ["Labels"]
 class Labels:
     """Changes pins, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
 
-    def __init__(self, store: Store, label_files: LabelFiles) -> None:
+    def __init__(self, store: Store, label_files: LabelFiles, trash: Trash) -> None:
         self._store = store
+        self._trash = trash
         self._label_files = label_files
 
     def pin(self, model_id: str, *, pinned: bool, reason: str, actor: str) -> Entry:
@@ -35,6 +37,7 @@ class Labels:
     def tag(self, model_id: str, tags: Mapping[str, str | None], *, now: datetime, reason: str, actor: str) -> Entry:
         """Set tags; a value of None removes one. Raises MetadataError for tags that a sidecar could not have."""
         with self._store.writing():
+            self._trash.set_aside_once()
             merged = {**(self._store.state.entry(model_id).get("tags") or {}), **tags}
             kept = {name: value for name, value in merged.items() if value is not None}
             findings = list(check_fields({"tags": kept}, now=now))
@@ -47,6 +50,7 @@ class Labels:
         if not is_valid_id(alias):
             raise ValueError(f"cannot set the alias {quoted(alias)}: an alias is written like a model_id")
         with self._store.writing():
+            self._trash.set_aside_once()
             state = self._store.state
             entry = state.entry(model_id)
             held = state.aliased(str(entry.get("currency_pair")), str(entry.get("model_type")), alias)
@@ -62,6 +66,7 @@ class Labels:
     def remove_alias(self, alias: str, model_id: str, *, reason: str, actor: str) -> Entry:
         """Take an alias away from the model that it names. Raises EntryNotFound when it names another or none."""
         with self._store.writing():
+            self._trash.set_aside_once()
             entry = self._store.state.entries.get(model_id)
             if entry is None or alias not in (entry.get("aliases") or ()):
                 raise EntryNotFound(
@@ -76,6 +81,7 @@ class Labels:
     ) -> Entry:
         """Commit changes of one entry; no line is written when nothing changes."""
         with self._store.writing():
+            self._trash.set_aside_once()
             entry = self._store.state.entry(model_id)
             changed = changed_entry(entry, **changes)
             if changed == entry:

@@ -21,6 +21,7 @@ from .entry import Entry, Measurement, changed_entry
 from .journal import Draft
 from .label_files import LabelFiles
 from .store import Store
+from .trash import Trash
 
 __all__ = ["Measurements", "Metrics", "When"]
 
@@ -38,8 +39,9 @@ KEPT_MAX = 512
 class Measurements:
     """Records measurements in one registry."""
 
-    def __init__(self, store: Store, label_files: LabelFiles) -> None:
+    def __init__(self, store: Store, label_files: LabelFiles, trash: Trash) -> None:
         self._store = store
+        self._trash = trash
         self._label_files = label_files
 
     def record(
@@ -64,6 +66,7 @@ class Measurements:
         stamp = canonical_instant(as_instant(at))
         measured = dict(_flat(metrics))
         with self._store.writing():
+            self._trash.set_aside_once()
             entry = self._store.state.entry(model_id)
             kept = entry.get("recorded") or {}
             given: dict[str, Measurement] = {path: {"value": value, "at": stamp} for path, value in measured.items()}

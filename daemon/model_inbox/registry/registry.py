@@ -137,8 +137,8 @@ class ModelRegistry:
         self._label_files = LabelFiles(self._store, self._storage)
         self._trash = Trash(self._store, self._storage, self._label_files)
         self._scalers = Scalers(self._store, self._storage, self._trash)
-        self._labels = Labels(self._store, self._label_files)
-        self._measurements = Measurements(self._store, self._label_files)
+        self._labels = Labels(self._store, self._label_files, self._trash)
+        self._measurements = Measurements(self._store, self._label_files, self._trash)
         self._history_check = HistoryCheck(self._store.files)
         self._refresh = self._store.refresh
         _open_handles.add(self)

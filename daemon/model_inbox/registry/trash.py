@@ -252,12 +252,15 @@ class Trash:
             return count
 
     def prepare(self, coming: Collection[str] = ()) -> None:
-        """Do what dead writers left undone, before a change. A failure is logged, and no more.
-
-        Labels files that are behind a line are written. `set_aside_leftovers` is done at the first change that this
-        handle makes, and not again: it lists the folder, and a change must not cost more in a larger registry.
-        """
+        """Do what dead writers left undone, before a change. A failure is logged, and no more."""
         self._write_labels()
+        self.set_aside_once(coming)
+
+    def set_aside_once(self, coming: Collection[str] = ()) -> None:
+        """Do `set_aside_leftovers` at the first change that this handle makes. A failure is logged, and no more.
+
+        Later it is not done again: it lists the folder, and a change must not cost more in a larger registry.
+        """
         if self._has_looked:
             return
         try:

@@ -313,8 +313,23 @@ def _torn(registry: ModelRegistry, model_id: str) -> None:
         lambda registry: registry.replace_scaler("kept", {"mean": 1}),
         lambda registry: registry.purge(registry.retired()[0]),
         lambda registry: registry.set_aside_leftovers(),
+        lambda registry: registry.pin("kept"),
+        lambda registry: registry.set_alias("champion", "kept"),
+        lambda registry: registry.tag("kept", {"a": "b"}),
+        lambda registry: registry.record("kept", {"rmse": 0.5}),
     ],
-    ids=["register", "delete", "restore", "replace_scaler", "purge", "set_aside_leftovers"],
+    ids=[
+        "register",
+        "delete",
+        "restore",
+        "replace_scaler",
+        "purge",
+        "set_aside_leftovers",
+        "pin",
+        "alias",
+        "tag",
+        "record",
+    ],
 )
 def test_the_next_writer_sets_aside_what_no_line_committed(
     tmp_path: Path, change: Callable[[ModelRegistry], object]
