@@ -194,6 +194,7 @@ class RegistryCorrupted(RegistryError):
         )
         self.path = str(path)
         self.offset = offset
+        self.what = what
 
 
 class RegistryMissing(RegistryError):

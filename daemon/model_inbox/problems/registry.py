@@ -47,7 +47,9 @@ _RESTORE = "Restore the file from a backup or drop the model again; `model-inbox
 _NEXT_START = "A start of the daemon moves what a crash left; `model-inbox rebuild` sets aside what stays"
 _REWRITE_SIDECAR = "`model-inbox rebuild` writes it again from the entry, and keeps the old one"
 
-_REWRITE_LABELS = "A start of the daemon writes it again from the entry; a damaged one is kept in the trash"
+_REWRITE_LABELS = (
+    "A start of the daemon writes it again from the entry, and so does `model-inbox rebuild`; a damaged one is kept"
+)
 
 
 # --- what is written into it ---------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class LabelFiles:
             found = read_labels(path)
         except RegistryCorrupted as error:
             kept = self._storage.set_aside(path)
-            log.warning("registry.file_rewritten", path=str(path), problem=error.message, changes=[], kept=str(kept))
+            log.warning("registry.file_rewritten", path=str(path), problem=error.what, changes=[], kept=str(kept))
             found = None
         if found is not None and found.identity == identity and found.sequence > state.sequence:
             raise older_copy(self._store.files.journal, state.sequence, found.sequence)

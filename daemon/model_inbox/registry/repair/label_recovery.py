@@ -73,7 +73,9 @@ class LabelEvidence:
             model_id = name.removesuffix(LABELS_SUFFIX)
             try:
                 labels = read_labels(storage.storage_dir / name)
-            except (RegistryCorrupted, RegistryTooNew) as error:
+            except RegistryCorrupted as error:
+                unusable[model_id] = error.what
+            except RegistryTooNew as error:
                 unusable[model_id] = error.message
             else:
                 if labels is not None:

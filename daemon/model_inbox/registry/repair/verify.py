@@ -299,7 +299,9 @@ class _Look:
             if error.transient:
                 raise
             return registry_unreadable(path, error)
-        except (RegistryCorrupted, RegistryTooNew) as error:
+        except RegistryCorrupted as error:
+            return registry_labels_damaged(path, model_id, error.what)
+        except RegistryTooNew as error:
             return registry_labels_damaged(path, model_id, error.message)
         if labels is None:
             is_needed = has_labels(entry) or self.tagged.get(model_id, 0) > sequence_of(entry)
