@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from model_inbox import ModelRegistry
+from model_inbox.cli import root
+from support.crash_kit import metadata
 from support.limits import PLAIN_UID, give_to_plain_user, under
+from support.users import in_child
 from support.world import Daemon, World, must_be_root
 
 
@@ -122,12 +126,9 @@ def put(world: World, stem: str) -> None:
 
 
 def asked(world: World, *words: str) -> Any:
-    """Call the installed program as the user who runs the daemon."""
-    program = Path(sys.executable).with_name("model-inbox")
-    command = [program, "--config", str(world.config_path), *words, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=under({}))
-    assert done.stdout, done.stderr
-    return json.loads(done.stdout)
+    """Call a command as the user who runs the daemon; return its answer."""
+    command = ["--config", str(world.config_path), *words, "--json"]
+    return json.loads(in_child(under({}), lambda: CliRunner().invoke(root, command).stdout))
 
 
 def unwritable(world: World) -> list[dict[str, Any]]:
@@ -191,3 +192,22 @@ def test_a_disk_that_the_kernel_made_read_only_is_told_while_nothing_is_dropped(
         (problem,) = unwritable(world)
         assert "Read-only file system" in problem["message"] or "mounted read-only" in problem["message"]
     daemon.wait(lambda: not unwritable(world), 6)
+
+
+def test_a_start_without_the_right_to_write_is_tried_again(tmp_path: Path) -> None:
+    """Exit 75 with the reason: a daemon that began with a registry that it only reads would never write to it again."""
+    must_be_root()
+    world = World(tmp_path)
+    world.inbox.mkdir()
+    with ModelRegistry(world.models / "prediction_registry.json", world.models / "prediction") as registry:
+        registry.register_model(metadata("m"), {"v": 1})
+    (world.models / ".prediction_registry.daemon.lock").touch(0o600)
+    give_to_plain_user(world.inbox)
+    give_to_plain_user(world.models)
+    world.log_path.touch()
+    put(world, "a")
+    with mode(world.models):
+        daemon = Daemon(world, before=under({}))
+        assert daemon.process.wait(30) == 75
+    assert str(world.models) in daemon.events("daemon.failed")[0]["problem"]
+    assert (world.left(), world.in_hand()) == (["a.pkl", "a.yaml"], [])

@@ -40,7 +40,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "producer": words("problems errors base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
-    "service": words("problems errors base model pickles config registry retention telemetry inbox"),
+    "service": words("problems errors exit_codes base model pickles config registry retention telemetry inbox"),
     "__init__": words("problems errors model registry producer"),
     "cli": words(
         "problems errors exit_codes base model pickles config registry retention backup producer telemetry inbox"

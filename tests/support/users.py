@@ -17,15 +17,24 @@ def as_user(uid: int, what: Callable[[], Any], groups: Sequence[int] = ()) -> An
 
     What it imports must have been imported before: that user cannot read our interpreter's files.
     """
+
+    def become() -> None:
+        os.setgroups(list(groups))
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+    return in_child(become, what)
+
+
+def in_child(become: Callable[[], None], what: Callable[[], Any]) -> Any:
+    """Return what `what` returns (as JSON) when it is called in a child process that did `become` before."""
     must_be_root()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.close(reader)
-            os.setgroups(list(groups))
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
+            become()
             answer = {"value": what()}
         except BaseException:
             answer = {"error": traceback.format_exc()}

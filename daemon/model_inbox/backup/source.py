@@ -14,7 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ..base.disk import Disk
+from ..base.disk import Disk, is_mounted_read_only
+from ..base.flocks import FileLock
 from ..errors import StorageError
 from ..registry.entry import EntryFields
 from ..registry.files import Storage
@@ -67,7 +68,10 @@ class Source:
         self.folder = registry_path.parent
         self._storage = Storage(self.folder, storage_dir, disk)
         self.storage = self._below(storage_dir)
-        self._store = Store(registry_path, read_only=False, lock_timeout=lock_timeout, clock=clock, disk=disk)
+        self._lock_timeout = lock_timeout
+        self._is_frozen = is_mounted_read_only(self.folder)
+        """Whether nothing can be changed here, as on a disk that the kernel mounted read-only after an error."""
+        self._store = Store(registry_path, read_only=self._is_frozen, lock_timeout=lock_timeout, clock=clock, disk=disk)
         self._label_files = LabelFiles(self._store, self._storage)
         self._trash = Trash(self._store, self._storage, self._label_files)
 
@@ -81,17 +85,33 @@ class Source:
 
         Raises RegistryLocked, RegistryError, StorageError, and BackupRefused for files outside the registry's folder.
         """
+        with self._still():
+            state, journal = self._store.state, self._store.journal
+            entries = dict(state.entries)
+            yield View(
+                state.identity, state.sequence, entries, self._journal_bytes(), self._wanted(entries, journal.inode)
+            )
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """Keep writers out, with everything finished that one of them left. On a read-only mount it stays as it is."""
+        if self._is_frozen:
+            lock = FileLock(self.files.writer_lock, "registry writer's", only_reads=True)
+            try:
+                # Other mounts of the same file system may be writable.
+                lock.acquire(self._lock_timeout)
+                self._store.look_at_path()
+                yield
+            finally:
+                lock.close()
+            return
         with self._store.writing():
             self._label_files.write()
             for model_id in list(self._store.unfinished.moves):
                 self._trash.finish(model_id)
             # A backup must not hold what a power cut could still take from the registry.
             self._store.sync()
-            state, journal = self._store.state, self._store.journal
-            entries = dict(state.entries)
-            yield View(
-                state.identity, state.sequence, entries, self._journal_bytes(), self._wanted(entries, journal.inode)
-            )
+            yield
 
     def _journal_bytes(self) -> bytes:
         journal = self._store.journal

@@ -43,6 +43,7 @@ __all__ = [
     "digest_regular",
     "exists",
     "inode_of",
+    "is_mounted_read_only",
     "is_temporary",
     "make_folder",
     "move_file",
@@ -593,6 +594,14 @@ def inode_of(path: Path) -> int:
         raise
     except OSError as error:
         raise StorageError("look at", path, error) from error
+
+
+def is_mounted_read_only(path: Path) -> bool:
+    """Return whether a path is on a file system that is mounted read-only; False if that cannot be found out."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def exists(path: Path) -> bool:

@@ -30,11 +30,13 @@ _HOLDER_BYTES = 200
 class FileLock:
     """An exclusive lock on a file, which is made for the lock (mode 0600) and is never removed.
 
+    With `only_reads` the file is neither made nor written, so that it can be locked on a read-only file system.
     Not reentrant and not thread-safe: the caller serialises its threads.
     """
 
-    def __init__(self, path: Path, purpose: str) -> None:
+    def __init__(self, path: Path, purpose: str, *, only_reads: bool = False) -> None:
         self.path = path
+        self._only_reads = only_reads
         self.purpose = purpose
         self._fd: int | None = None
         self._pid = 0
@@ -117,10 +119,10 @@ class FileLock:
             # After a fork, parent and child share the open file and so the lock. Each needs a file of its own.
             self.close()
         if self._fd is None:
+            flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            how = os.O_RDONLY if self._only_reads else os.O_RDWR | os.O_CREAT
             try:
-                self._fd = os.open(
-                    self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
-                )
+                self._fd = os.open(self.path, how | flags, 0o600)
             except OSError as error:
                 raise StorageError("open the lock", self.path, error) from error
             self._pid = os.getpid()

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.disk import Disk, exists, make_folder, read_bytes, replace_file
+from ..base.disk import Disk, exists, is_mounted_read_only, make_folder, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing
 from .checkpoint import CHECKPOINT_MODE, Mark, checkpoint_bytes, parse_checkpoint
 from .derived import Fault, Judged, judge_entries, judge_mark, older_copy
@@ -94,10 +94,10 @@ def read_files(files: RegistryFiles, disk: Disk, *, writable: bool) -> Opened:
 def change_refused(path: Path, denied: str) -> RegistryError:
     """Return the error for a change by a handle that only reads. `denied` says why, if it was not asked for."""
     if denied:
-        return RegistryError(
-            f"cannot change the registry {str(path)!r}: {denied}",
-            hint="Change it as the user who owns its folder (the service); reading works as you are",
-        )
+        hint = "Change it as the user who owns its folder (the service); reading works as you are"
+        if is_mounted_read_only(path.parent):
+            hint = "Reading works. Mount the file system for writing, when its disk is sound, to change the registry"
+        return RegistryError(f"cannot change the registry {str(path)!r}: {denied}", hint=hint)
     return RegistryError(
         f"cannot change the registry {str(path)!r}: it was opened read-only",
         hint="Open it without read_only=True",

@@ -25,7 +25,7 @@ from typing import Any
 import structlog
 
 from ..base.boot import BootClock, boot_clock
-from ..base.disk import Disk, is_temporary, remove_quietly
+from ..base.disk import Disk, is_mounted_read_only, is_temporary, remove_quietly
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
@@ -115,6 +115,8 @@ class ModelRegistry:
         denied = "" if read_only else _why_not_writable(path)
         read_only = read_only or bool(denied)
         self.read_only = read_only
+        self.denied = denied
+        """Why this handle only reads, if that was not asked for."""
         self.actor = actor if actor is not None else f"api:{_user_name()}"
         self._path = path
         self._clock = clock
@@ -633,6 +635,8 @@ def _why_not_writable(path: Path) -> str:
     journal = RegistryFiles(path).journal
     if not os.path.lexists(journal):
         return ""
+    if is_mounted_read_only(path.parent):
+        return f"its folder {str(path.parent)!r} is on a file system that is mounted read-only"
     for place in (path.parent, journal):
         if not os.access(place, os.W_OK, effective_ids=True):
             return f"{_user_name()} may not write {str(place)!r}"

@@ -11,6 +11,7 @@ piece of work only the watchdog gets its sign of life: what is called from below
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -25,6 +26,7 @@ from ..base.machine import Machine
 from ..config.changes import describe_changes, settings_of
 from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
+from ..exit_codes import EXIT_TRY_AGAIN
 from ..inbox.failures import FATAL_ERRORS
 from ..inbox.folder import Inbox, Rescan, limits_of
 from ..inbox.older_copy import Told, refuse_older_copy, told_by_receipts
@@ -162,6 +164,11 @@ class Service:
             boot=self._machine.boot,
         )
         self._stack.callback(self.registry.close)
+        if self.registry.read_only:
+            # A later right would not open it again: the service manager starts us anew until it is there.
+            error = StorageError("write in", section.path.parent, PermissionError(errno.EACCES, self.registry.denied))
+            error.exit_status = EXIT_TRY_AGAIN
+            raise error
         log.info(
             "registry.opened",
             path=str(section.path),

@@ -176,17 +176,16 @@ def assess(
         found.append(status_not_ready(state))
     if document is not None and state == "running":
         found += _late(document, now, unwritable)
-        found += _unnoticed(document, unwritable)
         found += _said_problems(document)
+    if state != "running" or not (document or {}).get("storage"):
+        found += _unnoticed(unwritable)
     for disk in disks:
         found += _nearly_full(disk)
     return found
 
 
-def _unnoticed(document: Mapping[str, Any], unwritable: Mapping[str, str]) -> list[Problem]:
-    """Return the folders that cannot be written, if the daemon does not say that of any."""
-    if document.get("storage"):
-        return []
+def _unnoticed(unwritable: Mapping[str, str]) -> list[Problem]:
+    """Return the folders that cannot be written, for a daemon that does not say that of any."""
     hint = "Correct that; the daemon goes on by itself"
     return [
         status_storage_unwritable(f"cannot write in {quoted(folder, 400)}: {why}", hint, stops=True)

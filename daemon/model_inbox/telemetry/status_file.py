@@ -175,8 +175,8 @@ def why_unwritable(folder: Path) -> str:
     """
     try:
         found, disk = folder.stat(), os.statvfs(folder)
-    except OSError as error:
-        return "it is missing" if isinstance(error, FileNotFoundError) else ""
+    except OSError:
+        return ""
     if disk.f_flag & os.ST_RDONLY:
         return "it is on a file system that is mounted read-only"
     if disk.f_blocks and not disk.f_bavail:
