@@ -238,6 +238,9 @@ class ScannerHere:
             scan.set_result(json.loads(json.dumps(record(FileSource(file.fileno(), size)))))
         return scan
 
+    def make_ready(self) -> None:
+        return
+
     def withdraw(self, scan: Scan) -> None:
         return
 

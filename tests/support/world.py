@@ -198,6 +198,9 @@ class SharedScanner:
             SharedScanner._scanner = Scanner(SharedScanner.allowlist)
         return SharedScanner._scanner.begin(path, size=size)
 
+    def make_ready(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

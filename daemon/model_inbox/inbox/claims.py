@@ -159,9 +159,9 @@ class Claim:
 
     `files` are by the names that they have in the claim, `size` is how many bytes they have together. `uid` is the
     owner of the sidecar, which the other files must have, too. `retry` is set from the first time on that the drop was
-    deferred. `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; a drop
-    with any is tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known,
-    `notes` what the log says of its metadata. Times are of the monotonic clock, in seconds.
+    deferred. `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with
+    `alone` it is tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is
+    known, `notes` what the log says of its metadata. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -178,6 +178,7 @@ class Claim:
     retry: Retry | None = None
     failures: int = 0
     failure: str = ""
+    alone: bool = False
     sidecar_sha256: str | None = None
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)

@@ -116,12 +116,14 @@ class Intake:
         what is in hand then stays claimed.
         """
         registered = self.tally.drops["registered"]
-        alone = [claim for claim in claims if claim.failures]
+        alone = [claim for claim in claims if claim.alone]
         try:
             if not alone:
                 self._go_on_together(claims, more=more)
             else:
-                self._go_on_together([claim for claim in claims if not claim.failures], more=False)
+                self._go_on_together([claim for claim in claims if not claim.alone], more=False)
+                # A start of the worker takes long; an end of the daemon in it must not count against a drop.
+                self.judge.scanner.make_ready()
                 for claim in alone:
                     self._go_on_together([claim], more=False)
         finally:
@@ -159,7 +161,7 @@ class Intake:
         staged: list[tuple[Claim, Judging]] = []
         for claim in claims:
             if isinstance(claim.stage, Committed):  # only the answer is missing
-                if claim.failures:  # perhaps since before the staged names were removed
+                if claim.alone:  # perhaps since before the staged names were removed
                     self._staging.remove(self._staging.targets(claim).values())
                 continue
             self.inbox.work.write()  # what others do between two drops is no work on one

@@ -108,6 +108,7 @@ class Recovery:
                 continue
             with self._deferring(claim):
                 seen.append((claim, self._look_into(claim)))
+        self._inbox.work.write()  # to ask the journal for all of them is no work on one
         unclear = {claim.drop_id for claim, traces in seen if _is_unclear(claim, traces)}
         lines: Mapping[str, Line] = {}
         failed: Exception | None = None

@@ -32,13 +32,43 @@ class Tries:
         self._inbox = inbox
         self._disk = machine.disk
 
-    def count(self, claim: Claim, cause: str, *, run: str = "") -> None:
-        """Count a try that failed unexpectedly. `run` names the daemon that died in it.
+    def count(self, claim: Claim, cause: str) -> None:
+        """Count a try that raised what nobody foresaw. The next one is made alone."""
+        claim.failures += 1
+        self._note(claim, cause)
+
+    def recall(self, claim: Claim) -> None:
+        """Find out how often a claim that was left failed before, and count the death of a daemon that had it in work.
+
+        A count that cannot be read is none. Where a daemon died that had several drops in work, none of them is blamed
+        yet: each is tried alone. So a daemon that is killed from outside, again and again, costs no drop.
+        """
+        counted = self._read(claim)
+        failures, cause = counted.get("failures"), counted.get("cause")
+        if isinstance(failures, int) and isinstance(cause, str):
+            claim.failures, claim.failure, claim.alone = failures, cause, True
+        died = self._inbox.died
+        # A daemon that dies between the count and the next note does not count the same death twice.
+        if claim.drop_id not in died.words or counted.get("run") == died.run:
+            return
+        if len(died.words) == 1:
+            claim.failures += 1
+        self._note(claim, DEATH, died.run)
+        log_failure(
+            claim.stem,
+            DEATH,
+            attempt=claim.failures,
+            retry_in_seconds=pause_seconds(claim.failures),
+            drop_id=claim.drop_id,
+        )
+
+    def _note(self, claim: Claim, cause: str, run: str = "") -> None:
+        """Write down the count of a claim. `run` names the daemon that died in it.
 
         The file is not synced. It has to survive the death of this process, and the page cache does; a power cut may
         take it back, and then the drop has that try again. If it cannot be written, this process alone counts.
         """
-        claim.failures, claim.failure = claim.failures + 1, cause
+        claim.failure, claim.alone = cause, True
         counted = {"format": _FORMAT, "failures": claim.failures, "cause": cause, "run": run}
         path = claim.folder / TRIES_NAME
         temporary = temporary_name(self._disk, path)
@@ -46,27 +76,6 @@ class Tries:
             write_new_file(self._disk, temporary, orjson.dumps(counted), 0o600, sync=False)
             # A crash before it leaves the count of before, and a temporary file that recovery removes.
             self._disk.rename(temporary, path)
-
-    def recall(self, claim: Claim) -> None:
-        """Find out how often a claim that was left failed before, and count the death of a daemon that had it in work.
-
-        A count that cannot be read is none.
-        """
-        counted = self._read(claim)
-        failures, cause = counted.get("failures"), counted.get("cause")
-        if isinstance(failures, int) and isinstance(cause, str):
-            claim.failures, claim.failure = failures, cause
-        died = self._inbox.died
-        # A daemon that dies between the count and the next note does not count the same death twice.
-        if claim.drop_id in died.words and counted.get("run") != died.run:
-            self.count(claim, DEATH, run=died.run)
-            log_failure(
-                claim.stem,
-                DEATH,
-                attempt=claim.failures,
-                retry_in_seconds=pause_seconds(claim.failures),
-                drop_id=claim.drop_id,
-            )
 
     def _read(self, claim: Claim) -> dict[str, Any]:
         try:

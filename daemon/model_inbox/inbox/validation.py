@@ -231,6 +231,10 @@ class Judge:
             if said is not None and said != digests[role]:
                 return NotWhole((artifact_digest_mismatch(role, name, said, digests[role]),), final=True)
         digested = all(sidecar.digests.get(role) for role in roles)
+        # To wait for the worker is no work on the drop in this process.
+        self._inbox.work.write()
+        list(judging.scans.values())[-1].wait()
+        self._inbox.work.write(claim.drop_id)
         reports = {name: judging.scans.pop(role).report() for role, name in roles.items()}
         self._step(claim, "scan", began)
         for report in reports.values():

@@ -226,9 +226,10 @@ EVENTS: dict[str, Event] = {
         ("drop_id", "stem", "cause", "attempt", "retry_in_seconds", "traceback"),
         "An attempt to process the drop failed in a way that nobody foresaw. It is tried again, alone; after two "
         "failures it is rejected with `drop.unexpected`, or only answered if it is registered. If that fails, too, it "
-        "stays where it is and is tried again less and less often. Without `drop_id` it was still in the inbox; "
-        "without `traceback` the daemon ended in the attempt (killed by a signal, or out of memory). Line breaks in "
-        "`traceback` are escaped.",
+        "stays where it is and is tried again less and less often. `attempt` 0: it was in work together with others "
+        "when the daemon ended, which does not count. Without `drop_id` it was still in the inbox; without `traceback` "
+        "the daemon ended in the attempt (killed by a signal, or out of memory). Line breaks in `traceback` are "
+        "escaped.",
         "Report it, with the traceback. Without one: `systemctl status` and the kernel's log name the signal.",
     ),
     "drop.recovery_failed": Event(

@@ -20,6 +20,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,16 +87,21 @@ class Scan:
         """Take the result. For the scanner."""
         self._result = result
 
+    def wait(self) -> None:
+        """Wait until the scan is done, and with it those that were requested before."""
+        while self._result is None:
+            self._scanner.wait_for_one()
+
     def report(self) -> PickleReport:
         """Wait for the scan and return the report, whatever the file contains.
 
         Raise ScanError if no worker can be started or it failed by itself, StorageError if the file cannot be opened or
         read. Neither says anything about the contents of the file.
         """
-        while self._result is None:
-            self._scanner.wait_for_one()
+        self.wait()
         if isinstance(self._result, Exception):
             raise self._result
+        assert self._result is not None  # noqa: S101  # it was waited for
         return report_of(self._result, self._scanner.allowlist)
 
     def cancel(self) -> None:
@@ -135,6 +141,11 @@ class Scanner:
         `size` is the size that the file must have, if it is known.
         """
         return self.begin(path, size=size).report()
+
+    def make_ready(self) -> None:
+        """Start a worker if there is none. One that does not start is told of by the next scan."""
+        with suppress(ScanError):
+            self._ready_worker()
 
     def begin(self, path: str | os.PathLike[str], *, size: int | None = None) -> Scan:
         """Request a scan and return without waiting for it. Scans are done in the order of their requests.
