@@ -32,11 +32,12 @@ from ..model.receipt import read_receipt
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem, escaped
 from ..problems.codes import Code
-from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable
+from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable, drop_unexpected
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, TRIES_NAME, claimed_at, original_name
 from .drop import RESERVED, SIDECAR_SUFFIX, Drop, Sighting, is_ignored, seen_as, stem_of
+from .failures import cause_of
 from .folder import Inbox, Rescan
 from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait
@@ -163,6 +164,10 @@ class _FromOutside(Inbox):
     def held(self, drop: Drop) -> Held | None:  # noqa: ARG002  # only the daemon knows
         """Nothing is known here of earlier claims."""
         return None
+
+    def note_failed(self, sighting: Sighting, error: Exception) -> Wait:  # noqa: ARG002  # the daemon counts
+        """Say what failed here: it fails in the daemon, too, which counts and logs it."""
+        return Wait((drop_unexpected(cause_of(error), 1),), None)
 
     def _unreadable(self, name: str, error: OSError) -> Problem:
         """Return what is to be said of a sidecar that this user cannot read."""
