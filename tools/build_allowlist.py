@@ -48,7 +48,7 @@ from model_inbox.pickles.names import (
 )
 from model_inbox.pickles.report import problem_of
 from model_inbox.pickles.reviewed_code import fetch, hooks_of
-from model_inbox.pickles.rules import HASHABLE, call_rules
+from model_inbox.pickles.rules import HASHABLE, OPTIMIZERS, call_rules
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
@@ -291,7 +291,35 @@ def _torch_siblings() -> Iterator[tuple[str, str]]:
         yield f"torch.nn.functional.{name}", "r"
     for name in ("relu", "tanh", "sigmoid", "softmax"):
         yield f"torch.{name}", "r"
-    yield "torch._C._nn.gelu", "r"
+    for name in (
+        "elu_",
+        "gelu",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "leaky_relu",
+        "log_sigmoid",
+        "silu",
+        "softplus",
+    ):
+        yield f"torch._C._nn.{name}", "r"
+    yield "torch._C._VariableFunctionsClass", "r"
+    for name in OPTIMIZERS:
+        yield f"torch.optim.{name}", "bnr"
+    for name in ("parallel.data_parallel.DataParallel", "utils.weight_norm.WeightNorm"):
+        yield f"torch.nn.{name}", "bnr"
+    yield "torch.optim.swa_utils.AveragedModel", "bnr"
+    for name in ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams"):
+        yield f"torch.{name}", "r"
+    for name in (
+        "_utils._rebuild_tensor_v3",
+        "_utils._rebuild_meta_tensor_no_storage",
+        "_utils._rebuild_qtensor",
+        "_utils._rebuild_sparse_tensor",
+        "_utils._rebuild_nested_tensor",
+        "serialization._get_layout",
+    ):
+        yield f"torch.{name}", "cr"
 
 
 # --- lines ---------------------------------------------------------------------------------------------------

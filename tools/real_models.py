@@ -753,7 +753,11 @@ def lightgbm_models() -> Iterator[Model]:
     for boosting in ("dart", "rf"):
         extra = {"bagging_freq": 1, "bagging_fraction": 0.5} if boosting == "rf" else {}
         yield boosting, lgb.LGBMRegressor(boosting_type=boosting, **options, **extra).fit(X, Y)
+    yield "callbacks", [lgb.early_stopping(2), lgb.log_evaluation(1), lgb.record_evaluation({}),
+                        lgb.reset_parameter(learning_rate=[0.1, 0.2])]  # fmt: skip
     parameters = {"num_leaves": 4, "verbose": -1, "min_data_in_leaf": 2}
+    folds = lgb.cv(parameters, lgb.Dataset(X, Y), 3, nfold=2, stratified=False, return_cvbooster=True)
+    yield "folds", folds
     yield "booster", lgb.train({**parameters, "objective": "quantile", "alpha": 0.1}, lgb.Dataset(X, Y), 4)
     yield (
         "bundle",
@@ -782,6 +786,8 @@ def xgboost_models() -> Iterator[Model]:
     yield "forest", xgb.XGBRFRegressor(n_estimators=3).fit(X, Y)
     yield "forest classifier", xgb.XGBRFClassifier(n_estimators=3).fit(X, CLASSES)
     yield "booster", xgb.train({"max_depth": 2}, xgb.DMatrix(X, Y), 3)
+    yield "callbacks", [xgb.callback.EarlyStopping(2), xgb.callback.EvaluationMonitor(),
+                        xgb.callback.TrainingCheckPoint("checkpoints")]  # fmt: skip
 
 
 def catboost_models() -> Iterator[Model]:

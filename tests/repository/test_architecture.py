@@ -189,6 +189,7 @@ VALUES_FROM = {
     ("inbox/readiness", "base/leases"): {"Lease"},
     ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
+    ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},
     ("pickles/names", "sys"): {"stdlib_module_names"},
     ("pickles/report", "pickles/allowlist"): {"Allowlist"},

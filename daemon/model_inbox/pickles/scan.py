@@ -185,6 +185,7 @@ class _Scan:
             scan_legacy(self.recorder, contents)
         else:
             self._scan_pickle(contents)
+        self.recorder.run_later()
 
     def _scan_pickle(self, contents: Source) -> None:
         self._kind = PLAIN

@@ -203,6 +203,10 @@ class Recorder:
         """Versions of frameworks that the file claims, for the frameworks that write theirs."""
         self.stream: PayloadSkippingStream | None = None
         self.nesting = 0
+        self.later: list[Callable[[], None]] = []
+        """Checks that need bytes which stand behind the pickle. They raise BadArguments."""
+        self.torch_legacy = False
+        """Set in a file of torch's old format, from which torch cannot load every tensor."""
         self.torch_modules = False
         """Set in a torch file, where torch's own unpickler renames an old module."""
 
@@ -303,6 +307,23 @@ class Recorder:
         """Record a finding once. The number of findings is bounded."""
         if len(self._findings) < FINDINGS_MAX:
             self._findings[what, subject, detail] = None
+
+    def check_later(self, name: str, check: Callable[[], None]) -> None:
+        """Make a check of the arguments of a call of `name` when the whole file was parsed."""
+
+        def run() -> None:
+            try:
+                check()
+            except BadArguments as error:
+                self.note("bad-arguments", name, str(error))
+
+        self.later.append(run)
+
+    def run_later(self) -> None:
+        """Make the checks that were put off."""
+        for check in self.later:
+            check()
+        self.later.clear()
 
     # --- the record --------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *
     known_type = isinstance(storage_type, Global) and storage_type.name in ITEM_SIZES
     if not known_type or type(key) is not str or type(location) is not str or not is_count(count):
         raise BadStream("bad-persistent-id")
-    value = StorageValue(count, ITEM_SIZES[storage_type.name])
+    value = StorageValue(count, ITEM_SIZES[storage_type.name], storage_type.name)
     check(key, value)
     return new_storage(recorder, value)
 
@@ -63,6 +63,7 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
         # torch keeps the storage that it makes for the first mention, whatever type a later mention claims.
         if storages.setdefault(key, value) != value:
             raise BadStream("bad-storage", key[:40])
+        value.source = source.part(member.offset, member.size)
 
     data = members["data.pkl"]
     stream = open_stream(recorder, source.part(data.offset, data.size))
@@ -91,10 +92,12 @@ def scan_legacy(recorder: Recorder, source: Source) -> Any:
     Its parts are: magic number, version, system, the object, keys of storages, bytes of storages.
     """
     stream = open_stream(recorder, source)
-    storages: dict[str, StorageValue] = {}
+    storages: dict[str, list[StorageValue]] = {}
 
     def check(key: str, value: StorageValue) -> None:
-        if storages.setdefault(key, value) != value:
+        mentions = storages.setdefault(key, [])
+        mentions.append(value)
+        if mentions[0] != value:
             raise BadStream("bad-storage", key[:40])
 
     def plain() -> Any:
@@ -105,16 +108,25 @@ def scan_legacy(recorder: Recorder, source: Source) -> Any:
     unpickler: TorchUnpickler = TorchUnpickler(
         recorder, stream, lambda pid: storage_of_id(recorder, pid, check, legacy=True)
     )
-    result = unpickler.load()
+    recorder.torch_legacy = True
+    try:
+        result = unpickler.load()
+    finally:
+        recorder.torch_legacy = False
     keys = plain()
     if type(keys) is not list or not all(type(key) is str for key in keys) or sorted(keys) != sorted(storages):
         raise BadStream("bad-torch-legacy")
     for key in keys:
         (count,) = struct.unpack("<q", stream.read_exactly(8))
-        value = storages[key]
-        if count != value.items:
+        mentions = storages[key]
+        if count != mentions[0].items:
             raise BadStream("bad-storage", key[:40])
-        stream.skip(count * value.item_size)
+        size = count * mentions[0].item_size
+        # Compressed contents have no positions: what has to be read in them is refused.
+        at = None if stream.size is None else source.part(stream.tell(), size)
+        for value in mentions:
+            value.source = at
+        stream.skip(size)
     finish(stream)
     return result
 

@@ -2,13 +2,15 @@
 
 Owns the description that the parsers of torch's files and the rules for torch's calls share. The parsers check that a
 storage has the size of its bytes in the file, the rules check that a tensor lies inside its storage. Never reads the
-numbers.
+numbers itself.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
+from ..streams import Source
 from ..stubs import Recorder, instance_of
 
 __all__ = ["ITEM_SIZES", "StorageValue", "new_storage"]
@@ -25,6 +27,9 @@ ITEM_SIZES = {
     "torch.HalfStorage": 2,
     "torch.IntStorage": 4,
     "torch.LongStorage": 8,
+    "torch.QInt32Storage": 4,
+    "torch.QInt8Storage": 1,
+    "torch.QUInt8Storage": 1,
     "torch.ShortStorage": 2,
     "torch.UntypedStorage": 1,
     "torch.storage.UntypedStorage": 1,
@@ -32,11 +37,17 @@ ITEM_SIZES = {
 """The types of storages that torch writes, with the bytes of one item."""
 
 
-class StorageValue(NamedTuple):
-    """A storage: its number of items, and the bytes of one item."""
+@dataclass(slots=True)
+class StorageValue:
+    """A storage: its number of items, the bytes of one item, the name of its type, and where its bytes are in the file.
+
+    `source` is None until the parser has come to the bytes. Two storages of one size are equal.
+    """
 
     items: int
     item_size: int
+    kind: str = field(default="", compare=False)
+    source: Source | None = field(default=None, compare=False)
 
 
 def new_storage(recorder: Recorder, value: StorageValue) -> Any:

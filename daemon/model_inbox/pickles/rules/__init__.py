@@ -11,11 +11,13 @@ from .callable_rules import GETATTR, bound_attribute
 from .numpy_rules import MATRIXES, DtypeValue, dtype_of, keeps_contents, new_array
 from .python_rules import PLAIN_TYPES
 from .table import HASHABLE, call_rules, default_rule, default_state_rule, state_rules
+from .torch_rules import OPTIMIZERS
 
 __all__ = [
     "GETATTR",
     "HASHABLE",
     "MATRIXES",
+    "OPTIMIZERS",
     "PLAIN_TYPES",
     "DtypeValue",
     "bound_attribute",

@@ -29,10 +29,26 @@ _TEXT_METHODS = frozenset(
 """Methods of text that stand as tokenizers and preprocessors. Not `format`, which looks up attributes."""
 
 _UFUNC_METHODS = frozenset({"accumulate", "outer", "reduce", "reduceat"})
+_TORCH_FUNCTIONS = "torch._C._VariableFunctionsClass"
+_OF_TORCH = frozenset(
+    words("""
+        abs celu cos elu erf exp hardshrink log log1p log_softmax prelu relu rrelu selu sigmoid sin softmax sqrt tan
+        tanh
+    """)
+)
+_OF_PATTERNS = frozenset(words("findall finditer fullmatch match search split sub"))
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting."
+_OF_CLASSES = {
+    "zoneinfo.ZoneInfo": frozenset({"_unpickle"}),
+    "builtins.str": _TEXT_METHODS,
+    _TORCH_FUNCTIONS: _OF_TORCH,
+}
 _OF_OBJECTS = {
-    f"{_BOOSTING}{name}": frozenset({"_raw_predict"})
-    for name in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+    # The first is the name in a pickle, the second that of the class.
+    "re._compile": _OF_PATTERNS,
+    "re.Pattern": _OF_PATTERNS,
+    f"{_BOOSTING}HistGradientBoostingClassifier": frozenset({"_raw_predict"}),
+    f"{_BOOSTING}HistGradientBoostingRegressor": frozenset({"_raw_predict"}),
 }
 """Bound methods in pickles: with `scoring=`, boosting of scikit-learn keeps its own method as an attribute. Discrete
 distributions of scipy keep `_entropy`."""
@@ -62,10 +78,10 @@ def _getattr(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     owner, name = args
     if is_global(owner, "zoneinfo.ZoneInfo") and name == "_unpickle":
         return recorder.internal(UNPICKLE_ZONE)
-    of_text = is_global(owner, "builtins.str") and name in _TEXT_METHODS
+    of_class = is_global(owner) and name in _OF_CLASSES.get(owner.name, ())
     of_ufunc = is_global(owner) and _is_ufunc(owner.name) and name in _UFUNC_METHODS
     of_object = isinstance(owner, Stub) and name in _methods_of(type(owner).name)
-    must(of_text or of_ufunc or of_object, "not an attribute that pickles look up")
+    must(of_class or of_ufunc or of_object, "not an attribute that pickles look up")
     return None
 
 
@@ -73,9 +89,8 @@ def bound_attribute(owner: Any, name: str) -> Any:
     """Return an attribute that `_getattr` above accepts. Raise AttributeError for any other: a load calls this."""
     kind = owner if isinstance(owner, type) else type(owner)
     full = f"{kind.__module__}.{kind.__qualname__}"
-    allowed: frozenset[str] = frozenset()
     if kind is owner:
-        allowed = {"zoneinfo.ZoneInfo": frozenset({"_unpickle"}), "builtins.str": _TEXT_METHODS}.get(full, allowed)
+        allowed = _OF_CLASSES.get(full, frozenset())
     else:
         allowed = _UFUNC_METHODS if full == "numpy.ufunc" else _methods_of(full)
     if type(name) is not str or name not in allowed:

@@ -106,6 +106,15 @@ def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
     must(text is None or _trees_are_in_place(text), "the trees are not where the table of sizes says")
 
 
+def _cv_booster_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """The boosters of a cross-validation: a method of their holder calls the method of that name of each."""
+    must(type(state) is dict and type(state.get("boosters")) is list, "not a state that LightGBM writes")
+    must(
+        all(is_object(one, "lightgbm.basic.Booster") for one in state["boosters"]),
+        "there is an object of another class",
+    )
+
+
 _CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals", "_set_trained_model_attributes")
 """The methods that its `__setstate__` calls."""
 
@@ -327,6 +336,7 @@ FRAMEWORK_STATES: Mapping[str, StateRule] = {
     **dict.fromkeys(_DATE_OFFSETS, _date_offset_state),
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
+    "lightgbm.engine.CVBooster": _cv_booster_state,
     "catboost.core.CatBoost": _catboost_state,
     "catboost.core.CatBoostClassifier": _catboost_state,
     "catboost.core.CatBoostRanker": _catboost_state,

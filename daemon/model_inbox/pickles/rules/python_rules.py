@@ -129,12 +129,13 @@ def _reconstructor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) 
     must(len(args) == 3 and is_global(args[0]), "not (class, base, state)")
     cls, base, state = args
     must(
-        is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set"))),
+        is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set", "tuple"))),
         "the base class is invalid",
     )
     plain = type(state) in (dict, list, tuple, set) or (state is None and base.name == "builtins.object")
     must(plain, "the base value is not a plain collection")
-    cls.uses.add("n")
+    # A tuple has its items from the call, as a class that is called has.
+    cls.uses.update("nc" if base.name == "builtins.tuple" else "n")
     return instance_of(cls)
 
 
