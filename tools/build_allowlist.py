@@ -196,11 +196,15 @@ def _pandas_siblings() -> Iterator[tuple[str, str]]:
 
 
 def _sklearn_siblings() -> Iterator[tuple[str, str]]:
+    import scipy.spatial.distance
+    import scipy.special
+    import scipy.stats
     import sklearn.feature_selection
     import sklearn.gaussian_process.kernels
     import sklearn.metrics
     import sklearn.metrics.pairwise
     import sklearn.model_selection
+    import sklearn.preprocessing
     from sklearn.utils import all_estimators
 
     for _, kind in all_estimators():
@@ -209,14 +213,15 @@ def _sklearn_siblings() -> Iterator[tuple[str, str]]:
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__.startswith("sklearn.") and not inspect.isabstract(kind):
                 yield f"{kind.__module__}.{kind.__qualname__}", "bnr"
-    for module in (sklearn.metrics, sklearn.metrics.pairwise, sklearn.feature_selection):
+    functions = (
+        sklearn.metrics, sklearn.metrics.pairwise, sklearn.feature_selection, sklearn.preprocessing,
+        scipy.spatial.distance,
+    )  # fmt: skip
+    for module in functions:
         for name in module.__all__ if hasattr(module, "__all__") else dir(module):
             function = getattr(module, name)
             if inspect.isfunction(function) and function.__module__.startswith(module.__name__) and name[0] != "_":
                 yield f"{function.__module__}.{function.__qualname__}", "r"
-    import scipy.special
-    import scipy.stats
-
     for distribution in vars(scipy.stats).values():
         if isinstance(distribution, (scipy.stats.rv_continuous, scipy.stats.rv_discrete)):
             yield f"{type(distribution).__module__}.{type(distribution).__qualname__}", "bnr"

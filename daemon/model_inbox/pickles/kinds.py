@@ -19,6 +19,7 @@ __all__ = [
     "compression_of",
     "kind_of_start",
     "looks_complete",
+    "other_format",
 ]
 
 PLAIN = "plain"
@@ -68,6 +69,52 @@ def kind_of_start(start: bytes) -> str:
     if _TORCH_MAGIC_BYTES in start[:32]:
         return TORCH_LEGACY
     return PLAIN
+
+
+_FORMATS = (
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"PAR1", "parquet"),
+    (b"\x93NUMPY", "npy"),
+    (b"CBM1", "catboost"),
+    (b"tree\n", "lightgbm"),
+    (b"version https://git-lfs", "git-lfs"),
+    (b"%PDF", "pdf"),
+    (b"\x7fELF", "elf"),
+    (b"SQLite format 3\0", "sqlite"),
+    (b"<?xml", "xml"),
+)
+_PAGES = (b"<!doctype html", b"<html")
+_ONNX_FIELDS = (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42")
+_IN_ZIP = (
+    ("torchscript", (b"/constants.pkl", b"/code/")),
+    ("keras", (b"model.weights.h5",)),
+    ("npz", (b".npy",)),
+)
+
+
+def other_format(start: bytes, end: bytes = b"") -> str:
+    """Return the format of a file that is no pickle, a key of `report.OTHER_FORMATS`, or "" if it is not known.
+
+    `start` are its first bytes. For a zip archive `end` are its last ones, where the names of its members are.
+    """
+    if start.startswith(_ZIP_START):
+        return next((name for name, marks in _IN_ZIP if any(mark in end for mark in marks)), "zip")
+    for magic, name in _FORMATS:
+        if start.startswith(magic):
+            return name
+    text = start.lstrip()
+    if text[:14].lower().startswith(_PAGES):
+        return "html"
+    if start.startswith(b"{L"):
+        return "ubj"
+    if start[8:10] == b'{"' and int.from_bytes(start[:8], "little") < 1 << 32:
+        return "safetensors"
+    if text[:1] in (b"{", b"[") and text[1:].lstrip()[:1] in (b'"', b"{", b"["):
+        return "json"
+    # ONNX is a protocol buffer that begins with its version, then the name of the program that made it.
+    if len(start) > 3 and start[0] == 8 and 0 < start[1] < 32 and start[2:3] in _ONNX_FIELDS:
+        return "onnx"
+    return ""
 
 
 def looks_complete(file: int | str | os.PathLike[str]) -> bool:

@@ -20,6 +20,7 @@ __all__ = [
     "describe_uses",
     "framework_of",
     "is_distribution",
+    "is_nested",
     "is_well_formed",
     "never_allowed",
     "only_shipped",
@@ -85,6 +86,13 @@ def is_well_formed(module: object, name: object) -> bool:
     if not (module.isascii() and name.isascii() and name.isidentifier()):
         return False
     return all(part.isidentifier() for part in module.split("."))
+
+
+def is_nested(module: object, name: object) -> bool:
+    """Return whether this is the name of something inside of a class, as protocol 4 writes it: ('a', 'B.c')."""
+    if type(name) is not str or "." not in name:
+        return False
+    return all(is_well_formed(module, part) for part in name.split(".")) and len(name) <= NAME_LENGTH_MAX
 
 
 def root_of(name: str) -> str:

@@ -92,8 +92,42 @@ class PickleReport:
 # --- what a scan can find ------------------------------------------------------------------------------------
 
 _SUSPECT = "No pickler writes this. Treat the file as hostile, and find out where it comes from"
+_OTHERWISE = (
+    "Save the model in another way: as plain values, as a state dict, or with a version of its library that "
+    "docs/security.md names. A process that you trust may register it with ModelRegistry.register_model. "
+    "If nobody you know wrote the file, treat it as hostile"
+)
 _HONEST = "If you trust the model, raise"
 _TORCH = "Write it again with torch.save"
+
+OTHER_FORMATS: Mapping[str, tuple[str, str]] = {
+    "catboost": ("CatBoost's own format", "Load it with CatBoost().load_model, and pickle the object"),
+    "elf": ("a program or library for Linux", "Write the model with pickle.dump, joblib.dump or torch.save"),
+    "git-lfs": ("a pointer of Git LFS, not the file itself", "Run `git lfs pull`, and send the file"),
+    "hdf5": (
+        "HDF5, as Keras writes it",
+        "Load it with its library, and pickle the weights (get_weights) as plain arrays",
+    ),
+    "html": ("a page of HTML: perhaps the error page of a download", "Download the file again, and look at it"),
+    "json": ("JSON", "Load it with its library (XGBoost: Booster(model_file=...)), and pickle the object"),
+    "keras": ("a Keras archive", "Load it with Keras, and pickle the weights (get_weights) as plain arrays"),
+    "lightgbm": ("LightGBM's text", "Load it with lightgbm.Booster(model_file=...), and pickle the Booster"),
+    "npy": ("an array that numpy.save wrote", "Load it with numpy.load, and pickle the array"),
+    "npz": ("an archive that numpy.savez wrote", "Load it with numpy.load, and pickle a dictionary of the arrays"),
+    "onnx": ("ONNX", "Send the model that it was converted from; ONNX is not accepted"),
+    "parquet": ("Parquet", "Load it with pandas.read_parquet, and pickle the frame"),
+    "pdf": ("PDF", "Send the model file"),
+    "safetensors": (
+        "safetensors",
+        "Load it with safetensors.torch.load_file, and write the state dict with torch.save",
+    ),
+    "sqlite": ("an SQLite database", "Send the model file"),
+    "torchscript": ("TorchScript", "Write module.state_dict() with torch.save instead; TorchScript is code"),
+    "ubj": ("XGBoost's UBJSON", "Load it with xgboost.Booster(model_file=...), and pickle the Booster"),
+    "xml": ("XML, as PMML is", "Send the model that it was converted from"),
+    "zip": ("a zip archive that torch.save did not write", "Send the pickle in it as a file of its own"),
+}
+"""Formats that stand in files for pickles (`kinds.other_format`): what each is, and what to do."""
 
 FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     # what: makes the problem from the name that it is about, and a detail
@@ -104,6 +138,7 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         f"the file does not have the size that it had when it was staged: {detail}"
     ),
     "not-a-pickle": lambda _, __: artifact_not_a_pickle(),
+    "other-format": lambda _, detail: artifact_not_a_pickle(*OTHER_FORMATS[detail]),
     "not-regular": lambda _, __: artifact_not_regular("this is not a regular file"),
     "malformed": lambda _, detail: artifact_malformed(f"the pickle cannot be parsed: {detail}"),
     "bad-compressed": lambda _, detail: artifact_malformed(
@@ -129,14 +164,16 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         "Install lz4 where the daemon runs, or use another compression",
     ),
     "decompression-bomb": lambda _, detail: artifact_scan_limits(
-        f"the {detail} data is far larger than its file when decompressed", _SUSPECT
+        f"the {detail} data is far larger than its file when decompressed", _OTHERWISE
     ),
     "needs-memory": lambda _, __: artifact_scan_limits(
         "the scan needs more memory than its limit", f"{_HONEST} pickle.memory_limit"
     ),
-    "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _SUSPECT),
-    "too-many-names": lambda _, detail: artifact_scan_limits(f"the pickle contains more than {detail} names", _SUSPECT),
-    "nested-too-deep": lambda _, __: artifact_scan_limits("too many pickles are nested in each other", _SUSPECT),
+    "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _OTHERWISE),
+    "too-many-names": lambda _, detail: artifact_scan_limits(
+        f"the pickle contains more than {detail} names", _OTHERWISE
+    ),
+    "nested-too-deep": lambda _, __: artifact_scan_limits("too many pickles are nested in each other", _OTHERWISE),
     "worker-limit": lambda _, detail: artifact_scan_limits(
         f"the scan was ended: {detail}", f"{_HONEST} pickle.time_limit"
     ),
@@ -145,32 +182,37 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         f"the scan was ended at the event {detail}, which no scan needs", _SUSPECT
     ),
     "bad-name": lambda name, _: artifact_never_allowed(name, "it is not a full name (module.Class)", _SUSPECT),
+    "nested-name": lambda name, _: artifact_never_allowed(
+        name,
+        "not supported: it is inside of a class or function",
+        "Move the class to the top of its module, or set the method to None before the model is saved",
+    ),
     "changes-global": lambda name, detail: artifact_forbidden_use(
         f"the pickle changes {quoted(name)} itself ({detail})", _SUSPECT
     ),
     "calls-computed": lambda name, _: artifact_forbidden_use(
-        f"the pickle calls an object that it made with {quoted(name)}", _SUSPECT
+        f"not supported: the pickle calls an object that it made with {quoted(name)}", _OTHERWISE
     ),
     "old-instance": lambda name, _: artifact_forbidden_use(
-        f"the pickle makes an instance of {quoted(name)} with an opcode of Python 2", _SUSPECT
+        f"not supported: the pickle makes an instance of {quoted(name)} with an opcode of Python 2", _OTHERWISE
     ),
     "hashed": lambda name, _: artifact_forbidden_use(
         f"an object of {quoted(name)} is a key or in a set, which runs its code", "Use plain values as keys"
     ),
     "bad-arguments": lambda name, detail: artifact_forbidden_arguments(
-        f"{quoted(name)} is called with arguments that its own library never writes: {detail}", _SUSPECT
+        f"not supported: {quoted(name)} is called in another way than its library is known to do: {detail}", _OTHERWISE
     ),
     "keyword-arguments": lambda name, _: artifact_forbidden_arguments(
-        f"{quoted(name)} is called with keyword arguments", _SUSPECT
+        f"not supported: {quoted(name)} is called with keyword arguments", _OTHERWISE
     ),
     "global-argument": lambda name, _: artifact_forbidden_arguments(
-        f"{quoted(name)} gets a class or function that it could call", _SUSPECT
+        f"not supported: {quoted(name)} gets a class or function that it could call", _OTHERWISE
     ),
     "partial-of": lambda name, _: artifact_forbidden_arguments(
-        f"functools.partial gets {quoted(name)}, whose arguments it would hide from the rules", _SUSPECT
+        f"not supported: functools.partial gets {quoted(name)}, whose arguments no rule would check", _OTHERWISE
     ),
     "bad-state": lambda name, detail: artifact_forbidden_arguments(
-        f"{quoted(name)} gets a state that its own library never writes: {detail}", _SUSPECT
+        f"not supported: {quoted(name)} gets another state than its library is known to write: {detail}", _OTHERWISE
     ),
     "bad-zip": lambda _, detail: artifact_malformed(
         f"the archive does not have the layout that torch writes: {detail}", _TORCH
@@ -179,11 +221,11 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         f"the archive has an unexpected member {quoted(name)}", f"{_TORCH}; TorchScript archives are not accepted"
     ),
     "bad-storage": lambda name, _: artifact_malformed(
-        f"the file does not contain the storage {quoted(name)} that its pickle describes", _SUSPECT
+        f"the file does not contain the storage {quoted(name)} that its pickle describes", _OTHERWISE
     ),
-    "bad-persistent-id": lambda _, __: artifact_malformed("the torch file has an invalid persistent id", _SUSPECT),
+    "bad-persistent-id": lambda _, __: artifact_malformed("the torch file has an invalid persistent id", _OTHERWISE),
     "bad-torch-legacy": lambda _, __: artifact_malformed(
-        "the file starts like torch's old format, but is not in it", _SUSPECT
+        "the file starts like torch's old format, but is not in it", _OTHERWISE
     ),
     "bad-joblib-array": lambda _, detail: artifact_malformed(
         f"an array in the joblib file is invalid: {detail}", _SUSPECT
@@ -270,10 +312,19 @@ def _embedded_code(uses: Mapping[str, str]) -> Problem:
 
 def _problems_of_names(uses: Mapping[str, str], allowlist: Allowlist, *, code: bool) -> list[Problem]:
     problems = []
+    # A line would not help while another name refuses the file for good.
+    hopeless = next(
+        (
+            name
+            for name, letters in uses.items()
+            if allowlist.uses(name) is None and (never_allowed(name, letters) or only_shipped(name))
+        ),
+        "",
+    )
     for name, letters in uses.items():
         if code and carries_code(name):
             continue
-        problem = _problem_of_name(name, letters, allowlist)
+        problem = _problem_of_name(name, letters, allowlist, hopeless)
         if problem is not None:
             problems.append(problem)
     if len(problems) > PROBLEMS_MAX:
@@ -281,7 +332,7 @@ def _problems_of_names(uses: Mapping[str, str], allowlist: Allowlist, *, code: b
     return problems
 
 
-def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem | None:
+def _problem_of_name(name: str, letters: str, allowlist: Allowlist, hopeless: str) -> Problem | None:
     allowed = allowlist.uses(name)
     if allowed is not None:
         missing = "".join(letter for letter in letters if letter not in allowed)
@@ -293,17 +344,20 @@ def _problem_of_name(name: str, letters: str, allowlist: Allowlist) -> Problem |
             _hint_for_uses(name, letters, allowlist),
         )
     if reason := never_allowed(name) or only_shipped(name):
-        hint = "It cannot be allowed"
+        hint = f"It cannot be allowed. {_OTHERWISE}"
         if name.startswith("__main__."):
             hint = "Move the class into a module, import it from there, pickle again, and allow that name"
         return artifact_never_allowed(name, reason, hint)
+    if hopeless and not never_allowed(name, letters):
+        hint = f"A line in pickle.allow would not help: the file also names {quoted(hopeless)}, which cannot be allowed"
+        return artifact_forbidden_import(name, hint)
     return artifact_forbidden_import(name, _hint(name, letters))
 
 
 def _hint_for_uses(name: str, letters: str, allowlist: Allowlist) -> str:
     if allowlist.is_extra(name):
         return _hint(name, letters)
-    return _SUSPECT
+    return _OTHERWISE
 
 
 def _hint(name: str, letters: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from .arguments import count_of, is_global, is_object, is_shape
 from .formats import ALIGNMENT_FIELD, JoblibUnpickler, check_fields, scan_legacy, scan_zip
-from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
+from .kinds import JOBLIB, PLAIN, START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start, other_format
 from .names import JOBLIB_ARRAY
 from .places import PARTIAL, Place, TracingRecorder, places_in
 from .rules import (
@@ -32,7 +32,7 @@ from .rules import (
     new_array,
     state_rules,
 )
-from .streams import BadStream, ReadError, Source, Stream, open_compressed
+from .streams import BadStream, InflatedSource, ReadError, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .unpicklers import PlainUnpickler, finish, open_stream
 
@@ -41,6 +41,10 @@ __all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 Recording = dict[str, Any]
 """The result of a scan as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code,
 versions {framework: version}, places [[steps, what]] (see `places.Place`)."""
+
+
+_END_BYTES = 1 << 16
+"""The part of an archive that is searched for names of members."""
 
 
 def decompressed_max(size: int) -> int:
@@ -179,13 +183,26 @@ class _Scan:
         self._kind = kind_of_start(self.start)
         if self._kind == TORCH_ZIP:
             self.recorder.torch_modules = True
-            scan_zip(self.recorder, contents)
+            self._scan_zip(contents)
         elif self._kind == TORCH_LEGACY:
             self.recorder.torch_modules = True
             scan_legacy(self.recorder, contents)
         else:
             self._scan_pickle(contents)
         self.recorder.run_later()
+
+    def _scan_zip(self, contents: Source) -> None:
+        if isinstance(contents, InflatedSource):
+            contents = contents.inflate()
+        try:
+            scan_zip(self.recorder, contents)
+        except BadStream as error:
+            size = contents.size or 0
+            end = contents.read_at(max(0, size - _END_BYTES), _END_BYTES)
+            name = other_format(self.start, end)
+            if error.what in ("bad-zip", "bad-zip-member") and (name != "zip" or b"data.pkl" not in end):
+                raise BadStream("other-format", detail=name) from error
+            raise
 
     def _scan_pickle(self, contents: Source) -> None:
         self._kind = PLAIN
@@ -212,6 +229,10 @@ class _Scan:
 def _finding_of(error: Exception, start: bytes) -> Finding:
     """Return the finding for an error of the parser. `start` is the first bytes of the file."""
     text = str(error)
+    has_no_header = not start.startswith(b"\x80") and not isinstance(error, (BadStream, MemoryError, RecursionError))
+    if has_no_header and (name := other_format(start)):
+        # A parser for pickles takes some of its bytes for opcodes, and says anything.
+        return "other-format", "", name
     match error:
         case BadStream():
             return error.what, error.subject, error.detail

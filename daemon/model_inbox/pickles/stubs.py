@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from .names import carries_code, is_well_formed, resolve
+from .names import carries_code, is_nested, is_well_formed, resolve
 from .streams import BadStream, PayloadSkippingStream
 
 __all__ = ["BadArguments", "Finding", "Global", "Recorder", "Rule", "StateRule", "Stub", "instance_of"]
@@ -215,7 +215,7 @@ class Recorder:
     def find(self, module: object, name: object) -> Global:
         """Return the stub for a name and record that it was referred to. A malformed name becomes a finding."""
         if not is_well_formed(module, name):
-            self.note("bad-name", f"{module!s:.200} {name!s:.200}")
+            self.note("nested-name" if is_nested(module, name) else "bad-name", f"{module!s:.200} {name!s:.200}")
             return self.internal("<bad name>")
         module, name = resolve(str(module), str(name))
         if self.torch_modules and module == "torch.tensor":

@@ -100,9 +100,10 @@ def artifact_digest_mismatch(role: str, name: str, said: str, found: str) -> Pro
 # --- what the scan found -------------------------------------------------------------------------------------
 
 
-def artifact_not_a_pickle() -> Problem:
-    """The bytes are no pickle at all."""
-    return Problem("artifact.not_a_pickle", "the file is not a pickle", _PICKLERS)
+def artifact_not_a_pickle(what: str = "", hint: str = _PICKLERS) -> Problem:
+    """The file is of no kind that is known. `what` is the format that it has, if that was recognised."""
+    found = f"the file is not a pickle: it is {what}" if what else "the file is not a pickle"
+    return Problem("artifact.not_a_pickle", found, hint)
 
 
 def artifact_malformed(what: str, hint: str = _PICKLERS) -> Problem:

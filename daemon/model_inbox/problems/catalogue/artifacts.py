@@ -89,20 +89,22 @@ ROWS: Mapping[Code, About] = {
     "artifact.never_allowed": About(
         "The pickle names something that no list may have: what runs commands, opens files, or is not a plain full "
         "name.",
-        "A hostile file, or a class in `__main__`.",
-        "Treat the file as hostile; move a class of `__main__` into a module.",
+        "A hostile file, a class in `__main__` or inside of another class, or an object that holds more than a model.",
+        "Move a class to the top of a module; save the model in another way, as `hint` says. If nobody you know wrote "
+        "the file, treat it as hostile.",
     ),
     "artifact.forbidden_use": About(
         "The pickle does more with an allowed name than its list permits: calls it, sets its attributes, uses it as a "
         "key.",
         "A version of a framework that was not reviewed, a line in `pickle.allow` with too few letters, or a hostile "
         "file.",
-        "For a class of your own add the letters that `hint` gives; else treat the file as hostile.",
+        "For a class of your own add the letters that `hint` gives; else save the model in another way, as `hint` "
+        "says.",
     ),
     "artifact.forbidden_arguments": About(
-        "The pickle calls an allowed function with arguments that its own library never gives it.",
-        "A version of a framework that was not reviewed, or a hostile file.",
-        "Treat the file as hostile, unless you know who wrote it: then report the version of the framework.",
+        "The pickle calls an allowed function in another way than its library is known to do.",
+        "A version or an option of a framework that is not supported, or a hostile file.",
+        "Save the model in another way, as `hint` says. If nobody you know wrote the file, treat it as hostile.",
     ),
     "artifact.more_problems": About(
         "The pickle carries more than 50 names that are not allowed; the rest is counted.",
