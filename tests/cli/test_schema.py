@@ -133,6 +133,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A daemon has taken three drops and refused two; then the registry was worked on from Python."""
     made = World(tmp_path_factory.mktemp("schemas"))
     model, scaler = OrderedDict(a=1), [1, 2]
+    # As scikit-learn writes its version into every estimator.
+    vars(model)["_sklearn_version"] = "1.9.1"
     digests = {"model": digest(pickled(model)), "scaler": digest(pickled(scaler))}
     made.put("usd_eur_1", model, scaler=scaler, sha256=digests, tags={"stage": "live"}, description="the first")
     made.put("usd_eur_2", {"b": 2}, validation_metrics={}, features_used=[], horizons=[], tags=["trial"])
@@ -371,7 +373,12 @@ WHOLE: dict[str, Callable[[], dict[str, Any]]] = {
 GONE = object()
 BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
     "entry": [
-        *(((name,), GONE) for name in EntryFields.__annotations__ if not name.startswith(("scaler_", "recorded"))),
+        *(
+            ((name,), GONE)
+            for name in EntryFields.__annotations__
+            if not name.startswith(("frameworks", "scaler_", "recorded"))
+        ),
+        (("frameworks",), {"numpy": 2}),
         (("scaler_path",), GONE),
         (("scaler_sha256",), GONE),
         (("model_id",), "a/b"),

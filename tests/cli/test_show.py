@@ -56,14 +56,16 @@ def test_show_of_other_metrics(home: Home) -> None:
 
 
 def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Imports are counted by package; a model that may import nothing says so."""
+    """Imports are counted by package; a model that may import nothing says so. The versions that made it are named."""
     entry = {**home.json("show", "old"), "origin": "inbox", "integrity": "digest", "drop_id": "d-1"}
+    entry["frameworks"] = {"numpy": "2", "scikit-learn": "1.9.1"}
     names = {"numpy.ndarray": "r", "numpy.dtype": "r", "sklearn.x.Y": "r"}
     for imports, said in ((names, "3 names: numpy (2), sklearn (1); --json"), ({}, "may import\n  nothing\n")):
         shown = {**entry, "imports": imports}
         monkeypatch.setattr("model_inbox.registry.ModelRegistry.get_model_info", lambda *_, shown=shown, **__: shown)
         card = home.text("show", "old")
         assert said in card
+        assert "made with    numpy 2, scikit-learn 1.9.1\n" in card
         assert "the inbox (complete by digest), drop d-1" in card
 
 

@@ -253,7 +253,6 @@ def sklearn_recipes() -> Iterator[tuple[str, Callable[[], Any], tuple[Any, ...]]
     for metric in (scipy.spatial.distance.cityblock, scipy.spatial.distance.canberra, "sqeuclidean"):
         yield f"metric {metric}", functools.partial(neighbors.KNeighborsClassifier, 3, metric=metric), direction
     yield "ball tree", lambda: neighbors.KNeighborsRegressor(algorithm="ball_tree", metric="minkowski", p=1.5), whole
-    yield "density", lambda: neighbors.KernelDensity(kernel="epanechnikov", bandwidth="silverman"), prices
     yield (
         "stack",
         lambda: ensemble.StackingRegressor(

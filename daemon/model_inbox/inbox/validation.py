@@ -26,7 +26,7 @@ from ..errors import StorageError
 from ..model.metadata import ModelMetadata, fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
-from ..pickles import PickleReport, Scan, Scanner, current, imports_of
+from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed
@@ -300,6 +300,7 @@ class Judge:
             f"inbox:{claim.owner}",
             "drop",
             current(self.scanner.allowlist, judged),
+            claimed_versions(judged),
         )
 
     def read_sidecar(self, claim: Claim) -> bytes | None:

@@ -21,6 +21,7 @@ from .report import PickleReport, imports_of, report_of
 from .reviewed_code import Difference, differences
 from .suggestions import block_of, lines_for
 from .verdict import changes_since, current, verdict_basis
+from .versions import claimed_versions, installed_version, version_differences
 
 __all__ = [
     "FRAMEWORKS",
@@ -34,15 +35,18 @@ __all__ = [
     "changes_since",
     "check_extra",
     "check_frameworks",
+    "claimed_versions",
     "current",
     "describe_uses",
     "differences",
     "explain",
     "imports_of",
+    "installed_version",
     "lines_for",
     "load",
     "looks_complete",
     "report_of",
     "scan_bytes",
     "verdict_basis",
+    "version_differences",
 ]

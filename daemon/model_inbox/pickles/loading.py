@@ -18,12 +18,13 @@ from ..errors import LoadRefused
 from ..problems import quoted
 from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
-from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve
+from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve, root_of
 from .report import problem_of
 from .rules import GETATTR, bound_attribute
 from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .unpicklers import PlainUnpickler, finish, open_stream
+from .versions import installed_version
 
 __all__ = ["load"]
 
@@ -107,8 +108,25 @@ def _fetch(module: str, name: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        error.add_note(f"The model needs {module}.{name}: install the version of the library that made the model")
+        error.add_note(_what_is_missing(module, name))
         raise
+
+
+def _what_is_missing(module: str, name: str) -> str:
+    """Return in words why a name is not here. numpy and pandas have renamed their modules with their generations."""
+    root = root_of(module)
+    here = installed_version(_DISTRIBUTIONS.get(root, root))
+    found = f"here is {root} {here}" if here else f"{root} is not installed here"
+    if here and root == "numpy":
+        made = "numpy 2" if module.startswith("numpy._core") else "numpy 1"
+        return f"The model was made with {made}, {found}: install {made}, or save the model again with this version"
+    if here and root == "pandas":
+        made = "pandas 3 or later" if module in ("pandas", "pandas.arrays") else "an earlier pandas"
+        return f"The model was made with {made}, {found}: install that, or save the model again with this version"
+    return f"The model needs {module}.{name}, and {found}: install the version of the library that made the model"
+
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "dateutil": "python-dateutil", "imblearn": "imbalanced-learn"}
 
 
 def _from_anywhere(module: str, name: str) -> Any:

@@ -98,6 +98,13 @@ class EntryFields(SeedEntry, total=False):
         Field("The names that its pickles may import, each with its uses (docs/security.md); null: not limited."),
     ]
     verdict: Annotated[Verdict | None, Field("What the verdict on its pickles holds for; null: not scanned.")]
+    frameworks: Annotated[
+        dict[str, Annotated[str, Field("A version, or the first part of one.")]],
+        Field(
+            "Only where the pickles tell: the versions of the frameworks that made them, as the producer claims. "
+            "A load warns if others are installed."
+        ),
+    ]
     integrity: Annotated[
         Integrity,
         Field(
@@ -162,6 +169,7 @@ def new_entry(
     imports: Mapping[str, str] | None,
     verdict: Mapping[str, Any] | None,
     integrity: Integrity,
+    frameworks: Mapping[str, str] | None = None,
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
@@ -180,6 +188,7 @@ def new_entry(
         "drop_id": drop_id,
         "imports": dict(imports) if imports is not None else None,
         "verdict": dict(verdict) if verdict is not None else None,
+        **({"frameworks": dict(frameworks)} if frameworks else {}),
         "integrity": integrity,
         "aliases": [],
         "pinned": False,
@@ -223,7 +232,7 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
         yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
 
 
-_SOMETIMES = frozenset({"scaler_replaced", "scaler_imports", "recorded"})
+_SOMETIMES = frozenset({"frameworks", "scaler_replaced", "scaler_imports", "recorded"})
 
 
 def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def load_object(storage: Storage, given: object, role: Role) -> Any:
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
     ones or import what the entry does not list, EntryNeeded when what was given is no entry, StorageError.
     """
-    from ..pickles import load
+    from ..pickles import load, version_differences
 
     if not isinstance(given, Mapping) or not isinstance(given.get("model_path"), str):
         raise _no_entry(given, role)
@@ -36,6 +37,13 @@ def load_object(storage: Storage, given: object, role: Role) -> Any:
         if file.role == role:
             path = storage.folder / file.path
             data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256)
+            others = version_differences(entry.get("frameworks") or {})
+            if role == "model" and others:
+                warnings.warn(
+                    f"model {entry['model_id']}: {'; '.join(others)}. It may fail or predict something else: install "
+                    "the versions that made it, or train it again",
+                    stacklevel=4,
+                )
             return load(data, imports_when_loaded(entry, role))
     return None
 

@@ -23,7 +23,8 @@ class Candidate:
 
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
     `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
-    `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned).
+    `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
+    versions that its pickles claim (`pickles.claimed_versions`).
     """
 
     fields: MetadataFields
@@ -35,6 +36,7 @@ class Candidate:
     actor: str = ""
     reason: str = ""
     verdict: Mapping[str, Any] | None = None
+    frameworks: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,7 @@ def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) ->
         imports=candidate.imports,
         verdict=candidate.verdict,
         integrity=candidate.integrity,
+        frameworks=candidate.frameworks,
     )
 
 

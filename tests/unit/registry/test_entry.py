@@ -46,7 +46,7 @@ METADATA = {
 }
 
 
-def an_entry(**fields: object) -> EntryFields:
+def an_entry(frameworks: dict[str, str] | None = None, **fields: object) -> EntryFields:
     made = new_entry(
         METADATA,  # type: ignore[arg-type]
         model_path="prediction/usd_eur_1.pkl",
@@ -59,13 +59,18 @@ def an_entry(**fields: object) -> EntryFields:
         imports={"numpy.ndarray": "r"},
         verdict=None,
         integrity="digest",
+        frameworks=frameworks,
     )
     return {**made, **fields}  # type: ignore[typeddict-item]
 
 
 def test_a_new_entry_has_every_field_but_what_later_changes_add() -> None:
-    """`new_entry` fills the definition. It leaves out only what a replaced scaler and a record add."""
-    added = EntryFields.__annotations__.keys() - an_entry().keys()
+    """`new_entry` fills the definition. It leaves out only what a replaced scaler and a record add.
+
+    The versions of frameworks are in it if the pickles tell some.
+    """
+    added = EntryFields.__annotations__.keys() - an_entry({"numpy": "2"}).keys()
+    assert "frameworks" not in an_entry({})
     assert added == {"scaler_replaced", "scaler_imports", "recorded"}
     assert an_entry().keys() <= EntryFields.__annotations__.keys()
 

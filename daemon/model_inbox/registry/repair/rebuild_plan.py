@@ -21,7 +21,7 @@ from ...errors import RegistryError, RegistryTooNew, StorageError, raise_if_tran
 from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
-from ...pickles import PickleReport, Scanner, current, imports_of
+from ...pickles import PickleReport, Scanner, claimed_versions, current, imports_of
 from ...problems import quoted
 from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of
 from ..files import Storage
@@ -396,6 +396,7 @@ class Plan:
             imports=imports_of(reports),
             verdict=current(self.scanner.allowlist, judged),
             integrity="rebuild",
+            frameworks=claimed_versions(judged),
         )
 
     def _newest_scaler(self, model_id: str) -> Path | None:
