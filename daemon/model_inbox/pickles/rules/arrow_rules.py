@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from ..arguments import is_count, is_object, must
@@ -249,13 +248,15 @@ def _check_text(
         if first < 0:
             first = before = numbers[0]
             must(first >= 0, "an offset is negative")
-        must(before <= numbers[0] and all(a <= b for a, b in pairwise(numbers)), "the offsets do not rise")
+        must(before <= numbers[0] and numbers == sorted(numbers), "the offsets do not rise")
         before = numbers[-1]
         must(before <= len(data), "an offset is outside of the data")
         if is_text:
             begins = text.read_at(numbers[0], before - numbers[0] + 1)
-            starts = bytes(begins[at - numbers[0]] for at in numbers if at < len(data))
-            must(all(byte & 0xC0 != 0x80 for byte in starts), "a text begins inside of a character")
+            # In ASCII every byte begins a character.
+            if not begins.isascii():
+                starts = bytes(begins[at - numbers[0]] for at in numbers if at < len(data))
+                must(all(byte & 0xC0 != 0x80 for byte in starts), "a text begins inside of a character")
     if is_text:
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
