@@ -95,12 +95,32 @@ class _Table:
                 hint="Treat the file as hostile, and run `model-inbox verify` to compare it with its entry",
             )
         if full not in self._found:
-            self._found[full] = bound_attribute if full == GETATTR else _fetch(module, name)
+            self._found[full] = _FUNCTIONS.get(full) or _fetch(module, name)
         return self._found[full]
 
 
 _STAND_INS = {"numpy.memmap": ("numpy", "ndarray")}
 """joblib names this class for an array that was mapped into memory. The class itself opens files and is never used."""
+
+
+def _copied_buffer(data: bytes | bytearray) -> Any:
+    """Return a buffer of Arrow on a copy. A pickle could change the bytes of the original after they were checked."""
+    return importlib.import_module("pyarrow").py_buffer(bytes(data))
+
+
+def _validated_array(parts: Any) -> Any:
+    """Return an array of Arrow whose offsets, lengths and text Arrow itself has compared with its buffers, too."""
+    array = importlib.import_module("pyarrow.lib")._restore_array(parts)
+    array.validate(full=True)
+    return array
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    GETATTR: bound_attribute,
+    "pyarrow.lib.py_buffer": _copied_buffer,
+    "pyarrow.lib._restore_array": _validated_array,
+}
+"""What a load calls instead of these functions, whatever the scan has found."""
 
 
 def _fetch(module: str, name: str) -> Any:

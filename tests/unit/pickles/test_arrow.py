@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+import sys
+from types import ModuleType
 
 import pytest
 
-from model_inbox.pickles import Allowlist, scan_bytes
+from model_inbox.pickles import Allowlist, load, scan_bytes
 from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
@@ -119,6 +121,29 @@ def test_array_that_does_not_fit_is_refused(opcodes: bytes) -> None:
     """A number that does not fit the others refuses the file, before Arrow sees it."""
     codes = {problem.code for problem in scan_bytes(build.pickled(opcodes), ALLOWLIST).problems}
     assert codes == {"artifact.forbidden_arguments"}
+
+
+def test_load_copies_buffers_and_lets_arrow_validate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle that changes the bytes after their check changes nothing that Arrow reads, and Arrow looks once more."""
+    seen: list[object] = []
+
+    class Array:
+        def validate(self, *, full: bool) -> None:
+            seen.append(full)
+            raise ValueError("invalid")
+
+    fake = ModuleType("pyarrow")
+    vars(fake).update(py_buffer=lambda data: (type(data), data), _restore_array=lambda _parts: Array())
+    monkeypatch.setitem(sys.modules, "pyarrow", fake)
+    monkeypatch.setitem(sys.modules, "pyarrow.lib", fake)
+    changed = b"](" + build.called(build.named("builtins", "bytearray"), build.data(b"ab")) + b"q\x00"
+    changed += build.called(build.named("pyarrow.lib", "py_buffer"), b"h\x00") + b"eh\x00K\x00K\x7fs0"
+    imports = {"builtins.bytearray": "cr", "pyarrow.lib.py_buffer": "cr", "pyarrow.lib._restore_array": "cr"}
+    original, buffer = load(build.pickled(changed), imports)
+    assert (bytes(original), buffer) == (b"\x7fb", (bytes, b"ab"))
+    with pytest.raises(ValueError, match="invalid"):
+        load(build.pickled(build.called(build.named("pyarrow.lib", "_restore_array"), b"N")), imports)
+    assert seen == [True]
 
 
 def test_large_buffers_are_checked_too() -> None:
