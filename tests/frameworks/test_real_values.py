@@ -29,6 +29,8 @@ def alike(found: Any, expected: Any) -> bool:
         return isinstance(expected, np.ndarray) and isinstance(found, np.ndarray) and alike(found, np.asarray(expected))
     if isinstance(expected, (pd.DataFrame, pd.Series, pd.Index)):
         return bool(found.equals(expected)) and repr(found) == repr(expected)
+    if isinstance(expected, np.ndarray) and (expected.dtype.names or expected.dtype.kind == "T"):
+        return found.dtype == expected.dtype and repr(found) == repr(expected)
     if isinstance(expected, np.ndarray):
         # joblib and numpy turn some arrays into the byte order of the machine.
         native = found.dtype.newbyteorder("="), expected.dtype.newbyteorder("=")
