@@ -107,6 +107,17 @@ def test_any_other_form_is_refused(opcodes: bytes) -> None:
     assert codes(opcodes) & {"artifact.forbidden_arguments", "artifact.forbidden_use"}
 
 
+def test_trees_make_no_objects_of_other_modules() -> None:
+    """Else an isotonic regression would get its state past its own rule, and call any function with it."""
+    made = build.called(
+        build.named("sklearn.neighbors._kd_tree", "newObj"), build.named("sklearn.isotonic", "IsotonicRegression")
+    )
+    state = build.mapping({"_build_f": build.named("numpy", "power"), "X_thresholds_": build.value(9)})
+    assert "artifact.forbidden_arguments" in codes(build.built(made, state))
+    tree = build.named("sklearn.neighbors._kd_tree", "KDTree")
+    assert codes(build.called(build.named("sklearn.neighbors._kd_tree", "newObj"), tree)) == set()
+
+
 @pytest.mark.parametrize("name", ["builtins.getattr", "functools.partial", "re._compile", "zoneinfo.ZoneInfo"])
 def test_no_line_of_the_user_can_widen_them(name: str) -> None:
     """A line under pickle.allow would add uses that no rule checks."""

@@ -21,10 +21,13 @@ __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "offset_call", "pandas_state"]
 # --- scikit-learn --------------------------------------------------------------------------------------------
 
 
-def _new_of_sklearn(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
-    """`newObj(cls)` of the neighbour trees and distance metrics makes an instance of the class."""
-    must(len(args) == 1 and is_global(args[0]) and args[0].name.startswith("sklearn."), "not one class of sklearn")
-    return None
+def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
+    """`newObj(cls)` of the neighbour trees and distance metrics makes an instance of a class of its own module.
+
+    An instance of any other class would get its state past the rule for that class.
+    """
+    must(len(args) == 1 and is_global(args[0]), "not one class")
+    must(args[0].name.rpartition(".")[0] == callee.name.rpartition(".")[0], "the class is of another module")
 
 
 def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
