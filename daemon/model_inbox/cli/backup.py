@@ -240,7 +240,7 @@ def plan(_app: App, /, *, folder: Path, as_json: bool, **rules: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_app
 def apply(_app: App, /, *, folder: Path, yes: bool, as_json: bool, **rules: Any) -> None:
-    """Remove the snapshots that the rules let go of. Shows the plan and asks."""
+    """Remove the snapshots that no rule keeps. Shows the plan and asks."""
     keep = _keep(rules)
     there = _folder(folder)
     shown = _thinning(there.snapshots(), keep)

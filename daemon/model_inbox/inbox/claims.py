@@ -328,10 +328,10 @@ class Claims:
             claim.owner = self._owner(claim.uid)
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
-        """Let follow from the inbox what did not get along when the claim was cut short.
+        """Move the files into a claim that were still in the inbox when the claim was interrupted.
 
-        Only files of the sidecar's owner. Not for a drop that is registered: what bears its names in the inbox
-        by now is the next one's. Raises StorageError.
+        Only files of the sidecar's owner. Not for a drop that is registered: files of these names in the inbox belong
+        to the next drop. Raises StorageError.
         """
         for name in wanted:
             if name in claim.files:

@@ -574,7 +574,7 @@ class Inbox(OwnFolders):
         self._holds[stem] = _Hold(problems, signatures=signatures)
 
     def note_changed(self, stem: str, names: Iterable[str], problems: tuple[Problem, ...]) -> None:
-        """Remember that a drop changed under our hands: it is left alone for a moment, and seen as new."""
+        """Remember that a drop changed while it was claimed: it is left alone for a moment, and seen as new."""
         for name in names:
             self._memory.pop(name, None)
             self._given_back.add(name)

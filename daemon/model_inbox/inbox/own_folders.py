@@ -49,7 +49,7 @@ class OwnFolders:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
 
         Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: who owns a
-        folder of ours could put files under our hands.
+        folder of ours could exchange our files.
         """
         if make:
             make_folder(self._disk, self.path, INBOX_MODE)

@@ -232,7 +232,7 @@ class Intake:
         self._batch = Batch(accepted, answered, sync, self._monotonic() - began)
 
     def _synced(self, before: Batch) -> list[tuple[Claim, Candidate]]:
-        """Make the staged files last of each drop by itself; return those drops whose files do.
+        """Sync the staged files of each drop separately. Return the drops whose files are durable.
 
         A file whose own sync has failed is not asked for again: the file is written again.
         """
@@ -319,10 +319,10 @@ class Intake:
         return answered
 
     def _release_answered(self, before: Batch, *, synced: bool) -> None:
-        """Publish the receipts of answered drops and let go of their sources.
+        """Publish the receipts of answered drops and remove their sources.
 
-        A crash before the receipts last leaves the claims, whose drop_ids the journal knows: the restart answers
-        again. So does a retry after a full disk.
+        A crash before the receipts are durable leaves the claims, whose drop_ids are in the journal: the next start
+        answers again. So does a retry after a full disk.
         """
         answered = before.answered if synced else self._written(before)
         self.inbox.work.write(*[claim.drop_id for claim, _ in answered])
@@ -339,7 +339,7 @@ class Intake:
                 self._claims.release(claim)
 
     def _written(self, before: Batch) -> list[tuple[Claim, Receipt | None]]:
-        """Return the answered drops whose receipts are not known not to last."""
+        """Return the answered drops, without those whose receipt is known to have failed to sync."""
         answered = []
         for claim, receipt in before.answered:
             failed = before.failed([receipt.temporary]) if receipt is not None else None
@@ -442,7 +442,7 @@ class Intake:
 
     @contextlib.contextmanager
     def _deferring(self, claim: Claim) -> Iterator[None]:
-        """Keep a drop in hand, to be tried again, when the disk says no, and when nobody foresaw what is raised."""
+        """Defer the drop if the disk fails, or on an exception that nobody foresaw."""
         try:
             yield
         except PASSING_ERRORS as error:

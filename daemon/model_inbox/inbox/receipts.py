@@ -113,8 +113,8 @@ class Answers:
     def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
         """Give written receipts their names, over older ones of their stems, durably.
 
-        Their bytes last first, so that no crash leaves an empty receipt under a name that is looked at; `synced` tells
-        that they do. Raises StorageError; they are to be written again then.
+        Their bytes are synced first, so that no crash leaves an empty receipt under its name. `synced`: they are synced
+        already. Raises StorageError; then write them again.
         """
         if not receipts:
             return

@@ -1,8 +1,8 @@
 """A drop's files on their way from its claim into the registry: made ours, so that nobody else can change them.
 
 Owns the drops' part of the staging folder: what is linked and what is copied into it, the rights that files have
-there, and its being emptied. Decides nothing about what is in a file; syncs nothing but copies (`sync_files` makes the
-rest last, of many drops together).
+there, and when it is emptied. Decides nothing about the contents of a file. Syncs only copies; `sync_files` syncs the
+other files, of many drops together.
 """
 
 from __future__ import annotations

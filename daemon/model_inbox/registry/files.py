@@ -170,7 +170,7 @@ class Storage:
                 remove_quietly(self.disk, final)
 
     def _can_use(self, leftover: Path, source: Path) -> bool:
-        """Return whether a leftover is as good as the staged file: the same bytes, ours, not writable, and lasting.
+        """Return whether a leftover is as good as the staged file: the same bytes, ours, not writable, and durable.
 
         A file that was put there by somebody else may be changed after we looked.
         """
@@ -196,7 +196,7 @@ class Storage:
             remove_quietly(self.disk, path)
 
     def sync_names(self) -> None:
-        """Make the names in the storage folder last. Before this a crash may forget a placed file."""
+        """Make the names in the storage folder durable. A crash before this may remove the name of a placed file."""
         try:
             self.disk.fsync_dir(self.storage_dir)
         except OSError as error:

@@ -438,9 +438,9 @@ class Store:
     def change_segment(self) -> None:
         """Write a checkpoint and begin a new journal segment; the old one goes to `history/`. Inside `writing`.
 
-        Checkpoint and mark last before the old journal is replaced: whatever a crash leaves, the checkpoint
-        holds at least what the current journal builds on. A segment without lines stays. The first change of a
-        journal of an older format gives the registry its identity.
+        Checkpoint and mark are durable before the old journal is replaced: whatever a crash leaves, the checkpoint
+        has at least the entries that the current journal builds on. A segment without lines stays. The first change of
+        a journal of an older format gives the registry its identity.
         """
         identity = self.state.identity or Identity.new(self._disk.token)
         data = checkpoint_bytes(self.state.entries)
