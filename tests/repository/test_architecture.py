@@ -103,6 +103,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "crowd readiness",
         "suspects",
         "own_folders",
+        "sight",
         "folder",
         "claims obstacles",
         "explain late_scaler older_copy receipts staging tries",

@@ -1,13 +1,12 @@
 """The inbox folder as it stands: what is in it, since when, and what `readiness` decides about each thing.
 
-Owns the listing of the folder, the memory of what was seen (nothing that a restart could not see again), and opening a
-producer's file to look at it. Only reads; `pipeline` moves files.
+Owns reading sidecars, opening a producer's file to look at it, and what earlier claims came to. Which files are looked
+at is `sight`'s. Only reads; `pipeline` moves files.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,36 +14,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ..base.disk import read_regular
+from ..base.disk import content_of, read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..config.settings import InboxSection
-from ..errors import StorageError
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
 from ..problems import Problem
-from .crowd import Crowd, Part, Unit, in_turns
-from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, pair, scaler_stem
-from .own_folders import OwnFolders
+from .crowd import in_turns
+from .drop import SIDECAR_SUFFIX, Drop, Sighting, pair
 from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
 from .settle_time import settle_seconds_of
+from .sight import Sight, sighting_of
 
 __all__ = ["Inbox", "Rescan", "limits_of", "parse_sidecar_file"]
 
 PARSE_SECONDS_PER_RESCAN = 0.25
-# So many drops and strays of one owner that wait are looked at each time; the others rest. To look at one takes 20 to
-# 30 microseconds.
-IN_SIGHT_MAX = 500
-# What rests is looked at again after that time at the latest. So long it stays unnoticed that a file that rests was
-# written to where no event told so: on a network file system, or after lost events. That a file came or went is
-# noticed by each listing, and before a file is rejected or taken it is looked at.
-RELOOK_SECONDS = 600.0
-# So many that are new or due come into sight at a time, the owners in turn; the next look, at once, goes on.
-LOOK_UNITS = 500
-# How long new names are looked at in one look only to put them in turn.
-STAT_SECONDS = 0.5
 FIRST_RETRY_SECONDS = 1.0
 RACY_SECONDS = 0.05  # two writes in one tick of the kernel's clock look like one: what is that young is read again
 KEPT_BYTES = 4 << 20  # of text; as objects it takes some seven times as much
@@ -138,44 +125,18 @@ class _Hold:
     signatures: Mapping[str, tuple[int, int, int, int]] | None = None
 
 
-@dataclass(slots=True)
-class _Memory:
-    """What is remembered of a name as long as its signature stays the same. Times of the monotonic clock."""
-
-    sighting: Sighting
-    since: float
-    changed: float
-    sidecar: Sidecar | Problem | None = None
-    is_racy: bool = False
-    complete: bool | None = None
-    free_at: float | None = None  # when it was seen complete, with nobody writing it
-
-
-class Inbox(OwnFolders):
+class Inbox(Sight):
     """The folder that producers write into.
 
     The clock is asked for `trained_at` in the future and the age of what was there at the start; settle times and
     time-outs count in monotonic seconds, so that a clock that jumps changes nothing.
     """
 
-    in_sight_max = IN_SIGHT_MAX
-    look_units = LOOK_UNITS
-
     def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
-        super().__init__(path, machine)
-        self._progress = machine.progress
-        self.limits = limits
-        self._clock = machine.clock
-        self._monotonic = machine.monotonic
-        self._memory: dict[str, _Memory] = {}
+        super().__init__(path, limits, machine)
         self._holds: dict[str, _Hold] = {}
         self.clock_behind_seconds = 0.0
         """For how long the clock is taken to be behind. Set before each look."""
-        self._crowd = Crowd()
-        self._rested: dict[str, Part] = {}  # what was known of what comes into sight again, within one look
-        self._awake: set[str] = set()  # which of that are sidecars and strays
-        self._given_back: set[str] = set()  # put back into the folder, to be looked at
-        self._is_unlisted = False
 
     # --- looking ----------------------------------------------------------------------------------------------
 
@@ -187,10 +148,7 @@ class Inbox(OwnFolders):
         drops and strays; the others rest, until an event or the listing tells of them or RELOOK_SECONDS are over.
         """
         began = self._monotonic()
-        self._is_unlisted = False
-        self._awake.clear()
-        sightings = self._list() if changed is None else self._look_at_changed(changed)
-        self._remember(sightings.values(), began)
+        sightings = self._see(changed, began)
         if self._suspects.known and changed is None and not self._crowd.units:
             self._suspects.keep(set(map(_mark, sightings.values())))
         sidecars, unread = self._read_sidecars(sightings)
@@ -250,171 +208,6 @@ class Inbox(OwnFolders):
     def note_failed(self, sighting: Sighting, error: Exception) -> Wait | Refuse:
         """Remember that a file could not be looked at or claimed, for a reason that nobody foresaw; return what now."""
         return self._suspects.failed(_mark(sighting), sighting.name, error)
-
-    def _list(self) -> dict[str, Sighting]:
-        """List the folder; return what is in sight of it, and what is new."""
-        try:
-            listed = self._disk.names(self.path)
-        except OSError as error:
-            raise StorageError("list the inbox", self.path, error) from error
-        units, files = self._crowd.units, self._crowd.files
-        if units:
-            self._crowd.keep(set(listed))
-        return self._sight([name for name in listed if name not in units and name not in files])
-
-    def _look_at_changed(self, changed: Collection[str]) -> dict[str, Sighting]:
-        """Return what is in sight, and what events told of."""
-        told = {*changed, *self._given_back}
-        for name in told:
-            self._crowd.wake(name)
-        units, files = self._crowd.units, self._crowd.files
-        new = [name for name in told if name not in self._memory and name not in units and name not in files]
-        return self._sight([*self._memory, *new])
-
-    def _sight(self, names: Sequence[str]) -> dict[str, Sighting]:
-        """Look at these names, and at what rests and is due. Of many new ones only some come into sight at a time."""
-        began = self._monotonic()
-        new = [name for name in names if name not in self._memory and IGNORED.fullmatch(name) is None]
-        self._given_back.clear()
-        many = len(new) > self.look_units
-        found = self._sightings([name for name in names if name in self._memory] + ([] if many else new))
-        if self._crowd.units:
-            for name in new:
-                self._crowd.wake(name)
-        if many:
-            self._queue_new(new, began)
-        for unit in self._crowd.take(began, self.look_units) if self._crowd.units else ():
-            self._awake.add(unit.name)
-            self._rested.update((part.name, part) for part in unit.parts)
-            found |= self._sightings([part.name for part in unit.parts])
-        return found
-
-    def _queue_new(self, names: list[str], now: float) -> None:
-        """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar."""
-        names.sort(key=lambda name: not name.endswith(SIDECAR_SUFFIX))
-        wall = self._clock().timestamp()
-        for start in range(0, len(names), self.look_units):
-            if self._monotonic() - now > STAT_SECONDS:
-                self._is_unlisted = True
-                return
-            self._progress()
-            for sighting in self._sightings(names[start : start + self.look_units]).values():
-                if self._crowd.has_room(sighting.owner):
-                    part = Part(sighting.name, now, now - _age(sighting, wall), hash(sighting))
-                    due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
-                    self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
-
-    def _sightings(self, names: Iterable[str]) -> dict[str, Sighting]:
-        found = {}
-        for name in names:
-            try:
-                found[name] = _sighting(name, self._disk.lstat(os.path.join(self.path, name)))
-            except OSError:  # it left, or its inode cannot be read: nothing else may wait for that
-                continue
-        return found
-
-    def _remember(self, sightings: Iterable[Sighting], now: float) -> None:
-        """Note since when each of these is as it is, and forget all others."""
-        before, self._memory = self._memory, {}
-        wall = self._clock().timestamp()
-        for sighting in sightings:
-            self._memory[sighting.name] = self._memory_of(sighting, before.get(sighting.name), now, wall)
-        self._rested.clear()
-
-    def _memory_of(self, sighting: Sighting, known: _Memory | None, now: float, wall: float) -> _Memory:
-        if known is not None:
-            return known if known.sighting == sighting else _Memory(sighting, now, now)
-        rested = self._rested.get(sighting.name)
-        if rested is not None:
-            is_same = rested.seen == hash(sighting)
-            return _Memory(sighting, rested.since, rested.changed) if is_same else _Memory(sighting, now, now)
-        # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
-        return _Memory(sighting, now, now - _age(sighting, wall))
-
-    def _is_known(self, name: str) -> bool:
-        return name in self._memory or name in self._crowd.units
-
-    def _add_named(self, sightings: dict[str, Sighting], sidecars: dict[str, Sidecar | Problem], now: float) -> None:
-        """Bring into sight the files that sidecars name, and which rest or were not told of yet.
-
-        If one belongs to another drop that rests, that one's sidecar is not read now, but by the next look.
-        """
-        missing = {
-            name
-            for sidecar_name, sidecar in sidecars.items()
-            for name in _possible_files(sidecar_name, sidecar)
-            if name not in sightings and _may_be_a_file_of_a_drop(name)
-        }
-        if not missing:
-            return
-        found = self._sightings(missing)
-        for name in found if self._crowd.units else ():
-            for unit in self._crowd.pull(name):
-                if unit.name == name:
-                    self._rested[name] = unit.parts[0]
-                else:
-                    self._crowd.put(unit._replace(due_at=0.0, urgent=True))
-        sightings |= found
-        wall = self._clock().timestamp()
-        for sighting in found.values():
-            self._memory[sighting.name] = self._memory_of(sighting, None, now, wall)
-        self._rested.clear()
-
-    def _let_rest(
-        self,
-        drops: list[tuple[Drop, Decision]],
-        strays: list[tuple[Sighting, Wait | Refuse]],
-        now: float,
-    ) -> tuple[list[tuple[Drop, Decision]], list[tuple[Sighting, Wait | Refuse]]]:
-        """Let rest what waits and is too much of one owner's, the youngest first; return what stays in sight.
-
-        The oldest stay: they are those that time-outs end, and that the status shows.
-        """
-        waiting: list[tuple[float, str, int]] = []
-        for drop, decision in drops:
-            if isinstance(decision, Wait) and not any(self._memory[name].is_racy for name in drop.present):
-                waiting.append((self._memory[drop.sidecar_name].changed, drop.sidecar_name, drop.owner))
-        for stray, stray_decision in strays:
-            if isinstance(stray_decision, Wait) and not (
-                # Whether it came too late for its model is found out behind this look.
-                stray.name in self._awake and scaler_stem(stray.name) is not None
-            ):
-                waiting.append((self._memory[stray.name].changed, stray.name, stray.owner))
-        resting = self._crowd.surplus(waiting, self.in_sight_max)
-        if not resting:
-            return drops, strays
-        stay_drops, stay_strays = [], []
-        for drop, decision in drops:
-            if drop.sidecar_name in resting and isinstance(decision, Wait):
-                wanted = tuple(name for name in drop.files.values() if name not in drop.sightings)
-                self._rest(drop.owner, drop.present, decision, now, wanted)
-            else:
-                stay_drops.append((drop, decision))
-        for stray, stray_decision in strays:
-            if stray.name in resting and isinstance(stray_decision, Wait):
-                self._rest(stray.owner, (stray.name,), stray_decision, now, waits=stray.kind != "folder")
-            else:
-                stay_strays.append((stray, stray_decision))
-        return stay_drops, stay_strays
-
-    def _rest(
-        self,
-        owner: int,
-        names: Sequence[str],
-        decision: Wait,
-        now: float,
-        wanted: tuple[str, ...] = (),
-        *,
-        waits: bool = True,
-    ) -> None:
-        due_at = now + (RELOOK_SECONDS if decision.until is None else min(decision.until, RELOOK_SECONDS))
-        settled_at = self._memory[names[0]].since + self.limits.settle_seconds
-        if scaler_stem(names[0]) is not None and settled_at > now:
-            due_at = min(due_at, settled_at)  # then it is known whether it came too late for its model
-        # Without the files that another drop has, which rests already.
-        known = [self._memory.pop(name) for name in names if name in self._memory]
-        parts = tuple(Part(one.sighting.name, one.since, one.changed, hash(one.sighting)) for one in known)
-        self._crowd.put(Unit(owner, parts, due_at, wanted, waits=waits))
 
     def _read_sidecars(self, sightings: Mapping[str, Sighting]) -> tuple[dict[str, Sidecar | Problem], frozenset[int]]:
         """Return what the sidecars say, and the owners of those that there was no time to read.
@@ -518,7 +311,9 @@ class Inbox(OwnFolders):
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         try:
             lease = self._read_lease(fd) if self.has_leases else Lease.UNKNOWN
-            if _sighting(name, self._disk.fstat(fd)) != known.sighting:
+            found, seen = self._disk.fstat(fd), known.sighting
+            is_same = content_of(found) == (seen.inode, seen.size, seen.mtime_ns) and found.st_uid == seen.owner
+            if not is_same or found.st_ctime_ns != seen.ctime_ns:
                 lease = Lease.OPEN  # it has changed since it was listed, maybe after it was read
             if lease is Lease.OPEN:
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
@@ -620,7 +415,7 @@ class Inbox(OwnFolders):
 
     def _look_at(self, name: str) -> Sighting | None:
         try:
-            return _sighting(name, self._disk.lstat(self.path / name))
+            return sighting_of(name, self._disk.lstat(self.path / name))
         except OSError:
             return None
 
@@ -630,41 +425,9 @@ def parse_sidecar_file(path: Path | str, stem: str, now: datetime) -> Sidecar:
     return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
 
 
-def _possible_files(sidecar_name: str, sidecar: Sidecar | Problem) -> list[str]:
-    """Return the names of all files that may belong to a sidecar."""
-    if isinstance(sidecar, Sidecar):
-        return [sidecar.model_file, *sidecar.scaler_names]
-    stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-    return [f"{stem}.pkl", f"{stem}_scaler.pkl"]
-
-
-def _may_be_a_file_of_a_drop(name: str) -> bool:
-    """Return whether a name, which a producer wrote, is one that a listing can have and that is no sidecar's."""
-    return not ("/" in name or "\0" in name or name.endswith(SIDECAR_SUFFIX) or IGNORED.fullmatch(name))
-
-
-def _age(sighting: Sighting, wall: float) -> float:
-    """Return how many seconds ago a file changed last, by its own times."""
-    return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
-
-
 def _mark(sighting: Sighting) -> str:
     """Return what a version of a file is called in `Inbox.work`."""
     return f"{sighting.inode}:{sighting.size}:{sighting.mtime_ns}:{sighting.ctime_ns}"
-
-
-def _sighting(name: str, found: os.stat_result) -> Sighting:
-    mode = found.st_mode
-    kind: Kind
-    if stat.S_ISREG(mode):
-        kind = "file"
-    elif stat.S_ISDIR(mode):
-        kind = "folder"
-    elif stat.S_ISLNK(mode):
-        kind = "symlink"
-    else:
-        kind = "other"
-    return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
 
 
 def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:

@@ -1,0 +1,274 @@
+"""Which files of the inbox are in sight, and since when each of them is as it is.
+
+Owns the listing, the looks at names that events told of, and the memory of both (nothing that a restart could not see
+again): what is looked at each time, and what rests in the crowd. Decides nothing about a drop, and opens no file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..base.machine import Machine
+from ..errors import StorageError
+from ..model.sidecar import Sidecar
+from ..problems import Problem
+from .crowd import Crowd, Part, Unit
+from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, scaler_stem
+from .own_folders import OwnFolders
+from .readiness import Decision, Limits, Refuse, Wait
+
+__all__ = ["Memory", "Sight", "sighting_of"]
+
+# So many drops and strays of one owner that wait are looked at each time; the others rest. To look at one takes 20 to
+# 30 microseconds.
+IN_SIGHT_MAX = 500
+# What rests is looked at again after that time at the latest. So long it stays unnoticed that a file that rests was
+# written to where no event told so: on a network file system, or after lost events. That a file came or went is
+# noticed by each listing, and before a file is rejected or taken it is looked at.
+RELOOK_SECONDS = 600.0
+# So many that are new or due come into sight at a time, the owners in turn; the next look, at once, goes on.
+LOOK_UNITS = 500
+# How long new names are looked at in one look only to put them in turn.
+STAT_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a name as long as its signature stays the same. Times of the monotonic clock."""
+
+    sighting: Sighting
+    since: float
+    changed: float
+    sidecar: Sidecar | Problem | None = None
+    is_racy: bool = False
+    complete: bool | None = None
+    free_at: float | None = None  # when it was seen complete, with nobody writing it
+
+
+class Sight(OwnFolders):
+    """An inbox's files, as far as they are looked at."""
+
+    in_sight_max = IN_SIGHT_MAX
+    look_units = LOOK_UNITS
+
+    def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
+        super().__init__(path, machine)
+        self.limits = limits
+        self._clock = machine.clock
+        self._monotonic = machine.monotonic
+        self._progress = machine.progress
+        self._memory: dict[str, Memory] = {}
+        self._crowd = Crowd()
+        self._rested: dict[str, Part] = {}  # what was known of what comes into sight again, within one look
+        self._awake: set[str] = set()  # which of that are sidecars and strays
+        self._given_back: set[str] = set()  # put back into the folder, to be looked at
+        self._is_unlisted = False
+
+    def _see(self, changed: Collection[str] | None, now: float) -> dict[str, Sighting]:
+        """Look at what `changed`, or list the folder, and note since when each file in sight is as it is."""
+        self._is_unlisted = False
+        self._awake.clear()
+        sightings = self._list() if changed is None else self._look_at_changed(changed)
+        self._remember(sightings.values(), now)
+        return sightings
+
+    def _list(self) -> dict[str, Sighting]:
+        """List the folder; return what is in sight of it, and what is new."""
+        try:
+            listed = self._disk.names(self.path)
+        except OSError as error:
+            raise StorageError("list the inbox", self.path, error) from error
+        units, files = self._crowd.units, self._crowd.files
+        if units:
+            self._crowd.keep(set(listed))
+        return self._sight([name for name in listed if name not in units and name not in files])
+
+    def _look_at_changed(self, changed: Collection[str]) -> dict[str, Sighting]:
+        """Return what is in sight, and what events told of."""
+        told = {*changed, *self._given_back}
+        for name in told:
+            self._crowd.wake(name)
+        units, files = self._crowd.units, self._crowd.files
+        new = [name for name in told if name not in self._memory and name not in units and name not in files]
+        return self._sight([*self._memory, *new])
+
+    def _sight(self, names: Sequence[str]) -> dict[str, Sighting]:
+        """Look at these names, and at what rests and is due. Of many new ones only some come into sight at a time."""
+        began = self._monotonic()
+        new = [name for name in names if name not in self._memory and IGNORED.fullmatch(name) is None]
+        self._given_back.clear()
+        many = len(new) > self.look_units
+        found = self._sightings([name for name in names if name in self._memory] + ([] if many else new))
+        if self._crowd.units:
+            for name in new:
+                self._crowd.wake(name)
+        if many:
+            self._queue_new(new, began)
+        for unit in self._crowd.take(began, self.look_units) if self._crowd.units else ():
+            self._awake.add(unit.name)
+            self._rested.update((part.name, part) for part in unit.parts)
+            found |= self._sightings([part.name for part in unit.parts])
+        return found
+
+    def _queue_new(self, names: list[str], now: float) -> None:
+        """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar."""
+        names.sort(key=lambda name: not name.endswith(SIDECAR_SUFFIX))
+        wall = self._clock().timestamp()
+        for start in range(0, len(names), self.look_units):
+            if self._monotonic() - now > STAT_SECONDS:
+                self._is_unlisted = True
+                return
+            self._progress()
+            for sighting in self._sightings(names[start : start + self.look_units]).values():
+                if self._crowd.has_room(sighting.owner):
+                    part = Part(sighting.name, now, now - _age(sighting, wall), hash(sighting))
+                    due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
+                    self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
+
+    def _sightings(self, names: Iterable[str]) -> dict[str, Sighting]:
+        found = {}
+        for name in names:
+            try:
+                found[name] = sighting_of(name, self._disk.lstat(os.path.join(self.path, name)))
+            except OSError:  # it left, or its inode cannot be read: nothing else may wait for that
+                continue
+        return found
+
+    def _remember(self, sightings: Iterable[Sighting], now: float) -> None:
+        """Note since when each of these is as it is, and forget all others."""
+        before, self._memory = self._memory, {}
+        wall = self._clock().timestamp()
+        for sighting in sightings:
+            self._memory[sighting.name] = self._memory_of(sighting, before.get(sighting.name), now, wall)
+        self._rested.clear()
+
+    def _memory_of(self, sighting: Sighting, known: Memory | None, now: float, wall: float) -> Memory:
+        if known is not None:
+            return known if known.sighting == sighting else Memory(sighting, now, now)
+        rested = self._rested.get(sighting.name)
+        if rested is not None:
+            is_same = rested.seen == hash(sighting)
+            return Memory(sighting, rested.since, rested.changed) if is_same else Memory(sighting, now, now)
+        # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
+        return Memory(sighting, now, now - _age(sighting, wall))
+
+    def _is_known(self, name: str) -> bool:
+        return name in self._memory or name in self._crowd.units
+
+    def _add_named(self, sightings: dict[str, Sighting], sidecars: dict[str, Sidecar | Problem], now: float) -> None:
+        """Bring into sight the files that sidecars name, and which rest or were not told of yet.
+
+        If one belongs to another drop that rests, that one's sidecar is not read now, but by the next look.
+        """
+        missing = {
+            name
+            for sidecar_name, sidecar in sidecars.items()
+            for name in _possible_files(sidecar_name, sidecar)
+            if name not in sightings and _may_be_a_file_of_a_drop(name)
+        }
+        if not missing:
+            return
+        found = self._sightings(missing)
+        for name in found if self._crowd.units else ():
+            for unit in self._crowd.pull(name):
+                if unit.name == name:
+                    self._rested[name] = unit.parts[0]
+                else:
+                    self._crowd.put(unit._replace(due_at=0.0, urgent=True))
+        sightings |= found
+        wall = self._clock().timestamp()
+        for sighting in found.values():
+            self._memory[sighting.name] = self._memory_of(sighting, None, now, wall)
+        self._rested.clear()
+
+    def _let_rest(
+        self,
+        drops: list[tuple[Drop, Decision]],
+        strays: list[tuple[Sighting, Wait | Refuse]],
+        now: float,
+    ) -> tuple[list[tuple[Drop, Decision]], list[tuple[Sighting, Wait | Refuse]]]:
+        """Let rest what waits and is too much of one owner's, the youngest first; return what stays in sight.
+
+        The oldest stay: they are those that time-outs end, and that the status shows.
+        """
+        waiting: list[tuple[float, str, int]] = []
+        for drop, decision in drops:
+            if isinstance(decision, Wait) and not any(self._memory[name].is_racy for name in drop.present):
+                waiting.append((self._memory[drop.sidecar_name].changed, drop.sidecar_name, drop.owner))
+        for stray, stray_decision in strays:
+            if isinstance(stray_decision, Wait) and not (
+                # Whether it came too late for its model is found out behind this look.
+                stray.name in self._awake and scaler_stem(stray.name) is not None
+            ):
+                waiting.append((self._memory[stray.name].changed, stray.name, stray.owner))
+        resting = self._crowd.surplus(waiting, self.in_sight_max)
+        if not resting:
+            return drops, strays
+        stay_drops, stay_strays = [], []
+        for drop, decision in drops:
+            if drop.sidecar_name in resting and isinstance(decision, Wait):
+                wanted = tuple(name for name in drop.files.values() if name not in drop.sightings)
+                self._rest(drop.owner, drop.present, decision, now, wanted)
+            else:
+                stay_drops.append((drop, decision))
+        for stray, stray_decision in strays:
+            if stray.name in resting and isinstance(stray_decision, Wait):
+                self._rest(stray.owner, (stray.name,), stray_decision, now, waits=stray.kind != "folder")
+            else:
+                stay_strays.append((stray, stray_decision))
+        return stay_drops, stay_strays
+
+    def _rest(
+        self,
+        owner: int,
+        names: Sequence[str],
+        decision: Wait,
+        now: float,
+        wanted: tuple[str, ...] = (),
+        *,
+        waits: bool = True,
+    ) -> None:
+        due_at = now + (RELOOK_SECONDS if decision.until is None else min(decision.until, RELOOK_SECONDS))
+        settled_at = self._memory[names[0]].since + self.limits.settle_seconds
+        if scaler_stem(names[0]) is not None and settled_at > now:
+            due_at = min(due_at, settled_at)  # then it is known whether it came too late for its model
+        # Without the files that another drop has, which rests already.
+        known = [self._memory.pop(name) for name in names if name in self._memory]
+        parts = tuple(Part(one.sighting.name, one.since, one.changed, hash(one.sighting)) for one in known)
+        self._crowd.put(Unit(owner, parts, due_at, wanted, waits=waits))
+
+
+def _possible_files(sidecar_name: str, sidecar: Sidecar | Problem) -> list[str]:
+    """Return the names of all files that may belong to a sidecar."""
+    if isinstance(sidecar, Sidecar):
+        return [sidecar.model_file, *sidecar.scaler_names]
+    stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
+    return [f"{stem}.pkl", f"{stem}_scaler.pkl"]
+
+
+def _may_be_a_file_of_a_drop(name: str) -> bool:
+    """Return whether a name, which a producer wrote, is one that a listing can have and that is no sidecar's."""
+    return not ("/" in name or "\0" in name or name.endswith(SIDECAR_SUFFIX) or IGNORED.fullmatch(name))
+
+
+def _age(sighting: Sighting, wall: float) -> float:
+    """Return how many seconds ago a file changed last, by its own times."""
+    return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
+
+
+def sighting_of(name: str, found: os.stat_result) -> Sighting:
+    mode = found.st_mode
+    kind: Kind
+    if stat.S_ISREG(mode):
+        kind = "file"
+    elif stat.S_ISDIR(mode):
+        kind = "folder"
+    elif stat.S_ISLNK(mode):
+        kind = "symlink"
+    else:
+        kind = "other"
+    return Sighting(name, kind, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_uid)
