@@ -18,7 +18,8 @@ __all__ = ["Crowd", "Part", "Unit", "in_turns"]
 
 _Item = TypeVar("_Item")
 
-# Of one owner that many are remembered, about 30 MB. What lies there beside them is looked at when others have left.
+# Of one owner that many drops are remembered, and that many strays: about 30 MB each. What lies there beside them is
+# looked at when others have left. Strays never take the place of drops.
 UNITS_OF_OWNER = 50_000
 
 
@@ -67,7 +68,7 @@ class Crowd:
         """The names of their files that are there, beside those in `units`."""
         self._of: dict[str, list[str]] = {}  # file, there or wanted -> the units that it belongs to
         self._queues: dict[int, list[_Turn]] = {}
-        self._counts: Counter[int] = Counter()
+        self._counts: Counter[tuple[int, bool]] = Counter()  # by owner, and whether it is a drop
         self._waiting: Counter[int] = Counter()
         self._urgent: Counter[int] = Counter()
         self._number = 0
@@ -88,9 +89,9 @@ class Crowd:
         tops = [queue[0][0] for queue in self._queues.values() if self._clean(queue)]
         return min(tops, default=None)
 
-    def has_room(self, owner: int) -> bool:
-        """Return whether one more of that owner may be put here."""
-        return self._counts[owner] < UNITS_OF_OWNER
+    def has_room(self, owner: int, name: str) -> bool:
+        """Return whether one more of that owner may be put here, a drop or a stray as its name says."""
+        return self._counts[owner, _is_sidecar(name)] < UNITS_OF_OWNER
 
     def surplus(self, waiting: Iterable[tuple[float, str, int]], limit: int) -> set[str]:
         """Return the names that are more than the limit of one owner's and may rest, the youngest.
@@ -101,7 +102,7 @@ class Crowd:
         names = set()
         for _, name, owner in sorted(waiting):
             counts[owner] += 1
-            if counts[owner] > limit and self.has_room(owner):
+            if counts[owner] > limit and self.has_room(owner, name):
                 names.add(name)
         return names
 
@@ -109,7 +110,7 @@ class Crowd:
         """Let a drop or a stray rest."""
         self.remove(unit.name)
         self.units[unit.name] = unit
-        self._counts[unit.owner] += 1
+        self._counts[unit.owner, _is_sidecar(unit.name)] += 1
         self._waiting[unit.owner] += unit.waits
         self._urgent[unit.owner] += unit.urgent and _is_sidecar(unit.name)
         for part in unit.parts[1:]:
@@ -126,7 +127,7 @@ class Crowd:
         unit = self.units.pop(name, None)
         if unit is None:
             return None
-        self._counts[unit.owner] -= 1
+        self._counts[unit.owner, _is_sidecar(unit.name)] -= 1
         self._waiting[unit.owner] -= unit.waits
         self._urgent[unit.owner] -= unit.urgent and _is_sidecar(unit.name)
         for file in (*(part.name for part in unit.parts[1:]), *unit.wanted):

@@ -34,6 +34,8 @@ RELOOK_SECONDS = 600.0
 LOOK_UNITS = 500
 # How long new names are looked at in one look only to put them in turn.
 STAT_SECONDS = 0.5
+# And where the crowd has no room for them.
+FULL_STAT_SECONDS = 0.02
 
 
 @dataclass(slots=True)
@@ -67,6 +69,8 @@ class Sight(OwnFolders):
         self._awake: set[str] = set()  # which of that are sidecars and strays
         self._given_back: set[str] = set()  # put back into the folder, to be looked at
         self._is_unlisted = False
+        self._has_room = True  # in the crowd, for any of the names that the last listing looked at
+        self._first_stray = 0
 
     def _see(self, changed: Collection[str] | None, now: float) -> dict[str, Sighting]:
         """Look at what `changed`, or list the folder, and note since when each file in sight is as it is."""
@@ -115,19 +119,30 @@ class Sight(OwnFolders):
         return found
 
     def _queue_new(self, names: list[str], now: float) -> None:
-        """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar."""
-        names.sort(key=lambda name: not name.endswith(SIDECAR_SUFFIX))
+        """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar.
+
+        Where there is no room for most of them, each listing looks at a few others, so that no owner's is hidden.
+        """
+        sidecars = [name for name in names if name.endswith(SIDECAR_SUFFIX)]
+        strays = [name for name in names if not name.endswith(SIDECAR_SUFFIX)]
+        first = self._first_stray % (len(strays) or 1)
+        queue = [*sidecars, *strays[first:], *strays[:first]]
+        seconds = STAT_SECONDS if self._has_room else FULL_STAT_SECONDS
         wall = self._clock().timestamp()
-        for start in range(0, len(names), self.look_units):
-            if self._monotonic() - now > STAT_SECONDS:
-                self._is_unlisted = True
+        self._has_room = False
+        for start in range(0, len(queue), self.look_units):
+            if start and self._monotonic() - now > seconds:
+                # Where nothing more can be put, there is no hurry to look at the others.
+                self._is_unlisted = self._has_room
+                self._first_stray += max(start - len(sidecars), 0)
                 return
             self._progress()
-            for sighting in self._sightings(names[start : start + self.look_units]).values():
-                if self._crowd.has_room(sighting.owner):
+            for sighting in self._sightings(queue[start : start + self.look_units]).values():
+                if self._crowd.has_room(sighting.owner, sighting.name):
                     part = Part(sighting.name, now, now - _age(sighting, wall), hash(sighting))
                     due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
                     self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
+                    self._has_room = True
 
     def _sightings(self, names: Iterable[str]) -> dict[str, Sighting]:
         found = {}
@@ -261,6 +276,7 @@ def _age(sighting: Sighting, wall: float) -> float:
 
 
 def sighting_of(name: str, found: os.stat_result) -> Sighting:
+    """Return a file of that name and status as a value."""
     mode = found.st_mode
     kind: Kind
     if stat.S_ISREG(mode):

@@ -70,11 +70,12 @@ def test_what_is_not_listed_is_forgotten_and_a_drop_whose_model_left_is_due() ->
 
 
 def test_no_more_of_one_owner_is_remembered_than_the_limit() -> None:
-    """Bob has room though alice has none; what leaves makes room."""
+    """Bob has room for strays though alice has none, and she has for drops; what leaves makes room."""
     crowd = Crowd()
     for number in range(module.UNITS_OF_OWNER):
         crowd.put(unit(ALICE, f"{number}.pkl"))
-    assert not crowd.has_room(ALICE)
-    assert crowd.has_room(BOB)
+    assert not crowd.has_room(ALICE, "one_more.pkl")
+    assert crowd.has_room(ALICE, "drop.yaml")
+    assert crowd.has_room(BOB, "one_more.pkl")
     crowd.remove("7.pkl")
-    assert crowd.has_room(ALICE)
+    assert crowd.has_room(ALICE, "one_more.pkl")

@@ -366,8 +366,9 @@ def test_files_dated_in_the_future_are_taken_like_any_other(world: World) -> Non
     assert list(world.answered().registered) == ["m"]
 
 
-def test_a_second_write_in_one_tick_of_the_clock_is_seen(world: World) -> None:
+def test_a_second_write_in_one_tick_of_the_clock_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same size, same times, other bytes, just after we had read it: the new bytes count."""
+    monkeypatch.setattr(module, "RACY_SECONDS", 30.0)  # a start may take longer than a tick
     good = sidecar(seal="")
     world.put("m", text=good.replace(b"model_type", b"model_typo"))
     path = world.inbox / "m.yaml"
@@ -656,6 +657,39 @@ def test_a_change_of_what_rests_counts_when_an_event_tells_of_it(world: World) -
         (world.inbox / "m5.pkl").write_bytes(pickled({"v": 5}))
         service.step("hint", changed=["m5.pkl"])
         assert world.registrations() == ["m5"]
+
+
+def test_where_there_is_no_room_for_more_strays_each_listing_looks_at_a_few_and_has_no_hurry(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alice's strays are more than are remembered; bob's one is found among them, and no look follows at once."""
+    monkeypatch.setattr("model_inbox.inbox.crowd.UNITS_OF_OWNER", 5)
+    monkeypatch.setattr("model_inbox.inbox.sight.FULL_STAT_SECONDS", -1.0)  # one round of names in each listing
+    with world.running() as service:
+        crowd(service)
+        strays(world, 40)
+        for path in world.inbox.glob("stray*"):
+            give(path, ALICE, 0o640)
+        assert look(service).resting == {ALICE: 5}
+        (world.inbox / "z.pkl").write_bytes(b"")
+        give(world.inbox / "z.pkl", BOB, 0o640)
+        looks = 0
+        while BOB not in {stray.owner for stray, _ in service.inbox.rescan().strays}:
+            looks += 1
+            assert looks < 40
+
+
+def test_more_strays_than_are_remembered_hide_no_drop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A drop that only the listing tells of is taken although its owner's strays have no room left in the crowd."""
+    monkeypatch.setattr("model_inbox.inbox.crowd.UNITS_OF_OWNER", 5)
+    with world.running() as service:
+        crowd(service)
+        strays(world, 30)
+        assert look(service).waiting == 6  # of the others it is known when these have left
+        world.put("m")
+        look(service)
+        service.step("timer")
+        assert world.registrations() == ["m"]
 
 
 def test_a_scaler_that_came_too_late_is_noticed_among_many(world: World) -> None:
