@@ -28,3 +28,12 @@ def _memory_folder() -> Iterator[Path]:
     """A folder in memory: for tests of what is done in which order, which need no medium to wait for."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         yield Path(name)
+
+
+@pytest.fixture(autouse=True)
+def _same_user() -> Iterator[None]:
+    """End the session if a test makes this process another user: all later tests would fail, and none would say why."""
+    before = os.getresuid()
+    yield
+    if os.getresuid() != before:
+        pytest.exit(f"the test before made this process the user {os.getuid()}: {os.environ['PYTEST_CURRENT_TEST']}", 3)

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -302,9 +301,7 @@ def test_an_answer_that_cannot_be_read_just_now_is_asked_for_again(
 
 def test_a_user_that_root_cannot_become_just_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EAGAIN says that this user has as many processes as it may: later it may work."""
-    owned = SimpleNamespace(stat=lambda: SimpleNamespace(st_uid=54321, st_gid=54321))
-    monkeypatch.setattr("model_inbox.base.users._nearest", lambda _: owned)
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    os.chown(tmp_path, 54321, 54321)
     monkeypatch.setattr(os, "setgroups", refuse(errno.EAGAIN))
     with pytest.raises(StorageError) as caught:
         act_as_owner(tmp_path)
