@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from model_inbox import ModelRegistry
 from model_inbox.cli import root
+from model_inbox.registry.paths import status_paths
 from support.crash_kit import metadata
 from support.limits import PLAIN_UID, give_to_plain_user, under
 from support.users import in_child
@@ -192,6 +193,16 @@ def test_a_disk_that_the_kernel_made_read_only_is_told_while_nothing_is_dropped(
         (problem,) = unwritable(world)
         assert "Read-only file system" in problem["message"] or "mounted read-only" in problem["message"]
     daemon.wait(lambda: not unwritable(world), 6)
+
+
+def test_status_files_that_cannot_be_replaced_are_seen_from_outside(running: tuple[World, Daemon]) -> None:
+    """With both of them immutable the daemon can tell nobody but the log; `status` says that what it shows is old."""
+    world, daemon = running
+    registry, inbox = status_paths(world.models / "prediction_registry.json", world.inbox)
+    with immutable(registry), immutable(inbox):
+        codes = [problem["code"] for problem in asked(world, "status")["problems"]]
+        assert codes.count("status.file_unwritten") == 2
+    daemon.wait(lambda: "status.file_unwritten" not in str(asked(world, "status")["problems"]), 6)
 
 
 def test_a_start_without_the_right_to_write_is_tried_again(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ _REMEDIES: Mapping[int, str] = {
     "disk. When the disk is sound, mount it for writing again: `mount -o remount,rw`",
     errno.ENOSPC: "Make room: `df -h {path}` and `df -i {path}` show what is left",
     errno.EDQUOT: "The user {user} has used up its quota of the disk: remove files of that user, or raise the quota",
-    errno.EACCES: "Let the user {user} write there: `ls -ld {path}` shows the rights; `chown {user} {path}` or "
-    "`chmod u+rwx {path}` gives them",
-    errno.EPERM: "`lsattr -d {path}` shows whether it has the attribute i or a: `chattr -i -a {path}` removes them. "
-    "Else see that it belongs to the user {user}",
+    errno.EACCES: "Let the user {user} write there: `ls -ld {places}` shows the rights; `chown {user}` or "
+    "`chmod u+rwx` gives them",
+    errno.EPERM: "`lsattr -d {places}` shows whether one has the attribute i or a: `chattr -i -a` removes them. "
+    "Else see that they belong to the user {user}",
     errno.EIO: "See `dmesg`, and check the disk or the server of the file system",
     errno.ENOTDIR: "`ls -ld {path}` shows what stands where a folder belongs: move it away, and put the folder back",
     errno.ENOENT: "The folder or file is missing: mount or put it back, or restart the daemon, which makes it again",
@@ -37,4 +37,8 @@ _OTHERS = "Correct what the message names; it is tried again without you"
 def remedy_for(error: StorageError, user: str = "") -> str:
     """Return what helps against an error. `user` is who met it; the user of this process if not given."""
     remedy = _REMEDIES.get(error.errno or 0, _OTHERS)
-    return remedy.format(path=quoted(error.path, 400), user=user or name_of_user(os.geteuid()))
+    path = quoted(error.path, 400)
+    # To move or remove a file is to change its folder.
+    folder = error.path if os.path.isdir(error.path) else os.path.dirname(error.path)
+    places = " ".join(dict.fromkeys((path, quoted(folder, 400))))
+    return remedy.format(path=path, places=places, user=user or name_of_user(os.geteuid()))

@@ -49,7 +49,7 @@ def status(app: App, *, as_json: bool) -> int:
     kernel whether the daemon's lock is held. Every member of the service's groups may run it.
     """
     from ..telemetry.health import assess, find_daemon, state_of
-    from ..telemetry.status_file import disk_left, why_unwritable
+    from ..telemetry.status_file import disk_left, why_unreplaceable, why_unwritable
 
     registry_path, inbox_path = app.places
     act_as_any_owner(registry_path.parent, inbox_path)
@@ -61,7 +61,8 @@ def status(app: App, *, as_json: bool) -> int:
     moment = now()
     places = [file.path.parent for file in found.files]
     unwritable = {str(place): why for place in places if (why := why_unwritable(place))}
-    problems = assess(document, holding, moment, disks=disks, unwritable=unwritable)
+    unreplaceable = {str(file.path): why for file in found.files if (why := why_unreplaceable(file.path))}
+    problems = assess(document, holding, moment, disks=disks, unwritable=unwritable, unreplaceable=unreplaceable)
     state = state_of(document, holding)
     shown: dict[str, Any] = {**_DEFAULTS, **(document or {}), "state": state, "alive": holding.held, "disks": disks}
     # The values of an earlier daemon, or of one that has ended, are no longer true.

@@ -16,7 +16,7 @@ from ..base.remedies import remedy_for
 from ..errors import StorageError
 from ..problems import escaped
 from ..telemetry.metrics import Tally
-from .claims import Claim, Left, Refused, Retry
+from .claims import Claim, Committed, Left, Refused, Retry
 from .failures import cause_of, log_failure, pause_seconds
 from .obstacles import Obstacles
 from .tries import Tries
@@ -27,6 +27,7 @@ log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
+LONGEST_END_SECONDS = 4.0
 
 
 class Retries:
@@ -45,7 +46,10 @@ class Retries:
         if isinstance(error, OSError):
             error = StorageError("go on with", claim.folder, error)
         attempts = claim.retry.attempts + 1 if claim.retry is not None else 1
-        wait = min(FIRST_RETRY_SECONDS * 2 ** (attempts - 1), LONGEST_RETRY_SECONDS)
+        # What is left of a drop that was decided costs no digest and no scan.
+        is_decided = isinstance(claim.stage, (Committed, Refused))
+        longest = LONGEST_END_SECONDS if is_decided else LONGEST_RETRY_SECONDS
+        wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 16), longest)
         claim.retry = Retry(attempts, self._monotonic() + wait, str(error), _hint_for(error))
         self.claims.append(claim)
         self._tally.deferrals += 1
@@ -53,6 +57,9 @@ class Retries:
             self._obstacles.suspect()
         if attempts > 1 and self._is_stopped(claim):
             # The obstacle was logged when it began, and the drop when it was deferred first.
+            return
+        if is_decided and wait == longest and attempts & (attempts - 1):
+            # Where the pauses grow no longer, the lines do: after 8, 16, 32 attempts.
             return
         log.warning(
             "drop.deferred",

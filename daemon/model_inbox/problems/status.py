@@ -125,7 +125,7 @@ def status_file_unwritten(path: object, why: object) -> Problem:
     return Problem(
         "status.file_unwritten",
         f"the status file {quoted(path, 400)} is old: {why}",
-        "Correct what is wrong with that place; the other status file is up to date",
+        "Correct what is wrong with that place",
     )
 
 

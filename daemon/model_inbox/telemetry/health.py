@@ -159,11 +159,12 @@ def assess(
     *,
     disks: Sequence[Mapping[str, Any]],
     unwritable: Mapping[str, str] = MappingProxyType({}),
+    unreplaceable: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Problem]:
     """Return all problems of the daemon, in the order in which to correct them. Pure: reads no clock and no file.
 
     `unwritable` are folders of the daemon that it cannot write, as seen from outside, and why: it may not have noticed
-    yet, or have no place left to say so.
+    yet, or have no place left to say so. `unreplaceable` are such status files.
     """
     state = state_of(document, holding)
     found: list[Problem] = []
@@ -175,7 +176,9 @@ def assess(
     elif state != "running" or document is None or not document.get("ready"):
         found.append(status_not_ready(state))
     if document is not None and state == "running":
-        found += _late(document, now, unwritable)
+        found += _late(document, now, {**unwritable, **unreplaceable})
+        if not document.get("status_files"):
+            found += [status_file_unwritten(path, why) for path, why in unreplaceable.items()]
         found += _said_problems(document)
     if state != "running" or not (document or {}).get("storage"):
         found += _unnoticed(unwritable)

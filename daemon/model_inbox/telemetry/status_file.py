@@ -38,6 +38,7 @@ __all__ = [
     "newest_of",
     "process_started",
     "read_status",
+    "why_unreplaceable",
     "why_unwritable",
 ]
 
@@ -186,11 +187,16 @@ def why_unwritable(folder: Path) -> str:
     return "it has the attribute i (`chattr -i` removes it)" if _is_immutable(folder) else ""
 
 
-def _is_immutable(folder: Path) -> bool:
-    """Return whether a folder has the attribute that `chattr +i` sets; False if the file system has none."""
+def why_unreplaceable(path: Path) -> str:
+    """Return what keeps a file from being replaced though its folder can be written, or ""."""
+    return "it has the attribute i (`chattr -i` removes it)" if _is_immutable(path) else ""
+
+
+def _is_immutable(path: Path) -> bool:
+    """Return whether a path has the attribute that `chattr +i` sets; False if the file system has none."""
     flags = bytearray(8)
     try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:

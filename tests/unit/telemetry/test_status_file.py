@@ -252,6 +252,12 @@ def test_a_daemon_that_could_not_tell_it_is_told_from_outside() -> None:
         "status.storage_unwritable",
         "cannot write in '/models': it is on a file system that is mounted read-only",
     )
+    frozen = {"/models/r.status.json": "it has the attribute i"}
+    (file,) = assess(document(), HELD, NOW, disks=[], unreplaceable=frozen)
+    assert (file.code, "r.status.json' is old: it has the attribute i" in file.message) == (
+        "status.file_unwritten",
+        True,
+    )
     late, _ = assess(document(next_at="2026-11-24T11:00:00Z"), HELD, NOW, disks=[], unwritable=unwritable)
     assert late.code == "status.unresponsive"
     assert "so what is shown is old: it cannot write in '/models': it is on" in late.message
