@@ -127,7 +127,7 @@ test-frameworks: env-frameworks ## scan and load real models of scikit-learn, Li
 
 # torch's one version is tested beside the newest of the others, whose code is also the one that was reviewed.
 test-frameworks-older: env-frameworks-older ## the same with an earlier minor version of each framework
-	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py \
+	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py --ignore=tests/frameworks/test_real_tensors.py \
 		--deselect=tests/frameworks/test_lists.py::test_code_behind_the_names_is_the_reviewed_code $(PYTEST_ARGS)
 
 # For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
