@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from installed import STATE, UNIT, Installed
 from support.world import pickled, sidecar
@@ -60,6 +62,12 @@ def test_the_status_line_says_what_it_does(service: Installed) -> None:
     service.put("alone.pkl", pickled({"model": "alone"}))
     service.registered("alone")
     service.machine.wait(lambda: " 0 waiting" in service.show("StatusText"))
+
+
+def test_the_boot_is_known_to_the_service_and_to_commands_alike(service: Installed) -> None:
+    """The unit hides /proc/sys from the service; a jump of the clock must be found by either after a restart."""
+    saved = json.loads((service.models / "prediction_registry.clock.json").read_text())
+    assert saved["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
 
 
 # --- reload -----------------------------------------------------------------------------------------------------------
