@@ -60,6 +60,8 @@ class Sight(OwnFolders):
     def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
         super().__init__(path, machine)
         self.limits = limits
+        self.clock_in_doubt = False
+        """Whether the clock has just jumped, so that nothing is older by it than we know. Set before each look."""
         self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._progress = machine.progress
@@ -139,7 +141,7 @@ class Sight(OwnFolders):
             self._progress()
             for sighting in self._sightings(queue[start : start + self.look_units]).values():
                 if self._crowd.has_room(sighting.owner, sighting.name):
-                    part = Part(sighting.name, now, now - _age(sighting, wall), hash(sighting))
+                    part = Part(sighting.name, now, now - self._age(sighting, wall), hash(sighting))
                     due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
                     self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
                     self._has_room = True
@@ -169,7 +171,13 @@ class Sight(OwnFolders):
             is_same = rested.seen == hash(sighting)
             return Memory(sighting, rested.since, rested.changed) if is_same else Memory(sighting, now, now)
         # Seen for the first time, perhaps after a restart: its age counts, its rest has to be seen.
-        return Memory(sighting, now, now - _age(sighting, wall))
+        return Memory(sighting, now, now - self._age(sighting, wall))
+
+    def _age(self, sighting: Sighting, wall: float) -> float:
+        """Return how many seconds ago a file changed last, by its own times; 0 while the clock is in doubt."""
+        if self.clock_in_doubt:
+            return 0.0
+        return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
 
     def _is_known(self, name: str) -> bool:
         return name in self._memory or name in self._crowd.units
@@ -268,11 +276,6 @@ def _possible_files(sidecar_name: str, sidecar: Sidecar | Problem) -> list[str]:
 def _may_be_a_file_of_a_drop(name: str) -> bool:
     """Return whether a name, which a producer wrote, is one that a listing can have and that is no sidecar's."""
     return not ("/" in name or "\0" in name or name.endswith(SIDECAR_SUFFIX) or IGNORED.fullmatch(name))
-
-
-def _age(sighting: Sighting, wall: float) -> float:
-    """Return how many seconds ago a file changed last, by its own times."""
-    return max(wall - max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, 0.0)
 
 
 def sighting_of(name: str, found: os.stat_result) -> Sighting:

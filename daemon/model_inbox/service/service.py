@@ -125,7 +125,7 @@ class Service:
         # Before anything is stamped or judged by the clock.
         if self.reporter.last_published is not None:
             self.registry.clock_watch.note_shown(self.reporter.last_published)
-        self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
+        self._look_at_clock()
         # Files that cannot be moved are no reason to take no drops.
         self.maintenance.settle_leftovers(starting=True)
         self.maintenance.look_at_history()
@@ -278,13 +278,18 @@ class Service:
 
     def _pass(self, cause: str, stopping: Callable[[], bool], changed: Collection[str] | None) -> bool:
         """Look, and carry out what was decided. Return that it came to its end."""
-        self.inbox.clock_behind_seconds = self.registry.clock_watch.look().behind_seconds
+        self._look_at_clock()
         if self.intake.obstacles.found:
             self.intake.obstacles.look_if_due()
         rescan = self._look(changed)
         if rescan is not None:
             self._carry_out(rescan, cause, stopping)
         return True
+
+    def _look_at_clock(self) -> None:
+        """Let the inbox know what it may believe of the clock. Raises RegistryError for a damaged registry."""
+        clock = self.registry.clock_watch.look()
+        self.inbox.clock_behind_seconds, self.inbox.clock_in_doubt = clock.behind_seconds, clock.hold_seconds > 0
 
     def _try(self, task: str, act: Callable[[], _T]) -> _T | None:
         """Do a piece of work. None if it failed in a way that nobody foresaw, or has to wait because it did."""

@@ -214,3 +214,20 @@ def test_the_last_status_says_what_time_it_was_before_a_power_cut(world: World) 
         assert jump.operation == "clock"
         assert jump.detail is not None
         assert -3700 < jump.detail["seconds"] <= -3500
+
+
+def test_what_is_on_its_way_when_the_clock_jumps_is_not_rejected_for_its_age(world: World) -> None:
+    """At a start under a clock that is a day ahead: half a drop waits for the other half as long as ever."""
+    with world.running() as service:
+        world.live_on(service)
+    world.clock.jump(DAY)
+    world.put("m")
+    model = (world.inbox / "m.pkl").read_bytes()
+    (world.inbox / "m.pkl").unlink()
+    with world.running() as service:
+        world.live_on(service, 10)
+        assert world.left() == ["m.yaml"]
+        (world.inbox / "m.pkl").write_bytes(model)
+        world.live_on(service, 5)
+        assert "m" in service.registry.registry
+    assert world.answered().rejected == {}
