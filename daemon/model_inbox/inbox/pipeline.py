@@ -187,10 +187,9 @@ class Intake:
                     accepted.append((claim, begun))
                 elif begun is not None:
                     self._endings.end(claim, begun)
-        for number, (claim, judging) in enumerate(staged):
-            if number > 0:  # before the first it was called just now
-                self.inbox.work.write()
-                self._between_drops()
+        for claim, judging in staged:
+            self.inbox.work.write()
+            self._between_drops()
             with self._deferring(claim):
                 self.inbox.work.write(claim.drop_id)
                 step = self.judge.end(claim, judging)
@@ -352,7 +351,8 @@ class Intake:
     def release_spare_folders(self) -> None:
         """Remove what was kept for the next drop, and what could not be removed before: there is nothing to do now."""
         self._claims.tidy()
-        self._staging.remove_left()
+        if self._staging.left:
+            self._staging.remove_left()
 
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""

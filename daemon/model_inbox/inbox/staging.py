@@ -64,7 +64,7 @@ class Staging:
         self._disk = machine.disk
         self._read_lease = machine.read_lease
         self._progress = machine.progress
-        self._left: set[Path] = set()  # what could not be removed
+        self.left: set[Path] = set()  # what could not be removed; only this class changes it
 
     def targets(self, claim: Claim) -> dict[Role | str, Path]:
         """Return where the files of a drop are staged: by role, and the sidecar."""
@@ -162,13 +162,12 @@ class Staging:
         """Remove staged files, where they are there. What cannot be removed now is removed by `remove_left`."""
         for path in paths:
             if not remove_quietly(self._disk, path):
-                self._left.add(path)
+                self.left.add(path)
 
     def remove_left(self) -> None:
         """Try again to remove what could not be removed."""
-        if self._left:
-            left, self._left = self._left, set()
-            self.remove(left)
+        left, self.left = self.left, set()
+        self.remove(left)
 
     def clean(self, now: float) -> None:
         """Remove staged files of drops, all of which are begun again, and very old ones of others.
