@@ -63,7 +63,7 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-examples ## everything that must hold
+check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -130,6 +130,10 @@ test-frameworks-older: env-frameworks-older ## the same with an earlier minor ve
 	$(VENV)-frameworks-older/bin/python -m pytest tests/frameworks --ignore=tests/frameworks/test_torch_models.py --ignore=tests/frameworks/test_real_tensors.py \
 		--deselect=tests/frameworks/test_lists.py::test_code_behind_the_names_is_the_reviewed_code $(PYTEST_ARGS)
 
+# Their code differs from the reviewed code: only whether their models are accepted, and answer the same.
+test-classics-older: env-classics-older ## the same with earlier versions of statsmodels, arch, ngboost and others
+	$(VENV)-classics-older/bin/python -m pytest tests/frameworks/test_classics.py $(PYTEST_ARGS)
+
 # For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
@@ -153,6 +157,9 @@ env-frameworks: libgomp
 
 env-frameworks-older: libgomp
 	$(MAKE_VENV) $(VENV)-frameworks-older requirements/older.txt
+
+env-classics-older: libgomp
+	$(MAKE_VENV) $(VENV)-classics-older requirements/classics.txt
 
 env-example: libgomp
 	$(MAKE_VENV) $(VENV)-example requirements/example.txt
@@ -179,6 +186,7 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks --group torch -o requirements/frameworks.txt
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks-older -o requirements/older.txt
+	$(LOCK) -c requirements/test.txt --group dev --group classics-older -o requirements/classics.txt
 	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
 

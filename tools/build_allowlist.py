@@ -43,6 +43,7 @@ from model_inbox.pickles.names import (
     PATH_MODULES,
     STDLIB_VALUES,
     framework_of,
+    is_distribution,
     never_allowed,
     root_of,
 )
@@ -354,6 +355,9 @@ def lines_of(uses: dict[str, set[str]], listed: dict[str, AllowedName], *, keep_
         except (ImportError, AttributeError) as error:
             print(f"not importable here: {name}: {error}", file=sys.stderr)
             hooks = listed[name].hooks if name in listed else ""
+        if "rv_generic" in hooks and not is_distribution(name):
+            print(f"left out: {name}: no rule checks the text that it would run", file=sys.stderr)
+            continue
         if keep_hooks and name in listed and listed[name].hooks:
             hooks = listed[name].hooks
         lines[framework].append(f"{name}\t{text}" + (f"\t{hooks}" if hooks else ""))

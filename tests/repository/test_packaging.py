@@ -197,6 +197,7 @@ WANTED = {
     "test": GROUPS["dev"],
     "frameworks": [*GROUPS["dev"], *GROUPS["torch"], *GROUPS["frameworks"]],
     "older": [*GROUPS["dev"], *GROUPS["frameworks-older"]],
+    "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
     "example": GROUPS["example"],
     "example-lstm": [*GROUPS["torch"], *GROUPS["example-lstm"]],
 }

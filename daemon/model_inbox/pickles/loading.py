@@ -18,7 +18,7 @@ from ..errors import LoadRefused
 from ..problems import quoted
 from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
-from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_well_formed, resolve, root_of
+from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_method, is_well_formed, resolve, root_of
 from .report import problem_of
 from .rules import GETATTR, bound_attribute
 from .scan import decompressed_max, new_recorder
@@ -83,7 +83,7 @@ class _Table:
         self._found: dict[str, Any] = {}
 
     def __call__(self, module: str, name: str) -> Any:
-        if not is_well_formed(module, name):
+        if not is_well_formed(module, name) and not is_method(module, name):
             raise LoadRefused(
                 f"cannot load the pickle: it names {quoted(f'{module} {name}')}, which is not a full name"
             )
@@ -126,10 +126,13 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
 def _fetch(module: str, name: str) -> Any:
     module, name = _STAND_INS.get(f"{module}.{name}", (module, name))
     try:
-        return getattr(importlib.import_module(module), name)
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         error.add_note(_what_is_missing(module, name))
         raise
+    return found
 
 
 def _what_is_missing(module: str, name: str) -> str:

@@ -10,6 +10,8 @@ from sys import stdlib_module_names
 
 __all__ = [
     "ERRORS",
+    "INTERP1D",
+    "INTERP1D_METHODS",
     "JOBLIB_ARRAY",
     "LOAD_FROM_BYTES",
     "PATH_MODULES",
@@ -20,6 +22,7 @@ __all__ = [
     "describe_uses",
     "framework_of",
     "is_distribution",
+    "is_method",
     "is_nested",
     "is_well_formed",
     "never_allowed",
@@ -93,6 +96,21 @@ def is_nested(module: object, name: object) -> bool:
     if type(name) is not str or "." not in name:
         return False
     return all(is_well_formed(module, part) for part in name.split(".")) and len(name) <= NAME_LENGTH_MAX
+
+
+INTERP1D = "scipy.interpolate._interpolate.interp1d"
+INTERP1D_METHODS = frozenset(
+    {"_call_linear", "_call_linear_np", "_call_nan_spline", "_call_nearest", "_call_previousnext", "_call_spline"}
+)
+"""An interpolator of scipy keeps one of its methods as an attribute. Pickles name it `interp1d._call_linear`."""
+
+
+def is_method(module: object, name: object) -> bool:
+    """Return whether this is one of the few names with a dot that pickles may have: a method of an interpolator."""
+    if type(module) is not str or type(name) is not str:
+        return False
+    owner, dot, method = name.partition(".")
+    return bool(dot) and f"{module}.{owner}" == INTERP1D and method in INTERP1D_METHODS
 
 
 def root_of(name: str) -> str:
@@ -298,12 +316,16 @@ def only_shipped(name: str) -> str | None:
     return None
 
 
-_DISTRIBUTION_MODULES = ("scipy.stats._continuous_distns.", "scipy.stats._discrete_distns.")
+_DISTRIBUTION_MODULES = (
+    "scipy.stats._continuous_distns.",
+    "scipy.stats._discrete_distns.",
+    "statsmodels.distributions.discrete.",
+)
 _FROZEN = frozenset(f"scipy.stats._distn_infrastructure.rv_{kind}_frozen" for kind in ("continuous", "discrete"))
 
 
 def is_distribution(name: str) -> bool:
-    """Return whether this is the name of one of scipy's own distributions. Rules check the text that they run."""
+    """Return whether this is the name of a distribution of scipy or statsmodels. Rules check the text that they run."""
     return name.startswith(_DISTRIBUTION_MODULES) and name.endswith("_gen")
 
 

@@ -161,7 +161,7 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     ),
     "no-lz4": lambda _, __: artifact_unsupported(
         "the file is compressed with lz4, which is not installed here",
-        "Install lz4 where the daemon runs, or use another compression",
+        "Install lz4 where the daemon runs (`pip install 'model-inbox[lz4]'`), or use another compression",
     ),
     "decompression-bomb": lambda _, detail: artifact_scan_limits(
         f"the {detail} data is far larger than its file when decompressed", _OTHERWISE

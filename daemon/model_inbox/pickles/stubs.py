@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from .names import carries_code, is_nested, is_well_formed, resolve
+from .names import carries_code, is_method, is_nested, is_well_formed, resolve
 from .streams import BadStream, PayloadSkippingStream
 
 __all__ = ["BadArguments", "Finding", "Global", "Recorder", "Rule", "StateRule", "Stub", "instance_of"]
@@ -156,7 +156,9 @@ def _is_dunder(name: Any) -> bool:
 
 
 def _is_label(attribute: str, value: Any) -> bool:
-    """Return whether this attribute only describes an object: text that nothing looks up while a pickle is loaded."""
+    """Return whether this attribute only describes an object: what nothing looks up while a pickle is loaded."""
+    if attribute == "__skforecast_tags__":
+        return type(value) is dict
     return attribute in ("__doc__", "__name__") and type(value) in (str, type(None))
 
 
@@ -214,7 +216,7 @@ class Recorder:
 
     def find(self, module: object, name: object) -> Global:
         """Return the stub for a name and record that it was referred to. A malformed name becomes a finding."""
-        if not is_well_formed(module, name):
+        if not is_well_formed(module, name) and not is_method(module, name):
             self.note("nested-name" if is_nested(module, name) else "bad-name", f"{module!s:.200} {name!s:.200}")
             return self.internal("<bad name>")
         module, name = resolve(str(module), str(name))

@@ -204,6 +204,35 @@ def test_what_scipy_would_call_or_follow_is_refused(opcodes: bytes) -> None:
     assert set(problems(opcodes)) == set(REFUSED)
 
 
+def test_interpolator_keeps_one_of_its_own_methods() -> None:
+    """By its name with a dot, or looked up; no other method, and no other name with a dot."""
+    interp1d = ("scipy.interpolate._interpolate", "interp1d")
+    for method, expected in (("_call_linear", []), ("__init__", ["artifact.never_allowed"])):
+        state = build.mapping({"_call": build.named(interp1d[0], f"interp1d.{method}")})
+        assert problems(build.built(build.new(*interp1d), state)) == expected
+    found = build.called(build.named("builtins", "getattr"), build.named(*interp1d), build.text("_call_spline"))
+    assert problems(found) == []
+    wrong = build.called(build.named("builtins", "getattr"), build.named(*interp1d), build.text("__init__"))
+    assert problems(wrong) == REFUSED
+    assert problems(build.named("scipy.interpolate._interpolate", "PPoly._call_linear")) == ["artifact.never_allowed"]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "method"),
+    [
+        ("statsmodels.tsa.exponential_smoothing.ets", "ETSModel", "loglike"),
+        ("statsmodels.discrete.count_model", "ZeroInflatedPoisson", "_hessian_logit"),
+        ("scipy.stats._kde", "gaussian_kde", "silverman_factor"),
+    ],
+)
+def test_only_the_method_that_a_model_keeps_is_looked_up(module: str, name: str, method: str) -> None:
+    """A model keeps a method of its own as an attribute; any other attribute could be anything."""
+    getter = build.named("builtins", "getattr")
+    assert problems(build.called(getter, build.new(module, name), build.text(method))) == []
+    assert problems(build.called(getter, build.new(module, name), build.text("__class__"))) == REFUSED
+    assert problems(build.called(getter, RIDGE, build.text(method))) == REFUSED
+
+
 def test_result_of_an_optimizer_gets_no_state() -> None:
     """It looks up every attribute among its items, `__setstate__` too."""
     result = build.new("scipy.optimize._optimize", "OptimizeResult")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import is_global, must
-from ..names import is_distribution, words
+from ..names import INTERP1D, INTERP1D_METHODS, is_distribution, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub
 from .zone_rules import UNPICKLE_ZONE
 
@@ -42,6 +42,7 @@ _OF_CLASSES = {
     "zoneinfo.ZoneInfo": frozenset({"_unpickle"}),
     "builtins.str": _TEXT_METHODS,
     _TORCH_FUNCTIONS: _OF_TORCH,
+    INTERP1D: INTERP1D_METHODS,
 }
 _OF_OBJECTS = {
     # The first is the name in a pickle, the second that of the class.
@@ -49,9 +50,22 @@ _OF_OBJECTS = {
     "re.Pattern": _OF_PATTERNS,
     f"{_BOOSTING}HistGradientBoostingClassifier": frozenset({"_raw_predict"}),
     f"{_BOOSTING}HistGradientBoostingRegressor": frozenset({"_raw_predict"}),
+    "scipy.interpolate._rbf.Rbf": frozenset(
+        f"_h_{name}"
+        for name in ("cubic", "gaussian", "inverse_multiquadric", "linear", "multiquadric", "quintic", "thin_plate")
+    ),
+    "scipy.stats._kde.gaussian_kde": frozenset({"scotts_factor", "silverman_factor"}),
+    "scipy.stats._qmc.LatinHypercube": frozenset({"_random_lhs", "_random_oa_lhs"}),
+    "scipy.stats._qmc.PoissonDisk": frozenset({"_hypersphere_surface_sample", "_hypersphere_volume_sample"}),
+    **{
+        f"statsmodels.discrete.count_model.ZeroInflated{name}": frozenset({"_hessian_logit", "_hessian_probit"})
+        for name in ("GeneralizedPoisson", "NegativeBinomialP", "Poisson")
+    },
+    "statsmodels.nonparametric.kernel_regression.KernelReg": frozenset({"_est_loc_constant", "_est_loc_linear"}),
+    "statsmodels.tsa.exponential_smoothing.ets.ETSModel": frozenset({"loglike"}),
 }
 """Bound methods in pickles: with `scoring=`, boosting of scikit-learn keeps its own method as an attribute. Discrete
-distributions of scipy keep `_entropy`."""
+distributions of scipy keep `_entropy`, and a few models of statsmodels the function that they were fitted with."""
 
 
 def _methods_of(kind: str) -> frozenset[str]:

@@ -10,7 +10,7 @@ import re
 from collections import OrderedDict
 from typing import Any
 
-from ..arguments import is_count, is_global, is_text, must
+from ..arguments import is_count, is_global, is_object, is_text, must
 from ..names import ERRORS, PATH_MODULES, PATH_NAMES
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import is_zone
@@ -45,6 +45,12 @@ _PLAIN = _NUMBERS | {str, bytes}
 
 def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(_PLAIN.issuperset(map(type, args)), "not plain values")
+
+
+def _slice(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    # A slice only keeps its parts. numpy's numbers are among them where a library computed them.
+    scalars = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+    must(all(type(arg) in _PLAIN or is_object(arg, *scalars) for arg in args), "not plain values")
 
 
 def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -193,8 +199,9 @@ def _getter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
 PYTHON_CALLS: dict[str, Rule] = {
     "_codecs.encode": _encode,
     "builtins.bytes": _bytes,
+    "builtins.slice": _slice,
     "builtins.bytearray": _bytearray,
-    **{f"builtins.{name}": _plain for name in ("bool", "slice", "str", *ERRORS)},
+    **{f"builtins.{name}": _plain for name in ("bool", "str", *ERRORS)},
     **{f"builtins.{name}": _numbers for name in ("complex", "float", "int", "range")},
     **{f"builtins.{name}": _collection for name in ("list", "tuple")},
     **{f"builtins.{name}": _hashing for name in ("frozenset", "set")},
