@@ -327,6 +327,17 @@ class _ProgressFailed(Exception):
     """The caller's progress callback raised an exception: see `__cause__`."""
 
 
+def _keep_capabilities_from_children() -> None:
+    """Empty the ambient set of this process: what a unit gives it, such as CAP_LEASE, is then for itself alone.
+
+    The worker cannot give them up by itself where a hardened unit forbids capset(2).
+    """
+    import ctypes
+
+    # PR_CAP_AMBIENT with PR_CAP_AMBIENT_CLEAR_ALL, from linux/prctl.h.
+    ctypes.CDLL(None, use_errno=True).prctl(47, 4, 0, 0, 0)
+
+
 class _Worker:
     """One worker process and the socket to it."""
 
@@ -352,6 +363,7 @@ class _Worker:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         except OSError as error:
             raise ScanError(f"cannot start the worker that scans pickles: {error}") from error
+        _keep_capabilities_from_children()
         try:
             # With -S no .pth file of the environment runs in the worker, so the audit hook sees only our own code.
             process = subprocess.Popen(  # noqa: S603 - our own file, with our own interpreter
