@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from model_inbox.base.disk import digest_open_file
+from model_inbox.base.copying import digest_open_file
 from model_inbox.registry.paths import status_paths
 from model_inbox.registry.registry import ModelRegistry
 from model_inbox.registry.store import Store

@@ -58,6 +58,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         "boot instants leases owners shapes standard_streams units",
         "disk flocks users strict_yaml",
+        "copying",
         "machine remedies",
         "__init__",
     ),

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..base.disk import Disk, content_of, copy_open_file, make_folder, open_regular, sync_files, write_new_file
+from ..base.copying import copy_open_file
+from ..base.disk import Disk, content_of, make_folder, open_regular, sync_files, write_new_file
 from ..errors import StorageError
 from .folder import FOLDER_MODE, Snapshot
 from .manifest import CopiedFile, Source

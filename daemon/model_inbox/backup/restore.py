@@ -11,7 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.disk import Disk, copy_open_file, make_folder, open_regular, read_bytes, replace_file, sync_files
+from ..base.copying import copy_open_file
+from ..base.disk import Disk, make_folder, open_regular, read_bytes, replace_file, sync_files
 from ..errors import StorageError
 from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, fingerprint, mark_bytes
 from ..registry.journal import read_header

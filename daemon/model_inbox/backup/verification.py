@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..base.disk import digest_regular
+from ..base.copying import digest_regular
 from ..errors import raise_if_transient
 from ..problems import Problem
 from ..problems.backup import backup_file_differs, backup_file_missing, backup_file_unknown, backup_manifest_damaged

@@ -1,9 +1,10 @@
 """All durable changes on the disk: write, sync, link, rename, copy and remove.
 
 Owns `Disk`, whose changing methods are single steps (a crash can come before or after each, and within a write), and
-a few operations made of several steps. Its reading methods change nothing; code that depends on file times or on
-refused access uses them, not the os module. Never decides anything: the caller says what goes where. All other modules
-only read. Tests pass a Disk that counts the steps and stops at one of them, or that returns times of its own.
+a few operations made of several steps; `copying` makes copies of whole files of them. Its reading methods change
+nothing; code that depends on file times or on refused access uses them, not the os module. Never decides anything: the
+caller says what goes where. All other modules only read. Tests pass a Disk that counts the steps and stops at one of
+them, or that returns times of its own.
 
 The producer's side also runs on macOS and Windows: what only Linux has is imported or looked up at its first use, and
 flags and calls that a system lacks are left out. The daemon needs Linux.
@@ -19,11 +20,9 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
-import hashlib
 import os
 import re
 import stat
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -38,15 +37,11 @@ __all__ = [
     "PacedDisk",
     "Sync",
     "content_of",
-    "copy_open_file",
-    "digest_open_file",
-    "digest_regular",
     "exists",
     "inode_of",
     "is_mounted_read_only",
     "is_temporary",
     "make_folder",
-    "move_file",
     "no_op",
     "open_and_stat",
     "open_regular",
@@ -61,11 +56,6 @@ __all__ = [
     "write_new_file",
 ]
 
-COPY_CHUNK_BYTES = 1 << 20
-# A shorter hole is copied as zeros: a file of many small holes costs no more system calls than one without.
-HOLE_BYTES_MIN = 64 << 10
-# Small enough for the processor's cache; hashlib.file_digest uses the same size.
-DIGEST_CHUNK_BYTES = 1 << 18
 # A slow disk writes this in a few seconds, which is less than the watchdog's time-out.
 FLUSH_BYTES = 64 << 20
 # From this many files of one file system, one syncfs is faster than an fsync of each.
@@ -79,7 +69,6 @@ _FICLONE = 0x40049409
 # Arguments of renameat2(2).
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
-_buffers = threading.local()
 # Flags of open(2) that some systems lack. Only Windows opens files in a text mode by default.
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _CLOEXEC = getattr(os, "O_CLOEXEC", 0)
@@ -114,7 +103,7 @@ def _last_error(*paths: str) -> OSError:
 
 
 @contextmanager
-def _storage(operation: str, path: object) -> Iterator[None]:
+def storage_errors(operation: str, path: object) -> Iterator[None]:
     """Raise an OSError of the block as a StorageError with the operation and the path."""
     try:
         yield
@@ -347,7 +336,7 @@ class Note:
     def open(self, path: Path) -> str:
         """Open or make the file, and return the line in it, "" for none. Raises StorageError."""
         self.close()
-        with _storage("open", path):
+        with storage_errors("open", path):
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | _NOFOLLOW | _CLOEXEC, 0o600)
             return os.pread(self._fd, 1 << 20, 0).partition(b"\n")[0].decode("utf-8", "replace")
 
@@ -386,7 +375,7 @@ def write_new_file(disk: Disk, path: Path, data: bytes, mode: int, *, sync: bool
     With `sync=False` the bytes become durable with a later `sync_files`. Raises StorageError and leaves no file then.
     A crash can leave a partial file.
     """
-    with _storage("write", path):
+    with storage_errors("write", path):
         fd = disk.create(path, mode)
         try:
             disk.write(fd, data)
@@ -469,7 +458,7 @@ class Sync:
         running, self._running = self._running, []
         for path, fd, wait in running:
             try:
-                with _storage("sync", path):
+                with storage_errors("sync", path):
                     wait()
             except StorageError as error:
                 self._error = self._error or error
@@ -492,7 +481,7 @@ def replace_file(disk: Disk, path: Path, data: bytes, mode: int) -> None:
     """
     temporary = temporary_name(disk, path)
     write_new_file(disk, temporary, data, mode)
-    with _storage("replace", path):
+    with storage_errors("replace", path):
         try:
             disk.rename(temporary, path)
         except OSError:
@@ -520,7 +509,7 @@ def make_folder(disk: Disk, path: Path, mode: int = 0o750) -> None:
 
     Raises StorageError, also if the path is a dangling symlink or not a folder.
     """
-    with _storage("make the folder", path):
+    with storage_errors("make the folder", path):
         missing = []
         here = path
         while not here.exists() and not here.is_symlink():
@@ -615,142 +604,3 @@ def exists(path: Path) -> bool:
             return False
         raise StorageError("look at", path, error) from error
     return True
-
-
-def digest_open_file(fd: int, progress: Callable[[], None] = no_op) -> str:
-    """Return the SHA-256 of an open file, read from its start. `progress` is called after each chunk."""
-    digest = hashlib.sha256()
-    # One buffer for each thread: to allocate it takes as long as to fill it.
-    try:
-        view: memoryview = _buffers.view
-    except AttributeError:
-        view = _buffers.view = memoryview(bytearray(DIGEST_CHUNK_BYTES))
-    place = 0
-    while count := os.preadv(fd, [view], place):
-        digest.update(view[:count])
-        place += count
-        progress()
-    return digest.hexdigest()
-
-
-def digest_regular(path: Path | str) -> str:
-    """Return the SHA-256 of a regular file. Raises OSError as `open_regular` does."""
-    fd = open_regular(path)
-    try:
-        return digest_open_file(fd)
-    finally:
-        os.close(fd)
-
-
-def copy_open_file(
-    disk: Disk, source: int, target: Path, mode: int, progress: Callable[[], None] = no_op, *, sync: bool = True
-) -> tuple[str, int]:
-    """Copy an open file to a new file of ours and make its bytes durable. Return their SHA-256 and their number.
-
-    With `sync=False` the bytes become durable with a later `sync_files`.
-    Blocks are shared where the file system can (a reflink); the digest is then computed from the new file, otherwise
-    from the bytes while they are written. Holes stay holes. `progress` is called after each chunk. Raises StorageError
-    and leaves nothing at `target` then. A crash can leave a partial file.
-    """
-    with _storage("copy to", target):
-        fd = disk.create(target, mode)
-        try:
-            try:
-                disk.clone(source, fd)
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    raise
-                result = _copy_bytes(disk, source, fd, progress)
-            else:
-                result = digest_open_file(fd, progress), os.fstat(fd).st_size
-            if sync:
-                disk.fsync(fd)
-        except OSError:
-            remove_quietly(disk, target)
-            raise
-        finally:
-            disk.close(fd)
-    return result
-
-
-def _copy_bytes(disk: Disk, source: int, target: int, progress: Callable[[], None]) -> tuple[str, int]:
-    """Write the bytes of an open file to an empty one, and leave out its holes. Return their SHA-256 and number."""
-    digest = hashlib.sha256()
-    place = 0
-    for data, end in _parts(source):
-        while place < data:
-            zeros = bytes(min(data - place, COPY_CHUNK_BYTES))
-            digest.update(zeros)
-            place += len(zeros)
-            progress()
-        os.lseek(source, place, os.SEEK_SET)
-        os.lseek(target, place, os.SEEK_SET)
-        while chunk := os.read(source, COPY_CHUNK_BYTES if end is None else min(end - place, COPY_CHUNK_BYTES)):
-            disk.write(target, chunk)
-            digest.update(chunk)
-            place += len(chunk)
-            progress()
-    if os.fstat(target).st_size < place:
-        disk.truncate(target, place)
-    return digest.hexdigest(), place
-
-
-def _parts(fd: int) -> Iterator[tuple[int, int | None]]:
-    """Return where the parts that are no holes begin and end; None is the end of the file, where the last one begins.
-
-    Where the system does not know holes, all is one part.
-    """
-    place = 0
-    try:
-        data = _data_behind(fd, place)
-        while data is not None:
-            place = os.lseek(fd, data, os.SEEK_HOLE)
-            while (following := _data_behind(fd, place)) is not None and following - place < HOLE_BYTES_MIN:
-                place = os.lseek(fd, following, os.SEEK_HOLE)
-            yield data, place
-            data = following
-        yield max(place, os.fstat(fd).st_size), None
-    except AttributeError:
-        yield place, None
-
-
-def _data_behind(fd: int, place: int) -> int | None:
-    """Return where the next bytes are that are not in a hole, or None."""
-    try:
-        return os.lseek(fd, place, os.SEEK_DATA)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return None
-        raise
-
-
-def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None:
-    """Move a file to a free name, within or across file systems. The caller syncs both folders.
-
-    Across file systems the file is copied to a temporary name, synced and renamed, the folder is synced, and then the
-    source is removed. A crash at any point leaves at least one complete file, and perhaps a temporary one. Raises
-    StorageError, with the errno EEXIST if the name is taken.
-    """
-    with _storage("move", source):
-        try:
-            disk.rename_new(source, target)
-            return
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-        temporary = temporary_name(disk, target)
-        # Open the source first: after a move that was completed before, the caller needs the error "no such file".
-        fd = open_regular(source)
-        try:
-            if target.exists() or target.is_symlink():
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-            copy_open_file(disk, fd, temporary, mode)
-        finally:
-            os.close(fd)
-        try:
-            disk.rename_new(temporary, target)
-        except OSError:
-            remove_quietly(disk, temporary)
-            raise
-        disk.fsync_dir(target.parent)
-        disk.unlink(source)

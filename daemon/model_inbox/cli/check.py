@@ -287,7 +287,7 @@ def _sighting(path: Path, name: str) -> Sighting:
 
 
 def _problem_of_digest(path: Path, role: str, said: str | None) -> list[Problem]:
-    from ..base.disk import digest_regular
+    from ..base.copying import digest_regular
 
     if said is None:
         return []

@@ -23,7 +23,8 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from ..base.disk import content_of, move_file
+from ..base.copying import move_file
+from ..base.disk import content_of
 from ..base.machine import Machine
 from ..base.users import name_of_user
 from ..errors import StorageError

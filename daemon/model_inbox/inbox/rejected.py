@@ -17,7 +17,8 @@ from typing import Any
 
 import orjson
 
-from ..base.disk import Disk, move_file, read_regular, remove_quietly
+from ..base.copying import move_file
+from ..base.disk import Disk, read_regular, remove_quietly
 from ..errors import EntryNotFound, StorageError
 from ..problems import quoted
 from .claims import REASON_NAME, claimed_at, is_older, original_name

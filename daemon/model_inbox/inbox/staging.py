@@ -15,14 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..base.disk import (
-    content_of,
-    copy_open_file,
-    read_regular,
-    remove_quietly,
-    start_writing_back,
-    write_new_file,
-)
+from ..base.copying import copy_open_file
+from ..base.disk import content_of, read_regular, remove_quietly, start_writing_back, write_new_file
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.units import format_size

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import structlog
 
-from ..base.disk import content_of, digest_open_file, read_open_file
+from ..base.copying import digest_open_file
+from ..base.disk import content_of, read_open_file
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import StorageError

@@ -17,17 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..base.disk import (
-    Disk,
-    copy_open_file,
-    digest_open_file,
-    digest_regular,
-    make_folder,
-    move_file,
-    open_regular,
-    remove_quietly,
-    temporary_name,
-)
+from ..base.copying import copy_open_file, digest_open_file, digest_regular, move_file
+from ..base.disk import Disk, make_folder, open_regular, remove_quietly, temporary_name
 from ..errors import RestoreRefused, StorageError
 from ..model.metadata import is_valid_id
 from ..problems import quoted

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..base.disk import copy_open_file, remove_quietly, write_new_file
+from ..base.copying import copy_open_file
+from ..base.disk import remove_quietly, write_new_file
 from ..errors import ModelInboxError
 from ..problems import quoted
 from .entry import Entry, changed_entry

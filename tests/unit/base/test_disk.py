@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_inbox.base import disk as fsio
+from model_inbox.base.copying import copy_open_file
 from model_inbox.base.disk import (
     FLUSH_BYTES,
     SYNC_TOGETHER_FILES,
     Disk,
     PacedDisk,
     Sync,
-    copy_open_file,
     is_temporary,
     open_regular,
     replace_file,

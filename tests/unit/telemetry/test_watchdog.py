@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.base.disk import (
-    COPY_CHUNK_BYTES,
-    DIGEST_CHUNK_BYTES,
-    Disk,
-    PacedDisk,
-    copy_open_file,
-    digest_open_file,
-)
+from model_inbox.base.copying import COPY_CHUNK_BYTES, DIGEST_CHUNK_BYTES, copy_open_file, digest_open_file
+from model_inbox.base.disk import Disk, PacedDisk
 from model_inbox.telemetry.watchdog import Heartbeat
 from support.world import Clock, World, digest, pickled
 

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ...base.disk import Disk, make_folder, move_file, open_regular, remove_quietly, replace_file
+from ...base.copying import move_file
+from ...base.disk import Disk, make_folder, open_regular, remove_quietly, replace_file
 from ...base.flocks import FileLock
 from ...errors import RegistryLocked, StorageError
 from ...pickles import Allowlist, Scanner

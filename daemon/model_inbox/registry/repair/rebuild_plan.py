@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ...base.disk import digest_regular, open_regular, read_regular
+from ...base.copying import digest_regular
+from ...base.disk import open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError, raise_if_transient
 from ...model.metadata import fields_of, is_valid_id
 from ...model.sidecar import parse_sidecar
