@@ -1,4 +1,4 @@
-"""Drops in hand that could not be gone on with: tried again, less and less often.
+"""Drops in hand that could not be gone on with, such as on a full disk: tried again, less and less often.
 
 Owns when each of them is tried again, and that its waiting is logged and counted. What the disk, a lock or the scanner
 refused never counts against a drop; an exception that nobody foresaw does (`tries`). While an obstacle on

@@ -1,6 +1,6 @@
 """What keeps the service from reading a file in the inbox, and which chmod or chgrp helps.
 
-Owns the hint. Changes no right itself.
+Owns the hint for reading; `base/remedies` has those for a place that cannot be written. Changes no right itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The answer to each drop: its receipt, and for a refused one `reason.json`.
 
-Owns the form of both files and their places. An answer is written before the drop's sources are removed: after
-a crash at any moment, no drop is gone without its answer.
+Owns where both files are, and how they are written; `model/receipt` has the format of a receipt. An answer is written
+before the drop's sources are removed: after a crash at any moment, no drop is gone without its answer.
 """
 
 from __future__ import annotations

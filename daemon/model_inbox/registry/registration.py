@@ -1,6 +1,7 @@
 """Registering staged models: their files get their names, then their lines are committed together.
 
-Owns the order of these steps. Never judges a model, and never makes or removes a staged file.
+Owns the order of these steps, and what makes a drop a duplicate of a registered model: the same id, and the same
+SHA-256 of model and scaler. Never judges a model, and never makes or removes a staged file.
 """
 
 from __future__ import annotations

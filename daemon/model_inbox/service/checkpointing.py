@@ -1,6 +1,7 @@
-"""When the checkpoint is written and the journal rotated: within a second of idle, at most every `checkpoint_seconds`.
+"""When the daemon writes the checkpoint and rotates the journal: at most every `checkpoint_seconds` after a change.
 
-Owns the time of both and the retry of what failed. How a checkpoint is written is the registry's.
+Owns the time of both and the retry of what failed. How a checkpoint is written is the registry's; a handle that is not
+the daemon's writes it when it closes.
 """
 
 from __future__ import annotations
