@@ -328,14 +328,18 @@ class _ProgressFailed(Exception):
 
 
 def _keep_capabilities_from_children() -> None:
-    """Empty the ambient set of this process: what a unit gives it, such as CAP_LEASE, is then for itself alone.
+    """Take what a unit gives this process, such as CAP_LEASE, out of the ambient set: it is then for itself alone.
 
-    The worker cannot give them up by itself where a hardened unit forbids capset(2).
+    The worker cannot give it up by itself where a hardened unit forbids capset(2). CAP_DAC_OVERRIDE and
+    CAP_DAC_READ_SEARCH stay: without them a worker of this user may be unable to read Python. It gives them up itself.
     """
     import ctypes
 
-    # PR_CAP_AMBIENT with PR_CAP_AMBIENT_CLEAR_ALL, from linux/prctl.h.
-    ctypes.CDLL(None, use_errno=True).prctl(47, 4, 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    # PR_CAP_AMBIENT with PR_CAP_AMBIENT_LOWER, from linux/prctl.h, for each number that the kernel knows.
+    for capability in (0, *range(3, 64)):
+        if libc.prctl(47, 3, capability, 0, 0) != 0:
+            break
 
 
 class _Worker:
