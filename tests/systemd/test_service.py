@@ -312,7 +312,7 @@ def test_a_damaged_registry_is_not_started_again(service: Installed) -> None:
 def test_it_stops_in_time_with_work_in_hand(service: Installed) -> None:
     """Told to stop in the middle of many drops, it ends by itself and soon; what it left is taken at the next start."""
     stems = [f"many-{number}" for number in range(150)]
-    data = pickled(list(range(200_000)))
+    data = pickled(list(range(500_000)))
     for stem in stems:  # as root for the pace; they become alice's
         for name, content in ((f"{stem}.pkl", data), (f"{stem}.yaml", sidecar())):
             path = service.inbox / f".{name}"
