@@ -6,6 +6,7 @@ import ctypes
 import os
 import resource
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 PLAIN_UID = 54321
@@ -32,7 +33,9 @@ def give_to_plain_user(folder: Path) -> None:
     if os.geteuid() != 0:
         return
     for path in (folder, *folder.rglob("*")):
-        os.chown(path, PLAIN_UID, PLAIN_UID)
+        # A daemon that is at work there may have removed it meanwhile.
+        with suppress(FileNotFoundError):
+            os.chown(path, PLAIN_UID, PLAIN_UID)
     for parent in folder.parents[:3]:
         if len(parent.parts) > 2:
             parent.chmod(parent.stat().st_mode | 0o055)
