@@ -25,6 +25,7 @@ __all__ = [
     "Sighting",
     "is_ignored",
     "pair",
+    "possible_sidecars",
     "scaler_stem",
     "seen_as",
     "stem_of",
@@ -129,6 +130,14 @@ def scaler_stem(name: str) -> str | None:
         if stem != name:
             return stem
     return None
+
+
+def possible_sidecars(name: str) -> list[str]:
+    """Return the names of the sidecars that a file belongs to by its own name; none for a sidecar."""
+    if name.endswith(SIDECAR_SUFFIX):
+        return []
+    stems = (stem_of(name), scaler_stem(name))
+    return [f"{stem}{SIDECAR_SUFFIX}" for stem in stems if stem is not None]
 
 
 def pair(

@@ -17,7 +17,7 @@ from ..errors import StorageError
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from .crowd import Crowd, Part, Unit
-from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, scaler_stem
+from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, possible_sidecars, scaler_stem
 from .own_folders import OwnFolders
 from .readiness import Decision, Limits, Refuse, Wait
 
@@ -94,8 +94,12 @@ class Sight(OwnFolders):
         return self._sight([name for name in listed if name not in units and name not in files])
 
     def _look_at_changed(self, changed: Collection[str]) -> dict[str, Sighting]:
-        """Return what is in sight, and what events told of."""
+        """Return what is in sight, and what events told of, with the sidecars that this may belong to.
+
+        The event of a sidecar that comes right after its model is read some milliseconds later than the model's.
+        """
         told = {*changed, *self._given_back}
+        told.update([sidecar for name in told for sidecar in possible_sidecars(name)])
         for name in told:
             self._crowd.wake(name)
         units, files = self._crowd.units, self._crowd.files

@@ -616,6 +616,15 @@ def test_a_drop_among_many_strays_is_taken_at_once_and_by_its_name_alone(world: 
     assert len([name for name in disk.looked_at if name.startswith("stray")]) == 1
 
 
+@pytest.mark.parametrize("told", ["m.pkl", "m_scaler.pkl", "m.yaml"])
+def test_the_first_event_of_a_drop_is_enough(world: World, told: str) -> None:
+    """Events are read every few milliseconds: what came with the first one is found without waiting for its own."""
+    with world.running() as service:
+        world.put("m", scaler=[1])
+        service.step("hint", changed=[told])
+        assert world.registrations() == ["m"]
+
+
 @pytest.mark.parametrize("told", [["stray07.yaml"], None], ids=["by an event", "by the listing"])
 def test_a_stray_that_rests_comes_along_with_its_sidecar(world: World, told: list[str] | None) -> None:
     """The model came first, and rested among others: its sidecar is enough to find it."""
