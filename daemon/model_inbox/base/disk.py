@@ -332,6 +332,7 @@ class Note:
         """Each line begins with the heading, which is unlike that of any other process."""
         self._heading = heading
         self._fd: int | None = None
+        self._words: tuple[str, ...] | None = None
 
     def open(self, path: Path) -> str:
         """Open or make the file, and return the line in it, "" for none. Raises StorageError."""
@@ -342,11 +343,13 @@ class Note:
 
     def write(self, *words: str) -> None:
         """Replace the line, if the file is open. If that fails the file is emptied: an old line would accuse others."""
-        if self._fd is None:
+        if self._fd is None or words == self._words:
             return
+        self._words = words
         try:
             os.pwrite(self._fd, f"{' '.join((self._heading, *words))}\n".encode(), 0)
         except OSError:
+            self._words = None
             with suppress(OSError):
                 os.ftruncate(self._fd, 0)
 
@@ -354,7 +357,7 @@ class Note:
         """Close the file, which stays."""
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._words = None
 
 
 def temporary_name(disk: Disk, path: Path) -> Path:
