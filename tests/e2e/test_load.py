@@ -54,7 +54,7 @@ def test_small_drops_do_not_wait_for_a_large_one(tmp_path: Path) -> None:
 
 
 def test_a_kill_while_a_large_drop_is_in_work_loses_nothing(tmp_path: Path) -> None:
-    """The next daemon begins it anew, and registers it once."""
+    """The next daemon judges it again, and registers it once."""
     world = World(tmp_path)
     with world.daemon() as daemon:
         put_large(world, "large", GIB)

@@ -57,8 +57,8 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         "boot instants leases owners shapes standard_streams units",
-        "disk flocks users strict_yaml",
-        "copying",
+        "disk flocks strict_yaml",
+        "copying users",
         "machine remedies",
         "__init__",
     ),

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import orjson
-
 from ..base.instants import canonical_instant
+from ..base.shapes import format_of
 from ..problems import quoted
 from ..registry.journal import seal, unseal
 from ..registry.position import Identity
@@ -108,7 +107,7 @@ class Manifest:
     def decode(cls, data: bytes, where: object) -> Manifest:
         """Return what `encode` wrote. Raises BackupDamaged; `where` names the file in its message."""
         fields = unseal(data.removesuffix(b"\n"))
-        name = _format_of(data)
+        name = format_of(data)
         if isinstance(name, str) and name.startswith(FORMAT_NAME) and name != FORMAT:
             raise BackupDamaged(
                 f"cannot use {str(where)!r}: it has the format {quoted(name)}, this version reads {FORMAT}",
@@ -132,15 +131,6 @@ class Manifest:
                 f"cannot use {str(where)!r}: it is not the manifest of a snapshot, or was changed",
                 hint="`model-inbox backup list` shows the other snapshots",
             ) from None
-
-
-def _format_of(data: bytes) -> object:
-    """Return the format that a manifest names, before anything is asked that a later version may do otherwise."""
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return fields.get("format") if isinstance(fields, dict) else None
 
 
 def _plain(path: Any) -> str:

@@ -1,6 +1,7 @@
 """JSON objects as TypedDicts with a description of each field, and the JSON schemas made from them.
 
-Owns `Field`, the annotation of a field, and the conversion of such types to a schema. Knows nothing about models. Pure.
+Owns `Field`, the annotation of a field, the conversion of such types to a schema, and how a file names its format.
+Knows nothing about models. Pure.
 
 The type checker checks the code that makes and reads such an object. At run time the object is a plain dictionary:
 fields that a newer version added stay in it and are written again.
@@ -12,7 +13,9 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-__all__ = ["DIALECT", "Field", "document", "fields_of_shape", "object_schema", "title_of"]
+import orjson
+
+__all__ = ["DIALECT", "Field", "document", "fields_of_shape", "format_of", "object_schema", "title_of"]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -92,3 +95,15 @@ def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
     for option in options:
         merged |= option
     return {**merged, "type": [option["type"] for option in options]}
+
+
+def format_of(data: bytes) -> object:
+    """Return the format that a JSON file names, before anything is asked that a later version may do otherwise.
+
+    None if it is no JSON object or names none.
+    """
+    try:
+        fields = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return fields.get("format") if isinstance(fields, dict) else None

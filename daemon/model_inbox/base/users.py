@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
 from ..problems import escaped
+from .disk import no_op
 from .owners import Owner, owner_of
 
 __all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
@@ -22,10 +23,6 @@ __all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_grou
 
 # From linux/prctl.h.
 _PR_SET_NO_NEW_PRIVS = 38
-
-
-def _nothing() -> None:
-    """There is nothing to do before the change."""
 
 
 def name_of_user(uid: int) -> str:
@@ -62,7 +59,7 @@ def person() -> str:
     return name_of_user(os.getuid())
 
 
-def act_as_owner(*folders: Path, before: Callable[[], None] = _nothing) -> None:
+def act_as_owner(*folders: Path, before: Callable[[], None] = no_op) -> None:
     """Change to the owner of `folders` if this process runs as root and root does not own them.
 
     Folders that do not exist do not count; if there is none, the nearest existing one above counts. User, group and
@@ -88,7 +85,7 @@ def act_as_owner(*folders: Path, before: Callable[[], None] = _nothing) -> None:
         _become(there.uid, there.gid, first)
 
 
-def act_as_any_owner(*folders: Path, before: Callable[[], None] = _nothing) -> None:
+def act_as_any_owner(*folders: Path, before: Callable[[], None] = no_op) -> None:
     """Change to the owner of the first of `folders` that is not root's, if this process runs as root.
 
     For commands that only look and must also answer while a folder is away. Raises ModelInboxError as `act_as_owner`.

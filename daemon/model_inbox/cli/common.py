@@ -301,7 +301,7 @@ def _import_everything() -> None:
         importlib.import_module(name)
     package = __name__.split(".", maxsplit=1)[0]
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        # The first two are programs, and run when they are imported.
+        # Both are programs, and run when they are imported.
         if not module.name.endswith((".__main__", ".worker")):
             importlib.import_module(module.name)
 

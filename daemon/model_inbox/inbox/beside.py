@@ -3,7 +3,7 @@
 Owns how many are in work at once, whose turn it is, and that a stop interrupts them. A thread stages, digests, scans
 and syncs the files of one claim, with a scanner of its own, and returns what it found; the loop carries that out like
 any other decision. A thread never moves a claim, never commits and never answers. If the daemon dies meanwhile, the
-claim is as it was, and the next start begins it anew.
+claim is as it was, and the next start judges it again.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Beside:
             if isinstance(error, StorageError) and isinstance(claim.stage, ToJudge):
                 claim.stage = replace(
                     claim.stage, by_copy=True
-                )  # to be written anew: a second sync would prove nothing
+                )  # to be written again: a second sync would prove nothing
             raise
 
     def _go_on_or_end(self) -> None:

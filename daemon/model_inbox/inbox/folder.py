@@ -41,7 +41,7 @@ CHANGED_SECONDS = 0.25  # a producer that rewrites its files all the time costs 
 
 _Decision = TypeVar("_Decision", bound=Decision)
 
-_WHOLE_AND_FREE = Look(Lease.FREE, complete=True)
+_COMPLETE_AND_FREE = Look(Lease.FREE, complete=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,7 @@ class Inbox(Sight):
             return parse_sidecar_file(os.path.join(self.path, name), stem, self._clock())
         except OSError as error:
             return self._unreadable(name, error)
-        except Exception as error:  # noqa: BLE001  # as in `_judged`
+        except Exception as error:  # noqa: BLE001  # as in `_decided`
             return self.note_failed(sighting, error).problems[0]
 
     def _unreadable(self, name: str, error: OSError) -> Problem:
@@ -302,7 +302,7 @@ class Inbox(Sight):
     def _look_into(self, name: str) -> Look:
         known = self._memory[name]
         if known.free_at is not None and self._monotonic() - known.free_at < LOOK_KEPT_SECONDS:
-            return _WHOLE_AND_FREE  # who writes to it since is found when it is staged
+            return _COMPLETE_AND_FREE  # who writes to it since is found when it is staged
         known.free_at = None
         self.work.write(_mark(known.sighting), *self._suspects.words)
         try:
@@ -325,7 +325,7 @@ class Inbox(Sight):
             if lease is Lease.FREE and complete:
                 if not racy:
                     known.free_at = self._monotonic()
-                return _WHOLE_AND_FREE
+                return _COMPLETE_AND_FREE
             return Look(lease, complete)
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))

@@ -142,11 +142,11 @@ class Intake:
         except FATAL_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001  # as in `_deferring`
-            self._begin_anew(error)
+            self._defer_in_hand(error)
         batch = self._batch
         self.in_hand = tuple(claim for claim, _ in (*batch.accepted, *batch.answered)) if batch is not None else ()
 
-    def _begin_anew(self, error: Exception) -> None:
+    def _defer_in_hand(self, error: Exception) -> None:
         """Defer every drop in hand that has not come to its end. What it is at is found out again."""
         self._batch = None
         deferred = {claim.drop_id for claim in self._retries.claims}

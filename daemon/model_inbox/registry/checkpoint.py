@@ -19,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from ..base.shapes import format_of
 from ..errors import RegistryCorrupted, RegistryTooNew
 from ..problems import quoted
 from .entry import EntryFields
@@ -110,7 +111,7 @@ def checkpoint_bytes(entries: Mapping[str, Any]) -> bytes:
 def parse_mark(path: Path, data: bytes) -> Mark:
     """Return the mark in the bytes of the file at `path`. Raises RegistryCorrupted and RegistryTooNew."""
     fields = unseal(data.removesuffix(b"\n"))
-    name = _format_of(data)
+    name = format_of(data)
     is_known = name in (CHECKPOINT_FORMAT, CHECKPOINT_FORMAT_WITHOUT_IDENTITY)
     if isinstance(name, str) and not is_known and name.startswith(CHECKPOINT_FORMAT_NAME):
         what = f"it has the format {quoted(name)}, this version reads {CHECKPOINT_FORMAT}"
@@ -128,15 +129,6 @@ def parse_mark(path: Path, data: bytes) -> Mark:
         )
     except (ValueError, KeyError, TypeError):
         raise RegistryCorrupted(path, 0, "not the mark of a checkpoint") from None
-
-
-def _format_of(data: bytes) -> object:
-    """Return the format that a mark names, before anything is asked that a later version may do otherwise."""
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return fields.get("format") if isinstance(fields, dict) else None
 
 
 def mark_bytes(mark: Mark) -> bytes:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-import orjson
-
-from ..base.shapes import Field, document, object_schema
+from ..base.shapes import Field, document, format_of, object_schema
 from ..errors import RegistryCorrupted, RegistryTooNew
 from ..model.metadata import MODEL_ID
 from ..problems import quoted
@@ -172,7 +170,7 @@ def label_bytes(labels: Labelled) -> bytes:
 
 def parse_labels(path: Path, data: bytes) -> Labelled:
     """Return the labels in the bytes of the file at `path`. Raises RegistryCorrupted and RegistryTooNew."""
-    name = _format_of(data)
+    name = format_of(data)
     if isinstance(name, str) and name != LABELS_FORMAT and name.startswith(LABELS_FORMAT_NAME):
         raise RegistryTooNew.of_file(path, f"it has the format {quoted(name)}, this version reads {LABELS_FORMAT}")
     fields = unseal(data.removesuffix(b"\n"))
@@ -203,15 +201,6 @@ def labels_schema() -> dict[str, Any]:
         "What was put on a model after its registration: <model_id>.labels.json beside its stored sidecar.",
         object_schema(LabelFields),
     )
-
-
-def _format_of(data: bytes) -> object:
-    """Return the format that a file names, before anything is asked that a later version may do otherwise."""
-    try:
-        fields = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return None
-    return fields.get("format") if isinstance(fields, dict) else None
 
 
 def _text(value: object) -> str:

@@ -165,7 +165,7 @@ class Service:
         )
         self._stack.callback(self.registry.close)
         if self.registry.read_only:
-            # A later right would not open it again: the service manager starts us anew until it is there.
+            # A later right would not open it again: the service manager starts us again until it is there.
             error = StorageError("write in", section.path.parent, PermissionError(errno.EACCES, self.registry.denied))
             error.exit_status = EXIT_TRY_AGAIN
             raise error
