@@ -76,6 +76,21 @@ def test_rebuild_scans_by_the_configuration(home: Home) -> None:
     assert home.json("verify")["ok"] is True
 
 
+def test_labels_that_were_recovered_are_not_said_to_be_lost(home: Home) -> None:
+    """A model with a labels file has its labels again; the others are named once, with what to set again."""
+    home.text("alias", "champion", "new")
+    for path in home.registry_path.parent.glob("prediction_registry.*json*"):
+        path.unlink()
+    said = " ".join(home.text("rebuild").split())
+    assert "'new' got from its labels file: alias champion" in said
+    assert "Not recovered for the models from sidecars: registered_at, drop_id, origin, and their history." in said
+    without, _, models = said.partition("These have no labels file. If they had any of these, set them again")[
+        2
+    ].partition("): ")
+    assert without.startswith(" (aliases, pinned, ")
+    assert models.startswith("'old', 'other'")
+
+
 def test_rebuild_says_which_lines_are_lost(home: Home) -> None:
     """Their number and their numbers."""
     with home.open() as registry:

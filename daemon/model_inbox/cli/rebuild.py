@@ -48,6 +48,7 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
     from ..pickles import Allowlist, Scanner
     from ..registry.repair.evidence import read_evidence
     from ..registry.repair.rebuild import rebuild as rebuild_registry
+    from ..registry.repair.rebuild_plan import NOT_WITHOUT_LABELS
     from ..telemetry.status_file import read_status
 
     section, pickle = app.config.registry, app.config.pickle
@@ -90,15 +91,13 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
         print_lines(f"- {quoted(given.model_id)} got from its labels file: {words}", indent=2, hanging=4)
     for lost in made.labels_lost:
         print_lines(f"- labels not recovered: {quoted(lost.model_id)}: {lost.why}", indent=2, hanging=4)
-    if made.not_recovered:
-        print_lines(
-            "Not recovered for the models from sidecars, if there was any: "
-            f"{', '.join(made.not_recovered)}, and their history."
-        )
+    rest = [name for name in made.not_recovered if name not in NOT_WITHOUT_LABELS]
+    if rest:
+        print_lines(f"Not recovered for the models from sidecars: {', '.join(rest)}, and their history.")
     if made.without_labels:
         print_lines(
-            "No labels file tells what aliases, pins and tags these had; set them again: "
-            f"{', '.join(map(quoted, made.without_labels))}"
+            "These have no labels file. If they had any of these, set them again "
+            f"({', '.join(NOT_WITHOUT_LABELS)}): {', '.join(map(quoted, made.without_labels))}"
         )
     for item in made.undone:
         print_lines(f"- {_undone(item)}", indent=2, hanging=4)
