@@ -57,7 +57,8 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         "boot instants leases owners shapes standard_streams units",
-        "disk flocks strict_yaml",
+        "disk flocks yaml_faults",
+        "strict_yaml",
         "copying users",
         "machine remedies",
         "__init__",
@@ -171,7 +172,7 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
     exit_codes problems errors
-    base/instants base/shapes base/units base/strict_yaml
+    base/instants base/shapes base/units base/strict_yaml base/yaml_faults
     model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from yaml import YAMLError
 from yaml._yaml import CParser
-from yaml.error import MarkedYAMLError
 from yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -26,7 +25,6 @@ from yaml.events import (
     MappingStartEvent,
     ScalarEvent,
 )
-from yaml.reader import ReaderError
 
 from ..problems import Problem
 from ..problems.yaml import (
@@ -43,6 +41,7 @@ from ..problems.yaml import (
     yaml_too_large,
     yaml_too_many_values,
 )
+from .yaml_faults import find_bad_byte, find_fault, foreign_format
 
 __all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_value", "read_yaml"]
 
@@ -53,6 +52,8 @@ _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False"
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _TOO_MUCH = (float("inf"), float("-inf"))
+_ENDED = re.compile(r"(?:\A|[\r\n])\.\.\.[ \t]*(?:#[^\r\n]*)?[\r\n]\s*\Z")
+"""A text whose last line is the end of a document."""
 _NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
@@ -115,8 +116,8 @@ Node = Scalar | Items | Pairs
 class Document:
     """The content of a text. `root` is None if there is no usable value: a problem was found, or the text is empty.
 
-    `parses` is false if the text is not YAML; it may be incomplete, or empty. `ended` is true if the line `...`, which
-    ends a YAML document, was found.
+    `parses` is false if the text is not YAML; it may be incomplete, or empty. `broken` is true if it is not YAML and no
+    text that follows can make it YAML. `ended` is true if the line `...`, which ends a YAML document, was found.
     """
 
     root: Node | None
@@ -124,6 +125,7 @@ class Document:
     parses: bool
     ended: bool
     text: str = field(default="", repr=False)
+    broken: bool = False
 
 
 @dataclass(slots=True)
@@ -145,18 +147,18 @@ def read_yaml(data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_
     """
     if len(data) > bytes_max:
         return Document(None, (yaml_too_large(noun, bytes_max),), parses=True, ended=False)
+    foreign = foreign_format(data)
+    if foreign is not None:
+        problem = yaml_not_utf8(noun, foreign.reason, foreign.hint).at(foreign.line, foreign.column)
+        return Document(None, (problem,), parses=False, ended=False, broken=True)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = _place(data[: error.start].decode("utf-8", "replace"))
-        problem = yaml_not_utf8(noun, error.start, data[error.start]).at(*place)
-        return Document(None, (problem,), parses=False, ended=False)
+        fault = find_bad_byte(error)
+        ended = _ENDED.search(data.decode("latin-1")) is not None
+        problem = yaml_not_utf8(noun, fault.reason, fault.hint).at(fault.line, fault.column)
+        return Document(None, (problem,), parses=False, ended=ended, broken=ended or fault.is_final)
     return _Reader(text, noun, depth_max, nodes_max).read()
-
-
-def _place(before: str) -> tuple[int, int]:
-    """Return line and column, counted from 1, of the position after the text `before`."""
-    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
 def _line_and_column(event: Event) -> tuple[int, int]:
@@ -179,7 +181,7 @@ class _Reader:
         self.ended = False
 
     def read(self) -> Document:
-        parses, documents = True, 0
+        parses, documents, broken = True, 0, False
         try:
             for event in self._events():
                 # Scalars are the most frequent events, so they are tested first.
@@ -200,16 +202,20 @@ class _Reader:
                     self.root = None
                     break
         except YAMLError as error:
-            reason, place = self._syntax_error(error)
+            fault = find_fault(error, self.text)
             # After the end of a document the error is in what follows it, which must not be there at all.
             if self.ended:
-                self.problems.append(yaml_several_documents(self.noun).at(*place))
+                self.problems.append(yaml_several_documents(self.noun).at(fault.line, fault.column))
             else:
-                self.problems.append(yaml_not_yaml(self.noun, reason).at(*place))
                 parses, self.root = False, None
+                # The line `...` ends a document wherever it stands, also in brackets and quotes.
+                self.ended = _ENDED.search(self.text) is not None
+                broken = self.ended or fault.is_final
+                problem = yaml_not_yaml(self.noun, fault.reason, fault.hint, may_be_cut=not broken)
+                self.problems.append(problem.at(fault.line, fault.column))
         if documents == 0:
             parses = False
-        return Document(self.root, tuple(self.problems), parses, self.ended, self.text)
+        return Document(self.root, tuple(self.problems), parses, self.ended, self.text, broken)
 
     def _events(self) -> Iterator[Event]:
         parser = CParser(self.text)
@@ -315,20 +321,6 @@ class _Reader:
 
     def _note(self, problem: Problem, event: Event) -> None:
         self.problems.append(problem.at(*_line_and_column(event)))
-
-    def _syntax_error(self, error: YAMLError) -> tuple[str, tuple[int | None, int | None]]:
-        """Return libyaml's message, which has no text of the file in it, and the line and column."""
-        reason, line, column = "it cannot be read", None, None
-        if isinstance(error, MarkedYAMLError):
-            reason = ", ".join(part for part in (error.context, error.problem) if part)
-            mark = error.problem_mark or error.context_mark
-            if mark is not None:
-                line, column = mark.line + 1, mark.column + 1
-        elif isinstance(error, ReaderError):
-            reason = str(error.reason)
-            before = self.text.encode()[: error.position].decode("utf-8", "replace")
-            line, column = _place(before)
-        return reason, (line, column)
 
 
 def locate(root: Node | None, path: Sequence[str | int]) -> tuple[Scalar | None, Node | None]:

@@ -170,7 +170,7 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     if look.lease is Lease.OPEN:
         return _when_old((artifact_open_for_writing(drop.sidecar_name),), drop, facts, limits, forever=True)
     if sidecar.problems:
-        if sidecar.cut_short or not sidecar.parses:
+        if sidecar.cut_short and not (sidecar_sighting.size == 0 and look.lease is Lease.FREE):
             return _when_old(sidecar.problems, drop, facts, limits)
         if (doubtful := dated_by_the_clock(sidecar.problems)) and facts.clock_behind_seconds > 0:
             return Wait(doubtful, facts.clock_behind_seconds)

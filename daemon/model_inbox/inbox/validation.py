@@ -163,8 +163,7 @@ class Judge:
         if sidecar.problems:
             if (doubtful := dated_by_the_clock(sidecar.problems)) and self._inbox.clock_behind_seconds > 0:
                 return NotWhole(doubtful)  # of a claim that was left: it waits in the inbox, like any other
-            cut_short = sidecar.cut_short or not sidecar.parses
-            return NotWhole(sidecar.problems) if cut_short else Rejected(sidecar.problems)
+            return NotWhole(sidecar.problems) if sidecar.cut_short else Rejected(sidecar.problems)
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
             if name not in claim.files:

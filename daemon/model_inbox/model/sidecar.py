@@ -11,7 +11,7 @@ A sidecar is **sealed** if its end can be recognised:
 
 A sidecar may be **cut short** if more text at its end could make it valid:
 
-- it is not YAML, or not yet; or
+- it is not YAML yet: what is wrong with it is at its end; or
 - it does not end with `...`, and its only problems are missing fields, a last field without a value, or a last value
   that extends to the end of the text.
 """
@@ -350,7 +350,7 @@ class _Reading:
     def is_cut_short(self) -> bool:
         """Return whether more text could make it valid; see the module's docstring."""
         if not self.document.parses:
-            return True
+            return not self.document.broken
         return bool(self.found) and not self.document.ended and all(completable for _, completable in self.found)
 
     def is_sealed(self) -> bool:

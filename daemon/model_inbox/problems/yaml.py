@@ -41,20 +41,15 @@ def yaml_too_large(noun: Noun, limit: int) -> Problem:
     )
 
 
-def yaml_not_utf8(noun: Noun, offset: int, byte: int) -> Problem:
-    """The bytes are no UTF-8."""
-    return Problem(
-        _code(noun, "not_utf8"), f"the {noun} is not UTF-8: byte {offset} is 0x{byte:02x}", "Save it as UTF-8"
-    )
+def yaml_not_utf8(noun: Noun, what: str, hint: str = "Save it as UTF-8") -> Problem:
+    """The bytes are no UTF-8. `what` says what they are instead, after "is"."""
+    return Problem(_code(noun, "not_utf8"), f"the {noun} is {what}", hint)
 
 
-def yaml_not_yaml(noun: Noun, reason: str) -> Problem:
-    """The text is no YAML, or no YAML yet. `reason` is what the parser says."""
-    return Problem(
-        _code(noun, "not_yaml"),
-        f"the {noun} is not YAML, or was cut off: {reason}",
-        "Look at that line and the one before; text with special characters needs quotes",
-    )
+def yaml_not_yaml(noun: Noun, reason: str, hint: str, *, may_be_cut: bool) -> Problem:
+    """The text is no YAML or, with `may_be_cut`, perhaps no YAML yet. `reason` says why, without text of the file."""
+    what = "is not YAML, or was cut off" if may_be_cut else "is not YAML"
+    return Problem(_code(noun, "not_yaml"), f"the {noun} {what}: {reason}", hint)
 
 
 def yaml_several_documents(noun: Noun) -> Problem:

@@ -91,13 +91,14 @@ ROWS: Mapping[Code, About] = {
     ),
     "sidecar.not_yaml": About(
         "The sidecar is not YAML.",
-        "A missing quote or colon, a tab as indentation, or a file that was cut off.",
+        "A missing quote or colon, a tab as indentation, a merge conflict, a NUL, or a file that was cut off. If more "
+        "text at the end could make it YAML, the drop is waited for; else it is rejected at once.",
         "Look at the line that is named and the one before it.",
     ),
     "sidecar.not_utf8": About(
         "The sidecar is not UTF-8.",
-        "It was saved in another encoding, like UTF-16 or Latin-1.",
-        "Save it as UTF-8.",
+        "It was saved in another encoding, like UTF-16 or Latin-1, or it is no text: a pickle, an archive.",
+        "Save it as UTF-8, or drop the file that is meant.",
     ),
     "sidecar.several_documents": About(
         "Something follows the end of the YAML document.",
