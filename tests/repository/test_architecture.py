@@ -126,6 +126,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "cli": (
+        "tables",
         "output",
         "common",
         """

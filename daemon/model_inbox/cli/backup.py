@@ -12,7 +12,7 @@ from ..base.instants import canonical_instant
 from ..base.units import counted, format_size
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, act_as_owner, ask, now, pass_app
-from .output import print_fields, print_json, print_lines, print_problems, print_table
+from .output import Column, print_fields, print_json, print_lines, print_problems, print_table
 
 if TYPE_CHECKING:
     from ..backup.folder import BackupFolder, Snapshot
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from ..config.retention import Keep
 
 __all__ = ["backup"]
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("MODELS", rank=2, right=True),
+    Column("SIZE", rank=1, right=True),
+    Column("POSITION", rank=3),
+)
+_COLUMNS_OF_PLAN = (Column("PLAN", rank=1), Column("NAME"), Column("WHY", rank=2, least=16, words=True))
 
 
 class _Backup(Group):
@@ -125,7 +133,7 @@ def list_backups(_app: App, *, folder: Path, as_json: bool) -> None:
         else (one.name, "", "", "its manifest cannot be read")
         for one in found
     ]
-    print_table(("NAME", "MODELS", "SIZE", "POSITION"), rows, right=("MODELS", "SIZE"))
+    print_table(_COLUMNS, rows)
 
 
 @backup.command(
@@ -293,7 +301,7 @@ def _print_plan(thinning: Thinning) -> None:
     rows = [("keep", name, "; ".join(reasons)) for name, reasons in thinning.keep]
     rows += [("remove", name, "; ".join(reasons)) for name, reasons in thinning.remove]
     if rows:
-        print_table(("", "NAME", "WHY"), rows)
+        print_table(_COLUMNS_OF_PLAN, rows)
     else:
         print_lines("There is no snapshot.")
 

@@ -11,12 +11,30 @@ from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
 from .common import App, Command, pass_app
-from .output import print_json, print_lines, print_table, when
+from .output import Column, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.journal import Line
 
 __all__ = ["change_of", "history"]
+
+_COLUMNS = (
+    Column("LINE", rank=5, right=True),
+    Column("WHEN (UTC)", rank=2),
+    Column("WHAT", rank=1, least=8, words=True),
+    Column("MODEL"),
+    Column("WHO", rank=4, least=6),
+    Column("WHY", rank=3, least=12, words=True),
+    Column("DROP", rank=6),
+)
+_COLUMNS_OF_ONE = (
+    Column("LINE", rank=3, right=True),
+    Column("WHEN (UTC)"),
+    Column("WHAT", rank=1, least=12, words=True),
+    Column("WHO", rank=2, least=6),
+    Column("WHY", rank=1, least=12, words=True),
+    Column("DROP", rank=4),
+)
 
 
 @click.command(
@@ -48,10 +66,9 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     rows = []
     for line in lines:
         what, why = change_of(line, model_id)
-        row = (str(line.sequence), when(line.at, seconds=True), what, line.model_id, line.actor, why)
+        row = (str(line.sequence), when(line.at, seconds=True), what, line.model_id, line.actor, why, line.drop_id)
         rows.append(row if model_id is None else (*row[:3], *row[4:]))
-    titles = ("LINE", "WHEN (UTC)", "WHAT", "MODEL", "WHO", "WHY")
-    print_table(titles if model_id is None else (*titles[:3], *titles[4:]), rows, right=("LINE",))
+    print_table(_COLUMNS if model_id is None else _COLUMNS_OF_ONE, rows)
     if missing:
         print_lines(f"Lines of the history are missing: {spans(missing)}. `model-inbox verify` says where.")
 
@@ -60,8 +77,6 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
     """Return what a journal line changed, in words, and why. `model_id` is the model whose history is shown, if any."""
     detail: Mapping[str, Any] = line.detail or {}
     why = "" if line.reason == line.operation else line.reason
-    if line.drop_id:
-        why = f"{why} {line.drop_id}".strip()
     what = line.operation
     if detail.get("alias"):
         what = f"{what} {detail['alias']}"

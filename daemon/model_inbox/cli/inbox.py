@@ -16,12 +16,21 @@ from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import Problem, quoted
 from .common import App, Command, Group, act_as_owner, now, pass_app
-from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
+from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.explain import Explained
 
 __all__ = ["inbox"]
+
+_COLUMNS = (
+    Column("NAME"),
+    Column("OWNER", rank=5, least=6),
+    Column("AGE", rank=4, right=True),
+    Column("STATE", rank=1),
+    Column("UNTIL", rank=3, right=True),
+    Column("WHY", rank=2, least=16, words=True),
+)
 
 
 @click.group(cls=Group)
@@ -48,7 +57,7 @@ def list_files(app: App, *, as_json: bool) -> None:
     for one in everything:
         why = "; ".join(problem.message for problem in one.problems) or one.words
         rows.append((one.name, one.owner, age(one.since, moment), one.state, _left(one.until, moment), why))
-    print_table(("NAME", "OWNER", "AGE", "STATE", "UNTIL", "WHY"), rows, right=("AGE", "UNTIL"))
+    print_table(_COLUMNS, rows)
 
 
 @inbox.command(

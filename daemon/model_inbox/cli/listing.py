@@ -8,9 +8,19 @@ import click
 
 from ..registry.entry import as_fields
 from .common import App, Command, as_instant, now, pass_app
-from .output import age, parse_stored, print_json, print_lines, print_table, when
+from .output import Column, age, parse_stored, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
+
+_COLUMNS = (
+    Column("MODEL"),
+    Column("PAIR", rank=1, least=7),
+    Column("TYPE", rank=4, least=8),
+    Column("VERSION", rank=5, least=7),
+    Column("TRAINED (UTC)", rank=6),
+    Column("AGE", rank=2, right=True),
+    Column("NOTES", rank=3, least=8, words=True),
+)
 
 
 @click.command(
@@ -50,4 +60,4 @@ def list_models(
                 ", ".join([*notes, *(entry.get("aliases") or ())]),
             )
         )
-    print_table(("MODEL", "PAIR", "TYPE", "VERSION", "TRAINED (UTC)", "AGE", "NOTES"), rows, right=("AGE",))
+    print_table(_COLUMNS, rows)

@@ -21,14 +21,57 @@ from ..telemetry.logread.questions import QUESTIONS, needed_events
 from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging, parse_entry, parse_line
 from ..telemetry.logread.words import in_words
 from .common import App, Command, now, pass_app
-from .output import parse_stored, print_json, print_lines, print_table, printable, when
+from .output import Column, parse_stored, print_json, print_lines, print_table, printable, when
 
 if TYPE_CHECKING:
     from ..registry.journal import Line
 
 __all__ = ["logs"]
 
-_NUMBERS = ("DROPS", "P50 (s)", "P99 (s)", "MAX (s)", "SECONDS", "ATTEMPT")
+# The tables of the questions: the key of each column, and the column.
+_COLUMNS: dict[str, tuple[tuple[str, Column], ...]] = {
+    "rejected": (
+        ("at", Column("WHEN (UTC)", rank=2)),
+        ("owner", Column("OWNER", rank=3, least=6)),
+        ("stem", Column("STEM", rank=4)),
+        ("codes", Column("PROBLEMS", rank=1, least=12, words=True)),
+        ("drop_id", Column("DROP")),
+    ),
+    "retired": (
+        ("at", Column("RETIRED (UTC)", rank=2)),
+        ("purged_at", Column("PURGED", rank=3)),
+        ("model_id", Column("MODEL")),
+        ("currency_pair", Column("PAIR", rank=4, least=7)),
+        ("reasons", Column("WHY", rank=1, least=16, words=True)),
+    ),
+    "durations": (
+        ("step", Column("STEP")),
+        ("drops", Column("DROPS", right=True)),
+        ("p50", Column("P50 (s)", right=True)),
+        ("p99", Column("P99 (s)", right=True)),
+        ("max", Column("MAX (s)", right=True)),
+    ),
+    "retries": (
+        ("since", Column("SINCE (UTC)", rank=2)),
+        ("what", Column("WHAT")),
+        ("attempt", Column("ATTEMPT", rank=3, right=True)),
+        ("again_at", Column("AGAIN AT", rank=4)),
+        ("cause", Column("CAUSE", rank=1, least=16, words=True)),
+    ),
+    "changes": (
+        ("at", Column("WHEN (UTC)")),
+        ("what", Column("WHAT", rank=2)),
+        ("changed", Column("CHANGED", rank=1, least=16, words=True)),
+        ("problems", Column("PROBLEMS", rank=3, least=12, words=True)),
+    ),
+    "outages": (
+        ("from", Column("FROM (UTC)")),
+        ("to", Column("TO", rank=3)),
+        ("seconds", Column("SECONDS", rank=4, right=True)),
+        ("kind", Column("KIND", rank=1)),
+        ("cause", Column("CAUSE", rank=2, least=16, words=True)),
+    ),
+}
 
 
 def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
@@ -134,8 +177,10 @@ def logs(
         elif question == "why":
             _print_reasons(rows, asked.nothing)
         elif rows:
-            table = [[_shown(row.get(key)) for _, key in asked.columns] for row in rows]
-            print_table([title for title, _ in asked.columns], table, right=_NUMBERS)
+            columns = _COLUMNS[question or ""]
+            print_table(
+                [column for _, column in columns], [[_shown(row.get(key)) for key, _ in columns] for row in rows]
+            )
         else:
             print_lines(asked.nothing)
         return

@@ -1,25 +1,32 @@
 """Prints the answers of commands: JSON, tables, fields and problems.
 
-Owns the layout, the width, and the escaping of everything unprintable, so that no terminal acts on a producer's text.
-Knows nothing about single commands.
+Owns the width, the colours, and the escaping of everything unprintable, so that no terminal acts on a producer's text.
+`tables` decides which columns of a table have room. Knows nothing about single commands.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import click
 
 from ..base.instants import parse_instant
 from ..problems import Problem, escaped
+from .tables import Column, columns_of_text, lay_out
 
 __all__ = [
+    "Colour",
+    "Column",
     "age",
+    "fits",
+    "in_colour",
     "parse_stored",
     "print_fields",
     "print_json",
@@ -31,6 +38,8 @@ __all__ = [
     "width",
 ]
 
+Colour = Literal["green", "yellow", "red", "bold"]
+_COLOURS: dict[Colour, int] = {"green": 32, "yellow": 33, "red": 31, "bold": 1}
 _UNITS_OF_AGE = (("y", 365.25 * 86400), ("d", 86400.0), ("h", 3600.0), ("m", 60.0))
 
 
@@ -71,13 +80,28 @@ def print_json(value: object) -> None:
 
 
 def width(*, err: bool = False) -> int | None:
-    """Return the number of columns of the terminal, or None if the output is not a terminal."""
+    """Return the width of the terminal (of $COLUMNS, if that is set), or None if the output is not a terminal.
+
+    What goes to a file or a pipe has no width, even if $COLUMNS is set: programs hand that on to those they call.
+    """
     stream = sys.stderr if err else sys.stdout
     return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: bool = False) -> None:
-    """Print text with everything unprintable escaped, each line wrapped to the terminal's width."""
+def in_colour(text: str, colour: Colour | None, *, err: bool = False) -> str:
+    """Return a text in a colour if the output is a terminal that has colours and $NO_COLOR is not set."""
+    stream = sys.stderr if err else sys.stdout
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty()
+    return text if colour is None or plain else f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+
+
+def print_lines(
+    text: str, *, indent: int = 0, hanging: int | None = None, colour: Colour | None = None, err: bool = False
+) -> None:
+    """Print text with everything unprintable escaped, each line wrapped to the width of the output.
+
+    Lines are wrapped only between words, so that an id stays whole. `colour` is that of the first word, a verdict.
+    """
     columns = width(err=err)
     margin, rest = " " * indent, " " * (indent if hanging is None else hanging)
     for line in text.splitlines() or [""]:
@@ -89,8 +113,14 @@ def print_lines(text: str, *, indent: int = 0, hanging: int | None = None, err: 
                 initial_indent=margin,
                 subsequent_indent=rest,
                 break_on_hyphens=False,
+                break_long_words=False,
             )
-        click.echo("\n".join(wrapped), err=err)
+        shown = "\n".join(wrapped)
+        word = line.split(" ", 1)[0]
+        if colour is not None and shown.startswith(margin + word):
+            shown = margin + in_colour(word, colour, err=err) + shown[len(margin + word) :]
+        colour = None
+        click.echo(shown, err=err)
         margin = rest
 
 
@@ -102,40 +132,33 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
         print_lines(f"{name:<{column - 2}}{value}", indent=2, hanging=column)
 
 
-def print_table(titles: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Print a table. On a terminal long cells are folded to its width; elsewhere a row is one line.
-
-    `right` has the titles of right-aligned columns. Text is never interpreted as markup.
-    """
-    cells = [[printable("" if cell is None else cell) for cell in row] for row in rows]
-    columns = width()
-    if columns is None:
-        _print_plain(titles, cells, right)
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in titles:
-        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(cell) for cell in row))
-    Console(file=sys.stdout, width=columns, markup=False, highlight=False, emoji=False).print(table)
+def fits(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> bool:
+    """Return whether a table has room in the width of the output as it is."""
+    columns_wide = width()
+    lines = lay_out(columns, _printable(rows), None).lines
+    return columns_wide is None or max(map(columns_of_text, lines)) <= columns_wide
 
 
-def _print_plain(titles: Sequence[str], cells: Sequence[Sequence[str]], right: Sequence[str]) -> None:
-    widths = [
-        max(len(title), *(len(row[at]) for row in cells)) if cells else len(title) for at, title in enumerate(titles)
-    ]
-    lines = []
-    for row in (titles, *cells):
-        padded = (
-            cell.rjust(size) if title in right else cell.ljust(size)
-            for cell, size, title in zip(row, widths, titles, strict=True)
-        )
-        lines.append("  ".join(padded).rstrip())
-    click.echo("\n".join(lines))
+def _printable(rows: Iterable[Sequence[object]]) -> list[list[str]]:
+    return [[printable("" if cell is None else cell) for cell in row] for row in rows]
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table of one line a row. What has no room in the width of the output is shortened or left out."""
+    cells = _printable(rows)
+    laid = lay_out(columns, cells, width(), ellipsis=_ellipsis())
+    title, *lines = laid.lines
+    click.echo("\n".join([in_colour(title, "bold"), *lines]))
+    if laid.left_out:
+        print_lines(f"No room for {', '.join(laid.left_out)} (see --json).")
+
+
+def _ellipsis() -> str:
+    try:
+        "…".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeError, LookupError):
+        return "..."
+    return "…"
 
 
 def parse_stored(text: object) -> datetime | None:

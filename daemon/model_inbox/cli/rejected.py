@@ -10,12 +10,20 @@ import click
 from ..base.units import counted, format_duration, format_size
 from ..problems import Problem
 from .common import App, Command, Group, act_as_owner, as_seconds, ask, now, pass_app
-from .output import age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
+from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.rejected import RejectedDrop
 
 __all__ = ["rejected"]
+
+_COLUMNS = (
+    Column("DROP"),
+    Column("STEM", rank=3),
+    Column("AGE", rank=2, right=True),
+    Column("PROBLEMS", rank=1, least=12, words=True),
+)
+_COLUMNS_OF_PURGE = (Column("DROP"), Column("FILES", rank=2, least=12, words=True), Column("SIZE", rank=1, right=True))
 
 
 @click.group(cls=Group)
@@ -45,7 +53,7 @@ def list_drops(app: App, *, as_json: bool) -> None:
         at = parse_stored(drop.reason.get("at"))
         codes = list(dict.fromkeys(problem.code for problem in _problems(drop)))
         rows.append((drop.drop_id, drop.reason.get("stem"), age(at, moment), ", ".join(codes) or "?"))
-    print_table(("DROP", "STEM", "AGE", "PROBLEMS"), rows, right=("AGE",))
+    print_table(_COLUMNS, rows)
 
 
 @rejected.command(
@@ -144,7 +152,7 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
         return
     if not as_json:
         rows = [(drop.drop_id, ", ".join(drop.files), format_size(drop.bytes)) for drop in due]
-        print_table(("DROP", "FILES", "SIZE"), rows, right=("SIZE",))
+        print_table(_COLUMNS_OF_PURGE, rows)
     count = counted(len(due), "rejected drop")
     ask(f"Remove {count} permanently?", yes=yes, to="purge rejected drops")
     _, freed = purge_rejected(folder, moment, keep, Disk())

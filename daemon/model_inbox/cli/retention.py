@@ -14,13 +14,21 @@ from ..base.units import counted, format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
-from .output import parse_stored, print_json, print_lines, print_problems, print_table, when
+from .output import Column, parse_stored, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
     from ..retention.outcomes import RetentionPlan, ToKeep, ToRetire
 
 __all__ = ["retention"]
+
+_COLUMNS = (
+    Column("MODEL"),
+    Column("GROUP", rank=2, least=7),
+    Column("TRAINED (UTC)", rank=4),
+    Column("SIZE", rank=3, right=True),
+    Column("WHY", rank=1, least=16, words=True),
+)
 
 _POLICY_BYTES_MAX = 1 << 20
 
@@ -200,4 +208,4 @@ def _print_models(models: Sequence[ToKeep | ToRetire]) -> None:
         )
         for model in models
     ]
-    print_table(("MODEL", "GROUP", "TRAINED (UTC)", "SIZE", "WHY"), rows, right=("SIZE",))
+    print_table(_COLUMNS, rows)

@@ -16,7 +16,18 @@ from ..problems import quoted
 from ..registry.entry import EntryFields, as_fields, files_of_entry
 from .common import App, Command, as_instant, now, pass_app
 from .history import change_of
-from .output import age, parse_stored, print_fields, print_json, print_lines, print_table, when
+from .output import (
+    Column,
+    age,
+    fits,
+    parse_stored,
+    print_fields,
+    print_json,
+    print_lines,
+    print_table,
+    printable,
+    when,
+)
 
 __all__ = ["show"]
 
@@ -72,6 +83,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
         print_lines(f"{len(changes) - _HISTORY_LINES} earlier: `model-inbox history {model_id}`", indent=2)
     for line in changes[-_HISTORY_LINES:]:
         what, why = change_of(line, model_id)
+        why = f"{why} {line.drop_id or ''}".strip()
         print_lines(f"{when(line.at)}  {what} by {line.actor}{f': {why}' if why else ''}", indent=2, hanging=20)
 
 
@@ -103,7 +115,7 @@ def _origin(entry: EntryFields) -> str:
 
 
 def _print_metrics(metrics: Mapping[str, Any]) -> None:
-    """Print metrics as a table if all are in groups of one level, otherwise one to a line."""
+    """Print metrics as a table if all are in groups of one level and it has room, otherwise one to a line."""
     groups = [value for value in metrics.values() if isinstance(value, Mapping)]
     flat = not groups or len(groups) < len(metrics) or any(isinstance(v, Mapping) for g in groups for v in g.values())
     if not metrics:
@@ -113,7 +125,11 @@ def _print_metrics(metrics: Mapping[str, Any]) -> None:
     else:
         inner = list(dict.fromkeys(str(name) for group in groups for name in group))
         rows = [[f"  {name}", *(_number(group.get(key, "")) for key in inner)] for name, group in metrics.items()]
-        print_table(["  ", *inner], rows, right=inner)
+        columns = [Column(""), *(Column(printable(name), right=True) for name in inner)]
+        if fits(columns, rows):
+            print_table(columns, rows)
+        else:
+            print_fields((name, _number(value)) for name, value in _flattened(metrics))
 
 
 def _flattened(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

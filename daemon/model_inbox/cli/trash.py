@@ -14,12 +14,22 @@ from ..errors import EntryNotFound
 from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .common import App, Command, Group, ask, now, pass_app
-from .output import age, print_json, print_lines, print_table, when
+from .output import Column, age, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
     from ..registry.outcomes import Retired
 
 __all__ = ["trash"]
+
+_COLUMNS = (
+    Column("MODEL"),
+    Column("SEQUENCE", rank=3, right=True),
+    Column("RETIRED (UTC)", rank=6),
+    Column("AGE", rank=1, right=True),
+    Column("SIZE", rank=4, right=True),
+    Column("BY", rank=5, least=6),
+    Column("WHY", rank=2, least=16, words=True),
+)
 
 
 @click.group(cls=Group)
@@ -146,9 +156,7 @@ def _print_retired(retired: Sequence[Retired], moment: datetime) -> None:
         )
         for item in retired
     ]
-    print_table(
-        ("MODEL", "SEQUENCE", "RETIRED (UTC)", "AGE", "SIZE", "BY", "WHY"), rows, right=("SEQUENCE", "AGE", "SIZE")
-    )
+    print_table(_COLUMNS, rows)
 
 
 def _as_dict(item: Retired, grace_seconds: float) -> dict[str, Any]:

@@ -39,13 +39,12 @@ Row = dict[str, Any]
 class Question:
     """A question to the log. `answer` makes the rows from the records of `events`, which are all that it needs.
 
-    `columns` are those of the table for people, as title and key. `nothing` is printed if there are no rows.
+    `nothing` is printed if there are no rows.
     """
 
     asks: str
     events: tuple[str, ...]
     answer: Callable[[Sequence[Record], datetime], list[Row]]
-    columns: tuple[tuple[str, str], ...]
     nothing: str
 
 
@@ -283,55 +282,42 @@ QUESTIONS: dict[str, Question] = {
         "Why was a drop rejected, or what does it wait for? (with --drop)",
         ("drop.*",),
         _why,
-        (("WHEN (UTC)", "at"), ("OWNER", "owner"), ("DROP", "stem"), ("STATE", "state"), ("WHY", "problems")),
         "No such drop was rejected or is waiting.",
     ),
     "rejected": Question(
         "What was rejected, and whose?",
         ("drop.rejected",),
         _rejected,
-        (("WHEN (UTC)", "at"), ("OWNER", "owner"), ("DROP", "stem"), ("CODES", "codes"), ("DROP_ID", "drop_id")),
         "Nothing was rejected.",
     ),
     "retired": Question(
         "What did retention retire and purge, and why?",
         ("entry.retired", "entry.purged"),
         _retired,
-        (
-            *(("RETIRED (UTC)", "at"), ("PURGED", "purged_at"), ("MODEL", "model_id"), ("PAIR", "currency_pair")),
-            ("WHY", "reasons"),
-        ),
         "Nothing was retired or purged by the rules.",
     ),
     "durations": Question(
         "How long do drops take, by step?",
         _DROPS,
         _durations,
-        (("STEP", "step"), ("DROPS", "drops"), ("P50 (s)", "p50"), ("P99 (s)", "p99"), ("MAX (s)", "max")),
         "No drop was processed.",
     ),
     "retries": Question(
         "What failed and is being retried?",
         ("drop.deferred", *sorted(_ENDS), *_REPEATS),
         _retries,
-        (
-            *(("SINCE (UTC)", "since"), ("WHAT", "what"), ("ATTEMPT", "attempt"), ("AGAIN AT", "again_at")),
-            ("CAUSE", "cause"),
-        ),
         "Nothing is being retried.",
     ),
     "changes": Question(
         "What changed in the configuration?",
         ("daemon.started", "config.loaded", "config.refused"),
         _changes,
-        (("WHEN (UTC)", "at"), ("WHAT", "what"), ("CHANGED", "changed"), ("PROBLEMS", "problems")),
         "Nothing changed.",
     ),
     "outages": Question(
         "When was the daemon down or deaf?",
         (*_DAEMON, UNIT_SAID, "inbox.watch_lost", "inbox.watch_restored", "drop.*", "registry.opened"),
         _outages,
-        (("FROM (UTC)", "from"), ("TO", "to"), ("SECONDS", "seconds"), ("KIND", "kind"), ("CAUSE", "cause")),
         "It was neither down nor deaf.",
     ),
 }
