@@ -41,6 +41,73 @@ if [ -z "$DESTDIR" ] && [ "$(id -u)" != 0 ]; then
     stop 'it needs root.' "Run: sudo make $action      (or set DESTDIR)"
 fi
 
+# --- folders that nobody else can exchange --------------------------------------------------------------------------
+
+# Below DESTDIR and PREFIX every folder on the way must belong to root or to who installs, and nobody else may be able
+# to write in it: else a link of another user would lead root's files elsewhere, or a folder could be exchanged for one
+# after it was looked at. A sticky folder like /tmp is passed if what comes below it is ours. A link is followed only
+# where nobody else can write.
+entered=' '
+enter() { # enter FOLDER [make]: stop if another user could change what is there; return 1 if it is not there
+    case $entered in *" $1 "*) return ;; esac
+    case $DESTDIR,$1/ in
+        ,"$PREFIX"/*) ;;
+        ,*) if [ $# -gt 1 ]; then mkdir -p "$1"; fi; [ -d "$1" ]; return ;;
+    esac
+    at='' rest=${1#/} links=0 shared=''
+    while [ -n "$rest" ]; do
+        above=$at at=$at/${rest%%/*}
+        case $rest in */*) rest=${rest#*/} ;; *) rest='' ;; esac
+        case ${at##*/} in
+            '' | .)
+                at=$above
+                continue
+                ;;
+            ..)
+                at=${above%/*} shared=''
+                if others_write "${at:-/}"; then shared=yes; fi
+                continue
+                ;;
+        esac
+        if [ ! -e "$at" ] && [ ! -L "$at" ]; then
+            [ $# -gt 1 ] || return 1
+            # Without -p: whoever makes it first, what is there is looked at next.
+            mkdir "$at" 2>/dev/null || true
+        fi
+        owner=$(stat -c %u "$at")
+        [ "$owner" = 0 ] || [ "$owner" = "$(id -u)" ] || stop "$at belongs to $(stat -c %U "$at"), who could exchange it." \
+            "Choose a DESTDIR and a PREFIX whose folders are yours or root's"
+        if [ -L "$at" ]; then
+            [ -z "$shared" ] || stop "$at is a link in a folder that others can write." \
+                'Look who made it, and remove it or choose another folder'
+            links=$((links + 1))
+            [ "$links" -le 40 ] || stop "$at leads in a circle."
+            to=$(readlink "$at") at=$above
+            case $to in /*) at='' ;; esac
+            rest=${to#/}${rest:+/$rest}
+            continue
+        fi
+        [ -d "$at" ] || stop "$at is not a folder."
+        shared=''
+        if others_write "$at"; then
+            [ -k "$at" ] && [ -n "$rest" ] || stop "others can write in $at: they could exchange what is installed there." \
+                "Run: chmod go-w $at      (or choose another folder)"
+            shared=yes
+        fi
+    done
+    entered="$entered$1 "
+}
+
+others_write() { # can anybody but root and the owner write in this folder? A group of the owner alone is no other
+    case $(stat -c %A "$1") in
+        ????????w*) return 0 ;;
+        ?????w*) ;;
+        *) return 1 ;;
+    esac
+    case $(ls -ld "$1") in ??????????+*) return 0 ;; esac # an ACL
+    [ "$(stat -c %G "$1")" != "$(stat -c %U "$1")" ] || [ -n "$(getent group "$(stat -c %g "$1")" | cut -d: -f4)" ]
+}
+
 # --- what is installed where ----------------------------------------------------------------------------------------
 
 unit_file=$DESTDIR$LIB/systemd/system/$UNIT
@@ -53,11 +120,26 @@ config_file=$DESTDIR$SYSCONF/config.yaml
 share=$DESTDIR$PREFIX/share
 sample=$share/config.yaml
 
+enter_all() { # before anything is changed
+    for file in "$unit_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file" "$config_file" "$sample" \
+        "$DESTDIR$BIN/model-inbox" "$DESTDIR$PREFIX/releases/" "$DESTDIR$PREFIX/bin/model-inbox"; do
+        enter "${file%/*}" "$@" || true
+    done
+    enter "${backoff_file%/*}" || true
+}
+
 put() { # put FILE TARGET: a file of ours, with the paths of this installation in it
-    mkdir -p "$(dirname "$2")"
-    sed "s|/opt/model-inbox|$PREFIX|g" "$1" >"$2.new"
-    chmod 0644 "$2.new"
-    mv -f "$2.new" "$2"
+    enter "$(dirname "$2")" make
+    rm -f "$2.part"
+    sed "s|/opt/model-inbox|$PREFIX|g" "$1" >"$2.part"
+    chmod 0644 "$2.part"
+    mv -fT "$2.part" "$2"
+}
+
+copy() { # copy FILE TARGET: replace TARGET, also where it is a link
+    rm -f "$2.part"
+    cp "$1" "$2.part"
+    mv -fT "$2.part" "$2"
 }
 
 has() {
@@ -100,8 +182,8 @@ make_release() {
     name=$version-$(date -u +%Y%m%dT%H%M%SZ)
     release=$PREFIX/releases/$name
     there=$DESTDIR$release
-    [ ! -e "$there" ] || stop "$there is there already." 'Try again in a second'
-    mkdir -p "$DESTDIR$PREFIX/releases"
+    enter "$DESTDIR$PREFIX/releases" make
+    [ ! -e "$there" ] && [ ! -L "$there" ] || stop "$there is there already." 'Try again in a second'
     trap 'rm -rf "$there"' EXIT
     say "making $there ($("$python" -V))"
     "$python" -m venv "$there"
@@ -125,9 +207,11 @@ make_release() {
 
 use_release() {
     before=$(readlink "$DESTDIR$PREFIX/current" 2>/dev/null || true)
+    rm -f "$DESTDIR$PREFIX/current.new"
     ln -s "releases/$name" "$DESTDIR$PREFIX/current.new"
     mv -fT "$DESTDIR$PREFIX/current.new" "$DESTDIR$PREFIX/current"
-    mkdir -p "$DESTDIR$PREFIX/bin" "$DESTDIR$BIN"
+    enter "$DESTDIR$PREFIX/bin" make
+    enter "$DESTDIR$BIN" make
     ln -sfn ../current/bin/model-inbox "$DESTDIR$PREFIX/bin/model-inbox"
     ln -sfn "$PREFIX/bin/model-inbox" "$DESTDIR$BIN/model-inbox"
     for old in "$DESTDIR$PREFIX"/releases/*; do
@@ -136,21 +220,23 @@ use_release() {
 }
 
 put_config() {
-    mkdir -p "$DESTDIR$SYSCONF" "$share"
+    enter "$DESTDIR$SYSCONF" make
+    enter "$share" make
+    rm -f "$sample.new"
     sed -e "s|^  path: inbox\$|  path: $STATE/inbox|" \
         -e "s|^  path: models/|  path: $STATE/models/|" \
-        -e "s|^  storage_dir: models/|  storage_dir: $STATE/models/|" config.yaml >"$share/config.yaml.new"
-    [ "$(grep -c "$STATE/" "$share/config.yaml.new")" = 3 ] || stop 'config.yaml is not the sample that it was.'
-    chmod 0644 "$share/config.yaml.new"
+        -e "s|^  storage_dir: models/|  storage_dir: $STATE/models/|" config.yaml >"$sample.new"
+    [ "$(grep -c "$STATE/" "$sample.new")" = 3 ] || stop 'config.yaml is not the sample that it was.'
+    chmod 0644 "$sample.new"
     if [ ! -e "$config_file" ]; then
-        cp "$share/config.yaml.new" "$config_file"
+        copy "$sample.new" "$config_file"
     elif [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then
-        cp "$share/config.yaml.new" "$config_file" # nobody edited it: it follows the sample
-    elif ! cmp -s "$sample" "$share/config.yaml.new"; then
-        cp "$share/config.yaml.new" "$config_file.new"
+        copy "$sample.new" "$config_file" # nobody edited it: it follows the sample
+    elif ! cmp -s "$sample" "$sample.new"; then
+        copy "$sample.new" "$config_file.new"
         say "$config_file was kept as it is; this version's sample is beside it: config.yaml.new"
     fi
-    mv -f "$share/config.yaml.new" "$sample"
+    mv -fT "$sample.new" "$sample"
 }
 
 put_files() {
@@ -189,6 +275,7 @@ tell_the_machine() { # users, folders, units: what a package would do after it w
 # --- uninstall ------------------------------------------------------------------------------------------------------
 
 remove() {
+    enter_all
     if systemd_runs; then systemctl --quiet disable --now $UNIT 2>/dev/null || true; fi
     if [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then rm -f "$config_file"; fi
     rm -f "$config_file.new" "$unit_file" "$backoff_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file"
@@ -207,6 +294,7 @@ remove() {
 case $action in
     install)
         choose_python
+        enter_all make
         make_release
         use_release
         put_config

@@ -15,7 +15,7 @@ from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ConfigError, StorageError
 from ..problems import Problem
-from ..problems.inbox import inbox_not_a_folder, inbox_not_ours
+from ..problems.inbox import inbox_not_a_folder, inbox_not_ours, inbox_open_to_others
 from .suspects import Died, Suspects, work_heading
 
 __all__ = ["OwnFolders"]
@@ -48,8 +48,8 @@ class OwnFolders:
     def prepare(self, *, make: bool = True) -> None:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
 
-        Raises StorageError, and ConfigError when one is a symlink, no folder, or somebody else's: who owns a
-        folder of ours could exchange our files.
+        Raises StorageError, and ConfigError when one is a symlink, no folder, somebody else's, or one that others can
+        write in: they could exchange our files, or may have left some there before the first start.
         """
         if make:
             make_folder(self._disk, self.path, INBOX_MODE)
@@ -125,7 +125,10 @@ class OwnFolders:
             raise StorageError("make the folder", folder, error) from error
         if not stat.S_ISDIR(found.st_mode):
             return [inbox_not_a_folder(folder)]
-        return [] if found.st_uid in owners else [inbox_not_ours(folder, found.st_uid, os.geteuid())]
+        if found.st_uid not in owners:
+            return [inbox_not_ours(folder, found.st_uid, os.geteuid(), reserved=True)]
+        # With an ACL, the bits of the group are the most that any entry of it permits.
+        return [inbox_open_to_others(folder, stat.S_IMODE(found.st_mode))] if found.st_mode & 0o022 else []
 
     def _probe_leases(self) -> bool:
         """Return whether the file system knows leases, by a file of our own that nobody can be writing."""

@@ -78,6 +78,7 @@ Code = Literal[
     "explain.unknown",
     "inbox.not_a_folder",
     "inbox.not_ours",
+    "inbox.open_to_others",
     "config.invalid",
     "config.not_found",
     "config.not_readable",

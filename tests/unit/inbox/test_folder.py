@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -858,6 +860,33 @@ def test_a_folder_of_somebody_elses_is_refused_at_the_start(world: World, name: 
     with pytest.raises(ConfigError) as caught:
         world.service().start()
     assert [problem.code for problem in caught.value.problems] == ["inbox.not_ours"]
+    assert_remedy_trusts_nothing(world.inbox / name, caught.value.problems[0].hint)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o2775, 0o702], ids=oct)
+@pytest.mark.parametrize("name", ["receipts", "rejected", ".processing"])
+def test_a_folder_that_others_can_write_in_is_refused_at_the_start(world: World, name: str, mode: int) -> None:
+    """Also when it belongs to us by now: who could write in it may have left a forged answer there."""
+    (world.inbox / name).mkdir(parents=True)
+    (world.inbox / name).chmod(mode)
+    with pytest.raises(ConfigError) as caught:
+        world.service().start()
+    assert caught.value.exit_status == 78
+    assert [problem.code for problem in caught.value.problems] == ["inbox.open_to_others"]
+    assert_remedy_trusts_nothing(world.inbox / name, caught.value.problems[0].hint)
+    (world.inbox / name).chmod(0o755)
+    with world.running():
+        pass
+
+
+def assert_remedy_trusts_nothing(folder: Path, hint: str) -> None:
+    """The remedy moves the folder away as the shell reads it, and takes over nothing; afterwards a start works."""
+    command = re.search(r"`(mv [^`]+)`", hint)
+    assert command is not None
+    assert not re.search("`ch(own|mod)", hint)
+    subprocess.run(["sh", "-c", command[1]], check=True)
+    assert not folder.exists()
+    folder.with_name(f"{folder.name}.found").rename(folder)
 
 
 def test_an_inbox_of_our_own_making_is_setgid_and_sticky(world: World) -> None:

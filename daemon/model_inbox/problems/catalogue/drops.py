@@ -114,11 +114,17 @@ ROWS: Mapping[Code, About] = {
     "inbox.not_a_folder": About(
         "A link or a file stands where a folder of model-inbox belongs in the inbox.",
         "Somebody made it, perhaps to lead files elsewhere.",
-        "Move it away; the daemon makes the folder.",
+        "Look at it and move it away; the daemon makes the folder.",
     ),
     "inbox.not_ours": About(
         "The inbox, or a reserved folder in it, belongs to another user than the one that the daemon runs as.",
-        "The daemon was started as another user, or the folder was made by hand.",
-        "Change the owner, or run the daemon as the owner.",
+        "The daemon was started as another user, or a producer made the folder before the first start.",
+        "Of the inbox: change its owner, or run the daemon as the owner. A reserved folder: look at it and move it "
+        "away; the daemon makes it. Never change the owner of what another user made.",
+    ),
+    "inbox.open_to_others": About(
+        "Other users can write in a reserved folder of the inbox.",
+        "A producer made the folder before the first start, or its mode was changed.",
+        "Look at it and move it away; the daemon makes the folder.",
     ),
 }
