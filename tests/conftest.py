@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from model_inbox.base.log import configure_at_first_line
 from support.examples import examples
 
 # An example that is slow once (another process had the cores, a disk was synced) is no failure. Where CI is set,
@@ -37,3 +38,10 @@ def _same_user() -> Iterator[None]:
     yield
     if os.getresuid() != before:
         pytest.exit(f"the test before made this process the user {os.getuid()}: {os.environ['PYTEST_CURRENT_TEST']}", 3)
+
+
+@pytest.fixture(autouse=True)
+def _same_log() -> Iterator[None]:
+    """Leave no configuration of the log for the first line of a later test: a command's is for its own process."""
+    yield
+    configure_at_first_line(lambda: None)

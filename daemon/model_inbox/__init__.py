@@ -2,39 +2,42 @@
 
 `drop` writes a model into the inbox, for training jobs. `ModelRegistry` finds and loads the newest model of a currency
 pair, for serving code. The command `model-inbox run` is the daemon that registers dropped models.
+
+A name is imported when it is first used: a training job needs only `drop`, a server only `ModelRegistry`, and the
+scanner's worker neither.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    ConfigError,
-    DropRefused,
-    EntryExists,
-    EntryNeeded,
-    EntryNotFound,
-    EntryProtected,
-    LoadRefused,
-    MetadataError,
-    ModelInboxError,
-    RegistryCorrupted,
-    RegistryError,
-    RegistryLocked,
-    RegistryMissing,
-    RegistryTooNew,
-    RestoreRefused,
-    ScanError,
-    StorageError,
-)
-from .model.metadata import ModelMetadata
-from .problems import Problem
-
 if TYPE_CHECKING:
-    __version__: str
+    from .errors import (
+        ConfigError,
+        DropRefused,
+        EntryExists,
+        EntryNeeded,
+        EntryNotFound,
+        EntryProtected,
+        LoadRefused,
+        MetadataError,
+        ModelInboxError,
+        RegistryCorrupted,
+        RegistryError,
+        RegistryLocked,
+        RegistryMissing,
+        RegistryTooNew,
+        RestoreRefused,
+        ScanError,
+        StorageError,
+    )
+    from .model.metadata import ModelMetadata
+    from .problems import Problem
     from .producer import DropResult, drop
     from .registry.position import Position
     from .registry.registry import ModelRegistry
+
+    __version__: str
 
 __all__ = [
     "ConfigError",
@@ -62,27 +65,34 @@ __all__ = [
     "drop",
 ]
 
+_MODULES = {
+    "DropResult": "producer",
+    "ModelMetadata": "model.metadata",
+    "ModelRegistry": "registry.registry",
+    "Position": "registry.position",
+    "Problem": "problems",
+    "drop": "producer",
+}
+"""The module of each public name. The others, which are errors, are in `errors`."""
+
 
 def __getattr__(name: str) -> Any:
-    """Import the registry, the producer's side and the version when first asked for.
-
-    The scanner's worker needs none of these, and a training job only one of them.
-    """
-    if name == "Position":
-        from .registry.position import Position
-
-        return Position
-    if name == "ModelRegistry":
-        from .registry.registry import ModelRegistry
-
-        return ModelRegistry
-    if name in ("drop", "DropResult"):
-        from . import producer
-
-        return getattr(producer, name)
+    """Import a public name, or find the version, at its first use."""
     if name == "__version__":
-        return globals().setdefault(name, _version())
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value: Any = _version()
+    elif name in __all__:
+        from importlib import import_module
+
+        value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The next use finds it without this function.
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    """Return the names of the module, also those that were not used yet."""
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def _version() -> str:
@@ -90,5 +100,6 @@ def _version() -> str:
 
     try:
         return version("model-inbox")
-    except PackageNotFoundError:  # used from a checkout that was never installed
+    except PackageNotFoundError:
+        # The package is used from a checkout that was never installed.
         return "0+unknown"

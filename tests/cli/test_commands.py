@@ -63,6 +63,14 @@ def test_the_commands_are_those_of_the_manual() -> None:
     assert all(f"\n  {name} " in help_text for name in COMMANDS)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_it_says_itself(name: str) -> None:
+    """The line of a command in `model-inbox --help`, which imports none, is the first sentence of its own help."""
+    command = root.get_command(click.Context(root), name)
+    assert command is not None
+    assert COMMANDS[name][1] == command.get_short_help_str(limit=1000)
+
+
 def test_a_word_that_is_no_command_gets_the_nearest() -> None:
     """A typing error is usage (2), with the word that was probably meant, in groups too."""
     result = CliRunner().invoke(root, ["lst"])

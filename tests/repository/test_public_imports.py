@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -29,6 +31,35 @@ def test_a_public_path_leads_to_what_it_names(path: str, kind: str) -> None:
     found = getattr(importlib.import_module(module), name)
     assert (found.__name__, inspect.isclass(found)) == (name, kind == "class")
     assert callable(found)
+
+
+def in_a_new_process(program: str) -> str:
+    """Return what a program prints that begins with nothing of ours imported."""
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+
+def test_a_star_gives_every_public_name() -> None:
+    """`from model_inbox import *` binds all of `__all__`, though each is imported at its first use."""
+    program = "from model_inbox import *; print(sorted(name for name in dir() if not name.startswith('_')))"
+    assert in_a_new_process(program) == f"{sorted(model_inbox.__all__)}\n"
+
+
+def test_what_was_not_used_yet_is_listed() -> None:
+    """`dir`, which completes names in a notebook, shows every public name before its first use, and imports none."""
+    program = (
+        "import sys, model_inbox; print({*model_inbox.__all__, '__version__'} <= {*dir(model_inbox)}, "
+        "[name for name in sys.modules if name.startswith('model_inbox.')])"
+    )
+    assert in_a_new_process(program) == "True []\n"
+
+
+def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
+    """A wrong name fails as in any module: `hasattr` is false, and `from model_inbox import` an ImportError."""
+    assert not hasattr(model_inbox, "ModelRegister")
+    with pytest.raises(AttributeError, match="module 'model_inbox' has no attribute 'ModelRegister'"):
+        model_inbox.ModelRegister  # noqa: B018  # using it is the test
+    with pytest.raises(ImportError, match="ModelRegister"):
+        exec("from model_inbox import ModelRegister")
 
 
 def test_the_registry_has_one_class() -> None:

@@ -2,7 +2,7 @@
 
 A move is a call from a function of one file of the package into a function of another. What lies between them in the
 library, or in what dataclasses make, hides none. Calls within a file do not count, and neither do those into or out of
-the files that everybody uses like a language: problems, the disk with its copies, YAML, units.
+the files that everybody uses like a language: problems, the disk with its copies, the log, YAML, units.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from support.world import World
 MOVES_MAX = 110
 """How many moves a good drop with a scaler may make. The number may only become less."""
 
-NOT_COUNTED = ("problems", "base.disk", "base.copying", "base.strict_yaml", "base.units")
+NOT_COUNTED = ("problems", "base.disk", "base.copying", "base.log", "base.strict_yaml", "base.units")
 
 
 def module_of(frame: FrameType) -> str | None:

@@ -2,7 +2,8 @@
 
 Owns the command names, their options, output and exit codes. Each command is a thin layer over a function of another
 room, in a file of its own (or one for a noun with several verbs). A command's module is imported when it is called,
-and what it needs when it runs, so that `--help` and quick commands start fast. Never does the work itself.
+and what it needs when it runs, so that `--help` and quick commands start fast. Never does the
+work itself.
 
 Exit codes: 0 done, 1 refused or problems found, 2 usage, 75 try again, 78 configuration or damaged data.
 
@@ -15,6 +16,7 @@ import contextlib
 import importlib
 import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -26,36 +28,45 @@ from .common import App, Group
 
 __all__ = ["COMMANDS", "main", "root"]
 
-COMMANDS = {
-    "run": "run:run",
-    "drop": "drop:drop",
-    "check": "check:check",
-    "list": "listing:list_models",
-    "show": "show:show",
-    "history": "history:history",
-    "alias": "alias:alias",
-    "pin": "pin:pin",
-    "unpin": "pin:unpin",
-    "tag": "tag:tag",
-    "record": "record:record",
-    "delete": "delete:delete",
-    "restore": "delete:restore",
-    "replace-scaler": "replace_scaler:replace_scaler",
-    "trash": "trash:trash",
-    "inbox": "inbox:inbox",
-    "rejected": "rejected:rejected",
-    "retention": "retention:retention",
-    "logs": "logs:logs",
-    "verify": "verify:verify",
-    "rebuild": "rebuild:rebuild",
-    "backup": "backup:backup",
-    "status": "status:status",
-    "reload": "reload:reload",
-    "allowlist": "allowlist:allowlist",
-    "config": "config:config",
-    "schema": "schema:schema",
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("run:run", "Run the daemon until SIGTERM or Ctrl-C."),
+    "drop": ("drop:drop", "Drop a model into the inbox."),
+    "check": ("check:check", "Check whether the inbox would accept a drop."),
+    "list": ("listing:list_models", "List the registered models, newest first by `trained_at`."),
+    "show": ("show:show", "Show all data of a model."),
+    "history": ("history:history", "Show the changes of one model, or of all."),
+    "alias": ("alias:alias", "Set the alias NAME on the model ID, or remove it."),
+    "pin": ("pin:pin", "Protect a model: neither the retention rules nor `delete` retire it."),
+    "unpin": ("pin:unpin", "Remove the protection: the retention rules apply again."),
+    "tag": ("tag:tag", "Set and remove tags of a model."),
+    "record": ("record:record", "Record measurements of a registered model, such as its realised errors."),
+    "delete": ("delete:delete", "Retire a model to the trash."),
+    "restore": ("delete:restore", "Restore a retired model from the trash."),
+    "replace-scaler": ("replace_scaler:replace_scaler", "Replace the scaler of a model, or add one."),
+    "trash": ("trash:trash", "List retired models, and remove them permanently."),
+    "inbox": ("inbox:inbox", "Show the files in the inbox and what they wait for."),
+    "rejected": ("rejected:rejected", "Show, retry and purge rejected drops."),
+    "retention": ("retention:retention", "Show what the rules keep and retire, and apply them."),
+    "logs": ("logs:logs", "Show log lines, or the answer to a QUESTION."),
+    "verify": ("verify:verify", "Compare the registry with the files on the disk."),
+    "rebuild": (
+        "rebuild:rebuild",
+        "Build a damaged registry again, from the journal, its history and the stored sidecars.",
+    ),
+    "backup": ("backup:backup", "Make, list, verify and restore backups."),
+    "status": ("status:status", "Show what the daemon does, and its problems."),
+    "reload": ("reload:reload", "Make the daemon read its config.yaml again, and show the result."),
+    "allowlist": ("allowlist:allowlist", "Explain, compare and build the lists of names that pickles may contain."),
+    "config": ("config:config", "Check and show the configuration."),
+    "schema": (
+        "schema:schema",
+        "Print the JSON schema of a sidecar, an entry, a labels file, a receipt or config.yaml.",
+    ),
 }
-"""The module of each command in this package, and the name of the command in it."""
+"""The module of each command in this package with the name of the command in it, and its line in the help.
+
+The line is the first sentence of the command's own help. It is here so that `model-inbox --help` imports no command.
+"""
 
 
 class _LazyGroup(Group):
@@ -69,9 +80,17 @@ class _LazyGroup(Group):
         """Import and return a command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
+        where, _ = COMMANDS[cmd_name]
+        module, name = where.split(":")
         found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+        """Write the list of commands. None is imported."""
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        lines = {name: click.Command(name, help=line) for name, (_, line) in COMMANDS.items()}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, shown.get_short_help_str(room)) for name, shown in lines.items()])
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

@@ -20,6 +20,7 @@ import click
 
 from ..base import users
 from ..base.instants import parse_instant
+from ..base.log import configure_at_first_line
 from ..base.units import parse_duration
 from ..base.users import name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
@@ -319,9 +320,13 @@ def _print_skipped(problem: Problem) -> None:
 
 def _log_to_stderr() -> None:
     """Send the library's warnings to stderr. By default structlog prints to stdout, where the answer is."""
-    from ..telemetry.logging import configure
 
-    configure(format="console", level="warning")
+    def to_stderr() -> None:
+        from ..telemetry.logging import configure
+
+        configure(format="console", level="warning")
+
+    configure_at_first_line(to_stderr)
 
 
 def ask(question: str, *, yes: bool, to: str) -> None:

@@ -21,10 +21,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import structlog
-
 from ..base.copying import move_file
 from ..base.disk import content_of
+from ..base.log import log
 from ..base.machine import Machine
 from ..base.users import name_of_user
 from ..errors import StorageError
@@ -54,8 +53,6 @@ __all__ = [
     "original_name",
     "safe_stem",
 ]
-
-log = structlog.get_logger("model_inbox")
 
 Integrity = Literal["digest", "lease", "quiet"]
 

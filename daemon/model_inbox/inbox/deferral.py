@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import structlog
-
+from ..base.log import log
 from ..base.machine import Machine
 from ..base.remedies import remedy_for
 from ..errors import StorageError
@@ -22,8 +21,6 @@ from .obstacles import Obstacles
 from .tries import Tries
 
 __all__ = ["Retries"]
-
-log = structlog.get_logger("model_inbox")
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import structlog
-
+from ..base.log import log
 from ..base.machine import Machine
 from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
@@ -19,8 +18,6 @@ from .outcomes import NotWhole, Rejected
 from .receipts import Answers
 
 __all__ = ["Endings"]
-
-log = structlog.get_logger("model_inbox")
 
 
 class Endings:

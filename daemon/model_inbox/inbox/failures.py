@@ -9,8 +9,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-import structlog
-
+from ..base.log import log
 from ..errors import RegistryCorrupted, RegistryLocked, RegistryMissing, RegistryTooNew, ScanError, StorageError
 from ..problems import escaped, quoted
 
@@ -24,8 +23,6 @@ __all__ = [
     "pause_seconds",
     "traceback_of",
 ]
-
-log = structlog.get_logger("model_inbox")
 
 PASSING_ERRORS = (StorageError, RegistryLocked, ScanError, OSError)
 """What says nothing about a drop, and may not happen again."""

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import Disk, remove_quietly
+from ..base.log import log
 from ..base.machine import Machine
 from ..base.remedies import remedy_for
 from ..errors import StorageError
@@ -26,8 +25,6 @@ from ..registry.paths import RegistryFiles
 from .folder import Inbox
 
 __all__ = ["Obstacle", "Obstacles"]
-
-log = structlog.get_logger("model_inbox")
 
 FIRST_PAUSE_SECONDS = 0.5
 # When the trouble ends, drops go on within this time.

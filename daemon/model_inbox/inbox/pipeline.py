@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from ..base.disk import Sync, sync_files
+from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryError, RegistryLocked, StorageError
 from ..pickles import Scanner
@@ -43,8 +42,6 @@ from .tries import Tries
 from .validation import Checks, Judge, Judging
 
 __all__ = ["Intake"]
-
-log = structlog.get_logger("model_inbox")
 
 
 class Intake:

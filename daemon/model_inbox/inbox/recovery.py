@@ -11,9 +11,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import structlog
-
 from ..base.disk import is_temporary, remove_quietly
+from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
@@ -36,8 +35,6 @@ from .tries import Tries
 from .validation import Judge
 
 __all__ = ["Recovery"]
-
-log = structlog.get_logger("model_inbox")
 
 LEFT_AGAIN_SECONDS = 5.0
 

@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
-
 from ..base.copying import digest_open_file
 from ..base.disk import content_of, read_open_file
 from ..base.leases import Lease
+from ..base.log import log
 from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import ModelMetadata, fields_of
@@ -42,8 +41,6 @@ from .readiness import dated_by_the_clock
 from .staging import Staged, Staging
 
 __all__ = ["Checks", "Judge", "Judging"]
-
-log = structlog.get_logger("model_inbox")
 
 
 @dataclass(frozen=True, slots=True)

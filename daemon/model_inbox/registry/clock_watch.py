@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import structlog
-
 from ..base.boot import BootClock, BootTime
 from ..base.disk import Disk, read_bytes, replace_file
+from ..base.log import log
 from ..base.units import format_duration
 from ..errors import ClockHeld, RegistryLocked, StorageError
 from .clock import (
@@ -38,8 +37,6 @@ from .journal import format_time
 from .store import Store
 
 __all__ = ["ClockWatch", "Looked"]
-
-log = structlog.get_logger("model_inbox")
 
 CLOCK_MODE = 0o640
 # Steps of the clock within that time add up.

@@ -10,14 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import structlog
-
+from ..base.log import log
 from ..errors import ModelInboxError, StorageError
 from .segments import JournalInDoubt
 
 __all__ = ["Doubt"]
-
-log = structlog.get_logger("model_inbox")
 
 
 class Doubt:

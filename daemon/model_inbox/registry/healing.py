@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import Disk, remove_quietly
+from ..base.log import log
 from ..errors import RegistryCorrupted, StorageError
 from .derived import CHANGES_SHOWN, Fault, judge_entries, judge_mark
 from .opening import bytes_or_none, read_files
@@ -24,8 +23,6 @@ from .paths import RegistryFiles
 from .state import State
 
 __all__ = ["Rewritten", "find_faults", "is_set_aside", "log_ignored", "log_rewritten", "set_aside"]
-
-log = structlog.get_logger("model_inbox")
 
 # Of each derived file, that many found ones are kept; the oldest goes first.
 KEPT_MAX = 10

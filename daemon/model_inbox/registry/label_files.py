@@ -11,9 +11,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import read_bytes, replace_file
+from ..base.log import log
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryTooNew, StorageError
 from .derived import older_copy
 from .files import LABELS_SUFFIX, STORED_MODE, Storage
@@ -24,8 +23,6 @@ from .stored_sidecar import has_sidecar
 from .unfinished import LabelChange
 
 __all__ = ["LabelFiles", "read_labels"]
-
-log = structlog.get_logger("model_inbox")
 
 
 class LabelFiles:

@@ -22,10 +22,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk, is_mounted_read_only, is_temporary, remove_quietly
+from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
@@ -53,8 +52,6 @@ from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash
 
 __all__ = ["ModelRegistry"]
-
-log = structlog.get_logger("model_inbox")
 
 DEFAULT_LOCK_TIMEOUT_SECONDS = 10.0
 _SYSTEM_CLOCK: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731  # a default that can be replaced

@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import Disk, exists
+from ..base.log import log
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryLocked, StorageError
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
@@ -37,8 +36,6 @@ from .unfinished import Unfinished
 from .writer_lock import WriterLock
 
 __all__ = ["Store"]
-
-log = structlog.get_logger("model_inbox")
 
 SEGMENT_BYTES_MIN = 4 << 20
 _NEVER = (0, 0, 0, 0)

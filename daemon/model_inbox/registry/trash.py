@@ -13,10 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import open_regular, replace_file
 from ..base.leases import in_use
+from ..base.log import log
 from ..errors import EntryExists, EntryNotFound, EntryProtected, ModelInboxError, StorageError
 from ..problems import escaped, quoted
 from .clock import corrected
@@ -30,8 +29,6 @@ from .store import Store
 from .stored_sidecar import has_sidecar, sidecar_of_entry
 
 __all__ = ["Trash"]
-
-log = structlog.get_logger("model_inbox")
 
 _LEFTOVER = re.compile(r".+\.leftover-[0-9]+", re.ASCII)
 

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import structlog
-
 from ..base.disk import Disk
+from ..base.log import log
 from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import escaped
@@ -25,8 +24,6 @@ from .outcomes import RetentionPlan, ToRetire
 from .plan import plan
 
 __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
-
-log = structlog.get_logger("model_inbox")
 
 _LEFTOVER = re.compile(r"(?P<file>.+)\.leftover-[0-9]+", re.ASCII)
 _ATTEMPTS_MAX = 3
