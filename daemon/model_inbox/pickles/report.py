@@ -170,6 +170,11 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         "the scan needs more memory than its limit", f"{_HONEST} pickle.memory_limit"
     ),
     "too-deep": lambda _, __: artifact_scan_limits("the pickle is nested too deeply", _OTHERWISE),
+    "nested-objects": lambda name, detail: artifact_scan_limits(
+        f"objects of {quoted(name)} are nested in each other more than {detail} deep: to free them would overflow the "
+        "stack of the process that loads them",
+        _OTHERWISE,
+    ),
     "too-many-names": lambda _, detail: artifact_scan_limits(
         f"the pickle contains more than {detail} names", _OTHERWISE
     ),

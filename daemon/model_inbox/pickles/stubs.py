@@ -25,7 +25,9 @@ Finding = tuple[str, str, str]
 NAMES_MAX = 2000
 FINDINGS_MAX = 100
 ATTRIBUTES_MAX = 1000
+DEPTH_MAX = 100
 
+_SKLEARN_VERSION = "_sklearn_version"
 _VERSION = re.compile(r"v?\d{1,4}[0-9A-Za-z.+]{0,30}", re.ASCII)
 
 
@@ -56,7 +58,12 @@ class Global(type):
         except BadArguments as error:
             cls.recorder.note("bad-arguments", cls.name, str(error))
             result = None
-        return instance_of(cls) if result is None else result
+        if result is None:
+            result = instance_of(cls)
+            result.kept = args
+        if isinstance(result, Stub) and (depth := depth_of(args)):
+            result.nest(depth)
+        return result
 
     def __setitem__(cls, key: object, value: object) -> NoReturn:
         raise BadStream("changes-global", cls.name, "SETITEM")
@@ -91,13 +98,19 @@ setattr(Global, "__getinitargs__", property(_no_init_arguments))  # noqa: B010 -
 class Stub(metaclass=Global):
     """An object that the pickle made: with NEWOBJ from a global, or as the result of a call.
 
-    `value` is what rules need to know of it later (the item size of a dtype, the shape of an array). `keys` are the
-    keys that items were set with.
+    `value` is what rules need to know of it later (the item size of a dtype, the shape of an array). `real` is a value
+    whose hash and comparison cost what those of the real object cost. `keys` are the keys that items were set with.
+    `kept` and `items` hold what the real object would hold, so that a scan needs the memory of a load. `depth` is how
+    many objects without a bound of their own are nested in it (see `nest`).
     """
 
-    __slots__ = ("keys", "value")
+    __slots__ = ("depth", "items", "kept", "keys", "real", "value")
     name = "?"
+    depth: int
+    items: list[Any]
+    kept: Any
     keys: set[Any]
+    real: Any
     value: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -105,7 +118,9 @@ class Stub(metaclass=Global):
         if args or kwargs:
             # The real class would run more than object.__new__, so this needs the same permission as a call.
             return Global.__call__(cls, *args, **kwargs)
-        return object.__new__(cls)
+        made = object.__new__(cls)
+        made.kept = None
+        return made
 
     def __setstate__(self, state: Any) -> None:
         cls = type(self)
@@ -113,16 +128,26 @@ class Stub(metaclass=Global):
         # A file can have millions of objects of one class with the same attributes: check each attribute once.
         if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
             cls.recorder.build(self, state)
+        self.kept = state if self.kept is None else (self.kept, state)
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
         self._hash(key)
+        self._keep(value)
 
-    def append(self, _item: object) -> None:
+    def append(self, item: object) -> None:
         type(self).uses.add("a")
+        self._keep(item)
 
-    def extend(self, _items: object) -> None:
+    def extend(self, items: object) -> None:
         type(self).uses.add("a")
+        if type(items) is list:
+            if depth := depth_of(items):
+                self.nest(depth)
+            try:
+                self.items += items
+            except AttributeError:
+                self.items = items
 
     def add(self, item: object) -> None:
         type(self).uses.add("d")
@@ -135,13 +160,35 @@ class Stub(metaclass=Global):
         except AttributeError:
             self.keys = {key}
 
+    def _keep(self, item: object) -> None:
+        if isinstance(item, Stub):
+            self.nest(getattr(item, "depth", 0) + 1)
+        try:
+            self.items.append(item)
+        except AttributeError:
+            self.items = [item]
+
+    def nest(self, depth: int) -> None:
+        """Record that objects are nested so deeply in this one.
+
+        C types like arrays free what they hold by recursion, without the bound that lists, tuples, dictionaries and
+        instances of Python's classes have: thousands of them inside each other overflow the stack when they are freed.
+        """
+        self.depth = max(getattr(self, "depth", 0), depth)
+        if self.depth > DEPTH_MAX:
+            raise BadStream("nested-objects", type(self).name, str(DEPTH_MAX))
+
     def __hash__(self) -> int:
         cls = type(self)
         cls.recorder.note("hashed", cls.name)
-        return object.__hash__(self)
+        return hash(self.real) if hasattr(self, "real") else object.__hash__(self)
 
     def __eq__(self, other: object) -> bool:
-        return self is other
+        if self is other:
+            return True
+        if not hasattr(self, "real"):
+            return False
+        return bool(self.real == (getattr(other, "real", None) if isinstance(other, Stub) else other))
 
     def __call__(self, *_args: Any, **_kwargs: Any) -> Any:
         type(self).recorder.note("calls-computed", type(self).name)
@@ -165,9 +212,36 @@ def _is_label(attribute: str, value: Any) -> bool:
 def instance_of(cls: Global, value: Any = None) -> Any:
     """Return a new object of a stub class without recording a use. `value` is what rules know of it."""
     made: Any = object.__new__(cls)  # type: ignore[arg-type]  # every `Global` is a sub-class of `Stub`
+    made.kept = None
     if value is not None:
         made.value = value
     return made
+
+
+def stand_in(cls: Global, real: Any) -> Any:
+    """Return a new object of a stub class that is hashed and compared as `real` is."""
+    made = instance_of(cls)
+    made.real = real
+    return made
+
+
+def depth_of(items: Any, levels: int = 1) -> int:
+    """Return how deeply objects are nested in a list or tuple, and in `levels` of lists and tuples in it, plus one.
+
+    0 if there are no objects in it.
+    """
+    deepest = 0
+    if _LEAVES.issuperset(map(type, items)):
+        return 0
+    for item in items:
+        if isinstance(item, Stub):
+            deepest = max(deepest, getattr(item, "depth", 0) + 1)
+        elif levels and type(item) in (list, tuple):
+            deepest = max(deepest, depth_of(item, levels - 1))
+    return deepest
+
+
+_LEAVES = frozenset({int, float, str, bytes, bool, type(None)})
 
 
 Rule = Callable[["Recorder", Global, tuple[Any, ...]], Any]
@@ -260,6 +334,10 @@ class Recorder:
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
+        # Python's classes without a rule have their attributes in a dictionary, which bounds the recursion.
+        held = state.values() if type(state) is dict else state if type(state) in (tuple, list) else ()
+        if cls.attributes is None and (depth := depth_of(held)):
+            target.nest(depth)
         # An object as state would give its own methods to the real __setstate__. The unpickler takes a tuple of two
         # for two dictionaries of attributes, and an OrderedDict among them would not be looked into below.
         parts = state if type(state) is tuple and len(state) == 2 else (state,)
@@ -274,7 +352,7 @@ class Recorder:
                 self.check_attributes(cls, slots)
         if type(plain) is dict:
             self.check_attributes(cls, plain)
-            self.note_version("scikit-learn", plain.get("_sklearn_version"))
+            self._check_version(cls, plain)
         elif type(state) is tuple:
             # A __setstate__ that takes a tuple can set attributes from a dictionary in it.
             for part in state:
@@ -297,8 +375,15 @@ class Recorder:
                 self.note("bad-state", cls.name, f"an attribute {attribute[:60]}")
             elif attribute in ("append", "extend", "add"):
                 self._shadowing[cls.name, attribute] = cls
-            elif cls.attributes is not None and len(cls.attributes) < ATTRIBUTES_MAX:
+            elif cls.attributes is not None and len(cls.attributes) < ATTRIBUTES_MAX and attribute != _SKLEARN_VERSION:
                 cls.attributes.add(attribute)
+
+    def _check_version(self, cls: Global, attributes: Mapping[Any, Any]) -> None:
+        """Record the version of an estimator. scikit-learn compares it, with the code of whatever stands there."""
+        version = attributes.get(_SKLEARN_VERSION)
+        if type(version) not in (str, type(None)):
+            self.note("bad-state", cls.name, f"{_SKLEARN_VERSION} is not text")
+        self.note_version("scikit-learn", version)
 
     def note_version(self, framework: str, version: Any) -> None:
         """Record the version that a file claims, if it looks like one. No decision depends on it."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from ..arguments import is_count, is_global, is_object, must, only_scalars, package_of
-from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 from .numpy_rules import ArrayValue, array_of
 from .zone_rules import is_zone
 
@@ -21,13 +22,14 @@ __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "offset_call", "pandas_state"]
 # --- scikit-learn --------------------------------------------------------------------------------------------
 
 
-def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
+def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     """`newObj(cls)` of the neighbour trees and distance metrics makes an instance of a class of its own module.
 
-    An instance of any other class would get its state past the rule for that class.
+    What it makes is an object of that class, and its state is checked as that of one.
     """
     must(len(args) == 1 and is_global(args[0]), "not one class")
     must(args[0].name.rpartition(".")[0] == callee.name.rpartition(".")[0], "the class is of another module")
+    return instance_of(args[0])
 
 
 def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
@@ -192,7 +194,7 @@ def _index(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 3 and isinstance(args[0], Stub) and args[2] in (1, 2), "not (values, places, dimensions)")
     must(not is_object(args[0], "numpy.dtype"), "the values are not an array")
-    must(is_object(args[1], "builtins.slice", "numpy.ndarray"), "the places are invalid")
+    must(type(args[1]) is slice or is_object(args[1], "numpy.ndarray"), "the places are invalid")
     if is_object(args[0], "numpy.ndarray"):
         known: ArrayValue = array_of(args[0])
         must(len(known.shape) == args[2], "the number of dimensions is wrong")
@@ -200,7 +202,8 @@ def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 _OFFSETS = "pandas._libs.tslibs.offsets."
 _DATE_OFFSETS = (f"{_OFFSETS}DateOffset", "pandas.DateOffset", "pandas.tseries.offsets.DateOffset")
-_DATES = tuple(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta"))
+_DATES = tuple(f"datetime.{name}" for name in ("datetime", "time"))
+"""Those whose time zone is not real. All others are real values."""
 _NUMPY_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
 _PANDAS_DATES = tuple(
     f"pandas._libs.tslibs.{name}"
@@ -216,6 +219,8 @@ def _is_moment(value: Any) -> bool:
     """Return whether this is a plain value, or a date or time of Python, numpy or pandas."""
     if type(value) in (tuple, list):
         return all(_is_moment(item) for item in value)
+    if type(value) in (date, datetime, time, timedelta):
+        return True
     return only_scalars(value) or is_object(value, "numpy.ndarray", *_DATES, *_NUMPY_SCALARS, *_PANDAS_DATES)
 
 
@@ -237,19 +242,30 @@ def _date_offset_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         )
 
 
-def _period(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _period(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(
         len(args) == 3 and args[0] is None and _is_offset(args[1]) and type(args[2]) is int, "not (None, step, number)"
     )
+    return stand_in(callee, args[2])
 
 
-def _interval(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _interval(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 3 and type(args[2]) is str, "not (left, right, closed)")
-    must(all(type(arg) is not tuple and _is_moment(arg) for arg in args[:2]), "not (left, right, closed)")
+    must(
+        all(type(arg) not in (tuple, list) and not is_object(arg, "numpy.ndarray") and _is_moment(arg)
+            for arg in args[:2]),
+        "not (left, right, closed)",
+    )  # fmt: skip
+    # Its hash is that of the tuple of its parts.
+    return stand_in(callee, args)
 
 
-def _timestamp(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(all(only_scalars(arg) or is_zone(arg) or _is_offset(arg) for arg in args), "not the parts of a date or time")
+def _timestamp(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(
+        bool(args) and all(only_scalars(arg) or is_zone(arg) or _is_offset(arg) for arg in args),
+        "not the parts of a date or time",
+    )
+    return stand_in(callee, args[0])
 
 
 def _string_dtype(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -9,10 +9,13 @@ are accepted.
 from __future__ import annotations
 
 import re
+import struct
+from itertools import pairwise
+from math import inf, ldexp
 from typing import Any
 
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
-from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
 __all__ = [
     "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "keeps_contents",
@@ -27,10 +30,11 @@ class DtypeValue:
     """What matters of a dtype for memory safety.
 
     `itemsize` is in bytes, `built` is set when the dtype gets its state. `is_sub_array` is set if an item is itself an
-    array: numpy has such dtypes in fields only. `leaves` is the number of bools in the mask of an item.
+    array: numpy has such dtypes in fields only. `leaves` is the number of bools in the mask of an item, `depth` how
+    deeply its fields are nested. `is_big` is set if its numbers are big-endian.
     """
 
-    __slots__ = ("built", "has_objects", "is_sub_array", "itemsize", "kind", "leaves")
+    __slots__ = ("built", "depth", "has_objects", "is_big", "is_sub_array", "itemsize", "kind", "leaves")
 
     def __init__(self, kind: str, itemsize: int, *, has_objects: bool) -> None:
         self.kind = kind
@@ -38,6 +42,8 @@ class DtypeValue:
         self.has_objects = has_objects
         self.is_sub_array = False
         self.leaves = 1
+        self.depth = 0
+        self.is_big = False
         self.built = False
 
 
@@ -85,6 +91,9 @@ _OBJECT_STRUCT_FLAGS = 27
 """The flags that a structured dtype with objects must have, besides NPY_ALIGNED_STRUCT. Without them numpy would take
 memory that was never written for references."""
 
+
+LEAVES_MAX = 100_000
+FIELDS_DEPTH_MAX = 16
 
 _RECORDS = ("numpy.record", "numpy.rec.record")
 
@@ -147,6 +156,7 @@ def _dtype_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         type(version) is int and version in (3, 4) and byte_order in ("<", ">", "|", "="),
         "not a state that numpy writes",
     )
+    known.is_big = byte_order == ">"
     flexible = known.kind in ("S", "U", "V")
     if known.itemsize < 0:
         must(is_count(itemsize, 1 << 31) and type(fields) is dict, "the item size is wrong")
@@ -178,6 +188,7 @@ def _check_sub_array(known: DtypeValue, sub_array: Any) -> None:
     must(is_shape(shape) and count_of(shape) * base.itemsize == known.itemsize, "the sub-array has another size")
     known.is_sub_array = True
     known.leaves = count_of(shape) * base.leaves
+    known.depth = base.depth
 
 
 def _check_metadata(known: DtypeValue, metadata: Any) -> None:
@@ -197,6 +208,7 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
     must(all(type(name) is str for name in names), "the name of a field is not text")
     titles: set[str | None] = set()
     known.leaves = 0
+    places = []
     for name in names:
         field = fields.get(name)
         must(type(field) is tuple and len(field) in (2, 3) and is_count(field[1]), "a field is invalid")
@@ -205,6 +217,8 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
         must(part.kind != "T" and field[1] + part.itemsize <= known.itemsize, "a field is outside of its item")
         known.has_objects |= part.has_objects
         known.leaves += part.leaves
+        known.depth = max(known.depth, part.depth + 1)
+        places.append((field[1], field[1] + part.itemsize))
         for title in field[2:]:
             # numpy has a field under its title, too.
             must(
@@ -212,6 +226,12 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
             )
             titles.update(field[2:])
     must(set(fields) == {*names} | (titles - {None}) and len(set(names)) == len(names), "names and fields differ")
+    # numpy walks through all fields of the fields to hash, compare and describe a dtype.
+    must(known.leaves <= LEAVES_MAX and known.depth <= FIELDS_DEPTH_MAX, "it has too many fields in its fields")
+    if known.has_objects:
+        # Numbers in the same place as an object would be taken for its address.
+        places.sort()
+        must(all(end <= start for (_, end), (start, _) in pairwise(places)), "its fields overlap")
 
 
 # --- arrays --------------------------------------------------------------------------------------------------
@@ -300,12 +320,40 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     return new_array(recorder, described, shape, _contents(recorder, described, shape, data))
 
 
-def _scalar(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _scalar(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 2, "not (dtype, bytes)")
     described = dtype_of(args[0])
     must(
         type(args[1]) is bytes and len(args[1]) == described.itemsize, "the contents do not have the size of the dtype"
     )
+    return stand_in(callee, _hashed_as(described, args[1]))
+
+
+_FLOATS = {2: "e", 4: "f", 8: "d"}
+
+
+def _hashed_as(dtype: DtypeValue, data: bytes) -> Any:
+    """Return what a scalar is hashed and compared as: numbers as those of Python, all others as their bytes."""
+    if dtype.kind in "FDGc":
+        half = len(data) // 2
+        return complex(_float(dtype, data[:half]), _float(dtype, data[half:]))
+    if dtype.kind in "efdg":
+        return _float(dtype, data)
+    if dtype.kind in "SUV":
+        return data
+    return int.from_bytes(data, "big" if dtype.is_big else "little", signed=dtype.kind not in "?BHILQu")
+
+
+def _float(dtype: DtypeValue, data: bytes) -> float:
+    if len(data) in _FLOATS:
+        number: float = struct.unpack((">" if dtype.is_big else "<") + _FLOATS[len(data)], data)[0]
+        return number
+    # The format of x87, which numpy hashes as the nearest double: mantissa, then sign and exponent.
+    mantissa, rest = struct.unpack("<QH", (data[::-1] if dtype.is_big else data)[:10])
+    try:
+        return ldexp(-mantissa if rest & 0x8000 else mantissa, (rest & 0x7FFF) - 16446)
+    except OverflowError:
+        return inf
 
 
 def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:

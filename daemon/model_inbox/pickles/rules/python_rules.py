@@ -2,17 +2,25 @@
 
 Owns the rules for the value types of the standard library: numbers, text, collections, dates, paths. They accept what
 honest picklers write, and so bound what a load computes, hashes or calls. Knows no framework.
+
+Value types that are made in C and have no attributes are made for real: to hash and to compare them costs a scan what
+it costs a load, and a file that makes either endless ends at the limit of the scan.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import OrderedDict
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from ..arguments import is_count, is_global, is_object, is_text, must
 from ..names import ERRORS, PATH_MODULES, PATH_NAMES
-from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
+from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 from .zone_rules import is_zone
 
 __all__ = ["PLAIN_TYPES", "PYTHON_CALLS", "PYTHON_STATES"]
@@ -39,58 +47,87 @@ def _bytearray(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> b
     return bytearray(args[0]) if args else bytearray()
 
 
-_NUMBERS = frozenset({int, float, bool, type(None)})
-_PLAIN = _NUMBERS | {str, bytes}
+_NUMBERS: frozenset[type] = frozenset({int, float, bool, type(None)})
+_PLAIN: frozenset[type] = _NUMBERS | {str, bytes}
+
+
+def _made(kind: Callable[..., Any], *args: Any, otherwise: str) -> Any:
+    """Return what a value type makes of its arguments. Raise BadArguments if it refuses them."""
+    try:
+        return kind(*args)
+    except (TypeError, ValueError, ArithmeticError):
+        raise BadArguments(otherwise) from None
 
 
 def _plain(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(_PLAIN.issuperset(map(type, args)), "not plain values")
 
 
-def _slice(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _value_of(kind: Callable[..., Any], accepted: frozenset[type], otherwise: str) -> Rule:
+    """Return the rule for a value type that is made for real, of arguments of the accepted types."""
+
+    def make(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+        # A file can have millions of them: no call that is not needed.
+        if not accepted.issuperset(map(type, args)):
+            raise BadArguments(otherwise)
+        try:
+            return kind(*args)
+        except (TypeError, ValueError, ArithmeticError):
+            raise BadArguments(otherwise) from None
+
+    return make
+
+
+def _slice(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     # A slice only keeps its parts. numpy's numbers are among them where a library computed them.
     scalars = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
     must(all(type(arg) in _PLAIN or is_object(arg, *scalars) for arg in args), "not plain values")
+    return _made(slice, *args, otherwise="not the parts of a slice")
 
 
-def _numbers(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    # Text and bytes would be parsed, and these types would make a large object from them.
-    must(_NUMBERS.issuperset(map(type, args)), "not numbers")
+_COLLECTIONS_OF_ITEMS = frozenset({list, tuple, dict, set, frozenset})
 
 
-def _collection(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(len(args) <= 1 and all(type(arg) in (list, tuple, dict, set) for arg in args), "not one collection")
+def _collection_of(kind: Callable[..., Any]) -> Rule:
+    """Return the rule for a collection that is made of another one. Sets hash their items, as in a load."""
+
+    def make(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+        must(len(args) <= 1 and _COLLECTIONS_OF_ITEMS.issuperset(map(type, args)), "not one collection")
+        return _made(kind, *args, otherwise="an item cannot be hashed, or is no pair")
+
+    return make
 
 
-def _hashing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """Sets and counters hash their items. Hash them here too, so that a stub among them becomes a finding."""
-    _collection(_recorder, _callee, args)
-    try:
-        frozenset(*args)
-    except TypeError:
-        raise BadArguments("an item cannot be hashed") from None
+def _counter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """Counters hash their items. Hash them here too, so that a stub among them becomes a finding."""
+    must(len(args) <= 1 and _COLLECTIONS_OF_ITEMS.issuperset(map(type, args)), "not one collection")
+    _made(dict.fromkeys, *(args or ((),)), otherwise="an item cannot be hashed")
+    must(not args or type(args[0]) is not dict or all(type(count) in _COUNTS for count in args[0].values()),
+         "a count is no number")  # fmt: skip
+
+
+_COUNTS = frozenset({int, float, bool})
 
 
 def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     """Dictionaries hash their keys. Protocols 0 and 1 write them as a list of pairs."""
     if not args:
         return
-    _collection(_recorder, _callee, args)
-    try:
-        dict(*args)
-    except (TypeError, ValueError):
-        raise BadArguments("not pairs of keys and values") from None
+    must(len(args) <= 1 and _COLLECTIONS_OF_ITEMS.issuperset(map(type, args)), "not one collection")
+    _made(dict, *args, otherwise="not pairs of keys and values")
 
 
-def _fraction(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _fraction(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     if len(args) == 2:
-        must(all(type(arg) is int for arg in args), "not a quotient")
-        return
-    # Python before 3.10 wrote text. '1e1000000000' would be computed digit by digit.
-    must(len(args) == 1 and type(args[0]) is str and _FRACTION.match(args[0]) is not None, "not a quotient")
+        must(all(type(arg) is int and arg.bit_length() <= _FRACTION_BITS_MAX for arg in args), "not a quotient")
+    else:
+        # Python before 3.10 wrote text. '1e1000000000' would be computed digit by digit.
+        must(len(args) == 1 and type(args[0]) is str and _FRACTION.match(args[0]) is not None, "not a quotient")
+    return stand_in(callee, _made(Fraction, *args, otherwise="not a quotient"))
 
 
 _FRACTION = re.compile(r"-?\d{1,4000}(/\d{1,4000})?\Z", re.ASCII)
+_FRACTION_BITS_MAX = 1 << 16
 
 
 def _deque(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -110,20 +147,31 @@ def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) ->
     must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
 
 
-def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(1 <= len(args) <= 2, "not an offset")
-    must(isinstance(args[0], Stub) and type(args[0]).name == "datetime.timedelta", "not an offset")
+def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    must(1 <= len(args) <= 2 and type(args[0]) is timedelta, "not an offset")
     must(all(type(arg) is str for arg in args[1:]), "the name is not text")
+    return _made(timezone, *args, otherwise="not an offset")
 
 
-def _date_or_time(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    if len(args) == 1 and type(args[0]) is bytes:
-        # Nearly all dates are written as one argument of bytes.
-        return
-    must(bool(args) and len(args) <= 8, "not the parts of a date or time")
-    zones = [arg for arg in args if isinstance(arg, Stub)]
-    must(all(is_zone(zone) for zone in zones) and len(zones) <= 1, "the time zone is not one that is supported")
-    must(not any(is_global(arg) for arg in args), "not the parts of a date or time")
+def _date_or_time(kind: Callable[..., Any]) -> Rule:
+    def make(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+        if len(args) == 1 and type(args[0]) is bytes:
+            # Nearly all dates are written as one argument of bytes.
+            return _made(kind, args[0], otherwise="not the parts of a date or time")
+        must(bool(args) and len(args) <= 8, "not the parts of a date or time")
+        zones = [arg for arg in args if is_zone(arg)]
+        must(len(zones) <= 1, "not the parts of a date or time")
+        parts = [None if is_zone(arg) else arg for arg in args]
+        must(_PARTS_OF_DATES.issuperset(map(type, parts)), "not the parts of a date or time")
+        # Only zones of the standard library are real. Without its zone, a value has nearly the same hash.
+        found = _made(kind, *(arg if type(arg) is timezone else part for arg, part in zip(args, parts, strict=True)),
+                      otherwise="not the parts of a date or time")  # fmt: skip
+        return found if all(type(zone) is timezone for zone in zones) else stand_in(callee, found)
+
+    return make
+
+
+_PARTS_OF_DATES = frozenset({int, bytes, type(None)})
 
 
 def _path(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -134,15 +182,20 @@ def _reconstructor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) 
     """Protocols 0 and 1 make an instance with copyreg: as NEWOBJ does, or with a call of the base type."""
     must(len(args) == 3 and is_global(args[0]), "not (class, base, state)")
     cls, base, state = args
-    must(
-        is_global(base, *(f"builtins.{name}" for name in ("object", "dict", "list", "set", "tuple"))),
-        "the base class is invalid",
-    )
+    must(is_global(base, *_BASES), "the base class is invalid")
     plain = type(state) in (dict, list, tuple, set) or (state is None and base.name == "builtins.object")
     must(plain, "the base value is not a plain collection")
+    kind = _BASES[base.name]
+    # The items of sets and the keys of dictionaries are hashed.
+    kept = _made(kind, state, otherwise="an item cannot be hashed, or is no pair") if kind is not object else None
     # A tuple has its items from the call, as a class that is called has.
-    cls.uses.update("nc" if base.name == "builtins.tuple" else "n")
-    return instance_of(cls)
+    cls.uses.update("nc" if kind is tuple else "n")
+    made = instance_of(cls)
+    made.kept = kept
+    return made
+
+
+_BASES = {f"builtins.{kind.__name__}": kind for kind in (object, dict, list, set, tuple)}
 
 
 def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
@@ -152,9 +205,18 @@ def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
 
 
 def _pattern(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """A pattern is compiled when it is loaded. DEBUG would print it."""
+    """A pattern is compiled when it is loaded, and here, as it can take long. DEBUG would print it."""
     must(len(args) == 2 and type(args[0]) in (str, bytes) and len(args[0]) <= _PATTERN_MAX, "not (pattern, flags)")
     must(type(args[1]) is int and args[1] >= 0 and not args[1] & ~_FLAGS, "not (pattern, flags)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            re.compile(*args)
+        except (re.error, ValueError, OverflowError):
+            raise BadArguments("the pattern is invalid") from None
+        finally:
+            # No file leaves anything to the next.
+            re.purge()
 
 
 _PATTERN_MAX = 4096
@@ -201,23 +263,21 @@ PYTHON_CALLS: dict[str, Rule] = {
     "builtins.bytes": _bytes,
     "builtins.slice": _slice,
     "builtins.bytearray": _bytearray,
-    **{f"builtins.{name}": _plain for name in ("bool", "str", *ERRORS)},
-    **{f"builtins.{name}": _numbers for name in ("complex", "float", "int", "range")},
-    **{f"builtins.{name}": _collection for name in ("list", "tuple")},
-    **{f"builtins.{name}": _hashing for name in ("frozenset", "set")},
-    "builtins.dict": _mapping,
-    "collections.Counter": _hashing,
+    **{f"builtins.{name}": _plain for name in ERRORS},
+    **{f"builtins.{kind.__name__}": _value_of(kind, _PLAIN, "not plain values") for kind in (bool, str)},
+    # Text and bytes would be parsed, and these types would make a large object from them.
+    **{f"builtins.{kind.__name__}": _value_of(kind, _NUMBERS, "not numbers") for kind in (complex, float, int, range)},
+    **{f"builtins.{kind.__name__}": _collection_of(kind) for kind in (dict, frozenset, list, set, tuple)},
+    "collections.Counter": _counter,
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": _defaultdict,
     "collections.deque": _deque,
     "copyreg.__newobj__": _newobj,
     "copyreg._reconstructor": _reconstructor,
-    "datetime.date": _date_or_time,
-    "datetime.datetime": _date_or_time,
-    "datetime.time": _date_or_time,
-    "datetime.timedelta": _numbers,
+    **{f"datetime.{kind.__name__}": _date_or_time(kind) for kind in (date, datetime, time)},
+    "datetime.timedelta": _value_of(timedelta, frozenset({int, float}), "not numbers"),
     "datetime.timezone": _timezone,
-    "decimal.Decimal": _plain,
+    "decimal.Decimal": _value_of(Decimal, frozenset({str}), "not a number in text"),
     "array.array": _array,
     "array._array_reconstructor": _array,
     "http.HTTPStatus": _flag,
@@ -237,10 +297,12 @@ def _ordered_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(not any(hasattr(OrderedDict, name) for name in state if type(name) is str), "an attribute replaces a method")
 
 
-def _uuid_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+def _uuid_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     # A UUID may be a key, and its hash is the hash of this integer.
     must(type(state) is dict and set(state) <= {"int", "is_safe"}, "not a state of a UUID")
-    must(type(state.get("int")) is int and type(state.get("is_safe", 0)) is int, "not a state of a UUID")
+    must(is_count(state.get("int"), (1 << 128) - 1) and is_count(state.get("is_safe", 0), 2), "not a state of a UUID")
+    must(not hasattr(target, "real"), "it is set a second time")
+    target.real = state["int"]
 
 
 def _collection_state(_recorder: Recorder, target: Stub, state: Any) -> None:

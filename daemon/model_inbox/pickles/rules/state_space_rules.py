@@ -106,7 +106,7 @@ def _arrays_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         else:
             numeric = isinstance(value, Stub) and package_of(type(value)) == "numpy"
             must(
-                only_scalars(value) or numeric or is_object(value, "builtins.complex"),
+                only_scalars(value) or numeric,
                 "not a state that statsmodels writes",
             )
     if isinstance(known, SpaceValue):

@@ -289,7 +289,9 @@ def _device(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
 
 def _size(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) <= 1 and all(is_shape(arg) for arg in args), "not a size")
-    return instance_of(callee, args[0] if args else ())
+    made = instance_of(callee, args[0] if args else ())
+    made.real = made.value
+    return made
 
 
 def _nested(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:

@@ -7,6 +7,7 @@ its library looks for a file of that name in its own folders.
 from __future__ import annotations
 
 import re
+from datetime import timedelta, timezone
 from typing import Any
 
 from ..arguments import is_count, is_global, is_object, is_text, must, only_scalars
@@ -25,7 +26,6 @@ _DATEUTIL_STATES = tuple(
 )
 _ZONES = frozenset(
     {
-        "datetime.timezone",
         "zoneinfo.ZoneInfo",
         *(f"pytz.{name}" for name in ("_p", "_UTC", "FixedOffset")),
         "dateutil.tz._tzfile._unpickle",
@@ -39,7 +39,7 @@ _ITEMS_MAX = 10_000
 
 def is_zone(value: Any) -> bool:
     """Return whether this is a time zone."""
-    return isinstance(value, Stub) and type(value).name in _ZONES
+    return type(value) is timezone or (isinstance(value, Stub) and type(value).name in _ZONES)
 
 
 def is_zone_name(value: Any) -> bool:
@@ -74,7 +74,7 @@ def _fixed_offset(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -
 
 
 def _is_offset(value: Any) -> bool:
-    return is_object(value, "datetime.timedelta") or (type(value) in (int, float) and abs(value) <= _DAY_SECONDS)
+    return type(value) is timedelta or (type(value) in (int, float) and abs(value) <= _DAY_SECONDS)
 
 
 def _tzoffset(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -102,13 +102,12 @@ def _unpickle_tzfile(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]
 def _is_part_of_zone(value: Any) -> bool:
     if isinstance(value, Stub):
         return type(value).name in (
-            "datetime.timedelta",
             "dateutil.tz.tz._ttinfo",
             "dateutil.relativedelta.relativedelta",
         )
     if type(value) in (list, tuple):
         return len(value) <= _ITEMS_MAX and all(_is_part_of_zone(item) for item in value)
-    return type(value) in (int, float, str, bool, type(None))
+    return type(value) in (int, float, str, bool, type(None), timedelta)
 
 
 def _dateutil_state(_recorder: Recorder, _target: Stub, state: Any) -> None:

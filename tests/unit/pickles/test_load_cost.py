@@ -1,0 +1,260 @@
+"""What a load costs: whatever hashes, compares, copies or nests in a load does so in the scan, and is bounded there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import fractions
+import gzip
+import pickle
+import re
+import struct
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
+from support import pickle_builders as build
+
+ALLOWLIST = Allowlist.load()
+MODULUS = (1 << 61) - 1
+"""Python hashes numbers modulo this prime."""
+
+
+@pytest.fixture(scope="module", name="scanner")
+def _scanner() -> Iterator[Scanner]:
+    """A scanner that gives each file one second of CPU time, so that tests need not wait for five."""
+    with pytest.MonkeyPatch.context() as patch, Scanner(ALLOWLIST, memory_limit=1 << 30, time_limit=60.0) as scanner:
+        patch.setattr("model_inbox.pickles.process.scanner.CPU_FLOOR_SECONDS", 1)
+        yield scanner
+
+
+def _scan(scanner: Scanner, folder: Path, data: bytes) -> PickleReport:
+    path = folder / "file.pkl"
+    path.write_bytes(data)
+    return scanner.scan(path)
+
+
+def _codes(report: PickleReport) -> list[str]:
+    return [problem.code for problem in report.problems]
+
+
+def _memo(number: int) -> bytes:
+    return b"r" + number.to_bytes(4, "little")
+
+
+def _recall(number: int) -> bytes:
+    return b"j" + number.to_bytes(4, "little")
+
+
+def _tower(make: Any, levels: int, at: int) -> bytes:
+    """Opcodes for a value in which each level holds two wrappings of the level below; the last one is on the stack."""
+    body = make(b"K\x01") + _memo(at) + b"0"
+    for level in range(levels):
+        below = _recall(at + 3 * level)
+        for number in (1, 2):
+            body += make(below + (b"K\x01" if number == 1 else b"K\x02")) + _memo(at + 3 * level + number) + b"0"
+        body += make(_recall(at + 3 * level + 1) + _recall(at + 3 * level + 2)) + _memo(at + 3 * level + 3) + b"0"
+    return body + _recall(at + 3 * levels)
+
+
+def _frozenset_opcode(items: bytes) -> bytes:
+    return b"(" + items + b"\x91"
+
+
+def _frozenset_call(items: bytes) -> bytes:
+    return build.called(build.named("builtins", "frozenset"), b"](" + items + b"e")
+
+
+def _old_frozenset(items: bytes) -> bytes:
+    return b"c__builtin__\nfrozenset\n(](" + items + b"etR"
+
+
+def _pair(items: bytes) -> bytes:
+    return b"(" + items + b"t"
+
+
+def _in_a_dict(first: bytes, second: bytes) -> bytes:
+    return build.pickled(b"}(" + first + b"N" + second + b"Nu")
+
+
+TOWERS = {
+    "frozensets by opcode": _in_a_dict(_tower(_frozenset_opcode, 60, 0), _tower(_frozenset_opcode, 60, 1000)),
+    "frozensets by call": _in_a_dict(_tower(_frozenset_call, 60, 0), _tower(_frozenset_call, 60, 1000)),
+    "frozensets of Python 2": _in_a_dict(_tower(_old_frozenset, 60, 0), _tower(_old_frozenset, 60, 1000)),
+    "hash of tuples": build.pickled(b"}" + _tower(_pair, 60, 0) + b"Ns"),
+    "tuples in a set of a call": build.pickled(
+        build.called(build.named("builtins", "set"), b"](" + _tower(_pair, 60, 0) + b"e")
+    ),
+    "tuples in a counter": build.pickled(
+        build.called(build.named("collections", "Counter"), b"}(" + _tower(_pair, 60, 0) + b"K\x01u")
+    ),
+    "tuples as keys of an ordered dictionary": build.pickled(
+        build.called(build.named("collections", "OrderedDict")) + _tower(_pair, 60, 0) + b"Ns"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOWERS)
+def test_values_whose_hash_or_comparison_never_ends_end_at_the_limit_of_the_scan(
+    scanner: Scanner, tmp_path: Path, name: str
+) -> None:
+    """Towers of equal values need 2^60 steps as keys: the scan takes them itself, and the file is refused for that."""
+    report = _scan(scanner, tmp_path, TOWERS[name])
+    assert _codes(report) == ["artifact.scan_limits"], report.problems
+    assert "CPU" in report.problems[0].message
+
+
+COUNT = 30_000
+COLLIDING: dict[str, Any] = {
+    "UUIDs": lambda number: uuid.UUID(int=number * MODULUS),
+    "decimals": lambda number: decimal.Decimal(number * MODULUS),
+    "fractions": lambda number: fractions.Fraction(number * MODULUS),
+    "integers": lambda number: number * MODULUS,
+    # hash(complex) is hash(real) + 1000003 * hash(imaginary).
+    "complex numbers": lambda number: complex(-1000003.0 * number, float(number)),
+}
+
+
+def _set_of(values: list[Any], protocol: int) -> bytes:
+    """Return a pickle of a set of these values, which need not be a set here."""
+    # Without the opcode PROTO at the start, and STOP at the end.
+    items = pickle._dumps(values, protocol)[2:-1]  # type: ignore[attr-defined]  # the pure-Python one: no frame
+    return build.PROTO[protocol] + b"c__builtin__\nset\n" + items + b"\x85R."
+
+
+@pytest.mark.parametrize("kind", COLLIDING)
+@pytest.mark.parametrize("protocol", [2])
+def test_keys_whose_hashes_collide_end_at_the_limit_of_the_scan(
+    scanner: Scanner, tmp_path: Path, kind: str, protocol: int
+) -> None:
+    """Keys with one hash make a set compare each with all before it. The scan compares them, too."""
+    make = COLLIDING[kind]
+    assert len({hash(make(number)) for number in range(1, 9)}) == 1
+    assert _codes(_scan(scanner, tmp_path, _set_of([make(number) for number in range(100)], protocol))) == []
+    report = _scan(scanner, tmp_path, _set_of([make(number) for number in range(COUNT)], protocol))
+    assert _codes(report) == ["artifact.scan_limits"], report.problems
+
+
+def test_colliding_numbers_of_numpy_end_at_the_limit_of_the_scan(scanner: Scanner, tmp_path: Path) -> None:
+    """Numbers of numpy are hashed and compared as the numbers that they hold."""
+
+    def number(at: int) -> bytes:
+        return build.called(
+            build.named("numpy._core.multiarray", "scalar"),
+            build.dtype("c16"),
+            build.data(struct.pack("<dd", -1000003.0 * at, float(at))),
+        )
+
+    numbers = b"](" + b"".join(number(at) for at in range(COUNT // 2)) + b"e"
+    report = _scan(scanner, tmp_path, build.pickled(build.called(build.named("builtins", "set"), numbers)))
+    assert _codes(report) == ["artifact.scan_limits"], report.problems
+
+
+def test_equal_keys_of_different_types_are_one_key() -> None:
+    """Values are compared across types as in a load: 1, 1.0, Decimal 1 and Fraction 1 are one key, and cost as much."""
+    values = [1, 1.0, decimal.Decimal(1), fractions.Fraction(1), uuid.UUID(int=1), dt.timedelta(1)]
+    report = scan_bytes(_set_of(values, 3), ALLOWLIST)
+    assert report.accepted, report.problems
+
+
+def _slow_pattern() -> bytes:
+    ranges = "".join(f"[\x01-\uffff{chr(0x4E00 + number)}]" for number in range(550))
+    return build.called(build.named("re", "_compile"), build.text(ranges), build.value(2))
+
+
+def test_patterns_are_compiled_in_the_scan(scanner: Scanner, tmp_path: Path) -> None:
+    """A pattern that takes seconds to compile takes them in the scan. One that is invalid is refused."""
+    report = _scan(scanner, tmp_path, build.pickled(_slow_pattern()))
+    assert _codes(report) == ["artifact.scan_limits"], report.problems
+    invalid = build.called(build.named("re", "_compile"), build.text("("), build.value(0))
+    assert _codes(scan_bytes(build.pickled(invalid), ALLOWLIST)) == ["artifact.forbidden_arguments"]
+    honest = pickle.dumps(re.compile(r"(?u)\b\w\w+\b"))
+    assert scan_bytes(honest, ALLOWLIST).accepted
+
+
+# --- depth ---------------------------------------------------------------------------------------------------
+
+
+def _array_of(item: bytes) -> bytes:
+    """Opcodes of an array of objects with one item."""
+    made = build.called(
+        build.named("numpy._core.multiarray", "_reconstruct"),
+        build.named("numpy", "ndarray"),
+        build.value((0,)),
+        build.data(b"b"),
+    )
+    dtype = build.called(build.named("numpy", "dtype"), build.text("O8"), b"\x89", b"\x88")
+    dtype += (
+        b"(" + build.value(3) + build.text("|") + b"NNN" + build.value(-1) + build.value(-1) + build.value(63) + b"tb"
+    )
+    return made + b"(" + build.value(1) + build.value((1,)) + dtype + b"\x89](" + item + b"etb"
+
+
+def _nested(make: Any, depth: int) -> bytes:
+    body = b"N"
+    for number in range(depth):
+        # The memo holds the inner one, so that no opcode is nested.
+        body = body + _memo(number) + b"0" + make(_recall(number))
+    return body
+
+
+NESTS = {
+    "arrays of objects": _array_of,
+    "deques": lambda item: build.called(build.named("collections", "deque")) + b"(" + item + b"e",
+    "deques that are made of a list": lambda item: build.called(
+        build.named("collections", "deque"), b"](" + item + b"e"
+    ),
+    "dictionaries with a default": lambda item: (
+        build.called(build.named("collections", "defaultdict"), build.named("builtins", "int")) + b"K\x01" + item + b"s"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NESTS)
+def test_objects_that_are_freed_by_recursion_are_nested_to_a_bounded_depth(kind: str) -> None:
+    """C types free what they hold by recursion: thousands inside each other overflow the stack. Twenty do not."""
+    make = NESTS[kind]
+    for wrap in (bytes, gzip.compress):
+        report = scan_bytes(wrap(build.pickled(_nested(make, 5000))), ALLOWLIST)
+        assert _codes(report) == ["artifact.scan_limits"], report.problems
+        assert "nested in each other" in report.problems[0].message
+        freed = build.pickled(_nested(make, 5000) + b"0N")
+        assert _codes(scan_bytes(wrap(freed), ALLOWLIST)) == ["artifact.scan_limits"]
+    assert scan_bytes(build.pickled(_nested(make, 20)), ALLOWLIST).accepted
+
+
+def test_lists_between_objects_bound_the_depth_themselves() -> None:
+    """Lists, tuples and dictionaries are freed without recursion, however deep, and so are chains of instances."""
+    deep = build.pickled(_nested(lambda item: _array_of(b"](" + b"](" + item + b"ee"), 2000))
+    assert scan_bytes(deep, ALLOWLIST).accepted
+    chain = build.pickled(
+        _nested(
+            lambda item: (
+                build.new("sklearn.linear_model._base", "LinearRegression") + build.mapping({"before": item}) + b"b"
+            ),
+            5000,
+        )
+    )
+    assert scan_bytes(chain, ALLOWLIST).accepted
+
+
+# --- what scikit-learn compares ------------------------------------------------------------------------------
+
+
+def test_the_version_of_an_estimator_is_text_in_each_object() -> None:
+    """scikit-learn compares the version in a load: what stands there is compared by its own code."""
+
+    def estimator(version: bytes) -> bytes:
+        return build.built(
+            build.new("sklearn.linear_model._base", "LinearRegression"), build.mapping({"_sklearn_version": version})
+        )
+
+    honest = estimator(build.text("1.7.2"))
+    assert scan_bytes(build.pickled(b"](" + honest * 3 + b"e"), ALLOWLIST).accepted
+    for hostile in (build.array(), build.value((1, 2)), build.value(1)):
+        data = build.pickled(b"](" + honest * 3 + estimator(hostile) + b"e")
+        assert _codes(scan_bytes(data, ALLOWLIST)) == ["artifact.forbidden_arguments"]
