@@ -13,25 +13,31 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from .base.disk import Disk, open_regular, read_regular, remove_quietly, temporary_name
+from .base.file_systems import is_network_file_system
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
-from .model.metadata import ModelMetadata
-from .model.receipt import read_receipt
+from .model.metadata import ModelMetadata, is_valid_id
+from .model.receipt import read_receipt, read_receipts
 from .model.sidecar_fields import SIDECAR_BYTES_MAX
 from .model.sidecar_writer import dump_sidecar
-from .problems import Problem, quoted
+from .problems import Problem, problems_in, quoted
 from .problems.artifact import artifact_digest_mismatch
 
-__all__ = ["DropResult", "drop", "drop_files", "wait_for_receipt"]
+__all__ = ["Answers", "DropResult", "drop", "drop_files"]
 
 DEFAULT_WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
+# Where the folder of receipts must be listed to find an answer.
+_LISTING_SECONDS = 0.2
+# The map of a process that is in no user namespace.
+_ALL_USERS = ["0", "0", "4294967295"]
 _COPY_BYTES = 1 << 20
 # The service reads a drop as a member of the inbox's group.
 _DROPPED_MODE = 0o640
@@ -92,11 +98,10 @@ def drop(
     problems = check_metadata(metadata, now=datetime.now(UTC))
     if problems:
         raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: its metadata has problems", problems)
-    stem = metadata.model_id
+    stem = _free_stem(folder, metadata.model_id)
     parts = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
         parts["scaler"] = (f"{stem}_scaler.pkl", scaler)
-    earlier = _receipt(folder, stem) if wait is not False else None
     with _DropWriter(folder) as writer:
         digests = {
             role: writer.add(name, functools.partial(_write_pickle, value=value, what=role))
@@ -109,8 +114,9 @@ def drop(
             digests=digests,
         )
         writer.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
+        answers = Answers(folder, stem, sidecar, writer.uid, wait)
         files = writer.publish()
-    return _result(folder, stem, metadata.model_id, sidecar, files, wait, earlier)
+    return answers.result(metadata.model_id, files)
 
 
 def drop_files(
@@ -132,18 +138,18 @@ def drop_files(
     from .model.sidecar import parse_sidecar
 
     folder = _inbox_folder(inbox)
-    stem = sidecar.name.removesuffix(".yaml").removesuffix(".yml")
+    own_stem = sidecar.name.removesuffix(".yaml").removesuffix(".yml")
     try:
-        parsed = parse_sidecar(read_regular(sidecar, SIDECAR_BYTES_MAX), stem=stem, now=now())
+        parsed = parse_sidecar(read_regular(sidecar, SIDECAR_BYTES_MAX), stem=own_stem, now=now())
     except OSError as error:
         raise StorageError("read the sidecar", sidecar, error) from error
     if parsed.problems or parsed.metadata is None:
         raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", parsed.problems)
+    stem = _free_stem(folder, own_stem)
     sources = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
         sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
     digests: dict[str, str] = {}
-    earlier = _receipt(folder, stem) if wait is not False else None
     with _DropWriter(folder) as writer:
         for role, (name, source) in sources.items():
             digests[role] = writer.add(name, functools.partial(_copy_all, source=source))
@@ -158,8 +164,9 @@ def drop_files(
             digests=digests,
         )
         writer.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
+        answers = Answers(folder, stem, text, writer.uid, wait)
         files = writer.publish()
-    return _result(folder, stem, parsed.metadata.model_id, text, files, wait, earlier)
+    return answers.result(parsed.metadata.model_id, files)
 
 
 class _DropWriter:
@@ -170,6 +177,8 @@ class _DropWriter:
         self._disk = Disk()
         self._parts: list[tuple[Path, Path]] = []
         self._published: list[Path] = []
+        self.uid = -1
+        """The owner of the files, as the file system shows it: the user to whom the daemon answers."""
 
     def __enter__(self) -> _DropWriter:
         return self
@@ -192,6 +201,7 @@ class _DropWriter:
             self._parts.append((hidden, target))
             try:
                 digest = write(fd)
+                self.uid = os.fstat(fd).st_uid
                 self._disk.fsync(fd)
             finally:
                 self._disk.close(fd)
@@ -290,64 +300,93 @@ def _copy_all(fd: int, *, source: Path) -> str:
     return writer.hexdigest()
 
 
-def _result(
-    folder: Path,
-    stem: str,
-    model_id: str,
-    sidecar: bytes,
-    files: tuple[Path, ...],
-    wait: bool | float,
-    earlier: Mapping[str, Any] | None,
-) -> DropResult:
-    if wait is False:
-        return DropResult("dropped", model_id, files)
-    receipt = wait_for_receipt(
-        folder,
-        stem,
-        hashlib.sha256(sidecar).hexdigest(),
-        DEFAULT_WAIT_SECONDS if wait is True else float(wait),
-        not_drop_id=earlier.get("drop_id") if earlier is not None else None,
-    )
-    if receipt is None:
-        return DropResult("waiting", model_id, files)
-    return DropResult(
-        str(receipt.get("outcome")),
-        model_id,
-        files,
-        receipt.get("drop_id"),
-        tuple(Problem.from_dict(problem) for problem in receipt.get("problems", [])),
-        receipt,
-    )
+class Answers:
+    """The answers to one drop: the receipt with the digest of its sidecar, and of its user.
 
-
-def wait_for_receipt(
-    folder: Path, stem: str, sidecar_sha256: str, seconds: float, *, not_drop_id: str | None = None
-) -> Mapping[str, Any] | None:
-    """Wait for the receipt of the sidecar with this digest and return it, or None if it does not come in time.
-
-    `not_drop_id` is the drop_id of a receipt from before the drop: the same sidecar may have been dropped earlier.
+    Another user may drop a copy of the sidecar under the same name: the answer to that is not ours. Where user numbers
+    mean nothing (see `_knows_users`) the digest alone decides. Made before the sidecar gets its name, because the same
+    sidecar may have been dropped and answered earlier.
     """
-    deadline = time.monotonic() + seconds
-    while True:
-        receipt = _receipt(folder, stem)
-        if (
-            receipt is not None
-            and receipt.get("sidecar_sha256") == sidecar_sha256
-            and (not_drop_id is None or receipt.get("drop_id") != not_drop_id)
-        ):
-            return receipt
-        if time.monotonic() >= deadline:
+
+    def __init__(self, folder: Path, stem: str, sidecar: bytes, uid: int, wait: bool | float) -> None:
+        self._folder = folder
+        self._stem = stem
+        self._sha256 = hashlib.sha256(sidecar).hexdigest()
+        self._uid = uid if _knows_users(folder) else None
+        self._wait = wait
+        self._earlier = self.find() if wait is not False else None
+
+    def result(self, model_id: str, files: tuple[Path, ...]) -> DropResult:
+        """Wait for the answer, if that is wanted, and return the result."""
+        if self._wait is False:
+            return DropResult("dropped", model_id, files)
+        receipt = self.wait(DEFAULT_WAIT_SECONDS if self._wait is True else float(self._wait))
+        if receipt is None:
+            return DropResult("waiting", model_id, files)
+        return DropResult(
+            str(receipt.get("outcome")),
+            model_id,
+            files,
+            str(receipt["drop_id"]) if receipt.get("drop_id") is not None else None,
+            problems_in(receipt.get("problems")),
+            receipt,
+        )
+
+    def wait(self, seconds: float) -> Mapping[str, Any] | None:
+        """Wait for the answer and return it, or None if it does not come in time."""
+        earlier = self._earlier.get("drop_id") if self._earlier is not None else None
+        deadline = time.monotonic() + seconds
+        while True:
+            receipt = self.find()
+            if receipt is not None and (earlier is None or receipt.get("drop_id") != earlier):
+                return receipt
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_SECONDS if self._uid is not None else _LISTING_SECONDS)
+
+    def find(self) -> Mapping[str, Any] | None:
+        """Return the newest answer to this sidecar, or None. Raises StorageError or ModelInboxError."""
+        receipts_dir = self._folder / "receipts"
+        try:
+            if self._uid is not None:
+                receipt = read_receipt(receipts_dir, self._stem, self._uid)
+                found = [receipt] if receipt is not None else []
+            else:
+                found = read_receipts(receipts_dir, self._stem)
+        except FileNotFoundError:
             return None
-        time.sleep(_POLL_SECONDS)
+        except OSError as error:
+            if is_transient(error):
+                raise StorageError("read the answers in", receipts_dir, error) from error
+            raise ModelInboxError(
+                f"cannot read the answers in {str(receipts_dir)!r}: {error.strerror}",
+                hint="Members of the inbox's group may read receipts: join that group",
+            ) from error
+        found = [receipt for receipt in found if receipt.get("sidecar_sha256") == self._sha256]
+        return max(found, key=lambda receipt: str(receipt.get("drop_id")), default=None)
 
 
-def _receipt(folder: Path, stem: str) -> Mapping[str, Any] | None:
+def _free_stem(folder: Path, stem: str) -> str:
+    """Return the stem for the names of a drop: `stem`, or one with this user's number if another user has a name of it.
+
+    So nobody can keep a producer from dropping by leaving a file in the inbox. Whatever the files are called, the
+    sidecar has the model's id.
+    """
+    uid = os.geteuid() if hasattr(os, "geteuid") else None
+    for name in (f"{stem}.yaml", f"{stem}.pkl", f"{stem}_scaler.pkl"):
+        with suppress(OSError):
+            if uid is not None and os.lstat(folder / name).st_uid != uid and is_valid_id(f"{stem}.uid{uid}"):
+                return f"{stem}.uid{uid}"
+    return stem
+
+
+def _knows_users(folder: Path) -> bool:
+    """Return whether a user has the same number here and for the daemon.
+
+    Not so in a user namespace (rootless containers), on a network file system, or on another system than Linux.
+    """
     try:
-        return read_receipt(folder / "receipts", stem)
-    except OSError as error:
-        if is_transient(error):
-            raise StorageError("read the answers in", folder / "receipts", error) from error
-        raise ModelInboxError(
-            f"cannot read the answers in {str(folder / 'receipts')!r}: {error.strerror}",
-            hint="Members of the inbox's group may read receipts: join that group",
-        ) from error
+        own = Path("/proc/self/uid_map").read_text("ascii").split()
+        return own == _ALL_USERS and not is_network_file_system(folder)
+    except (OSError, AttributeError):
+        return False

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model_inbox.producer import Answers
 from support.home import SIDECAR, Home
 
 
@@ -51,11 +51,11 @@ def test_the_answer_decides_the_status(
     receipt = {"outcome": outcome, "drop_id": "d-1", "problems": problems} if outcome else None
     waits: list[float] = []
 
-    def answer(_folder: Path, _stem: str, _digest: str, seconds: float, **_: object) -> dict[str, Any] | None:
+    def answer(_: Answers, seconds: float) -> dict[str, Any] | None:
         waits.append(seconds)
         return receipt
 
-    monkeypatch.setattr("model_inbox.producer.wait_for_receipt", answer)
+    monkeypatch.setattr(Answers, "wait", answer)
     assert said in files.text("drop", "m.pkl", "--meta", "usd_eur.yaml", "--wait", "90s", status=status)
     for path in (files.folder / "inbox").iterdir():
         path.unlink()

@@ -348,7 +348,7 @@ def a_receipt() -> dict[str, Any]:
         "model_id": "h2",
         "at": "2026-11-24T04:53:18.115Z",
         "stem": "h2",
-        "owner": "alice",
+        "owner": {"name": "alice", "uid": 1001},
         "sidecar_sha256": "1" * 64,
         "digests": {"model": "2" * 64},
         "registry_id": "r",
@@ -376,8 +376,11 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         *(
             ((name,), GONE)
             for name in EntryFields.__annotations__
-            if not name.startswith(("frameworks", "scaler_", "recorded"))
+            if not name.startswith(("owner", "frameworks", "scaler_", "recorded"))
         ),
+        (("owner",), "alice"),
+        (("owner",), {"name": "alice"}),
+        (("owner",), {"name": "alice", "uid": -1}),
         (("frameworks",), {"numpy": 2}),
         (("scaler_path",), GONE),
         (("scaler_sha256",), GONE),

@@ -27,7 +27,7 @@ from model_inbox.cli.reload import _report
 from model_inbox.config.load import load_config, parse_config
 from model_inbox.errors import TRANSIENT, ConfigError, StorageError, is_transient
 from model_inbox.pickles import Allowlist
-from model_inbox.producer import _receipt
+from model_inbox.producer import Answers
 from model_inbox.service.reload import open_server
 from support.crash_kit import metadata
 from support.processes import unmeasured
@@ -295,7 +295,7 @@ def test_an_answer_that_cannot_be_read_just_now_is_asked_for_again(
     """`drop --wait` ends with 75, and not as if the receipts were closed to this user."""
     monkeypatch.setattr("model_inbox.producer.read_receipt", refuse(errno.EIO))
     with pytest.raises(StorageError) as caught:
-        _receipt(tmp_path, "m")
+        Answers(tmp_path, "m", b"", os.geteuid(), 1.0)
     assert caught.value.exit_status == 75
 
 

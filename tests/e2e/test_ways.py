@@ -247,7 +247,7 @@ def test_two_users_drop_and_neither_can_touch_the_others(open_root: Path) -> Non
                 check=True,
             )
             receipt = outcome(world, daemon, stem)
-            assert (receipt["outcome"], receipt["owner"]) == ("registered", str(uid))
+            assert (receipt["outcome"], receipt["owner"]) == ("registered", {"name": None, "uid": uid})
         subprocess.run(
             ["sh", "-c", "echo x > hers.pkl"], cwd=world.inbox, preexec_fn=as_user(ALICE, PRODUCERS, []), check=True
         )

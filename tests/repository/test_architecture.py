@@ -56,14 +56,21 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
-        "boot instants leases log owners shapes standard_streams units",
+        "boot file_systems instants leases log owners shapes standard_streams units",
         "disk flocks yaml_faults",
         "strict_yaml",
         "copying users",
         "machine remedies",
         "__init__",
     ),
-    "model": ("metadata receipt", "checks sidecar_fields", "sidecar sidecar_writer", "sidecar_schema", "__init__"),
+    "model": (
+        "metadata owner",
+        "receipt",
+        "checks sidecar_fields",
+        "sidecar sidecar_writer",
+        "sidecar_schema",
+        "__init__",
+    ),
     "config": ("retention", "settings", "changes problems search", "load", "__init__"),
     "registry": (
         "entry paths position",
@@ -174,7 +181,7 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 PURE = words("""
     exit_codes problems errors
     base/instants base/shapes base/units base/strict_yaml base/yaml_faults
-    model/checks model/metadata model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
+    model/checks model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/repair/undone

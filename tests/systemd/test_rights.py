@@ -43,7 +43,7 @@ def test_producers_drop_and_read_their_answers(stocked: Installed) -> None:
     """A producer writes into the inbox, reads the answers there and the files that were refused, and no model."""
     refused = stocked.receipt("refused")
     assert refused is not None
-    assert refused["owner"] == "bob"
+    assert refused["owner"]["name"] == "bob"
     assert may(stocked, "alice", "cat", f"{STATE}/inbox/receipts/stock.json")
     assert may(stocked, "bob", "cat", f"{STATE}/inbox/rejected/{refused['drop_id']}/reason.json")
     assert may(stocked, "bob", "cat", f"{STATE}/inbox/rejected/{refused['drop_id']}/refused.yaml")

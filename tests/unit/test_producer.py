@@ -17,7 +17,7 @@ from model_inbox import ModelMetadata, drop
 from model_inbox.base.disk import Disk
 from model_inbox.errors import DropRefused, ModelInboxError, StorageError
 from model_inbox.model.sidecar import parse_sidecar
-from model_inbox.producer import drop_files, wait_for_receipt
+from model_inbox.producer import Answers, drop_files
 from support.world import World, digest, sidecar
 
 
@@ -221,7 +221,7 @@ def test_the_answer_to_another_sidecar_is_not_ours(inbox: Path) -> None:
     """A receipt under our stem with another digest answers somebody else's drop."""
     (inbox / "receipts").mkdir()
     (inbox / "receipts" / "m1.json").write_text('{"sidecar_sha256": "other", "outcome": "registered"}')
-    assert wait_for_receipt(inbox, "m1", "ours", 0.05) is None
+    assert Answers(inbox, "m1", b"ours", os.geteuid(), 0.05).wait(0.05) is None
 
 
 def test_answers_that_cannot_be_read_are_said(inbox: Path) -> None:
@@ -229,7 +229,7 @@ def test_answers_that_cannot_be_read_are_said(inbox: Path) -> None:
     (inbox / "receipts").mkdir()
     (inbox / "receipts" / "m1.json").mkdir()
     with pytest.raises(ModelInboxError, match=r"cannot read the answers.*join that group"):
-        wait_for_receipt(inbox, "m1", "ours", 0.05)
+        Answers(inbox, "m1", b"ours", os.geteuid(), 0.05)
 
 
 def test_files_that_exist_are_copied_under_the_name_of_the_sidecar(inbox: Path, tmp_path: Path) -> None:

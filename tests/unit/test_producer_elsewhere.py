@@ -79,8 +79,8 @@ def test_the_answer_is_read_elsewhere(system: str, world: World) -> None:
     world.put("m1", text=sidecar())
     with world.running():
         pass
-    code = "from model_inbox.model.receipt import read_receipt\nfrom pathlib import Path\n"
-    code += "print(read_receipt(Path('inbox/receipts'), 'm1')['outcome'])"
+    code = "from model_inbox.model.receipt import read_receipts\nfrom pathlib import Path\n"
+    code += "print(read_receipts(Path('inbox/receipts'), 'm1')[0]['outcome'])"
     assert run(system + code, world.root).strip() == "registered"
 
 

@@ -4,6 +4,7 @@ Owns:
 
 - `disk`: every durable step on the disk
 - `flocks`: flock(2) locks and the names of their holders
+- `file_systems`: which folders are on network file systems
 - `leases`: whether a process has a file open
 - `boot`: the seconds since the machine's boot, and which boot that is
 - `users`: names of users and groups, and the change from root to a folder's owner

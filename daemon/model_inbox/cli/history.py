@@ -90,6 +90,12 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
     return what, why
 
 
+def owner_of_line(line: Line) -> Mapping[str, Any] | None:
+    """Return the user who dropped the model that a line is about; None if the line does not have its entry."""
+    entry = line.entry or line.removed
+    return entry.get("owner") if entry is not None else None
+
+
 def _as_dict(line: Line) -> dict[str, Any]:
     fields = {
         "sequence": line.sequence,
@@ -99,6 +105,7 @@ def _as_dict(line: Line) -> dict[str, Any]:
         "actor": line.actor,
         "reason": line.reason,
         "drop_id": line.drop_id,
+        "owner": owner_of_line(line),
     }
     if line.detail and "alias" in line.detail:
         fields["alias"] = line.detail["alias"]

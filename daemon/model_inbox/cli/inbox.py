@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.file_systems import is_network_file_system
 from ..base.units import format_duration
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from ..problems import Problem, quoted
+from ..model.owner import owner_in_words
+from ..problems import problems_in, quoted
 from .common import App, Command, Group, act_as_owner, now, pass_app
 from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
@@ -90,7 +92,6 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
 def _place(app: App) -> tuple[Path, dict[str, Any]]:
     """Return the inbox's path, and the arguments for `inbox.explain`."""
     from ..inbox.folder import limits_of
-    from ..inbox.watch import is_network_file_system
     from ..telemetry.health import find_daemon
 
     section = app.config.inbox
@@ -143,10 +144,10 @@ def _print(one: Explained) -> None:
     at = parse_stored(receipt.get("at"))
     print_fields(
         [
+            ("dropped by", owner_in_words(receipt.get("owner"))),
             ("last answer", f"{receipt.get('outcome')}, {when(at, seconds=True)} UTC ({age(at, moment)} ago)"),
             ("drop", receipt.get("drop_id")),
             ("model", receipt.get("model_id")),
         ]
     )
-    found = receipt.get("problems")
-    print_problems(Problem.from_dict(p) for p in (found if isinstance(found, list) else ()) if isinstance(p, dict))
+    print_problems(problems_in(receipt.get("problems")))

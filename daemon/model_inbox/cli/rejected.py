@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ..base.units import counted, format_duration, format_size
-from ..problems import Problem
+from ..model.owner import owner_in_words
+from ..problems import problems_in
 from .common import App, Command, Group, act_as_owner, as_seconds, ask, now, pass_app
 from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
-    from ..inbox.rejected import RejectedDrop
+    pass
 
 __all__ = ["rejected"]
 
@@ -51,7 +52,7 @@ def list_drops(app: App, *, as_json: bool) -> None:
     rows = []
     for drop in drops:
         at = parse_stored(drop.reason.get("at"))
-        codes = list(dict.fromkeys(problem.code for problem in _problems(drop)))
+        codes = list(dict.fromkeys(problem.code for problem in problems_in(drop.reason.get("problems"))))
         rows.append((drop.drop_id, drop.reason.get("stem"), age(at, moment), ", ".join(codes) or "?"))
     print_table(_COLUMNS, rows)
 
@@ -84,12 +85,12 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
             ),
             ("stem", drop.reason.get("stem")),
             ("model", drop.reason.get("model_id")),
-            ("from", drop.reason.get("owner")),
+            ("owner", owner_in_words(drop.reason.get("owner"))),
             ("files", f"{', '.join(drop.files) or 'none'} ({format_size(drop.bytes)})"),
             ("folder", drop.folder),
         ]
     )
-    problems = _problems(drop)
+    problems = problems_in(drop.reason.get("problems"))
     if not problems:
         print_lines("\nIts reasons cannot be read: reason.json is missing or damaged.")
         return
@@ -167,15 +168,3 @@ def _folder(app: App) -> Path:
     folder = app.config.inbox.path / "rejected"
     act_as_owner(app.config.inbox.path, folder)
     return folder
-
-
-def _problems(drop: RejectedDrop) -> list[Problem]:
-    """Return the problems of a drop. Those that do not have the form of a problem are left out."""
-    found = drop.reason.get("problems")
-    return [
-        Problem.from_dict(problem)
-        for problem in (found if isinstance(found, list) else ())
-        if isinstance(problem, dict)
-        and isinstance(problem.get("code"), str)
-        and isinstance(problem.get("message"), str)
-    ]

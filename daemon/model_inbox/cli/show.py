@@ -12,6 +12,7 @@ import click
 
 from ..base.units import format_size
 from ..errors import EntryNotFound
+from ..model.owner import owner_in_words
 from ..problems import quoted
 from ..registry.entry import EntryFields, as_fields, files_of_entry
 from .common import App, Command, as_instant, now, pass_app
@@ -97,6 +98,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "trained", f"{when(trained)} UTC ({age(trained, moment)} ago)"
     yield "registered", f"{when(registered)} UTC ({age(registered, moment)} ago), line {entry.get('sequence')}"
     yield "from", _origin(entry)
+    yield "owner", owner_in_words(entry.get("owner"))
     yield "calibrated", "yes" if entry.get("calibration_ok") else "no"
     yield "min samples", entry.get("min_samples")
     yield "horizons", ", ".join(f"{days} d" for days in entry.get("horizons") or ())

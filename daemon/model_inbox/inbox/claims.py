@@ -27,6 +27,7 @@ from ..base.log import log
 from ..base.machine import Machine
 from ..base.users import name_of_user
 from ..errors import StorageError
+from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
@@ -156,10 +157,11 @@ class Claim:
     """A drop in hand. `stage` is what it is at; nothing else tells that.
 
     `files` are by the names that they have in the claim, `size` is how many bytes they have together. `uid` is the
-    owner of the sidecar, which the other files must have, too. `retry` is set from the first time on that the drop was
-    deferred. `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with
-    `alone` it is tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is
-    known, `notes` what the log says of its metadata. Times are of the monotonic clock, in seconds.
+    owner of the sidecar, which the other files must have, too; `owner` is the same with the user's name, `owner_name`
+    the name, or the number of a user without one. `retry` is set from the first time on that the drop was deferred.
+    `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with `alone` it is
+    tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known, `notes`
+    what the log says of its metadata. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -169,7 +171,8 @@ class Claim:
     sidecar_name: str = ""
     files: dict[str, ClaimedFile] = field(default_factory=dict)
     size: int = 0
-    owner: str = ""
+    owner: OwnerFields = field(default_factory=lambda: OwnerFields(name=None, uid=-1))
+    owner_name: str = ""
     uid: int = -1
     began: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
@@ -236,14 +239,10 @@ class Claims:
             claim.files[kept] = ClaimedFile(path, (found.inode, found.size, found.mtime_ns))
             claim.size += found.size
         claim.uid = sightings[first].owner
-        claim.owner = self._owner(claim.uid)
+        self._note_owner(claim)
         claim.steps["claim"] = self._monotonic() - began
         log.debug("drop.claimed", drop_id=drop_id, stem=shown)
         return claim
-
-    def is_in_sight(self, claim: Claim) -> bool:
-        """Return whether the claim's folder is where it was made."""
-        return claim.folder.is_dir()
 
     def put_back(self, claim: Claim) -> str | None:
         """Return a drop to the inbox, the sidecar last, never over a newer file and never beside one.
@@ -323,7 +322,7 @@ class Claims:
             claim.stem, claim.uid = stem_of(leading), found[leading].st_uid
             claim.sidecar_name = f"{claim.stem}{SIDECAR_SUFFIX}"
             claim.size = sum(status.st_size for status in found.values())
-            claim.owner = self._owner(claim.uid)
+            self._note_owner(claim)
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
         """Move the files into a claim that were still in the inbox when the claim was interrupted.
@@ -411,10 +410,12 @@ class Claims:
         except OSError as error:
             raise StorageError("list", folder, error) from error
 
-    def _owner(self, uid: int) -> str:
+    def _note_owner(self, claim: Claim) -> None:
+        uid = claim.uid
         if uid not in self._owners:
             self._owners[uid] = name_of_user(uid)
-        return self._owners[uid]
+        claim.owner_name = name = self._owners[uid]
+        claim.owner = {"name": name if name != str(uid) else None, "uid": uid}
 
     def _new_folder(self, safe: str) -> tuple[str, Path]:
         while True:

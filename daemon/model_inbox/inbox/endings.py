@@ -62,7 +62,7 @@ class Endings:
                 model_id=claim.model_id,
                 problems=[str(problem) for problem in problems],
                 codes=[problem.code for problem in problems],
-                owner=claim.owner,
+                owner=claim.owner_name,
                 rejected_dir=str(self._claims.rejected_place(claim.folder)),
                 seconds=seconds,
                 steps=claim.steps,

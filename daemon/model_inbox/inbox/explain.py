@@ -28,9 +28,9 @@ from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
-from ..model.receipt import read_receipt
+from ..model.receipt import read_receipt, read_receipts
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
-from ..problems import Problem, escaped
+from ..problems import Problem, escaped, problems_in
 from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable, drop_unexpected
 from ..problems.explain import explain_unknown
@@ -277,7 +277,7 @@ def _with(
 ) -> Explained:
     """Add what was decided: by the daemon, if it told of these very bytes, else by us."""
     if told is not None and not (isinstance(decision, Refuse) and told.get("until") is None):
-        problems = tuple(Problem.from_dict(problem) for problem in told.get("problems") or ())
+        problems = problems_in(told.get("problems"))
         until = told.get("until")
         stale = bool(told.get("stale"))
         return replace(
@@ -414,10 +414,15 @@ def _claims(processing: Path) -> list[tuple[str, list[str]]]:
 
 
 def _receipt(inbox: Path, name: str) -> Mapping[str, Any] | None:
-    """Return the answer to the last drop of that file's stem, if there is one that we may read."""
+    """Return the answer to the last drop of that file's stem, if there is one that we may read.
+
+    That to this user's drop, if there is one; else the newest one.
+    """
     stem = stem_of(name)
     stem = stem if name.endswith(SIDECAR_SUFFIX) else stem.removesuffix("_scaler")
     if is_valid_id(stem):
         with contextlib.suppress(OSError):
-            return read_receipt(inbox / "receipts", stem)
+            mine = read_receipt(inbox / "receipts", stem, os.geteuid())
+            others = [] if mine is not None else read_receipts(inbox / "receipts", stem)
+            return mine or max(others, key=lambda one: str(one.get("drop_id")), default=None)
     return None

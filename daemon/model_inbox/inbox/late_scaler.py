@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
-from ..base.users import name_of_user
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
 from ..model.sidecar import MODEL_SUFFIXES
@@ -22,7 +21,7 @@ __all__ = ["find_scalerless_model"]
 def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry, now: datetime) -> str | None:
     """Return the model that a lone `<stem>_scaler.pkl` (or of another suffix) came too late for, or None.
 
-    That is the model registered without a scaler from a drop of that stem, not longer ago than a drop may
+    That is the model registered without a scaler from a drop of that stem and user, not longer ago than a drop may
     stay incomplete: later, it is more likely the first file of the next drop. A file that has not settled may still
     be on its way together with others.
     """
@@ -34,14 +33,13 @@ def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry
     if any(os.path.lexists(inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
         return None  # more of the next drop is there already
     try:
-        receipt = read_receipt(inbox.receipts_dir, stem) or {}
+        receipt = read_receipt(inbox.receipts_dir, stem, stray.owner) or {}
         age = now - datetime.fromisoformat(receipt["at"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     entry = registry.get_model_info(str(receipt.get("model_id")))
     late = (
         receipt.get("outcome") == "registered"
-        and receipt.get("owner") == name_of_user(stray.owner)
         and age.total_seconds() <= inbox.limits.incomplete_timeout
         and entry is not None
         and entry.get("drop_id") == receipt.get("drop_id")

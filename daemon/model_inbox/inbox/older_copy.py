@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RegistryCorrupted
-from ..model.receipt import read_receipt
+from ..model.receipt import read_receipt_file
 from ..problems import quoted
 from ..registry.paths import RegistryFiles
 from ..registry.position import Identity
@@ -53,10 +53,10 @@ def told_by_receipts(receipts_dir: Path) -> Iterator[Told]:
         for entry in entries:
             if entry.name.endswith(".json") and not entry.name.startswith("."):
                 with suppress(OSError):
-                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name.removesuffix(".json")))
-    for _, stem in sorted(found, reverse=True):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    for _, name in sorted(found, reverse=True):
         with suppress(OSError, TypeError, KeyError, ValueError):
-            receipt = read_receipt(receipts_dir, stem) or {}
+            receipt = read_receipt_file(receipts_dir / name) or {}
             if receipt["outcome"] == "registered":
                 identity = Identity(receipt["registry_id"], receipt["epoch"])
                 yield Told(identity, int(receipt["sequence"]), str(receipt["drop_id"]), str(receipt["model_id"]))

@@ -148,7 +148,7 @@ class Intake:
         self._batch = None
         deferred = {claim.drop_id for claim in self._retries.claims}
         for claim in self.in_hand:
-            if claim.drop_id not in deferred and self._claims.is_in_sight(claim):
+            if claim.drop_id not in deferred and claim.folder.is_dir():
                 with self._deferring(claim):
                     raise error
 
@@ -165,7 +165,7 @@ class Intake:
             self._between_drops()
             with self._deferring(claim):
                 self.inbox.work.write(claim.drop_id)
-                if not self._claims.is_in_sight(claim):
+                if not claim.folder.is_dir():
                     self._endings.lose_sight(claim)
                     if claim.drop_id in self._beside.jobs:
                         self._beside.forget(claim)
@@ -416,7 +416,7 @@ class Intake:
             "model_id": entry["model_id"],
             "sha256": entry["sha256"],
             "scaler_sha256": entry["scaler_sha256"],
-            "owner": claim.owner,
+            "owner": claim.owner_name,
             "sequence": entry["sequence"],
             "seconds": self._monotonic() - claim.began,
             "steps": claim.steps,

@@ -20,7 +20,15 @@ from ..base.instants import millisecond_stamp
 from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
-from ..model.receipt import RECEIPT_BYTES_MAX, Outcome, ReceiptFields, problem_fields, read_receipt
+from ..model.receipt import (
+    RECEIPT_BYTES_MAX,
+    Outcome,
+    ReceiptFields,
+    is_answer_to,
+    problem_fields,
+    read_receipt_file,
+    receipt_path,
+)
 from ..problems import Problem, escaped
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
@@ -33,10 +41,11 @@ ANSWER_MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A receipt that is written under a temporary name, and the name that it is to get."""
+    """A receipt that is written under a temporary name, and of whose drop it is."""
 
     temporary: Path
-    path: Path
+    stem: str
+    claim: Claim
 
 
 class Answers:
@@ -64,13 +73,32 @@ class Answers:
         """
         if not MODEL_ID.fullmatch(claim.stem):
             return None
-        if claim.sidecar_name not in claim.files and self._answers_a_whole(self._earlier(claim.stem)):
+        if claim.sidecar_name not in claim.files and self._answers_a_whole(self._place(claim.stem, claim)[1]):
             return None
-        return self._write(claim.stem, claim.drop_id, _json(self._answer(claim, outcome, problems, sequence)))
+        return self._write(claim, claim.stem, _json(self._answer(claim, outcome, problems, sequence)))
 
-    def _write(self, stem: str, drop_id: str, text: bytes) -> Receipt:
+    def _place(self, stem: str, whose: Claim) -> tuple[Path, Mapping[str, Any]]:
+        """Return where a user's receipt of a stem goes, and what is there for that user ({} for nothing).
+
+        An answer to another user stays, so each user has one answer, in one of two places. The producer looks in both
+        (`model.receipt`).
+        """
+        own = receipt_path(self._receipts_dir, stem, whose.uid)
+        shared = own.with_name(f"{stem}.json")
+        try:
+            if not self._disk.exists(own):
+                if not self._disk.exists(shared):
+                    return shared, {}
+                there = read_receipt_file(shared) or {}
+                if there.get("owner") is None or is_answer_to(there, whose.uid, whose.owner_name):
+                    return shared, there
+            return own, read_receipt_file(own) or {}
+        except OSError as error:
+            raise StorageError("read the receipt in", shared, error) from error
+
+    def _write(self, claim: Claim, stem: str, text: bytes) -> Receipt:
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
-        temporary = self._receipts_dir / f".{drop_id}.tmp"
+        temporary = self._receipts_dir / f".{claim.drop_id}.tmp"
         try:
             write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
         except StorageError as error:
@@ -78,13 +106,7 @@ class Answers:
                 raise
             remove_quietly(self._disk, temporary)
             write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
-        return Receipt(temporary, self._receipts_dir / f"{stem}.json")
-
-    def _earlier(self, stem: str) -> Mapping[str, Any]:
-        try:
-            return read_receipt(self._receipts_dir, stem) or {}
-        except OSError as error:
-            raise StorageError("read the receipt in", self._receipts_dir / f"{stem}.json", error) from error
+        return Receipt(temporary, stem, claim)
 
     @staticmethod
     def _answers_a_whole(receipt: Mapping[str, Any]) -> bool:
@@ -103,16 +125,17 @@ class Answers:
             return {}, None
         except OSError as error:
             raise StorageError("read the reasons in", claim.folder, error) from error
-        earlier = self._earlier(stem) if MODEL_ID.fullmatch(stem) else None
+        earlier = self._place(stem, claim)[1] if MODEL_ID.fullmatch(stem) else None
         if earlier is None or str(earlier.get("drop_id", "")) > claim.drop_id:
             return dict(reason), None
         if claim.sidecar_name not in claim.files and self._answers_a_whole(earlier):
             return dict(reason), None
-        return dict(reason), self._write(stem, claim.drop_id, _json(reason))
+        return dict(reason), self._write(claim, stem, _json(reason))
 
     def publish(self, receipts: Sequence[Receipt], *, synced: bool = False) -> None:
-        """Give written receipts their names, over older ones of their stems, durably.
+        """Give written receipts their names, over older ones of their stems and users, durably.
 
+        The name is chosen here: two users may have dropped the same stem in one batch.
         Their bytes are synced first, so that no crash leaves an empty receipt under its name. `synced`: they are synced
         already. Raises StorageError; then write them again.
         """
@@ -122,7 +145,7 @@ class Answers:
             sync_files(self._disk, [receipt.temporary for receipt in receipts])
         try:
             for receipt in receipts:
-                self._disk.rename(receipt.temporary, receipt.path)
+                self._disk.rename(receipt.temporary, self._place(receipt.stem, receipt.claim)[0])
         except OSError as error:
             raise StorageError("write the receipts in", self._receipts_dir, error) from error
         self.sync_names()
@@ -162,7 +185,7 @@ def identities_told(receipts_dir: Path) -> list[Identity]:
     found: list[tuple[str, Identity]] = []
     for path in receipts_dir.glob("*.json"):
         with suppress(OSError, TypeError, KeyError, ValueError):
-            receipt = read_receipt(receipts_dir, path.stem) or {}
+            receipt = read_receipt_file(path) or {}
             found.append((str(receipt["at"]), Identity(receipt["registry_id"], receipt["epoch"])))
     found.sort(key=lambda told: told[0], reverse=True)
     return list(dict.fromkeys(identity for _, identity in found))

@@ -16,9 +16,10 @@ from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..model.metadata import is_valid_id
+from ..model.owner import names_of_owner
 from ..model.receipt import read_receipt
 from ..model.sidecar import parse_sidecar
-from ..problems import Problem, escaped
+from ..problems import escaped, problems_in
 from ..problems.drop import drop_replaced, drop_unexpected
 from ..registry.entry import as_fields
 from ..registry.journal import Line
@@ -204,7 +205,7 @@ class Recovery:
         if not is_valid_id(claim.stem):
             return ""
         try:
-            receipt = read_receipt(self._inbox.receipts_dir, claim.stem) or {}
+            receipt = read_receipt(self._inbox.receipts_dir, claim.stem, claim.uid) or {}
         except OSError as error:
             raise StorageError("read the receipt of", claim.folder, error) from error
         return str(receipt.get("outcome")) if receipt.get("drop_id") == claim.drop_id else ""
@@ -239,15 +240,15 @@ class Recovery:
         """Complete a rejection that an earlier daemon decided: the receipt and the move may be missing."""
         reason, receipt = self._answers.repeat_receipt(claim)
         self._answers.publish([receipt] if receipt is not None else [])
-        problems = [p for p in reason.get("problems", ()) if isinstance(p, dict) and "code" in p and "message" in p]
+        problems = problems_in(reason.get("problems"))
         log.warning(
             "drop.rejected",
             drop_id=claim.drop_id,
             stem=reason.get("stem"),
             model_id=reason.get("model_id"),
-            problems=[str(Problem.from_dict(problem)) for problem in problems],
-            codes=[problem["code"] for problem in problems],
-            owner=reason.get("owner"),
+            problems=[str(problem) for problem in problems],
+            codes=[problem.code for problem in problems],
+            owner=next(filter(None, names_of_owner(reason.get("owner"))), None),
             rejected_dir=str(self._claims.rejected_place(claim.folder)),
         )
         self._claims.reject(claim.folder)

@@ -294,10 +294,11 @@ class Judge:
             claim.drop_id,
             imports_of({role: report for role, (_, report) in judged.items()}),
             integrity,
-            f"inbox:{claim.owner}",
+            f"inbox:{claim.owner_name}",
             "drop",
             current(self.scanner.allowlist, judged),
             claimed_versions(judged),
+            claim.owner,
         )
 
     def read_sidecar(self, claim: Claim) -> bytes | None:

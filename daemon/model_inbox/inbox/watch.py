@@ -15,11 +15,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import struct
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from ctypes import CDLL, create_string_buffer, get_errno
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, Mask, WatchDescriptor
 from watchdog.observers.inotify_move_event_grouper import GroupedInotifyEvent, PathedInotifyEvent
 
-__all__ = ["Watch", "is_network_file_system"]
+__all__ = ["Watch"]
 
 # What watchdog has to say goes to nobody's log: that a watch ends we know, and that it hears nothing we find out.
 logging.getLogger("watchdog").addHandler(logging.NullHandler())
@@ -41,20 +39,6 @@ NAMES_MAX = 1000  # names that are kept for the next look
 QUEUED_MAX = 1000  # events on their way to us: each says "look again", and one look sees all
 READ_BYTES = 1 << 18
 READ_PAUSE_SECONDS = 0.005  # after the first event, which is passed on at once
-_NETWORK_MAGIC = {
-    0x6969: "nfs",
-    0x517B: "smb",
-    0xFF534D42: "cifs",
-    0xFE534D42: "smb2",
-    0x65735546: "fuse",
-    0x00C36400: "ceph",
-    0x01021997: "9p",
-    0x5346414F: "afs",
-    0x47504653: "gpfs",
-    0x0BD00BD0: "lustre",
-    0x7461636F: "ocfs2",
-    0x01161970: "gfs2",
-}
 
 
 class _Changed:
@@ -350,12 +334,3 @@ def _why(error: Exception) -> str:
             return "no inotify instances or open files are left (sysctl fs.inotify.max_user_instances, ulimit -n)"
         return error.strerror or str(error)
     return str(error)
-
-
-def is_network_file_system(path: Path) -> bool:
-    """Tell by statfs(2) whether changes made on other machines would send us no events."""
-    buffer = create_string_buffer(256)
-    if CDLL(None, use_errno=True).statfs(os.fsencode(path), buffer) != 0:
-        raise OSError(get_errno(), os.strerror(get_errno()), str(path))
-    (magic,) = struct.unpack_from("@l", buffer.raw)
-    return magic & 0xFFFFFFFF in _NETWORK_MAGIC

@@ -1,12 +1,14 @@
 """The receipt: the daemon's answer to a drop.
 
-Owns `ReceiptFields`, the definition of a receipt's fields, and reading a receipt from its folder. A file there that is
-not a JSON object counts as no receipt, because other users may write to the folder. Never writes a receipt:
+Owns `ReceiptFields`, the definition of a receipt's fields, the names of receipts, and reading one from its folder. The
+receipt of a stem is `<stem>.json`; while that is the answer to another user, it is `<stem>@<uid>.json`. A file there
+that is not a JSON object counts as no receipt, because other users may write to the folder. Never writes a receipt:
 `inbox.receipts` does.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, cast
@@ -16,8 +18,20 @@ import orjson
 from ..base.disk import read_regular
 from ..base.shapes import Field, document, object_schema
 from ..problems import Problem
+from .owner import OwnerFields, uid_of_owner
 
-__all__ = ["RECEIPT_BYTES_MAX", "Outcome", "ReceiptFields", "problem_fields", "read_receipt", "receipt_schema"]
+__all__ = [
+    "RECEIPT_BYTES_MAX",
+    "Outcome",
+    "ReceiptFields",
+    "is_answer_to",
+    "problem_fields",
+    "read_receipt",
+    "read_receipt_file",
+    "read_receipts",
+    "receipt_path",
+    "receipt_schema",
+]
 
 RECEIPT_BYTES_MAX = 4 << 20
 
@@ -56,7 +70,9 @@ class FirstReceipt(TypedDict):
         str, Field("When it was decided, in UTC.", format="date-time", pattern=r"^[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z$")
     ]
     stem: Annotated[str, Field("The name of the sidecar without its suffix; unprintable characters are escaped.")]
-    owner: Annotated[str, Field("The user who owns the sidecar.")]
+    owner: Annotated[
+        OwnerFields | str, Field("The user who dropped it: the owner of its files. In version 0.1 the name alone.")
+    ]
     sidecar_sha256: Annotated[
         Digest | None, Field("The SHA-256 of the sidecar. A producer finds by it the answer to its own drop.")
     ]
@@ -98,13 +114,44 @@ def receipt_schema() -> dict[str, Any]:
     return document("receipt", "Receipt of model-inbox", what, object_schema(ReceiptFields))
 
 
-def read_receipt(receipts_dir: Path, stem: str) -> Mapping[str, Any] | None:
-    """Return the receipt of a stem, or None if it does not exist or is not a JSON object.
+def receipt_path(receipts_dir: Path, stem: str, uid: int | None = None) -> Path:
+    """Return where the receipt of a stem is; with `uid`, where that user's is while another user's has the other name.
 
-    Raises OSError if the file cannot be read.
+    No stem has an `@`, so the two never meet.
     """
+    return receipts_dir / (f"{stem}.json" if uid is None else f"{stem}@{uid}.json")
+
+
+def is_answer_to(receipt: Mapping[str, Any], uid: int, name: str | None = None) -> bool:
+    """Return whether a receipt is about a drop of that user.
+
+    One of version 0.1 has the user's name alone; it counts if that is `name`, and for anybody where no name is given.
+    """
+    owner = receipt.get("owner")
+    if isinstance(owner, str):
+        return name is None or owner == name
+    return uid_of_owner(owner) == uid
+
+
+def read_receipt(receipts_dir: Path, stem: str, uid: int) -> Mapping[str, Any] | None:
+    """Return the answer to the last drop of a stem by that user, or None. Raises OSError if a file cannot be read."""
+    paths = (receipt_path(receipts_dir, stem), receipt_path(receipts_dir, stem, uid))
+    found = [receipt for path in paths if (receipt := read_receipt_file(path)) is not None]
+    return max((one for one in found if is_answer_to(one, uid)), key=lambda one: str(one.get("drop_id")), default=None)
+
+
+def read_receipts(receipts_dir: Path, stem: str) -> list[Mapping[str, Any]]:
+    """Return the answers to the last drops of a stem by all users. Lists the folder. Raises OSError."""
+    with os.scandir(receipts_dir) as entries:
+        others = [entry.name for entry in entries if entry.name.startswith(f"{stem}@") and entry.name.endswith(".json")]
+    found = [read_receipt_file(receipts_dir / name) for name in (f"{stem}.json", *others)]
+    return [receipt for receipt in found if receipt is not None]
+
+
+def read_receipt_file(path: Path) -> Mapping[str, Any] | None:
+    """Return the receipt in a file, or None if it does not exist or is not a JSON object. Raises OSError."""
     try:
-        receipt = orjson.loads(read_regular(receipts_dir / f"{stem}.json", RECEIPT_BYTES_MAX))
+        receipt = orjson.loads(read_regular(path, RECEIPT_BYTES_MAX))
     except (FileNotFoundError, orjson.JSONDecodeError):
         return None
     return receipt if isinstance(receipt, dict) else None

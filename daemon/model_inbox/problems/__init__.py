@@ -12,6 +12,6 @@ written already, reasons. Never decides what is a problem, never prints, imports
 
 from __future__ import annotations
 
-from .value import Problem, escaped, is_unicode, quoted
+from .value import Problem, escaped, is_unicode, problems_in, quoted
 
-__all__ = ["Problem", "escaped", "is_unicode", "quoted"]
+__all__ = ["Problem", "escaped", "is_unicode", "problems_in", "quoted"]

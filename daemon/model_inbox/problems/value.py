@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .codes import Code
 
-__all__ = ["Problem", "escaped", "is_unicode", "quoted"]
+__all__ = ["Problem", "escaped", "is_unicode", "problems_in", "quoted"]
 
 
 NAME_CHARACTERS_MAX = 255
@@ -94,8 +94,29 @@ class Problem:
         """
         return cls(**{name: data[name] for name in cls.__slots__ if name in data})
 
+    @classmethod
+    def read(cls, value: object) -> Problem | None:
+        """Return the problem in a value of a JSON file that others may have written; None if it is not one.
+
+        A field of another type than a problem's is left out.
+        """
+        if not isinstance(value, Mapping):
+            return None
+        given = {
+            name: value[name]
+            for name in cls.__slots__
+            if type(value.get(name)) is (int if name in ("line", "column") else str)
+        }
+        return cls(**given) if "code" in given and "message" in given else None
+
     def __str__(self) -> str:
         place = ""
         if self.line is not None:
             place = f" (line {self.line}" + (f", column {self.column})" if self.column is not None else ")")
         return f"{self.code}: {self.message}{place}" + (f" — {self.hint}" if self.hint else "")
+
+
+def problems_in(value: object) -> tuple[Problem, ...]:
+    """Return the problems in the list that a JSON file has under `problems`. What is not one is left out."""
+    found = map(Problem.read, value if isinstance(value, list | tuple) else ())
+    return tuple(problem for problem in found if problem is not None)

@@ -23,6 +23,7 @@ from ..model.metadata import (
     SeedMetadata,
     Tags,
 )
+from ..model.owner import OwnerFields
 
 __all__ = [
     "Entry",
@@ -93,6 +94,10 @@ class EntryFields(SeedEntry, total=False):
     sequence: Annotated[int, Field("The number of that line; it orders models with the same trained_at.", minimum=1)]
     origin: Annotated[Origin, Field("Where it came from: inbox, or api for register_model.")]
     drop_id: Annotated[str | None, Field("The drop that it came with; null: it came from Python.")]
+    owner: Annotated[
+        OwnerFields | None,
+        Field("The user who dropped it; null: it came from Python, or nobody knows. Entries of version 0.1 lack it."),
+    ]
     imports: Annotated[
         Imports | None,
         Field("The names that its pickles may import, each with its uses (docs/security.md); null: not limited."),
@@ -170,6 +175,7 @@ def new_entry(
     verdict: Mapping[str, Any] | None,
     integrity: Integrity,
     frameworks: Mapping[str, str] | None = None,
+    owner: OwnerFields | None = None,
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
@@ -186,6 +192,7 @@ def new_entry(
         "sequence": 0,
         "origin": origin,
         "drop_id": drop_id,
+        "owner": owner,
         "imports": dict(imports) if imports is not None else None,
         "verdict": dict(verdict) if verdict is not None else None,
         **({"frameworks": dict(frameworks)} if frameworks else {}),
@@ -232,7 +239,7 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
         yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
 
 
-_SOMETIMES = frozenset({"frameworks", "scaler_replaced", "scaler_imports", "recorded"})
+_SOMETIMES = frozenset({"owner", "frameworks", "scaler_replaced", "scaler_imports", "recorded"})
 
 
 def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..model.metadata import MetadataFields
+from ..model.owner import OwnerFields
 from .entry import EntryFields, Integrity, Origin
 from .files import StagedFiles
 
@@ -24,7 +25,7 @@ class Candidate:
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
     `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
-    versions that its pickles claim (`pickles.claimed_versions`).
+    versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it.
     """
 
     fields: MetadataFields
@@ -37,6 +38,7 @@ class Candidate:
     reason: str = ""
     verdict: Mapping[str, Any] | None = None
     frameworks: Mapping[str, str] | None = None
+    owner: OwnerFields | None = None
 
 
 @dataclass(frozen=True, slots=True)

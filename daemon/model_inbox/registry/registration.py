@@ -136,6 +136,7 @@ def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) ->
         verdict=candidate.verdict,
         integrity=candidate.integrity,
         frameworks=candidate.frameworks,
+        owner=candidate.owner,
     )
 
 

@@ -499,7 +499,7 @@ class Reporter:
             "drop_id": claim.drop_id,
             "stem": escaped(claim.stem),
             "files": [escaped(name) for name in claim.files],
-            "owner": claim.owner,
+            "owner": claim.owner_name,
             "cause": retry.cause,
             "hint": retry.hint or None,
             "attempts": retry.attempts,

@@ -12,12 +12,13 @@ from typing import Protocol
 
 import structlog
 
+from ..base.file_systems import is_network_file_system
 from ..base.machine import Machine
 from ..config.settings import InboxSection
 from ..errors import StorageError
 from ..inbox.drop import is_ignored
 from ..inbox.folder import Inbox, limits_of
-from ..inbox.watch import Watch, is_network_file_system
+from ..inbox.watch import Watch
 from .health import Health
 
 __all__ = ["MakeWatch", "Watching"]

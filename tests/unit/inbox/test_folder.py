@@ -298,7 +298,7 @@ def test_a_sidecar_cannot_take_another_users_model(world: World) -> None:
     answered = world.answered()
     assert answered.rejected == {"b": ["sidecar.not_owner"]}
     assert list(answered.registered) == ["a"]
-    assert world.receipt("a")["owner"] == str(ALICE)
+    assert world.receipt("a")["owner"] == {"name": None, "uid": ALICE}
 
 
 def rescan_with(drops: list[tuple[str, int, int]]) -> Rescan:
