@@ -84,7 +84,7 @@ def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json
     cls=Command,
     examples=["model-inbox retention apply", "model-inbox retention apply --yes --json"],
     exits={
-        1: "it was not confirmed, the breaker refused it, or the mode is dry-run",
+        1: "it was not confirmed, the breaker stopped a group, or the mode is dry-run",
         75: "the clock has jumped, the registry changed meanwhile, another writer holds it, or a disk error",
     },
 )
@@ -113,9 +113,10 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         raise Refused(
             "cannot apply the plan: retention.mode is dry-run", hint="Set it to enforce or off if the plan is right"
         )
-    if shown.breaker is not None and not override_breaker:
+    to_retire = shown.retire if override_breaker else shown.allowed()
+    if shown.breaker is not None and not to_retire:
         raise Refused(f"cannot apply the plan: {shown.breaker.message}", hint=shown.breaker.hint)
-    ask(f"Retire {counted(len(shown.retire), 'model')} to the trash?", yes=yes, to="apply the plan")
+    ask(f"Retire {counted(len(to_retire), 'model')} to the trash?", yes=yes, to="apply the plan")
     with app.writing() as registry:
         registry.clock_watch.look().must_be_believed("apply the plan")
         made = plan_retention(registry, section, moment)
@@ -130,6 +131,9 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         print_lines(f"\nRetired {counted(len(done.retired), 'model')}; `model-inbox restore ID` restores one.")
         if done.skipped:
             print_lines(f"Not retired, because protected, kept or gone meanwhile: {', '.join(done.skipped)}")
+        if done.refused:
+            left = len(done.plan.retire) - len(to_retire)
+            print_lines(f"Not retired, because the breaker stops their groups: {counted(left, 'model')}")
     return EXIT_REFUSED if done.refused else EXIT_DONE
 
 
@@ -187,8 +191,7 @@ def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
     if made.keep:
         _print_models(made.keep)
     notes = list(made.warnings)
-    if made.breaker is not None:
-        notes.append(made.breaker)
+    notes += [problem for _, problem in made.breakers]
     if notes:
         print_lines("")
         print_problems(notes)

@@ -388,7 +388,9 @@ class Policy(_Section):
     """What to keep of each group that matches. A field of group_by that `match` leaves out may have any value."""
 
     match: dict[str, Text] = Field(
-        {}, description="The groups of this policy: values or patterns of the fields in group_by."
+        {},
+        description="The groups of this policy: values or patterns of the fields in group_by. "
+        "That of owner is compared with the user's name and number.",
     )
     keep: Keep = Field(description="The rules that keep a model of these groups.")
     min_keep: ModelCount = Field(
@@ -400,10 +402,12 @@ class Policy(_Section):
 
 
 class Breaker(_Section):
-    """How much one run may retire. A plan that would retire more is not applied."""
+    """How much of one group one run may retire. Nothing is retired from a group of which a plan would retire more."""
 
-    max_deletes: ModelCount = Field(50, description="The most models that one run may retire.")
-    max_fraction: Fraction = Field(0.5, description="The largest part of all models that one run may retire, 0 to 1.")
+    max_deletes: ModelCount = Field(50, description="The most models of a group that one run may retire.")
+    max_fraction: Fraction = Field(
+        0.5, description="The largest part of the models of a group that one run may retire, 0 to 1."
+    )
 
 
 class RetentionSection(_Section):
@@ -413,15 +417,16 @@ class RetentionSection(_Section):
         "off", description="off: nothing is done; dry-run: the plan is only logged; enforce: models are retired."
     )
     timezone: Text = Field("UTC", description="The time zone in which hours, days, weeks, months and years start.")
-    group_by: tuple[Literal["currency_pair", "model_type", "version"], ...] = Field(
+    group_by: tuple[Literal["currency_pair", "model_type", "version", "owner"], ...] = Field(
         ("currency_pair", "model_type"),
-        description="Models with the same values in these fields are a group; the rules are applied to each group.",
+        description="Models with the same values in these fields are a group; the rules are applied to each group. "
+        "The owner is the user who dropped the model.",
     )
     trash_grace: FixedDuration = Field(
         CalendarDuration(days=7), description="How long a retired model stays in the trash."
     )
     breaker: Breaker = Field(
-        Breaker(), description="How much one run may retire. A plan that would retire more is not applied."
+        Breaker(), description="How much of one group one run may retire. From a group with more nothing is retired."
     )
     interval: FixedDuration = Field(
         CalendarDuration(hours=1), description="How often the rules are applied, besides after each registration."

@@ -14,13 +14,13 @@ __all__ = [
 ]
 
 
-def retention_breaker(retired: int, total: int, limit: str, field: str) -> Problem:
-    """The plan retires more than one run may. `limit` is the limit in words, `field` the setting that has it."""
+def retention_breaker(retired: int, total: int, group: str, limit: str, field: str) -> Problem:
+    """The plan retires more of a group than one run may. `limit` is the limit in words, `field` the setting of it."""
     return Problem(
         "retention.breaker",
-        f"the plan would retire {retired} of {total} models, and one run may retire {limit}",
-        "Nothing is retired. Look at `model-inbox retention plan`; if that is what you want, run "
-        "`model-inbox retention apply --override-breaker`",
+        f"the plan would retire {retired} of {total} models of {group}, and one run may retire {limit}",
+        "Nothing of it is retired; other groups are not concerned. Look at `model-inbox retention plan`; if that is "
+        "what you want, run `model-inbox retention apply --override-breaker`",
         field,
     )
 

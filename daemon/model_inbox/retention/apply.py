@@ -20,7 +20,7 @@ from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import escaped
 from ..registry.registry import ModelRegistry
-from .outcomes import RetentionPlan, ToRetire
+from .outcomes import RetentionPlan, ToRetire, breakers_in_words
 from .plan import plan
 
 __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
@@ -34,7 +34,7 @@ class Applied:
     """The result of applying a plan. `retired` and `skipped` are model ids.
 
     A model was skipped if it was protected, kept by a rule, or gone when it was to be retired. `refused` is true if
-    the breaker refused the plan; nothing was done then, and `plan.breaker` says why.
+    the breaker stopped the retirement of groups; nothing of these was done, and `plan.breakers` says why.
     """
 
     plan: RetentionPlan
@@ -78,12 +78,14 @@ def apply_retention(
         )
     if section.mode == "dry-run" or not made.retire:
         return Applied(made)
-    if made.breaker is not None and not override_breaker:
-        log.error("retention.refused", problem=str(made.breaker), retire=len(made.retire))
-        return Applied(made, refused=True)
+    to_retire = made.retire if override_breaker else made.allowed()
+    refused = len(to_retire) < len(made.retire)
+    if refused:
+        groups, stopped = len(made.breakers), len(made.retire) - len(to_retire)
+        log.error("retention.refused", problem=breakers_in_words(made), retire=stopped, groups=groups)
     retirement = _Retirement(registry, section, now, made)
     retired, skipped = [], []
-    for item in made.retire:
+    for item in to_retire:
         if not retirement.retire(item, actor):
             skipped.append(item.model_id)
             log.info("entry.spared", model_id=escaped(item.model_id), sequence=item.sequence)
@@ -99,7 +101,7 @@ def apply_retention(
             bytes=item.bytes,
             sequence=item.sequence,
         )
-    return Applied(made, tuple(retired), tuple(skipped))
+    return Applied(made, tuple(retired), tuple(skipped), refused)
 
 
 class _Retirement:

@@ -14,12 +14,13 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..base.instants import canonical_instant, parse_instant
+from ..model.owner import names_of_owner
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
-from ..registry.entry import EntryFields
+from ..registry.entry import EntryFields, sequence_of
 from .outcomes import Group, ToKeep
 
-__all__ = ["LOCAL", "ORDER", "TRAINED_AT", "EntryReader", "Model", "listing"]
+__all__ = ["LOCAL", "ORDER", "OWNER_UID", "TRAINED_AT", "EntryReader", "Model", "latest_names", "listing"]
 
 
 class Model(NamedTuple):
@@ -47,14 +48,18 @@ _LISTED: Final = 10
 # The key of the sort order: instant, sequence, id.
 ORDER: Final = itemgetter(0, 1, 2)
 LOCAL, TRAINED_AT = itemgetter(3), itemgetter(4)
+# The key that stands beside `owner` in a group: the user's number.
+OWNER_UID: Final = "owner_uid"
 _CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
 class EntryReader:
     """Converts entries to models, and collects the warnings about them."""
 
-    def __init__(self, group_by: Sequence[str], zone: tzinfo, now: datetime) -> None:
+    def __init__(self, group_by: Sequence[str], zone: tzinfo, now: datetime, owners: Mapping[str, str]) -> None:
         self._group_by = group_by
+        self._owner_at = group_by.index("owner") if "owner" in group_by else None
+        self._owners = owners
         self._zone = zone
         self._now = now
         self._groups: dict[tuple[Any, ...], Group] = {}
@@ -129,16 +134,34 @@ class EntryReader:
 
     def _group(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
         values = tuple(map(entry.get, self._group_by))
+        if (at := self._owner_at) is not None:
+            said, uid = names_of_owner(values[at])
+            # The number decides, so that a user who gets another name stays in the group.
+            values = (*values[:at], uid or said, *values[at + 1 :], self._owners.get(uid, said), uid)
         try:
             return self._groups[values]
         except (KeyError, TypeError):
             # KeyError: a new group. TypeError: a value that is not hashable.
-            pairs: tuple[tuple[str, Any], ...] = tuple(zip(self._group_by, values, strict=True))
+            pairs: tuple[tuple[str, Any], ...] = tuple(zip(self._group_by, values, strict=False))
+            if at is not None:
+                pairs = (*pairs[:at], ("owner", values[-2]), *pairs[at + 1 :], (OWNER_UID, values[-1]))
         odd = [_fault(key, value) for key, value in pairs if not isinstance(value, str)]
         if odd:
             faults += odd
             return None
         return self._groups.setdefault(values, pairs)
+
+
+def latest_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the latest known name of each owner by the owner's number."""
+    found: dict[str, tuple[int, str]] = {}
+    for entry in entries:
+        name, uid = names_of_owner(entry.get("owner"))
+        if name and uid:
+            sequence = sequence_of(entry)
+            if uid not in found or sequence >= found[uid][0]:
+                found[uid] = sequence, name
+    return {uid: name for uid, (_, name) in found.items()}
 
 
 def _fault(field: str, value: object) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..base.units import counted
 from ..problems import Problem, quoted
 from ..registry.position import Identity
 
-__all__ = ["Group", "RetentionPlan", "ToKeep", "ToRetire", "group_text"]
+__all__ = ["Group", "RetentionPlan", "ToKeep", "ToRetire", "breakers_in_words", "group_text"]
 
 Group = tuple[tuple[str, str], ...]
 """The common values of a group of models: ("currency_pair", "EUR/USD"), ("model_type", "lightgbm")."""
@@ -70,8 +71,8 @@ class RetentionPlan:
     """What one run would do to the registry in its state after journal line `sequence` of the epoch `identity`.
 
     `keep` is ordered newest first, with models that have no place in the order at the end; `retire` is ordered oldest
-    first. Together they are all entries. `bytes_freed` is the size of the models to retire. If the plan is over the
-    limits of one run, `breaker` is set, and only an operator may apply it.
+    first. Together they are all entries. `bytes_freed` is the size of the models to retire. `breakers` has the groups
+    of which the plan would retire more than one run may, with the problem of each: only an operator may retire these.
     """
 
     keep: tuple[ToKeep, ...]
@@ -79,8 +80,18 @@ class RetentionPlan:
     bytes_freed: int
     warnings: tuple[Problem, ...] = ()
     sequence: int = 0
-    breaker: Problem | None = None
+    breakers: tuple[tuple[Group, Problem], ...] = ()
     identity: Identity | None = None
+
+    @property
+    def breaker(self) -> Problem | None:
+        """The problem of the first group that the breaker stops, or None."""
+        return self.breakers[0][1] if self.breakers else None
+
+    def allowed(self) -> tuple[ToRetire, ...]:
+        """Return the models to retire without those of the groups that the breaker stops."""
+        stopped = {group for group, _ in self.breakers}
+        return tuple(item for item in self.retire if item.group not in stopped) if stopped else self.retire
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as the JSON object that `model-inbox retention plan --json` prints."""
@@ -90,8 +101,15 @@ class RetentionPlan:
             "bytes_freed": self.bytes_freed,
             "sequence": self.sequence,
             "breaker": self.breaker.as_dict() if self.breaker else None,
+            "breakers": [{"group": dict(group), **problem.as_dict()} for group, problem in self.breakers],
             "warnings": [warning.as_dict() for warning in self.warnings],
         }
+
+
+def breakers_in_words(plan: RetentionPlan) -> str:
+    """Return why the breaker stops groups of a plan: the first problem, and how many more groups there are."""
+    more = len(plan.breakers) - 1
+    return str(plan.breaker) + (f" (and {counted(more, 'more group')})" if more > 0 else "")
 
 
 def group_text(group: Group) -> str:

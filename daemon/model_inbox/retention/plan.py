@@ -32,8 +32,8 @@ from ..problems import Problem
 from ..problems.retention import retention_breaker
 from ..registry.entry import EntryFields
 from .budget import over_budget
-from .entries import ORDER, EntryReader, Model
-from .outcomes import Group, RetentionPlan, ToKeep, ToRetire
+from .entries import ORDER, OWNER_UID, EntryReader, Model, latest_names
+from .outcomes import Group, RetentionPlan, ToKeep, ToRetire, group_text
 from .rules import rulings_of
 from .times import Times
 
@@ -69,7 +69,9 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: datetime, sequence: int) -> RetentionPlan:
-    reader = EntryReader(section.group_by, section.zone, now)
+    entries = list(entries)
+    owners = latest_names(entries) if "owner" in section.group_by else {}
+    reader = EntryReader(section.group_by, section.zone, now, owners)
     times = Times(section.zone, now)
     models = [model for entry in entries if (model := reader.read(entry)) is not None]
     models.sort(key=ORDER, reverse=True)
@@ -80,6 +82,7 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
     policies = [(_matcher(policy), policy, policy.keep.rules()) for policy in section.policies]
     warnings = reader.warnings()
     outcomes: list[ToKeep | ToRetire | None] = [None] * len(models)
+    breakers: list[tuple[Group, Problem]] = []
     for group, positions in sorted(groups.items()):
         members = [models[at] for at in positions]
         policy, rules = next(((policy, rules) for matches, policy, rules in policies if matches(group)), (None, ()))
@@ -89,8 +92,12 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
             )
         else:
             planned = _plan_group(members, policy, rules, times, warnings)
+        retired = 0
         for at, outcome in zip(positions, planned, strict=True):
             outcomes[at] = outcome
+            retired += isinstance(outcome, ToRetire)
+        if (stopped := breaker_problem(retired, len(positions), group, section.breaker)) is not None:
+            breakers.append((group, stopped))
     keep = [outcome for outcome in outcomes if isinstance(outcome, ToKeep)]
     retire = [outcome for outcome in reversed(outcomes) if isinstance(outcome, ToRetire)]
     return RetentionPlan(
@@ -99,20 +106,23 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
         bytes_freed=sum(retired.bytes for retired in retire),
         warnings=tuple(warnings),
         sequence=sequence,
-        breaker=breaker_problem(len(retire), len(models) + len(reader.unordered), section.breaker),
+        breakers=tuple(breakers),
     )
 
 
-def breaker_problem(retired: int, total: int, breaker: Breaker) -> Problem | None:
-    """Return a problem if retiring `retired` of `total` models is over the limits of one run, else None."""
+def breaker_problem(retired: int, total: int, group: Group, breaker: Breaker) -> Problem | None:
+    """Return a problem if retiring `retired` of the `total` models of a group is over the limits of one run, else None.
+
+    Each group counts on its own, so that nobody's models stop the retirement of another group's.
+    """
     if retired > breaker.max_deletes:
-        limit, field = counted(breaker.max_deletes, "model"), "retention.breaker.max_deletes"
+        limit, field = f"{counted(breaker.max_deletes, 'model')} of a group", "retention.breaker.max_deletes"
     # The fraction is taken as written in decimal: as a binary float, 0.29 of 100 is a little less than 29.
     elif retired > Fraction(str(breaker.max_fraction)) * total:
-        limit, field = f"{breaker.max_fraction:g} of all", "retention.breaker.max_fraction"
+        limit, field = f"{breaker.max_fraction:g} of a group", "retention.breaker.max_fraction"
     else:
         return None
-    return retention_breaker(retired, total, limit, field)
+    return retention_breaker(retired, total, group_text(group), limit, field)
 
 
 def _kept(model: Model, reasons: tuple[str, ...]) -> ToKeep:
@@ -129,7 +139,11 @@ def _matcher(policy: Policy) -> Callable[[Group], bool]:
     patterns = {key: re.compile(translate(pattern)) for key, pattern in policy.match.items()}
 
     def matches(group: Group) -> bool:
-        return all(patterns[key].match(value) for key, value in group if key in patterns)
+        values = dict(group)
+        return all(
+            pattern.match(values[key]) or (key == "owner" and pattern.match(values[OWNER_UID]))
+            for key, pattern in patterns.items()
+        )
 
     return matches
 

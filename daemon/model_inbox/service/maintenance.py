@@ -24,6 +24,7 @@ from ..registry.journal import format_time
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
+from ..retention.outcomes import breakers_in_words
 from ..telemetry.metrics import Tally
 from .attempt import Attempt, attempt
 from .checkpointing import Checkpointing
@@ -208,7 +209,7 @@ class Maintenance:
         problems: list[str] = []
         with self._attempt() as rules:
             done = apply_retention(self._registry, section, now)
-            health.breaker = str(done.plan.breaker) if done.refused else ""
+            health.breaker = breakers_in_words(done.plan) if done.refused else ""
             self._tally.retired += len(done.retired)
         if rules.problem:
             log.error("retention.failed", problem=rules.problem, traceback=rules.traceback)

@@ -417,8 +417,8 @@ EVENTS: dict[str, Event] = {
     ),
     "retention.refused": Event(
         "error",
-        ("problem", "retire"),
-        "The plan is over the breaker's limits; nothing was retired.",
+        ("problem", "retire", "groups"),
+        "The plan is over the breaker's limits for these groups; nothing of them was retired.",
         "Check `model-inbox retention plan`; if it is right, run `model-inbox retention apply --override-breaker`.",
     ),
     "retention.failed": Event(

@@ -138,7 +138,9 @@ METRICS: dict[str, _Told] = {
         "gauge", "When the rules are applied next; absent if they are off.", "retention.next_run_at"
     ),
     "model_inbox_retention_breaker_tripped": _Told(
-        "gauge", "1 if the last plan was over the limits, so that nothing was retired.", "retention.breaker_tripped"
+        "gauge",
+        "1 if the last plan was over the limits of a group, so that nothing of it was retired.",
+        "retention.breaker_tripped",
     ),
     "model_inbox_retention_failed": _Told("gauge", "1 if the last run stopped half-way.", "retention.failed"),
     "model_inbox_disk_free_bytes": _Told("gauge", "The space that the service can still use.", "", ("folder",)),

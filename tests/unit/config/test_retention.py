@@ -261,7 +261,7 @@ def test_a_section_cannot_be_changed() -> None:
         ({"mode": True}, "mode", "'off', 'dry-run' or 'enforce'"),
         ({"modes": "off"}, "modes", "Extra inputs"),
         ({"timezone": 1}, "timezone", "'1' is not text"),
-        ({"group_by": ["horizons"]}, "group_by.0", "'currency_pair', 'model_type' or 'version'"),
+        ({"group_by": ["horizons"]}, "group_by.0", "'currency_pair', 'model_type', 'version' or 'owner'"),
         ({"group_by": ["version", "version"]}, "group_by", "has a field twice"),
         ({"trash_grace": "1m"}, "trash_grace", "no fixed length"),
         ({"interval": "30m"}, "interval", "m is a month"),

@@ -42,11 +42,11 @@ def rules(mode: str = "enforce", **policy: Any) -> RetentionSection:
     return RetentionSection.model_validate(section)
 
 
-def fill(registry: ModelRegistry, *names: str) -> None:
+def fill(registry: ModelRegistry, *names: str, **fields: Any) -> None:
     """Register models with scalers, the first the oldest, a day apart."""
     for number, name in enumerate(names):
         trained_at = datetime(2026, 11, 1 + number, tzinfo=UTC)
-        registry.register_model(metadata(name, trained_at=trained_at), {"is": name}, {"scales": name})
+        registry.register_model(metadata(name, trained_at=trained_at, **fields), {"is": name}, {"scales": name})
 
 
 @pytest.fixture(name="registry")
@@ -274,7 +274,11 @@ def test_the_breaker_stops_all_and_the_service_shows_it(tmp_path: Path) -> None:
             world.live_on(service)
         (refused,) = [log for log in logs if log["log_level"] == "error"]
         assert refused["event"] == "retention.refused"
-        assert "retire 2 of 3 models, and one run may retire 1 model" in refused["problem"]
+        assert (
+            "retire 2 of 3 models of the group 'USD/EUR', 'lightgbm', and one run may retire 1 model"
+            in refused["problem"]
+        )
+        assert (refused["retire"], refused["groups"]) == (2, 1)
         assert service.health.breaker == refused["problem"]
         assert service.health.retention_problem == ""
         assert set(service.registry.registry) == {"a", "b", "new"}
@@ -283,6 +287,17 @@ def test_the_breaker_stops_all_and_the_service_shows_it(tmp_path: Path) -> None:
         world.live_on(service)
         assert service.health.breaker == ""
         assert set(service.registry.registry) == {"a", "new"}
+
+
+def test_the_breaker_stops_one_group_and_not_the_others(tmp_path: Path) -> None:
+    """The group that is over the limit stays as it is, and is shown; what is due in another one goes."""
+    world = World(tmp_path / "world", {"retention": section_of(mode="enforce", breaker={"max_deletes": 2})})
+    with world.running() as service:
+        fill(service.registry, "a", "b", "c", "new")
+        fill(service.registry, "x", "y", currency_pair="EUR/CHF")
+        world.live_on(service)
+        assert set(service.registry.registry) == {"a", "b", "c", "new", "y"}
+        assert "retire 3 of 4 models of the group 'USD/EUR', 'lightgbm'" in service.health.breaker
 
 
 def test_the_breaker_gives_way_to_a_hand(registry: ModelRegistry) -> None:

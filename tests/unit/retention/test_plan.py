@@ -654,6 +654,9 @@ def test_a_protected_model_takes_its_place() -> None:
 # -- the breaker --------------------------------------------------------------------------------------------
 
 
+GROUP = (("currency_pair", "EUR/USD"), ("owner", "alice"), ("owner_uid", "1001"))
+
+
 @pytest.mark.parametrize(
     ("gone", "total", "limits", "field"),
     [
@@ -672,18 +675,18 @@ def test_a_protected_model_takes_its_place() -> None:
 )
 def test_breaker_stops_what_is_over_a_limit(gone: int, total: int, limits: dict[str, Any], field: str | None) -> None:
     """At a limit is fine, over it is not; the problem names the key and what to run."""
-    problem = breaker_problem(gone, total, Breaker.model_validate(limits))
+    problem = breaker_problem(gone, total, GROUP, Breaker.model_validate(limits))
     if field is None:
         assert problem is None
     else:
         assert problem is not None
         assert problem.field == f"retention.breaker.{field}"
-        assert f"retire {gone} of {total} models" in problem.message
+        assert f"retire {gone} of {total} models of the group 'EUR/USD', 'alice', '1001', and one" in problem.message
         assert "--override-breaker" in problem.hint
 
 
-def test_breaker_counts_all_entries_of_the_registry() -> None:
-    """Those without a policy and those that cannot be read are entries too."""
+def test_breaker_counts_the_models_of_the_group() -> None:
+    """Neither those of other groups nor those that cannot be read make room for more."""
     entries = [
         *(entry(f"m{n}", days_ago(n)) for n in range(3)),
         entry("other", currency_pair="GBP/USD"),
@@ -696,7 +699,69 @@ def test_breaker_counts_all_entries_of_the_registry() -> None:
         }
     )
     result = plan(entries, rules, now=NOW)
-    assert (len(result.retire), result.breaker) == (2, None)
+    assert len(result.retire) == 2
+    assert [dict(group)["currency_pair"] for group, _ in result.breakers] == ["EUR/USD"]
+
+
+def test_the_breaker_counts_per_group() -> None:
+    """75 old models of one producer are over the limit, and stay; the other producer's group goes on."""
+    alice, bob = {"name": "alice", "uid": 1001}, {"name": "bob", "uid": 1002}
+    flood = [entry(f"a{n:02}", days_ago(100 + n), owner=alice) for n in range(75)]
+    mine = [entry(f"b{n:02}", days_ago(n), owner=bob) for n in range(11)]
+    rules = section(last=10).model_copy(update={"group_by": ("currency_pair", "owner")})
+    result = plan([*flood, *mine], rules, now=NOW)
+    assert [dict(group) for group, _ in result.breakers] == [
+        {"currency_pair": "EUR/USD", "owner": "alice", "owner_uid": "1001"}
+    ]
+    assert len(result.retire) == 66
+    assert [item.model_id for item in result.allowed()] == ["b10"]
+    shown = result.as_dict()["breakers"]
+    assert [(one["code"], one["group"]["owner"]) for one in shown] == [("retention.breaker", "alice")]
+
+
+# -- the owner ----------------------------------------------------------------------------------------------
+
+
+def owned(model_id: str, days: int, owner: object) -> dict[str, Any]:
+    return entry(model_id, days_ago(days), owner=owner)
+
+
+def test_newer_models_of_another_user_retire_nothing_of_ours() -> None:
+    """Eleven newer drops into alice's slot: grouped by owner too, her model stays; grouped by slot alone, it goes."""
+    hers = owned("hers", 20, {"name": "alice", "uid": 1001})
+    flood = [owned(f"b{n:02}", n, {"name": "bob", "uid": 1002}) for n in range(11)]
+    by_slot = section(last=10)
+    by_owner = by_slot.model_copy(update={"group_by": ("currency_pair", "model_type", "owner")})
+    assert "hers" in retired(plan([hers, *flood], by_slot, now=NOW))
+    assert retired(plan([hers, *flood], by_owner, now=NOW)) == ["b10"]
+
+
+def test_the_number_of_an_owner_decides() -> None:
+    """A user who got another name, or whose name was not known, stays in the group, which has the latest name. Entries
+    without an owner, of earlier versions and from Python, are a group of their own."""
+    rules = section(last=9).model_copy(update={"group_by": ("owner",)})
+    entries = [
+        {**owned("a", 3, {"name": None, "uid": 7}), "sequence": 1},
+        {**owned("b", 2, {"name": "ann", "uid": 7}), "sequence": 2},
+        {**owned("c", 1, {"name": "anna", "uid": 7}), "sequence": 3},
+        owned("d", 0, None),
+        entry("e", days_ago(0)),
+        owned("f", 0, ["what"]),
+    ]
+    groups = {kept.model_id: dict(kept.group) for kept in plan(entries, rules, now=NOW).keep}
+    anna, nobody = {"owner": "anna", "owner_uid": "7"}, {"owner": "", "owner_uid": ""}
+    assert groups == {**dict.fromkeys("abc", anna), **dict.fromkeys("def", nobody)}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matches"), [("alice", True), ("al*", True), ("1001", True), ("bob", False), ("?", False), ("*", True)]
+)
+def test_a_policy_matches_the_owner_by_name_or_number(pattern: str, matches: bool) -> None:
+    """A pattern of `owner` is compared with both."""
+    policy = {"match": {"owner": pattern}, "keep": {"last": 1}}
+    rules = RetentionSection.model_validate({"group_by": ["owner"], "policies": [policy]})
+    entries = [owned("new", 0, {"name": "alice", "uid": 1001}), owned("old", 1, {"name": "alice", "uid": 1001})]
+    assert retired(plan(entries, rules, now=NOW)) == (["old"] if matches else [])
 
 
 # -- the plan as a value ------------------------------------------------------------------------------------
@@ -736,6 +801,7 @@ def test_a_plan_is_plain_json() -> None:
         "bytes_freed": 100,
         "sequence": 12,
         "breaker": None,
+        "breakers": [],
         "warnings": [result.warnings[0].as_dict()],
     }
 

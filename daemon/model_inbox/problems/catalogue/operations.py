@@ -11,7 +11,7 @@ __all__ = ["ROWS"]
 ROWS: Mapping[Code, About] = {
     # --- retention
     "retention.breaker": About(
-        "The plan would retire more models than one run may; nothing was retired.",
+        "The plan would retire more models of a group than one run may; nothing of that group is retired.",
         "Rules that are stricter than before, a wrong clock, or many models at once.",
         "Look at `model-inbox retention plan`; if it is right: `model-inbox retention apply --override-breaker`.",
         "the limit that was passed",
@@ -181,7 +181,7 @@ ROWS: Mapping[Code, About] = {
         "`model-inbox verify` names file and offset. Stop the daemon; `model-inbox rebuild` keeps what is intact.",
     ),
     "status.breaker_tripped": About(
-        "Retention was stopped by its breaker; nothing was retired.",
+        "The breaker stopped retention of a group; nothing of that group was retired, and others are not concerned.",
         "See `retention.breaker`.",
         "Look at `model-inbox retention plan`; if it is right: `model-inbox retention apply --override-breaker`.",
     ),
