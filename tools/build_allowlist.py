@@ -33,8 +33,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dae
 
 from classics import CLASSICS
 from classics.siblings import classic_siblings
-from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS, models
+from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS
 from real_models import SOURCES as OTHERS
+from torch_models import torch_models, torch_siblings
 
 from model_inbox.pickles.allowlist import FRAMEWORKS, AllowedName, parse_list
 from model_inbox.pickles.names import (
@@ -49,11 +50,11 @@ from model_inbox.pickles.names import (
 )
 from model_inbox.pickles.report import problem_of
 from model_inbox.pickles.reviewed_code import fetch, hooks_of
-from model_inbox.pickles.rules import HASHABLE, OPTIMIZERS, call_rules
+from model_inbox.pickles.rules import HASHABLE, call_rules
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
-SOURCES = {**OTHERS, **CLASSICS}
+SOURCES = {**OTHERS, "torch": torch_models, **CLASSICS}
 LISTS = Path(__file__).parents[1] / "daemon" / "model_inbox" / "pickles" / "allow"
 
 NUMPY_TWINS = ("multiarray._reconstruct", "multiarray.scalar", "numeric._frombuffer")
@@ -87,7 +88,8 @@ def written(value: Any, framework: str) -> Iterator[tuple[str, bytes]]:
         for protocol in (2, 4, 5):
             yield f"pickle {protocol}", pickle.dumps(value, protocol)
         return
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+    # Some objects of torch end the process when they are asked for protocols 0 and 1.
+    for protocol in range(2 if framework == "torch" else 0, pickle.HIGHEST_PROTOCOL + 1):
         try:
             yield f"pickle {protocol}", pickle.dumps(value, protocol)
         except TypeError:
@@ -154,7 +156,9 @@ def models_here(framework: str) -> Iterator[tuple[str, Any]]:
         if framework in CLASSICS:
             yield from CLASSICS[framework]()
         else:
-            yield from models(framework)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield from SOURCES[framework]()
     except Exception as error:  # noqa: BLE001 - the learning set is written for the newest versions
         print(f"stopped: {framework}: {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
 
@@ -172,7 +176,7 @@ def siblings(frameworks: list[str]) -> dict[str, str]:
     if "scikit-learn" in frameworks:
         found.update(_sklearn_siblings())
     if "torch" in frameworks and importlib.util.find_spec("torch") is not None:
-        found.update(_torch_siblings())
+        found.update(torch_siblings())
     if "pandas" in frameworks:
         found.update(DATEUTIL)
         found.update(_pandas_siblings())
@@ -277,55 +281,6 @@ def _is_importable(name: str) -> bool:
     except (ImportError, AttributeError):
         return False
     return True
-
-
-def _torch_siblings() -> Iterator[tuple[str, str]]:
-    import torch
-
-    from model_inbox.pickles.formats import ITEM_SIZES
-
-    for name in ITEM_SIZES:
-        yield name, "r"
-    for name, value in vars(torch).items():
-        if isinstance(value, torch.dtype):
-            yield f"torch.{str(value).partition('.')[2]}", "r"
-            yield f"torch.{name}", "r"
-    for _, kind in inspect.getmembers(torch.nn, inspect.isclass):
-        if issubclass(kind, torch.nn.Module) and kind.__module__.startswith("torch.nn.modules."):
-            yield f"{kind.__module__}.{kind.__qualname__}", "bnr"
-    for name in ("relu", "gelu", "tanh", "sigmoid", "silu", "leaky_relu", "elu", "softmax", "log_softmax", "mse_loss"):
-        yield f"torch.nn.functional.{name}", "r"
-    for name in ("relu", "tanh", "sigmoid", "softmax"):
-        yield f"torch.{name}", "r"
-    for name in (
-        "elu_",
-        "gelu",
-        "hardsigmoid",
-        "hardswish",
-        "hardtanh",
-        "leaky_relu",
-        "log_sigmoid",
-        "silu",
-        "softplus",
-    ):
-        yield f"torch._C._nn.{name}", "r"
-    yield "torch._C._VariableFunctionsClass", "r"
-    for name in OPTIMIZERS:
-        yield f"torch.optim.{name}", "bnr"
-    for name in ("parallel.data_parallel.DataParallel", "utils.weight_norm.WeightNorm"):
-        yield f"torch.nn.{name}", "bnr"
-    yield "torch.optim.swa_utils.AveragedModel", "bnr"
-    for name in ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams"):
-        yield f"torch.{name}", "r"
-    for name in (
-        "_utils._rebuild_tensor_v3",
-        "_utils._rebuild_meta_tensor_no_storage",
-        "_utils._rebuild_qtensor",
-        "_utils._rebuild_sparse_tensor",
-        "_utils._rebuild_nested_tensor",
-        "serialization._get_layout",
-    ):
-        yield f"torch.{name}", "cr"
 
 
 # --- lines ---------------------------------------------------------------------------------------------------

@@ -1053,49 +1053,6 @@ def arrow_values() -> Iterator[Model]:
     yield "dictionary", pd.array(["a", "b", "a"], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string())))
 
 
-def torch_models() -> Iterator[Model]:
-    """Modules of every stock kind, their state dicts, tensors of every dtype, optimizers' states."""
-    import torch
-    from torch import nn
-
-    torch.manual_seed(1)
-    dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16,
-              torch.int8, torch.uint8, torch.bool, torch.complex64, torch.complex128)  # fmt: skip
-    yield "tensors", {str(dtype): torch.ones(2, 3).to(dtype) for dtype in dtypes}
-    yield (
-        "views",
-        [torch.arange(12.0).reshape(3, 4).T[1:], torch.zeros(0, 3), torch.tensor(1.0), torch.ones(1).expand(4)],
-    )
-    yield "conjugate", torch.ones(2, dtype=torch.complex64).conj()
-    yield (
-        "values",
-        [*dtypes, torch.device("cpu"), torch.device("cuda", 0), torch.Size([1, 2]), nn.Parameter(torch.ones(2))],
-    )
-    yield "storage", torch.ones(3).untyped_storage()
-    for module in (
-        nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 1)),
-        nn.LSTM(4, 8, 2, batch_first=True), nn.GRU(4, 8), nn.RNN(4, 8), nn.LSTMCell(2, 2),
-        nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1, enable_nested_tensor=False),
-        nn.TransformerEncoderLayer(8, 2, 16, activation="gelu"), nn.TransformerDecoderLayer(8, 2, 16),
-        nn.Transformer(8, 2, 1, 1, 16), nn.MultiheadAttention(8, 2),
-        nn.Sequential(nn.Conv1d(1, 2, 3), nn.BatchNorm1d(2), nn.MaxPool1d(2), nn.Flatten(), nn.LazyLinear(3)),
-        nn.ModuleDict({"a": nn.Embedding(3, 4), "b": nn.LayerNorm(4)}), nn.ModuleList([nn.GELU(), nn.Softmax(1)]),
-        nn.ParameterList([nn.Parameter(torch.ones(1))]), nn.ParameterDict({"a": nn.Parameter(torch.ones(1))}),
-    ):  # fmt: skip
-        yield type(module).__name__, module
-        if not any(isinstance(parameter, nn.UninitializedParameter) for parameter in module.parameters()):
-            yield f"{type(module).__name__} state", module.state_dict()
-            yield f"{type(module).__name__} halves", module.half().state_dict()
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.ones(1, 2)).sum().backward()
-    optimizer.step()
-    yield "checkpoint", {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3, "loss": 0.1}
-    yield "optimizer", optimizer
-    yield "loss", nn.MSELoss()
-    yield "weight norm", nn.utils.parametrizations.weight_norm(nn.Linear(2, 2)).state_dict()
-
-
 SOURCES: dict[str, Callable[[], Iterator[Model]]] = {
     "builtins": python_values,
     "numpy": numpy_values,
@@ -1104,7 +1061,6 @@ SOURCES: dict[str, Callable[[], Iterator[Model]]] = {
     "xgboost": xgboost_models,
     "catboost": catboost_models,
     "pandas": pandas_values,
-    "torch": torch_models,
 }
 
 

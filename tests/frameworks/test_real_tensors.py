@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import inspect
 import io
+import pickle
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import held_out_torch
 import pytest
+import saving
 import tally
 import torch
 from loading import Serving
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from model_inbox.pickles import Allowlist, scan_bytes
+from model_inbox.pickles.rules.torch_object_rules import COMPUTED
 
 ALLOWLIST = Allowlist.load()
 EIGHT_BITS = ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
@@ -55,6 +60,7 @@ def _loss(model: nn.Module) -> Any:
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     TENSORS = list(tensors())
+    OBJECTS = list(held_out_torch.held_out())
 
 
 def text(value: Any) -> str:
@@ -79,3 +85,56 @@ def test_tensors_are_accepted_and_load_as_they_were(label: str, value: Any, tmp_
         report = scan_bytes(file.getvalue(), ALLOWLIST)
         assert tally.note("torch", f"{label}, {protocol}", report), report.problems
         assert text(serving.load(file.getvalue(), report.imports)) == text(value)
+
+
+def deep_text(value: Any) -> str:
+    """Return what is compared of a loaded object: its class, and the numbers of all tensors in it."""
+    found: list[str] = []
+
+    class Reader(pickle.Pickler):
+        def reducer_override(self, one: Any) -> Any:
+            if isinstance(one, torch.Tensor) and not is_lazy(one):
+                found.append(repr(one.detach().to_dense()))
+            return NotImplemented
+
+    Reader(io.BytesIO(), 4).dump(value)
+    return f"{type(value)} {found}"
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("label", "value"), OBJECTS, ids=[label for label, _ in OBJECTS])
+def test_objects_are_accepted_and_load_as_they_were(label: str, value: Any, tmp_path: Path) -> None:
+    """In torch's formats and in plain pickles; the refused are counted below."""
+    serving = Serving(tmp_path)
+    expected = deep_text(value) if label != "generator" else ""
+    for way, data in saving.saved_by_torch(value):
+        report = scan_bytes(data, ALLOWLIST)
+        if tally.note("torch", f"{label}, {way}", report):
+            loaded = serving.load(data, report.imports)
+            assert label == "generator" or deep_text(loaded) == expected, way
+
+
+def test_few_files_are_refused() -> None:
+    """Of the files above. Refused are lazy modules under cloudpickle, and generators in the old format."""
+    counts = tally.of("torch")
+    assert counts.files > 500
+    assert all("lazy" in reason or "generator" in reason for reason in counts.reasons), counts.reasons
+    assert counts.refused <= counts.files / 50, counts.reasons
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_attributes_that_torch_computes_by_are_known() -> None:
+    """Every property of a tensor that can be set is refused as an attribute of a file."""
+    settable = set()
+    for name in dir(torch.Tensor):
+        found = inspect.getattr_static(torch.Tensor, name)
+        if name.startswith("__") or type(found).__name__ not in ("getset_descriptor", "property"):
+            continue
+        try:
+            setattr(torch.ones(2), name, object())
+        except AttributeError:
+            continue
+        except (TypeError, RuntimeError):
+            pass
+        settable.add(name)
+    assert settable <= COMPUTED

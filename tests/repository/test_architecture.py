@@ -159,7 +159,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": (
         "distribution_rules numpy_rules torch_rules zone_rules",
-        "arrow_rules callable_rules framework_rules python_rules scipy_rules",
+        "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules",
         "classic_rules state_space_rules",
         "table",
         "__init__",

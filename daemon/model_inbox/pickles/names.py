@@ -10,10 +10,9 @@ from sys import stdlib_module_names
 
 __all__ = [
     "ERRORS",
-    "INTERP1D",
-    "INTERP1D_METHODS",
     "JOBLIB_ARRAY",
     "LOAD_FROM_BYTES",
+    "METHODS",
     "PATH_MODULES",
     "PATH_NAMES",
     "STDLIB_VALUES",
@@ -98,19 +97,31 @@ def is_nested(module: object, name: object) -> bool:
     return all(is_well_formed(module, part) for part in name.split(".")) and len(name) <= NAME_LENGTH_MAX
 
 
-INTERP1D = "scipy.interpolate._interpolate.interp1d"
-INTERP1D_METHODS = frozenset(
-    {"_call_linear", "_call_linear_np", "_call_nan_spline", "_call_nearest", "_call_previousnext", "_call_spline"}
-)
-"""An interpolator of scipy keeps one of its methods as an attribute. Pickles name it `interp1d._call_linear`."""
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a long list."""
+    return tuple(text.split())
+
+
+METHODS = {
+    "scipy.interpolate._interpolate.interp1d": frozenset(
+        words("_call_linear _call_linear_np _call_nan_spline _call_nearest _call_previousnext _call_spline")
+    ),
+    "torch.optim.lr_scheduler.CyclicLR": frozenset(
+        words("_exp_range_scale_fn _triangular_scale_fn _triangular2_scale_fn")
+    ),
+    "torch.optim.lr_scheduler.OneCycleLR": frozenset({"_annealing_cos", "_annealing_linear"}),
+    "torch.optim.swa_utils.SWALR": frozenset({"_cosine_anneal", "_linear_anneal"}),
+}
+"""Classes whose objects keep one of these functions of the class as an attribute. Pickles name it with a dot:
+`interp1d._call_linear`."""
 
 
 def is_method(module: object, name: object) -> bool:
-    """Return whether this is one of the few names with a dot that pickles may have: a method of an interpolator."""
+    """Return whether this is one of the few names with a dot that pickles may have: a function of `METHODS`."""
     if type(module) is not str or type(name) is not str:
         return False
     owner, dot, method = name.partition(".")
-    return bool(dot) and f"{module}.{owner}" == INTERP1D and method in INTERP1D_METHODS
+    return bool(dot) and method in METHODS.get(f"{module}.{owner}", ())
 
 
 def root_of(name: str) -> str:
@@ -123,11 +134,6 @@ def root_of(name: str) -> str:
 PATH_MODULES = ("pathlib", "pathlib._local")
 PATH_NAMES = ("Path", "PosixPath", "PurePath", "PurePosixPath")
 """Python 3.13 writes paths with the module `pathlib._local`, the versions before and after it with `pathlib`."""
-
-
-def words(text: str) -> tuple[str, ...]:
-    """Return the words of a long list."""
-    return tuple(text.split())
 
 
 ERRORS = words("""
@@ -204,9 +210,19 @@ STDLIB_VALUES = frozenset(
 that stand as parameters (they are referred to, never called by a load). Everything else in it
 can run code, or can be made to with one call (`functools.partial`, `operator.attrgetter`, `timeit.timeit`, ...)."""
 
-_ONLY_WITH_RULES = frozenset({"builtins.getattr", "functools.partial", "re._compile", "zoneinfo.ZoneInfo"})
-"""Names of the standard library that the shipped lists have with a rule for their arguments. No line of the user may
-have them: it could only add uses that no rule checks."""
+_ONLY_WITH_RULES = frozenset(
+    {
+        "builtins.getattr",
+        "functools.partial",
+        "re._compile",
+        "zoneinfo.ZoneInfo",
+        "torch.utils.data.dataset.Subset",
+        "torch.utils.data.dataset.TensorDataset",
+        "torch.utils.hooks.RemovableHandle",
+    }
+)
+"""Names of packages that are not allowed as a whole. The shipped lists have these with a rule for their arguments or
+their state. No line of the user may have them: it could only add uses that no rule checks."""
 
 _STDLIB = frozenset(stdlib_module_names) | {"__builtin__", "__main__", "nt", "posix", "distutils", "imp"}
 
@@ -253,6 +269,7 @@ _NEVER_SUBPACKAGES = {
 
 _IMPORTS_ANYTHING = "it imports or calls any name that the file gives"
 _OPENS_FILES = "it opens files"
+_OF_TORCHSCRIPT = "it is an object of TorchScript, as quantized modules keep their weights: save module.state_dict()"
 _NEVER_NAMES = {
     "joblib.numpy_pickle.NDArrayWrapper": _OPENS_FILES,
     "joblib.numpy_pickle.ZNDArrayWrapper": _OPENS_FILES,
@@ -263,6 +280,8 @@ _NEVER_NAMES = {
     "numpy.core._internal._reconstruct": _IMPORTS_ANYTHING,
     "torch.serialization.load": "it unpickles without restrictions",
     "torch.load": "it unpickles without restrictions",
+    "torch.ScriptObject": _OF_TORCHSCRIPT,
+    "torch._C.ScriptObject": _OF_TORCHSCRIPT,
     "torch.storage._load_from_file": _OPENS_FILES,
 }
 

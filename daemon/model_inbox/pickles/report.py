@@ -159,6 +159,11 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     "old-joblib": lambda _, __: artifact_unsupported(
         "the file has the format of joblib before 0.10", "Write it again with a newer joblib"
     ),
+    "old-torch-format": lambda _, __: artifact_unsupported(
+        "there is a tensor in torch's old format, or in a plain pickle, of a type that torch cannot read from there "
+        "(float8, uint16 and others)",
+        "Write it with torch.save(model, file), without _use_new_zipfile_serialization=False and not with pickle.dump",
+    ),
     "no-lz4": lambda _, __: artifact_unsupported(
         "the file is compressed with lz4, which is not installed here",
         "Install lz4 where the daemon runs (`pip install 'model-inbox[lz4]'`), or use another compression",

@@ -77,7 +77,7 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
     formats = "joblib_parser torch_scan torch_storages torch_zip"
     rules = """
         arrow_rules callable_rules classic_rules distribution_rules framework_rules numpy_rules python_rules scipy_rules
-        state_space_rules table torch_rules zone_rules
+        state_space_rules table torch_object_rules torch_rules zone_rules
     """
     assert {name for name in imported if name.startswith("model_inbox")} == {
         *(f"model_inbox.pickles.{name}" for name in pickles.split()),

@@ -202,3 +202,36 @@ def test_parameters_of_an_optimizer_are_tensors() -> None:
     assert "artifact.forbidden_arguments" in optimizer(
         b"]", b"}(" + build.value(1) + build.named("numpy", "log") + b"u"
     )
+
+
+def batch(ends: tuple[int, ...], places: tuple[int, ...], lengths: tuple[int, ...] = (2, 2, 3)) -> set[str]:
+    """Return the codes for a batch of two compressed matrices."""
+    rows, count = len(ends) // 2, len(places) // 2
+    data = b"(" + tensor("0", len(ends), 2, rows) + tensor("1", len(places), 2, count)
+    data += tensor("2", 2 * count, 2, count, kind="FloatStorage") + size(*lengths) + b"t"
+    opcodes = called("_rebuild_sparse_tensor", layout("csr"), data)
+    return codes(opcodes, longs(*ends), longs(*places), bytes(8 * count))
+
+
+def test_each_matrix_of_a_batch_is_checked() -> None:
+    """Its rows end with the number of its values, and its columns lie inside."""
+    assert batch((0, 1, 2, 0, 2, 2), (0, 2, 1, 2)) == set()
+    assert batch((0, 1, 2, 0, 2, 3), (0, 2, 1, 2)) == {"artifact.forbidden_arguments"}
+    assert batch((0, 1, 2, 0, 2, 2), (0, 2, 1, 3)) == {"artifact.forbidden_arguments"}
+    assert batch((0, 1, 2, 0, 2, 2), (0, 2, 1, 2), (3, 2, 3)) == {"artifact.forbidden_arguments"}
+
+
+def test_bytes_of_two_numbers_hold_two() -> None:
+    """Tensors of four bits have twice as many numbers as bytes, and not one more."""
+    assert _four_bits(4) == set()
+    assert _four_bits(5) == {"artifact.forbidden_arguments"}
+
+
+def _four_bits(count: int) -> set[str]:
+    parameters = b"(" + build.named("torch", "per_channel_affine_float_qparams")
+    parameters += tensor("1", count, count, kind="FloatStorage") + tensor("2", count, count, kind="FloatStorage")
+    parameters += build.value(0) + b"t"
+    start = (build.storage_id("QUInt4x2Storage", "0", 2), build.value(0), build.value((count,)), build.value((1,)))
+    hooks = build.called(build.named("collections", "OrderedDict"))
+    opcodes = called("_rebuild_qtensor", *start, parameters, b"\x89", hooks)
+    return codes(opcodes, bytes(2), bytes(4 * count), bytes(4 * count))

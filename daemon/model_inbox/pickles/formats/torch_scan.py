@@ -15,7 +15,7 @@ from ..kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
 from ..streams import BadStream, InflatedSource, MemorySource, Source
 from ..stubs import Global, Recorder, Stub
 from ..unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
-from .torch_storages import ITEM_SIZES, StorageValue, new_storage
+from .torch_storages import ITEM_SIZES, UNTYPED, StorageValue, new_storage
 from .torch_zip import Member, read_zip_layout
 
 __all__ = ["scan_legacy", "scan_nested", "scan_zip"]
@@ -43,6 +43,8 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *
     known_type = isinstance(storage_type, Global) and storage_type.name in ITEM_SIZES
     if not known_type or type(key) is not str or type(location) is not str or not is_count(count):
         raise BadStream("bad-persistent-id")
+    if legacy and storage_type.name in UNTYPED:
+        raise BadStream("old-torch-format")
     value = StorageValue(count, ITEM_SIZES[storage_type.name], storage_type.name)
     check(key, value)
     return new_storage(recorder, value)

@@ -13,7 +13,7 @@ from typing import Any
 from ..streams import Source
 from ..stubs import Recorder, instance_of
 
-__all__ = ["ITEM_SIZES", "StorageValue", "new_storage"]
+__all__ = ["ITEM_SIZES", "UNTYPED", "StorageValue", "new_storage"]
 
 ITEM_SIZES = {
     "torch.BFloat16Storage": 2,
@@ -29,12 +29,17 @@ ITEM_SIZES = {
     "torch.LongStorage": 8,
     "torch.QInt32Storage": 4,
     "torch.QInt8Storage": 1,
+    "torch.QUInt2x4Storage": 1,
+    "torch.QUInt4x2Storage": 1,
     "torch.QUInt8Storage": 1,
     "torch.ShortStorage": 2,
     "torch.UntypedStorage": 1,
     "torch.storage.UntypedStorage": 1,
 }
 """The types of storages that torch writes, with the bytes of one item."""
+
+UNTYPED = frozenset({"torch.UntypedStorage", "torch.storage.UntypedStorage"})
+"""The storages of the types that have none of their own. torch writes them in its old format, but cannot read them."""
 
 
 @dataclass(slots=True)

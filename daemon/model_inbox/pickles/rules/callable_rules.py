@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arguments import is_global, must
-from ..names import INTERP1D, INTERP1D_METHODS, is_distribution, words
-from ..stubs import Global, Recorder, Rule, StateRule, Stub
+from ..arguments import is_global, is_object, must
+from ..names import METHODS, is_distribution, words
+from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import UNPICKLE_ZONE
 
 __all__ = ["CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute"]
@@ -32,17 +32,34 @@ _UFUNC_METHODS = frozenset({"accumulate", "outer", "reduce", "reduceat"})
 _TORCH_FUNCTIONS = "torch._C._VariableFunctionsClass"
 _OF_TORCH = frozenset(
     words("""
-        abs celu cos elu erf exp hardshrink log log1p log_softmax prelu relu rrelu selu sigmoid sin softmax sqrt tan
-        tanh
+        abs absolute acos add alpha_dropout amax amin arctan asin atan bmm cat ceil celu clamp clip concat conv1d conv2d
+        conv3d conv_transpose1d conv_transpose2d conv_transpose3d cos cosh cosine_similarity cross cumprod cumsum div
+        divide dot dropout einsum elu eq erf erfc exp expm1 eye flatten floor hardshrink isfinite isnan layer_norm lerp
+        log log10 log1p log2 log_softmax logsumexp matmul max maximum mean median min minimum mm mul multiply norm
+        numel pairwise_distance permute pow prelu prod real reciprocal relu relu_ rms_norm round rrelu rsqrt selu
+        sigmoid sigmoid_ sign sin sinh softmax softplus sqrt square squeeze stack std sub subtract sum tan tanh tanh_
+        transpose tril triu unsqueeze var where zeros_like ones_like
     """)
 )
 _OF_PATTERNS = frozenset(words("findall finditer fullmatch match search split sub"))
+_OF_LAZY_MODULES = frozenset(words("_infer_parameters _lazy_load_hook"))
+_LAZY_MODULES = tuple(
+    f"torch.nn.modules.{module}.Lazy{kind}{dimensions}"
+    for module, kinds, every in (
+        ("linear", "Linear", ("",)),
+        ("conv", "Conv ConvTranspose", ("1d", "2d", "3d")),
+        ("batchnorm", "BatchNorm", ("1d", "2d", "3d")),
+        ("instancenorm", "InstanceNorm", ("1d", "2d", "3d")),
+    )
+    for kind in words(kinds)
+    for dimensions in every
+)
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting."
 _OF_CLASSES = {
     "zoneinfo.ZoneInfo": frozenset({"_unpickle"}),
     "builtins.str": _TEXT_METHODS,
     _TORCH_FUNCTIONS: _OF_TORCH,
-    INTERP1D: INTERP1D_METHODS,
+    **METHODS,
 }
 _OF_OBJECTS = {
     # The first is the name in a pickle, the second that of the class.
@@ -63,9 +80,11 @@ _OF_OBJECTS = {
     },
     "statsmodels.nonparametric.kernel_regression.KernelReg": frozenset({"_est_loc_constant", "_est_loc_linear"}),
     "statsmodels.tsa.exponential_smoothing.ets.ETSModel": frozenset({"loglike"}),
+    **dict.fromkeys(_LAZY_MODULES, _OF_LAZY_MODULES),
 }
 """Bound methods in pickles: with `scoring=`, boosting of scikit-learn keeps its own method as an attribute. Discrete
-distributions of scipy keep `_entropy`, and a few models of statsmodels the function that they were fitted with."""
+distributions of scipy keep `_entropy`, a few models of statsmodels the function that they were fitted with, and lazy
+modules of torch the hooks that end their laziness."""
 
 
 def _methods_of(kind: str) -> frozenset[str]:
@@ -87,7 +106,16 @@ _UFUNCS = frozenset(
 )
 
 
-def _getattr(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+class BoundFunction:
+    """A function that was looked up on a class, by its name: no list could let a pickle call it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _getattr(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 2 and type(args[1]) is str, "not (object, name)")
     owner, name = args
     if is_global(owner, "zoneinfo.ZoneInfo") and name == "_unpickle":
@@ -96,7 +124,7 @@ def _getattr(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     of_ufunc = is_global(owner) and _is_ufunc(owner.name) and name in _UFUNC_METHODS
     of_object = isinstance(owner, Stub) and name in _methods_of(type(owner).name)
     must(of_class or of_ufunc or of_object, "not an attribute that pickles look up")
-    return None
+    return instance_of(callee, BoundFunction(name)) if of_class else None
 
 
 def bound_attribute(owner: Any, name: str) -> Any:
@@ -115,20 +143,27 @@ def bound_attribute(owner: Any, name: str) -> Any:
 # --- partial -------------------------------------------------------------------------------------------------
 
 
+def _note_function(recorder: Recorder, function: Any) -> bool:
+    """Return whether a partial may have this function, and note which it is."""
+    if is_object(function, GETATTR):
+        return isinstance(getattr(function, "value", None), BoundFunction)
+    if is_global(function):
+        # `report` drops this finding for functions that no list lets a pickle call: those have no rule to go around.
+        recorder.note("partial-of", function.name)
+    return is_global(function)
+
+
 def _partial(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(len(args) == 1 and is_global(args[0]), "not one function")
-    # `report` drops this finding for functions that no list lets a pickle call: those have no rule to go around.
-    recorder.note("partial-of", args[0].name)
+    must(len(args) == 1 and _note_function(recorder, args[0]), "not one function")
 
 
 def _partial_state(recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is tuple and len(state) == 4, "not (function, arguments, keywords, attributes)")
     function, args, keywords, attributes = state
-    must(is_global(function) and type(args) is tuple, "not (function, arguments, keywords, attributes)")
+    must(type(args) is tuple and _note_function(recorder, function), "not (function, arguments, keywords, attributes)")
     must(type(keywords) in (dict, type(None)), "not (function, arguments, keywords, attributes)")
     must(all(type(name) is str for name in keywords or ()), "the name of an argument is not text")
     must(attributes is None or (type(attributes) is dict and not attributes), "it has attributes")
-    recorder.note("partial-of", function.name)
 
 
 CALLABLE_CALLS: dict[str, Rule] = {GETATTR: _getattr, PARTIAL: _partial}

@@ -142,8 +142,9 @@ PLAIN_TYPES = frozenset(
 
 def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2, "too many arguments")
-    # The factory is called for each missing key, so it may only be a plain type.
-    must(all(arg is None or is_global(arg, *PLAIN_TYPES) for arg in args[:1]), "the factory is not a plain type")
+    # The factory is called for each missing key, so it may only be a plain type, or torch's function for a new state.
+    factories = (*PLAIN_TYPES, "torch.amp.grad_scaler._refresh_per_optimizer_state")
+    must(all(arg is None or is_global(arg, *factories) for arg in args[:1]), "the factory is not a plain type")
     must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
 
 

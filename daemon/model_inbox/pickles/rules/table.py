@@ -26,6 +26,7 @@ from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .scipy_rules import SCIPY_STATES
 from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
+from .torch_object_rules import TORCH_OBJECT_CALLS, TORCH_OBJECT_STATES, is_result, result_call
 from .torch_rules import TORCH_CALLS, TORCH_STATES
 from .zone_rules import ZONE_CALLS, ZONE_STATES
 
@@ -73,6 +74,8 @@ def default_rule(name: str) -> Rule:
         return _unpickle_extension_type
     if name.startswith("pandas._libs.tslibs.offsets."):
         return offset_call
+    if is_result(name):
+        return result_call
     return _data_only
 
 
@@ -97,6 +100,7 @@ call_rules: Mapping[str, Rule] = {
     **NUMPY_CALLS,
     **ARROW_CALLS,
     **TORCH_CALLS,
+    **TORCH_OBJECT_CALLS,
     **FRAMEWORK_CALLS,
     **STATE_SPACE_CALLS,
     **CLASSIC_CALLS,
@@ -109,6 +113,7 @@ state_rules: Mapping[str, StateRule] = {
     **NUMPY_STATES,
     **ARROW_STATES,
     **TORCH_STATES,
+    **TORCH_OBJECT_STATES,
     **FRAMEWORK_STATES,
     **SCIPY_STATES,
     **STATE_SPACE_STATES,
@@ -135,6 +140,7 @@ HASHABLE = frozenset(
         "torch.device",
         "torch.Size",
         "torch._utils._rebuild_parameter",
+        "torch._utils._rebuild_parameter_with_state",
         "torch._utils._rebuild_tensor_v2",
     }
 )

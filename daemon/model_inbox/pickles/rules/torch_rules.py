@@ -16,26 +16,32 @@ from ..formats import StorageValue, scan_nested
 from ..names import LOAD_FROM_BYTES, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 
-__all__ = ["OPTIMIZERS", "TORCH_CALLS", "TORCH_STATES"]
+__all__ = ["OPTIMIZERS", "TENSORS", "TORCH_CALLS", "TORCH_STATES", "tensor_of"]
 
 _DEVICE = re.compile(r"[a-z]{2,12}(:\d{1,4})?\Z")
 _TENSOR_CALLS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
-_TENSORS = (
+TENSORS = (
     *_TENSOR_CALLS,
     "torch._utils._rebuild_parameter",
     "torch._utils._rebuild_qtensor",
     "torch._utils._rebuild_sparse_tensor",
     "torch._utils._rebuild_nested_tensor",
     "torch._utils._rebuild_meta_tensor_no_storage",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch._tensor._rebuild_from_type_v2",
+    "torch.nn.parameter.UninitializedBuffer",
+    "torch.nn.parameter.UninitializedParameter",
 )
 _WIDTHS = {
     **dict.fromkeys(
         words(
-            "bool uint8 int8 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2"
+            "bool uint8 int8 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu float4_e2m1fn_x2 "
+            "bit bits8 bits1x8 bits2x4 bits4x2 int1 int2 int3 int4 int5 int6 int7 "
+            "uint1 uint2 uint3 uint4 uint5 uint6 uint7"
         ),
         1,
     ),
-    **dict.fromkeys(words("float16 bfloat16 int16 uint16 half short"), 2),
+    **dict.fromkeys(words("float16 bfloat16 int16 uint16 half short bits16"), 2),
     **dict.fromkeys(words("float32 int32 uint32 complex32 float int chalf"), 4),
     **dict.fromkeys(words("float64 int64 uint64 complex64 double long cfloat"), 8),
     **dict.fromkeys(words("complex128 cdouble"), 16),
@@ -57,8 +63,11 @@ class TensorValue:
         self.stride = stride
 
 
-def _place(storage: Any, offset: Any, size: Any, stride: Any, width: int = 0) -> TensorValue:
-    """Return a tensor that lies inside its storage. `width` is the bytes of one number, if it is not the storage's."""
+def _place(storage: Any, offset: Any, size: Any, stride: Any, width: int = 0, packed: int = 1) -> TensorValue:
+    """Return a tensor that lies inside its storage.
+
+    `width` is the bytes of one number, if it is not the storage's. `packed` is how many numbers one item has.
+    """
     must(isinstance(storage, Stub) and hasattr(storage, "value"), "not a storage")
     known = storage.value
     must(isinstance(known, StorageValue), "not a storage")
@@ -66,7 +75,7 @@ def _place(storage: Any, offset: Any, size: Any, stride: Any, width: int = 0) ->
         is_count(offset) and is_shape(size) and is_shape(stride) and len(size) == len(stride),
         "the size or the strides are invalid",
     )
-    items = known.items * known.item_size // width if width else known.items
+    items = known.items * known.item_size // width if width else known.items * packed
     if 0 not in size:
         last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
         must(last < items, "the tensor is larger than its storage")
@@ -121,7 +130,7 @@ def _meta_tensor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) ->
 
 
 def tensor_of(value: Any, *dimensions: int) -> TensorValue:
-    """Return what is known of a tensor with one of these numbers of dimensions."""
+    """Return what is known of a tensor in a storage with one of these numbers of dimensions."""
     must(is_object(value, *_TENSOR_CALLS) and hasattr(value, "value"), "not a tensor")
     known: TensorValue = value.value
     must(len(known.size) in dimensions, "the tensor has another number of dimensions")
@@ -148,15 +157,18 @@ def _numbers(tensor: TensorValue, row: int | None = None) -> Iterator[list[int]]
 
 # --- quantized -----------------------------------------------------------------------------------------------
 
+_PACKED = {"torch.QUInt4x2Storage": 2, "torch.QUInt2x4Storage": 4}
+"""The storages whose bytes have more than one number each."""
 _CHANNELS = ("torch.per_channel_affine", "torch.per_channel_affine_float_qparams")
 
 
 def _quantized(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 7, "not (storage, offset, size, stride, parameters, requires_grad, hooks)")
     _check_rest(args[5], args[6], ())
-    place, parameters = _place(*args[:4]), args[4]
+    packed = _PACKED.get(getattr(getattr(args[0], "value", None), "kind", ""), 1)
+    place, parameters = _place(args[0], args[1], args[2], args[3], packed=packed), args[4]
     # torch first makes a tensor of this size with memory of its own.
-    must(count_of(place.size) <= place.storage.items, "the tensor is larger than its storage")
+    must(count_of(place.size) <= place.storage.items * packed, "the tensor is larger than its storage")
     must(type(parameters) is tuple and len(parameters) in (3, 4), "the parameters are invalid")
     if len(parameters) == 3:
         must(is_global(parameters[0], "torch.per_tensor_affine"), "the parameters are invalid")
@@ -192,8 +204,8 @@ def _sparse(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     else:
         must(layout.startswith("torch.sparse_") and len(data) == 4, "not (layout, data)")
         size = _size_of(data[3])
-        must(len(size) == 2, "sparse tensors of more than two dimensions are not supported")
-        _compressed(recorder, callee, layout, (tensor_of(data[0], 1), tensor_of(data[1], 1)), data[2], size)
+        must(len(size) >= 2, "the sizes differ")
+        _compressed(recorder, callee, layout, (tensor_of(data[0], 1, 2), tensor_of(data[1], 1, 2)), data[2], size)
 
 
 def _size_of(value: Any) -> tuple[int, ...]:
@@ -223,31 +235,42 @@ def _compressed(
     values: Any,
     size: tuple[int, ...],
 ) -> None:
+    """Check rows of indexes: one row, or one for each part of a batch. Columns are compressed as rows are."""
     ends, places = indexes
-    is_block = layout in ("torch.sparse_bsr", "torch.sparse_bsc")
-    filled = tensor_of(values, 3 if is_block else 1).size
-    block = filled[1:] if is_block else (1, 1)
-    must(all(length > 0 and whole % length == 0 for whole, length in zip(size, block, strict=True)), "the sizes differ")
-    rows, columns = (whole // length for whole, length in zip(size, block, strict=True))
+    batch, blocks = size[: len(ends.size) - 1], 2 if layout in ("torch.sparse_bsr", "torch.sparse_bsc") else 0
+    filled = tensor_of(values, *range(1, 9)).size
+    must(len(filled) > len(batch) + blocks and len(size) >= len(batch) + 2, "the sizes differ")
+    count, block = filled[len(batch)], filled[len(batch) + 1 : len(batch) + 1 + blocks] or (1, 1)
+    must(filled[: len(batch)] == batch and places.size == (*batch, count), "the sizes differ")
+    must(filled[len(batch) + 1 + blocks :] == size[len(batch) + 2 :], "the sizes differ")
+    matrix = size[len(batch) : len(batch) + 2]
+    must(
+        all(length > 0 and whole % length == 0 for whole, length in zip(matrix, block, strict=True)), "the sizes differ"
+    )
+    rows, columns = (whole // length for whole, length in zip(matrix, block, strict=True))
     if layout in ("torch.sparse_csc", "torch.sparse_bsc"):
         rows, columns = columns, rows
-    count = places.size[0]
-    must(ends.size == (rows + 1,) and filled[0] == count, "the sizes differ")
+    must(ends.size == (*batch, rows + 1) and (not batch or batch[0] <= _PARTS_MAX), "the sizes differ")
 
     def check() -> None:
-        before = 0
-        first = True
-        for numbers in _numbers(ends):
-            must(not first or numbers[0] == 0, "the ends of the rows are wrong")
-            first = False
-            steps = [b - a for a, b in pairwise([before, *numbers])]
-            must(min(steps) >= 0 and max(steps) <= columns, "the ends of the rows are wrong")
-            before = numbers[-1]
-        must(before == count, "the ends of the rows are wrong")
-        for numbers in _numbers(places):
-            must(min(numbers) >= 0 and max(numbers) < columns, "an index is outside of the tensor")
+        for part in range(batch[0]) if batch else (None,):
+            _check_compressed(ends, places, part, columns, count)
 
     recorder.check_later(callee.name, check)
+
+
+def _check_compressed(ends: TensorValue, places: TensorValue, part: int | None, columns: int, count: int) -> None:
+    before = 0
+    first = True
+    for numbers in _numbers(ends, part):
+        must(not first or numbers[0] == 0, "the ends of the rows are wrong")
+        first = False
+        steps = [b - a for a, b in pairwise([before, *numbers])]
+        must(min(steps) >= 0 and max(steps) <= columns, "the ends of the rows are wrong")
+        before = numbers[-1]
+    must(before == count, "the ends of the rows are wrong")
+    for numbers in _numbers(places, part):
+        must(min(numbers) >= 0 and max(numbers) < columns, "an index is outside of the tensor")
 
 
 def _nested_tensor(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
@@ -277,7 +300,7 @@ _PARTS_MAX = 1 << 20
 
 
 def _parameter(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    must(len(args) == 3 and is_object(args[0], *_TENSORS) and type(args[1]) is bool, "not (tensor, flag, hooks)")
+    must(len(args) == 3 and is_object(args[0], *TENSORS) and type(args[1]) is bool, "not (tensor, flag, hooks)")
     must(args[2] is None or is_object(args[2], "collections.OrderedDict"), "the hooks are not an OrderedDict")
     return instance_of(callee, getattr(args[0], "value", None))
 
@@ -324,7 +347,7 @@ def _optimizer_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     for group in groups:
         parameters = group.get("params")
         must(
-            type(parameters) is list and all(is_object(one, *_TENSORS) for one in parameters),
+            type(parameters) is list and all(is_object(one, *TENSORS) for one in parameters),
             "the parameters are not tensors",
         )
     kept = state.get("state")
@@ -335,7 +358,7 @@ def _optimizer_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     for values in kept.values():
         must(type(values) is dict, "the state of a parameter is not a dictionary")
         step = values.get("step", 0)
-        must(type(step) in (int, float) or is_object(step, *_TENSORS), "the number of steps is invalid")
+        must(type(step) in (int, float) or is_object(step, *TENSORS), "the number of steps is invalid")
 
 
 OPTIMIZERS = words("""
