@@ -225,8 +225,9 @@ put_config() {
     rm -f "$sample.new"
     sed -e "s|^  path: inbox\$|  path: $STATE/inbox|" \
         -e "s|^  path: models/|  path: $STATE/models/|" \
-        -e "s|^  storage_dir: models/|  storage_dir: $STATE/models/|" config.yaml >"$sample.new"
-    [ "$(grep -c "$STATE/" "$sample.new")" = 3 ] || stop 'config.yaml is not the sample that it was.'
+        -e "s|^  storage_dir: models/|  storage_dir: $STATE/models/|" \
+        -e "s|^  private: false\$|  private: true|" config.yaml >"$sample.new"
+    [ "$(grep -c "$STATE/\|^  private: true\$" "$sample.new")" = 4 ] || stop 'config.yaml is not the sample that it was.'
     chmod 0644 "$sample.new"
     if [ ! -e "$config_file" ]; then
         copy "$sample.new" "$config_file"

@@ -56,7 +56,7 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
-        "boot file_systems instants leases log owners shapes standard_streams units",
+        "acl boot file_systems instants leases log owners shapes standard_streams units",
         "disk flocks yaml_faults",
         "strict_yaml",
         "copying users",
@@ -110,7 +110,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "watch acceptance differences failures outcomes permissions settle_time states",
         "drop",
         "crowd readiness",
-        "suspects",
+        "privacy suspects",
         "own_folders",
         "sight",
         "folder",
@@ -222,6 +222,7 @@ FRAMEWORKS = words("""
 OS_STEPS = words("""
     O_CREAT O_TRUNC chmod chown copy_file_range fchmod fchown fdatasync fsync ftruncate lchown link makedirs mkdir
     mkfifo mknod remove removedirs rename renames replace rmdir sendfile symlink truncate unlink utime
+    setxattr removexattr
 """)
 PATH_STEPS = words("""
     chmod hardlink_to mkdir rename rmdir symlink_to touch truncate unlink write_bytes write_text
@@ -233,7 +234,6 @@ STEPS_OUTSIDE_DISK = {
     ("telemetry/logging", "O_CREAT"): "a log file is appended to, never promised",
     ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
     ("inbox/watch", "unlink"): "and is gone again at once",
-    ("inbox/claims", "chmod"): "only who may read a rejected drop; a crash after it leaves a claim, judged again",
     ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
 }
 

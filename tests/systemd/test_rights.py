@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from installed import CONSUMER, PRODUCERS, ROOT, STATE, STRANGER, UNIT, Installed
+from model_inbox.base.acl import one_reader
 from support.world import pickled, sidecar
 
 ROW = re.compile(r"^\| `(/[^`]+)` \| `([^`]+)` \| `([^`]+)` \| `(\d{4})` \|", re.MULTILINE)
@@ -63,17 +64,40 @@ def test_producers_leave_each_others_files_alone(stocked: Installed) -> None:
     assert may(stocked, "alice", "rm", mine)
 
 
-def test_a_producer_with_a_closed_umask_is_told_what_to_do(service: Installed) -> None:
+def test_producers_read_nothing_of_each_other(stocked: Installed) -> None:
+    """Neither what waits, nor receipts, nor rejected drops; whatever their programs and umasks are."""
+    refused = stocked.receipt("refused")
+    assert refused is not None
+    folder = f"{STATE}/inbox/rejected/{refused['drop_id']}"
+    stocked.put("waits.pkl", pickled({"a": 1}), umask="000")
+    for user, other, path in (
+        ("alice", "bob", f"{STATE}/inbox/receipts/stock.json"),
+        ("bob", "alice", f"{STATE}/inbox/receipts/refused.json"),
+        ("bob", "alice", f"{folder}/reason.json"),
+        ("bob", "alice", f"{folder}/refused.pkl"),
+        ("alice", "bob", f"{STATE}/inbox/waits.pkl"),
+    ):
+        assert may(stocked, user, "cat", path), path
+        assert may(stocked, "model-inbox", "cat", path), path
+        for nobody in (other, CONSUMER, STRANGER):
+            assert not may(stocked, nobody, "cat", path), (nobody, path)
+    assert may(stocked, "alice", "rm", f"{STATE}/inbox/waits.pkl")
+
+
+def test_a_closed_file_is_opened_to_the_service_alone(service: Installed) -> None:
     """A file that the service cannot read stays where it is, with the chmod that helps in the log; then it is taken."""
-    service.put("closed.pkl", pickled({"a": 1}), umask="077")
+    path = f"{STATE}/inbox/closed.pkl"
+    service.put("closed.pkl", pickled({"a": 1}))
+    service.machine.run("chmod", "600", path, user="alice")
     service.put("closed.yaml", sidecar(), umask="077")
     service.machine.wait(
         lambda: service.events("drop.waiting", "STEM=closed") or service.events("drop.stale", "STEM=closed")
     )
     said = json.dumps([*service.events("drop.waiting", "STEM=closed"), *service.events("drop.stale", "STEM=closed")])
     assert "chmod g+r" in said
-    for name in ("closed.pkl", "closed.yaml"):
-        service.machine.run("chmod", "g+r", f"{STATE}/inbox/{name}", user="alice")
+    assert not may(service, "bob", "cat", path)
+    service.machine.run("chmod", "g+r", path, user="alice")
+    assert not may(service, "bob", "cat", path)
     service.registered("closed")
 
 
@@ -207,6 +231,7 @@ probes = {
     "write the state": lambda: open(ours, "w").close(),
     "link from inbox to models": lambda: os.link(ours, linked),
     "move from inbox to models": lambda: os.rename(ours, moved),
+    "set a list of rights": lambda: os.setxattr(ours, "system.posix_acl_access", bytes.fromhex(sys.argv[2])),
     "tidy up": lambda: (os.unlink(linked), os.unlink(moved)),
     "lease another's file": lambda: lease(os.path.join(state, "inbox", "leased.pkl")),
     "pass a memory file": lambda: fcntl.fcntl(os.memfd_create("x", os.MFD_ALLOW_SEALING), 1033, 15),
@@ -224,8 +249,10 @@ for name, probe in probes.items():
 os.unlink(os.path.join(state, "probe"))
 print("PROBES " + json.dumps(told))
 """
+ONE_READER = one_reader(1, folder=False).encode().hex()
 ALLOWED = {
     "write the state",
+    "set a list of rights",
     "link from inbox to models",
     "move from inbox to models",
     "tidy up",
@@ -243,7 +270,7 @@ def test_the_hardening_is_in_effect(stopped: Installed) -> None:
     unit = (machine.root / "usr/local/lib/systemd/system" / UNIT).read_text()
     unit = re.sub(r"(?m)^(ExecReload|Restart|WatchdogSec|RestartPreventExitStatus)=.*\n", "", unit)
     unit = unit.replace("Type=notify", "Type=oneshot")
-    unit = re.sub(r"(?m)^ExecStart=.*$", f"ExecStart={PYTHON} /run/probes.py {STATE}", unit)
+    unit = re.sub(r"(?m)^ExecStart=.*$", f"ExecStart={PYTHON} /run/probes.py {STATE} {ONE_READER}", unit)
     (machine.root / "run/systemd/system/probes.service").write_text(unit)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "probes.service")

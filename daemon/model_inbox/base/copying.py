@@ -19,6 +19,7 @@ __all__ = [
     "COPY_CHUNK_BYTES",
     "DIGEST_CHUNK_BYTES",
     "HOLE_BYTES_MIN",
+    "copy_file",
     "copy_open_file",
     "digest_open_file",
     "digest_regular",
@@ -143,30 +144,42 @@ def _data_behind(fd: int, place: int) -> int | None:
 def move_file(disk: Disk, source: Path, target: Path, mode: int = 0o440) -> None:
     """Move a file to a free name, within or across file systems. The caller syncs both folders.
 
-    Across file systems the file is copied to a temporary name, synced and renamed, the folder is synced, and then the
-    source is removed. A crash at any point leaves at least one complete file, and perhaps a temporary one. Raises
-    StorageError, with the errno EEXIST if the name is taken.
+    Across file systems the file is copied and then the source is removed. A crash at any point leaves at least one
+    complete file, and perhaps a temporary one. Raises StorageError, with the errno EEXIST if the name is taken.
     """
     with storage_errors("move", source):
         try:
             disk.rename_new(source, target)
-            return
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        temporary = temporary_name(disk, target)
-        # Open the source first: after a move that was completed before, the caller needs the error "no such file".
-        fd = open_regular(source)
-        try:
-            if target.exists() or target.is_symlink():
-                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-            copy_open_file(disk, fd, temporary, mode)
-        finally:
-            os.close(fd)
-        try:
-            disk.rename_new(temporary, target)
-        except OSError:
-            remove_quietly(disk, temporary)
-            raise
-        disk.fsync_dir(target.parent)
-        disk.unlink(source)
+            _copy_file(disk, source, target, mode)
+            disk.unlink(source)
+
+
+def copy_file(disk: Disk, source: Path, target: Path, mode: int) -> None:
+    """Copy a file to a free name, durably. A crash leaves no file there or a complete one, and perhaps a temporary one.
+
+    Raises StorageError, with the errno EEXIST if the name is taken.
+    """
+    with storage_errors("copy", source):
+        _copy_file(disk, source, target, mode)
+
+
+def _copy_file(disk: Disk, source: Path, target: Path, mode: int) -> None:
+    """Copy a file to a temporary name, sync it, rename it to a free name, and sync the folder."""
+    temporary = temporary_name(disk, target)
+    # Open the source first: after a move that was completed before, the caller needs the error "no such file".
+    fd = open_regular(source)
+    try:
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        copy_open_file(disk, fd, temporary, mode)
+    finally:
+        os.close(fd)
+    try:
+        disk.rename_new(temporary, target)
+    except OSError:
+        remove_quietly(disk, temporary)
+        raise
+    disk.fsync_dir(target.parent)

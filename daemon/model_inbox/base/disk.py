@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import StorageError
+from .acl import ACCESS, DEFAULT, NO_LISTS, Acl
 
 __all__ = [
     "Disk",
@@ -163,6 +164,22 @@ class Disk:
     def chmod(self, file: int | Path, mode: int) -> None:
         """Set the mode of a file of ours: an open one, or a path in a folder that no other user can change."""
         os.chmod(file, mode)
+
+    def set_acl(self, file: int | Path, acl: Acl | None, *, default: bool = False) -> None:
+        """Set or remove the list of rights of a file or folder of ours, as for `chmod`; the mode follows it.
+
+        `default` is the list that what is made in the folder gets. Raises OSError with one of `acl.NO_LISTS` where the
+        file system has no lists.
+        """
+        name = DEFAULT if default else ACCESS
+        if acl is not None:
+            os.setxattr(file, name, acl.encode())
+            return
+        try:
+            os.removexattr(file, name)
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, *NO_LISTS):
+                raise
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name. Raises FileExistsError if the name is taken: nothing is overwritten."""

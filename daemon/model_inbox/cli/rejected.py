@@ -41,12 +41,14 @@ def list_drops(app: App, *, as_json: bool) -> None:
     """List the rejected drops, oldest first."""
     from ..inbox.rejected import list_rejected
 
-    drops = list_rejected(_folder(app))
+    found = list_rejected(_folder(app))
+    drops = [drop for drop in found if not drop.is_closed]
     if as_json:
         print_json([drop.as_dict() for drop in drops])
         return
+    closed = counted(len(found) - len(drops), "rejected drop")
     if not drops:
-        print_lines("Nothing was rejected.")
+        print_lines("Nothing was rejected." if not found else f"None of yours was rejected; {closed} of other users.")
         return
     moment = now()
     rows = []
@@ -55,6 +57,8 @@ def list_drops(app: App, *, as_json: bool) -> None:
         codes = list(dict.fromkeys(problem.code for problem in problems_in(drop.reason.get("problems"))))
         rows.append((drop.drop_id, drop.reason.get("stem"), age(at, moment), ", ".join(codes) or "?"))
     print_table(_COLUMNS, rows)
+    if len(found) > len(drops):
+        print_lines(f"\nAnd {closed} of other users, which only they and the service may read.")
 
 
 @rejected.command(
@@ -120,6 +124,8 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
     names = retry_rejected(drop, inbox, Disk())
     if as_json:
         print_json({"drop_id": drop.drop_id, "files": names, "inbox": str(inbox)})
+    elif drop.folder.exists():
+        print_lines(f"Copied to the inbox: {', '.join(names)}. The rejected drop stays, as you may not remove it.")
     else:
         print_lines(f"Moved back to the inbox: {', '.join(names)}.")
 

@@ -166,6 +166,11 @@ class InboxSection(_Section):
     max_artifact_size: Size = _setting("20GiB", "The largest size of a model or scaler that is accepted.")
     rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
     receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
+    private: bool = _setting(
+        False,  # noqa: FBT003  # as every default
+        "Whether only the owner of a drop and the service can read it, its receipt, and its files if it is rejected. "
+        "`make install` sets it to true.",
+    )
 
 
 class RegistrySection(_Section):

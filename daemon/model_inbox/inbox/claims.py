@@ -284,7 +284,7 @@ class Claims:
         target = self.rejected_place(folder)
         try:
             self._forget_tries(folder)
-            os.chmod(folder, 0o750)  # noqa: S103  # the producers' group reads why its drop was refused
+            self._inbox.privacy.set_rejected(folder)
             self._disk.rename(folder, target)
             self._disk.fsync_dir(self._inbox.rejected_dir)
             self._disk.fsync_dir(self._inbox.processing_dir)

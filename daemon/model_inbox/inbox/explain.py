@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from ..base.acl import acl_of
 from ..base.disk import read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
@@ -68,10 +69,13 @@ class Service:
     uid: int
     gids: frozenset[int]
 
-    def may_read(self, found: os.stat_result) -> bool:
-        """Tell by owner, group and mode whether the service can read a file."""
+    def may_read(self, path: Path, found: os.stat_result) -> bool:
+        """Tell by owner, group, mode and the list of rights whether the service can read a file."""
         if self.uid == 0:
             return True
+        with contextlib.suppress(OSError):
+            if (acl := acl_of(path)) is not None:
+                return acl.may_read(self.uid, self.gids, found.st_uid, found.st_gid)
         if found.st_uid == self.uid:
             return bool(found.st_mode & stat.S_IRUSR)
         if found.st_gid in self.gids:
@@ -153,7 +157,7 @@ class _FromOutside(Inbox):
             found = (self.path / name).lstat()
         except OSError as error:
             return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, error, None))
-        if stat.S_ISREG(found.st_mode) and not self._service.may_read(found):
+        if stat.S_ISREG(found.st_mode) and not self._service.may_read(self.path / name, found):
             refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return Look(Lease.UNKNOWN, complete=False, problem=unreadable(self.path, name, refused, found))
         look = super()._look_into(name)
@@ -172,7 +176,7 @@ class _FromOutside(Inbox):
     def _unreadable(self, name: str, error: OSError) -> Problem:
         """Return what is to be said of a sidecar that this user cannot read."""
         found = (self.path / name).lstat() if os.path.lexists(self.path / name) else None
-        if found is None or not stat.S_ISREG(found.st_mode) or not self._service.may_read(found):
+        if found is None or not stat.S_ISREG(found.st_mode) or not self._service.may_read(self.path / name, found):
             return unreadable(self.path, name, error, found)
         return _unknown(name, found)
 
@@ -276,7 +280,8 @@ def _with(
     status: Mapping[str, Any] | None,
 ) -> Explained:
     """Add what was decided: by the daemon, if it told of these very bytes, else by us."""
-    if told is not None and not (isinstance(decision, Refuse) and told.get("until") is None):
+    # One without problems is of a private inbox, whose status does not quote sidecars: we read this one ourselves.
+    if told is not None and told.get("problems") and not (isinstance(decision, Refuse) and told.get("until") is None):
         problems = problems_in(told.get("problems"))
         until = told.get("until")
         stale = bool(told.get("stale"))

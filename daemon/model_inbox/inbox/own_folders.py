@@ -1,7 +1,7 @@
 """The inbox and the folders of ours in it: made, seen to be ours, and found again.
 
-Owns their paths, modes and owners, whether the file system has leases, and the line that says what is in work
-(`.processing/.in-work`). Looks at no file of a producer; `folder` does.
+Owns their paths, modes and owners (`privacy` has the rights of what is in them), whether the file system has leases,
+and the line that says what is in work (`.processing/.in-work`). Looks at no file of a producer; `folder` does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..base.machine import Machine
 from ..errors import ConfigError, StorageError
 from ..problems import Problem
 from ..problems.inbox import inbox_not_a_folder, inbox_not_ours, inbox_open_to_others
+from .privacy import Privacy
 from .suspects import Died, Suspects, work_heading
 
 __all__ = ["OwnFolders"]
@@ -44,6 +45,7 @@ class OwnFolders:
         self.died = Died()
         """What the last daemon had in work when it died."""
         self._suspects = Suspects(machine.monotonic)
+        self.privacy = Privacy(machine)
 
     def prepare(self, *, make: bool = True) -> None:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
@@ -85,7 +87,19 @@ class OwnFolders:
                 problems += self._prepare_own(folder, mode, {owner, os.geteuid()})
         if problems:
             raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
+        self._apply_privacy(owner)
         self.has_leases = self._probe_leases()
+
+    def set_private(self, private: bool) -> None:
+        """Apply the value of `inbox.private`. Raises StorageError; a later `prepare` applies it again."""
+        self.privacy.is_on = private
+        if self._folder is not None:
+            self._apply_privacy(os.fstat(self._folder).st_uid)
+
+    def _apply_privacy(self, owner: int) -> None:
+        self.privacy.apply(self.path, owner, (self.processing_dir, self.rejected_dir, self.receipts_dir))
+        if self.privacy.is_on:
+            self.privacy.close_earlier(self.rejected_dir, self.receipts_dir)
 
     def close(self) -> None:
         """Let go of the folder."""

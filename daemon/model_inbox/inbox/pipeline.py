@@ -72,7 +72,7 @@ class Intake:
         self._monotonic = machine.monotonic
         self._disk = machine.disk
         self._claims = Claims(inbox, machine)
-        self._answers = Answers(inbox.receipts_dir, registry, machine)
+        self._answers = Answers(inbox.receipts_dir, inbox.privacy, registry, machine)
         self._staging = Staging(Path(registry.storage_dir) / ".staging", inbox, machine)
         self.judge = Judge(inbox, self._staging, scanner, checks, machine)
         self._beside = Beside(self._judge_beside, make_scanner, machine, wake)

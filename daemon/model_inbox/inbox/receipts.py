@@ -33,10 +33,13 @@ from ..problems import Problem, escaped
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
 from .claims import REASON_NAME, Claim
+from .privacy import Privacy
 
 __all__ = ["Answers", "Receipt", "identities_told"]
 
 ANSWER_MODE = 0o644
+# For the service alone. `privacy` adds the owner of the drop.
+CLOSED_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ class Receipt:
 class Answers:
     """Writes answers, each with the identity of the registry that was asked."""
 
-    def __init__(self, receipts_dir: Path, registry: ModelRegistry, machine: Machine) -> None:
+    def __init__(self, receipts_dir: Path, privacy: Privacy, registry: ModelRegistry, machine: Machine) -> None:
         self._receipts_dir = receipts_dir
+        self._privacy = privacy
         self._registry = registry
         self._clock = machine.clock
         self._disk = machine.disk
@@ -60,6 +64,7 @@ class Answers:
     def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
         """Write the reasons into the claim of a refused drop, durably."""
         answer = self._answer(claim, "rejected", problems)
+        # Who may read it is decided by the rights of its folder.
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 
     def write_receipt(
@@ -99,13 +104,16 @@ class Answers:
     def _write(self, claim: Claim, stem: str, text: bytes) -> Receipt:
         # The drop_id is part of the name, so a crash leaves at most one of these, which its own retry removes.
         temporary = self._receipts_dir / f".{claim.drop_id}.tmp"
+        mode = CLOSED_MODE if self._privacy.is_on else ANSWER_MODE
         try:
-            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+            write_new_file(self._disk, temporary, text, mode, sync=False)
         except StorageError as error:
             if error.errno != errno.EEXIST:
                 raise
             remove_quietly(self._disk, temporary)
-            write_new_file(self._disk, temporary, text, ANSWER_MODE, sync=False)
+            write_new_file(self._disk, temporary, text, mode, sync=False)
+        if self._privacy.is_on:
+            self._privacy.close_answer(temporary, claim.uid)
         return Receipt(temporary, stem, claim)
 
     @staticmethod

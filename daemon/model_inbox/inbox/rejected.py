@@ -17,9 +17,9 @@ from typing import Any
 
 import orjson
 
-from ..base.copying import move_file
+from ..base.copying import copy_file, move_file
 from ..base.disk import Disk, read_regular, remove_quietly
-from ..errors import EntryNotFound, StorageError
+from ..errors import EntryNotFound, ModelInboxError, StorageError
 from ..problems import quoted
 from .claims import REASON_NAME, claimed_at, is_older, original_name
 from .drop import SIDECAR_SUFFIX
@@ -35,16 +35,22 @@ __all__ = [
 ]
 
 _REASON_BYTES_MAX = 4 << 20
+# As `model-inbox drop` makes them: the service reads a drop as a member of the inbox's group.
+DROPPED_MODE = 0o640
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedDrop:
-    """A drop in `rejected/`. `reason` is its reason.json (empty when it cannot be read), `files` what is kept."""
+    """A drop in `rejected/`. `reason` is its reason.json (empty when it cannot be read), `files` what is kept.
+
+    `is_closed`: it is another user's, and this process may not look into it.
+    """
 
     drop_id: str
     folder: Path
     reason: dict[str, Any]
     files: tuple[str, ...]
+    is_closed: bool = False
 
     @property
     def bytes(self) -> int:
@@ -77,7 +83,13 @@ def find_rejected(rejected_dir: Path, drop_id: str) -> RejectedDrop:
     Raises EntryNotFound.
     """
     if claimed_at(drop_id) is not None and (rejected_dir / drop_id).is_dir():
-        return _read(rejected_dir / drop_id)
+        drop = _read(rejected_dir / drop_id)
+        if drop.is_closed:
+            raise ModelInboxError(
+                f"cannot look into the rejected drop {quoted(drop_id)}: it is another user's",
+                hint="Its owner can, and the service: run the command as one of them, or as root",
+            )
+        return drop
     for drop in reversed(list_rejected(rejected_dir)):
         if drop_id in (drop.reason.get("stem"), drop.reason.get("model_id")):
             return drop
@@ -91,13 +103,18 @@ def retry_rejected(drop: RejectedDrop, inbox: Path, disk: Disk) -> list[str]:
     """Put the files of a rejected drop back into the inbox, the sidecar last, and return their names.
 
     Raises StorageError (EEXIST) when a name is taken there by now, before anything has moved. A crash in between
-    leaves the rest in `rejected/`; doing it again completes it.
+    leaves the rest in `rejected/`; doing it again completes it. A producer may not change `rejected/`: its files are
+    copied, and the rejected drop stays.
     """
     names = sorted(drop.files, key=lambda name: name.endswith(SIDECAR_SUFFIX))
     targets = {name: inbox / original_name(name) for name in names}
     for target in targets.values():
         if os.path.lexists(target):
             raise StorageError("put back", target, FileExistsError(errno.EEXIST, "a newer file of that name is there"))
+    if not disk.may_write(drop.folder):
+        for name, target in targets.items():
+            copy_file(disk, drop.folder / name, target, DROPPED_MODE)
+        return [target.name for target in targets.values()]
     for name, target in targets.items():
         move_file(disk, drop.folder / name, target)
     remove_quietly(disk, drop.folder / REASON_NAME)
@@ -160,8 +177,9 @@ def _read(folder: Path) -> RejectedDrop:
         reason = orjson.loads(read_regular(folder / REASON_NAME, _REASON_BYTES_MAX))
     except (OSError, ValueError):
         reason = {}
+    is_closed = False
     try:
         files = tuple(sorted(name for name in os.listdir(folder) if name != REASON_NAME))
-    except OSError:
-        files = ()
-    return RejectedDrop(folder.name, folder, reason if isinstance(reason, dict) else {}, files)
+    except OSError as error:
+        files, is_closed = (), isinstance(error, PermissionError)
+    return RejectedDrop(folder.name, folder, reason if isinstance(reason, dict) else {}, files, is_closed)

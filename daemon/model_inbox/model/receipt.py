@@ -134,9 +134,12 @@ def is_answer_to(receipt: Mapping[str, Any], uid: int, name: str | None = None) 
 
 
 def read_receipt(receipts_dir: Path, stem: str, uid: int) -> Mapping[str, Any] | None:
-    """Return the answer to the last drop of a stem by that user, or None. Raises OSError if a file cannot be read."""
+    """Return the answer to the last drop of a stem by that user, or None. Raises OSError if a file cannot be read.
+
+    One that is closed to this process is another user's (`inbox.private`), and counts as none.
+    """
     paths = (receipt_path(receipts_dir, stem), receipt_path(receipts_dir, stem, uid))
-    found = [receipt for path in paths if (receipt := read_receipt_file(path)) is not None]
+    found = [receipt for path in paths if (receipt := _read_if_open(path)) is not None]
     return max((one for one in found if is_answer_to(one, uid)), key=lambda one: str(one.get("drop_id")), default=None)
 
 
@@ -144,8 +147,17 @@ def read_receipts(receipts_dir: Path, stem: str) -> list[Mapping[str, Any]]:
     """Return the answers to the last drops of a stem by all users. Lists the folder. Raises OSError."""
     with os.scandir(receipts_dir) as entries:
         others = [entry.name for entry in entries if entry.name.startswith(f"{stem}@") and entry.name.endswith(".json")]
-    found = [read_receipt_file(receipts_dir / name) for name in (f"{stem}.json", *others)]
+    found = [_read_if_open(receipts_dir / name) for name in (f"{stem}.json", *others)]
     return [receipt for receipt in found if receipt is not None]
+
+
+def _read_if_open(path: Path) -> Mapping[str, Any] | None:
+    try:
+        return read_receipt_file(path)
+    except PermissionError:
+        if not os.access(path.parent, os.X_OK):
+            raise
+        return None
 
 
 def read_receipt_file(path: Path) -> Mapping[str, Any] | None:

@@ -529,7 +529,12 @@ class Reporter:
         }
 
     def _waiting_files(self, rescan: Rescan, now: datetime) -> list[dict[str, Any]]:
-        """Return what waits longest, the longest first: drops by their sidecars, and single files."""
+        """Return what waits longest, the longest first: drops by their sidecars, and single files.
+
+        All producers read this. In a private inbox it leaves out the problems of sidecars, which quote them; their
+        owners see them by `inbox explain`.
+        """
+        private = self._service.inbox.privacy.is_on
         waits: list[tuple[int, str, tuple[Sighting, ...], Wait]] = []
         for drop, decision in rescan.drops:
             if isinstance(decision, Wait):
@@ -549,7 +554,11 @@ class Reporter:
                     "name": escaped(name),
                     "owner": name_of_user(seen[0].owner),
                     "since": millisecond_stamp(since),
-                    "problems": [problem.as_dict() for problem in wait.problems],
+                    "problems": [
+                        problem.as_dict()
+                        for problem in wait.problems
+                        if not (private and problem.code.startswith("sidecar."))
+                    ],
                     "until": until,
                     "stale": wait.stale,
                     "seen": {escaped(sighting.name): seen_as(sighting) for sighting in seen},

@@ -143,8 +143,14 @@ class Service:
             self._machine,
         )
         self._stack.callback(self.inbox.close)
+        self.inbox.privacy.is_on = section.private
         self.inbox.prepare()
+        self._say_if_not_private()
         self._lock_inbox()
+
+    def _say_if_not_private(self) -> None:
+        if self.inbox.privacy.is_on and not self.inbox.privacy.has_acls:
+            log.warning("inbox.without_acls", path=str(self.inbox.path))
 
     def _lock_registry(self) -> None:
         path = self.config.registry.path
@@ -442,6 +448,7 @@ class Service:
 
     def _apply(self, new: Reloaded) -> None:
         self.config = new.config
+        self._try("setting the rights of the inbox", lambda: self._set_private(new.config.inbox.private))
         self.intake.judge.checks = checks_of(new.config)
         self.registry.lock_timeout = new.config.registry.lock_timeout
         if new.scanner is not None:
@@ -452,6 +459,11 @@ class Service:
         self._taking.reconfigure(new.config)
         self._serve(new.server)
         configure_logs(new.config)
+
+    def _set_private(self, private: bool) -> None:
+        if private != self.inbox.privacy.is_on:
+            self.inbox.set_private(private)
+            self._say_if_not_private()
 
     # --- what is published ------------------------------------------------------------------------------------
 

@@ -123,6 +123,14 @@ EVENTS: dict[str, Event] = {
         "Nothing: the watch is set up again, and until then the inbox is rescanned at intervals.",
     ),
     "inbox.watch_restored": Event("info", ("watcher",), "File events arrive again."),
+    "inbox.without_acls": Event(
+        "warning",
+        ("path",),
+        "`inbox.private` is true, and the inbox's file system has no access control lists. Receipts and rejected drops "
+        "are for the service alone, and their owners cannot read them. Waiting files have the rights of their modes.",
+        "Put the inbox on a file system with POSIX access control lists (ext4, XFS, Btrfs, tmpfs; ZFS with "
+        "`acltype=posix`), or set `inbox.private` to false.",
+    ),
     "inbox.unavailable": Event(
         "error",
         ("path", "problem"),

@@ -58,6 +58,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
             "max_artifact_size": 20 * 1024**3,
             "rejected_keep": 2_592_000.0,
             "receipts_keep": 2_592_000.0,
+            "private": False,
         },
         "registry": {
             "path": tmp_path / "models/prediction_registry.json",

@@ -264,7 +264,7 @@ def test_folders_of_ours_on_another_file_system(tmp_path: Path, folder: str) -> 
     must_be_root()
     world = World(tmp_path)
     (world.inbox / folder).mkdir(parents=True)
-    subprocess.run(["mount", "-t", "tmpfs", "none", str(world.inbox / folder)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=0750", "none", str(world.inbox / folder)], check=True)
     try:
         with world.running() as service:
             world.put("good")

@@ -113,7 +113,7 @@ def test_receipts_of_two_users_do_not_replace_one_another(world: World) -> None:
 def test_two_users_are_answered_in_one_batch(world: World) -> None:
     """Both dropped the same stem before either has an answer: neither answer is lost."""
     with world.running() as service:
-        answers = Answers(world.inbox / "receipts", service.intake.registry, world.machine())
+        answers = Answers(world.inbox / "receipts", service.inbox.privacy, service.intake.registry, world.machine())
         written = []
         for uid, model_id in ((ALICE, "a"), (BOB, "b")):
             claim = Claim(f"20260101T00000000000{uid % 10}Z-0001-m", world.root, "m", Left(), "m.yaml", uid=uid)

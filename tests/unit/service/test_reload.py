@@ -159,6 +159,19 @@ def receipts_keep(it: Reloaded) -> None:
     assert it.outcome("m") is None
 
 
+def private(it: Reloaded) -> None:
+    it.world.put("m")
+    it.live(60)
+    receipt = it.world.inbox / "receipts/m.json"
+    assert receipt.stat().st_mode & 0o777 == 0o644
+    it.reload(inbox={"private": True})
+    assert receipt.stat().st_mode & 0o777 == 0o600
+    it.reload(inbox={"private": False})
+    it.world.put("n")
+    it.live(60)
+    assert (it.world.inbox / "receipts/n.json").stat().st_mode & 0o777 == 0o644
+
+
 def lock_timeout(it: Reloaded) -> None:
     lock = FileLock(it.world.models / ".prediction_registry.writer.lock", "test's")
     it.reload(registry={"lock_timeout": "10ms"})
@@ -388,6 +401,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "inbox.max_artifact_size": max_artifact_size,
     "inbox.rejected_keep": rejected_keep,
     "inbox.receipts_keep": receipts_keep,
+    "inbox.private": private,
     "registry.lock_timeout": lock_timeout,
     "registry.checkpoint_seconds": checkpoint_seconds,
     "registry.history_keep": history_keep,
