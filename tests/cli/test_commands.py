@@ -13,24 +13,7 @@ from model_inbox import RegistryCorrupted
 from model_inbox.base.flocks import FileLock
 from model_inbox.cli import COMMANDS, root
 from support.home import Home
-
-
-def commands() -> list[tuple[list[str], click.Command]]:
-    """Return every command with the words that call it."""
-    found: list[tuple[list[str], click.Command]] = []
-
-    def walk(words: list[str], command: click.Command) -> None:
-        context = click.Context(command)
-        if isinstance(command, click.Group):
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                assert inner is not None
-                walk([*words, name], inner)
-        else:
-            found.append((words, command))
-
-    walk([], root)
-    return found
+from support.tree import commands
 
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)

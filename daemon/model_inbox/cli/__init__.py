@@ -21,9 +21,14 @@ from pathlib import Path
 
 import click
 
-from ..base.standard_streams import fill_standard_streams, give_up_unwritable_streams
-from ..errors import StorageError
-from ..exit_codes import EXIT_TRY_AGAIN
+from ..base.standard_streams import (
+    OutputFailed,
+    die_of_broken_pipe,
+    fill_standard_streams,
+    give_up_unwritable_streams,
+    replace_stdout,
+)
+from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from .common import App, Group
 
 __all__ = ["COMMANDS", "main", "root"]
@@ -129,18 +134,35 @@ def main() -> None:
     except OSError:
         # There is no stream for an error message.
         sys.exit(EXIT_TRY_AGAIN)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            with contextlib.suppress(OSError, ValueError):
-                # A terminal with another encoding gets characters that it lacks as escapes.
-                stream.reconfigure(errors="backslashreplace")
+    replace_stdout()
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        with contextlib.suppress(OSError, ValueError):
+            # A terminal with another encoding gets characters that it lacks as escapes.
+            sys.stderr.reconfigure(errors="backslashreplace")
     try:
-        root(prog_name="model-inbox")
-    except OSError as error:
-        # Commands report their own errors. This one comes from stdout or stderr.
-        wrapped = StorageError("write to", "stdout", error)
+        sys.exit(_run())
+    except OutputFailed as error:
+        if error.is_broken_pipe:
+            die_of_broken_pipe()
+        # A stderr that takes nothing must not change the exit status.
         with contextlib.suppress(OSError):
-            click.echo(f"model-inbox: {wrapped.message}", err=True)
-        sys.exit(wrapped.exit_status)
+            click.echo(f"model-inbox: {error}", err=True)
+        sys.exit(error.exit_code)
     finally:
         give_up_unwritable_streams()
+
+
+def _run() -> int:
+    """Run the command line and return the exit code. Raises OutputFailed if stdout cannot be written."""
+    try:
+        status = root.main(prog_name="model-inbox", standalone_mode=False)
+    except click.ClickException as error:
+        status = error.exit_code
+        with contextlib.suppress(OSError):
+            error.show()
+    except click.Abort:
+        status = EXIT_REFUSED
+        with contextlib.suppress(OSError):
+            click.echo("Aborted!", err=True)
+    sys.stdout.flush()
+    return int(status or EXIT_DONE)

@@ -21,6 +21,7 @@ import click
 from ..base import users
 from ..base.instants import parse_instant
 from ..base.log import configure_at_first_line
+from ..base.standard_streams import OutputFailed
 from ..base.units import parse_duration
 from ..base.users import name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
@@ -99,20 +100,25 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command, report its error if it raises one, and exit with its exit code."""
-        as_json = bool(ctx.params.get("as_json"))
         try:
             status = super().invoke(ctx)
         except ModelInboxError as error:
-            report_error(error, as_json=as_json)
-            status = error.exit_status
-        except BrokenPipeError:
-            # The reader of our output has closed it. click exits without a message.
-            raise
+            status = _failed(ctx, error)
         except OSError as error:
-            wrapped = StorageError("use", error.filename if error.filename is not None else "a file", error)
-            report_error(wrapped, as_json=as_json)
-            status = wrapped.exit_status
+            status = _failed(
+                ctx, StorageError("use", error.filename if error.filename is not None else "a file", error)
+            )
         ctx.exit(status or EXIT_DONE)
+
+
+def _failed(ctx: click.Context, error: ModelInboxError) -> int:
+    """Report the error that ended a command and return the exit code, also where stdout does not take it."""
+    try:
+        report_error(error, as_json=bool(ctx.params.get("as_json")))
+    except OutputFailed as failed:
+        failed.exit_code = error.exit_status
+        raise
+    return error.exit_status
 
 
 class Group(click.Group):
