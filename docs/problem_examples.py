@@ -281,6 +281,18 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         "drop.sidecar_not_regular": drops.drop_sidecar_not_regular("usd_eur.yaml", "'usd_eur.yaml' is a symbolic link"),
         "drop.replaced": drops.drop_replaced("usd_eur.pkl"),
         "drop.unexpected": drops.drop_unexpected("IndexError: 'tuple index out of range' (validation.py:180)", 2),
+        "drop.not_permitted": drops.drop_not_permitted(
+            "bob (uid 1002)",
+            "eur_usd_7",
+            "currency_pair 'EUR/USD', model_type 'lightgbm'",
+            ["currency_pair 'GBP/*', model_id 'gbp_*'"],
+        ),
+        "drop.quota": drops.drop_quota(
+            "bob (uid 1002)",
+            "has 100 registrations in the last 24 hours, and 100 a day are allowed",
+            "quota[0].models_per_day",
+            "The next one can be registered after 2026-11-24T18:30:00.000Z: drop it again then",
+        ),
         "drop.metadata_differs": drops.drop_metadata_differs(
             "trained_at", "2026-11-24T11:30:00Z", "2026-11-24T12:30:00Z"
         ),

@@ -56,7 +56,7 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
-        "acl boot file_systems instants leases log owners shapes standard_streams units",
+        "accounts acl boot file_systems instants leases log owners shapes standard_streams units",
         "disk flocks yaml_faults",
         "strict_yaml",
         "copying users",
@@ -74,7 +74,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "config": ("retention", "settings", "changes problems search", "load", "__init__"),
     "registry": (
         "entry paths position",
-        "journal",
+        "journal usage",
         "clock",
         "checkpoint state segments files stored_sidecar",
         "derived doubt history outcomes writer_lock",
@@ -107,7 +107,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
     "inbox": (
-        "watch acceptance differences failures outcomes permissions settle_time states",
+        "watch acceptance permits differences failures outcomes permissions settle_time states",
         "drop",
         "crowd readiness",
         "privacy suspects",
@@ -184,11 +184,12 @@ PURE = words("""
     model/checks model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
     config/retention
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
-    registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/repair/undone
+    registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
+    registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
     telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/readiness inbox/settle_time
-    inbox/states
+    inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
+    inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
@@ -201,6 +202,8 @@ VALUES_FROM = {
     ("inbox/readiness", "base/leases"): {"Lease"},
     ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
+    ("inbox/permits", "base/accounts"): {"Account"},
+    ("inbox/permits", "config/settings"): {"PermitSection", "QuotaSection"},
     ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},
     ("pickles/names", "sys"): {"stdlib_module_names"},

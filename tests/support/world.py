@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from model_inbox.base.accounts import Accounts
 from model_inbox.base.boot import BootClock
 from model_inbox.base.disk import Disk, PacedDisk
 from model_inbox.base.machine import Machine
@@ -222,6 +223,7 @@ class World:
     root: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
+    accounts: Accounts = field(default_factory=Accounts)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
@@ -233,12 +235,12 @@ class World:
 
     def configure(self, **sections: Any) -> None:
         """Write config.yaml: quick settings for tests, and what is given."""
-        quick: dict[str, dict[str, Any]] = {
+        quick: dict[str, Any] = {
             "inbox": {"settle_seconds": 0.3, "incomplete_timeout": "20s", "orphan_timeout": "60s"},
             "logging": {"level": "debug", "format": "json"},
         }
         for name, section in sections.items():
-            quick[name] = {**quick.get(name, {}), **section}
+            quick[name] = {**quick.get(name, {}), **section} if isinstance(section, dict) else section
         self.config_path.write_text(json.dumps(quick))
 
     @property
@@ -272,7 +274,7 @@ class World:
         """Return this machine with the world's clock."""
         disk = disk if disk is not None else PacedDisk(progress)
         boot = BootClock(self.clock.boot_id, self.clock.monotonic)
-        return Machine(self.clock.now, self.clock.monotonic, disk, progress=progress, boot=boot)
+        return Machine(self.clock.now, self.clock.monotonic, disk, progress=progress, boot=boot, accounts=self.accounts)
 
     def service(self, disk: Disk | None = None, **options: Any) -> Service:
         """Return a service with the world's clock, not started."""

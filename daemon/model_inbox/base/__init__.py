@@ -7,6 +7,7 @@ Owns:
 - `file_systems`: which folders are on network file systems
 - `leases`: whether a process has a file open
 - `boot`: the seconds since the machine's boot, and which boot that is
+- `accounts`: names and groups of users, asked for with a time limit
 - `users`: names of users and groups, and the change from root to a folder's owner
 - `standard_streams`: stdin, stdout and stderr that are closed or cannot be written
 - `instants`: points in time as text

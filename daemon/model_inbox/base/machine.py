@@ -1,7 +1,7 @@
 """The machine as one value to pass in: clocks, disk, leases and the progress callback.
 
-Owns `Machine`. Code reads times, changes the disk and asks for leases through it, so that a test can control the time
-and let a step on the disk fail. Never decides anything.
+Owns `Machine`. Code reads times, changes the disk and asks for leases and users through it, so that a test can control
+the time and let a step on the disk fail. Never decides anything.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
+from .accounts import Accounts
 from .boot import BootClock, boot_clock
 from .disk import Disk, no_op
 from .leases import Lease, read_lease
@@ -28,7 +29,7 @@ class Machine:
     `boot` has such seconds that other processes, and this one after a restart, can compare with theirs.
 
     `read_lease` returns whether an open file is being written. `progress` is called after each piece of long work. It
-    must be cheap and must not call back into the code that does the work.
+    must be cheap and must not call back into the code that does the work. `accounts` are the users of the system.
     """
 
     clock: Callable[[], datetime] = utc_now
@@ -37,3 +38,4 @@ class Machine:
     read_lease: Callable[[int], Lease] = read_lease
     progress: Callable[[], None] = no_op
     boot: BootClock = field(default_factory=boot_clock)
+    accounts: Accounts = field(default_factory=Accounts)

@@ -30,7 +30,9 @@ def describe_changes(old: Config, new: Config) -> tuple[tuple[str, ...], tuple[s
 def settings_of(config: Config) -> dict[str, Any]:
     """Return the settings that differ from the defaults by their dotted names, in seconds and bytes."""
     folder = config.path.parent if config.path is not None else Path.cwd()
-    defaults = Config.model_validate({name: {} for name in Config.model_fields}, context={"folder": folder})
+    defaults = Config.model_validate(
+        {name: {} for name in Config.model_fields if name not in ("permits", "quota")}, context={"folder": folder}
+    )
     usual = dict(_flat(defaults.model_dump(mode="json")))
     return {name: value for name, value in _flat(config.model_dump(mode="json")) if usual.get(name) != value}
 

@@ -20,7 +20,7 @@ from ..problems.config import config_not_a_mapping
 from .problems import placed, problems_of
 from .retention import RetentionSection
 from .search import CONFIG_BYTES_MAX, LOCAL_NAME, SYSTEM_CONFIG, find_config, refusal
-from .settings import Config
+from .settings import LISTS, Config
 
 __all__ = ["config_schema", "load_config", "load_places", "parse_config", "parse_retention"]
 
@@ -131,8 +131,9 @@ def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
     if model is Config and isinstance(values, dict):
         # A section whose settings are all commented out is null; it has the defaults. Missing sections are added, so
         # that their default paths are made absolute.
-        given = {name: {} if value is None else value for name, value in values.items()}
-        values = {name: {} for name in Config.model_fields} | given
+        sections: dict[str, object] = {name: {} for name in Config.model_fields if name not in LISTS}
+        given = {name: sections.get(name) if value is None else value for name, value in values.items()}
+        values = sections | {name: value for name, value in given.items() if value is not None or name not in LISTS}
     if isinstance(values, dict):
         try:
             settings = model.model_validate(values, context={"folder": file.parent})

@@ -31,6 +31,7 @@ from ..problems import Problem
 from .retention import RetentionSection, title_of_section, title_of_setting
 
 __all__ = [
+    "LISTS",
     "AbsolutePath",
     "ChecksSection",
     "Config",
@@ -38,8 +39,11 @@ __all__ = [
     "InboxSection",
     "LoggingSection",
     "MetricsSection",
+    "Pattern",
     "Patterns",
+    "PermitSection",
     "PickleSection",
+    "QuotaSection",
     "RegistrySection",
     "Size",
 ]
@@ -88,6 +92,12 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def _permits(value: tuple[PermitSection, ...]) -> tuple[PermitSection, ...]:
+    if not value:
+        raise ValueError("an empty list would permit nothing; remove permits to permit everything")
+    return value
+
+
 def _textfile(value: Path) -> Path:
     if value.suffix != ".prom":
         raise ValueError("its name must end in .prom; node_exporter reads no other files")
@@ -122,8 +132,9 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": ["20GiB", "500MB"]}),
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
+Pattern = Annotated[str, AfterValidator(_pattern)]
 Patterns = Annotated[
-    tuple[Annotated[str, AfterValidator(_pattern)], ...],
+    tuple[Pattern, ...],
     AfterValidator(_patterns),
     Field(json_schema_extra={"minItems": 1}),
 ]
@@ -231,6 +242,45 @@ class ChecksSection(_Section):
     )
 
 
+class MatchSection(_Section):
+    """The slot of a drop, each as a pattern; null is any."""
+
+    currency_pair: Pattern | None = _setting(None, "The currency pair, like 'EUR/*'.")
+    model_type: Pattern | None = _setting(None, "The model type, like 'lightgbm*'.")
+    variant: Pattern | None = _setting(None, "The variant. No sidecar can say one yet: it is empty for every drop.")
+
+
+class PermitSection(_Section):
+    """Who may drop which models. At least one of users and groups names somebody."""
+
+    users: tuple[Pattern, ...] = _setting((), "The users, as names, numbers or patterns of them.")
+    groups: tuple[Pattern, ...] = _setting((), "The groups of users, as names, numbers or patterns of them.")
+    match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
+    ids: Pattern | None = _setting(None, "The model ids, as a pattern like 'alice-*'; null is any.")
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> Self:
+        if not self.users and not self.groups:
+            raise ValueError("it names nobody; add users or groups ('*' is everybody)")
+        return self
+
+
+class QuotaSection(_Section):
+    """How much each of these users may have."""
+
+    users: Patterns = Field(description="The users, as names, numbers or patterns of them. Each has the quota alone.")
+    models_per_day: Annotated[int, Field(ge=0)] | None = _setting(
+        None, "How many drops of a user may be registered in 24 hours; null is no limit."
+    )
+    bytes: Size | None = _setting(None, "How large a user's registered models may be together; null is no limit.")
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Self:
+        if self.models_per_day is None and self.bytes is None:
+            raise ValueError("it limits nothing; add models_per_day or bytes")
+        return self
+
+
 class LoggingSection(_Section):
     """What is logged, in which format, and where."""
 
@@ -254,6 +304,10 @@ class MetricsSection(_Section):
     )
 
 
+LISTS = frozenset({"permits", "quota"})
+"""The settings at the top of the file that are lists, and no sections. One that is null has its default."""
+
+
 class Config(_Section):
     """All settings. Times are in seconds, sizes in bytes; paths are absolute if `load_config` read them."""
 
@@ -261,6 +315,12 @@ class Config(_Section):
     registry: RegistrySection = Field(default_factory=RegistrySection)
     pickle: PickleSection = Field(default_factory=PickleSection)
     checks: ChecksSection = Field(default_factory=ChecksSection)
+    permits: Annotated[tuple[PermitSection, ...], AfterValidator(_permits)] | None = _setting(
+        None, "Who may drop what. A drop that no entry covers is refused; null is no limit."
+    )
+    quota: tuple[QuotaSection, ...] = _setting(
+        (), "How much users may drop. The first entry that names a user counts; a user without one has no limit."
+    )
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)

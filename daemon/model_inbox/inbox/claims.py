@@ -25,7 +25,6 @@ from ..base.copying import move_file
 from ..base.disk import content_of
 from ..base.log import log
 from ..base.machine import Machine
-from ..base.users import name_of_user
 from ..errors import StorageError
 from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar
@@ -204,10 +203,10 @@ class Claims:
         self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._disk = machine.disk
+        self._accounts = machine.accounts
         self._counter = 0
         self._spares: list[Path] = []  # empty folders
         self._spares_made = 0
-        self._owners: dict[int, str] = {}  # to ask for a name may mean to ask a directory service
 
     def claim(self, stem: str, sightings: Mapping[str, Sighting], stage: Stage) -> Claim | None:
         """Move what was sighted of a drop out of the producers' reach, in that order: the sidecar first.
@@ -377,10 +376,7 @@ class Claims:
         return None
 
     def tidy(self) -> None:
-        """Remove the folders that no claim needs now, and forget names that may change. What cannot be removed is left
-        to the next start.
-        """
-        self._owners.clear()
+        """Remove the folders that no claim needs now. What cannot be removed is left to the next start."""
         spares, self._spares = self._spares, []
         for spare in spares:
             self._remove_spare(spare)
@@ -412,9 +408,7 @@ class Claims:
 
     def _note_owner(self, claim: Claim) -> None:
         uid = claim.uid
-        if uid not in self._owners:
-            self._owners[uid] = name_of_user(uid)
-        claim.owner_name = name = self._owners[uid]
+        claim.owner_name = name = self._accounts.name_of(uid)
         claim.owner = {"name": name if name != str(uid) else None, "uid": uid}
 
     def _new_folder(self, safe: str) -> tuple[str, Path]:

@@ -12,12 +12,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..base.disk import Sync, sync_files
 from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryError, RegistryLocked, StorageError
+from ..model.owner import uid_of_owner
 from ..pickles import Scanner
 from ..problems import Problem, escaped
 from ..registry.entry import EntryFields, as_fields
@@ -270,11 +271,15 @@ class Intake:
                 self._staging.remove(candidate.files.paths)
                 entry = result.entry
                 if result.outcome == "taken":
-                    taken = id_taken(candidate.fields["model_id"], entry.get("registered_at"))
+                    taken = id_taken(entry["model_id"], entry.get("registered_at"), whose=_whose(entry, claim))
                     self._endings.reject(claim, (taken.as_problem(field="model_id"),))
+                elif result.problem is not None:
+                    self._endings.reject(claim, (result.problem,))
                 else:
                     differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
-                    claim.stage = Committed(result.outcome, entry, differing)
+                    done: Literal["registered", "duplicate"]
+                    done = "duplicate" if result.outcome == "duplicate" else "registered"
+                    claim.stage = Committed(done, entry, differing)
                     self._say_committed(claim, claim.stage)
 
     def _differences(self, entry: EntryFields, candidate: Candidate) -> tuple[Problem, ...]:
@@ -448,6 +453,12 @@ class Intake:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, one drop must not stop the daemon
             self._retries.fail(claim, error)
+
+
+def _whose(entry: EntryFields, claim: Claim) -> str:
+    """Return whose a registered model is for the user of a drop. The names of others are not told."""
+    uid = uid_of_owner(entry.get("owner"))
+    return "" if uid is None else " of yours" if uid == claim.uid else " of another user"
 
 
 def _digests(model: str | None, scaler: str | None) -> dict[str, str]:

@@ -15,6 +15,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..base.copying import digest_open_file
@@ -22,6 +23,7 @@ from ..base.disk import content_of, read_open_file
 from ..base.leases import Lease
 from ..base.log import log
 from ..base.machine import Machine
+from ..config.settings import PermitSection, QuotaSection
 from ..errors import StorageError
 from ..model.metadata import ModelMetadata, fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
@@ -32,11 +34,13 @@ from ..problems.artifact import artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed
 from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
+from ..registry.usage import Quota
 from .acceptance import verdict
 from .claims import Claim, Integrity, ToJudge, ToRefuse
 from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
+from .permits import not_permitted, quota_of
 from .readiness import dated_by_the_clock
 from .staging import Staged, Staging
 
@@ -45,11 +49,13 @@ __all__ = ["Checks", "Judge", "Judging"]
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes."""
+    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes; who may drop what, how much."""
 
     model_types: tuple[str, ...] | None
     currency_pairs: tuple[str, ...] | None
     max_artifact_size: int
+    permits: tuple[PermitSection, ...] | None = None
+    quota: tuple[QuotaSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,7 @@ class Judge:
         self._disk = machine.disk
         self._read_lease = machine.read_lease
         self._progress = machine.progress
+        self._accounts = machine.accounts
 
     def begin(self, claim: Claim) -> Judging | Rejected | NotWhole:
         """Stage a drop and ask for its scans, or see that it is to be refused still. Raises StorageError."""
@@ -113,6 +120,8 @@ class Judge:
         ):
             return None
         claim.model_id = stage.sidecar.model_id
+        if (refused := self._not_permitted(claim, stage.sidecar)) is not None:
+            return refused
         reports = {name: self.scanner.begin(claim.files[name].path).report() for name in roles.values()}
         if any(_is_cut(report) for report in reports.values()):
             return None
@@ -161,6 +170,8 @@ class Judge:
             if (doubtful := dated_by_the_clock(sidecar.problems)) and self._inbox.clock_behind_seconds > 0:
                 return NotWhole(doubtful)  # of a claim that was left: it waits in the inbox, like any other
             return NotWhole(sidecar.problems) if sidecar.cut_short else Rejected(sidecar.problems)
+        if self.checks.permits is not None and (refused := self._not_permitted(claim, sidecar)) is not None:
+            return refused
         roles = self._roles(claim, sidecar)
         for role, name in roles.items():
             if name not in claim.files:
@@ -182,6 +193,14 @@ class Judge:
                 judging.scans[role] = self.scanner.begin(part.path, size=part.size)
         self._step(claim, "stage", began)
         return judging
+
+    def _not_permitted(self, claim: Claim, sidecar: Sidecar) -> Rejected | None:
+        """Return the refusal of a drop that no permit covers. Raises StorageError if the user is not known now."""
+        if self.checks.permits is None or sidecar.metadata is None:
+            return None
+        account = partial(self._accounts.of, claim.uid)
+        problem = not_permitted(self.checks.permits, claim.uid, account, sidecar.metadata)
+        return Rejected((problem,)) if problem is not None else None
 
     def _digest(self, staged: Staged) -> str:
         """Return the SHA-256 of a staged file."""
@@ -299,7 +318,12 @@ class Judge:
             current(self.scanner.allowlist, judged),
             claimed_versions(judged),
             claim.owner,
+            self._quota(claim) if self.checks.quota else None,
         )
+
+    def _quota(self, claim: Claim) -> Quota | None:
+        """Return the quota of the user. Raises StorageError if the user is not known now."""
+        return quota_of(self.checks.quota, claim.uid, partial(self._accounts.of, claim.uid))
 
     def read_sidecar(self, claim: Claim) -> bytes | None:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""

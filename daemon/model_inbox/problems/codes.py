@@ -70,6 +70,8 @@ Code = Literal[
     "drop.replaced",
     "drop.unexpected",
     "drop.metadata_differs",
+    "drop.not_permitted",
+    "drop.quota",
     "drop.no_sidecar",
     "drop.scaler_late",
     "drop.folder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .sidecar import NAME_RULE
 from .value import Problem, escaped, quoted
 
@@ -15,6 +17,8 @@ __all__ = [
     "drop_metadata_differs",
     "drop_no_sidecar",
     "drop_not_movable",
+    "drop_not_permitted",
+    "drop_quota",
     "drop_replaced",
     "drop_scaler_late",
     "drop_settling",
@@ -23,6 +27,8 @@ __all__ = [
     "drop_unexpected",
     "drop_unreadable",
 ]
+
+_PERMITS_MAX = 10
 
 
 # --- not complete yet -------------------------------------------------------------------------------------------
@@ -184,3 +190,24 @@ def drop_ignored(name: str, what: str) -> Problem:
         "Rename it when it is complete, like `mv NAME.part NAME`",
         file=escaped(name),
     )
+
+
+# --- what this user may drop --------------------------------------------------------------------------------------
+
+
+def drop_not_permitted(who: str, model_id: str, slot: str, permitted: Sequence[str]) -> Problem:
+    """No permit covers the drop. `who` is its user, `slot` what it is for, `permitted` what the user may drop."""
+    listed = "; or ".join(permitted[:_PERMITS_MAX])
+    more = f"; and {len(permitted) - _PERMITS_MAX} more" if len(permitted) > _PERMITS_MAX else ""
+    return Problem(
+        "drop.not_permitted",
+        f"{who} may not drop {quoted(model_id)} for {slot}",
+        f"This user may drop: {listed}{more} (permits in config.yaml)"
+        if permitted
+        else "This user may drop nothing: no entry of `permits` in config.yaml names the user or one of its groups",
+    )
+
+
+def drop_quota(who: str, has: str, name: str, when: str) -> Problem:
+    """The drop is over the quota of its user. `name` is the setting, `when` says when it frees."""
+    return Problem("drop.quota", f"{who} {has} ({name} in config.yaml)", when)

@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from ..model.metadata import MetadataFields
 from ..model.owner import OwnerFields
+from ..problems import Problem
 from .entry import EntryFields, Integrity, Origin
 from .files import StagedFiles
+from .usage import Quota
 
 __all__ = ["Candidate", "Outcome", "Registered", "Retired"]
 
-Outcome = Literal["registered", "duplicate", "taken"]
+Outcome = Literal["registered", "duplicate", "taken", "over_quota"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Candidate:
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
     `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
-    versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it.
+    versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it,
+    and `quota` how much that user may have (None: as much as there is room for).
     """
 
     fields: MetadataFields
@@ -39,17 +42,20 @@ class Candidate:
     verdict: Mapping[str, Any] | None = None
     frameworks: Mapping[str, str] | None = None
     owner: OwnerFields | None = None
+    quota: Quota | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What became of a candidate: `registered`, `duplicate` (same id, same bytes) or `taken` (other bytes).
+    """What became of a candidate: `registered`, `duplicate` (same id, same bytes), `taken` (other bytes), `over_quota`.
 
-    `entry` is the entry of its id as it is stored: its paths count from the registry's folder.
+    `entry` is the entry of its id as it is stored: its paths count from the registry's folder. A candidate that is over
+    its owner's quota has none, and `problem` says why.
     """
 
     outcome: Outcome
     entry: EntryFields
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from ..errors import EntryExists, ModelInboxError
-from ..problems import quoted
-from .entry import EntryFields, new_entry
+from ..model.owner import uid_of_owner
+from ..problems import Problem, quoted
+from .entry import EntryFields, as_fields, new_entry
 from .files import StagedFiles, Storage
 from .journal import Draft
 from .outcomes import Candidate, Outcome, Registered
@@ -41,8 +42,13 @@ def register_staged(
         if not trash.label_files.has_looked:
             # These lines took a registry of version 0.1 over. A crash before leaves that to the next change.
             trash.label_files.write()
-        entries = [store.state.entries[candidate.fields["model_id"]] for candidate in candidates]
-    return [Registered(outcome, entry) for outcome, entry in zip(outcomes, entries, strict=True)]
+        entries = store.state.entries
+        return [
+            Registered("over_quota", as_fields({}), outcome)
+            if isinstance(outcome, Problem)
+            else Registered(outcome, entries[candidate.fields["model_id"]])
+            for candidate, outcome in zip(candidates, outcomes, strict=True)
+        ]
 
 
 def _place_and_commit(
@@ -52,9 +58,13 @@ def _place_and_commit(
     candidates: Sequence[Candidate],
     actor: str,
     placed: dict[str, StagedFiles],
-) -> list[Outcome]:
-    """Give the files their names and commit the lines. `placed` is told which files may have got names, by id."""
-    outcomes: list[Outcome] = []
+) -> list[Outcome | Problem]:
+    """Give the files their names and commit the lines. `placed` is told which files may have got names, by id.
+
+    Returns what becomes of each candidate; the problem of one that is over its owner's quota.
+    """
+    outcomes: list[Outcome | Problem] = []
+    pending: dict[int, tuple[int, int]] = {}
     drafts: list[Draft] = []
     fresh: dict[str, EntryFields] = {}
     entries = store.state.entries
@@ -63,6 +73,9 @@ def _place_and_commit(
         known = fresh.get(model_id) or entries.get(model_id)
         if known is not None:
             outcomes.append(_outcome(known, candidate))
+            continue
+        if candidate.quota is not None and (problem := _over_quota(store, candidate, pending)) is not None:
+            outcomes.append(problem)
             continue
         if model_id in store.unfinished.moves:
             trash.finish(model_id)
@@ -82,6 +95,24 @@ def _place_and_commit(
     return outcomes
 
 
+def _over_quota(store: Store, candidate: Candidate, pending: dict[int, tuple[int, int]]) -> Problem | None:
+    """Return why a candidate is over the quota of its owner; else None, and count it in `pending`.
+
+    Under the writer lock, over all that was committed by any process: drops that are ready together, or in several
+    processes, do not pass a quota together.
+    """
+    uid = uid_of_owner(candidate.owner)
+    if candidate.quota is None or uid is None:
+        return None
+    usage, now = store.usage()
+    size = candidate.files.model_bytes + candidate.files.scaler_bytes
+    models, used = pending.get(uid, (0, 0))
+    problem = usage.refusal(candidate.quota, candidate.owner, size, now, (models, used))
+    if problem is None:
+        pending[uid] = models + 1, used + size
+    return problem
+
+
 def _take_back(store: Store, storage: Storage, placed: Mapping[str, StagedFiles]) -> None:
     """After a failure, remove the final names of models that were not registered. Under the writer lock.
 
@@ -95,11 +126,14 @@ def _take_back(store: Store, storage: Storage, placed: Mapping[str, StagedFiles]
             storage.displace(model_id, files)
 
 
-def id_taken(model_id: str, registered_at: object = None) -> EntryExists:
-    """Return the error for an id that belongs to a model with other bytes, registered at that time if it is known."""
+def id_taken(model_id: str, registered_at: object = None, *, whose: str = "") -> EntryExists:
+    """Return the error for an id that belongs to a model with other bytes, registered at that time if it is known.
+
+    `whose` says to the user who dropped it whose that model is.
+    """
     since = f" (registered {registered_at})" if registered_at else ""
     return EntryExists(
-        f"cannot register {quoted(model_id)}: the id is taken by another model{since}, "
+        f"cannot register {quoted(model_id)}: the id is taken by another model{whose}{since}, "
         "and a registered model never changes",
         hint="Choose another model_id (a date or a version in it helps), or delete that model first",
     )

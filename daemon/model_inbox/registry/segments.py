@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ..base.disk import Disk, make_folder, open_regular, replace_file, temporary_name
@@ -28,6 +29,7 @@ from .journal import (
     encode_header,
     encode_line,
     parse_segment,
+    parse_time,
     read_header,
 )
 from .position import Identity
@@ -459,15 +461,16 @@ def all_lines(journal: Path, history: Path, *, over_gaps: bool = False) -> list[
     raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
 
 
-def lines_of_operation(journal: Path, history: Path, operation: str) -> list[Line]:
+def lines_of_operation(journal: Path, history: Path, operation: str, *, since: datetime | None = None) -> list[Line]:
     """Return the lines of an operation that is rare, in order, as far as they can be read.
 
     Lines are searched as bytes, so that it costs little more than reading the files. Damaged ones are left out: other
-    readers tell of them. The current segment is read first: it may be closed meanwhile. Raises StorageError.
+    readers tell of them. The current segment is read first: it may be closed meanwhile. With `since` no segment is read
+    whose lines are all from before that time. Raises StorageError.
     """
     needle = b'"operation":"%s"' % operation.encode()
     found: dict[int, Line] = {}
-    for path in (journal, *history_segments(history)):
+    for path in (journal, *reversed(history_segments(history))):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -482,7 +485,17 @@ def lines_of_operation(journal: Path, history: Path, operation: str) -> list[Lin
                 if line.operation == operation and end >= 0:
                     found[line.sequence] = line
             at = data.find(needle, end) if end >= 0 else -1
+        if since is not None and _begins_before(data, since):
+            break
     return [found[sequence] for sequence in sorted(found)]
+
+
+def _begins_before(data: bytes, moment: datetime) -> bool:
+    """Return whether the line before a segment is from before that time."""
+    with suppress(Damage, TooNew, ValueError):
+        header = read_header(data)
+        return bool(header.base_time) and parse_time(header.base_time) < moment
+    return False
 
 
 def missing_lines(history: Path, begins: int) -> list[tuple[int, int]]:

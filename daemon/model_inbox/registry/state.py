@@ -16,6 +16,7 @@ from ..problems import quoted
 from .entry import Entry, EntryFields, sequence_of, shown
 from .journal import Line
 from .position import Identity, Position
+from .usage import Usage
 
 __all__ = ["State"]
 
@@ -46,6 +47,8 @@ class State:
         """The number of the last line that is known to be committed: lines of one append have the same time."""
         self.last_time = last_time
         self.identity = identity
+        self.usage: Usage | None = None
+        """What each owner has; kept up from the moment when it was asked for first."""
         self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
@@ -67,6 +70,8 @@ class State:
         with self._lock:
             if line.changes_entry:
                 self._set(line.model_id, line.entry)
+            if self.usage is not None and line.operation == "register" and line.entry is not None:
+                self.usage.registered(line.entry)
             if line.detail is not None:
                 for model_id, entry in line.detail.get("also", {}).items():
                     self._set(model_id, entry)
@@ -162,6 +167,8 @@ class State:
 
     def _set(self, model_id: str, entry: EntryFields | None) -> None:
         old = self.entries.get(model_id)
+        if self.usage is not None:
+            self.usage.note(old, entry)
         if old is not None and self._order is not None:
             self._unindex(model_id, old)
         if entry is None:

@@ -33,6 +33,7 @@ from .position import Identity
 from .segments import JournalFile, all_lines, lines_of_operation
 from .state import State
 from .unfinished import Unfinished
+from .usage import DAY, Usage
 from .writer_lock import WriterLock
 
 __all__ = ["Store"]
@@ -229,6 +230,19 @@ class Store:
         """Return the last of `clock_lines`, or None."""
         lines = self.clock_lines()
         return lines[-1] if lines else None
+
+    def usage(self) -> tuple[Usage, datetime]:
+        """Return what each owner has of the registry, and the time of now. Inside `writing`.
+
+        The first call reads the models that were retired in the last day from the journal. Raises StorageError.
+        """
+        now = self._clock()
+        with self._state_lock:
+            if self.state.usage is None:
+                lines = lines_of_operation(self.files.journal, self.files.history, "retire", since=now - DAY)
+                retired = [line.removed for line in lines if line.removed is not None]
+                self.state.usage = Usage(self.state.entries.values(), retired)
+            return self.state.usage, now
 
     def _take_in(self) -> None:
         """Read new lines, and follow a change of segment. Starts over when lines were taken back.

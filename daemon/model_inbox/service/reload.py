@@ -26,7 +26,8 @@ __all__ = ["Reloaded", "checks_of", "configure_logs", "open_server", "read_again
 
 def checks_of(config: Config) -> Checks:
     """Return what a drop must fulfil beside being safe."""
-    return Checks(config.checks.model_types, config.checks.currency_pairs, config.inbox.max_artifact_size)
+    checks, size = config.checks, config.inbox.max_artifact_size
+    return Checks(checks.model_types, checks.currency_pairs, size, config.permits, config.quota)
 
 
 def scanner_of(config: Config) -> Scanner:

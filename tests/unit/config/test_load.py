@@ -69,6 +69,8 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         },
         "pickle": {"frameworks": None, "allow": {}, "memory_limit": 2 * 1024**3, "time_limit": 120.0},
         "checks": {"model_types": None, "currency_pairs": None},
+        "permits": None,
+        "quota": (),
         "logging": {"level": "info", "format": "auto", "file": None},
         "metrics": {"textfile": None, "listen": None},
     }
@@ -118,15 +120,14 @@ def test_the_sample_has_every_key_with_a_comment_above_it() -> None:
     assert list(text_keys(root, sections)) == list(model_keys(Config))
     lines = data.decode().splitlines()
     for key, section in root.pairs:
-        assert isinstance(section, Pairs)
-        for name, _ in section.pairs:
+        for name, _ in section.pairs if isinstance(section, Pairs) else [(key, section)]:
             assert lines[name.line - 2].lstrip().startswith("#"), f"{key.text}.{name.text}"
     assert max(map(len, lines)) <= 115
 
 
 def test_an_empty_file_and_empty_sections_are_the_defaults() -> None:
     """A file of which everything is commented out is a good one; its paths count from its folder."""
-    for text in ("", "# nothing\n", "inbox:\nlogging: ~\n", "---\n", "{}"):
+    for text in ("", "# nothing\n", "inbox:\nlogging: ~\n", "---\n", "{}", "permits:\nquota: ~\n"):
         config = parse(text)
         assert config.inbox.path == Path("/srv/fx/inbox")
         assert config.registry.storage_dir == Path("/srv/fx/models/prediction")
@@ -247,7 +248,7 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
     [
         ("inbox: {pth: x}", "'pth' is not a setting of inbox (line 1, column 9) — Did you mean path?"),
         ("inbx: {}", "'inbx' is not a setting (line 1, column 1) — Did you mean inbox?"),
-        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, retention, logging, metrics"),
+        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, retention, logging, metrics"),
         ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
         ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),
         ("metrics: {listen: 'localhost:9477'}", "the address must be a number"),
@@ -274,6 +275,15 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
         ("pickle: {frameworks: lightgbm}", "it must be a list"),
         ("checks: {model_types: [1]}", "it must be text (line 1, column 24) — Put it in quotes"),
         ("checks: {model_types: ['']}", "not a pattern"),
+        ("permits: []", "an empty list would permit nothing"),
+        ("permits: [{ids: 'a*'}]", "it names nobody"),
+        ("permits: [{users: [alice], match: {pair: x}}]", "The settings are currency_pair, model_type, variant"),
+        ("permits: {users: [alice]}", "it must be a list"),
+        ("permits: [{users: ['']}]", "not a pattern"),
+        ("quota: [{models_per_day: 1}]", "quota[0].users"),
+        ("quota: [{users: [alice]}]", "it limits nothing"),
+        ("quota: [{users: [alice], models_per_day: -1}]", "greater than or equal to 0"),
+        ("quota: [{users: [alice], bytes: much}]", "quota[0].bytes"),
         ("checks: {model_types: []}", "an empty list would accept nothing"),
         ("registry: {storage_dir: inbox/models}", "registry.storage_dir must not be in inbox.path"),
         ("registry: {path: inbox/x.json}", "registry.path must not be in inbox.path"),
@@ -374,8 +384,12 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     schema = config_schema()
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
-    assert list(schema["properties"]) == ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
-    for name, model in Config.model_fields.items():
+    sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
+    assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota"])
+    for name in ("permits", "quota"):
+        assert schema["properties"][name]["description"].endswith(".")
+    for name in sections:
+        model = Config.model_fields[name]
         assert isinstance(model.annotation, type)
         section: dict[str, Any] = schema["$defs"][model.annotation.__name__]
         assert section["description"]

@@ -47,10 +47,11 @@ class Reloaded:
         self.service.start()
         self.live()
 
-    def set(self, **sections: dict[str, Any]) -> None:
+    def set(self, **sections: Any) -> None:
         """Change settings in config.yaml; what was set before stays."""
         for name, section in sections.items():
-            self.sections[name] = {**self.sections.get(name, {}), **section}
+            merged = {**self.sections.get(name, {}), **section} if isinstance(section, dict) else section
+            self.sections[name] = merged
         self.world.configure(**self.sections)
 
     def reload(self, **sections: dict[str, Any]) -> None:
@@ -258,6 +259,21 @@ def currency_pairs(it: Reloaded) -> None:
     assert it.outcome("m") == "rejected"
 
 
+def permits(it: Reloaded) -> None:
+    it.reload(permits=[{"users": [str(os.geteuid())], "ids": "mine_*"}])
+    it.world.put("m")
+    it.world.put("mine_m")
+    it.live()
+    assert (it.outcome("m"), it.outcome("mine_m")) == ("rejected", "registered")
+
+
+def quota(it: Reloaded) -> None:
+    it.reload(quota=[{"users": ["*"], "models_per_day": 0}])
+    it.world.put("m")
+    it.live()
+    assert it.outcome("m") == "rejected"
+
+
 def mode(it: Reloaded) -> None:
     it.register("a", "b")
     it.reload(retention={"mode": "dry-run", "policies": [KEEP_ONE]})
@@ -411,6 +427,8 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "pickle.time_limit": time_limit,
     "checks.model_types": model_types,
     "checks.currency_pairs": currency_pairs,
+    "permits": permits,
+    "quota": quota,
     "retention.mode": mode,
     "retention.timezone": timezone,
     "retention.group_by": group_by,

@@ -77,6 +77,16 @@ ROWS: Mapping[Code, About] = {
         "The sidecar was changed after the model had been registered, or a new training gave the very same bytes.",
         "Nothing, if the registered metadata is right. Else drop the model under another model_id.",
     ),
+    "drop.not_permitted": About(
+        "No entry of `permits` in config.yaml lets this user drop this model. It is refused before its files are read.",
+        "The slot or the model_id is another team's, or the user is not in the group that may drop it.",
+        "Drop what the hint names, or ask the operator for a permit.",
+    ),
+    "drop.quota": About(
+        "The drop is over the `quota` of its user: registrations of the last 24 hours, or bytes of registered models.",
+        "A job that drops too often, or models that no rule retires.",
+        "Drop it again when the hint says that it frees, or ask the operator for more.",
+    ),
     "drop.no_sidecar": About(
         "A file has no sidecar that names it. It is rejected after `inbox.orphan_timeout`.",
         "The sidecar has not come yet, has another stem or suffix, or names another file.",
