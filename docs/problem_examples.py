@@ -189,9 +189,9 @@ def problem_in(doing: Callable[[], object]) -> Problem:
 # --- files and pickles ---------------------------------------------------------------------------------------
 
 
-def of_scan(code: Code, uses: Mapping[str, str], *, carries_code: bool = False) -> Problem:
+def of_scan(code: Code, uses: Mapping[str, str], *, carries_code: bool = False, **more: object) -> Problem:
     """Return the problem with that code of a pickle that carries these names."""
-    recording = {"uses": uses, "carries_code": carries_code, "findings": [], "kind": "plain", "versions": {}}
+    recording = {"uses": uses, "carries_code": carries_code, "findings": [], "kind": "plain", "versions": {}, **more}
     return pick(code, report_of(recording, Allowlist.load()).problems)
 
 
@@ -210,6 +210,11 @@ def artifact_examples() -> dict[str, Problem]:
         "artifact.several_pickles": problem_of("several-pickles", "", ""),
         "artifact.unsupported": problem_of("no-lz4", "", ""),
         "artifact.scan_limits": problem_of("needs-memory", "", ""),
+        "artifact.load_cost": of_scan(
+            "artifact.load_cost",
+            {"numpy.ndarray": "r"},
+            cost={"bytes": 5 << 30, "most_bytes": "numpy.ndarray", "content_bytes": 3 << 20},
+        ),
         "artifact.embedded_code": of_scan(
             "artifact.embedded_code", {"cloudpickle.cloudpickle._make_function": "cr"}, carries_code=True
         ),

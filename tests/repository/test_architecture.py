@@ -158,7 +158,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": (
-        "distribution_rules numpy_rules torch_rules zone_rules",
+        "costs distribution_rules numpy_rules torch_rules zone_rules",
         "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules",
         "classic_rules state_space_rules",
         "table",
@@ -195,7 +195,7 @@ PURE = words("""
     pickles/process/protocol
     pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/classic_rules pickles/rules/distribution_rules
     pickles/rules/framework_rules pickles/rules/numpy_rules pickles/rules/python_rules pickles/rules/scipy_rules
-    pickles/rules/state_space_rules pickles/rules/zone_rules
+    pickles/rules/costs pickles/rules/state_space_rules pickles/rules/zone_rules
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

@@ -83,6 +83,7 @@ def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bo
         Allowlist.load(section.frameworks, section.allow),
         memory_limit=section.memory_limit,
         time_limit=section.time_limit,
+        load_budget=section.load_budget,
     )
     result = _Result()
     try:
@@ -335,6 +336,8 @@ def _print(result: _Result, *, verbose: bool) -> None:
         print_lines(f"\n{path.name} ({what})")
         if report.embedded_code:
             print_lines("carries functions or classes themselves, not only their names", indent=2)
+        if verbose and report.load_bytes:
+            print_lines(f"a load needs about {format_size(report.load_bytes)} of memory besides its imports", indent=2)
         for place in report.places if verbose else ():
             print_lines(place, indent=2, hanging=4)
         if not report.imports:

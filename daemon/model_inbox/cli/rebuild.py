@@ -63,6 +63,7 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
         Allowlist.load(pickle.frameworks, pickle.allow),
         memory_limit=pickle.memory_limit,
         time_limit=pickle.time_limit,
+        load_budget=pickle.load_budget,
     ) as scanner:
         made = rebuild_registry(
             section.path,

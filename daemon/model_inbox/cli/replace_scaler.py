@@ -55,6 +55,7 @@ def replace_scaler(app: App, *, model_id: str, file: Path, reason: str, as_json:
         Allowlist.load(section.frameworks, section.allow),
         memory_limit=section.memory_limit,
         time_limit=section.time_limit,
+        load_budget=section.load_budget,
     )
 
     def scan(copy: Path) -> Mapping[str, str]:

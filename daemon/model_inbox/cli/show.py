@@ -104,6 +104,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "horizons", ", ".join(f"{days} d" for days in entry.get("horizons") or ())
     yield "features", f"{len(features)}: {', '.join(str(name) for name in features)}" if features else "none"
     yield "made with", ", ".join(f"{name} {version}" for name, version in (entry.get("frameworks") or {}).items())
+    yield "to load", f"about {format_size(entry['load_bytes'])} of memory" if entry.get("load_bytes") else None
     yield "pinned", "yes" if entry.get("pinned") else None
     yield "aliases", ", ".join(entry.get("aliases") or ())
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())

@@ -47,7 +47,12 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
     pickle = app.config.pickle
     allowlist = Allowlist.load(pickle.frameworks, pickle.allow)
     with (
-        Scanner(allowlist, memory_limit=pickle.memory_limit, time_limit=pickle.time_limit) as scanner,
+        Scanner(
+            allowlist,
+            memory_limit=pickle.memory_limit,
+            time_limit=pickle.time_limit,
+            load_budget=pickle.load_budget,
+        ) as scanner,
         progress_bar(shown=not as_json and sys.stderr.isatty()) as progress,
     ):
         problems = audit(

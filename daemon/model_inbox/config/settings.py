@@ -208,6 +208,11 @@ class PickleSection(_Section):
     )
     memory_limit: Size = _setting("2GiB", "The most memory that the scan of one file may use.")
     time_limit: Duration = _setting("120s", "The most time that the scan of one file may take.")
+    load_budget: Size | None = _setting(
+        None,
+        "The most memory that a load of one file may need by the scan's estimate; null is 256 MiB, or 8 times the "
+        "uncompressed size if that is more.",
+    )
 
     @field_validator("frameworks")
     @classmethod

@@ -319,6 +319,7 @@ class Judge:
             claimed_versions(judged),
             claim.owner,
             self._quota(claim) if self.checks.quota else None,
+            sum(report.load_bytes for _, report in judged.values()),
         )
 
     def _quota(self, claim: Claim) -> Quota | None:

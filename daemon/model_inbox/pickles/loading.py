@@ -28,6 +28,9 @@ from .versions import installed_version
 
 __all__ = ["load"]
 
+_INFLATED_MAX = 1 << 30
+"""Scans once accepted files that expand to so much, whatever their size: those must still be loaded."""
+
 Resolver = Callable[[str, str], Any]
 
 
@@ -55,7 +58,7 @@ def _text_of(error: BadStream) -> str:
 def _load(
     source: MemorySource, resolver: Resolver, *, may_be_joblib: bool = False, must_be_joblib: bool = False
 ) -> Any:
-    _, contents = open_compressed(source, decompressed_max(source.size))
+    _, contents = open_compressed(source, max(_INFLATED_MAX, decompressed_max(source.size)))
     start = contents.read_at(0, START_BYTES)
     kind = kind_of_start(start)
     if kind in (TORCH_ZIP, TORCH_LEGACY):

@@ -16,6 +16,7 @@ from ..problems.artifact import (
     artifact_forbidden_arguments,
     artifact_forbidden_import,
     artifact_forbidden_use,
+    artifact_load_cost,
     artifact_malformed,
     artifact_more_problems,
     artifact_never_allowed,
@@ -54,6 +55,9 @@ class PickleReport:
     frameworks: tuple[str, ...] = ()
     embedded_code: bool = False
     versions: Mapping[str, str] = field(default_factory=dict)
+    load_bytes: int = field(default=0, compare=False)
+    """How much memory a load is estimated to need, besides what it imports. 0 if the scan did not come to its end. Two
+    scans of one file measure nearly the same."""
     places: tuple[str, ...] = ()
     """Where functions that are carried by value sit, and partials: `pipeline step "log": FunctionTransformer.func is a
     lambda`."""
@@ -72,6 +76,7 @@ class PickleReport:
             "frameworks": list(self.frameworks),
             "embedded_code": self.embedded_code,
             "versions": dict(self.versions),
+            "load_bytes": self.load_bytes,
             "places": list(self.places),
         }
 
@@ -85,6 +90,7 @@ class PickleReport:
             frameworks=tuple(data.get("frameworks", ())),
             embedded_code=bool(data.get("embedded_code", False)),
             versions=dict(data.get("versions", {})),
+            load_bytes=int(data.get("load_bytes", 0)),
             places=tuple(data.get("places", ())),
         )
 
@@ -253,8 +259,11 @@ _ABOUT_A_CALL = frozenset({"global-argument", "keyword-arguments", "hashed"})
 lines: the user trusts that code."""
 
 
-def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleReport:
-    """Return the report on the recording of `scan.record`, with the problems that `allowlist` gives."""
+def report_of(recording: Mapping[str, Any], allowlist: Allowlist, load_budget: int | None = None) -> PickleReport:
+    """Return the report on the recording of `scan.record`, with the problems that `allowlist` gives.
+
+    `load_budget` is how many bytes of memory a load may need; None: the default for the size of the file.
+    """
     uses: dict[str, str] = recording["uses"]
     code = bool(recording["carries_code"])
     problems = [_embedded_code(uses)] if code else []
@@ -264,6 +273,8 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
         if _is_covered(what, subject, refused, allowlist):
             continue
         problems.append(problem_of(what, subject, detail))
+    cost: Mapping[str, Any] = recording.get("cost") or {}
+    problems += _problems_of_cost(cost, load_budget)
     return PickleReport(
         kind=recording["kind"],
         imports=uses,
@@ -271,8 +282,49 @@ def report_of(recording: Mapping[str, Any], allowlist: Allowlist) -> PickleRepor
         frameworks=tuple(sorted({framework for name in uses if (framework := framework_of(name))})),
         embedded_code=code,
         versions={**_numpy_version(uses), **recording["versions"]},
+        load_bytes=cost.get("bytes", 0),
         places=tuple(_place_in_words(steps, what) for steps, what in recording.get("places", ())),
     )
+
+
+LOAD_BYTES_MIN = 256 << 20
+LOAD_FACTOR = 8
+LOAD_SECONDS_MIN = 5
+LOAD_CONTENT_PER_SECOND = 1 << 20
+"""What a load may need: this much memory for any file, and more by the size of its contents, unless the operator sets
+`pickle.load_budget`; this much time, and a second more for each MiB."""
+
+
+def _problems_of_cost(cost: Mapping[str, Any], load_budget: int | None) -> list[Problem]:
+    """Return the problems of what a load of the file would need."""
+    contents = cost.get("content_bytes", 0)
+    budget = load_budget if load_budget is not None else max(LOAD_BYTES_MIN, LOAD_FACTOR * contents)
+    problems = []
+    if cost.get("bytes", 0) > budget:
+        most = f", most of it for {quoted(cost['most_bytes'])}" if cost["most_bytes"] else ""
+        problems.append(
+            artifact_load_cost(
+                f"a load would need about {_mebibytes(cost['bytes'])} of memory{most}, and {_mebibytes(budget)} are "
+                f"allowed for its {_mebibytes(contents)} of contents",
+                f"{_HONEST} pickle.load_budget above that. Else treat the file as hostile",
+            )
+        )
+    seconds = cost.get("microseconds", 0) / 1e6
+    allowed = LOAD_SECONDS_MIN + contents / LOAD_CONTENT_PER_SECOND
+    if seconds > allowed:
+        problems.append(
+            artifact_load_cost(
+                f"a load would need about {seconds:.0f} s, most of it for {quoted(cost['most_microseconds'])}, and "
+                f"{allowed:.0f} s are allowed for its {_mebibytes(contents)} of contents",
+                "Save the model in fewer or simpler objects, or in several files. If nobody you know wrote the file, "
+                "treat it as hostile",
+            )
+        )
+    return problems
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB" if size < 100 << 20 else f"{size >> 20:,} MiB"
 
 
 def _place_in_words(steps: Sequence[tuple[str, str]], what: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copyreg
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from .arguments import count_of, is_global, is_object, is_shape
@@ -24,12 +24,14 @@ from .places import PARTIAL, Place, TracingRecorder, places_in
 from .rules import (
     MATRIXES,
     DtypeValue,
+    call_cost,
     call_rules,
     default_rule,
     default_state_rule,
     dtype_of,
     keeps_contents,
     new_array,
+    state_microseconds,
     state_rules,
 )
 from .streams import BadStream, InflatedSource, ReadError, Source, Stream, open_compressed
@@ -40,7 +42,8 @@ __all__ = ["Recording", "decompressed_max", "new_recorder", "record"]
 
 Recording = dict[str, Any]
 """The result of a scan as JSON: kind, uses {name: letters}, findings [[what, subject, detail]], carries_code,
-versions {framework: version}, places [[steps, what]] (see `places.Place`)."""
+versions {framework: version}, places [[steps, what]] (see `places.Place`), cost: what a load needs
+{bytes, microseconds, most_bytes: name, most_microseconds: name, content_bytes}."""
 
 
 _END_BYTES = 1 << 16
@@ -49,7 +52,7 @@ _END_BYTES = 1 << 16
 
 def decompressed_max(size: int) -> int:
     """Return how many bytes `size` compressed bytes may give. A file that gives more is a decompression bomb."""
-    return min(max(1 << 30, size * 64), 32 << 30)
+    return max(256 << 20, size * 200)
 
 
 class ScanningJoblibUnpickler(JoblibUnpickler):
@@ -117,19 +120,21 @@ _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 
 def new_recorder(kind: type[Recorder] = Recorder) -> Recorder:
     """Return a recorder with all rules, for a new scan."""
-    return kind(call_rules, _STATE_RULES, default_rule, default_state_rule)
+    return kind(call_rules, _STATE_RULES, default_rule, default_state_rule, call_cost, state_microseconds)
 
 
 TRACED_BYTES_MAX = 32 << 20
 """Only files up to this size are parsed a second time, to find where their functions sit."""
 
 
-def record(source: Source) -> Recording:
+def record(source: Source, resident: Callable[[], int] = lambda: 0) -> Recording:
     """Scan a source. Any bytes give a recording; it contains what was found before an error, too.
 
-    Raise ReadError if the system refuses to read the file.
+    `resident` returns the memory that this process has: what a scan keeps is what a load keeps. Raise ReadError if the
+    system refuses to read the file.
     """
     scan = _Scan(source)
+    at_first = resident()
     try:
         scan.run()
     except ReadError:
@@ -137,7 +142,9 @@ def record(source: Source) -> Recording:
     except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything: a finding
         scan.recorder.note(*_finding_of(error, scan.start))
         return scan.recording()
-    return {**scan.recording(), "places": _places(scan, source)}
+    cost = scan.cost()
+    cost["bytes"] += max(0, resident() - at_first)
+    return {**scan.recording(), "cost": cost, "places": _places(scan, source)}
 
 
 def _places(scan: _Scan, source: Source) -> list[Place]:
@@ -166,6 +173,7 @@ class _Scan:
         """What the parser returned, for plain files and those of joblib."""
         self._compression = ""
         self._kind = ""
+        self._inflated = 0
         self.start = b""
         self.recorder = new_recorder(recorder)
 
@@ -194,6 +202,7 @@ class _Scan:
     def _scan_zip(self, contents: Source) -> None:
         if isinstance(contents, InflatedSource):
             contents = contents.inflate()
+            self._inflated = contents.size
         try:
             scan_zip(self.recorder, contents)
         except BadStream as error:
@@ -215,6 +224,19 @@ class _Scan:
             stream = open_stream(self.recorder, contents)
             self.top = ScanningJoblibUnpickler(self.recorder, stream).load()
         finish(stream)
+
+    def cost(self) -> dict[str, Any]:
+        """Return what a load needs: for the file itself, for its contents where they are whole in memory, for objects.
+
+        What plain values need is not in it.
+        """
+        stream = self.recorder.stream
+        contents = self._inflated or (stream.tell() if stream is not None and self._compression else 0)
+        size = self._source.size or 0
+        found = self.recorder.cost()
+        found["bytes"] += size + self._inflated
+        found["content_bytes"] = max(size, contents)
+        return found
 
     def recording(self) -> Recording:
         return {

@@ -268,9 +268,13 @@ class _Inflater(io.RawIOBase):
         self._decompressor = _new_decompressor(name)
         self._left = size_max
         self._ready = memoryview(b"")
+        self._read = 0
 
     def readable(self) -> bool:
         return True
+
+    def tell(self) -> int:
+        return self._read
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         if not self._ready:
@@ -279,6 +283,7 @@ class _Inflater(io.RawIOBase):
         count = min(len(view), len(self._ready))
         view[:count] = self._ready[:count]
         self._ready = self._ready[count:]
+        self._read += count
         return count
 
     def _next_piece(self) -> bytes:
@@ -423,7 +428,7 @@ class PayloadSkippingStream(Stream):
     bytes, because they hold another pickle, finds them with `payload`.
     """
 
-    __slots__ = ("_marker", "_source")
+    __slots__ = ("_marker", "_source", "skipped")
 
     PAYLOAD_BYTES = 1 << 20
 
@@ -431,6 +436,8 @@ class PayloadSkippingStream(Stream):
         super().__init__(source)
         self._source = source
         self._marker = marker
+        self.skipped = 0
+        """Bytes of payloads that were not read. A load reads them."""
         if source.size is not None:
             self.readinto = self._readinto
 
@@ -443,6 +450,7 @@ class PayloadSkippingStream(Stream):
             # The unpickler then reports that the data is truncated.
             return 0
         self._buffered.seek(position + len(view))
+        self.skipped += len(view)
         marker = self._marker + position.to_bytes(8, "big")
         view[: len(marker)] = marker
         return len(view)

@@ -26,6 +26,8 @@ NAMES_MAX = 2000
 FINDINGS_MAX = 100
 ATTRIBUTES_MAX = 1000
 DEPTH_MAX = 100
+_ITEM_BYTES = 40
+"""What an item of a dictionary needs in it."""
 
 _SKLEARN_VERSION = "_sklearn_version"
 _VERSION = re.compile(r"v?\d{1,4}[0-9A-Za-z.+]{0,30}", re.ASCII)
@@ -48,6 +50,11 @@ class Global(type):
     rule: Rule
     attributes: set[str] | None
     """Attributes that passed the checks in an earlier state. None if a rule has to see every state."""
+    cost: list[int]
+    """What its objects cost a load so far: bytes and microseconds. A list, because to set an attribute of a class is
+    slow."""
+    call_cost: tuple[int, int]
+    state_microseconds: int
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         cls.uses.add("c")
@@ -58,6 +65,9 @@ class Global(type):
         except BadArguments as error:
             cls.recorder.note("bad-arguments", cls.name, str(error))
             result = None
+        cost, (size, time) = cls.cost, cls.call_cost
+        cost[0] += size
+        cost[1] += time
         if result is None:
             result = instance_of(cls)
             result.kept = args
@@ -129,6 +139,9 @@ class Stub(metaclass=Global):
         if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
             cls.recorder.build(self, state)
         self.kept = state if self.kept is None else (self.kept, state)
+        if type(state) is dict:
+            # A file can give one dictionary to any number of objects, and each copies it.
+            cls.cost[0] += _ITEM_BYTES * len(state)
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
@@ -266,11 +279,15 @@ class Recorder:
         state_rules: Mapping[str, StateRule],
         default_rule: Callable[[str], Rule],
         default_state_rule: Callable[[str], StateRule | None] = lambda _name: None,
+        call_cost: Callable[[str], tuple[int, int]] = lambda _name: (0, 0),
+        state_microseconds: Callable[[str], int] = lambda _name: 0,
     ) -> None:
         self._call_rules = call_rules
         self._state_rules = state_rules
         self._default_rule = default_rule
         self._default_state_rule = default_state_rule
+        self._call_cost = call_cost
+        self._state_microseconds = state_microseconds
         self._classes: dict[str, Global] = {}
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
@@ -278,6 +295,8 @@ class Recorder:
         self.versions: dict[str, str] = {}
         """Versions of frameworks that the file claims, for the frameworks that write theirs."""
         self.stream: PayloadSkippingStream | None = None
+        self.streams: list[PayloadSkippingStream] = []
+        """All streams of the scan. Each knows how many bytes of payloads it has skipped."""
         self.nesting = 0
         self.later: list[Callable[[], None]] = []
         """Checks that need bytes which stand behind the pickle. They raise BadArguments."""
@@ -321,7 +340,9 @@ class Recorder:
         has_rule = name in self._state_rules or self._default_state_rule(name) is not None
         attributes: set[str] | None = None if has_rule else set()
         members = {
-            "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes
+            "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes,
+            "cost": [0, 0], "call_cost": self._call_cost(name),
+            "state_microseconds": self._state_microseconds(name) if has_rule else 0,
         }  # fmt: skip
         return Global("stub", (self.STUB,), members)
 
@@ -334,6 +355,7 @@ class Recorder:
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
+        cls.cost[1] += cls.state_microseconds
         # Python's classes without a rule have their attributes in a dictionary, which bounds the recursion.
         held = state.values() if type(state) is dict else state if type(state) in (tuple, list) else ()
         if cls.attributes is None and (depth := depth_of(held)):
@@ -395,6 +417,11 @@ class Recorder:
         if len(self._findings) < FINDINGS_MAX:
             self._findings[what, subject, detail] = None
 
+    def charge(self, cls: Global, size: int, microseconds: int = 0) -> None:
+        """Record that a load needs so many bytes and so much time for an object of this class."""
+        cls.cost[0] += size
+        cls.cost[1] += microseconds
+
     def check_later(self, name: str, check: Callable[[], None]) -> None:
         """Make a check of the arguments of a call of `name` when the whole file was parsed."""
 
@@ -427,6 +454,19 @@ class Recorder:
                 # Items would be passed to the attribute of that name, which the file has set.
                 self.note("bad-state", name, f"an attribute {attribute}")
         return list(self._findings)
+
+    def cost(self) -> dict[str, Any]:
+        """What a load needs for the objects in the file: bytes and microseconds, and the names that need most of each.
+
+        Without what plain values need, which are the same in a scan.
+        """
+        found: dict[str, Any] = {}
+        for at, key in enumerate(("bytes", "microseconds")):
+            by_name = {name: cls.cost[at] for name, cls in {**self._internal, **self._classes}.items() if cls.cost[at]}
+            found[key] = sum(by_name.values())
+            found[f"most_{key}"] = max(by_name, key=by_name.__getitem__, default="")
+        found["bytes"] += sum(stream.skipped for stream in self.streams)
+        return found
 
     @property
     def carries_code(self) -> bool:

@@ -58,6 +58,7 @@ def open_stream(recorder: Recorder, source: Source) -> PayloadSkippingStream:
     """Return a stream over `source` and make it the recorder's current stream."""
     stream = PayloadSkippingStream(source, os.urandom(16))
     recorder.stream = stream
+    recorder.streams.append(stream)
     return stream
 
 

@@ -14,6 +14,7 @@ __all__ = [
     "artifact_forbidden_arguments",
     "artifact_forbidden_import",
     "artifact_forbidden_use",
+    "artifact_load_cost",
     "artifact_malformed",
     "artifact_missing",
     "artifact_more_problems",
@@ -129,6 +130,11 @@ def artifact_unsupported(what: str, hint: str) -> Problem:
 def artifact_scan_limits(what: str, hint: str) -> Problem:
     """The scan came to a limit of memory, time or depth, and gave no result."""
     return Problem("artifact.scan_limits", what, hint)
+
+
+def artifact_load_cost(what: str, hint: str) -> Problem:
+    """A load of the file would need more memory or time than it may."""
+    return Problem("artifact.load_cost", what, hint)
 
 
 def artifact_embedded_code(name: str) -> Problem:

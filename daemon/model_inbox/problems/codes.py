@@ -48,6 +48,7 @@ Code = Literal[
     "artifact.several_pickles",
     "artifact.unsupported",
     "artifact.scan_limits",
+    "artifact.load_cost",
     "artifact.embedded_code",
     "artifact.forbidden_import",
     "artifact.never_allowed",

@@ -110,6 +110,14 @@ class EntryFields(SeedEntry, total=False):
             "A load warns if others are installed."
         ),
     ]
+    load_bytes: Annotated[
+        int,
+        Field(
+            "Only where its pickles were scanned: the bytes of memory that a load of them may need by the scan's "
+            "estimate, besides its imports.",
+            minimum=0,
+        ),
+    ]
     integrity: Annotated[
         Integrity,
         Field(
@@ -176,6 +184,7 @@ def new_entry(
     integrity: Integrity,
     frameworks: Mapping[str, str] | None = None,
     owner: OwnerFields | None = None,
+    load_bytes: int | None = None,
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
@@ -196,6 +205,7 @@ def new_entry(
         "imports": dict(imports) if imports is not None else None,
         "verdict": dict(verdict) if verdict is not None else None,
         **({"frameworks": dict(frameworks)} if frameworks else {}),
+        **({"load_bytes": load_bytes} if load_bytes is not None else {}),
         "integrity": integrity,
         "aliases": [],
         "pinned": False,
@@ -239,7 +249,7 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
         yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
 
 
-_SOMETIMES = frozenset({"owner", "frameworks", "scaler_replaced", "scaler_imports", "recorded"})
+_SOMETIMES = frozenset({"owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"})
 
 
 def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:

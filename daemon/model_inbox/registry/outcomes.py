@@ -27,8 +27,8 @@ class Candidate:
     `fields` are those of `metadata.fields_of`; `imports` what its pickles may import when loaded (None: trusted);
     `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
-    versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it,
-    and `quota` how much that user may have (None: as much as there is room for).
+    versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it, `quota` how much that
+    user may have (None: as much as there is room for); `load_bytes` what a load of its pickles needs at most.
     """
 
     fields: MetadataFields
@@ -43,6 +43,7 @@ class Candidate:
     frameworks: Mapping[str, str] | None = None
     owner: OwnerFields | None = None
     quota: Quota | None = None
+    load_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) ->
         integrity=candidate.integrity,
         frameworks=candidate.frameworks,
         owner=candidate.owner,
+        load_bytes=candidate.load_bytes,
     )
 
 

@@ -37,6 +37,7 @@ def scanner_of(config: Config) -> Scanner:
         Allowlist.load(section.frameworks, section.allow),
         memory_limit=section.memory_limit,
         time_limit=section.time_limit,
+        load_budget=section.load_budget,
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from model_inbox.pickles import Allowlist, PickleReport, Scanner, scan_bytes
+from model_inbox.pickles.scan import decompressed_max
 from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
@@ -258,3 +259,84 @@ def test_the_version_of_an_estimator_is_text_in_each_object() -> None:
     for hostile in (build.array(), build.value((1, 2)), build.value(1)):
         data = build.pickled(b"](" + honest * 3 + estimator(hostile) + b"e")
         assert _codes(scan_bytes(data, ALLOWLIST)) == ["artifact.forbidden_arguments"]
+
+
+# --- memory and time ----------------------------------------------------------------------------------------
+
+
+def _many(number: int, one: bytes) -> bytes:
+    """Opcodes of a list with the same construction that many times."""
+    return b"](" + one * number + b"e"
+
+
+def _shared_array(code: str, order: str, itemsize: int, shape: tuple[int, ...], content: bytes) -> bytes:
+    """Opcodes of an array whose contents are another's, too."""
+    dtype = build.dtype(code, (3, order, None, None, None, itemsize, 1 if itemsize >= 0 else -1, 0))
+    made = build.called(
+        build.named("numpy._core.multiarray", "_reconstruct"),
+        build.named("numpy", "ndarray"),
+        build.value((0,)),
+        build.data(b"b"),
+    )
+    return build.built(made, b"(" + build.value(1) + build.value(shape) + dtype + b"\x89" + content + b"t")
+
+
+_SHARED = build.data(bytes(800_000)) + _memo(7) + b"0"
+_GENERATOR = build.called(build.named("numpy.random._pickle", "__bit_generator_ctor"), build.text("MT19937"))
+_STATE = build.mapping({f"a{number}": b"N" for number in range(1000)}) + _memo(8) + b"0"
+
+COSTLY = {
+    "arrays that swap shared bytes": _SHARED + _many(6000, _shared_array("f8", ">", -1, (100_000,), _recall(7))),
+    "an array of four billion items without bytes": _shared_array("S0", "|", 0, (1 << 32,), build.data(b"")),
+    "copies of shared bytes": _SHARED + _many(1000, build.called(build.named("builtins", "bytearray"), _recall(7))),
+    "one dictionary as the state of many objects": _STATE
+    + _many(20_000, build.new("sklearn.linear_model._base", "LinearRegression") + _recall(8) + b"b"),
+    "generators of random numbers": _many(200_000, _GENERATOR),
+}
+
+
+@pytest.mark.parametrize("kind", COSTLY)
+def test_what_costs_a_load_far_more_than_the_file_is_large_is_refused(kind: str) -> None:
+    """Each construction has a cost. Their sum is held to the budget, and the message names the dearest name."""
+    for wrap in (bytes, gzip.compress):
+        report = scan_bytes(wrap(build.pickled(COSTLY[kind])), ALLOWLIST)
+        assert set(_codes(report)) == {"artifact.load_cost"}, report.problems
+        assert report.load_bytes > 0
+
+
+def test_the_budget_is_the_operators() -> None:
+    """A file over the default budget is accepted with a larger one, and the message says which key to raise."""
+    data = build.pickled(COSTLY["arrays that swap shared bytes"])
+    refused = scan_bytes(data, ALLOWLIST)
+    assert "pickle.load_budget" in str(refused.problems[0].hint)
+    assert "'numpy.ndarray'" in refused.problems[0].message
+    assert refused.load_bytes >= 6000 * 800_000
+    assert scan_bytes(data, ALLOWLIST, load_budget=8 << 30).accepted
+
+
+def test_plain_objects_cost_what_they_take_in_the_scan(tmp_path: Path) -> None:
+    """The worker measures what plain values need: lists in lists are 100 times as large in memory as in the file."""
+    path = tmp_path / "lists.pkl"
+    path.write_bytes(build.PROTO[4] + b"](" + b"]" * 6_000_000 + b"e.")
+    with Scanner(ALLOWLIST, memory_limit=4 << 30) as scanner:
+        report = scanner.scan(path)
+    assert _codes(report) == ["artifact.load_cost"], report.problems
+    # An empty list has 56 bytes, 72 with what Python keeps before it, and its place in the outer one.
+    assert report.load_bytes > 6_000_000 * 64
+
+
+def test_an_honest_array_costs_a_few_times_its_bytes(tmp_path: Path) -> None:
+    """The file, the bytes in it and the array: far below the default budget of eight times."""
+    path = tmp_path / "array.pkl"
+    size = 16 << 20
+    path.write_bytes(build.pickled(build.array((size // 8,), bytes(size))))
+    with Scanner(ALLOWLIST) as scanner:
+        report = scanner.scan(path)
+    assert report.accepted
+    assert 2 * size <= report.load_bytes <= 5 * size
+
+
+def test_compressed_files_expand_by_a_bounded_ratio(tmp_path: Path) -> None:
+    """Beyond 256 MiB, compressed contents are at most 200 times as large as the file."""
+    assert decompressed_max(1000) == 256 << 20
+    assert decompressed_max(10 << 20) == 2000 << 20

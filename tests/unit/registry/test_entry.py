@@ -60,6 +60,7 @@ def an_entry(frameworks: dict[str, str] | None = None, **fields: object) -> Entr
         verdict=None,
         integrity="digest",
         frameworks=frameworks,
+        load_bytes=4096 if frameworks else None,
     )
     return {**made, **fields}  # type: ignore[typeddict-item]
 
@@ -67,7 +68,7 @@ def an_entry(frameworks: dict[str, str] | None = None, **fields: object) -> Entr
 def test_a_new_entry_has_every_field_but_what_later_changes_add() -> None:
     """`new_entry` fills the definition. It leaves out only what a replaced scaler and a record add.
 
-    The versions of frameworks are in it if the pickles tell some.
+    The versions of frameworks are in it if the pickles tell some, and what a load needs if they were scanned.
     """
     added = EntryFields.__annotations__.keys() - an_entry({"numpy": "2"}).keys()
     assert "frameworks" not in an_entry({})

@@ -236,6 +236,11 @@ def memory_limit(it: Reloaded) -> None:
     with_class(it, "m", pickled([bytes(8 << 20)]), "rejected")
 
 
+def load_budget(it: Reloaded) -> None:
+    it.reload(pickle={"load_budget": "1MB"})
+    with_class(it, "m", pickled([bytes(8 << 20)]), "rejected")
+
+
 def time_limit(it: Reloaded) -> None:
     it.reload(pickle={"time_limit": "1ms"})
     it.world.put("m", [[i] for i in range(300_000)])
@@ -423,6 +428,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "registry.history_keep": history_keep,
     "pickle.frameworks": frameworks,
     "pickle.allow": allow,
+    "pickle.load_budget": load_budget,
     "pickle.memory_limit": memory_limit,
     "pickle.time_limit": time_limit,
     "checks.model_types": model_types,

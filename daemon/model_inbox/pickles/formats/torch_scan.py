@@ -15,15 +15,15 @@ from ..kinds import TORCH_LEGACY, TORCH_MAGIC, TORCH_ZIP, kind_of_start
 from ..streams import BadStream, InflatedSource, MemorySource, Source
 from ..stubs import Global, Recorder, Stub
 from ..unpicklers import PlainUnpickler, TorchUnpickler, finish, open_stream
-from .torch_storages import ITEM_SIZES, UNTYPED, StorageValue, new_storage
+from .torch_storages import ITEM_SIZES, STORAGE, UNTYPED, StorageValue, new_storage
 from .torch_zip import Member, read_zip_layout
 
 __all__ = ["scan_legacy", "scan_nested", "scan_zip"]
 
 _SMALL_MEMBER_BYTES = 4096
 
-StorageCheck = Callable[[str, StorageValue], None]
-"""Raise BadStream unless the file has this storage under this key."""
+StorageCheck = Callable[[str, StorageValue], bool]
+"""Raise BadStream unless the file has this storage under this key. Return whether this is its first mention."""
 
 
 def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *, legacy: bool) -> Any:
@@ -46,7 +46,9 @@ def storage_of_id(recorder: Recorder, persistent_id: Any, check: StorageCheck, *
     if legacy and storage_type.name in UNTYPED:
         raise BadStream("old-torch-format")
     value = StorageValue(count, ITEM_SIZES[storage_type.name], storage_type.name)
-    check(key, value)
+    if check(key, value):
+        # It is read once, however often it is mentioned.
+        recorder.charge(recorder.internal(STORAGE), count * value.item_size)
     return new_storage(recorder, value)
 
 
@@ -58,7 +60,8 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
     _check_small_members(source, members)
     storages: dict[str, StorageValue] = {}
 
-    def check(key: str, value: StorageValue) -> None:
+    def check(key: str, value: StorageValue) -> bool:
+        is_first = key not in storages
         member = members.get(f"data/{key}") if key.isascii() and key.isdigit() else None
         if member is None or member.size != value.items * value.item_size:
             raise BadStream("bad-storage", key[:40])
@@ -66,6 +69,7 @@ def scan_zip(recorder: Recorder, source: Source) -> Any:
         if storages.setdefault(key, value) != value:
             raise BadStream("bad-storage", key[:40])
         value.source = source.part(member.offset, member.size)
+        return is_first
 
     data = members["data.pkl"]
     stream = open_stream(recorder, source.part(data.offset, data.size))
@@ -96,11 +100,12 @@ def scan_legacy(recorder: Recorder, source: Source) -> Any:
     stream = open_stream(recorder, source)
     storages: dict[str, list[StorageValue]] = {}
 
-    def check(key: str, value: StorageValue) -> None:
+    def check(key: str, value: StorageValue) -> bool:
         mentions = storages.setdefault(key, [])
         mentions.append(value)
         if mentions[0] != value:
             raise BadStream("bad-storage", key[:40])
+        return len(mentions) == 1
 
     def plain() -> Any:
         return PlainUnpickler(recorder, stream).load()

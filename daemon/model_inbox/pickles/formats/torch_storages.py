@@ -13,7 +13,10 @@ from typing import Any
 from ..streams import Source
 from ..stubs import Recorder, instance_of
 
-__all__ = ["ITEM_SIZES", "UNTYPED", "StorageValue", "new_storage"]
+__all__ = ["ITEM_SIZES", "STORAGE", "UNTYPED", "StorageValue", "new_storage"]
+
+STORAGE = "<torch storage>"
+"""The name of the stubs of storages, which have none in a pickle."""
 
 ITEM_SIZES = {
     "torch.BFloat16Storage": 2,
@@ -57,4 +60,4 @@ class StorageValue:
 
 def new_storage(recorder: Recorder, value: StorageValue) -> Any:
     """Return the stub for a storage."""
-    return instance_of(recorder.internal("<torch storage>"), value)
+    return instance_of(recorder.internal(STORAGE), value)

@@ -65,9 +65,14 @@ CPU_BYTES_PER_SECOND = 1 << 20
 """The limit of CPU time of a scan: this much for any file, and a second more for each megabyte."""
 
 
-def scan_bytes(data: bytes | bytearray | memoryview, allowlist: Allowlist) -> PickleReport:
-    """Scan `data` in this process, without limits on memory, time or stack, and return the report."""
-    return report_of(record(MemorySource(data)), allowlist)
+def scan_bytes(
+    data: bytes | bytearray | memoryview, allowlist: Allowlist, load_budget: int | None = None
+) -> PickleReport:
+    """Scan `data` in this process, without limits on memory, time or stack, and return the report.
+
+    What plain values need in a load is not estimated: the memory of this process does not tell it.
+    """
+    return report_of(record(MemorySource(data)), allowlist, load_budget)
 
 
 _Result = dict[str, Any] | ScanError | StorageError
@@ -102,7 +107,7 @@ class Scan:
         if isinstance(self._result, Exception):
             raise self._result
         assert self._result is not None  # noqa: S101  # it was waited for
-        return report_of(self._result, self._scanner.allowlist)
+        return report_of(self._result, self._scanner.allowlist, self._scanner.load_budget)
 
     def cancel(self) -> None:
         """Do not start the scan, if the worker does not have the file yet. The report is not needed any more."""
@@ -113,11 +118,20 @@ class Scanner:
     """Scans files in a worker process that is kept between scans.
 
     The reports are made with `allowlist`, which may be replaced at any time. `memory_limit` (bytes) and `time_limit`
-    (seconds) bound one scan. Use it in one thread at a time, and `close` it, or use it as a context manager.
+    (seconds) bound one scan, `load_budget` (bytes; None: by the size of the file) what a load may need.
+    Use it in one thread at a time, and `close` it, or use it as a context manager.
     """
 
-    def __init__(self, allowlist: Allowlist, *, memory_limit: int = 2 << 30, time_limit: float = 120.0) -> None:
+    def __init__(
+        self,
+        allowlist: Allowlist,
+        *,
+        memory_limit: int = 2 << 30,
+        time_limit: float = 120.0,
+        load_budget: int | None = None,
+    ) -> None:
         self.allowlist = allowlist
+        self.load_budget = load_budget
         self.memory_limit = memory_limit
         self.time_limit = time_limit
         self.restarts = 0

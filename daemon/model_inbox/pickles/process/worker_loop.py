@@ -51,7 +51,7 @@ def serve(connection: socket, bounds: Bounds) -> None:
         try:
             short = bounds.set(memory, cpu_seconds)
             connection.sendall(BEGUN.pack(short, bounds.cpu_seconds_used()))
-            answer = _scanned(fd, size)
+            answer = _scanned(fd, size, bounds)
         finally:
             os.close(fd)
         gc.collect()
@@ -65,9 +65,9 @@ def serve(connection: socket, bounds: Bounds) -> None:
             return
 
 
-def _scanned(fd: int, size: int) -> Recording:
+def _scanned(fd: int, size: int, bounds: Bounds) -> Recording:
     try:
-        return record(FileSource(fd, size))
+        return record(FileSource(fd, size), bounds.resident)
     except ReadError as error:
         return {"failed": error.strerror or "it cannot be read", "errno": error.errno or 0}
 

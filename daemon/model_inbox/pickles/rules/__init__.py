@@ -8,6 +8,7 @@ too, and what a load looks up instead of `getattr`. Never says which names are a
 from __future__ import annotations
 
 from .callable_rules import GETATTR, bound_attribute
+from .costs import call_cost, state_microseconds
 from .numpy_rules import MATRIXES, DtypeValue, dtype_of, keeps_contents, new_array
 from .python_rules import PLAIN_TYPES
 from .table import HASHABLE, call_rules, default_rule, default_state_rule, state_rules
@@ -21,11 +22,13 @@ __all__ = [
     "PLAIN_TYPES",
     "DtypeValue",
     "bound_attribute",
+    "call_cost",
     "call_rules",
     "default_rule",
     "default_state_rule",
     "dtype_of",
     "keeps_contents",
     "new_array",
+    "state_microseconds",
     "state_rules",
 ]

@@ -72,10 +72,11 @@ def _harch(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 1 and has_shape(args[0], "i", 4, None), "not the lags")
 
 
-def _counts(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+def _counts(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     """Orders of a process; FIGARCH has its power among them."""
     must(len(args) in (2, 3, 4) and all(type(arg) in (int, float, bool) for arg in args), "not the orders")
     must(all(0 <= arg <= PERIODS_MAX for arg in args), "an order is invalid")
+    recorder.charge(callee, sum(64 * int(arg) for arg in args))
     return instance_of(callee, args)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..arguments import is_count, is_global, is_object, must, only_scalars, package_of
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
-from .numpy_rules import ArrayValue, array_of
+from .numpy_rules import ArrayValue, array_of, bytes_of
 from .zone_rules import is_zone
 
 __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "offset_call", "pandas_state"]
@@ -46,7 +46,7 @@ def _tree(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     return instance_of(callee, args[2])
 
 
-def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+def _tree_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(hasattr(target, "value") and type(state) is dict, "not a state that scikit-learn writes")
     must({"max_depth", "node_count", "nodes", "values"} <= set(state), "not a state that scikit-learn writes")
     must(
@@ -58,6 +58,10 @@ def _tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         len(values.shape) == 3 and values.shape[:2] == (state["node_count"], target.value),
         "the values have another shape",
     )
+    kind: Global = type(target)
+    for array in (nodes, values):
+        # A tree copies its arrays.
+        recorder.charge(kind, bytes_of(array.dtype, array.shape) if array.dtype is not None else 0)
 
 
 def _isotonic_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
@@ -74,9 +78,21 @@ def _predictor_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 # --- boosters ------------------------------------------------------------------------------------------------
 
 
-def _xgboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+_PARSED_BYTES = 3
+_PARSED_BYTES_PER_MICROSECOND = 20
+"""What a booster needs for each byte of its model, and how quickly it is parsed."""
+
+
+def _charge_model(recorder: Recorder, target: Stub, model: Any) -> None:
+    if type(model) in (str, bytes, bytearray):
+        kind: Global = type(target)
+        recorder.charge(kind, _PARSED_BYTES * len(model), 1000 + len(model) // _PARSED_BYTES_PER_MICROSECOND)
+
+
+def _xgboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(state) is dict and "handle" in state, "not a state that XGBoost writes")
     must(state["handle"] is None or type(state["handle"]) is bytearray, "the model is not bytes")
+    _charge_model(recorder, target, state["handle"])
 
 
 _TREE_SIZES = re.compile(r"^tree_sizes=([0-9 ]*)$", re.MULTILINE)
@@ -99,7 +115,7 @@ def _trees_are_in_place(text: str) -> bool:
 _LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
 
 
-def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
+def _lightgbm_state(recorder: Recorder, target: Stub, state: Any) -> None:
     # LightGBM frees the values of these attributes as pointers when the booster is deleted.
     must(type(state) is dict, "not a state that LightGBM writes")
     must(all(type(state.get(key)) in (str, type(None)) for key in ("_handle", "handle")), "the model is not text")
@@ -109,6 +125,7 @@ def _lightgbm_state(recorder: Recorder, _target: Stub, state: Any) -> None:
         # The version of the text format, which changes with a major version of LightGBM.
         recorder.note_version("lightgbm", match[1])
     must(text is None or _trees_are_in_place(text), "the trees are not where the table of sizes says")
+    _charge_model(recorder, target, text)
 
 
 def _cv_booster_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
@@ -124,10 +141,11 @@ _CATBOOST_METHODS = ("_deserialize_model", "_load_from_string", "_set_test_evals
 """The methods that its `__setstate__` calls."""
 
 
-def _catboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+def _catboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(state) is dict, "not a state that CatBoost writes")
     must(type(state.get("__model")) in (bytes, str, type(None)), "the model is not bytes")
     must(not any(name in state for name in _CATBOOST_METHODS), "an attribute replaces a method")
+    _charge_model(recorder, target, state.get("__model"))
 
 
 # --- pandas --------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from ..arguments import count_of, is_count, is_global, is_object, is_shape, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
 __all__ = [
-    "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "dtype_of", "keeps_contents",
-    "new_array",
+    "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "bytes_of", "dtype_of",
+    "keeps_contents", "new_array",
 ]  # fmt: skip
 
 CORES = ("numpy.core", "numpy._core")
@@ -243,7 +243,15 @@ def new_array(
     """Return a stub for an array. With dtype None, its state comes later, with a BUILD."""
     value = ArrayValue(dtype, shape)
     value.contents = contents
-    return instance_of(recorder.named("numpy.ndarray"), value)
+    kind = recorder.named("numpy.ndarray")
+    if dtype is not None:
+        recorder.charge(kind, bytes_of(dtype, shape))
+    return instance_of(kind, value)
+
+
+def bytes_of(dtype: DtypeValue, shape: tuple[int, ...]) -> int:
+    """Return the bytes of an array. numpy takes a byte for an item without any where it copies one."""
+    return count_of(shape) * max(1, dtype.itemsize)
 
 
 def array_of(value: Any) -> ArrayValue:
@@ -288,6 +296,7 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(version) is int and version == 1, "not a state that numpy writes")
     _check_array(shape, dtype, fortran, data)
     known.dtype, known.shape = dtype.value, shape
+    recorder.charge(recorder.named("numpy.ndarray"), bytes_of(dtype.value, shape))
     if type(data) in (bytes, bytearray):
         known.contents = _contents(recorder, dtype.value, shape, data)
 
@@ -320,13 +329,18 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     return new_array(recorder, described, shape, _contents(recorder, described, shape, data))
 
 
-def _scalar(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+def _scalar(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 2, "not (dtype, bytes)")
     described = dtype_of(args[0])
     must(
         type(args[1]) is bytes and len(args[1]) == described.itemsize, "the contents do not have the size of the dtype"
     )
+    if described.itemsize > _SMALL_BYTES:
+        recorder.charge(callee, described.itemsize)
     return stand_in(callee, _hashed_as(described, args[1]))
+
+
+_SMALL_BYTES = 32
 
 
 _FLOATS = {2: "e", 4: "f", 8: "d"}
@@ -368,7 +382,7 @@ def _masked(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     return instance_of(callee, ArrayValue(None, ()))
 
 
-def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+def _masked_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(hasattr(target, "value") and target.value.dtype is None, "it is set a second time")
     must(type(state) is tuple and len(state) == 7, "not a state that numpy writes")
     _version, shape, dtype, fortran, data, mask, fill_value = state
@@ -381,6 +395,8 @@ def _masked_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     is_scalar = is_object(fill_value, *(f"{core}.multiarray.scalar" for core in CORES))
     must(is_array or is_scalar or only_scalars(fill_value), "the fill value is invalid")
     target.value.dtype, target.value.shape = dtype.value, shape
+    # It copies the data, and again with the mask.
+    recorder.charge(recorder.named("numpy.ndarray"), 2 * bytes_of(dtype.value, shape) + len(mask))
 
 
 # --- random numbers ------------------------------------------------------------------------------------------

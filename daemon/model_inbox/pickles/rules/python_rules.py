@@ -40,7 +40,8 @@ def _bytes(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytes
     return args[0] if args else b""
 
 
-def _bytearray(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> bytearray:
+def _bytearray(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> bytearray:
+    recorder.charge(callee, len(args[0]) if args and type(args[0]) in (str, bytes) else 0)
     if len(args) == 2 and type(args[0]) is str and args[1] in ("latin1", "latin-1"):
         return bytearray(args[0], "latin-1", "replace")
     must(args == () or (len(args) == 1 and type(args[0]) is bytes), "not bytes")
@@ -98,23 +99,29 @@ def _collection_of(kind: Callable[..., Any]) -> Rule:
     return make
 
 
-def _counter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _counter(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     """Counters hash their items. Hash them here too, so that a stub among them becomes a finding."""
     must(len(args) <= 1 and _COLLECTIONS_OF_ITEMS.issuperset(map(type, args)), "not one collection")
     _made(dict.fromkeys, *(args or ((),)), otherwise="an item cannot be hashed")
     must(not args or type(args[0]) is not dict or all(type(count) in _COUNTS for count in args[0].values()),
          "a count is no number")  # fmt: skip
+    recorder.charge(callee, _ITEM_BYTES * len(args[0]) if args else 0)
 
 
 _COUNTS = frozenset({int, float, bool})
 
 
-def _mapping(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+_ITEM_BYTES = 128
+"""What an item of a dictionary needs, and its place in the order of one that keeps it."""
+
+
+def _mapping(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     """Dictionaries hash their keys. Protocols 0 and 1 write them as a list of pairs."""
     if not args:
         return
     must(len(args) <= 1 and _COLLECTIONS_OF_ITEMS.issuperset(map(type, args)), "not one collection")
     _made(dict, *args, otherwise="not pairs of keys and values")
+    recorder.charge(callee, _ITEM_BYTES * len(args[0]))
 
 
 def _fraction(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
@@ -130,9 +137,10 @@ _FRACTION = re.compile(r"-?\d{1,4000}(/\d{1,4000})?\Z", re.ASCII)
 _FRACTION_BITS_MAX = 1 << 16
 
 
-def _deque(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _deque(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2 and all(type(arg) in (list, tuple) for arg in args[:1]), "not a list")
     must(all(arg is None or type(arg) is int for arg in args[1:]), "not a length")
+    recorder.charge(callee, 8 * len(args[0]) if args else 0)
 
 
 PLAIN_TYPES = frozenset(
@@ -140,12 +148,13 @@ PLAIN_TYPES = frozenset(
 ) | {"collections.OrderedDict", "collections.Counter"}
 
 
-def _defaultdict(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _defaultdict(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) <= 2, "too many arguments")
     # The factory is called for each missing key, so it may only be a plain type, or torch's function for a new state.
     factories = (*PLAIN_TYPES, "torch.amp.grad_scaler._refresh_per_optimizer_state")
     must(all(arg is None or is_global(arg, *factories) for arg in args[:1]), "the factory is not a plain type")
     must(all(type(arg) is dict for arg in args[1:]), "not a dictionary")
+    recorder.charge(callee, _ITEM_BYTES * len(args[1]) if len(args) > 1 else 0)
 
 
 def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
@@ -236,16 +245,18 @@ def _address(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
 _ADDRESS_MAX = 64
 
 
-def _array(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _array(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     """Protocols 0 to 2 write a list of numbers, later ones bytes and the number of their format."""
     if len(args) == 2:
         must(args[0] in _ARRAY_CODES and type(args[1]) is list, "not (type, numbers)")
         must(all(type(item) in (int, float) for item in args[1]), "not (type, numbers)")
+        recorder.charge(callee, 8 * len(args[1]))
         return
     must(len(args) == 4 and is_global(args[0], "array.array"), "not (class, type, format, bytes)")
     must(
         args[1] in _ARRAY_CODES and is_count(args[2], 17) and type(args[3]) is bytes, "not (class, type, format, bytes)"
     )
+    recorder.charge(callee, 8 * len(args[3]))
 
 
 _ARRAY_CODES = tuple("bBhHiIlLqQfd")

@@ -75,6 +75,13 @@ ROWS: Mapping[Code, About] = {
         "A very large model, or a file that is made to exhaust its reader.",
         "For an honest model raise `pickle.memory_limit` or `pickle.time_limit`; else treat the file as hostile.",
     ),
+    "artifact.load_cost": About(
+        "A load of the file would need more memory than `pickle.load_budget`, or more time than such a file may need.",
+        "A very large model, or a small file that makes large objects: shared bytes that each array copies, ranges, "
+        "100,000 generators of random numbers.",
+        "For an honest model raise `pickle.load_budget`; else treat the file as hostile. See "
+        "[security.md](../security.md#what-a-load-costs).",
+    ),
     "artifact.embedded_code": About(
         "The pickle carries functions or classes by value.",
         "A class of a notebook or a script was packed by cloudpickle or dill; to load it is to run its code.",

@@ -398,6 +398,7 @@ class Plan:
             verdict=current(self.scanner.allowlist, judged),
             integrity="rebuild",
             frameworks=claimed_versions(judged),
+            load_bytes=sum(report.load_bytes for _, report in judged.values()),
         )
 
     def _newest_scaler(self, model_id: str) -> Path | None:
