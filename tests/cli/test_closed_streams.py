@@ -112,7 +112,7 @@ def test_an_error_that_stderr_does_not_take_keeps_its_exit_status(tmp_path: Path
 @pytest.mark.parametrize("closed", CLOSED.values(), ids=CLOSED.keys())
 def test_the_daemon_runs_and_no_file_of_its_own_gets_log_lines(tmp_path: Path, closed: Sequence[int]) -> None:
     """It takes a drop and ends as asked. Descriptors 0 to 2 are pipes or /dev/null; the status says what is lost."""
-    (tmp_path / "config.yaml").write_text("inbox: {settle_seconds: 50ms}\n")
+    (tmp_path / "config.yaml").write_text("inbox: {settle_seconds: 50ms}\nlogging: {file: null}\n")
     process = start(tmp_path, "run", closed=closed)
     try:
         until(process, lambda: running(tmp_path))
@@ -150,7 +150,8 @@ def test_a_log_file_gets_the_lines_that_stderr_cannot(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_said_by_the_status(tmp_path: Path) -> None:
     """stderr on a full disk, or a log file in a folder that is not there: the daemon works, and the status says why."""
-    for config, said in (("{}", "No space left"), ("logging: {file: nowhere/daemon.jsonl}", "nowhere/daemon.jsonl")):
+    nowhere = "logging: {file: nowhere/daemon.jsonl}"
+    for config, said in (("logging: {file: null}", "No space left"), (nowhere, "nowhere/daemon.jsonl")):
         (tmp_path / "config.yaml").write_text(config)
         with Path("/dev/full").open("w") as full:
             process = subprocess.Popen([*PROGRAM, "run"], cwd=tmp_path, stderr=full, text=True)

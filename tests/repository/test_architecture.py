@@ -101,11 +101,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry": (
         "events journald sd_notify metrics metrics_server",
-        "logging watchdog status_file logread",
-        "health",
+        "logread watchdog status_file",
+        "health logging",
         "__init__",
     ),
-    "telemetry/logread": ("records", "words", "questions", "sources", "__init__"),
+    "telemetry/logread": ("coverage records", "words", "questions", "sources", "__init__"),
     "inbox": (
         "watch acceptance permits differences failures outcomes permissions settle_time states",
         "drop",
@@ -137,10 +137,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "output",
         "common",
         """
-        alias allowlist backup check config delete drop history inbox listing logs pin rebuild record rejected reload
-        replace_scaler retention run schema status tag trash verify
+        alias allowlist backup check config delete drop history inbox listing log_source pin rebuild record rejected
+        reload replace_scaler retention run schema status tag trash verify
         """,
-        "show",
+        "log_traces show",
+        "logs",
         "__init__",
     ),
     "pickles": (
@@ -187,7 +188,8 @@ PURE = words("""
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
     retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
-    telemetry/events telemetry/metrics telemetry/logread/questions telemetry/logread/records telemetry/logread/words
+    telemetry/events telemetry/metrics telemetry/logread/coverage
+    telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
     inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
@@ -235,6 +237,7 @@ STEPS_OUTSIDE_DISK = {
     ("base/flocks", "O_CREAT"): "a lock file holds nothing that must outlast a crash",
     ("base/flocks", "ftruncate"): "the holder's name in it is for people",
     ("telemetry/logging", "O_CREAT"): "a log file is appended to, never promised",
+    ("telemetry/logging", "replace"): "and so is one that is full and gets another name",
     ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
     ("inbox/watch", "unlink"): "and is gone again at once",
     ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",

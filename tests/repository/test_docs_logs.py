@@ -112,7 +112,10 @@ EXPECTED: dict[str, tuple[list[str], list[str]]] = {
     "How long do drops take (p50, p99 by step)?": (["P50", "P99", "scan", "0.25", "0.5"], []),
     "What failed and is being retried?": (["chf", "disk full", "4"], ["usdeur"]),
     "What changed in the configuration?": (["inbox.settle_seconds: 2.0 → 5.0"], ["chf"]),
-    "When was the daemon down or deaf?": (["deaf", "mounted over", "down", "SIGTERM", "30"], ["chf"]),
+    "When did the daemon not run, or get no file events?": (
+        ["no file events", "mounted over", "not running", "SIGTERM", "30"],
+        ["chf"],
+    ),
 }
 
 

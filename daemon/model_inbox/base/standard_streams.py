@@ -2,7 +2,7 @@
 
 Owns that descriptors 0, 1 and 2 are open before any file is opened: a file or socket that got number 2 would receive
 everything that is written to stderr, including log lines. Owns also how a program ends whose stdout cannot be written:
-as those of coreutils do. Never changes a stream that works.
+as those of coreutils do, and whether a stream shows colours. Never changes a stream that works.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -23,6 +23,7 @@ __all__ = [
     "die_of_broken_pipe",
     "fill_standard_streams",
     "give_up_unwritable_streams",
+    "has_colours",
     "replace_stdout",
     "was_closed",
 ]
@@ -101,6 +102,11 @@ def give_up_unwritable_streams() -> None:
         except (OutputFailed, OSError, ValueError):
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def has_colours(stream: IO[str]) -> bool:
+    """Return whether a stream is a terminal with colours, and nobody turned them off with $NO_COLOR."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb" and stream.isatty()
 
 
 def was_closed(number: int) -> bool:

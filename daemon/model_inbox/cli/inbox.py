@@ -23,7 +23,7 @@ from .output import Column, age, parse_stored, print_fields, print_json, print_l
 if TYPE_CHECKING:
     from ..inbox.explain import Explained
 
-__all__ = ["inbox"]
+__all__ = ["inbox", "look_options"]
 
 _COLUMNS = (
     Column("NAME"),
@@ -46,7 +46,7 @@ def list_files(app: App, *, as_json: bool) -> None:
     """List the files in the inbox, oldest first, each with what it waits for."""
     from ..inbox.explain import look_over
 
-    path, options = _place(app)
+    path, options = look_options(app)
     everything = look_over(path, **options)
     if as_json:
         print_json([one.as_dict() for one in everything])
@@ -76,7 +76,7 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
     """
     from ..inbox.explain import explain as explain_names
 
-    path, options = _place(app)
+    path, options = look_options(app)
     names = [_name_in(path, file) for file in files]
     explained = explain_names(names, path, **options)
     if as_json:
@@ -89,7 +89,7 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
     return EXIT_REFUSED if any(one.state == "gone" and one.receipt is None for one in explained) else EXIT_DONE
 
 
-def _place(app: App) -> tuple[Path, dict[str, Any]]:
+def look_options(app: App) -> tuple[Path, dict[str, Any]]:
     """Return the inbox's path, and the arguments for `inbox.explain`."""
     from ..inbox.folder import limits_of
     from ..telemetry.health import find_daemon

@@ -5,29 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..base.instants import parse_instant
 from ..base.units import parse_duration
-from ..errors import ConfigError, ModelInboxError
+from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
-from ..telemetry.logread.questions import QUESTIONS, needed_events
-from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging, parse_entry, parse_line
+from ..telemetry.logread.questions import QUESTIONS
+from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging
 from ..telemetry.logread.words import in_words
 from .common import App, Command, now, pass_app
+from .log_source import Found, Source
+from .log_traces import Traces, changes_by_hand, traces, with_traces
 from .output import Column, parse_stored, print_json, print_lines, print_table, printable, when
-
-if TYPE_CHECKING:
-    from ..registry.journal import Line
 
 __all__ = ["logs"]
 
+# Words of the answers for people.
+_SHOWN = {"down": "not running", "deaf": "no file events"}
 # The tables of the questions: the key of each column, and the column.
 _COLUMNS: dict[str, tuple[tuple[str, Column], ...]] = {
     "rejected": (
@@ -102,7 +102,10 @@ def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         "model-inbox logs rejected --since yesterday",
         "model-inbox logs --follow --level warning",
     ],
-    exits={75: "the log cannot be read, or does not exist"},
+    exits={
+        0: "done; a question is answered completely",
+        75: "there is no log, a part of it cannot be read, or it begins later than --since",
+    },
 )
 @click.argument("question", required=False, type=click.Choice(tuple(QUESTIONS)), metavar="[QUESTION]")
 @click.option("--drop", "drops", multiple=True, metavar="STEM", help="Only this drop: its stem or its drop_id.")
@@ -137,7 +140,7 @@ def logs(
     file: Path | None,
     unit: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Show log lines, or the answer to a QUESTION.
 
     --drop and --model show what happened to a drop or a model. The questions:
@@ -149,140 +152,62 @@ def logs(
     durations  how long do drops take, by step?
     retries    what failed and is being retried?
     changes    what changed in the configuration?
-    outages    when was the daemon down or deaf?
+    outages    when did the daemon not run, or get no file events?
 
-    Reads systemd's journal, or a log of JSON lines. All times are UTC. With --model, changes made by people are added
-    from the registry's history.
+    Reads the daemon's log: its file of JSON lines, or systemd's journal. What the log lacks is answered from the
+    rejected drops, the receipts, the history and the status, as far as these know it. What was read, from when to when,
+    and what is not known is written to stderr. All times are UTC.
     """
     if following and (question is not None or until is not None or drops or models or pairs):
         raise click.UsageError("--follow can be used only with --event, --level and --since")
     if file is not None and unit is not None:
         raise click.UsageError("--file and --unit cannot be used together")
     wanted = Wanted(events, level, drops, models, pairs, since, until)
-    source = _Source(app, file, unit)
+    source = Source(app, file, unit)
     if following:
         for record in source.follow(since):
             if wanted.in_time(record) and wanted.is_kind(record):
                 _print_record(record, as_json=as_json)
-        return
+        return EXIT_DONE
     asked = QUESTIONS[question] if question is not None else None
     needed = asked.events if asked is not None else events
-    records = source.records(wanted, needed if not wanted.names_subjects() else ())
-    found = belonging(records, wanted)
+    read = source.read(wanted, needed if not wanted.names_subjects() else ())
+    there_is_log = read.coverage is not None and read.coverage.begins is not None
+    others = traces(app, question, wanted, log=there_is_log) if source.configured else Traces()
+    records = with_traces(read.records, others.records)
+    complete = others.answers or (read.coverage is not None and read.coverage.is_complete(since))
     if asked is not None:
         kinds = Wanted(events=asked.events)
+        found = belonging(records, wanted)
         rows = asked.answer([record for record in found if kinds.is_kind(record)], now())
         if as_json:
             print_json(rows)
-        elif question == "why":
-            _print_reasons(rows, asked.nothing)
-        elif rows:
-            columns = _COLUMNS[question or ""]
-            print_table(
-                [column for _, column in columns], [[_shown(row.get(key)) for key, _ in columns] for row in rows]
-            )
+        elif not rows:
+            print_lines(asked.nothing if complete else asked.unknown)
         else:
-            print_lines(asked.nothing)
-        return
-    found = sorted([*found, *_by_hand(app, wanted, found)], key=lambda record: record.at)
-    if as_json:
-        print_json([record.as_dict() for record in found])
-    elif not found:
-        print_lines("The log has no such lines.")
-    for record in found if not as_json else ():
-        _print_record(record, as_json=False)
+            _print_answer(question or "", rows)
+    else:
+        found = belonging(with_traces(records, changes_by_hand(app, wanted)), wanted)
+        if as_json:
+            print_json([record.as_dict() for record in found])
+        elif not found:
+            print_lines("The log has no such lines." if there_is_log else "No such event is known.")
+        for record in found if not as_json else ():
+            _print_record(record, as_json=False)
+    for sentence in _sources(read, others, since, there_is_log=there_is_log):
+        print_lines(sentence, hanging=2, err=True)
+    return EXIT_DONE if complete else EXIT_TRY_AGAIN
 
 
-# --- the source of lines ----------------------------------------------------------------------------------------------
-
-
-class _Source:
-    """The log to read: stdin, a file, or the journal of a unit."""
-
-    def __init__(self, app: App, file: Path | None, unit: str | None) -> None:
-        from ..telemetry.logread.sources import UNIT
-
-        self.file = file
-        self.unit = unit or UNIT
-        if file is None and unit is None:
-            # The log must be readable even if the configuration has problems.
-            with contextlib.suppress(ConfigError):
-                configured = app.config.logging.file
-                self.file = configured if configured is not None and configured.exists() else None
-
-    def records(self, wanted: Wanted, events: Sequence[str]) -> list[Record]:
-        """Return the records of the period, only those of `events` if any are given."""
-        from ..telemetry.logread import sources as logfiles
-
-        if self.file is None:
-            command = logfiles.journal_command(
-                self.unit, since=wanted.since, until=wanted.until, events=needed_events(events)
-            )
-            return _parsed(logfiles.journal_lines(command), parse_entry)
-        if str(self.file) == "-":
-            return _parsed(sys.stdin.buffer, parse_line)
-        paths = logfiles.rotated(self.file)
-        if not paths:
-            raise logfiles.LogUnreadable(
-                f"cannot read the log {str(self.file)!r}: there is none", hint="Check the path"
-            )
-        # Only lines that contain one of these are parsed, which skips most lines.
-        needles = [json.dumps(name)[:-1].rstrip("*") for name in events] if events else []
-        return _parsed(logfiles.lines_of(paths, wanted.since, needles), parse_line)
-
-    def follow(self, since: datetime | None) -> Iterator[Record]:
-        """Yield the records since `since`, if it is given, and then new ones as they are logged."""
-        from ..telemetry.logread import sources as logfiles
-
-        if self.file is None:
-            lines = logfiles.journal_lines(logfiles.journal_command(self.unit, since=since, following=True))
-            parse: Callable[[bytes], Record | None] = parse_entry
-        else:
-            if str(self.file) == "-":
-                raise click.UsageError("--follow cannot follow stdin")
-            earlier = [path for path in logfiles.rotated(self.file) if path != self.file] if since is not None else []
-            tail = logfiles.Tail(self.file, whole=since is not None)
-            lines, parse = chain(logfiles.lines_of(earlier, since, ()), logfiles.follow(tail)), parse_line
-        for line in lines:
-            record = parse(line)
-            if record is not None:
-                yield record
-
-
-def _parsed(lines: Iterator[bytes] | Any, parse: Callable[[bytes], Record | None]) -> list[Record]:
-    return [record for line in lines if (record := parse(line)) is not None]
-
-
-def _by_hand(app: App, wanted: Wanted, found: Sequence[Record]) -> list[Record]:
-    """Return the changes that people made to the selected models, which the daemon's log does not have."""
-    if not wanted.models:
-        return []
-    lines: list[Line] = []
-    try:
-        with app.reading() as registry:
-            for model_id in wanted.models:
-                lines += registry.history(model_id)
-    except ModelInboxError:
-        # The log is from another machine, or this user may not read the registry.
-        return []
-    known = {record.fields.get("sequence") for record in found}
-    changes = [
-        Record(
-            line.at,
-            "info",
-            "history.changed",
-            {
-                "model_id": line.model_id,
-                "operation": line.operation,
-                "actor": line.actor,
-                "reason": line.reason,
-                "sequence": line.sequence,
-            },
-        )
-        for line in lines
-        if line.sequence not in known
-    ]
-    return [record for record in changes if wanted.in_time(record) and wanted.is_kind(record)]
+def _sources(read: Found, others: Traces, since: datetime | None, *, there_is_log: bool) -> Iterator[str]:
+    """Yield what was read for an answer, from when to when, and what is not known."""
+    if read.missing:
+        yield f"{read.missing}."
+    if read.coverage is not None:
+        yield from read.coverage.sentences(since)
+    yield from others.sentences
+    if not there_is_log and not others.answers and others.unknown:
+        yield f"Not known without a log: {others.unknown}."
 
 
 # --- printing ---------------------------------------------------------------------------------------------------------
@@ -292,14 +217,22 @@ def _print_record(record: Record, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(record.as_dict(), ensure_ascii=False))
         return
-    head = f"{when(record.at, seconds=True)}  {record.level:<8}  {record.event:<22}  "
-    print_lines(head + in_words(record).replace("\n", " "), hanging=4)
+    level = f"{record.level.upper()}: " if record.level in LEVELS[2:] else ""
+    said = in_words(record).replace("\n", " ")
+    print_lines(f"{when(record.at, seconds=True)}  {level}{said} [{record.event}]", hanging=4)
     sys.stdout.flush()
 
 
-def _print_reasons(rows: Sequence[dict[str, Any]], nothing: str) -> None:
-    if not rows:
-        print_lines(nothing)
+def _print_answer(question: str, rows: Sequence[dict[str, Any]]) -> None:
+    if question == "why":
+        _print_reasons(rows)
+        return
+    columns = _COLUMNS[question]
+    cells = [[_SHOWN.get(str(row.get(key)), _shown(row.get(key))) for key, _ in columns] for row in rows]
+    print_table([column for _, column in columns], cells)
+
+
+def _print_reasons(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         whose = f" of {row['owner']}" if row.get("owner") else ""
         name = row.get("drop_id") or row.get("stem") or "?"

@@ -7,7 +7,6 @@ Owns the width, the colours, and the escaping of everything unprintable, so that
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import textwrap
@@ -18,6 +17,7 @@ from typing import Literal
 import click
 
 from ..base.instants import parse_instant
+from ..base.standard_streams import has_colours
 from ..problems import Problem, escaped
 from .tables import Column, columns_of_text, lay_out
 
@@ -91,8 +91,7 @@ def width(*, err: bool = False) -> int | None:
 def in_colour(text: str, colour: Colour | None, *, err: bool = False) -> str:
     """Return a text in a colour if the output is a terminal that has colours and $NO_COLOR is not set."""
     stream = sys.stderr if err else sys.stdout
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" or not stream.isatty()
-    return text if colour is None or plain else f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
+    return text if colour is None or not has_colours(stream) else f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
 def print_lines(

@@ -43,8 +43,9 @@ def run(app: App, *, as_json: bool) -> int:
     """Run the daemon until SIGTERM or Ctrl-C.
 
     It checks and registers the models that are dropped into the inbox, and retires old models by the retention rules.
-    The log is written to stderr: coloured on a terminal, as journal entries under systemd, else as JSON lines; with
-    --json always as JSON lines. SIGHUP makes it read its configuration again.
+    The log is written to stderr: as sentences on a terminal, as journal entries under systemd, else as JSON lines; with
+    --json always as JSON lines. Except under systemd, `model-inbox logs` reads it from a file (`logging.file`). SIGHUP
+    makes it read its configuration again.
     """
     from ..service.loop import run as run_service
     from ..telemetry.logging import configure
@@ -58,7 +59,8 @@ def run(app: App, *, as_json: bool) -> int:
         run_service(config, _as_json if as_json else lambda config: config)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]
-        log.critical("daemon.failed", problem="; ".join([error.message, *problems]), hint=_next_step(app, error))
+        said = "; ".join([error.message, *problems])
+        log.critical("daemon.failed", code=error.code, problem=said, hint=_next_step(app, error))
         if sys.stderr.isatty():
             report_error(error, as_json=as_json)
         elif as_json:

@@ -76,6 +76,10 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(folder, text) if folder is not None else Path(text)
 
 
+def _log_file(value: object, info: ValidationInfo) -> Path | str:
+    return "auto" if value == "auto" else _path(value, info)
+
+
 def _word(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -133,6 +137,7 @@ Size = Annotated[
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+LogFile = Annotated[Path | Literal["auto"], BeforeValidator(_log_file), WithJsonSchema({"type": "string"})]
 Patterns = Annotated[
     tuple[Pattern, ...],
     AfterValidator(_patterns),
@@ -293,9 +298,13 @@ class LoggingSection(_Section):
         "info", "The lowest level that is logged."
     )
     format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_word)] = _setting(
-        "auto", "auto is console on a terminal, journal under systemd, json elsewhere."
+        "auto", "auto is console (sentences for people) on a terminal, journal under systemd, json elsewhere."
     )
-    file: AbsolutePath | None = _setting(None, "A file to which the log is also written, as JSON lines; null is none.")
+    file: LogFile | None = _setting(
+        "auto",
+        "A file to which the log is also written, as JSON lines; null is none. auto is a file beside the registry "
+        "(10 MiB, and four older ones), and none under systemd.",
+    )
 
 
 class MetricsSection(_Section):

@@ -13,6 +13,7 @@ __all__ = ["RegistryFiles", "daemon_lock", "status_paths"]
 
 HISTORY_NAME = "history"
 JOURNAL_SUFFIX = ".journal.jsonl"
+OLD_LOGS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,19 @@ class RegistryFiles:
         return self.path.with_name(f"{self.path.stem}.status.json")
 
     @property
+    def log(self) -> Path:
+        """The daemon's own log, of JSON lines; see `logs` for what it is renamed to when it is full."""
+        return self.path.with_name(f"{self.path.stem}.log.jsonl")
+
+    @property
+    def logs(self) -> tuple[Path, ...]:
+        """The daemon's own log and its predecessors, the newest first."""
+        return self.log, *(self.log.with_name(f"{self.log.name}.{number}") for number in range(1, OLD_LOGS + 1))
+
+    @property
     def own(self) -> tuple[Path, ...]:
         """The files that stand beside the JSON file, and are none of a model where that is in the same folder."""
-        return self.path, self.journal, self.mark, self.clock, self.status
+        return self.path, self.journal, self.mark, self.clock, self.status, *self.logs
 
     def set_aside(self, path: Path, how: str, now: datetime, number: int) -> Path:
         """Return the name that keeps a derived file which was found edited or damaged; `number` counts from 1."""

@@ -17,6 +17,7 @@ from ..errors import ConfigError, StorageError, is_transient
 from ..inbox.validation import Checks
 from ..pickles import Allowlist, Scanner
 from ..problems.config import config_not_available
+from ..registry.paths import RegistryFiles
 from ..telemetry.logging import configure
 from ..telemetry.metrics import CONTENT_TYPE
 from ..telemetry.metrics_server import MetricsServer
@@ -43,7 +44,10 @@ def scanner_of(config: Config) -> Scanner:
 
 def configure_logs(config: Config) -> None:
     """Set up logging as config.yaml says."""
-    configure(format=config.logging.format, level=config.logging.level, file=config.logging.file)
+    section = config.logging
+    own = RegistryFiles(config.registry.path).logs if section.file == "auto" else ()
+    file = section.file if isinstance(section.file, Path) else None
+    configure(format=section.format, level=section.level, file=file, own_files=own)
 
 
 def open_server(config: Config, current: MetricsServer | None) -> MetricsServer | None:

@@ -44,8 +44,8 @@ EVENTS: dict[str, Event] = {
     "daemon.stopped": Event("info", ("uptime_seconds",), "The daemon stopped after a signal."),
     "daemon.failed": Event(
         "critical",
-        ("problem", "hint"),
-        "The daemon cannot continue and ends.",
+        ("code", "problem", "hint"),
+        "The daemon cannot continue and ends. `code` is that of the error; an error that nobody foresaw has none.",
         "Do what the hint says, then start it again.",
     ),
     "daemon.task_failed": Event(

@@ -7,21 +7,30 @@ configures it. A call site names an event of `events` with a literal and puts ev
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Callable, MutableMapping
+import textwrap
+from collections.abc import Callable, MutableMapping, Sequence
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import structlog
 
-from ..base.standard_streams import STDERR, was_closed
+from ..base.standard_streams import STDERR, has_colours, was_closed
 from ..problems import escaped
+from .events import EVENTS
 from .journald import JournalSender, stderr_is_journal
+from .logread.records import Record
+from .logread.words import in_words
 
 __all__ = ["configure", "get_logger", "log_problem"]
 
 log = structlog.get_logger("model_inbox")
+
+OWN_FILE_BYTES = 10 << 20
+_WAITING_LINES_MAX = 100
 
 _NUMBER: dict[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -89,6 +98,46 @@ class _File:
         self._torn = False
 
 
+class _OwnFile(_File):
+    """The daemon's own log file, which no other program rotates, so that it cannot fill the disk.
+
+    `paths` are its name and those of its predecessors, the newest first. Until there is a folder for it (the daemon
+    makes that at its first start), a few lines wait for it.
+    """
+
+    def __init__(self, paths: Sequence[Path], full_bytes: int) -> None:
+        super().__init__(paths[0])
+        self._paths = paths
+        self._full_bytes = full_bytes
+        self._waiting: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Append one line, and the lines that wait. A full file is renamed first."""
+        self._waiting = [*self._waiting, line][-_WAITING_LINES_MAX:]
+        if not self.path.parent.is_dir():
+            return
+        lines, self._waiting = self._waiting, []
+        for one in lines:
+            self._rotate()
+            super().write(one)
+
+    def _rotate(self) -> None:
+        """Rename the file if it is full, and its predecessors; the oldest is replaced.
+
+        A crash between two renames leaves a gap in the numbers, which readers do not mind.
+        """
+        try:
+            if self.path.stat().st_size < self._full_bytes:
+                return
+            for older, newer in zip(self._paths[:0:-1], self._paths[-2::-1], strict=True):
+                if newer.exists():
+                    os.replace(newer, older)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+
+
 def _print(stream: IO[str], message: str) -> str:
     """Write a line to a stream. Return why that was not possible, or ""."""
     try:
@@ -119,6 +168,35 @@ def _escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Muta
     return {key: _printable(value) for key, value in event.items() if value is not None}
 
 
+def _to_sentence(stream: IO[str]) -> Callable[..., str]:
+    """Return the processor that makes an event a sentence for people, wrapped to the width of the terminal.
+
+    A warning or an error begins with its level and ends with the name of its event, to look it up.
+    """
+    colours = {"warning": "33", "error": "31", "critical": "31"} if has_colours(stream) else {}
+
+    def render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+        fields = dict(event)
+        at = datetime.fromisoformat(fields.pop("timestamp"))
+        level, name = fields.pop("level"), str(fields.pop("event"))
+        serious = _NUMBER[level] >= _NUMBER["warning"]
+        words = f"{level.upper()}: " if serious else ""
+        said = in_words(Record(at, level, name, fields))
+        text = f"{at:%H:%M:%S}  {words}{said}" + (f" [{name}]" if serious or name not in EVENTS else "")
+        lines = [text]
+        if stream.isatty():
+            columns = max(shutil.get_terminal_size().columns, 40)
+            lines = textwrap.wrap(
+                text, columns, subsequent_indent=" " * 10, break_on_hyphens=False, break_long_words=False
+            )
+        shown = "\n".join(lines)
+        if level in colours:
+            shown = shown.replace(words, f"\x1b[{colours[level]}m{words}\x1b[0m", 1)
+        return shown
+
+    return render
+
+
 def _order(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     first = ("timestamp", "level", "event", "drop_id", "model_id")
     return {key: event[key] for key in first if key in event} | {
@@ -144,14 +222,15 @@ def configure(
     format: Literal["auto", "console", "json", "journal"] = "auto",  # noqa: A002  # the key's name in config.yaml
     level: str = "info",
     file: Path | None = None,
+    own_files: Sequence[Path] = (),
     stream: IO[str] | None = None,
-    colors: bool | None = None,
 ) -> str:
     """Configure the log and return the format that is used.
 
-    `auto` means native journal fields if stderr is systemd's journal, coloured text on a terminal, and JSON lines
-    otherwise. `file` gets JSON lines in addition, and may be rotated. If it cannot be written, `daemon.log_unwritten`
-    is logged once for each cause, and every further line is tried.
+    `auto` means native journal fields if stderr is systemd's journal, sentences on a terminal, and JSON lines
+    otherwise. `file` gets JSON lines in addition, and may be rotated by others. Without one, `own_files` are used in
+    the same way, unless the journal has the log: the first until it is full, the others for what was before. If a line
+    cannot be written, `daemon.log_unwritten` is logged once for each cause, and every further line is tried.
     """
     out = stream if stream is not None else sys.stderr
     chosen: str = format
@@ -162,6 +241,8 @@ def configure(
             chosen = "console" if out.isatty() else "json"
     _outputs.close()
     log_file = _File(file) if file is not None else None
+    if log_file is None and own_files and chosen != "journal":
+        log_file = _OwnFile(own_files, OWN_FILE_BYTES)
     if log_file is not None:
         _outputs.callback(log_file.close)
     processors: list[Callable[..., Any]] = [
@@ -188,13 +269,7 @@ def configure(
         output = JournalSender()
         _outputs.callback(output.close)
     elif chosen == "console":
-        processors.append(
-            structlog.dev.ConsoleRenderer(
-                colors=out.isatty() if colors is None else colors,
-                sort_keys=False,
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        )
+        processors.append(_to_sentence(out))
     else:
         processors.append(to_json)
     stderr_is_lost = stream is None and was_closed(STDERR)

@@ -77,7 +77,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         "checks": {"model_types": None, "currency_pairs": None},
         "permits": None,
         "quota": (),
-        "logging": {"level": "info", "format": "auto", "file": None},
+        "logging": {"level": "info", "format": "auto", "file": "auto"},
         "metrics": {"textfile": None, "listen": None},
     }
     assert config.retention == RetentionSection()

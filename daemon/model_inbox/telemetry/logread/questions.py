@@ -15,7 +15,10 @@ from typing import Any
 from ...base.instants import millisecond_stamp
 from .records import UNIT_EXITED, UNIT_SAID, Record, drop_ids
 
-__all__ = ["QUESTIONS", "Question", "needed_events"]
+__all__ = ["NOT_RUNNING", "QUESTIONS", "Question", "needed_events"]
+
+NOT_RUNNING = "unit.not_running"
+"""The event of a record that is not of the log: it is known that no daemon runs at that time."""
 
 _ENDS = frozenset({"drop.registered", "drop.duplicate", "drop.rejected", "drop.put_back", "drop.recovered"})
 # Failures that are logged at each attempt: what fails, and for how many seconds after its last line it still counts.
@@ -39,13 +42,14 @@ Row = dict[str, Any]
 class Question:
     """A question to the log. `answer` makes the rows from the records of `events`, which are all that it needs.
 
-    `nothing` is printed if there are no rows.
+    `nothing` is printed if there are no rows, or `unknown` if not all of the log could be read.
     """
 
     asks: str
     events: tuple[str, ...]
     answer: Callable[[Sequence[Record], datetime], list[Row]]
     nothing: str
+    unknown: str
 
 
 def _row(record: Record, *names: str) -> Row:
@@ -214,6 +218,7 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
     down: Row | None = None
     last: Record | None = None
     running = hung = False
+    before: tuple[Row | None, Row | None, bool, Record | None, int] | None = None
 
     def end(row: Row, at: datetime | None) -> None:
         row["to"] = millisecond_stamp(at) if at is not None else None
@@ -222,6 +227,14 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
 
     for record in records:
         event = record.event
+        if event == "daemon.started":
+            before = (down, deaf, running, last, len(rows))
+        elif event == "daemon.failed" and record.fields.get("code") == "registry.locked" and before is not None:
+            # Another daemon runs. What this one logged says nothing about it.
+            down, deaf, running, last, count = before
+            del rows[count:]
+            before = None
+            continue
         if event in ("daemon.stopping", "daemon.stopped", "daemon.failed", UNIT_EXITED) or (
             event == "daemon.started" and (running or last is not None) and down is None
         ):
@@ -241,6 +254,9 @@ def _outages(records: Sequence[Record], now: datetime) -> list[Row]:
                 end(down, record.at)
                 down = None
             running = True
+        elif event == NOT_RUNNING and down is None and last is not None:
+            cause, since, exactly = _cause_of(record, last)
+            down = {"kind": "down", "from": millisecond_stamp(since), "exactly": exactly, "cause": cause}
         elif event == "inbox.watch_lost" and deaf is None:
             deaf = {
                 "kind": "deaf",
@@ -283,42 +299,49 @@ QUESTIONS: dict[str, Question] = {
         ("drop.*",),
         _why,
         "No such drop was rejected or is waiting.",
+        "No such drop is known to be rejected or waiting.",
     ),
     "rejected": Question(
         "What was rejected, and whose?",
         ("drop.rejected",),
         _rejected,
         "Nothing was rejected.",
+        "No rejected drop is known.",
     ),
     "retired": Question(
         "What did retention retire and purge, and why?",
         ("entry.retired", "entry.purged"),
         _retired,
         "Nothing was retired or purged by the rules.",
+        "No model is known to be retired or purged by the rules.",
     ),
     "durations": Question(
         "How long do drops take, by step?",
         _DROPS,
         _durations,
         "No drop was processed.",
+        "It is not known how long drops took.",
     ),
     "retries": Question(
         "What failed and is being retried?",
         ("drop.deferred", *sorted(_ENDS), *_REPEATS),
         _retries,
         "Nothing is being retried.",
+        "No retry is known.",
     ),
     "changes": Question(
         "What changed in the configuration?",
         ("daemon.started", "config.loaded", "config.refused"),
         _changes,
         "Nothing changed.",
+        "No change is known.",
     ),
     "outages": Question(
-        "When was the daemon down or deaf?",
-        (*_DAEMON, UNIT_SAID, "inbox.watch_lost", "inbox.watch_restored", "drop.*", "registry.opened"),
+        "When did the daemon not run, or get no file events?",
+        (*_DAEMON, NOT_RUNNING, UNIT_SAID, "inbox.watch_lost", "inbox.watch_restored", "drop.*", "registry.opened"),
         _outages,
-        "It was neither down nor deaf.",
+        "It always ran, and got file events.",
+        "No time is known when it did not run or got no file events.",
     ),
 }
 """The questions by name. What happened to one drop or model is not among them: its records are printed instead."""

@@ -11,6 +11,8 @@ import re
 import shutil
 import subprocess
 import time
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,10 +20,23 @@ from pathlib import Path
 from ...errors import ModelInboxError, StorageError
 from ...exit_codes import EXIT_TRY_AGAIN
 
-__all__ = ["LogUnreadable", "Tail", "follow", "journal_command", "journal_lines", "lines_of", "rotated"]
+__all__ = [
+    "LogUnreadable",
+    "Tail",
+    "exists",
+    "follow",
+    "journal_command",
+    "journal_lines",
+    "last_lines",
+    "lines_of",
+    "rotated",
+]
 
 UNIT = "model-inbox.service"
 FOLLOW_SECONDS = 0.2
+# Where the last line of a log is looked for.
+_TAIL_BYTES = 1 << 20
+_TAIL_LINES = 100
 
 
 class LogUnreadable(ModelInboxError):
@@ -53,10 +68,24 @@ def rotated(path: Path) -> list[Path]:
         raise StorageError("read the log", path, error) from error
 
 
-def lines_of(paths: Iterable[Path], since: datetime | None, needles: Sequence[str]) -> Iterator[bytes]:
+def exists(path: Path) -> bool:
+    """Return whether a log file or a rotated predecessor of it exists. Raises StorageError."""
+    try:
+        return path.parent.is_dir() and bool(rotated(path))
+    except PermissionError as error:
+        raise StorageError("read the log", path, error) from error
+
+
+def lines_of(
+    paths: Iterable[Path],
+    since: datetime | None,
+    needles: Sequence[str],
+    damaged: Callable[[bytes], object] = lambda _: None,
+) -> Iterator[bytes]:
     """Yield the lines of the files that contain one of `needles`; all lines if there are none.
 
-    A file that was last written before `since` is skipped. Raises StorageError.
+    A file that was last written before `since` is skipped. `damaged` is called with each line that is none of a JSON
+    log; one without its end is still being written. Raises StorageError.
     """
     wanted = [needle.encode() for needle in needles]
     for path in paths:
@@ -65,11 +94,27 @@ def lines_of(paths: Iterable[Path], since: datetime | None, needles: Sequence[st
                 continue
             with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                 for line in file:
+                    is_json = line[:1] == b"{" and line[-2:] == b"}\n"
+                    if not is_json and line[-1:] == b"\n" and line.strip():
+                        damaged(line)
                     if not wanted or any(needle in line for needle in wanted):
                         yield line
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             wrapped = error if isinstance(error, OSError) else OSError(str(error))
             raise StorageError("read the log", path, wrapped) from error
+
+
+def last_lines(path: Path) -> Iterator[bytes]:
+    """Yield the last lines of a file, the last one first. Raises StorageError."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            if path.suffix != ".gz":
+                file.seek(max(os.fstat(file.fileno()).st_size - _TAIL_BYTES, 0))
+            lines = deque(file, maxlen=_TAIL_LINES)
+    except (OSError, EOFError, zlib.error) as error:
+        wrapped = error if isinstance(error, OSError) else OSError(str(error))
+        raise StorageError("read the log", path, wrapped) from error
+    yield from reversed(lines)
 
 
 class Tail:
@@ -139,8 +184,12 @@ def journal_command(
     until: datetime | None = None,
     events: Sequence[str] = (),
     following: bool = False,
+    newest: bool = False,
 ) -> list[str]:
-    """Return the journalctl command for the entries of a unit, as JSON with complete fields."""
+    """Return the journalctl command for the entries of a unit, as JSON with complete fields.
+
+    `newest`: only the last ones.
+    """
     command = ["journalctl", "--all", "--quiet", "--no-pager", "--output=json", f"--unit={unit}"]
     if since is not None:
         command.append(f"--since=@{int(since.timestamp())}")
@@ -149,6 +198,8 @@ def journal_command(
     if following:
         command.append("--follow")
         command += [] if since is not None else ["--lines=10"]
+    if newest:
+        command.append("--lines=10")
     return [*command, *(f"EVENT={event}" for event in events)]
 
 
