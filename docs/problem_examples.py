@@ -284,6 +284,7 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         ),
         "drop.invalid_name": wrong,
         "drop.sidecar_not_regular": drops.drop_sidecar_not_regular("usd_eur.yaml", "'usd_eur.yaml' is a symbolic link"),
+        "drop.linked": drops.drop_linked("usd_eur.pkl", refused=True),
         "drop.replaced": drops.drop_replaced("usd_eur.pkl"),
         "drop.unexpected": drops.drop_unexpected("IndexError: 'tuple index out of range' (validation.py:180)", 2),
         "drop.not_permitted": drops.drop_not_permitted(

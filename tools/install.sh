@@ -264,6 +264,9 @@ tell_the_machine() { # users, folders, units: what a package would do after it w
     if has systemd-tmpfiles; then systemd-tmpfiles --create "$tmpfiles_file"; fi
     if has journalctl; then journalctl --update-catalog; fi
     if has restorecon; then restorecon -R "$PREFIX" "$SYSCONF" "$STATE" "$LIB/systemd"; fi
+    if [ "$(cat /proc/sys/fs/protected_hardlinks 2>/dev/null)" = 0 ]; then
+        say 'Any user can link files of others into the inbox. Better: sysctl -w fs.protected_hardlinks=1 (and in sysctl.d)'
+    fi
     if ! systemd_runs; then return 0; fi
     systemctl daemon-reload
     if systemctl --quiet is-active $UNIT; then

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
+from model_inbox.base.log import configure_at_first_line
 from model_inbox.cli import root as command_line
 from support.users import as_user, let_through
 from support.world import SharedScanner, World, must_be_root, pickled, sidecar
@@ -44,6 +47,7 @@ class Installation:
         SharedScanner().make_ready()
         for words in ("list", "rejected list", "inbox list", "inbox explain good.yaml", "status", "drop --help"):
             CliRunner().invoke(command_line, ["--config", str(world.config_path), *words.split()])
+        configure_at_first_line(lambda: None)  # the last command's configuration is not the service's
 
     def act(self, uid: int, what: Callable[[], Any]) -> Any:
         """Return what `what` returns when that user calls it."""
@@ -64,15 +68,17 @@ class Installation:
     def may_read(self, uid: int, path: Path) -> bool:
         return self.may(uid, path.read_bytes if not path.is_dir() else lambda: os.listdir(path))
 
-    def serve(self, seconds: float = 1.0) -> None:
-        """Let the service run as its own user, until what is ready has its answer."""
+    def serve(self, seconds: float = 1.0) -> list[dict[str, Any]]:
+        """Let the service run as its own user, until what is ready has its answer. Return the lines of its log."""
 
-        def run() -> None:
+        def run() -> Any:
             os.umask(0o027)
-            with self.world.running() as service:
+            with capture_logs() as lines, self.world.running() as service:
                 self.world.live_on(service, seconds)
+            return json.loads(json.dumps(lines, default=str))
 
-        self.act(SERVICE, run)
+        lines: list[dict[str, Any]] = self.act(SERVICE, run)
+        return lines
 
     def put(self, uid: int, stem: str, *, umask: int = 0o022, **fields: Any) -> None:
         """Write a drop into the inbox as that user, with a program that knows nothing of all this."""

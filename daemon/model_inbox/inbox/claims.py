@@ -159,8 +159,9 @@ class Claim:
     owner of the sidecar, which the other files must have, too; `owner` is the same with the user's name, `owner_name`
     the name, or the number of a user without one. `retry` is set from the first time on that the drop was deferred.
     `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with `alone` it is
-    tried alone. `sidecar_sha256`, `model_id` and `digests` are what its answer says, as far as it is known, `notes`
-    what the log says of its metadata. Times are of the monotonic clock, in seconds.
+    tried alone. `linked` are the files that were found to have further names elsewhere. `sidecar_sha256`, `model_id`
+    and `digests` are what its answer says, as far as it is known, `notes` what the log says of its metadata and files.
+    Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -183,6 +184,7 @@ class Claim:
     model_id: str | None = None
     digests: dict[str, str] = field(default_factory=dict)
     notes: tuple[Problem, ...] = ()
+    linked: set[str] = field(default_factory=set)
 
     @property
     def sidecar_last(self) -> list[str]:

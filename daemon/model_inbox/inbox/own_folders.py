@@ -6,11 +6,12 @@ and the line that says what is in work (`.processing/.in-work`). Looks at no fil
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
-from ..base.disk import Note, make_folder
+from ..base.disk import Note, make_folder, remove_quietly, storage_errors
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ConfigError, StorageError
@@ -25,6 +26,7 @@ INBOX_MODE = 0o3770  # setgid: files get the producers' group; sticky: nobody ta
 OWN_MODE = 0o700
 RECEIPTS_MODE = 0o750
 WORK_NAME = ".in-work"
+_PROTECTED_HARDLINKS = Path("/proc/sys/fs/protected_hardlinks")
 
 
 class OwnFolders:
@@ -143,6 +145,28 @@ class OwnFolders:
             return [inbox_not_ours(folder, found.st_uid, os.geteuid(), reserved=True)]
         # With an ACL, the bits of the group are the most that any entry of it permits.
         return [inbox_open_to_others(folder, stat.S_IMODE(found.st_mode))] if found.st_mode & 0o022 else []
+
+    def protects_links(self, file: Path) -> bool:
+        """Return whether only the owner of a file can have given it a further name, as far as can be found out.
+
+        The kernel forbids others to link a file that they cannot write (fs.protected_hardlinks, on by default); where
+        it would let us link this one, it would let other producers. Root may always, and asks for the setting. A crash
+        leaves the name of the probe, which the next one removes. Raises StorageError.
+        """
+        if os.geteuid() == 0:
+            try:
+                return _PROTECTED_HARDLINKS.read_bytes().strip() != b"0"
+            except OSError:
+                return False
+        probe = self.processing_dir / ".link-probe"
+        with storage_errors("remove", probe):
+            remove_quietly(self._disk, probe)
+            try:
+                self._disk.link(file, probe)
+            except OSError as error:
+                return error.errno == errno.EPERM
+            self._disk.unlink(probe)
+            return False
 
     def _probe_leases(self) -> bool:
         """Return whether the file system knows leases, by a file of our own that nobody can be writing."""

@@ -95,6 +95,8 @@ class Staging:
         try:
             if content_of(found) != expected or found.st_uid != claim.uid:
                 return NotWhole((drop_changed(name),))
+            if found.st_nlink > 1:
+                claim.linked.add(name)
             lease = self._read_lease(fd) if self._inbox.has_leases else Lease.UNKNOWN
             if lease is Lease.OPEN:
                 return NotWhole((drop_changed(name),))

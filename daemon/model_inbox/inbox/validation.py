@@ -31,7 +31,7 @@ from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
 from ..problems.artifact import artifact_digest_mismatch, artifact_missing
-from ..problems.drop import drop_changed
+from ..problems.drop import drop_changed, drop_linked
 from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
 from ..registry.usage import Quota
@@ -157,6 +157,7 @@ class Judge:
 
     def _stage_drop(self, claim: Claim, stage: ToJudge) -> Judging | Rejected | NotWhole:
         """Stage the claimed files and have them looked into. Leaves nothing staged but when there is more to judge."""
+        claim.linked.clear()
         text = self.read_sidecar(claim)
         if text is None or hashlib.sha256(text).hexdigest() != claim.sidecar_sha256:
             return NotWhole((drop_changed(claim.sidecar_name),))
@@ -187,6 +188,8 @@ class Judge:
             )
             if not isinstance(staged, dict):
                 return staged
+            if claim.linked and (refused := self._linked_by_others(claim, sidecar, roles)):
+                return Rejected(refused)
             judging.staged.update(staged)
             # Behind the last one that can go wrong here: what is removed again is not scanned.
             for role, part in judging.staged.items():
@@ -201,6 +204,22 @@ class Judge:
         account = partial(self._accounts.of, claim.uid)
         problem = not_permitted(self.checks.permits, claim.uid, account, sidecar.metadata)
         return Rejected((problem,)) if problem is not None else None
+
+    def _linked_by_others(self, claim: Claim, sidecar: Sidecar, roles: Mapping[Role, str]) -> tuple[Problem, ...]:
+        """Return the problems of files to which another user may have given the name that they had in the inbox.
+
+        That user would get somebody else's file registered, in the name of its owner. The owner has said which file is
+        meant if a sidecar that nobody can have linked has its digest. Of our own files there is nobody to protect.
+        """
+        if claim.uid == os.geteuid():
+            return ()
+        meant = {name for role, name in roles.items() if sidecar.digests.get(role)}
+        doubtful = claim.linked - (meant if claim.sidecar_name not in claim.linked else set())
+        return tuple(
+            drop_linked(name, refused=True)
+            for name in sorted(doubtful)
+            if not self._inbox.protects_links(claim.files[name].path)
+        )
 
     def _digest(self, staged: Staged) -> str:
         """Return the SHA-256 of a staged file."""
@@ -266,6 +285,8 @@ class Judge:
             claim, judging.staged.values(), judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy
         )
         claim.notes = sidecar.notes
+        if claim.linked:
+            claim.notes += tuple(drop_linked(name, refused=False) for name in sorted(claim.linked))
         judged: dict[str, tuple[str, PickleReport]] = {
             role: (digests[role], reports[name]) for role, name in roles.items()
         }
@@ -332,6 +353,8 @@ class Judge:
         try:
             fd, found = self._disk.open_read(path)
             try:
+                if found.st_nlink > 1:
+                    claim.linked.add(claim.sidecar_name)
                 if found.st_uid != claim.uid or (self._inbox.has_leases and self._read_lease(fd) is Lease.OPEN):
                     return None
                 return read_open_file(fd, SIDECAR_BYTES_MAX)

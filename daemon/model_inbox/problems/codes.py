@@ -68,6 +68,7 @@ Code = Literal[
     "drop.not_movable",
     "drop.invalid_name",
     "drop.sidecar_not_regular",
+    "drop.linked",
     "drop.replaced",
     "drop.unexpected",
     "drop.metadata_differs",

@@ -14,6 +14,7 @@ __all__ = [
     "drop_ignored",
     "drop_incomplete_timeout",
     "drop_invalid_name",
+    "drop_linked",
     "drop_metadata_differs",
     "drop_no_sidecar",
     "drop_not_movable",
@@ -108,6 +109,19 @@ def drop_sidecar_not_regular(name: str, what: str) -> Problem:
         "drop.sidecar_not_regular",
         what,
         "Put the sidecar itself there: copy it, or make a hard link",
+        file=escaped(name),
+    )
+
+
+def drop_linked(name: str, *, refused: bool) -> Problem:
+    """A file has further names elsewhere (hard links). `refused`: anybody can have made the one in the inbox."""
+    return Problem(
+        "drop.linked",
+        f"{quoted(name)} has another name elsewhere (a hard link), "
+        + ("and this system lets any user link a file of another" if refused else "so it was copied"),
+        "If you meant it: copy the file and its sidecar into the inbox. The operator sets fs.protected_hardlinks to 1"
+        if refused
+        else "",
         file=escaped(name),
     )
 

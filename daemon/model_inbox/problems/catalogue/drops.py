@@ -57,6 +57,14 @@ ROWS: Mapping[Code, About] = {
         "The producer linked the file instead of copying it.",
         "Copy the file, or make a hard link.",
     ),
+    "drop.linked": About(
+        "A file of the drop has another name elsewhere (a hard link). It is registered as a copy, and this stands in "
+        "the log; or it is rejected, because the kernel lets any user link files of others (fs.protected_hardlinks is "
+        "0), and no sidecar says by a digest that its owner meant this file.",
+        "The producer linked the file instead of copying it. Or another user linked it, to have it registered.",
+        "Copy the files, or use `model-inbox drop`. The operator sets fs.protected_hardlinks to 1. If you did not drop "
+        "the file, ask who did: somebody could link it.",
+    ),
     "drop.replaced": About(
         "A newer file of the same name came while this drop was being checked, so that this one could not go back.",
         "The producer dropped the same name again.",
