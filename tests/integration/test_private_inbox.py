@@ -17,7 +17,7 @@ from model_inbox.base.disk import Disk
 from model_inbox.producer import drop_files
 from support.crash_kit import metadata
 from support.people import ALICE, BOB, CAROL, DAVE, PRODUCERS, SERVICE, Installation
-from support.world import pickled, sidecar
+from support.world import World, pickled, sidecar
 
 EVERYBODY = (SERVICE, ALICE, BOB, CAROL, DAVE)
 
@@ -212,6 +212,20 @@ def test_the_status_quotes_no_sidecar(it: Installation) -> None:
         "m.yaml": [],
         "alone.yaml": ["artifact.missing"],
     }
+
+
+def test_a_stored_model_has_no_list(tmp_path: Path) -> None:
+    """Also one of the service's own user, which is linked from the inbox and not copied."""
+    world = World(tmp_path, {"inbox": {"private": True}})
+    with world.running() as service:
+        world.put("m")
+        dropped = {(world.inbox / name).stat().st_ino for name in ("m.pkl", "m.yaml")}
+        assert acl_of(world.inbox / "m.pkl") is not None
+        world.live_on(service, 1)
+    stored = [world.models / "prediction" / name for name in ("m.pkl", "m.yaml")]
+    assert {path.stat().st_ino for path in stored} == dropped
+    for path in stored:
+        assert (acl_of(path), path.stat().st_mode & 0o777) == (None, 0o440)
 
 
 # --- turned on, turned off, and where it cannot be --------------------------------------------------------------------

@@ -132,6 +132,8 @@ class Staging:
 
     def _make_ours(self, path: Path) -> None:
         try:
+            # A list would keep the readers of models out.
+            self._disk.set_acl(path, None)
             self._disk.chmod(path, STORED_MODE)
         except OSError as error:
             raise StorageError("stage", path, error) from error
