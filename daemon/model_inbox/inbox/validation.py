@@ -188,8 +188,8 @@ class Judge:
             )
             if not isinstance(staged, dict):
                 return staged
-            if claim.linked and (refused := self._linked_by_others(claim, sidecar, roles)):
-                return Rejected(refused)
+            if claim.linked and (refused := self._linked_by_others(claim, sidecar, roles)) is not None:
+                return refused
             judging.staged.update(staged)
             # Behind the last one that can go wrong here: what is removed again is not scanned.
             for role, part in judging.staged.items():
@@ -205,21 +205,22 @@ class Judge:
         problem = not_permitted(self.checks.permits, claim.uid, account, sidecar.metadata)
         return Rejected((problem,)) if problem is not None else None
 
-    def _linked_by_others(self, claim: Claim, sidecar: Sidecar, roles: Mapping[Role, str]) -> tuple[Problem, ...]:
-        """Return the problems of files to which another user may have given the name that they had in the inbox.
+    def _linked_by_others(self, claim: Claim, sidecar: Sidecar, roles: Mapping[Role, str]) -> Rejected | None:
+        """Return the refusal of files to which another user may have given the name that they had in the inbox.
 
         That user would get somebody else's file registered, in the name of its owner. The owner has said which file is
         meant if a sidecar that nobody can have linked has its digest. Of our own files there is nobody to protect.
         """
         if claim.uid == os.geteuid():
-            return ()
+            return None
         meant = {name for role, name in roles.items() if sidecar.digests.get(role)}
         doubtful = claim.linked - (meant if claim.sidecar_name not in claim.linked else set())
-        return tuple(
+        problems = tuple(
             drop_linked(name, refused=True)
             for name in sorted(doubtful)
             if not self._inbox.protects_links(claim.files[name].path)
         )
+        return Rejected(problems) if problems else None
 
     def _digest(self, staged: Staged) -> str:
         """Return the SHA-256 of a staged file."""
