@@ -38,6 +38,7 @@ from model_inbox.errors import (
 )
 from model_inbox.inbox.acceptance import verdict
 from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray
+from model_inbox.model.file_names import SUFFIXES_IN_WORDS
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
 from model_inbox.pickles.report import problem_of, report_of
@@ -158,6 +159,7 @@ def sidecar_examples() -> dict[str, Problem]:
         "sidecar.empty": of_sidecar("sidecar.empty", "# to be written\n"),
         "sidecar.more_problems": of_sidecar("sidecar.more_problems", SIDECAR + many),
         "sidecar.not_owner": sidecar.sidecar_not_owner("usd_eur.pkl"),
+        "sidecar.ambiguous": sidecar.sidecar_ambiguous(["usd_eur.yaml", "usd_eur.yml"]),
         "sidecar.cut_off": sidecar.sidecar_cut_off("usd_eur.yaml", 4),
     }
 
@@ -202,6 +204,9 @@ def artifact_examples() -> dict[str, Problem]:
         "artifact.truncated": problem_of("truncated", "", ""),
         "artifact.open_for_writing": artifact.artifact_open_for_writing("usd_eur.pkl"),
         "artifact.not_regular": problem_of("not-regular", "", ""),
+        "artifact.ambiguous": artifact.artifact_ambiguous("model", ["usd_eur.joblib", "usd_eur.pt"]),
+        "artifact.others": artifact.artifact_others("model", "usd_eur.pkl", ["usd_eur.joblib"]),
+        "artifact.unknown_suffix": artifact.artifact_unknown_suffix("usd_eur.onnx", SUFFIXES_IN_WORDS),
         "artifact.too_large": artifact.artifact_too_large("usd_eur.pkl", "31 GiB", "20 GiB"),
         "artifact.digest_mismatch": artifact.artifact_digest_mismatch("model", "usd_eur.pkl", "a1" * 32, "b2" * 32),
         "artifact.not_a_pickle": problem_of("not-a-pickle", "", ""),

@@ -23,6 +23,7 @@ from .base.disk import Disk, open_regular, read_regular, remove_quietly, tempora
 from .base.file_systems import is_network_file_system
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
+from .model.file_names import SIDECAR_SUFFIX, stem_of
 from .model.metadata import ModelMetadata, is_valid_id
 from .model.receipt import read_receipt, read_receipts
 from .model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -113,7 +114,7 @@ def drop(
             scaler_file=parts["scaler"][0] if "scaler" in parts else None,
             digests=digests,
         )
-        writer.add(f"{stem}.yaml", functools.partial(_write_all, data=sidecar))
+        writer.add(f"{stem}{SIDECAR_SUFFIX}", functools.partial(_write_all, data=sidecar))
         answers = Answers(folder, stem, sidecar, writer.uid, wait)
         files = writer.publish()
     return answers.result(metadata.model_id, files)
@@ -138,9 +139,10 @@ def drop_files(
     from .model.sidecar import parse_sidecar
 
     folder = _inbox_folder(inbox)
-    own_stem = sidecar.name.removesuffix(".yaml").removesuffix(".yml")
+    own_stem = stem_of(sidecar.name)
     try:
-        parsed = parse_sidecar(read_regular(sidecar, SIDECAR_BYTES_MAX), stem=own_stem, now=now())
+        text = read_regular(sidecar, SIDECAR_BYTES_MAX)
+        parsed = parse_sidecar(text, stem=own_stem, now=now(), name=sidecar.name)
     except OSError as error:
         raise StorageError("read the sidecar", sidecar, error) from error
     if parsed.problems or parsed.metadata is None:
@@ -163,7 +165,7 @@ def drop_files(
             scaler_file=sources["scaler"][0] if "scaler" in sources else None,
             digests=digests,
         )
-        writer.add(f"{stem}.yaml", functools.partial(_write_all, data=text))
+        writer.add(f"{stem}{SIDECAR_SUFFIX}", functools.partial(_write_all, data=text))
         answers = Answers(folder, stem, text, writer.uid, wait)
         files = writer.publish()
     return answers.result(parsed.metadata.model_id, files)

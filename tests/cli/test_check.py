@@ -106,9 +106,14 @@ def test_check_finds_files_as_the_inbox_does(files: Home) -> None:
 
 
 def test_check_of_names_that_cannot_be(files: Home) -> None:
-    """A sidecar of another suffix, a stem that is no id and a linked sidecar are told; what is not there is usage."""
-    (files.folder / "m.yml").write_text(SIDECAR)
-    assert [p["code"] for p in files.json("check", "m.yml", status=1)["problems"]] == ["drop.no_sidecar"]
+    """Names that are ignored or unknown, a stem that is no id, a linked sidecar; what is not there is usage."""
+    for name, code in (
+        ("m.onnx", "artifact.unknown_suffix"),
+        ("m.pkl.bak", "drop.ignored"),
+        (".m.yaml", "drop.ignored"),
+    ):
+        (files.folder / name).write_text(SIDECAR)
+        assert code in [p["code"] for p in files.json("check", name, status=1)["problems"]], name
     (files.folder / "a_scaler.yaml").write_text(SIDECAR + "model_file: m.pkl\n")
     codes = [p["code"] for p in files.json("check", "a_scaler.yaml", status=1)["problems"]]
     assert codes == ["drop.invalid_name"]

@@ -64,7 +64,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "model": (
-        "metadata owner",
+        "file_names metadata owner",
         "receipt",
         "checks sidecar_fields",
         "sidecar sidecar_writer",
@@ -182,7 +182,8 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 PURE = words("""
     exit_codes problems errors
     base/instants base/shapes base/units base/strict_yaml base/yaml_faults
-    model/checks model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema model/sidecar_writer
+    model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
+    model/sidecar_writer
     config/retention
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage

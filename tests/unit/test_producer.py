@@ -243,7 +243,7 @@ def test_files_that_exist_are_copied_under_the_name_of_the_sidecar(inbox: Path, 
     assert [path.name for path in result.files] == ["eur.pkl", "eur_scaler.pkl", "eur.yaml"]
     assert (inbox / "eur.pkl").read_bytes() == model.read_bytes()
     read = parse_sidecar((inbox / "eur.yaml").read_bytes(), stem="eur", now=datetime.now(UTC))
-    assert (read.model_file, read.scaler_file, read.sealed) == ("eur.pkl", "eur_scaler.pkl", True)
+    assert (read.declared, read.sealed) == (("eur.pkl", "eur_scaler.pkl", True), True)
 
 
 def test_a_file_that_is_not_the_one_described_is_refused(inbox: Path, tmp_path: Path) -> None:

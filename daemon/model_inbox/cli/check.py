@@ -19,9 +19,10 @@ import click
 from ..base.units import format_size
 from ..errors import StorageError, is_transient
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from ..problems import Problem, quoted
-from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular
-from ..problems.drop import drop_no_sidecar, drop_sidecar_not_regular, drop_unreadable
+from ..model.file_names import MODEL, SIDECAR, SUFFIXES_IN_WORDS, is_ignored, stem_of, stems_of
+from ..problems import Problem
+from ..problems.artifact import artifact_digest_mismatch, artifact_not_regular, artifact_unknown_suffix
+from ..problems.drop import drop_ignored, drop_sidecar_not_regular, drop_unreadable
 from .common import App, Command, now, pass_app
 from .output import print_json, print_lines, print_problems, printable
 
@@ -29,11 +30,10 @@ if TYPE_CHECKING:
     from ..config.settings import Config
     from ..inbox.drop import Drop, Kind, Sighting
     from ..inbox.readiness import Limits, Look
+    from ..model.sidecar import Sidecar
     from ..pickles import PickleReport, Scanner
 
 __all__ = ["check"]
-
-_OTHER_SIDECAR_SUFFIXES = (".yml", ".YAML", ".YML")
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bo
     )
     result = _Result()
     try:
-        sidecars = [path for path in files if path.suffix in (".yaml", *_OTHER_SIDECAR_SUFFIXES)]
+        sidecars = [path for path in files if SIDECAR.fullmatch(path.name)]
         for path in sidecars:
             _check_drop(path, config, scanner, result)
         for path in files:
@@ -113,28 +113,25 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     from ..inbox.folder import parse_sidecar_file
     from ..inbox.readiness import kind_in_words
 
-    moment = now()
-    stem = path.name.removesuffix(path.suffix)
-    if path.suffix != ".yaml":
-        hint = f"Sidecars end in .yaml. Rename it to {quoted(f'{stem}.yaml')}"
-        result.problems.append(drop_no_sidecar(path.name, hint))
-    name = f"{stem}.yaml"
+    name, stem = path.name, stem_of(path.name)
+    if is_ignored(name):
+        result.problems.append(_ignored(name))
     own = _sighting(path, name)
     if own.kind != "file":
         result.problems.append(drop_sidecar_not_regular(path.name, kind_in_words(path.name, own.kind)))
         return
     try:
-        sidecar = parse_sidecar_file(path, stem, moment)
+        sidecar = parse_sidecar_file(path, now())
     except OSError as error:
         raise StorageError("read the sidecar", path, error) from error
     result.problems += [replace(problem, file=path.name) for problem in sidecar.problems]
     result.notes += [replace(note, file=path.name) for note in sidecar.notes]
-    sightings = {name: own}
-    for file in sorted({sidecar.model_file, *sidecar.scaler_names}):
-        if os.path.lexists(path.with_name(file)):
-            sightings[file] = _sighting(path.with_name(file), file)
     # The sidecar's own problems are reported above. Without them, the files are checked as well.
-    drop = pair(sightings, {name: replace(sidecar, problems=(), cut_short=False, parses=True)})[0][0]
+    good = replace(sidecar, problems=(), cut_short=False, parses=True)
+    sightings = {name: own, **_beside(path, stem, sidecar)}
+    rivals = [file for file in sightings if SIDECAR.fullmatch(file) and stem_of(file) == stem]
+    drop = pair(sightings, dict.fromkeys((name, *rivals), good))[0][0]
+    result.notes += drop.notes
     result.problems += _problems_of_arrival(drop, path.parent, config)
     reports = {}
     for role, file in drop.files.items():
@@ -154,8 +151,29 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
     result.problems[:] = _without_repeats(result.problems)
 
 
+def _beside(path: Path, stem: str, sidecar: Sidecar) -> dict[str, Sighting]:
+    """Return the files that may belong to a sidecar: those that it names, and those of its stem."""
+    try:
+        listed = os.listdir(path.parent)
+    except OSError as error:
+        raise StorageError("list", path.parent, error) from error
+    named = {sidecar.declared.model_file, sidecar.declared.scaler_file}
+    names = [file for file in listed if file in named or (stem in stems_of(file) and not is_ignored(file))]
+    return {file: _sighting(path.with_name(file), file) for file in sorted(names) if file != path.name}
+
+
+def _ignored(name: str) -> Problem:
+    what = "hidden" if name.startswith(".") else "one that the inbox ignores"
+    return drop_ignored(name, what)
+
+
 def _check_pickle(path: Path, scanner: Scanner, result: _Result) -> None:
     from ..inbox.readiness import kind_in_words
+
+    if is_ignored(path.name):
+        result.problems.append(_ignored(path.name))
+    elif MODEL.fullmatch(path.name) is None:
+        result.problems.append(artifact_unknown_suffix(path.name, SUFFIXES_IN_WORDS))
 
     kind = _sighting(path, path.name).kind
     if kind != "file":
@@ -238,12 +256,11 @@ class _UnchangingFacts:
 
     def _look_into(self, name: str) -> Look:
         from ..base.leases import Lease
-        from ..inbox.drop import SIDECAR_SUFFIX
         from ..inbox.readiness import Look
         from ..pickles import looks_complete
 
         try:
-            complete = name.endswith(SIDECAR_SUFFIX) or looks_complete(self._folder / name)
+            complete = SIDECAR.fullmatch(name) is not None or looks_complete(self._folder / name)
         except OSError as error:
             if is_transient(error):
                 raise StorageError("read", self._folder / name, error) from error

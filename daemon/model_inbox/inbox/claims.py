@@ -26,11 +26,12 @@ from ..base.disk import content_of
 from ..base.log import log
 from ..base.machine import Machine
 from ..errors import StorageError
+from ..model.file_names import SIDECAR, SIDECAR_SUFFIX, Role, stem_of
 from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
-from .drop import SIDECAR_SUFFIX, Sighting, stem_of
+from .drop import Sighting
 from .folder import Inbox
 
 __all__ = [
@@ -155,13 +156,14 @@ class ClaimedFile(NamedTuple):
 class Claim:
     """A drop in hand. `stage` is what it is at; nothing else tells that.
 
-    `files` are by the names that they have in the claim, `size` is how many bytes they have together. `uid` is the
+    `files` are by the names that they have in the claim, `roles` which of them are the model and the scaler, if that is
+    known, `size` is how many bytes they have together. `uid` is the
     owner of the sidecar, which the other files must have, too; `owner` is the same with the user's name, `owner_name`
     the name, or the number of a user without one. `retry` is set from the first time on that the drop was deferred.
     `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with `alone` it is
     tried alone. `linked` are the files that were found to have further names elsewhere. `sidecar_sha256`, `model_id`
-    and `digests` are what its answer says, as far as it is known, `notes` what the log says of its metadata and files.
-    Times are of the monotonic clock, in seconds.
+    and `digests` are what its answer says, as far as it is known, `notes` what its answer and the log say
+    of it that rejects nothing. Times are of the monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -170,6 +172,7 @@ class Claim:
     stage: Stage
     sidecar_name: str = ""
     files: dict[str, ClaimedFile] = field(default_factory=dict)
+    roles: Mapping[Role, str] = field(default_factory=dict)
     size: int = 0
     owner: OwnerFields = field(default_factory=lambda: OwnerFields(name=None, uid=-1))
     owner_name: str = ""
@@ -221,8 +224,10 @@ class Claims:
         began = self._monotonic()
         shown = safe_stem(stem)
         drop_id, folder = self._new_folder(shown)
-        claim = Claim(drop_id, folder, stem, stage, f"{stem}{SIDECAR_SUFFIX}", began=began)
         first = next(iter(sightings))
+        claim = Claim(
+            drop_id, folder, stem, stage, first if SIDECAR.fullmatch(first) else f"{stem}{SIDECAR_SUFFIX}", began=began
+        )
         for name, found in sightings.items():
             kept, there = _kept_name(name), self._inbox.path / name
             path = folder / kept
@@ -318,10 +323,11 @@ class Claims:
         except OSError as error:
             raise StorageError("take up", claim.folder, error) from error
         claim.files = {name: ClaimedFile(claim.folder / name, content_of(status)) for name, status in found.items()}
-        leading = next((name for name in names if name.endswith(SIDECAR_SUFFIX)), names[0] if names else None)
+        sidecars = sorted(filter(SIDECAR.fullmatch, names), key=lambda name: (not name.endswith(SIDECAR_SUFFIX), name))
+        leading = next(iter(sidecars), names[0] if names else None)
         if leading is not None:
             claim.stem, claim.uid = stem_of(leading), found[leading].st_uid
-            claim.sidecar_name = f"{claim.stem}{SIDECAR_SUFFIX}"
+            claim.sidecar_name = leading if sidecars else f"{claim.stem}{SIDECAR_SUFFIX}"
             claim.size = sum(status.st_size for status in found.values())
             self._note_owner(claim)
 

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Set
 from typing import NamedTuple, TypeVar
 
-from .drop import SIDECAR_SUFFIX
+from ..model.file_names import SIDECAR
 
 __all__ = ["Crowd", "Part", "Unit", "in_turns"]
 
@@ -38,7 +38,8 @@ class Part(NamedTuple):
 class Unit(NamedTuple):
     """A drop or a stray that rests until `due_at`, on the monotonic clock.
 
-    `parts` are the files that are there, the sidecar first; `wanted` are names of files that it lacks. `urgent`: it was
+    `parts` are the files that are there, the sidecar first; `wanted` are names of files that it lacks;
+    `<stem>/` stands for all files of a stem, so that one of them is found whatever its suffix is. `urgent`: it was
     never judged, or something of it has changed. `waits` is false for a folder.
     """
 
@@ -185,7 +186,7 @@ class Crowd:
 
 
 def _is_sidecar(name: str) -> bool:
-    return name.endswith(SIDECAR_SUFFIX)
+    return SIDECAR.fullmatch(name) is not None
 
 
 def in_turns(items: Iterable[_Item], owner_of: Callable[[_Item], int]) -> list[_Item]:

@@ -6,43 +6,30 @@ does.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from ..model.sidecar import MODEL_SUFFIXES, Sidecar
-from ..problems import Problem
-
-__all__ = [
-    "IGNORED",
-    "RESERVED",
-    "SIDECAR_SUFFIX",
-    "Drop",
-    "Kind",
-    "Role",
-    "Sighting",
-    "is_ignored",
-    "pair",
-    "possible_sidecars",
-    "scaler_stem",
-    "seen_as",
-    "stem_of",
-]
-
-SIDECAR_SUFFIX = ".yaml"
-RESERVED = frozenset({"receipts", "rejected"})
-"""Folders of ours in the inbox beside those whose name begins with a dot."""
-Kind = Literal["file", "folder", "symlink", "other"]
-Role = Literal["model", "scaler"]
-# Names of ours, and those that programs use while they write (rsync and lftp begin theirs with a dot).
-IGNORED = re.compile(
-    rf"{'|'.join(sorted(RESERVED))}|\..*|.*~|(?i:sed[a-z0-9]{{6}})"
-    r"|.*\.(?i:part|partial|crdownload|tmp|temp|swp|swx|filepart|download|upload)",
-    re.DOTALL,
+from ..model.file_names import (
+    MODEL,
+    NOTHING,
+    SIDECAR,
+    SIDECAR_SUFFIX,
+    Files,
+    Role,
+    choose,
+    match_files,
+    scaler_stem,
+    stems_of,
 )
-"""The names that are never judged and never moved."""
+from ..model.sidecar import Sidecar
+from ..problems import Problem
+from ..problems.artifact import artifact_others
+
+__all__ = ["Drop", "Kind", "Role", "Sighting", "all_of", "pair", "possible_sidecars", "seen_as"]
+
+Kind = Literal["file", "folder", "symlink", "other"]
 
 
 class Sighting(NamedTuple):
@@ -71,8 +58,10 @@ class Sighting(NamedTuple):
 class Drop:
     """A sidecar and the files that go with it, as far as they are there.
 
-    `files` maps roles to names, `shared` are those of them that other sidecars name, too. `sightings` are of what is
-    there, the sidecar first. `owner` is the user id of the sidecar's owner.
+    `files` maps roles to names, `shared` are files that other sidecars name, too. `sightings` are of what is
+    there, the sidecar first. `owner` is the user id of the sidecar's owner. `unclear` has the files of each role of
+    which no rule says which one is meant. `rivals` are other sidecars of its stem. `others` are files of its stem that
+    the sidecar does not mean, and that no other sidecar names.
     """
 
     stem: str
@@ -83,6 +72,9 @@ class Drop:
     sightings: Mapping[str, Sighting]
     owner: int
     shared: frozenset[str] = frozenset()
+    unclear: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    rivals: tuple[str, ...] = ()
+    others: Mapping[str, Sighting] = field(default_factory=dict)
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -90,24 +82,29 @@ class Drop:
         return tuple(self.sightings)
 
     @property
-    def own_files(self) -> tuple[str, ...]:
-        """The present files that are this drop's alone: all that a refused sidecar takes along.
+    def refused_together(self) -> dict[str, Sighting]:
+        """What a refused sidecar takes along, the sidecar first: the present files that are this drop's alone.
 
-        Not those of other users, not what another sidecar is waiting for, and no folders, which stay where they are.
+        Also those of its stem that the sidecar does not mean, so that no half is left to be answered alone. Not those
+        of other users, not what another sidecar is waiting for, and no folders, which stay where they are.
         """
-        return tuple(
-            name
-            for name in self.present
-            if name != self.sidecar_name
-            and name not in self.shared
-            and self.sightings[name].owner == self.owner
-            and self.sightings[name].kind != "folder"
-        )
+        seen = {**self.sightings, **self.others}
+        return {
+            name: sighting
+            for name, sighting in seen.items()
+            if name == self.sidecar_name
+            or (name not in self.shared and sighting.owner == self.owner and sighting.kind != "folder")
+        }
 
-
-def is_ignored(name: str) -> bool:
-    """Return whether a name is ours, hidden, or one that programs use while they write."""
-    return IGNORED.fullmatch(name) is not None
+    @property
+    def notes(self) -> tuple[Problem, ...]:
+        """What was found that rejects nothing: models and scalers of its stem beside those that are taken."""
+        left: dict[Role, list[str]] = {"model": [], "scaler": []}
+        for name in self.others:
+            if MODEL.fullmatch(name) is not None:
+                left["scaler" if scaler_stem(name) is not None else "model"].append(name)
+        found = [(role, self.files[role], names) for role, names in left.items() if names and role in self.files]
+        return tuple(artifact_others(role, taken, names) for role, taken, names in found)
 
 
 def seen_as(sighting: Sighting) -> str:
@@ -115,29 +112,16 @@ def seen_as(sighting: Sighting) -> str:
     return ":".join(map(str, sighting.signature))
 
 
-def stem_of(name: str) -> str:
-    """Return the name without the suffix of a sidecar or a pickle."""
-    for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES):
-        if name.endswith(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
-def scaler_stem(name: str) -> str | None:
-    """Return the stem of the drop that a file would be the scaler of by its name, or None."""
-    for suffix in MODEL_SUFFIXES:
-        stem = name.removesuffix(f"_scaler{suffix}")
-        if stem != name:
-            return stem
-    return None
-
-
 def possible_sidecars(name: str) -> list[str]:
-    """Return the names of the sidecars that a file belongs to by its own name; none for a sidecar."""
-    if name.endswith(SIDECAR_SUFFIX):
+    """Return the names that the sidecars of a file most likely have, by its own name; none for a sidecar."""
+    if SIDECAR.fullmatch(name):
         return []
-    stems = (stem_of(name), scaler_stem(name))
-    return [f"{stem}{SIDECAR_SUFFIX}" for stem in stems if stem is not None]
+    return [f"{stem}{SIDECAR_SUFFIX}" for stem in stems_of(name)]
+
+
+def all_of(name: str) -> list[str]:
+    """Return texts that stand for all files of the stems that a file may belong to. No file has such a name."""
+    return [f"{stem}/" for stem in stems_of(name)]
 
 
 def pair(
@@ -146,44 +130,64 @@ def pair(
     """Return the drops and the strays among what was sighted.
 
     `sidecars` maps the names of sidecar files to what they say, or to the problem that kept us from reading
-    them. A drop's files are those that its sidecar names; one that says nothing about a scaler owns a
-    `<stem>_scaler.pkl` (see `Sidecar`) that is there, if it is of the same owner and no other sidecar names it;
-    one that cannot be read is taken to mean the files of its stem. What another user's sidecar names changes
-    nothing for a drop.
+    them. A drop's files are those that its sidecar names; of those that it does not name, `files_of` says which of its
+    stem and of its owner it means. One that cannot be read is taken to mean the files of its stem. Sidecars of one
+    owner and one stem are one drop. What another user's sidecar names changes nothing for a drop.
     """
-    named = {name: _named_files(name, sidecar, sightings) for name, sidecar in sidecars.items()}
+    if not sidecars:
+        return [], list(sightings.values())
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name in sidecars:
+        groups.setdefault((name[: name.rindex(".")], sightings[name].owner), []).append(name)
+    declared = {name: sidecar.declared for name, sidecar in sidecars.items() if isinstance(sidecar, Sidecar)}
+    of_stem, files = match_files(groups, declared, [(name, sighting.owner) for name, sighting in sightings.items()])
+    named = {
+        group: {file for name in names for file in _named(sidecars[name], files[name], sightings)}
+        for group, names in groups.items()
+    }
     claimants = Counter(
         file
-        for name, files in named.items()
-        for file in set(files.values())
-        if file not in sightings or sightings[file].owner == sightings[name].owner
+        for (_, owner), wanted in named.items()
+        for file in wanted
+        if file not in sightings or sightings[file].owner == owner
     )
     drops = []
-    for name, sidecar in sidecars.items():
-        stem, files = name[: -len(SIDECAR_SUFFIX)], named[name]
-        if isinstance(sidecar, Sidecar) and not sidecar.scaler_declared:
-            for scaler in sidecar.scaler_names:
-                found = sightings.get(scaler)
-                if found is not None and found.owner == sightings[name].owner and not claimants[scaler]:
-                    files["scaler"] = scaler
-                    break
-        seen = {file: sightings[file] for file in (name, *files.values()) if file in sightings}
-        shared = frozenset(file for file in files.values() if claimants[file] > 1)
-        known = sidecar if isinstance(sidecar, Sidecar) else None
-        problem = sidecar if isinstance(sidecar, Problem) else None
-        drops.append(Drop(stem, name, known, problem, files, seen, sightings[name].owner, shared))
-    owned = {*sidecars, *(file for drop in drops for file in drop.files.values())}
+    for (stem, owner), names in groups.items():
+        name, *rivals = sorted(names, key=lambda one: (not one.endswith(SIDECAR_SUFFIX), one))
+        there, mine = of_stem.get((stem, owner), ()), named[stem, owner]
+        taken = {file for file in (*there, *mine) if claimants[file] > (file in mine)}
+        meant = choose(stem, there, declared.get(name, NOTHING), taken) if taken else files[name]
+        drops.append(_drop(stem, name, rivals, sidecars[name], meant, sightings, frozenset(taken)))
+    owned = {*sidecars, *(file for drop in drops for file in (*drop.files.values(), *drop.present))}
     strays = [sighting for name, sighting in sightings.items() if name not in owned]
     return drops, strays
 
 
-def _named_files(name: str, sidecar: Sidecar | Problem, sightings: Mapping[str, Sighting]) -> dict[Role, str]:
-    """Return the files that a sidecar names, whether they are there or not."""
-    if isinstance(sidecar, Sidecar):
-        files: dict[Role, str] = {"model": sidecar.model_file}
-        if sidecar.scaler_file is not None:
-            files["scaler"] = sidecar.scaler_file
-        return files
-    stem = name[: -len(SIDECAR_SUFFIX)]
-    guessed: tuple[tuple[Role, str], ...] = (("model", f"{stem}.pkl"), ("scaler", f"{stem}_scaler.pkl"))
-    return {role: file for role, file in guessed if file in sightings}
+def _known(sidecar: Sidecar | Problem) -> Sidecar | None:
+    return sidecar if isinstance(sidecar, Sidecar) else None
+
+
+def _named(sidecar: Sidecar | Problem, files: Files, there: Container[str]) -> set[str]:
+    """Return the files that a sidecar is waiting for, but a scaler of which it says nothing."""
+    if isinstance(sidecar, Problem):
+        return {file for file in files.roles.values() if file in there}
+    return {file for role, file in files.roles.items() if role == "model" or sidecar.declared.has_scaler}
+
+
+def _drop(
+    stem: str,
+    name: str,
+    rivals: Sequence[str],
+    sidecar: Sidecar | Problem,
+    files: Files,
+    sightings: Mapping[str, Sighting],
+    taken: frozenset[str],
+) -> Drop:
+    """Return the drop of one stem of one owner. `taken` are files that other sidecars name."""
+    problem = sidecar if isinstance(sidecar, Problem) else None
+    roles = {role: file for role, file in files.roles.items() if problem is None or file in sightings}
+    unclear = [file for group in files.unclear.values() for file in group]
+    seen = {file: sightings[file] for file in (name, *rivals, *roles.values(), *unclear) if file in sightings}
+    others = {file: sightings[file] for file in files.others if file not in taken and file not in seen}
+    owner = sightings[name].owner
+    return Drop(stem, name, _known(sidecar), problem, roles, seen, owner, taken, files.unclear, tuple(rivals), others)

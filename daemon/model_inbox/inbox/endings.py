@@ -80,9 +80,9 @@ class Endings:
         self._tally.put_back += 1
         if step.final:
             contents = {name: file.content for name, file in claim.files.items()}
-            self._inbox.note_not_whole(claim.stem, contents, step.problems)
+            self._inbox.note_not_whole(claim.sidecar_name, contents, step.problems)
         else:
-            self._inbox.note_changed(claim.stem, claim.files, step.problems)
+            self._inbox.note_changed(claim.sidecar_name, claim.files, step.problems)
         problems = [str(problem) for problem in step.problems]
         log.info("drop.put_back", drop_id=claim.drop_id, stem=escaped(claim.stem), problems=problems)
 

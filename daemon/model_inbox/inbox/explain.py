@@ -28,6 +28,7 @@ from ..base.disk import read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
+from ..model.file_names import RESERVED, SIDECAR, is_ignored, scaler_stem, stem_of
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt, read_receipts
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -37,7 +38,7 @@ from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
 from .claims import REASON_NAME, TRIES_NAME, claimed_at, original_name
-from .drop import RESERVED, SIDECAR_SUFFIX, Drop, Sighting, is_ignored, seen_as, stem_of
+from .drop import Drop, Sighting, seen_as
 from .failures import cause_of
 from .folder import Inbox, Rescan
 from .permissions import unreadable
@@ -256,7 +257,7 @@ def _of_drop(
         "waiting",
         since=since,
         owner=name_of_user(drop.owner),
-        files=tuple(drop.files.values()),
+        files=(*drop.files.values(), *drop.rivals, *(name for names in drop.unclear.values() for name in names)),
     )
     said = _with(said, decision, at, _told_of(drop.sidecar_name, seen, status), status)
     if said.state in ("waiting", "stuck") and drop.sidecar is not None and drop.sidecar.cut_short:
@@ -359,7 +360,7 @@ def _cut_off(path: Path) -> tuple[Problem, ...]:
 def _ignored(name: str) -> Explained:
     if name in RESERVED:
         return Explained(name, "ours")
-    what = "hidden" if name.startswith(".") else "one that programs use while they write"
+    what = "hidden" if name.startswith(".") else "one that programs use while they write, or leave beside files"
     return Explained(name, "ignored", (drop_ignored(name, what),))
 
 
@@ -392,12 +393,12 @@ def _traces(inbox: Path, name: str, present: Collection[str], receipt: Mapping[s
         files = [original_name(kept) for kept in names if kept not in (REASON_NAME, TRIES_NAME)]
         if name in files or claim == drop_id:
             stems = {stem_of(file) for file in files}
-            left = [other for other in present if stem_of(other).removesuffix("_scaler") in stems]
+            left = [other for other in present if (scaler_stem(other) or stem_of(other)) in stems]
             drop_id = claim
             traces = replace(
                 traces,
-                inbox=signs_of(left, SIDECAR_SUFFIX),
-                claim=signs_of(files, SIDECAR_SUFFIX),
+                inbox=signs_of(left),
+                claim=signs_of(files),
                 reason=REASON_NAME in names,
             )
     if receipt is not None and receipt.get("drop_id") == drop_id:
@@ -423,8 +424,7 @@ def _receipt(inbox: Path, name: str) -> Mapping[str, Any] | None:
 
     That to this user's drop, if there is one; else the newest one.
     """
-    stem = stem_of(name)
-    stem = stem if name.endswith(SIDECAR_SUFFIX) else stem.removesuffix("_scaler")
+    stem = stem_of(name) if SIDECAR.fullmatch(name) else scaler_stem(name) or stem_of(name)
     if is_valid_id(stem):
         with contextlib.suppress(OSError):
             mine = read_receipt(inbox / "receipts", stem, os.geteuid())

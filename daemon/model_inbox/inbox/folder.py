@@ -18,12 +18,13 @@ from ..base.disk import content_of, read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..config.settings import InboxSection
+from ..model.file_names import SIDECAR, stem_of
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
-from .drop import SIDECAR_SUFFIX, Drop, Sighting, pair
+from .drop import Drop, Sighting, pair
 from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
 from .settle_time import settle_seconds_of
@@ -155,8 +156,8 @@ class Inbox(Sight):
         if changed is not None or self._crowd.units:
             self._add_named(sightings, sidecars, began)
         drops, strays = pair(sightings, sidecars)
-        for stem in [stem for stem in self._holds if not self._is_known(f"{stem}{SIDECAR_SUFFIX}")]:
-            del self._holds[stem]
+        for name in [name for name in self._holds if not self._is_known(name)]:
+            del self._holds[name]
         if self._crowd.units:
             unread |= self._crowd.urgent
         if self._is_unlisted:
@@ -217,7 +218,7 @@ class Inbox(Sight):
         sidecars: dict[str, Sidecar | Problem] = {}
         to_read = []
         for name, sighting in sightings.items():
-            if not name.endswith(SIDECAR_SUFFIX) or sighting.kind == "folder":
+            if SIDECAR.fullmatch(name) is None or sighting.kind == "folder":
                 continue
             known = self._memory[name]
             if self._suspects.known and (decision := self._suspects.decision([_mark(sighting)])) is not None:
@@ -268,12 +269,11 @@ class Inbox(Sight):
         return self._clock().timestamp() - sighting.ctime_ns / 1e9 < RACY_SECONDS
 
     def _read_sidecar(self, name: str, sighting: Sighting) -> Sidecar | Problem:
-        stem = name[: -len(SIDECAR_SUFFIX)]
         if sighting.kind != "file":
-            return parse_sidecar(b"", stem=stem, now=self._clock())
+            return parse_sidecar(b"", stem=stem_of(name), now=self._clock(), name=name)
         self.work.write(_mark(sighting), *self._suspects.words)
         try:
-            return parse_sidecar_file(os.path.join(self.path, name), stem, self._clock())
+            return parse_sidecar_file(os.path.join(self.path, name), self._clock())
         except OSError as error:
             return self._unreadable(name, error)
         except Exception as error:  # noqa: BLE001  # as in `_decided`
@@ -320,7 +320,7 @@ class Inbox(Sight):
                 known.complete = known.sidecar = None
                 return Look(lease, complete=False)
             racy = self._is_racy(known.sighting)
-            complete = name.endswith(SIDECAR_SUFFIX) or known.complete or looks_complete(fd)
+            complete = SIDECAR.fullmatch(name) is not None or known.complete or looks_complete(fd)
             known.complete = None if racy else complete
             if lease is Lease.FREE and complete:
                 if not racy:
@@ -334,13 +334,13 @@ class Inbox(Sight):
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop is not to be claimed now, from what an earlier claim of it came to."""
-        hold = self._holds.get(drop.stem)
+        hold = self._holds.get(drop.sidecar_name)
         if hold is None:
             return None
         if hold.signatures is not None:
             if hold.signatures == {name: drop.sightings[name].signature for name in drop.present}:
                 return Held(hold.problems, None)
-            del self._holds[drop.stem]
+            del self._holds[drop.sidecar_name]
             return None
         if hold.attempts and hold.seen != self._signatures(drop.present):
             return None
@@ -350,7 +350,7 @@ class Inbox(Sight):
     # --- what became of claims --------------------------------------------------------------------------------
 
     def note_not_whole(
-        self, stem: str, contents: Mapping[str, tuple[int, int, int]], problems: tuple[Problem, ...]
+        self, sidecar_name: str, contents: Mapping[str, tuple[int, int, int]], problems: tuple[Problem, ...]
     ) -> None:
         """Remember that a drop with these bytes, put back just now, is not complete, until its files change.
 
@@ -359,32 +359,32 @@ class Inbox(Sight):
         """
         sightings = {name: sighting for name in contents if (sighting := self._look_at(name)) is not None}
         if {name: sighting.content for name, sighting in sightings.items()} != dict(contents):
-            self.note_changed(stem, contents, problems)
+            self.note_changed(sidecar_name, contents, problems)
             return
         for name, sighting in sightings.items():
             known = self._memory.get(name)
             if known is not None and known.sighting.content == sighting.content:
                 known.sighting = sighting  # our rename changed its ctime; nobody touched it
         signatures = {name: sighting.signature for name, sighting in sightings.items()}
-        self._holds[stem] = _Hold(problems, signatures=signatures)
+        self._holds[sidecar_name] = _Hold(problems, signatures=signatures)
 
-    def note_changed(self, stem: str, names: Iterable[str], problems: tuple[Problem, ...]) -> None:
+    def note_changed(self, sidecar_name: str, names: Iterable[str], problems: tuple[Problem, ...]) -> None:
         """Remember that a drop changed while it was claimed: it is left alone for a moment, and seen as new."""
         for name in names:
             self._memory.pop(name, None)
             self._given_back.add(name)
         wait = min(self.limits.settle_seconds, CHANGED_SECONDS)
-        self._holds[stem] = _Hold(problems, again_at=self._monotonic() + wait)
+        self._holds[sidecar_name] = _Hold(problems, again_at=self._monotonic() + wait)
 
-    def note_unmovable(self, stem: str, names: Iterable[str], problem: Problem, longest_seconds: float) -> None:
+    def note_unmovable(self, sidecar_name: str, names: Iterable[str], problem: Problem, longest_seconds: float) -> None:
         """Remember that a drop could not be claimed: it is tried again, less and less often, or when it changes.
 
         `names` are its files. To remove an attribute from one of them, or to give a right, changes it.
         """
-        earlier = self._holds.get(stem)
+        earlier = self._holds.get(sidecar_name)
         attempts = earlier.attempts + 1 if earlier is not None and earlier.signatures is None else 1
         wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), longest_seconds)
-        self._holds[stem] = _Hold((problem,), self._monotonic() + wait, attempts, seen=self._signatures(names))
+        self._holds[sidecar_name] = _Hold((problem,), self._monotonic() + wait, attempts, seen=self._signatures(names))
 
     def as_held(self, rescan: Rescan) -> Rescan:
         """Return a look with the drops waiting that were to be taken, and could not be."""
@@ -420,9 +420,10 @@ class Inbox(Sight):
             return None
 
 
-def parse_sidecar_file(path: Path | str, stem: str, now: datetime) -> Sidecar:
+def parse_sidecar_file(path: Path | str, now: datetime) -> Sidecar:
     """Read and parse a sidecar. Raises OSError, also for anything but a regular file."""
-    return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=stem, now=now)
+    name = os.path.basename(path)
+    return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=name.rpartition(".")[0], now=now, name=name)
 
 
 def _mark(sighting: Sighting) -> str:

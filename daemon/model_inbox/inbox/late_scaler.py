@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
+from ..model.file_names import scaler_stem, stem_of
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt
-from ..model.sidecar import MODEL_SUFFIXES
 from ..registry.registry import ModelRegistry
-from .drop import SIDECAR_SUFFIX, Sighting, scaler_stem
+from .drop import Sighting
 from .folder import Inbox
 
 __all__ = ["find_scalerless_model"]
@@ -30,8 +30,6 @@ def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry
         return None
     if inbox.unchanged_seconds(stray.name) < inbox.limits.settle_seconds:
         return None
-    if any(os.path.lexists(inbox.path / f"{stem}{suffix}") for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES)):
-        return None  # more of the next drop is there already
     try:
         receipt = read_receipt(inbox.receipts_dir, stem, stray.owner) or {}
         age = now - datetime.fromisoformat(receipt["at"])
@@ -45,4 +43,7 @@ def find_scalerless_model(stray: Sighting, inbox: Inbox, registry: ModelRegistry
         and entry.get("drop_id") == receipt.get("drop_id")
         and entry.get("scaler_path") is None
     )
-    return str(receipt["model_id"]) if late else None
+    if not late or any(stem_of(name) == stem for name in os.listdir(inbox.path)):
+        # It came in time, or more of the next drop is there already.
+        return None
+    return str(receipt["model_id"])

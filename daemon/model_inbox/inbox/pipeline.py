@@ -18,6 +18,7 @@ from ..base.disk import Sync, sync_files
 from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryError, RegistryLocked, StorageError
+from ..model.file_names import stem_of
 from ..model.owner import uid_of_owner
 from ..pickles import Scanner
 from ..problems import Problem, escaped
@@ -31,7 +32,7 @@ from .beside import LARGE_BYTES, Beside
 from .claims import Claim, Claims, Committed, Integrity, Left, Refused, SetAside, ToJudge, ToRefuse
 from .deferral import Retries
 from .differences import differences, tags_differ
-from .drop import Drop, Sighting, stem_of
+from .drop import Drop, Sighting
 from .endings import Endings
 from .failures import FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox
@@ -103,6 +104,8 @@ class Intake:
         claim = self._claims.claim(drop.stem, drop.sightings, stage)
         if claim is not None:
             claim.sidecar_sha256 = sidecar.sha256 if sidecar is not None else None
+            claim.roles = drop.files
+            claim.notes = drop.notes if drop.others else ()
         return claim
 
     def go_on(self, claims: Sequence[Claim], *, more: bool = False) -> bool:
@@ -359,8 +362,7 @@ class Intake:
     def refuse(self, drop: Drop, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a drop that is not acceptable as it stands; only files of the sidecar's owner go with it."""
         stage = ToRefuse(problems, tuple(name for name in drop.files.values() if name not in drop.sightings))
-        taken = {name: drop.sightings[name] for name in (drop.sidecar_name, *drop.own_files)}
-        claim = self._claims.claim(drop.stem, taken, stage)
+        claim = self._claims.claim(drop.stem, drop.refused_together, stage)
         if claim is not None and drop.sidecar is not None:
             claim.model_id = drop.sidecar.model_id
             claim.sidecar_sha256 = drop.sidecar.sha256

@@ -19,14 +19,16 @@ from typing import Literal, Protocol
 
 from ..base.leases import Lease
 from ..base.units import format_duration, format_size
-from ..model.sidecar import MODEL_SUFFIXES
+from ..model.file_names import MODEL, SIDECAR_SUFFIX, SUFFIXES_IN_WORDS, scaler_stem, stem_of
 from ..problems import Problem, quoted
 from ..problems.artifact import (
+    artifact_ambiguous,
     artifact_missing,
     artifact_not_regular,
     artifact_open_for_writing,
     artifact_too_large,
     artifact_truncated,
+    artifact_unknown_suffix,
 )
 from ..problems.clock import clock_behind
 from ..problems.drop import (
@@ -35,8 +37,8 @@ from ..problems.drop import (
     drop_no_sidecar,
     drop_sidecar_not_regular,
 )
-from ..problems.sidecar import sidecar_not_owner
-from .drop import SIDECAR_SUFFIX, Drop, Kind, Sighting, scaler_stem, stem_of
+from ..problems.sidecar import sidecar_ambiguous, sidecar_not_owner
+from .drop import Drop, Kind, Sighting
 from .settle_time import seconds_left, still_settling
 
 __all__ = [
@@ -53,6 +55,9 @@ __all__ = [
     "judge_stray",
     "kind_in_words",
 ]
+
+
+_BY_NAME = frozenset({"artifact.ambiguous", "artifact.unknown_suffix"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,8 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
         return Refuse((drop_sidecar_not_regular(drop.sidecar_name, what),))
     if drop.problem is not None:
         return _when_old((drop.problem,), drop, facts, limits, forever=True)
+    if drop.rivals:
+        return _when_sidecars_rest(drop, facts, limits)
     sidecar = drop.sidecar
     assert sidecar is not None  # noqa: S101  # a drop has a sidecar or a problem
     if sidecar.stem_problem is not None:
@@ -191,7 +198,9 @@ def _judge(drop: Drop, facts: Facts, limits: Limits) -> Decision:
     leases = {look.lease for look in looks.values()}
     if problems:
         refuse = Refuse(tuple(problems))
-        return refuse if sidecar.sealed and Lease.UNKNOWN not in leases else _settle(drop, facts, limits) or refuse
+        # A file with a better name may be on its way.
+        at_once = sidecar.sealed and Lease.UNKNOWN not in leases and not _BY_NAME & {found.code for found in problems}
+        return refuse if at_once else _settle(drop, facts, limits) or refuse
     if unusable or being_written:
         return _when_old((*unusable, *being_written, *missing), drop, facts, limits, forever=True)
     if missing:
@@ -208,9 +217,12 @@ def _files_as_listed(drop: Drop, limits: Limits) -> tuple[list[Problem], list[Pr
     problems: list[Problem] = []
     missing: list[Problem] = []
     usable: list[str] = []
+    problems += [artifact_ambiguous(role, names) for role, names in drop.unclear.items()]
     for role, name in drop.files.items():
         sighting = drop.sightings.get(name)
-        if sighting is None:
+        if MODEL.fullmatch(name) is None:
+            problems.append(artifact_unknown_suffix(name, SUFFIXES_IN_WORDS))
+        elif sighting is None:
             missing.append(artifact_missing(role, name))
         elif sighting.owner != drop.owner:
             problems.append(sidecar_not_owner(name))
@@ -238,6 +250,8 @@ def judge_stray(
     """
     if stray.kind == "folder":
         return Wait((drop_folder(stray.name),), None, stale=True)
+    if MODEL.fullmatch(stray.name) is None:
+        return _judge_unknown_name(stray, facts, limits)
     problem = _no_sidecar(stray, names)
     age = facts.age_seconds(stray.name)
     if age < limits.orphan_timeout:
@@ -247,6 +261,32 @@ def judge_stray(
     if stray.kind == "file" and facts.looks([stray.name])[stray.name].lease is Lease.OPEN:
         return Wait((artifact_open_for_writing(stray.name),), None, stale=True)
     return Refuse((problem,))
+
+
+def _judge_unknown_name(stray: Sighting, facts: Facts, limits: Limits) -> Wait | Refuse:
+    """Decide about a file whose name nothing can take: refuse it when it has settled and nobody writes it."""
+    problem = artifact_unknown_suffix(stray.name, SUFFIXES_IN_WORDS)
+    left = seconds_left([facts.unchanged_seconds(stray.name)], limits.settle_seconds)
+    if left > 0:
+        return Wait((problem,), left)
+    if stray.kind == "file":
+        look = facts.looks([stray.name])[stray.name]
+        if look.problem is not None or look.lease is Lease.OPEN:
+            age_left = limits.orphan_timeout - facts.age_seconds(stray.name)
+            why = look.problem or artifact_open_for_writing(stray.name)
+            return Wait((problem, why), age_left) if age_left > 0 else Wait((why,), None, stale=True)
+    return Refuse((problem,))
+
+
+def _when_sidecars_rest(drop: Drop, facts: Facts, limits: Limits) -> Decision:
+    """Refuse sidecars of one stem together, when none of them changes or is written any more."""
+    names = (drop.sidecar_name, *drop.rivals)
+    looks = facts.looks([name for name in names if drop.sightings[name].kind == "file"])
+    being_written = tuple(artifact_open_for_writing(name) for name, look in looks.items() if look.lease is Lease.OPEN)
+    if being_written:
+        return _when_old(being_written, drop, facts, limits, forever=True)
+    found = drop.sidecar.problems if drop.sidecar is not None and not drop.sidecar.cut_short else ()
+    return _settle(drop, facts, limits) or Refuse((sidecar_ambiguous(names), *found))
 
 
 def _when_old(
@@ -292,18 +332,14 @@ def kind_in_words(name: str, kind: Kind) -> str:
 def _no_sidecar(stray: Sighting, names: Container[str]) -> Problem:
     name = stray.name
     stem = stem_of(name)
-    near = [other for other in (f"{stem}.yml", f"{stem}.YAML", f"{name}.yaml") if other in names and other != name]
+    near = [other for other in (f"{stem}{SIDECAR_SUFFIX}", f"{stem}.yml") if other in names]
     scaler_of = scaler_stem(name)
-    if name.endswith((".yml", ".YAML", ".YML")):
-        hint = "Sidecars end in .yaml: rename it"
-    elif not name.endswith(MODEL_SUFFIXES):
-        hint = f"Models and scalers end in {', '.join(MODEL_SUFFIXES)}: rename it if it is one, else take it away"
-    elif scaler_of:
+    if scaler_of:
         hint = (
             f"Send the sidecar {quoted(scaler_of + SIDECAR_SUFFIX)} with its model, or name this file in `scaler_file`"
         )
     elif near:
-        hint = f"Is {quoted(near[0])} meant to be its sidecar? That is {quoted(stem + SIDECAR_SUFFIX)}"
+        hint = f"{quoted(near[0])} has another file, or belongs to another user: name this file in `model_file`"
     else:
         hint = f"Send a sidecar {quoted(stem + SIDECAR_SUFFIX)}, or one that names this file in `model_file`"
     return drop_no_sidecar(name, hint)

@@ -182,6 +182,7 @@ class Answers:
             "epoch": identity.epoch if identity is not None else None,
             "sequence": sequence,
             "problems": [problem_fields(problem) for problem in problems],
+            "notes": [problem_fields(note) for note in claim.notes],
         }
 
 

@@ -15,6 +15,7 @@ from ..base.disk import is_temporary, remove_quietly
 from ..base.log import log
 from ..base.machine import Machine
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
+from ..model.file_names import SIDECAR, choose, stems_of
 from ..model.metadata import is_valid_id
 from ..model.owner import names_of_owner
 from ..model.receipt import read_receipt
@@ -27,7 +28,6 @@ from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
 from .claims import REASON_NAME, Claim, Claims, Committed, SetAside, ToJudge, ToRefuse
 from .deferral import Retries
-from .drop import SIDECAR_SUFFIX
 from .failures import FAILURES_MAX, FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox
 from .receipts import Answers
@@ -150,7 +150,7 @@ class Recovery:
             remove_quietly(self._disk, claim.folder / name)
         files = [name for name in names if name != REASON_NAME and not is_temporary(name)]
         self._claims.take_up(claim, files)
-        return Traces(claim=signs_of(files, SIDECAR_SUFFIX), reason=REASON_NAME in names, rejected=False)
+        return Traces(claim=signs_of(files), reason=REASON_NAME in names, rejected=False)
 
     def _settle(self, claim: Claim, traces: Traces, line: Line | None) -> bool:
         """Look at as much as it takes to know what to do with a claim, and do it; return whether to go on with it.
@@ -172,8 +172,12 @@ class Recovery:
             actions = actions_for(traces)
         missing: list[str] = []
         if len(actions) > 1:
-            missing = self._missing_files(claim)
-            actions = actions_for(replace(traces, inbox=signs_of(missing, SIDECAR_SUFFIX)))
+            there = self._of_its_stem(claim)
+            if any(map(SIDECAR.fullmatch, there)) and claim.sidecar_name in claim.files:
+                # Of two sidecars neither is taken: the claim was to refuse both, or the second one came since.
+                return self._give_up(claim)
+            missing = self._missing_files(claim, there)
+            actions = actions_for(replace(traces, inbox=signs_of(missing)))
         (action,) = actions  # what stands in the staging folder, or at final names, never changes what is done
         match action:
             case Action.REMOVE_FOLDER | Action.GIVE_BACK:
@@ -210,17 +214,30 @@ class Recovery:
             raise StorageError("read the receipt of", claim.folder, error) from error
         return str(receipt.get("outcome")) if receipt.get("drop_id") == claim.drop_id else ""
 
-    def _missing_files(self, claim: Claim) -> list[str]:
-        """Return what of a claim that was cut short is still in the inbox: of two possible scalers only one."""
+    def _of_its_stem(self, claim: Claim) -> list[str]:
+        """Return the names in the inbox that may belong to a claim by their stem. Raises StorageError."""
+        try:
+            listed = self._disk.names(self._inbox.path)
+        except OSError as error:
+            raise StorageError("list the inbox", self._inbox.path, error) from error
+        return [name for name in listed if claim.stem in stems_of(name)]
+
+    def _missing_files(self, claim: Claim, there: Sequence[str]) -> list[str]:
+        """Return what of a claim that was cut short is still in the inbox: for each role one, if it has none yet.
+
+        `there` are the names in the inbox that may belong to it by their stem.
+        """
         text = self._judge.read_sidecar(claim)
         if text is None:
             return []
-        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
-        model, scalers = sidecar.model_file, list(sidecar.scaler_names)
-        there = {name for name in (model, *scalers) if self._disk.exists(self._inbox.path / name)}
-        if not sidecar.scaler_declared:
-            scalers = [] if claim.files.keys() & scalers else [name for name in scalers if name in there][:1]
-        return [name for name in (model, *scalers) if name in there and name not in claim.files]
+        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock(), name=claim.sidecar_name)
+        held = choose(claim.stem, claim.files, sidecar.declared).roles
+        wanted = choose(claim.stem, there, sidecar.declared).roles
+        return [
+            name
+            for role, name in wanted.items()
+            if held.get(role) not in claim.files and self._disk.exists(self._inbox.path / name)
+        ]
 
     # --- doing ------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,9 @@ import orjson
 from ..base.copying import copy_file, move_file
 from ..base.disk import Disk, read_regular, remove_quietly
 from ..errors import EntryNotFound, ModelInboxError, StorageError
+from ..model.file_names import SIDECAR
 from ..problems import quoted
 from .claims import REASON_NAME, claimed_at, is_older, original_name
-from .drop import SIDECAR_SUFFIX
 
 __all__ = [
     "RejectedDrop",
@@ -106,7 +106,7 @@ def retry_rejected(drop: RejectedDrop, inbox: Path, disk: Disk) -> list[str]:
     leaves the rest in `rejected/`; doing it again completes it. A producer may not change `rejected/`: its files are
     copied, and the rejected drop stays.
     """
-    names = sorted(drop.files, key=lambda name: name.endswith(SIDECAR_SUFFIX))
+    names = sorted(drop.files, key=lambda name: SIDECAR.fullmatch(name) is not None)
     targets = {name: inbox / original_name(name) for name in names}
     for target in targets.values():
         if os.path.lexists(target):

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from ..base.machine import Machine
 from ..errors import StorageError
+from ..model.file_names import IGNORED, NOTHING, SIDECAR, scaler_stem, stem_of
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from .crowd import Crowd, Part, Unit
-from .drop import IGNORED, SIDECAR_SUFFIX, Drop, Kind, Sighting, possible_sidecars, scaler_stem
+from .drop import Drop, Kind, Sighting, all_of, possible_sidecars
 from .own_folders import OwnFolders
 from .readiness import Decision, Limits, Refuse, Wait
 
@@ -100,9 +101,9 @@ class Sight(OwnFolders):
         """
         told = {*changed, *self._given_back}
         told.update([sidecar for name in told for sidecar in possible_sidecars(name)])
-        for name in told:
-            self._crowd.wake(name)
         units, files = self._crowd.units, self._crowd.files
+        if units:
+            self._wake(told)
         new = [name for name in told if name not in self._memory and name not in units and name not in files]
         return self._sight([*self._memory, *new])
 
@@ -114,8 +115,7 @@ class Sight(OwnFolders):
         many = len(new) > self.look_units
         found = self._sightings([name for name in names if name in self._memory] + ([] if many else new))
         if self._crowd.units:
-            for name in new:
-                self._crowd.wake(name)
+            self._wake(new)
         if many:
             self._queue_new(new, began)
         for unit in self._crowd.take(began, self.look_units) if self._crowd.units else ():
@@ -124,13 +124,19 @@ class Sight(OwnFolders):
             found |= self._sightings([part.name for part in unit.parts])
         return found
 
+    def _wake(self, names: Iterable[str]) -> None:
+        """Make due what rests and one of these names belongs to, by its name or by its stem."""
+        for name in names:
+            for one in (name, *all_of(name)):
+                self._crowd.wake(one)
+
     def _queue_new(self, names: list[str], now: float) -> None:
         """Put new names in turn, the sidecars first: a model of any owner comes along with its sidecar.
 
         Where there is no room for most of them, each listing looks at a few others, so that no owner's is hidden.
         """
-        sidecars = [name for name in names if name.endswith(SIDECAR_SUFFIX)]
-        strays = [name for name in names if not name.endswith(SIDECAR_SUFFIX)]
+        sidecars = [name for name in names if SIDECAR.fullmatch(name)]
+        strays = [name for name in names if not SIDECAR.fullmatch(name)]
         first = self._first_stray % (len(strays) or 1)
         queue = [*sidecars, *strays[first:], *strays[:first]]
         seconds = STAT_SECONDS if self._has_room else FULL_STAT_SECONDS
@@ -146,8 +152,9 @@ class Sight(OwnFolders):
             for sighting in self._sightings(queue[start : start + self.look_units]).values():
                 if self._crowd.has_room(sighting.owner, sighting.name):
                     part = Part(sighting.name, now, now - self._age(sighting, wall), hash(sighting))
-                    due_at = 0.0 if sighting.name.endswith(SIDECAR_SUFFIX) else 1.0  # both are long over
-                    self._crowd.put(Unit(sighting.owner, (part,), due_at, urgent=True))
+                    due_at = 0.0 if SIDECAR.fullmatch(sighting.name) else 1.0  # both are long over
+                    wanted = tuple(all_of(sighting.name))
+                    self._crowd.put(Unit(sighting.owner, (part,), due_at, wanted, urgent=True))
                     self._has_room = True
 
     def _sightings(self, names: Iterable[str]) -> dict[str, Sighting]:
@@ -197,15 +204,17 @@ class Sight(OwnFolders):
             for name in _possible_files(sidecar_name, sidecar)
             if name not in sightings and _may_be_a_file_of_a_drop(name)
         }
-        if not missing:
+        found = self._sightings(missing) if missing else {}
+        if self._crowd.units:
+            for name in (*found, *(f"{stem_of(sidecar)}/" for sidecar in sidecars)):
+                for unit in self._crowd.pull(name):
+                    if unit.name == name or not SIDECAR.fullmatch(unit.name):
+                        found |= self._sightings([unit.name])
+                        self._rested[unit.name] = unit.parts[0]
+                    else:
+                        self._crowd.put(unit._replace(due_at=0.0, urgent=True))
+        if not found:
             return
-        found = self._sightings(missing)
-        for name in found if self._crowd.units else ():
-            for unit in self._crowd.pull(name):
-                if unit.name == name:
-                    self._rested[name] = unit.parts[0]
-                else:
-                    self._crowd.put(unit._replace(due_at=0.0, urgent=True))
         sightings |= found
         wall = self._clock().timestamp()
         for sighting in found.values():
@@ -238,13 +247,15 @@ class Sight(OwnFolders):
         stay_drops, stay_strays = [], []
         for drop, decision in drops:
             if drop.sidecar_name in resting and isinstance(decision, Wait):
-                wanted = tuple(name for name in drop.files.values() if name not in drop.sightings)
+                missing = [name for name in drop.files.values() if name not in drop.sightings]
+                wanted = (*missing, f"{drop.stem}/")
                 self._rest(drop.owner, drop.present, decision, now, wanted)
             else:
                 stay_drops.append((drop, decision))
         for stray, stray_decision in strays:
             if stray.name in resting and isinstance(stray_decision, Wait):
-                self._rest(stray.owner, (stray.name,), stray_decision, now, waits=stray.kind != "folder")
+                wanted = tuple(all_of(stray.name))
+                self._rest(stray.owner, (stray.name,), stray_decision, now, wanted, waits=stray.kind != "folder")
             else:
                 stay_strays.append((stray, stray_decision))
         return stay_drops, stay_strays
@@ -270,16 +281,16 @@ class Sight(OwnFolders):
 
 
 def _possible_files(sidecar_name: str, sidecar: Sidecar | Problem) -> list[str]:
-    """Return the names of all files that may belong to a sidecar."""
-    if isinstance(sidecar, Sidecar):
-        return [sidecar.model_file, *sidecar.scaler_names]
-    stem = sidecar_name[: -len(SIDECAR_SUFFIX)]
-    return [f"{stem}.pkl", f"{stem}_scaler.pkl"]
+    """Return the names that the files of a sidecar have, or most likely have if it does not name them."""
+    stem = stem_of(sidecar_name)
+    said = sidecar.declared if isinstance(sidecar, Sidecar) else NOTHING
+    scaler = [] if said.has_scaler is False else [said.scaler_file or f"{stem}_scaler.pkl"]
+    return [said.model_file or f"{stem}.pkl", *scaler]
 
 
 def _may_be_a_file_of_a_drop(name: str) -> bool:
     """Return whether a name, which a producer wrote, is one that a listing can have and that is no sidecar's."""
-    return not ("/" in name or "\0" in name or name.endswith(SIDECAR_SUFFIX) or IGNORED.fullmatch(name))
+    return not ("/" in name or "\0" in name or SIDECAR.fullmatch(name) or IGNORED.fullmatch(name))
 
 
 def sighting_of(name: str, found: os.stat_result) -> Sighting:

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
 
+from ..model.file_names import SIDECAR as SIDECAR_NAME
+
 __all__ = ["NO_FOLDER", "STATES", "Action", "State", "Traces", "actions_for", "signs_of", "state_of"]
 
 NOTHING, FILES, SIDECAR, BOTH = "", "A", "S", "A S"
@@ -186,7 +188,7 @@ def actions_for(traces: Traces) -> frozenset[Action]:
     return frozenset({Action.JUDGE if traces.claim in (SIDECAR, BOTH) else Action.GIVE_BACK})
 
 
-def signs_of(names: Iterable[str], sidecar_suffix: str) -> str:
+def signs_of(names: Iterable[str]) -> str:
     """Return "A", "S", "A S" or "" for the names of a drop's files in one place."""
-    kinds = {name.endswith(sidecar_suffix) for name in names}
+    kinds = {SIDECAR_NAME.fullmatch(name) is not None for name in names}
     return {frozenset(): NOTHING, frozenset({False}): FILES, frozenset({True}): SIDECAR}.get(frozenset(kinds), BOTH)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from ..base.boot import BootTime
+from ..model.file_names import stem_of
 from ..problems.drop import drop_unexpected
-from .drop import stem_of
 from .failures import DEATH, FAILURES_MAX, cause_of, log_failure, pause_seconds
 from .readiness import Refuse, Wait
 

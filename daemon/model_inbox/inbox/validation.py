@@ -25,13 +25,15 @@ from ..base.log import log
 from ..base.machine import Machine
 from ..config.settings import PermitSection, QuotaSection
 from ..errors import StorageError
+from ..model.file_names import SIDECAR, choose
 from ..model.metadata import ModelMetadata, fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
-from ..problems.artifact import artifact_digest_mismatch, artifact_missing
+from ..problems.artifact import artifact_ambiguous, artifact_digest_mismatch, artifact_missing
 from ..problems.drop import drop_changed, drop_linked
+from ..problems.sidecar import sidecar_ambiguous
 from ..registry.files import StagedFiles
 from ..registry.outcomes import Candidate
 from ..registry.usage import Quota
@@ -114,9 +116,11 @@ class Judge:
         stage = claim.stage
         if not isinstance(stage, ToJudge) or stage.sidecar is None or stage.sidecar.metadata is None:
             return None
-        roles = self._roles(claim, stage.sidecar)
-        if not all(name in claim.files for name in roles.values()) or self._staging.can_link(
-            claim, by_copy=stage.by_copy
+        roles = claim.roles
+        if (
+            not roles
+            or not all(name in claim.files for name in roles.values())
+            or self._staging.can_link(claim, by_copy=stage.by_copy)
         ):
             return None
         claim.model_id = stage.sidecar.model_id
@@ -173,10 +177,17 @@ class Judge:
             return NotWhole(sidecar.problems) if sidecar.cut_short else Rejected(sidecar.problems)
         if self.checks.permits is not None and (refused := self._not_permitted(claim, sidecar)) is not None:
             return refused
-        roles = self._roles(claim, sidecar)
+        if (rivals := sorted(filter(SIDECAR.fullmatch, claim.files)))[1:]:
+            return Rejected((sidecar_ambiguous(rivals),))
+        roles, unclear = (claim.roles, {}) if claim.roles else choose(claim.stem, claim.files, sidecar.declared)[:2]
+        if unclear:
+            return Rejected(tuple(artifact_ambiguous(role, names) for role, names in unclear.items()))
         for role, name in roles.items():
             if name not in claim.files:
                 return NotWhole((artifact_missing(role, name),))
+        for name in claim.files.keys() - {claim.sidecar_name, *roles.values()}:
+            # It was taken along to be refused, by a daemon that died then. It must not be removed with the drop.
+            return NotWhole((drop_changed(name),))
         targets = self._staging.targets(claim)
         if claim.retry is not None:
             self._staging.remove(targets.values())
@@ -285,9 +296,9 @@ class Judge:
         self._staging.accept(
             claim, judging.staged.values(), judging.text, judging.targets["sidecar"], by_copy=judging.stage.by_copy
         )
-        claim.notes = sidecar.notes
-        if claim.linked:
-            claim.notes += tuple(drop_linked(name, refused=False) for name in sorted(claim.linked))
+        linked = [drop_linked(name, refused=False) for name in sorted(claim.linked)]
+        # It may have been validated before, and deferred.
+        claim.notes = tuple(dict.fromkeys((*sidecar.notes, *claim.notes, *linked)))
         judged: dict[str, tuple[str, PickleReport]] = {
             role: (digests[role], reports[name]) for role, name in roles.items()
         }
@@ -297,16 +308,6 @@ class Judge:
     def _verdict(self, metadata: ModelMetadata, reports: Mapping[str, PickleReport]) -> list[Problem]:
         checks = self.checks
         return verdict(metadata, reports, model_types=checks.model_types, currency_pairs=checks.currency_pairs)
-
-    def _roles(self, claim: Claim, sidecar: Sidecar) -> dict[Role, str]:
-        """Return which claimed name is the model and which, if any, its scaler."""
-        scalers = list(sidecar.scaler_names)
-        if not sidecar.scaler_declared:
-            scalers = [name for name in scalers if name in claim.files]
-        roles: dict[Role, str] = {"model": sidecar.model_file}
-        if scalers:
-            roles["scaler"] = scalers[0]
-        return roles
 
     def _candidate(
         self,

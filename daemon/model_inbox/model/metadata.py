@@ -24,6 +24,7 @@ __all__ = [
     "METRIC_SCHEMA",
     "MODEL_ID",
     "REQUIRED_FIELDS",
+    "VALID_ID",
     "Description",
     "FieldProblem",
     "MetadataFields",
@@ -37,7 +38,9 @@ __all__ = [
 ]
 
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
-"""The characters of a model id and a stem, for `fullmatch`. `is_valid_id` has the whole rule."""
+"""The characters of a model id and a stem, for `fullmatch`. `VALID_ID` has the whole rule."""
+VALID_ID = re.compile(rf"(?!.*_scaler\Z){MODEL_ID.pattern}", re.ASCII)
+"""A model id or a stem, for `fullmatch`: a safe file name that is not the name of a scaler."""
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far `trained_at` may be ahead of our clock. Clocks differ a little; more than this is a mistake."""
@@ -179,7 +182,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def is_valid_id(text: str) -> bool:
     """Return whether `text` is a valid model id and stem: a safe file name that is not the name of a scaler."""
-    return MODEL_ID.fullmatch(text) is not None and not text.endswith("_scaler")
+    return VALID_ID.fullmatch(text) is not None
 
 
 def id_fault(text: str) -> str:

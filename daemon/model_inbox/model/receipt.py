@@ -98,6 +98,7 @@ class ReceiptFields(FirstReceipt, total=False):
         str | None, Field("The id of the registry; null for a registry of version 0.1 that was not changed since.")
     ]
     epoch: Annotated[str | None, Field("The epoch of that registry's history; null if registry_id is.")]
+    notes: Annotated[list[ProblemFields], Field("What a registered model was accepted with, and should be looked at.")]
     sequence: Annotated[
         int | None, Field("The sequence number of its journal line; null unless registered.", minimum=1)
     ]

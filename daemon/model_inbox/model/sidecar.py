@@ -44,10 +44,12 @@ from ..problems.sidecar import (
     sidecar_wrong_type,
 )
 from .checks import check_fields
+from .file_names import IGNORED, MODEL, SIDECAR_SUFFIX, SUFFIXES_IN_WORDS, Declared
 from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
     REQUIRED_FIELDS,
+    VALID_ID,
     FieldProblem,
     ModelMetadata,
     id_fault,
@@ -55,7 +57,7 @@ from .metadata import (
 )
 from .sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_NAMES
 
-__all__ = ["MODEL_SUFFIXES", "Sidecar", "parse_sidecar"]
+__all__ = ["Sidecar", "parse_sidecar"]
 
 SIDECAR_NODES_MAX = 10_000
 # The document itself is one mapping more than those of the metrics.
@@ -63,9 +65,6 @@ SIDECAR_DEPTH_MAX = DEPTH_MAX + 1
 PROBLEMS_MAX = 100
 # Text with more problems is hostile: further ones are counted, but not located.
 _LOCATED_MAX = 10 * PROBLEMS_MAX
-
-MODEL_SUFFIXES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
-"""The suffixes of models and scalers in the inbox. The format of a file is detected from its content."""
 
 _HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
@@ -90,11 +89,8 @@ class Sidecar:
     """The content of a sidecar. If it has problems, `metadata` is None and the other fields are a best effort.
 
     `sha256` is the digest of its bytes. `stem_problem` is the problem of a stem that no drop can have, or None.
-    `model_id` is the one it gives or the stem, and None if that is not valid. `model_file` and `scaler_file` are plain
-    file names. `scaler_declared` is true if the sidecar says whether there is a scaler, by `scaler_file` or by a
-    digest. `scaler_names` are the names that its scaler may have: `scaler_file`, none if it says that there is no
-    scaler, else `<stem>_scaler.pkl` and, if the model has another suffix, `<stem>_scaler` with that suffix; the first
-    that exists is used. `digests` has lower-case hexadecimal digits or None for "model" and
+    `model_id` is the one it gives or the stem, and None if that is not valid. `declared` is what it says about its
+    files: plain names, or None where it names none. `digests` has lower-case hexadecimal digits or None for "model" and
     "scaler". `notes` are warnings that reject nothing. `parses` is false if the text is not YAML or is empty. The
     module's docstring defines `sealed` and `cut_short`.
     """
@@ -105,10 +101,7 @@ class Sidecar:
     stem_problem: Problem | None
     metadata: ModelMetadata | None
     model_id: str | None
-    model_file: str
-    scaler_file: str | None
-    scaler_declared: bool
-    scaler_names: tuple[str, ...]
+    declared: Declared
     digests: Mapping[str, str | None]
     sealed: bool
     cut_short: bool
@@ -116,10 +109,11 @@ class Sidecar:
     notes: tuple[Problem, ...] = ()
 
 
-def parse_sidecar(data: bytes, *, stem: str, now: datetime, stored: bool = False) -> Sidecar:
-    """Parse the bytes of `<stem>.yaml`. Never raises for bad bytes: see `Sidecar.problems`.
+def parse_sidecar(data: bytes, *, stem: str, now: datetime, name: str | None = None, stored: bool = False) -> Sidecar:
+    """Parse the bytes of a sidecar. Never raises for bad bytes: see `Sidecar.problems`.
 
-    With `stored` it is the sidecar of a registered model: what an earlier version accepted is no problem.
+    `name` is the name of its file, if that is not `<stem>.yaml`. With `stored` it is the sidecar of a registered model:
+    what an earlier version accepted is no problem.
     """
     document = read_yaml(
         data,
@@ -128,7 +122,7 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime, stored: bool = False
         depth_max=SIDECAR_DEPTH_MAX,
         nodes_max=SIDECAR_NODES_MAX,
     )
-    reading = _Reading(document, stem, stored)
+    reading = _Reading(document, stem, name or f"{stem}{SIDECAR_SUFFIX}", stored)
     fields = reading.fields(reading.root, now) if reading.root is not None else {}
     problems = reading.sorted_problems()
     metadata = None
@@ -144,10 +138,7 @@ def parse_sidecar(data: bytes, *, stem: str, now: datetime, stored: bool = False
         stem_problem=reading.stem_problem,
         metadata=metadata,
         model_id=model_id,
-        model_file=reading.model_file,
-        scaler_file=reading.scaler_file,
-        scaler_declared=reading.scaler_declared,
-        scaler_names=reading.scaler_names(),
+        declared=Declared(reading.model_file, reading.scaler_file, reading.has_scaler),
         digests=reading.digests,
         sealed=reading.is_sealed(),
         cut_short=reading.is_cut_short(),
@@ -165,6 +156,7 @@ class _Reading:
 
     document: Document
     stem: str
+    name: str
     stored: bool
     root: Pairs | None = None
     file: str | None = None
@@ -172,18 +164,16 @@ class _Reading:
     trained_at: Instant | None = None
     found: list[tuple[Problem, bool]] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
-    model_file: str = ""
+    model_file: str | None = None
     scaler_file: str | None = None
-    scaler_declared: bool = False
+    has_scaler: bool | None = None
     digests: dict[str, str | None] = field(default_factory=lambda: {"model": None, "scaler": None})
 
     def __post_init__(self) -> None:
-        self.model_file = f"{self.stem}.pkl"
-        fault = id_fault(self.stem)
-        if not fault:
-            self.file = f"{self.stem}.yaml"
+        if VALID_ID.fullmatch(self.stem):
+            self.file = self.name
         else:
-            self.stem_problem = drop_invalid_name(self.stem, f"{self.stem}.yaml", fault)
+            self.stem_problem = drop_invalid_name(self.stem, self.name, id_fault(self.stem))
             self.found.append((self.stem_problem, False))
         for problem in self.document.problems:
             self._add(problem)
@@ -267,19 +257,12 @@ class _Reading:
     def _read_files(self, root: Pairs) -> None:
         model = root.get("model_file")
         if model is not None and not _is_refused(model):
-            self.model_file = self._file_name("model_file", model) or self.model_file
+            self.model_file = self._file_name("model_file", model)
         scaler = root.get("scaler_file")
         if scaler is not None:
-            self.scaler_declared = True
-            if not _is_refused(scaler) and not (isinstance(scaler, Scalar) and scaler.is_null):
+            self.has_scaler = not (isinstance(scaler, Scalar) and scaler.is_null)
+            if self.has_scaler and not _is_refused(scaler):
                 self.scaler_file = self._file_name("scaler_file", scaler)
-
-    def scaler_names(self) -> tuple[str, ...]:
-        """Return the names that the scaler may have; see `Sidecar`."""
-        if self.scaler_declared:
-            return (self.scaler_file,) if self.scaler_file is not None else ()
-        suffixes = dict.fromkeys((".pkl", *(suffix for suffix in MODEL_SUFFIXES if self.model_file.endswith(suffix))))
-        return tuple(f"{self.stem}_scaler{suffix}" for suffix in suffixes)
 
     def _file_name(self, name: str, node: Node) -> str | None:
         if not isinstance(node, Scalar) or node.is_null:
@@ -304,12 +287,15 @@ class _Reading:
             kind = "a list" if isinstance(node, Items) else "nothing (null)" if node.is_null else quoted(node.text)
             hint = "Write it like {model: <64 hexadecimal digits>, scaler: <the same>}"
             self._add_field_problem(FieldProblem(("sha256",), sidecar_wrong_type("sha256", kind, "a mapping", hint)))
-        if self.digests["scaler"] is not None and not self.scaler_declared:
-            self.scaler_declared, self.scaler_file = True, f"{self.stem}_scaler.pkl"
-        scaler = self.scaler_file if self.scaler_declared else f"{self.stem}_scaler.pkl"
-        if scaler == self.model_file:
-            name = "scaler_file" if self.scaler_declared else "model_file"
-            self._add_field_problem(FieldProblem((name,), sidecar_same_file_twice(name, self.model_file)))
+        if self.digests["scaler"] is not None and self.has_scaler is None:
+            self.has_scaler = True
+        if self.model_file is None and self.scaler_file is None:
+            return
+        model = self.model_file or f"{self.stem}.pkl"
+        scaler = self.scaler_file or (f"{self.stem}_scaler.pkl" if self.has_scaler is not False else None)
+        if scaler == model:
+            name = "scaler_file" if self.scaler_file is not None else "model_file"
+            self._add_field_problem(FieldProblem((name,), sidecar_same_file_twice(name, model)))
 
     def _read_digest(self, key: Scalar, value: Node) -> None:
         name = key.text
@@ -325,7 +311,7 @@ class _Reading:
                 f"sha256.{name} is {shown}, and must be 64 hexadecimal digits",
                 "Write what sha256sum prints for the file",
             )
-        elif name == "scaler" and self.scaler_declared and self.scaler_file is None:
+        elif name == "scaler" and self.has_scaler is False:
             self._invalid_digest(
                 name,
                 "sha256.scaler is the digest of a scaler, and scaler_file says that there is none",
@@ -359,7 +345,7 @@ class _Reading:
             return True
         if self.root is None or self.digests["model"] is None:
             return False
-        if self.scaler_file is not None and self.digests["scaler"] is None:
+        if self.has_scaler and self.digests["scaler"] is None:
             return False
         return self.root.flow or self._has_a_certain_end(self.root)
 
@@ -448,8 +434,10 @@ def _file_name_problem(field_name: str, text: str) -> Problem | None:
         reason = "it contains a character that cannot be printed"
     elif len(text.encode("utf-8", "surrogatepass")) > 255:
         reason = "it is longer than the 255 bytes that a file name may have"
-    elif not text.endswith(MODEL_SUFFIXES):
-        reason = f"it does not end in {', '.join(MODEL_SUFFIXES)}"
+    elif MODEL.fullmatch(text) is None:
+        reason = f"it does not end in {SUFFIXES_IN_WORDS}"
+    elif IGNORED.fullmatch(text):
+        reason = "it is a name that the inbox ignores"
     else:
         return None
     return sidecar_invalid_name(field_name, text, reason, "Rename the file, and change the name here")

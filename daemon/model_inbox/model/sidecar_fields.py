@@ -45,12 +45,14 @@ SIDECAR_FIELDS = (
     _metadata("horizons", "list of days"),
     _metadata("tags", "mapping or list"),
     _metadata("description", "text"),
-    SidecarField("model_file", "file name", "The model's file beside the sidecar. Default: <stem>.pkl."),
+    SidecarField(
+        "model_file", "file name", "The model's file beside the sidecar. Default: the file of its stem, .pkl first."
+    ),
     SidecarField(
         "scaler_file",
         "file name or null",
-        "The scaler's file beside the sidecar, or null for none. Default: <stem>_scaler.pkl (or with the suffix of "
-        "model_file) if that file exists.",
+        "The scaler's file beside the sidecar, or null for none. Default: the file <stem>_scaler with a suffix of "
+        "models, .pkl first, if there is one.",
     ),
     SidecarField("sha256", "mapping", "SHA-256 of the files in hexadecimal: {model: ..., scaler: ...}."),
 )

@@ -7,12 +7,13 @@ inbox does. The inbox checks more than a schema can express. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..base.shapes import document, fields_of_shape, title_of
+from .file_names import COMPRESSED_SUFFIXES, MODEL_SUFFIXES
 from .metadata import METRIC_SCHEMA, MODEL_ID, MetadataFields
-from .sidecar import MODEL_SUFFIXES
 from .sidecar_fields import SIDECAR_FIELDS
 
 __all__ = ["sidecar_schema"]
@@ -20,8 +21,16 @@ __all__ = ["sidecar_schema"]
 _WHOLE_NUMBER = "^[-+]?[0-9]+$"
 _NUMBER = r"^[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 _WORD = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo])$"
-_SUFFIXES = "|".join(suffix.removeprefix(".") for suffix in MODEL_SUFFIXES)
-_FILE = {"type": "string", "maxLength": 255, "pattern": rf"^[^./\\][^/\\]*\.({_SUFFIXES})$"}
+
+
+def _in_any_case(suffixes: Iterable[str]) -> str:
+    """Return a pattern that matches one of the suffixes, in any case of letters: JSON schemas have no flag for that."""
+    letters = ("".join(f"[{c.upper()}{c}]" if c.isalpha() else re.escape(c) for c in suffix) for suffix in suffixes)
+    return f"({'|'.join(letters)})"
+
+
+_SUFFIX = f"{_in_any_case(MODEL_SUFFIXES)}{_in_any_case(COMPRESSED_SUFFIXES)}?"
+_FILE = {"type": "string", "maxLength": 255, "pattern": rf"^[^./\\][^/\\]*{_SUFFIX}$"}
 _DIGEST = {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}
 
 # Fields whose schema is not derived from `metadata`.

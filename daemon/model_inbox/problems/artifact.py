@@ -6,9 +6,12 @@ the scanner's own table (`pickles.report.FINDINGS`) holds the forms.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .value import Problem, escaped, quoted
 
 __all__ = [
+    "artifact_ambiguous",
     "artifact_digest_mismatch",
     "artifact_embedded_code",
     "artifact_forbidden_arguments",
@@ -22,14 +25,17 @@ __all__ = [
     "artifact_not_a_pickle",
     "artifact_not_regular",
     "artifact_open_for_writing",
+    "artifact_others",
     "artifact_scan_limits",
     "artifact_several_pickles",
     "artifact_too_large",
     "artifact_trailing_data",
     "artifact_truncated",
+    "artifact_unknown_suffix",
     "artifact_unsupported",
 ]
 
+_NAMES_LISTED = 5
 _PICKLERS = "Write it with pickle.dump, cloudpickle.dump, joblib.dump or torch.save, one object in one file"
 
 
@@ -45,6 +51,40 @@ def artifact_missing(role: str, name: str) -> Problem:
         field=f"{role}_file",
         file=escaped(name),
     )
+
+
+def artifact_ambiguous(role: str, names: Sequence[str]) -> Problem:
+    """The sidecar names no file for the role, and several files of its stem could be meant."""
+    return Problem(
+        "artifact.ambiguous",
+        f"several files could be the {role}: {_listed(names)}",
+        f"Name one of them in `{role}_file`, or send one only",
+        field=f"{role}_file",
+    )
+
+
+def artifact_others(role: str, taken: str, others: Sequence[str]) -> Problem:
+    """The sidecar names no file for the role, and one of several was taken. A note: it rejects nothing."""
+    return Problem(
+        "artifact.others",
+        f"{quoted(taken)} was taken as the {role}; not taken: {_listed(others)}",
+        f"Name the file that is meant in `{role}_file`, and send no other ones",
+        file=escaped(taken),
+    )
+
+
+def artifact_unknown_suffix(name: str, suffixes: str) -> Problem:
+    """A file's name has no suffix of a model, so that nothing can take it. `suffixes` are those that are taken."""
+    return Problem(
+        "artifact.unknown_suffix",
+        f"{quoted(name)} cannot be taken: models and scalers end in {suffixes}",
+        "Rename it if it is one; a model of another format must be loaded with its library and pickled",
+        file=escaped(name),
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(quoted(name) for name in names[:_NAMES_LISTED]) + (", ..." if len(names) > _NAMES_LISTED else "")
 
 
 def artifact_not_regular(what: str, file: str | None = None) -> Problem:

@@ -5,10 +5,13 @@ Problems of its YAML are in `yaml`. No constructor knows the place in the text: 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .value import Problem, escaped, quoted
 
 __all__ = [
     "NAME_RULE",
+    "sidecar_ambiguous",
     "sidecar_cut_off",
     "sidecar_empty",
     "sidecar_future_date",
@@ -129,6 +132,15 @@ def sidecar_cut_off(name: str, line: int) -> Problem:
         "It may still be on its way; end a sidecar with a line `...` so that its end can be seen",
         line=line,
         file=escaped(name),
+    )
+
+
+def sidecar_ambiguous(names: Sequence[str]) -> Problem:
+    """Several sidecars have the same stem, so that nobody can tell which one is meant."""
+    return Problem(
+        "sidecar.ambiguous",
+        f"there are {len(names)} sidecars for one drop: {', '.join(quoted(name) for name in names)}",
+        "Send one of them only",
     )
 
 

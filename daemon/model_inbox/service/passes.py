@@ -99,7 +99,7 @@ class Taking:
                 if self._is_stopped(decision):
                     continue
                 problem = drop_not_movable(drop.sidecar_name, str(error), remedy_for(error))
-                self._inbox.note_unmovable(drop.stem, drop.present, problem, self._config.inbox.rescan_seconds)
+                self._inbox.note_unmovable(drop.sidecar_name, drop.present, problem, self._config.inbox.rescan_seconds)
                 self._waiting_log.drop_not_moved(drop.sidecar_name, drop.stem, error)
                 continue
             except FATAL_ERRORS:

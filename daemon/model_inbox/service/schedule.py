@@ -7,9 +7,9 @@ change without an event. Looks at nothing itself.
 from __future__ import annotations
 
 from ..base.machine import Machine
-from ..inbox.drop import scaler_stem
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.readiness import Decision, Wait
+from ..model.file_names import scaler_stem
 from ..problems.codes import Code
 from .watching import Watching
 

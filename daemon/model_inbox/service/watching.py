@@ -16,9 +16,9 @@ from ..base.file_systems import is_network_file_system
 from ..base.machine import Machine
 from ..config.settings import InboxSection
 from ..errors import StorageError
-from ..inbox.drop import is_ignored
 from ..inbox.folder import Inbox, limits_of
 from ..inbox.watch import Watch
+from ..model.file_names import is_ignored
 from .health import Health
 
 __all__ = ["MakeWatch", "Watching"]

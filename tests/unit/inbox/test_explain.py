@@ -104,7 +104,7 @@ CASES: list[tuple[str, Callable[[Path], None], str, str, list[str], str, str]] =
     ("link", stray, "m.yaml", "refused", ["drop.sidecar_not_regular"], "symbolic link", ""),
     ("alone", lambda i: (i / "a.pkl").touch(), "a.pkl", "waiting", ["drop.no_sidecar"], "no sidecar", "is rejected"),
     ("folder", lambda i: (i / "d").mkdir(), "d", "stuck", ["drop.folder"], "is a folder", ""),
-    ("fifo", lambda i: os.mkfifo(i / "f"), "f", "waiting", ["drop.no_sidecar"], "no sidecar", "is rejected"),
+    ("fifo", lambda i: os.mkfifo(i / "f"), "f", "waiting", ["artifact.unknown_suffix"], "end in .pkl", "is rejected"),
     ("hidden", lambda i: (i / ".x").touch(), ".x", "ignored", ["drop.ignored"], "hidden", ""),
     ("part", lambda i: (i / "x.part").touch(), "x.part", "ignored", ["drop.ignored"], "while they write", ""),
     ("ours", lambda i: (i / "receipts").mkdir(), "receipts", "ours", [], "", ""),

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_inbox.base.leases import Lease
-from model_inbox.inbox.drop import Drop, Kind, Sighting, is_ignored, pair, scaler_stem, stem_of
+from model_inbox.inbox.drop import Drop, Kind, Sighting, pair
 from model_inbox.inbox.readiness import Held, Limits, Look, Refuse, Take, Wait, judge, judge_stray
+from model_inbox.model.file_names import is_ignored, scaler_stem, stem_of
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.problems import Problem
 from support.sightings import only_drop, parsed, seen
@@ -115,14 +116,17 @@ def test_a_drop_is_the_sidecar_and_what_it_names() -> None:
         ({"model_file": "m.joblib"}, ["m_scaler.joblib"], "m_scaler.joblib"),
         ({"model_file": "m.joblib"}, ["m_scaler.pkl"], "m_scaler.pkl"),
         ({"model_file": "m.joblib"}, ["m_scaler.joblib", "m_scaler.pkl"], "m_scaler.pkl"),
-        ({"model_file": "m.pickle"}, ["m_scaler.joblib"], None),
+        ({"model_file": "m.pickle"}, ["m_scaler.joblib"], "m_scaler.joblib"),
+        ({"model_file": "m.joblib.GZ"}, ["m_scaler.sav", "m_scaler.joblib.gz"], "m_scaler.joblib.gz"),
+        ({}, ["M_SCALER.PKL"], None),
+        ({}, ["m_SCALER.PKL"], "m_SCALER.PKL"),
         ({"model_file": "n.pt"}, ["m_scaler.pt"], "m_scaler.pt"),
         ({"model_file": "n.pt"}, ["n_scaler.pt"], None),
-        ({}, ["m_scaler.joblib"], None),
+        ({}, ["m_scaler.joblib"], "m_scaler.joblib"),
     ],
 )
 def test_which_scaler_belongs_to_a_drop(fields: dict[str, object], there: list[str], scaler: str | None) -> None:
-    """What the sidecar names; if it says nothing, `<stem>_scaler` with .pkl or with the model's own suffix."""
+    """What the sidecar names; if it says nothing, `<stem>_scaler` with .pkl, as the model's, or the only one."""
     model = str(fields.get("model_file", "m.pkl"))
     drop = only_drop([seen(n) for n in ("m.yaml", model, *there)], parsed("m", **fields))
     assert drop.files.get("scaler") == scaler
@@ -142,8 +146,8 @@ def test_what_another_users_sidecar_names_changes_nothing() -> None:
     """Mallory's sidecar names alice's files: hers are still hers alone, and go along when her drop is refused."""
     sightings = {n: seen(n) for n in ("m.yaml", "m.pkl")} | {"evil.yaml": seen("evil.yaml", owner=2)}
     drops, _ = pair(sightings, {"m.yaml": parsed("m"), "evil.yaml": parsed("evil", model_file="m.pkl")})
-    assert (drops[0].own_files, drops[0].shared) == (("m.pkl",), frozenset())
-    assert drops[1].own_files == ()
+    assert (list(drops[0].refused_together), drops[0].shared) == (["m.yaml", "m.pkl"], frozenset())
+    assert list(drops[1].refused_together) == ["evil.yaml"]
 
 
 def test_a_refused_sidecar_takes_along_only_what_is_its_alone() -> None:
@@ -151,9 +155,9 @@ def test_a_refused_sidecar_takes_along_only_what_is_its_alone() -> None:
     sightings = {n: seen(n) for n in ("a.yaml", "b.yaml", "shared.pkl", "a_scaler.pkl")}
     both = {"a.yaml": parsed("a", model_file="shared.pkl"), "b.yaml": parsed("b", model_file="shared.pkl")}
     drops, _ = pair(sightings, both)
-    assert [drop.own_files for drop in drops] == [("a_scaler.pkl",), ()]
+    assert [list(drop.refused_together) for drop in drops] == [["a.yaml", "a_scaler.pkl"], ["b.yaml"]]
     folder = only_drop([seen("m.yaml"), seen("m.pkl", kind="folder")], parsed("m"))
-    assert folder.own_files == ()
+    assert list(folder.refused_together) == ["m.yaml"]
 
 
 def test_an_unreadable_sidecar_is_taken_to_mean_the_files_of_its_stem() -> None:
@@ -368,18 +372,14 @@ def test_folders_stay_for_ever() -> None:
 @pytest.mark.parametrize(
     ("name", "names", "part"),
     [
-        ("m.yml", {"m.yml"}, "rename it"),
         ("m.pkl", {"m.pkl", "m.yml"}, "m.yml"),
-        ("m.pkl", {"m.pkl", "m.pkl.yaml"}, "m.pkl.yaml"),
         ("m.pkl", {"m.pkl"}, "'m.yaml'"),
         ("m_scaler.pkl", {"m_scaler.pkl"}, "'m.yaml' with its model"),
         ("_scaler.pkl", {"_scaler.pkl"}, "'_scaler.yaml'"),
-        ("README.txt", {"README.txt"}, ".pkl, .pickle, .joblib, .pt, .pth"),
-        ("README.txt", {"README.txt", "README.txt.yaml"}, ".pkl, .pickle, .joblib, .pt, .pth"),
     ],
 )
 def test_the_hint_for_a_stray_names_the_likely_slip(name: str, names: set[str], part: str) -> None:
-    """`.yml` for `.yaml`, `m.pkl.yaml` for `m.yaml`, a scaler alone, a file that no sidecar can name: said as such."""
+    """A sidecar that has another model, a model alone, a scaler alone: said as such."""
     assert part in judge_stray(seen(name), names, Told(), LIMITS).problems[0].hint
 
 

@@ -38,12 +38,10 @@ def traces_of(world: World, stem: str, model_id: str, earlier: dict[str, int]) -
     mine = entry is not None and f"{model_id}.pkl" not in earlier
     rejected = [path for path in (world.inbox / "rejected").iterdir() if (path / "reason.json").exists()]
     return Traces(
-        inbox=signs_of(inbox, ".yaml"),
-        claim=signs_of(claimed - {"reason.json"}, ".yaml") if claims else "-",
-        staging=signs_of({name for name in world.staged() if not name.startswith(".")}, ".yaml"),
-        stored=signs_of(
-            {name for name in stored if name.partition(".")[0] in (model_id, f"{model_id}_scaler")}, ".yaml"
-        ),
+        inbox=signs_of(inbox),
+        claim=signs_of(claimed - {"reason.json"}) if claims else "-",
+        staging=signs_of({name for name in world.staged() if not name.startswith(".")}),
+        stored=signs_of({name for name in stored if name.partition(".")[0] in (model_id, f"{model_id}_scaler")}),
         line=mine,
         receipt=receipt["outcome"] if receipt is not None else "",
         reason="reason.json" in claimed,
@@ -195,7 +193,7 @@ def test_what_no_row_shows_is_judged_again_or_given_back(traces: Traces, action:
 )
 def test_signs_of_names(names: list[str], signs: str) -> None:
     """A for files, S for the sidecar, both, or nothing."""
-    assert signs_of(names, ".yaml") == signs
+    assert signs_of(names) == signs
 
 
 def test_a_rejected_drop_holds_its_reasons_with_its_files(tmp_path: Path) -> None:

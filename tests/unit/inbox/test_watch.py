@@ -18,8 +18,8 @@ import pytest
 from watchdog.observers import inotify_c
 
 from model_inbox.inbox import watch as module
-from model_inbox.inbox.drop import is_ignored
 from model_inbox.inbox.watch import Watch
+from model_inbox.model.file_names import is_ignored
 from support.waiting import wait_until
 from support.world import must_be_root, name_open_file
 

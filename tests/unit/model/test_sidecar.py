@@ -76,8 +76,8 @@ def test_the_plain_sidecar_says_all_fields_and_defaults_the_files() -> None:
         features_used=["sma_5", "rsi_14"],
         horizons=[1, 7, 30],
     )
-    assert (sidecar.model_id, sidecar.model_file) == ("usdeur", "usdeur.pkl")
-    assert (sidecar.scaler_file, sidecar.scaler_declared) == (None, False)
+    assert (sidecar.model_id, sidecar.declared.model_file) == ("usdeur", None)
+    assert (sidecar.declared.scaler_file, sidecar.declared.has_scaler) == (None, None)
     assert sidecar.digests == {"model": None, "scaler": None}
     assert (sidecar.sealed, sidecar.cut_short, sidecar.parses) == (False, False, True)
     assert sidecar.sha256 == hashlib.sha256(WHOLE.encode()).hexdigest()
@@ -91,8 +91,7 @@ def test_everything_that_can_be_said_is_taken() -> None:
         "description: |\n  two\n  lines\n"
     )
     assert sidecar.problems == ()
-    assert (sidecar.model_id, sidecar.model_file, sidecar.scaler_file) == ("m-1", "x.joblib", "y.pickle")
-    assert sidecar.scaler_declared
+    assert (sidecar.model_id, sidecar.declared) == ("m-1", ("x.joblib", "y.pickle", True))
     assert sidecar.digests == {"model": A, "scaler": B}
     assert sidecar.metadata is not None
     assert sidecar.metadata.model_id == "m-1"
@@ -150,7 +149,7 @@ def test_a_time_without_zone_is_noted_and_counts_as_utc() -> None:
 def test_a_digest_of_a_scaler_declares_it() -> None:
     """Who gives the digest of a scaler has one: it is waited for under its usual name."""
     sidecar = parse(WHOLE + f"sha256: {{model: {A}, scaler: {B}}}\n")
-    assert (sidecar.scaler_file, sidecar.scaler_declared) == ("usdeur_scaler.pkl", True)
+    assert (sidecar.declared.scaler_file, sidecar.declared.has_scaler) == (None, True)
 
 
 @pytest.mark.parametrize("null", ["null", "~", "Null", ""])
@@ -158,7 +157,7 @@ def test_a_null_scaler_is_none_at_all(null: str) -> None:
     """`scaler_file: null` says that there is no scaler; its digest may be null then, too."""
     sidecar = parse(WHOLE + f"sha256: {{model: {A}, scaler: null}}\nscaler_file: {null}\n")
     assert sidecar.problems == ()
-    assert (sidecar.scaler_file, sidecar.scaler_declared) == (None, True)
+    assert (sidecar.declared.scaler_file, sidecar.declared.has_scaler) == (None, False)
 
 
 # --- what can be wrong -------------------------------------------------------------------------------------
@@ -454,7 +453,7 @@ def test_what_is_dumped_is_read_back_unchanged(
     sidecar = parse_sidecar(data, stem="other", now=NOW)
     assert sidecar.problems == ()
     assert sidecar.metadata == metadata
-    assert (sidecar.model_file, sidecar.scaler_file, sidecar.scaler_declared) == (*files, True)
+    assert sidecar.declared == (*files, files[1] is not None)
     assert {name: d for name, d in sidecar.digests.items() if d} == {n: d for n, d in (digests or {}).items() if d}
     assert sidecar.sealed
     assert data.endswith(b"\n...\n")

@@ -31,6 +31,23 @@ ROWS: Mapping[Code, About] = {
         "The producer linked the file instead of copying it.",
         "Copy the file, or make a hard link.",
     ),
+    "artifact.ambiguous": About(
+        "The sidecar names no model (or scaler), and several files of its stem could be it. None of them is a `.pkl`.",
+        "The model was saved in several formats.",
+        "Name one in the sidecar, or send one only.",
+        "`model_file` or `scaler_file`",
+    ),
+    "artifact.others": About(
+        "The sidecar names no model (or scaler), and one of several files of its stem was taken: a `.pkl` comes first. "
+        "A note: it rejects nothing.",
+        "The model was saved in several formats, or an older file was left in the inbox.",
+        "Look whether the right file was taken, and name it in the sidecar next time.",
+    ),
+    "artifact.unknown_suffix": About(
+        "The name of the file has none of the suffixes of models, so nothing can take it.",
+        "The model is of another format, or the file is no model at all.",
+        "Rename it if it is a pickle; load a model of another format with its library and pickle the object.",
+    ),
     "artifact.too_large": About(
         "The file is larger than `inbox.max_artifact_size`.",
         "The model is larger than the operator expects.",

@@ -150,4 +150,9 @@ ROWS: Mapping[Code, About] = {
         "Its writer has not begun yet, or died.",
         "Write its fields as `name: value`.",
     ),
+    "sidecar.ambiguous": About(
+        "Several sidecars have the same stem, such as `m.yaml` and `m.yml`. None of them is taken.",
+        "A sidecar was sent again under the other suffix, or in other letters.",
+        "Send one of them, with the model.",
+    ),
 }

@@ -367,7 +367,7 @@ class Plan:
         if sidecar.model_id != model_id:
             return f"its sidecar calls it {quoted(sidecar.model_id)}"
         model, scaler = self.storage.final_names(model_id)[0], self._newest_scaler(model_id)
-        if scaler is None and (sidecar.scaler_file is not None or sidecar.digests["scaler"] is not None):
+        if scaler is None and (sidecar.declared.scaler_file is not None or sidecar.digests["scaler"] is not None):
             return "its scaler is missing"
         digests: dict[str, str] = {}
         reports: dict[str, PickleReport] = {}
