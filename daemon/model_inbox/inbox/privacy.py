@@ -18,9 +18,9 @@ from pathlib import Path
 from ..base.acl import EXECUTE, NO_LISTS, READ, Acl, acl_of, default_acl_of, one_reader
 from ..base.disk import storage_errors
 from ..base.machine import Machine
+from ..model.file_names import SIDECAR
 from ..model.owner import uid_of_owner
 from ..model.receipt import read_receipt_file
-from .drop import SIDECAR_SUFFIX
 
 __all__ = ["Privacy", "readers_of"]
 
@@ -107,7 +107,7 @@ class Privacy:
     def _owner_in(self, folder: Path) -> int:
         """Return the owner of the drop in a folder, that of its sidecar if it has one; -1 for an empty folder."""
         names = [name for name in self._disk.names(folder) if name not in _OWN_NAMES]
-        names.sort(key=lambda name: (not name.endswith(SIDECAR_SUFFIX), name))
+        names.sort(key=lambda name: (SIDECAR.fullmatch(name) is None, name))
         return self._disk.lstat(folder / names[0]).st_uid if names else -1
 
 
