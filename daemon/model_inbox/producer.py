@@ -1,8 +1,9 @@
 """The producer's side: writes a drop that the daemon takes at once, and waits for its receipt.
 
-Owns the order in which a drop is written: files under hidden names, synced, renamed, the sealed sidecar last. Needs
-only the right to write to the inbox, and to read receipts if it waits. Never imports the daemon's code, and never
-changes a file that it did not make.
+Owns the order in which a drop is written: files under hidden names, synced, renamed, the sealed sidecar last; and that
+a drop that was killed can be repeated: what it left is taken up. Needs only the right to write to the inbox, and to
+read receipts if it waits. Never imports the daemon's code, and never changes a file that neither it nor a dead process
+of `drop` made.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import hashlib
 import os
 import pickle
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,7 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .base.disk import Disk, open_regular, read_regular, remove_quietly, temporary_name
+from .base.abandoned import abandoned, hold, temporary_names
+from .base.copying import digest_open_file
+from .base.disk import Disk, open_regular, read_open_file, read_regular, remove_quietly, temporary_name
 from .base.file_systems import is_network_file_system
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
@@ -90,7 +94,8 @@ def drop(
     """Pickle a model, and its scaler if it has one, into the inbox with a sealed sidecar.
 
     The file names start with the model's id. `wait` is how long to wait for the daemon's answer: seconds, True for
-    60 seconds, or False. Classes are pickled by name, so they must be importable where the model is loaded.
+    60 seconds, or False. Classes are pickled by name, so they must be importable where the model is loaded. A drop that
+    was killed can be repeated: it takes up what was left in the inbox.
 
     Raises DropRefused if the metadata has problems, an object cannot be pickled, or a name is taken in the inbox, and
     StorageError if a file cannot be written. Nothing is left in the inbox then.
@@ -103,7 +108,7 @@ def drop(
     parts = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
         parts["scaler"] = (f"{stem}_scaler.pkl", scaler)
-    with _DropWriter(folder) as writer:
+    with _DropWriter(folder, stem) as writer:
         digests = {
             role: writer.add(name, functools.partial(_write_pickle, value=value, what=role))
             for role, (name, value) in parts.items()
@@ -152,7 +157,7 @@ def drop_files(
     if scaler is not None:
         sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
     digests: dict[str, str] = {}
-    with _DropWriter(folder) as writer:
+    with _DropWriter(folder, stem) as writer:
         for role, (name, source) in sources.items():
             digests[role] = writer.add(name, functools.partial(_copy_all, source=source))
             said = parsed.digests.get(role)
@@ -171,13 +176,34 @@ def drop_files(
     return answers.result(parsed.metadata.model_id, files)
 
 
-class _DropWriter:
-    """Writes the files of one drop under hidden names and then renames them. On an error all of them are removed."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One file of a drop: written under `hidden`, to be called `target`."""
 
-    def __init__(self, folder: Path) -> None:
+    hidden: Path
+    target: Path
+    digest: str
+
+
+class _DropWriter:
+    """Writes the files of one drop under hidden names and then renames them. On an error all of them are removed.
+
+    It holds its files until the drop is complete. So another process sees that a file without its sidecar belongs to a
+    drop in progress. What a killed process leaves nobody holds, and the same drop takes it up:
+
+    - a hidden file: it is removed;
+    - a file under its name, without a sidecar yet: it is replaced if a hidden sidecar has its digest, or if it has the
+      same bytes. Any other file may be on its way by other means, and is left alone;
+    - everything, and the daemon has not taken it: if the sidecar is the same, there is nothing to do.
+    """
+
+    def __init__(self, folder: Path, stem: str) -> None:
         self._folder = folder
+        self._stem = stem
         self._disk = Disk()
-        self._parts: list[tuple[Path, Path]] = []
+        self._parts: list[_Part] = []
+        self._hidden: list[Path] = []
+        self._held: list[int] = []
         self._published: list[Path] = []
         self.uid = -1
         """The owner of the files, as the file system shows it: the user to whom the daemon answers."""
@@ -186,45 +212,64 @@ class _DropWriter:
         return self
 
     def __exit__(self, kind: object, *_rest: object) -> None:
-        for hidden, _ in self._parts:
+        for hidden in self._hidden:
             remove_quietly(self._disk, hidden)
         if kind is not None:
             for path in self._published:
                 remove_quietly(self._disk, path)
+        for fd in self._held:
+            os.close(fd)
 
     def add(self, name: str, write: Callable[[int], str]) -> str:
         """Write and sync one file under a hidden name, and return its SHA-256. A crash leaves the hidden file."""
         target = self._folder / name
-        if os.path.lexists(target):
-            raise _name_taken(target)
-        hidden = temporary_name(self._disk, target)
         try:
-            fd = self._disk.create(hidden, _DROPPED_MODE)
-            self._parts.append((hidden, target))
+            hidden, fd = self._new_file(target)
             try:
-                digest = write(fd)
                 self.uid = os.fstat(fd).st_uid
+                if os.path.lexists(target):
+                    with abandoned(target, self.uid) as left:
+                        if left is None:
+                            raise _name_taken(target)
+                digest = write(fd)
                 self._disk.fsync(fd)
             finally:
                 self._disk.close(fd)
         except OSError as error:
             raise StorageError("write into the inbox", target, error) from error
+        self._parts.append(_Part(hidden, target, digest))
         return digest
 
-    def publish(self) -> tuple[Path, ...]:
-        """Rename the files durably to their names, the sidecar last. Existing files are never replaced.
+    def _new_file(self, target: Path) -> tuple[Path, int]:
+        """Make the hidden file of a target and hold it. Return its path, and its descriptor for writing."""
+        while True:
+            hidden = temporary_name(self._disk, target)
+            fd = self._disk.create(hidden, _DROPPED_MODE)
+            self._hidden.append(hidden)
+            held = hold(hidden)
+            if held is not None:
+                self._held.append(held)
+                return hidden, fd
+            self._disk.close(fd)
 
-        A crash before the sidecar's rename leaves files without a sidecar, which the daemon rejects after a time. A
-        crash after it leaves the complete drop, or a part of it if the folder was not synced yet.
+    def publish(self) -> tuple[Path, ...]:
+        """Rename the files durably to their names, the sidecar last. Existing files of others are never replaced.
+
+        A crash before the sidecar's rename leaves files without a sidecar. The same drop takes them up; without it the
+        daemon rejects them after a time. A crash after it leaves the complete drop, or a part of it if the folder was
+        not synced yet; the same drop completes that.
         """
-        for hidden, target in self._parts:
+        targets = tuple(part.target for part in self._parts)
+        missing = self._missing_beside_the_same_sidecar()
+        left = temporary_names(self._folder, [f"{self._stem}{end}" for end in (".yaml", ".pkl", "_scaler.pkl")])
+        left = [path for path in left if path not in self._hidden]
+        proven = self._digests_in(left)
+        for part in self._parts if missing is None else missing:
             try:
-                self._disk.rename_new(hidden, target)
-            except FileExistsError:
-                raise _name_taken(target) from None
+                self._rename(part, proven)
             except OSError as error:
-                raise StorageError("write into the inbox", target, error) from error
-            self._published.append(target)
+                raise StorageError("write into the inbox", part.target, error) from error
+            self._published.append(part.target)
         try:
             self._disk.fsync_dir(self._folder)
         except PermissionError:
@@ -232,7 +277,51 @@ class _DropWriter:
             pass
         except OSError as error:
             raise StorageError("write into the inbox", self._folder, error) from error
-        return tuple(self._published)
+        # At last, because they prove whose the files were that they name: so the next repetition finds them, too.
+        for path in left:
+            with abandoned(path, self.uid) as fd:
+                if fd is not None:
+                    remove_quietly(self._disk, path)
+        return targets
+
+    def _missing_beside_the_same_sidecar(self) -> list[_Part] | None:
+        """Return what is missing of the very same drop if that waits in the inbox, else None.
+
+        The daemon moves a sidecar away before its files: while the sidecar is there, what is missing was never there.
+        """
+        *files, sidecar = self._parts
+        missing = [part for part in files if not os.path.lexists(part.target)]
+        with abandoned(sidecar.target, self.uid) as fd:
+            return missing if fd is not None and digest_open_file(fd) == sidecar.digest else None
+
+    def _digests_in(self, left: list[Path]) -> frozenset[str]:
+        """Return the digests that the sidecars among left files have: those of files which their processes made."""
+        found: set[str] = set()
+        for path in left:
+            if path.name.startswith(f".{self._stem}.yaml."):
+                with abandoned(path, self.uid) as fd:
+                    if fd is not None:
+                        found.update(_DIGEST.findall(read_open_file(fd, SIDECAR_BYTES_MAX).decode("utf-8", "replace")))
+        return frozenset(found)
+
+    def _rename(self, part: _Part, proven: frozenset[str]) -> None:
+        """Give a file its name, in place of a file that a dead process left there. A crash in between leaves neither,
+        and the hidden files.
+        """
+        try:
+            self._disk.rename_new(part.hidden, part.target)
+        except FileExistsError:
+            with abandoned(part.target, self.uid) as fd:
+                if fd is None or digest_open_file(fd) not in {part.digest, *proven}:
+                    raise _name_taken(part.target) from None
+                self._disk.unlink(part.target)
+            try:
+                self._disk.rename_new(part.hidden, part.target)
+            except FileExistsError:
+                raise _name_taken(part.target) from None
+
+
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def _name_taken(target: Path) -> DropRefused:

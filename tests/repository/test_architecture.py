@@ -59,7 +59,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "accounts acl boot file_systems instants leases log owners shapes standard_streams units",
         "disk flocks yaml_faults",
         "strict_yaml",
-        "copying users",
+        "abandoned copying users",
         "machine remedies",
         "__init__",
     ),

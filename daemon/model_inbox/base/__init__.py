@@ -5,6 +5,7 @@ Owns:
 - `disk`: every durable step on the disk
 - `flocks`: flock(2) locks and the names of their holders
 - `file_systems`: which folders are on network file systems
+- `abandoned`: files that a process left behind when it died
 - `leases`: whether a process has a file open
 - `boot`: the seconds since the machine's boot, and which boot that is
 - `accounts`: names and groups of users, asked for with a time limit
