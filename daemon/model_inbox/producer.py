@@ -35,7 +35,7 @@ from .model.sidecar_writer import dump_sidecar
 from .problems import Problem, problems_in, quoted
 from .problems.artifact import artifact_digest_mismatch
 
-__all__ = ["Answers", "DropResult", "drop", "drop_files"]
+__all__ = ["Answers", "DropResult", "drop", "drop_files", "wait_for_answer"]
 
 DEFAULT_WAIT_SECONDS = 60.0
 _POLL_SECONDS = 0.02
@@ -341,6 +341,22 @@ def _inbox_folder(inbox: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def wait_for_answer(
+    stem: str, *, inbox: str | os.PathLike[str], seconds: float, is_in_work: Callable[[], bool]
+) -> DropResult:
+    """Wait for the answer to this user's drop of a stem, however it came into the inbox.
+
+    An answer that is there already counts unless `is_in_work` returns true: then it is about an earlier drop. Raises
+    DropRefused if there is no such inbox, and StorageError or ModelInboxError if the answers cannot be read.
+    """
+    folder = _inbox_folder(inbox)
+    # The answer is read first: a drop that is still in work after that has not been answered by it.
+    answers = Answers(folder, stem, None, os.geteuid(), seconds)
+    if not is_in_work():
+        answers.count_the_earlier()
+    return answers.result(stem, ())
+
+
 class _DigestingWriter:
     """A writable file object that computes the SHA-256 of the bytes while it writes them. Buffers nothing."""
 
@@ -396,16 +412,20 @@ class Answers:
 
     Another user may drop a copy of the sidecar under the same name: the answer to that is not ours. Where user numbers
     mean nothing (see `_knows_users`) the digest alone decides. Made before the sidecar gets its name, because the same
-    sidecar may have been dropped and answered earlier.
+    sidecar may have been dropped and answered earlier. If the sidecar is not known, the stem decides.
     """
 
-    def __init__(self, folder: Path, stem: str, sidecar: bytes, uid: int, wait: bool | float) -> None:
+    def __init__(self, folder: Path, stem: str, sidecar: bytes | None, uid: int, wait: bool | float) -> None:
         self._folder = folder
         self._stem = stem
-        self._sha256 = hashlib.sha256(sidecar).hexdigest()
+        self._sha256 = hashlib.sha256(sidecar).hexdigest() if sidecar is not None else None
         self._uid = uid if _knows_users(folder) else None
         self._wait = wait
         self._earlier = self.find() if wait is not False else None
+
+    def count_the_earlier(self) -> None:
+        """Take the answer that is there already for the one that is waited for."""
+        self._earlier = None
 
     def result(self, model_id: str, files: tuple[Path, ...]) -> DropResult:
         """Wait for the answer, if that is wanted, and return the result."""
@@ -416,7 +436,7 @@ class Answers:
             return DropResult("waiting", model_id, files)
         return DropResult(
             str(receipt.get("outcome")),
-            model_id,
+            str(receipt.get("model_id") or model_id),
             files,
             str(receipt["drop_id"]) if receipt.get("drop_id") is not None else None,
             problems_in(receipt.get("problems")),
@@ -453,7 +473,8 @@ class Answers:
                 f"cannot read the answers in {str(receipts_dir)!r}: {error.strerror}",
                 hint="Members of the inbox's group may read receipts: join that group",
             ) from error
-        found = [receipt for receipt in found if receipt.get("sidecar_sha256") == self._sha256]
+        if self._sha256 is not None:
+            found = [receipt for receipt in found if receipt.get("sidecar_sha256") == self._sha256]
         return max(found, key=lambda receipt: str(receipt.get("drop_id")), default=None)
 
 

@@ -33,7 +33,21 @@ def test_every_command_explains_itself(words: list[str]) -> None:
 def test_the_commands_are_those_of_the_manual() -> None:
     """The words of the command line are stable: nouns with verbs, and plain verbs."""
     assert {" ".join(words) for words, _ in commands()} == {
-        *("run", "drop", "check", "list", "show", "history", "alias", "pin", "unpin", "tag", "delete", "restore"),
+        *(
+            "run",
+            "drop",
+            "wait",
+            "check",
+            "list",
+            "show",
+            "history",
+            "alias",
+            "pin",
+            "unpin",
+            "tag",
+            "delete",
+            "restore",
+        ),
         *("record", "replace-scaler"),
         *("backup make", "backup list", "backup verify", "backup restore", "backup plan", "backup apply"),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),

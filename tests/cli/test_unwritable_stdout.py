@@ -18,6 +18,7 @@ from support.tree import commands
 
 ANSWERING = {
     "drop": "m.pkl --meta usd_eur.yaml",
+    "wait": "answered",
     "check": "usd_eur.yaml",
     "list": "",
     "show": "old",

@@ -140,6 +140,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         alias allowlist backup check config delete drop history inbox listing log_source pin rebuild record rejected
         reload replace_scaler retention run schema status tag trash verify
         """,
+        "wait",
         "log_traces show",
         "logs",
         "__init__",

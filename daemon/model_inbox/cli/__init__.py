@@ -36,6 +36,7 @@ __all__ = ["COMMANDS", "main", "root"]
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("run:run", "Run the daemon until SIGTERM or Ctrl-C."),
     "drop": ("drop:drop", "Drop a model into the inbox."),
+    "wait": ("wait:wait", "Wait for the daemon's answer to a drop, and show it."),
     "check": ("check:check", "Check whether the inbox would accept a drop."),
     "list": ("listing:list_models", "List the registered models, newest first by `trained_at`."),
     "show": ("show:show", "Show all data of a model."),

@@ -6,6 +6,7 @@ A thin layer over `producer.drop_files`. Never changes its user: the inbox gives
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,9 +16,22 @@ from ..problems import quoted
 from .common import App, Command, as_seconds, pass_app
 from .output import print_json, print_lines, print_problems
 
-__all__ = ["drop"]
+if TYPE_CHECKING:
+    from ..producer import DropResult
+
+__all__ = ["NO_ANSWER", "drop", "exit_code_of", "inbox_option", "print_answer"]
 
 WAIT_SECONDS = 60.0
+
+NO_ANSWER = "Is the daemon running (`model-inbox status`)? `model-inbox inbox list` says what the drop waits for."
+"""What to do if no answer comes in time."""
+
+inbox_option = click.option(
+    "--inbox",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The inbox. Default: that of the configuration.",
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -64,12 +78,7 @@ def _is_duration(words: list[str]) -> bool:
     help="The sidecar. Its name gives the names in the inbox.",
 )
 @click.option("--scaler", type=_FILE, metavar="SCALER.pkl", help="The model's scaler.")
-@click.option(
-    "--inbox",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The inbox. Default: that of the configuration.",
-)
+@inbox_option
 @click.option(
     "--wait",
     callback=as_seconds,
@@ -98,24 +107,34 @@ def drop(
     result = drop_files(model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait)
     if as_json:
         print_json(result.as_dict())
-    else:
+    elif result.outcome == "dropped":
         name = quoted(result.model_id)
-        if result.outcome == "dropped":
-            print_lines(f"Dropped {name} into {str(folder)!r}. With `--wait` the command waits for the answer.")
-        elif result.outcome == "waiting":
-            waited = format_duration(wait or 0)
-            print_lines(f"Dropped {name}, but no answer came within {waited}. It stays in the inbox.")
-            print_lines("Is the daemon running (`model-inbox status`)? Its log says what the drop waits for.", indent=2)
-        elif result.outcome == "registered":
-            print_lines(f"Registered {name} (drop {result.drop_id}).")
-        elif result.outcome == "duplicate" and result.problems:
-            print_lines(f"{name} was already registered with the same bytes and other metadata; nothing changed:")
-            print_problems(result.problems)
-        elif result.outcome == "duplicate":
-            print_lines(f"{name} was already registered with the same bytes; nothing changed.")
-        else:
-            print_lines(f"Rejected {name} (drop {result.drop_id}):")
-            print_problems(result.problems)
+        print_lines(f"Dropped {name} into {str(folder)!r}. With `--wait` the command waits for the answer.")
+    elif result.outcome == "waiting":
+        waited = format_duration(wait or 0)
+        print_lines(f"Dropped {quoted(result.model_id)}, but no answer came within {waited}. It stays in the inbox.")
+        print_lines(NO_ANSWER, indent=2)
+    else:
+        print_answer(result)
+    return exit_code_of(result)
+
+
+def print_answer(result: DropResult) -> None:
+    """Print the daemon's answer to a drop."""
+    name = quoted(result.model_id)
+    if result.outcome == "registered":
+        print_lines(f"Registered {name} (drop {result.drop_id}).")
+    elif result.outcome == "duplicate" and result.problems:
+        print_lines(f"{name} was already registered with the same bytes and other metadata; nothing changed:")
+    elif result.outcome == "duplicate":
+        print_lines(f"{name} was already registered with the same bytes; nothing changed.")
+    else:
+        print_lines(f"Rejected {name} (drop {result.drop_id}):")
+    print_problems(result.problems)
+
+
+def exit_code_of(result: DropResult) -> int:
+    """Return the exit code that says how a drop ended."""
     if result.outcome == "waiting":
         return EXIT_TRY_AGAIN
     return EXIT_DONE if result.ok else EXIT_REFUSED

@@ -65,7 +65,7 @@ def list_files(app: App, *, as_json: bool) -> None:
 @inbox.command(
     cls=Command,
     examples=["model-inbox inbox explain usdeur.pkl", "model-inbox inbox explain inbox/*.yaml --json"],
-    exits={1: "a FILE is not in the inbox and has no receipt"},
+    exits={1: "a FILE is gone and its drop was rejected or has no receipt, or the FILE is refused at the next rescan"},
 )
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @pass_app
@@ -86,7 +86,14 @@ def explain(app: App, *, files: tuple[str, ...], as_json: bool) -> int:
             if number:
                 print_lines("")
             _print(one)
-    return EXIT_REFUSED if any(one.state == "gone" and one.receipt is None for one in explained) else EXIT_DONE
+    return EXIT_REFUSED if any(map(_is_bad_news, explained)) else EXIT_DONE
+
+
+def _is_bad_news(one: Explained) -> bool:
+    """Return whether the file's drop was or is about to be rejected, or nothing is known of it."""
+    if one.state != "gone":
+        return one.state == "refused"
+    return one.receipt is None or one.receipt.get("outcome") == "rejected"
 
 
 def look_options(app: App) -> tuple[Path, dict[str, Any]]:

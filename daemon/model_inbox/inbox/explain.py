@@ -28,7 +28,7 @@ from ..base.disk import read_regular
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
-from ..model.file_names import RESERVED, SIDECAR, is_ignored, scaler_stem, stem_of
+from ..model.file_names import MODEL_SUFFIXES, RESERVED, SIDECAR, SIDECAR_SUFFIX, is_ignored, scaler_stem, stem_of
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt, read_receipts
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -45,7 +45,7 @@ from .permissions import unreadable
 from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait
 from .states import NO_FOLDER, Traces, signs_of, state_of
 
-__all__ = ["Explained", "Service", "explain", "look_over", "service_of"]
+__all__ = ["Explained", "Service", "explain", "is_in_work", "look_over", "service_of"]
 
 State = Literal["waiting", "stuck", "complete", "refused", "unknown", "ignored", "ours", "gone", "in_hand"]
 
@@ -231,6 +231,17 @@ def explain(
             present = by_name.keys() | {file for file in parts if os.path.lexists(inbox / file)}
             answers.append(_absent(name, inbox, present, status))
     return answers
+
+
+def is_in_work(stem: str, inbox: Path) -> bool:
+    """Return whether files of a drop of this stem are in the inbox, or in a claim that this user may see."""
+    try:
+        names = os.listdir(inbox)
+    except OSError:
+        possible = (f"{stem}{suffix}" for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES))
+        names = [name for name in possible if os.path.lexists(inbox / name)]
+    claimed = (original_name(kept) for _, kept_names in _claims(inbox / ".processing") for kept in kept_names)
+    return any(stem == whose(name) for name in (*names, *claimed) for whose in (stem_of, scaler_stem))
 
 
 def _look(

@@ -315,14 +315,14 @@ def test_a_file_elsewhere_is_not_explained(shared: Path) -> None:
 
 
 def test_a_file_that_was_answered_leads_to_its_receipt(tmp_path: Path) -> None:
-    """Why is my file gone? Because it was rejected, for this."""
+    """Why is my file gone? Because it was rejected, for this: exit 1."""
     world = World(tmp_path)
     world.put("m", model_typ="x")
     with world.running() as service:
         world.live_on(service, 1)
     done = CliRunner().invoke(root, ["--config", str(world.config_path), "inbox", "explain", "m.pkl"])
     structlog.reset_defaults()
-    assert done.exit_code == 0
+    assert done.exit_code == 1
     assert "m.pkl is not in the inbox" in done.stdout
     assert "rejected" in done.stdout
     assert "sidecar.unknown_key" in done.stdout
