@@ -9,13 +9,24 @@ fields that a newer version added stay in it and are written again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import orjson
 
-__all__ = ["DIALECT", "Field", "document", "fields_of_shape", "format_of", "object_schema", "title_of"]
+__all__ = [
+    "DIALECT",
+    "Field",
+    "Shape",
+    "conforming",
+    "document",
+    "fields_of_shape",
+    "format_of",
+    "object_schema",
+    "title_of",
+]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -95,6 +106,42 @@ def _union_schema(options: list[dict[str, Any]]) -> dict[str, Any]:
     for option in options:
         merged |= option
     return {**merged, "type": [option["type"] for option in options]}
+
+
+Shape = type | list["Shape"] | dict[str, "Shape"]
+"""What a JSON value should be: a type, a list of values of one shape, or an object with these fields and any others."""
+
+
+def conforming(value: Any, shape: Shape) -> Any:
+    """Return a JSON value of a file that others may have written without the parts that are not of the shape.
+
+    A field or an item of another type is left out, and so is a number that is not finite. Fields that the shape does
+    not have stay, and so does null in a field: readers take it for a missing field. A value that as a whole is of
+    another type becomes the empty one of the shape: an empty object, an empty list, or None.
+    """
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return {}
+        return {name: _field(inner, shape.get(name)) for name, inner in value.items() if _fits(inner, shape.get(name))}
+    if isinstance(shape, list):
+        items = value if isinstance(value, list) else ()
+        return [conforming(item, shape[0]) for item in items if item is not None and _fits(item, shape[0])]
+    return value if _fits(value, shape) else None
+
+
+def _field(value: Any, shape: Shape | None) -> Any:
+    return value if shape is None or value is None else conforming(value, shape)
+
+
+def _fits(value: Any, shape: Shape | None) -> bool:
+    """Return whether a value, without what is in it, is of a shape. Null and no shape fit anything."""
+    if shape is None or value is None:
+        return True
+    if isinstance(shape, dict | list):
+        return isinstance(value, type(shape))
+    if shape is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    return type(value) is shape
 
 
 def format_of(data: bytes) -> object:

@@ -14,7 +14,7 @@ import click
 from ..base.units import format_duration
 from ..errors import ConfigError, ModelInboxError, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN
-from ..problems import Problem
+from ..problems import problems_in
 from .common import App, Command, act_as_any_owner, as_seconds, pass_app
 from .output import print_json, print_lines
 
@@ -106,13 +106,13 @@ def _answer_to(places: Sequence[Path], pid: int, asked: float) -> Mapping[str, A
             continue
         config = document.get("config") or {}
         answer = config.get("reload") or {}
-        if float(answer.get("began", 0.0)) >= asked:
+        if (answer.get("began") or 0.0) >= asked:
             return {**answer, "path": config.get("path")}
     return None
 
 
 def _report(answer: Mapping[str, Any], *, as_json: bool) -> int:
-    problems = [Problem.from_dict(problem) for problem in answer.get("problems") or ()]
+    problems = problems_in(answer.get("problems"))
     path = answer.get("path")
     if answer.get("outcome") != "loaded":
         error = ConfigError(

@@ -55,7 +55,7 @@ def status(app: App, *, as_json: bool) -> int:
     act_as_any_owner(registry_path.parent, inbox_path)
     found = find_daemon(registry_path, inbox_path)
     document, holding = found.document, found.holding
-    published_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks", ())}
+    published_disks = {disk.get("folder"): disk for disk in (document or {}).get("disks") or ()}
     folders = (("inbox", inbox_path), ("models", registry_path.parent))
     disks = [disk for name, path in folders if (disk := disk_left(name, path) or published_disks.get(name)) is not None]
     moment = now()
@@ -108,7 +108,7 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     yield "watch", watcher if lives else ""
     yield "waiting", shown["waiting"]
     if oldest := shown.get("oldest"):
-        said = "; ".join(str(problem.get("message")) for problem in oldest.get("problems", ()))
+        said = "; ".join(str(problem.get("message")) for problem in oldest.get("problems") or ())
         until = f", until {to_come(oldest['until'])}" if oldest.get("until") else ""
         yield "oldest", f"{oldest.get('name')}, of {oldest.get('owner')}, unchanged since {ago(oldest.get('since'))}"
         yield "", f"{said}{until}"
@@ -118,7 +118,7 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     yield "last registered", ago(shown.get("last_registered_at")) or "never"
     yield "last rejected", ago(shown.get("last_rejected_at")) or "never"
     registry = shown.get("registry") or {}
-    if "entries" in registry:
+    if registry.get("entries") is not None:
         journal = format_size(registry.get("journal_bytes") or 0)
         yield "registry", f"{counted(registry['entries'], 'model')}, line {registry.get('sequence')}, journal {journal}"
     for one in registry.get("rewritten") or ():
@@ -135,7 +135,7 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     for file in shown["other_status_files"]:
         yield "status file", f"not used: {file['problem']}"
     for disk in shown["disks"]:
-        left, size = format_size(disk.get("free_bytes", 0)), format_size(disk.get("size_bytes", 0))
+        left, size = format_size(disk.get("free_bytes") or 0), format_size(disk.get("size_bytes") or 0)
         yield f"disk of {disk.get('folder')}", f"{left} of {size} left ({disk.get('path')})"
     config = shown.get("config") or {}
     if config:

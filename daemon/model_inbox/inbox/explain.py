@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from ..base.acl import acl_of
 from ..base.disk import read_regular
+from ..base.instants import parse_instant
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
@@ -295,14 +296,14 @@ def _with(
     # One without problems is of a private inbox, whose status does not quote sidecars: we read this one ourselves.
     if told is not None and told.get("problems") and not (isinstance(decision, Refuse) and told.get("until") is None):
         problems = problems_in(told.get("problems"))
-        until = told.get("until")
+        until = _instant(told.get("until"))
         stale = bool(told.get("stale"))
         return replace(
             said,
             state="stuck" if stale else "waiting",
             problems=problems,
-            until=datetime.fromisoformat(until) if isinstance(until, str) else None,
-            then=_then(problems) if isinstance(until, str) else "",
+            until=until,
+            then=_then(problems) if until is not None else "",
         )
     stopped = _stopped_by(decision, status)
     if stopped is not None:
@@ -335,6 +336,13 @@ def _stopped_by(decision: Decision, status: Mapping[str, Any] | None) -> Problem
     for obstacle in (status or {}).get("storage") or ():
         if what and what in (obstacle.get("stops") or ()):
             return drop_storage_unwritable(str(obstacle.get("problem")), str(obstacle.get("hint")))
+    return None
+
+
+def _instant(text: object) -> datetime | None:
+    """Return a time of the status document."""
+    with contextlib.suppress(ValueError):
+        return parse_instant(text) if isinstance(text, str) else None
     return None
 
 
@@ -387,8 +395,7 @@ def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[st
     for drop in (status or {}).get("deferred_drops") or ():
         if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
             problem = drop_deferred(drop.get("drop_id"), drop.get("cause"))
-            until = drop.get("retry_at")
-            at = datetime.fromisoformat(until) if isinstance(until, str) else None
+            at = _instant(drop.get("retry_at"))
             known = told.drop_words if told.state == "in_hand" else ""
             return replace(
                 told, state="in_hand", problems=(problem,), until=at, then="is tried again", drop_words=known

@@ -21,7 +21,7 @@ import structlog
 
 from .. import __version__
 from ..base.disk import remove_quietly
-from ..base.instants import millisecond_stamp
+from ..base.instants import millisecond_stamp, parse_instant
 from ..base.machine import Machine
 from ..base.units import counted
 from ..base.users import name_of_user
@@ -142,8 +142,8 @@ class Reporter:
                 found.append(read_status(path) or {})
         newest = newest_of(found) or {}
         self._last = {name: _text_or_none(newest.get(name)) for name in self._last}
-        stamps = [text for document in found if (text := _text_or_none(document.get("at"))) is not None]
-        self.last_published = max(map(datetime.fromisoformat, stamps), default=None)
+        stamps = [at for document in found if (at := _instant_or_none(document.get("at"))) is not None]
+        self.last_published = max(stamps, default=None)
         told = [line for document in found for line in told_by_status(document)]
         if told:
             latest = max(told, key=lambda line: (line.identity.epoch_number, line.sequence))
@@ -628,10 +628,16 @@ def _gist(document: dict[str, Any]) -> object:
     )
 
 
+def _instant_or_none(value: object) -> datetime | None:
+    try:
+        return parse_instant(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
 def _text_or_none(value: object) -> str | None:
-    with contextlib.suppress(ValueError):
-        return millisecond_stamp(datetime.fromisoformat(value)) if isinstance(value, str) else None
-    return None
+    moment = _instant_or_none(value)
+    return millisecond_stamp(moment) if moment is not None else None
 
 
 def _size_of(path: Path) -> int | None:

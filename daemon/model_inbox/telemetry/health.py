@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..base.flocks import Holding, who_holds
+from ..base.instants import parse_instant
 from ..base.units import format_duration, format_size
 from ..problems import Problem, quoted
 from ..problems.status import (
@@ -198,7 +199,7 @@ def _unnoticed(unwritable: Mapping[str, str]) -> list[Problem]:
 
 def _late(document: Mapping[str, Any], now: datetime, unwritable: Mapping[str, str]) -> list[Problem]:
     at, due = _instant(document.get("at")), _instant(document.get("next_at"))
-    if at is None or due is None or now <= due + timedelta(seconds=LATE_SECONDS):
+    if at is None or due is None or now - due <= timedelta(seconds=LATE_SECONDS):
         return []
     why = "; ".join(f"it cannot write in {quoted(folder, 400)}: {cause}" for folder, cause in unwritable.items())
     return [status_unresponsive(format_duration((now - at).total_seconds()), why)]
@@ -255,8 +256,8 @@ def _said_problems(document: Mapping[str, Any]) -> list[Problem]:
 
 
 def _nearly_full(disk: Mapping[str, Any]) -> list[Problem]:
-    free, size = int(disk.get("free_bytes", 0)), int(disk.get("size_bytes", 0))
-    inodes, left = int(disk.get("inodes", 0)), int(disk.get("free_inodes", 0))
+    free, size = disk.get("free_bytes") or 0, disk.get("size_bytes") or 0
+    inodes, left = disk.get("inodes") or 0, disk.get("free_inodes") or 0
     left_of = ""
     if size and free < size * NEARLY_FULL_FRACTION and free < NEARLY_FULL_BYTES:
         left_of = f"{format_size(free)} of {format_size(size)}"
@@ -267,6 +268,6 @@ def _nearly_full(disk: Mapping[str, Any]) -> list[Problem]:
 
 def _instant(text: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
+        return parse_instant(text) if isinstance(text, str) else None
     except ValueError:
         return None

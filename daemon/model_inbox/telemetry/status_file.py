@@ -26,6 +26,7 @@ from typing import Any
 import orjson
 
 from ..base.disk import Disk, read_regular, remove_quietly
+from ..base.shapes import Shape, conforming
 from ..errors import StorageError
 
 __all__ = [
@@ -56,6 +57,94 @@ READ_ATTEMPTS = 5
 _FS_IOC_GETFLAGS = 0x80086601
 _FS_IMMUTABLE = 0x10
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_PROBLEM: Shape = {"code": str, "message": str, "hint": str}
+_WAITS: Shape = {
+    "name": str,
+    "owner": str,
+    "since": str,
+    "until": str,
+    "stale": bool,
+    "problems": [_PROBLEM],
+    "seen": {},
+}
+_SHAPE: Shape = {
+    "format": str,
+    "at": str,
+    "next_at": str,
+    "serial": int,
+    "pid": int,
+    "process_started": int,
+    "version": str,
+    "state": str,
+    "ready": bool,
+    "doing": str,
+    "started_at": str,
+    "deaf": bool,
+    "deaf_because": str,
+    "waiting": int,
+    "oldest": _WAITS,
+    "waiting_files": [_WAITS],
+    "deferred": int,
+    "deferred_drops": [
+        {
+            "drop_id": str,
+            "stem": str,
+            "files": [str],
+            "owner": str,
+            "cause": str,
+            "hint": str,
+            "attempts": int,
+            "retry_at": str,
+        }
+    ],
+    "last_registered_at": str,
+    "last_rejected_at": str,
+    "storage": [{"stops": [str], "problem": str, "hint": str}],
+    "status_files": [{"path": str, "problem": str}],
+    "unmovable": {"count": int, "first": _PROBLEM},
+    "failing": [{"task": str, "cause": str}],
+    "inbox": {"path": str, "watcher": str, "reachable": bool, "problem": str},
+    "registry": {
+        "entries": int,
+        "sequence": int,
+        "committed": int,
+        "journal_bytes": int,
+        "registry_id": str,
+        "epoch": str,
+        "problem": str,
+        "history_problem": str,
+        "missing_lines": str,
+        "rewritten": [{"path": str, "at": str, "problem": str, "kept": str, "changes": [str]}],
+    },
+    "clock": {"problem": str, "words": str, "before": str, "after": str, "held_until": str, "behind": bool},
+    "retention": {"mode": str, "last_run_at": str, "next_run_at": str, "breaker": str, "problem": str},
+    "disks": [
+        {
+            "folder": str,
+            "path": str,
+            "free_bytes": int,
+            "size_bytes": int,
+            "free_inodes": int,
+            "inodes": int,
+        }
+    ],
+    "config": {
+        "path": str,
+        "loaded_at": str,
+        "restart_needed": [str],
+        "reload": {
+            "began": float,
+            "at": str,
+            "outcome": str,
+            "problems": [_PROBLEM],
+            "changed": [str],
+            "restart_needed": [str],
+        },
+    },
+    "metrics": {"problem": str},
+    "log": {"problem": str},
+}
+"""The fields that somebody reads. Other users may write to the folders of this file, so nothing else is believed."""
 _DETAILS = ("waiting_files", "deferred_drops", "problems_of_reload")
 
 
@@ -216,7 +305,8 @@ class StatusFile:
     """What was found at one place of the status file.
 
     Without a document, `error` says why the file cannot be read. Without both, `exists` says whether there is a file:
-    one that is no status document is damaged, or another program's.
+    one that is no status document is damaged, or another program's. Fields of the document of another type than the
+    daemon's are left out.
     """
 
     path: Path
@@ -237,7 +327,7 @@ def look_at_status(path: Path) -> StatusFile:
         with suppress(ValueError):
             document = orjson.loads(data)
             if isinstance(document, dict) and str(document.get("format", "")).startswith("model-inbox-status/"):
-                return StatusFile(path, document)
+                return StatusFile(path, conforming(document, _SHAPE))
         # On a full disk the file is overwritten in place, so a reader can see a part of it. Read it again.
         if attempt < READ_ATTEMPTS - 1:
             time.sleep(READ_AGAIN_SECONDS)
