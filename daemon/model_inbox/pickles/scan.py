@@ -34,7 +34,7 @@ from .rules import (
     state_microseconds,
     state_rules,
 )
-from .streams import BadStream, InflatedSource, ReadError, Source, Stream, open_compressed
+from .streams import BadStream, InflatedSource, MemorySource, ReadError, Source, Stream, open_compressed
 from .stubs import BadArguments, Finding, Recorder, Stub
 from .unpicklers import PlainUnpickler, finish, open_stream
 
@@ -45,6 +45,10 @@ Recording = dict[str, Any]
 versions {framework: version}, places [[steps, what]] (see `places.Place`), cost: what a load needs
 {bytes, microseconds, most_bytes: name, most_microseconds: name, content_bytes}."""
 
+
+_INDEX_KINDS = "iubBhHlLqQI"
+_INDEX_BYTES_MAX = 64 << 20
+"""Arrays of integers in compressed files of joblib are kept up to this size: rules may have to look at them."""
 
 _END_BYTES = 1 << 16
 """The part of an archive that is searched for names of members."""
@@ -107,8 +111,19 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
         length = count_of(shape) * dtype.itemsize
         if keeps_contents(dtype, shape):
             return new_array(self.recorder, dtype, shape, self.stream.read_exactly(length))
-        self.stream.skip(length)
-        return new_array(self.recorder, dtype, shape)
+        if len(shape) != 1 or self.recorder.stream is None:
+            self.stream.skip(length)
+            return new_array(self.recorder, dtype, shape)
+        # Rules look at the numbers of arrays that are indexes of others.
+        ahead = self.recorder.stream.ahead(length)
+        if ahead is None and dtype.kind in _INDEX_KINDS and length <= _INDEX_BYTES_MAX:
+            ahead = MemorySource(self.stream.read_exactly(length))
+        else:
+            self.stream.skip(length)
+        made = new_array(self.recorder, dtype, shape)
+        if ahead is not None:
+            made.value.source = lambda: ahead
+        return made
 
 
 def _keep_wrapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:

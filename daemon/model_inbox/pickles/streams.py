@@ -455,6 +455,10 @@ class PayloadSkippingStream(Stream):
         view[: len(marker)] = marker
         return len(view)
 
+    def ahead(self, length: int) -> Source | None:
+        """Return the source of the next `length` bytes, or None if the stream cannot go back to them."""
+        return None if self.size is None else self._source.part(self._buffered.tell(), length)
+
     def payload(self, data: bytes | bytearray) -> Source:
         """Return the source of the real bytes of `data`, which this stream has filled.
 

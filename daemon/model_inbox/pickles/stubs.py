@@ -297,6 +297,8 @@ class Recorder:
         self.stream: PayloadSkippingStream | None = None
         self.streams: list[PayloadSkippingStream] = []
         """All streams of the scan. Each knows how many bytes of payloads it has skipped."""
+        self.rows = 0
+        """Rows of ranges so far. They take no bytes in the file."""
         self.nesting = 0
         self.later: list[Callable[[], None]] = []
         """Checks that need bytes which stand behind the pickle. They raise BadArguments."""
@@ -454,6 +456,11 @@ class Recorder:
                 # Items would be passed to the attribute of that name, which the file has set.
                 self.note("bad-state", name, f"an attribute {attribute}")
         return list(self._findings)
+
+    @property
+    def bytes_read(self) -> int:
+        """The bytes of the pickles, without compression, as far as they were read."""
+        return sum(stream.tell() for stream in self.streams)
 
     def cost(self) -> dict[str, Any]:
         """What a load needs for the objects in the file: bytes and microseconds, and the names that need most of each.

@@ -16,7 +16,7 @@ from ..arguments import is_count, is_object, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import is_zone_name
 
-__all__ = ["ARROW_CALLS", "ARROW_STATES", "is_arrow_array", "is_arrow_type"]
+__all__ = ["ARROW_CALLS", "ARROW_STATES", "ArrowValue", "is_arrow_array", "is_arrow_type"]
 
 _WIDTHS = {
     "int8": 1,

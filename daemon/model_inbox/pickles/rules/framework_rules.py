@@ -13,10 +13,10 @@ from typing import Any
 
 from ..arguments import is_count, is_global, is_object, must, only_scalars, package_of
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
-from .numpy_rules import ArrayValue, array_of, bytes_of
+from .numpy_rules import array_of, bytes_of
 from .zone_rules import is_zone
 
-__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "offset_call", "pandas_state"]
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "is_offset", "offset_call", "pandas_state"]
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -150,74 +150,6 @@ def _catboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
 
 # --- pandas --------------------------------------------------------------------------------------------------
 
-_INDEXES = frozenset(
-    f"pandas.{prefix}{name}"
-    for prefix in ("", "core.indexes.base.", "core.indexes.range.", "core.indexes.multi.", "core.indexes.datetimes.")
-    for name in (
-        "Index",
-        "RangeIndex",
-        "MultiIndex",
-        "DatetimeIndex",
-        "TimedeltaIndex",
-        "CategoricalIndex",
-        "IntervalIndex",
-        "PeriodIndex",
-        "Int64Index",
-        "Float64Index",
-        "UInt64Index",
-    )
-) | frozenset(
-    {
-        "pandas.core.indexes.category.CategoricalIndex",
-        "pandas.core.indexes.interval.IntervalIndex",
-        "pandas.core.indexes.period.PeriodIndex",
-        "pandas.core.indexes.timedeltas.TimedeltaIndex",
-        "pandas.core.indexes.numeric.Int64Index",
-        "pandas.core.indexes.numeric.Float64Index",
-        "pandas.core.indexes.numeric.UInt64Index",
-    }
-)
-_INDEX_FIELDS = frozenset(
-    [
-        "categories",
-        "closed",
-        "codes",
-        "copy",
-        "data",
-        "dtype",
-        "freq",
-        "left",
-        "levels",
-        "name",
-        "names",
-        "ordered",
-        "right",
-        "sortorder",
-        "start",
-        "step",
-        "stop",
-        "tz",
-        "verify_integrity",
-    ]
-)
-
-
-def _index(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """`_new_Index(cls, {...})` calls the class with the items of the dictionary as keyword arguments."""
-    must(len(args) == 2 and is_global(args[0], *_INDEXES) and type(args[1]) is dict, "not (index class, fields)")
-    must(set(args[1]) <= _INDEX_FIELDS, "pandas does not write these fields")
-    must(not any(isinstance(value, Global) for value in args[1].values()), "there is a class or function in the fields")
-
-
-def _block(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(len(args) == 3 and isinstance(args[0], Stub) and args[2] in (1, 2), "not (values, places, dimensions)")
-    must(not is_object(args[0], "numpy.dtype"), "the values are not an array")
-    must(type(args[1]) is slice or is_object(args[1], "numpy.ndarray"), "the places are invalid")
-    if is_object(args[0], "numpy.ndarray"):
-        known: ArrayValue = array_of(args[0])
-        must(len(known.shape) == args[2], "the number of dimensions is wrong")
-
-
 _OFFSETS = "pandas._libs.tslibs.offsets."
 _DATE_OFFSETS = (f"{_OFFSETS}DateOffset", "pandas.DateOffset", "pandas.tseries.offsets.DateOffset")
 _DATES = tuple(f"datetime.{name}" for name in ("datetime", "time"))
@@ -229,7 +161,8 @@ _PANDAS_DATES = tuple(
 )
 
 
-def _is_offset(value: Any) -> bool:
+def is_offset(value: Any) -> bool:
+    """Return whether this is a step between dates."""
     return isinstance(value, Stub) and (type(value).name.startswith(_OFFSETS) or type(value).name in _DATE_OFFSETS)
 
 
@@ -261,9 +194,7 @@ def _date_offset_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 
 
 def _period(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    must(
-        len(args) == 3 and args[0] is None and _is_offset(args[1]) and type(args[2]) is int, "not (None, step, number)"
-    )
+    must(len(args) == 3 and args[0] is None and is_offset(args[1]) and type(args[2]) is int, "not (None, step, number)")
     return stand_in(callee, args[2])
 
 
@@ -280,7 +211,7 @@ def _interval(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any
 
 def _timestamp(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(
-        bool(args) and all(only_scalars(arg) or is_zone(arg) or _is_offset(arg) for arg in args),
+        bool(args) and all(only_scalars(arg) or is_zone(arg) or is_offset(arg) for arg in args),
         "not the parts of a date or time",
     )
     return stand_in(callee, args[0])
@@ -335,29 +266,14 @@ def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
                 must(not foreign and not named, "an attribute could be called")
 
 
-def _backed_array_state(recorder: Recorder, target: Stub, state: Any) -> None:
-    """The state of arrays that are based on numpy's: dtype and data in any order, and attributes."""
-    must(type(state) is tuple and len(state) in (2, 3), "not a state that pandas writes")
-    must(any(is_object(part, "numpy.ndarray") for part in state[:2]), "there is no array")
-    for part in state[:2]:
-        must(isinstance(part, Stub) and package_of(type(part)) in ("numpy", "pandas"), "the dtype is invalid")
-    must(all(type(part) is dict for part in state[2:]), "the attributes are not a dictionary")
-    pandas_state(recorder, target, state)
-
-
 FRAMEWORK_CALLS: dict[str, Rule] = {
     **{
         f"sklearn.{module}.newObj": _new_of_sklearn
         for module in ("neighbors._kd_tree", "neighbors._ball_tree", "metrics._dist_metrics")
     },
     "sklearn.tree._tree.Tree": _tree,
-    "pandas._libs.internals._unpickle_block": _block,
     "pandas._libs.tslibs.timestamps._unpickle_timestamp": _timestamp,
     "pandas._libs.tslibs.timedeltas._timedelta_unpickle": _timestamp,
-    "pandas.core.indexes.base._new_Index": _index,
-    "pandas.core.indexes.datetimes._new_DatetimeIndex": _index,
-    "pandas.core.indexes.interval._new_IntervalIndex": _index,
-    "pandas.core.indexes.timedeltas._new_TimedeltaIndex": _index,
     **{f"pandas.{name}": _period for name in ("Period", "_libs.tslibs.period.Period")},
     **{f"pandas.{name}": _interval for name in ("Interval", "_libs.interval.Interval")},
     **dict.fromkeys(_DATE_OFFSETS, _date_offset),
@@ -369,7 +285,6 @@ FRAMEWORK_STATES: Mapping[str, StateRule] = {
     "sklearn.tree._tree.Tree": _tree_state,
     "sklearn.isotonic.IsotonicRegression": _isotonic_state,
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor": _predictor_state,
-    "pandas._libs.arrays.__pyx_unpickle_NDArrayBacked": _backed_array_state,
     **dict.fromkeys(_DATE_OFFSETS, _date_offset_state),
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,

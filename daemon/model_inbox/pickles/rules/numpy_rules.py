@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from math import inf, ldexp
 from typing import Any
 
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
+from ..streams import Source
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
 __all__ = [
     "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "bytes_of", "dtype_of",
-    "keeps_contents", "new_array",
+    "integers_of", "is_integers", "keeps_contents", "must_lie_within", "new_array",
 ]  # fmt: skip
 
 CORES = ("numpy.core", "numpy._core")
@@ -51,12 +55,14 @@ class ArrayValue:
     """An array: its dtype and shape. The dtype is None until the array gets its state.
 
     `contents` are the bytes of an array of single characters: rules look into them. None if there are too many.
+    `source` returns where its bytes are, for rules that look at numbers. None if they were not kept.
     """
 
-    __slots__ = ("contents", "dtype", "shape")
+    __slots__ = ("contents", "dtype", "shape", "source")
 
     def __init__(self, dtype: DtypeValue | None, shape: tuple[int, ...]) -> None:
         self.contents: bytes | None = None
+        self.source: Callable[[], Source] | None = None
         self.dtype = dtype
         self.shape = shape
 
@@ -262,6 +268,42 @@ def array_of(value: Any) -> ArrayValue:
     return known
 
 
+_INTEGERS = {
+    **{("i", size): code for size, code in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))},
+    **{("u", size): code for size, code in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
+    **{(code, size): code for code, size in zip("bBhHiIqQ", (1, 1, 2, 2, 4, 4, 8, 8), strict=True)},
+    ("l", 8): "q",
+    ("L", 8): "Q",
+}
+_PIECE_BYTES = 1 << 18
+
+
+def is_integers(known: ArrayValue) -> bool:
+    """Return whether this is an array of integers with one dimension."""
+    return len(known.shape) == 1 and known.dtype is not None and (known.dtype.kind, known.dtype.itemsize) in _INTEGERS
+
+
+def integers_of(known: ArrayValue) -> Iterator[array[int]]:
+    """Yield the numbers of an array of integers with one dimension, in pieces. Raise BadArguments for any other."""
+    must(is_integers(known), "not an array of integers")
+    must(known.source is not None, "its numbers cannot be read: save it without compression")
+    assert known.source is not None and known.dtype is not None  # noqa: S101 - for the type checker
+    source, size = known.source(), known.shape[0] * known.dtype.itemsize
+    code = _INTEGERS[known.dtype.kind, known.dtype.itemsize]
+    for start in range(0, size, _PIECE_BYTES):
+        numbers = array(code)
+        numbers.frombytes(source.read_at(start, min(_PIECE_BYTES, size - start)))
+        if known.dtype.is_big:
+            numbers.byteswap()
+        yield numbers
+
+
+def must_lie_within(known: ArrayValue, least: int, end: int, otherwise: str) -> None:
+    """Raise BadArguments with the reason `otherwise` unless each number n of an array has least <= n < end."""
+    for numbers in integers_of(known):
+        must(min(numbers) >= least and max(numbers) < end, otherwise)
+
+
 MATRIXES = ("numpy.matrix", "numpy.matrixlib.defmatrix.matrix")
 _SUBCLASSES = (
     *MATRIXES,
@@ -299,6 +341,8 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
     recorder.charge(recorder.named("numpy.ndarray"), bytes_of(dtype.value, shape))
     if type(data) in (bytes, bytearray):
         known.contents = _contents(recorder, dtype.value, shape, data)
+        if len(shape) == 1 and recorder.stream is not None:
+            known.source = partial(recorder.stream.payload, data)
 
 
 def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:
@@ -326,7 +370,10 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     must(is_shape(shape) and order in ("C", "F", "K"), "the shape is invalid")
     must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
     must(all(axes is None or is_shape(axes) for axes in args[4:]), "the order of the axes is invalid")
-    return new_array(recorder, described, shape, _contents(recorder, described, shape, data))
+    made = new_array(recorder, described, shape, _contents(recorder, described, shape, data))
+    if len(shape) == 1 and recorder.stream is not None:
+        made.value.source = partial(recorder.stream.payload, data)
+    return made
 
 
 def _scalar(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:

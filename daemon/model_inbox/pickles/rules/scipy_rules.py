@@ -109,11 +109,6 @@ def _slots_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         must(len(state) == 2 and type(state[1]) is dict and set(state[1]) <= _SLOTS, "not a state that scipy writes")
 
 
-def _lattice_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # `__setstate__` of coo_matrix takes items out of the dictionary.
-    must(type(state) is dict, "not a dictionary of attributes")
-
-
 _INTERPOLATE = "scipy.interpolate."
 SCIPY_STATES: dict[str, StateRule] = {
     **{f"scipy.spatial.{name}": _kd_tree_state for name in ("_ckdtree.cKDTree", "_kdtree.KDTree")},
@@ -125,5 +120,4 @@ SCIPY_STATES: dict[str, StateRule] = {
        for name in ("Akima1DInterpolator", "CubicHermiteSpline", "CubicSpline", "PchipInterpolator")},
     **{f"{_INTERPOLATE}_interpolate.{name}": _slots_state for name in ("BPoly", "PPoly", "interp1d")},
     **{f"{_INTERPOLATE}_polyint.{name}": _slots_state for name in ("BarycentricInterpolator", "KroghInterpolator")},
-    "scipy.sparse._coo.coo_matrix": _lattice_state,
 }  # fmt: skip

@@ -21,6 +21,7 @@ from .arrow_rules import ARROW_CALLS, ARROW_STATES
 from .callable_rules import CALLABLE_CALLS, CALLABLE_STATES
 from .classic_rules import CLASSIC_CALLS, CLASSIC_STATES
 from .distribution_rules import DISTRIBUTION_STATES, distribution_state
+from .frame_rules import FRAME_CALLS, FRAME_STATES
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
@@ -102,6 +103,7 @@ call_rules: Mapping[str, Rule] = {
     **TORCH_CALLS,
     **TORCH_OBJECT_CALLS,
     **FRAMEWORK_CALLS,
+    **FRAME_CALLS,
     **STATE_SPACE_CALLS,
     **CLASSIC_CALLS,
 }
@@ -116,6 +118,7 @@ state_rules: Mapping[str, StateRule] = {
     **TORCH_OBJECT_STATES,
     **FRAMEWORK_STATES,
     **SCIPY_STATES,
+    **FRAME_STATES,
     **STATE_SPACE_STATES,
     **CLASSIC_STATES,
 }
