@@ -56,8 +56,8 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
-        "accounts acl boot file_systems instants leases log owners shapes standard_streams units",
-        "disk flocks yaml_faults",
+        "accounts acl boot file_systems leases log owners shapes standard_streams units",
+        "disk flocks instants yaml_faults",
         "strict_yaml",
         "abandoned copying users",
         "machine remedies",
@@ -136,6 +136,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "tables",
         "output",
         "common",
+        "arguments",
         """
         alias allowlist backup check config delete drop history inbox listing log_source pin rebuild record rejected
         reload replace_scaler retention run schema status tag trash verify

@@ -177,7 +177,7 @@ def test_what_cannot_be_asked_is_said(folder: Path) -> None:
     """A log that is not there is 75, a question that makes no sense 2, each with what to do."""
     for words, status, said in (
         (["--file", "none.jsonl"], 75, "there is none"),
-        (["--since", "whenever"], 2, "write yesterday"),
+        (["--since", "whenever"], 2, "yesterday or '2h ago'"),
         (["why", "--follow"], 2, "--follow can be used only with"),
         (["--file", "x", "--unit", "y"], 2, "cannot be used together"),
         (["whence"], 2, "whence"),

@@ -9,7 +9,17 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
-__all__ = ["Instant", "as_instant", "canonical_instant", "millisecond_stamp", "parse_instant", "read_instant"]
+from .units import parse_duration
+
+__all__ = [
+    "Instant",
+    "as_instant",
+    "canonical_instant",
+    "millisecond_stamp",
+    "parse_instant",
+    "parse_time",
+    "read_instant",
+]
 
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
@@ -18,6 +28,7 @@ _INSTANT = re.compile(
     re.ASCII,
 )
 INSTANT_HELP = "write it like 2025-10-25T12:00:00Z"
+TIME_HELP = f"{INSTANT_HELP}, 2025-10-25, yesterday or '2h ago'"
 
 
 def parse_instant(text: str) -> datetime:
@@ -60,6 +71,43 @@ def read_instant(text: str) -> Instant:
     moment = parse_instant(text)
     match = _INSTANT.fullmatch(text.strip(" "))
     return Instant(moment, has_zone=match is not None and match[8] is not None)
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """Return the instant that a person names on the command line: the one grammar of all options that take a time.
+
+    Accepts what `parse_instant` does; `now`, `today` and `yesterday`, which begin at midnight UTC; a duration, which
+    counts back from `now` (`2h ago`, or `2h`), and `in 2h`; `@` and the seconds since 1970. Raises ValueError with the
+    expected form for any other text.
+    """
+    word = " ".join(text.lower().split())
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = {"now": now, "today": midnight, "yesterday": midnight - timedelta(days=1)}
+    if word in days:
+        return days[word]
+    if re.fullmatch(r"@[0-9]{1,12}(\.[0-9]{1,6})?", word, re.ASCII):
+        try:
+            return datetime.fromtimestamp(float(word[1:]), UTC)
+        except (OverflowError, ValueError, OSError):
+            raise ValueError(f"outside the calendar; {TIME_HELP}") from None
+    sign, length = (1, word[3:]) if word.startswith("in ") else (-1, word.removesuffix("ago").rstrip())
+    try:
+        seconds = parse_duration(length)
+    except ValueError:
+        if sign > 0 or word.endswith("ago"):
+            raise
+        return _instant_of_person(text)
+    try:
+        return now + sign * timedelta(seconds=seconds)
+    except OverflowError:
+        raise ValueError(f"outside the calendar; {TIME_HELP}") from None
+
+
+def _instant_of_person(text: str) -> datetime:
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace(INSTANT_HELP, TIME_HELP)) from None
 
 
 def _zone(text: str) -> timezone:

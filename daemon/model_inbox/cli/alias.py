@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
+from .arguments import MODEL, find_model
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -17,7 +18,7 @@ __all__ = ["alias"]
     exits={1: "no such model, or the alias does not name it", 75: "another writer holds the registry"},
 )
 @click.argument("name", metavar="NAME")
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @click.option("--remove", is_flag=True, help="Remove the alias from the model.")
 @reason_option()
 @pass_app
@@ -28,6 +29,7 @@ def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_j
     an alias is never retired.
     """
     with app.writing() as registry:
+        model_id = find_model(registry, model_id)
         if remove:
             entry = registry.remove_alias(name, model_id, reason=reason)
         else:

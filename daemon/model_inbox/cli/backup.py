@@ -11,7 +11,7 @@ import click
 from ..base.instants import canonical_instant
 from ..base.units import counted, format_size
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, Group, act_as_owner, ask, now, pass_app
+from .common import App, Command, Group, act_as_owner, ask, nearest, now, pass_app
 from .output import Column, print_fields, print_json, print_lines, print_problems, print_table
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ class _Backup(Group):
     """A group whose first word may be a folder: `backup DIR` is `backup make DIR`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        is_word = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        # A mistyped command, unless a folder has that name.
+        mistyped = len(args) > 1 and nearest(args[0], list(self.commands)) is not None and not Path(args[0]).exists()
+        if args and not is_word and not mistyped:
             args = ["make", *args]
         return super().parse_args(ctx, args)
 

@@ -19,10 +19,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import click
 
 from ..base import users
-from ..base.instants import parse_instant
 from ..base.log import configure_at_first_line
 from ..base.standard_streams import OutputFailed
-from ..base.units import parse_duration
 from ..base.users import name_of_user, person
 from ..errors import ModelInboxError, RegistryMissing, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_USAGE
@@ -47,9 +45,8 @@ __all__ = [
     "Refused",
     "act_as_any_owner",
     "act_as_owner",
-    "as_instant",
-    "as_seconds",
     "ask",
+    "nearest",
     "now",
     "pass_app",
     "print_error",
@@ -76,6 +73,13 @@ def now() -> datetime:
 
 
 # --- commands ----------------------------------------------------------------------------------------------
+
+
+def nearest(word: str, words: Sequence[str]) -> str | None:
+    """Return the word that was probably meant, or None if none is similar."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word[:64], words, 1, 0.6)), None)
 
 
 class Command(click.Command):
@@ -130,28 +134,10 @@ class Group(click.Group):
         """Return the command of the first argument. Fail with a suggestion if there is none."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name[:64], self.list_commands(ctx), 1, 0.6)
-            hint = f"Did you mean {near[0]}?" if near else f"The commands are {', '.join(self.list_commands(ctx))}."
+            near = nearest(name, self.list_commands(ctx))
+            hint = f"Did you mean {near}?" if near else f"The commands are {', '.join(self.list_commands(ctx))}."
             ctx.fail(f"There is no command {quoted(name)}. {hint}")
         return super().resolve_command(ctx, args)
-
-
-def as_instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a time; the callback of options with a time. Without a zone it is UTC."""
-    try:
-        return None if value is None else parse_instant(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{quoted(value)} is {error}") from error
-
-
-def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    """Parse a duration to seconds; the callback of options with a duration."""
-    try:
-        return None if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{quoted(value)} is {error}") from error
 
 
 def as_text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:

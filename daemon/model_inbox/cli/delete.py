@@ -6,6 +6,7 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
+from .arguments import MODEL, find_model, find_retired
 from .common import App, Command, now, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -17,7 +18,7 @@ __all__ = ["delete", "restore"]
     examples=["model-inbox delete usd_eur_20251025 --reason 'trained on wrong rates'"],
     exits={1: "no such model, or it is pinned or named by an alias", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @reason_option("deleted by hand")
 @pass_app
 def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
@@ -28,6 +29,7 @@ def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     # The grace in the trash counts from the time of the line: a wrong clock must be known to be wrong by then.
     app.look_at_clock()
     with app.writing() as registry:
+        model_id = find_model(registry, model_id)
         entry = registry.get_model_info(model_id)
         if entry is None or not registry.delete_model(model_id, reason=reason):
             raise EntryNotFound(
@@ -45,7 +47,7 @@ def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     examples=["model-inbox restore usd_eur_20251025"],
     exits={1: "it is not in the trash, or its id is taken", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @click.option("--sequence", type=int, metavar="N", help="Which of several retired models with this id (`trash list`).")
 @pass_app
 def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> None:
@@ -58,6 +60,7 @@ def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> 
 
     section = app.config.retention
     with app.writing() as registry:
+        model_id = find_retired(registry.retired(), model_id)
         entry = registry.restore(model_id, sequence=sequence)
         goes = section.mode == "enforce" and any(
             item.model_id == model_id for item in plan_retention(registry, section, now()).retire

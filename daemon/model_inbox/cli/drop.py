@@ -13,7 +13,8 @@ import click
 from ..base.units import format_duration, parse_duration
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
-from .common import App, Command, as_seconds, pass_app
+from .arguments import as_seconds
+from .common import App, Command, pass_app
 from .output import print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _is_duration(words: list[str]) -> bool:
 @click.option(
     "--wait",
     callback=as_seconds,
-    metavar="[SECONDS]",
+    metavar="[DURATION]",
     help="Wait for the daemon's answer, for a minute or for the given time (30, 90s, 5m).",
 )
 @pass_app

@@ -10,6 +10,7 @@ import click
 from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
+from .arguments import find_model
 from .common import App, Command, pass_app
 from .output import Column, print_json, print_lines, print_table, when
 
@@ -50,6 +51,7 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     One line for each committed change, oldest first: when, what, who and why. Times are in UTC.
     """
     with app.reading() as registry:
+        model_id = find_model(registry, model_id) if model_id is not None else None
         lines = registry.history(model_id, over_gaps=True)
         missing = registry.missing_lines()
     if not lines and model_id is not None:

@@ -7,7 +7,8 @@ from datetime import datetime
 import click
 
 from ..registry.entry import as_fields
-from .common import App, Command, as_instant, now, pass_app
+from .arguments import as_instant, pair_option, type_option
+from .common import App, Command, now, pass_app
 from .output import Column, age, parse_stored, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
@@ -26,23 +27,21 @@ _COLUMNS = (
 @click.command(
     "list",
     cls=Command,
-    examples=["model-inbox list", "model-inbox list --currency-pair USD/EUR --as-of 2025-10-25T12:00:00Z --json"],
+    examples=["model-inbox list", "model-inbox list --pair USD/EUR --as-of yesterday --json"],
 )
-@click.option("--currency-pair", metavar="PAIR", help="Only models of this pair, like USD/EUR.")
-@click.option("--model-type", metavar="TYPE", help="Only models of this type, like lightgbm.")
+@pair_option()
+@type_option()
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry at that time.")
 @pass_app
-def list_models(
-    app: App, *, currency_pair: str | None, model_type: str | None, as_of: datetime | None, as_json: bool
-) -> None:
+def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: datetime | None, as_json: bool) -> None:
     """List the registered models, newest first by `trained_at`. Times are in UTC."""
     with app.reading() as registry:
-        entries = registry.list_models(currency_pair, model_type, as_of=as_of)
+        entries = registry.list_models(pair, model_type, as_of=as_of)
     if as_json:
         print_json(entries)
         return
     if not entries:
-        print_lines("No models are registered." if currency_pair is model_type is None else "No such model.")
+        print_lines("No models are registered." if pair is model_type is None else "No such model.")
         return
     moment = as_of if as_of is not None else now()
     rows = []

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..base.instants import parse_instant
-from ..base.units import parse_duration
 from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
-from ..problems import quoted
 from ..telemetry.logread.questions import QUESTIONS
 from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging
 from ..telemetry.logread.words import in_words
+from .arguments import OneOf, as_instant, find_model, pair_option, type_option
 from .common import App, Command, now, pass_app
 from .log_source import Found, Source
 from .log_traces import Traces, changes_by_hand, traces, with_traces
@@ -74,25 +71,6 @@ _COLUMNS: dict[str, tuple[tuple[str, Column], ...]] = {
 }
 
 
-def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
-    """Parse a time: yesterday, today, now, a duration (before now), or an instant. Days start at midnight UTC."""
-    if value is None:
-        return None
-    moment = now()
-    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    days = {"now": moment, "today": midnight, "yesterday": midnight - timedelta(days=1)}
-    if value in days:
-        return days[value]
-    with contextlib.suppress(ValueError):
-        return moment - timedelta(seconds=parse_duration(value.removesuffix(" ago")))
-    try:
-        return parse_instant(value)
-    except ValueError as error:
-        raise click.BadParameter(
-            f"{quoted(value)} is not a time: write yesterday, today, 2h, 7d, or 2026-11-24T12:00:00Z"
-        ) from error
-
-
 @click.command(
     cls=Command,
     examples=[
@@ -107,14 +85,15 @@ def _as_moment(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         75: "there is no log, a part of it cannot be read, or it begins later than --since",
     },
 )
-@click.argument("question", required=False, type=click.Choice(tuple(QUESTIONS)), metavar="[QUESTION]")
+@click.argument("question", required=False, type=OneOf(tuple(QUESTIONS)), metavar="[QUESTION]")
 @click.option("--drop", "drops", multiple=True, metavar="STEM", help="Only this drop: its stem or its drop_id.")
 @click.option("--model", "models", multiple=True, metavar="ID", help="Only this model, from its drop to its purge.")
-@click.option("--pair", "pairs", multiple=True, metavar="PAIR", help="Only models of this pair, like USD/EUR.")
+@pair_option(multiple=True)
+@type_option(multiple=True)
 @click.option("--event", "events", multiple=True, metavar="EVENT", help="Only these events: drop.rejected, 'drop.*'.")
-@click.option("--level", type=click.Choice(LEVELS), default="debug", help="Only this level and higher ones.")
-@click.option("--since", callback=_as_moment, metavar="TIME", help="From this time: yesterday, 2h, 2026-11-24T12:00Z.")
-@click.option("--until", callback=_as_moment, metavar="TIME", help="Before this time.")
+@click.option("--level", type=OneOf(LEVELS), default="debug", help="Only this level and higher ones.")
+@click.option("--since", callback=as_instant, metavar="TIME", help="From this time: yesterday, '2h ago', 2026-11-24.")
+@click.option("--until", callback=as_instant, metavar="TIME", help="Before this time.")
 @click.option("--follow", "-f", "following", is_flag=True, help="Continue with new lines, until Ctrl-C.")
 @click.option(
     "--file",
@@ -132,6 +111,7 @@ def logs(
     drops: tuple[str, ...],
     models: tuple[str, ...],
     pairs: tuple[str, ...],
+    types: tuple[str, ...],
     events: tuple[str, ...],
     level: str,
     since: datetime | None,
@@ -158,11 +138,12 @@ def logs(
     rejected drops, the receipts, the history and the status, as far as these know it. What was read, from when to when,
     and what is not known is written to stderr. All times are UTC.
     """
-    if following and (question is not None or until is not None or drops or models or pairs):
+    if following and (question is not None or until is not None or drops or models or pairs or types):
         raise click.UsageError("--follow can be used only with --event, --level and --since")
     if file is not None and unit is not None:
         raise click.UsageError("--file and --unit cannot be used together")
-    wanted = Wanted(events, level, drops, models, pairs, since, until)
+    models = tuple(_model(app, given) for given in models)
+    wanted = Wanted(events, level, drops, models, pairs, types, since, until)
     source = Source(app, file, unit)
     if following:
         for record in source.follow(since):
@@ -197,6 +178,13 @@ def logs(
     for sentence in _sources(read, others, since, there_is_log=there_is_log):
         print_lines(sentence, hanging=2, err=True)
     return EXIT_DONE if complete else EXIT_TRY_AGAIN
+
+
+def _model(app: App, given: str) -> str:
+    if ":" not in given:
+        return given
+    with app.reading() as registry:
+        return find_model(registry, given)
 
 
 def _sources(read: Found, others: Traces, since: datetime | None, *, there_is_log: bool) -> Iterator[str]:

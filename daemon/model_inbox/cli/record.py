@@ -13,7 +13,8 @@ from ..base.disk import read_regular
 from ..base.strict_yaml import number, plain_value, read_yaml
 from ..errors import MetadataError, StorageError
 from ..problems import quoted
-from .common import App, Command, as_instant, pass_app, reason_option
+from .arguments import MODEL, as_instant, find_model
+from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
 __all__ = ["record"]
@@ -31,7 +32,7 @@ _VALUES_MAX = 10_000
     ],
     exits={1: "no such model, or invalid metrics", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @click.option(
     "--metrics",
     "sources",
@@ -61,6 +62,7 @@ def record(
             raise click.UsageError(f"{quoted(twice[0])} is given twice.")
         metrics |= given
     with app.writing() as registry:
+        model_id = find_model(registry, model_id)
         entry = registry.record(model_id, metrics, at, reason=reason)
     if as_json:
         print_json(entry)

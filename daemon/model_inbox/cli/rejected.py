@@ -10,7 +10,8 @@ import click
 from ..base.units import counted, format_duration, format_size
 from ..model.owner import owner_in_words
 from ..problems import problems_in
-from .common import App, Command, Group, act_as_owner, as_seconds, ask, now, pass_app
+from .arguments import as_seconds
+from .common import App, Command, Group, act_as_owner, ask, now, pass_app
 from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
     examples=["model-inbox rejected purge", "model-inbox rejected purge --older-than 7d --yes --json"],
     exits={1: "it was not confirmed", 75: "the clock has jumped, or a disk error"},
 )
-@click.option("--older-than", callback=as_seconds, metavar="AGE", help="Like 7d. Default: `inbox.rejected_keep`.")
+@click.option("--older-than", callback=as_seconds, metavar="DURATION", help="Like 7d. Default: `inbox.rejected_keep`.")
 @click.option("--all", "everything", is_flag=True, help="All rejected drops, of any age.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_app

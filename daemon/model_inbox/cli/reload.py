@@ -15,7 +15,8 @@ from ..base.units import format_duration
 from ..errors import ConfigError, ModelInboxError, StorageError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import problems_in
-from .common import App, Command, act_as_any_owner, as_seconds, pass_app
+from .arguments import as_seconds
+from .common import App, Command, act_as_any_owner, pass_app
 from .output import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class NoAnswer(ModelInboxError):
         EXIT_CONFIG: "the daemon refused the configuration and still uses the old one; the problems are listed",
     },
 )
-@click.option("--wait", callback=as_seconds, metavar="TIME", help="How long to wait for the answer. Default: 30s.")
+@click.option("--wait", callback=as_seconds, metavar="DURATION", help="How long to wait for the answer. Default: 30s.")
 @pass_app
 def reload(app: App, *, wait: float | None, as_json: bool) -> int:
     """Make the daemon read its config.yaml again, and show the result.

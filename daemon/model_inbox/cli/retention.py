@@ -13,7 +13,8 @@ from ..base.instants import canonical_instant
 from ..base.units import counted, format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .common import App, Command, Group, Refused, as_instant, ask, now, pass_app
+from .arguments import as_instant
+from .common import App, Command, Group, Refused, ask, now, pass_app
 from .output import Column, parse_stored, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .arguments import OneOf
 from .common import Command
 from .output import print_json
 
@@ -57,7 +58,7 @@ SCHEMAS: Mapping[str, Callable[[], dict[str, Any]]] = {
     cls=Command,
     examples=["model-inbox schema sidecar > sidecar.schema.json", "model-inbox schema entry | jq .required"],
 )
-@click.argument("name", metavar="NAME", type=click.Choice(list(SCHEMAS)))
+@click.argument("name", metavar="NAME", type=OneOf(list(SCHEMAS)))
 def schema(*, name: str, as_json: bool) -> None:  # noqa: ARG001  # it is JSON either way
     """Print the JSON schema of a sidecar, an entry, a labels file, a receipt or config.yaml.
 

@@ -15,7 +15,8 @@ from ..errors import EntryNotFound
 from ..model.owner import owner_in_words
 from ..problems import quoted
 from ..registry.entry import EntryFields, as_fields, files_of_entry
-from .common import App, Command, as_instant, now, pass_app
+from .arguments import MODEL, as_instant, find_model
+from .common import App, Command, now, pass_app
 from .history import change_of
 from .output import (
     Column,
@@ -38,10 +39,10 @@ _SCALARS = (int, float, str, bool, type(None))
 
 @click.command(
     cls=Command,
-    examples=["model-inbox show usd_eur_20251025", "model-inbox show usd_eur_20251025 --json"],
+    examples=["model-inbox show usd_eur_20251025", "model-inbox show USD/EUR:lightgbm --json"],
     exits={1: "no such model"},
 )
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The model at that time.")
 @pass_app
 def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> None:
@@ -51,6 +52,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     entry of the registry.
     """
     with app.reading() as registry:
+        model_id = find_model(registry, model_id, as_of=as_of)
         found = registry.get_model_info(model_id, as_of=as_of)
         if found is None:
             raise EntryNotFound(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
+from .arguments import MODEL, find_model
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -20,7 +21,7 @@ __all__ = ["tag"]
     ],
     exits={1: "no such model, or an invalid tag", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar="ID")
+@click.argument("model_id", metavar=MODEL)
 @click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
 @click.option("--remove", multiple=True, metavar="NAME", help="Remove a tag. May be given several times.")
 @reason_option()
@@ -39,6 +40,7 @@ def tag(app: App, *, model_id: str, tags: tuple[str, ...], remove: tuple[str, ..
     if not changes:
         raise click.UsageError("Give a tag: NAME=VALUE, NAME, or NAME= to remove it.")
     with app.writing() as registry:
+        model_id = find_model(registry, model_id)
         entry = registry.tag(model_id, changes, reason=reason)
     if as_json:
         print_json(entry)

@@ -13,6 +13,7 @@ from ..base.units import counted, format_size
 from ..errors import EntryNotFound
 from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
+from .arguments import find_retired
 from .common import App, Command, Group, ask, now, pass_app
 from .output import Column, age, print_json, print_lines, print_table, when
 
@@ -81,8 +82,10 @@ def purge(app: App, *, model_ids: tuple[str, ...], everything: bool, yes: bool, 
         if not as_json:
             print_lines(f"Finished an interrupted purge: removed {', '.join(map(quoted, unfinished))} permanently.")
     with app.reading() as registry:
+        retired = registry.retired()
+        model_ids = tuple(find_retired(retired, model_id) for model_id in model_ids)
         chosen = _chosen(
-            registry.retired(),
+            retired,
             [model_id for model_id in model_ids if model_id not in unfinished],
             None if everything else moment - timedelta(seconds=grace),
             all_by_age=not model_ids,

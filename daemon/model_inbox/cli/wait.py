@@ -12,7 +12,8 @@ import click
 from ..base.units import format_duration
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
-from .common import App, Command, as_seconds, pass_app
+from .arguments import as_seconds
+from .common import App, Command, pass_app
 from .drop import NO_ANSWER, exit_code_of, inbox_option, print_answer
 from .output import print_json, print_lines
 
@@ -34,7 +35,7 @@ __all__ = ["wait"]
     default="10m",
     show_default=True,
     callback=as_seconds,
-    metavar="TIME",
+    metavar="DURATION",
     help="How long to wait (30, 90s, 10m).",
 )
 @inbox_option

@@ -135,12 +135,13 @@ class Wanted:
     drops: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     pairs: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
 
     def names_subjects(self) -> bool:
-        """Return whether it selects by drops, models or pairs, for which related records are searched."""
-        return bool(self.drops or self.models or self.pairs)
+        """Return whether it selects by drops, models, pairs or types, for which related records are searched."""
+        return bool(self.drops or self.models or self.pairs or self.types)
 
     def in_time(self, record: Record) -> bool:
         """Return whether a record is in the period."""
@@ -158,7 +159,7 @@ def belonging(records: Iterable[Record], wanted: Wanted) -> list[Record]:
     """Return the selected records in the order of time.
 
     The records of a drop are those with its drop_id, and those with its stem before it had one. The records of a model
-    are those with its model_id, and those of its drops. The records of a pair are those of its models.
+    are those with its model_id, and those of its drops. The records of a pair or a type are those of its models.
     """
     ordered = sorted((record for record in records if wanted.in_time(record)), key=lambda record: record.at)
     if wanted.names_subjects():
@@ -172,7 +173,10 @@ def _about(records: Sequence[Record], wanted: Wanted) -> list[Record]:
     models |= {
         model_id
         for record in records
-        if record.text("currency_pair") in wanted.pairs and (model_id := record.text("model_id")) is not None
+        if (wanted.pairs or wanted.types)
+        and (not wanted.pairs or record.text("currency_pair") in wanted.pairs)
+        and (not wanted.types or record.text("model_type") in wanted.types)
+        and (model_id := record.text("model_id")) is not None
     }
     came_with = {
         drop_id

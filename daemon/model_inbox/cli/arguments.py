@@ -1,0 +1,173 @@
+"""The words that mean the same in every command: how a model, a pair, a type, a time and a duration are given.
+
+Owns this vocabulary, and the old spellings that still work. Never changes a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..base.instants import parse_time
+from ..base.units import parse_duration
+from ..errors import EntryNotFound
+from ..problems import quoted
+from .common import nearest, now
+from .output import print_lines
+
+if TYPE_CHECKING:
+    from ..registry.outcomes import Retired
+    from ..registry.registry import ModelRegistry
+
+_Callback = TypeVar("_Callback", bound=Callable[..., Any])
+
+__all__ = [
+    "MODEL",
+    "OneOf",
+    "OptionWithOldNames",
+    "as_instant",
+    "as_seconds",
+    "find_model",
+    "find_retired",
+    "pair_option",
+    "type_option",
+]
+
+MODEL = "ID"
+"""The metavar of a model: its id, `PAIR:TYPE`, or `PAIR:TYPE@ALIAS`."""
+_SHOWN_MAX = 5
+
+
+class OptionWithOldNames(click.Option):
+    """An option that also has old names. They work, but the help does not show them."""
+
+    def __init__(self, *args: Any, old: Sequence[str] = (), **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.old = tuple(old)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Tell the parser all names."""
+        shown, self.opts = self.opts, [*self.opts, *self.old]
+        try:
+            super().add_to_parser(parser, ctx)
+        finally:
+            self.opts = shown
+
+
+class OneOf(click.Choice[str]):
+    """One of several words. For another one it suggests the most similar."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the word. Fail with a suggestion if it is not one of them."""
+        near = nearest(str(value), [str(choice) for choice in self.choices])
+        if near is not None and near != value:
+            self.fail(
+                f"{quoted(value)} is not one of {', '.join(map(str, self.choices))}. Did you mean {near}?", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+def pair_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
+    """Return the option `--pair`."""
+    return click.option(
+        "--pair",
+        "pairs" if multiple else "pair",
+        cls=OptionWithOldNames,
+        old=["--currency-pair"],
+        multiple=multiple,
+        metavar="PAIR",
+        help="Only models of this pair, like USD/EUR.",
+    )
+
+
+def type_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
+    """Return the option `--type`."""
+    return click.option(
+        "--type",
+        "types" if multiple else "model_type",
+        cls=OptionWithOldNames,
+        old=["--model-type"],
+        multiple=multiple,
+        metavar="TYPE",
+        help="Only models of this type, like lightgbm.",
+    )
+
+
+def as_instant(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """Parse a time; the callback of options with a time. Without a zone it is UTC."""
+    try:
+        return None if value is None else parse_time(value, now())
+    except ValueError as error:
+        raise click.BadParameter(f"{quoted(value)} is {error}") from error
+
+
+def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """Parse a duration to seconds; the callback of options with a duration."""
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{quoted(value)} is {error}") from error
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+
+def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = None) -> str:
+    """Return the id of the model that a person names: an id, `PAIR:TYPE` or `PAIR:TYPE@ALIAS`.
+
+    An id is returned as it is, registered or not: no id has a colon. What else is named is printed to stderr. Raises
+    EntryNotFound.
+    """
+    if ":" not in given:
+        return given
+    entries = registry.list_models(as_of=as_of)
+    for pair, model_type in _groups(entries):
+        name = f"{pair}:{model_type}"
+        alias = given.removeprefix(f"{name}@")
+        if given == name or alias != given:
+            entry = registry.get_model(pair, model_type, alias=None if given == name else alias, as_of=as_of)
+            if entry is None:
+                what = "newest model" if given == name else f"model with the alias {quoted(alias)}"
+                raise EntryNotFound(
+                    f"cannot find {quoted(given)}: {quoted(name)} has no {what}",
+                    hint="`model-inbox list` shows the models with their aliases",
+                )
+            return _resolved(given, entry)
+    raise _no_group(given, entries, "is registered")
+
+
+def find_retired(retired: Sequence[Retired], given: str) -> str:
+    """Return the id of the retired model that a person names: an id, or `PAIR:TYPE` for the newest one.
+
+    What `PAIR:TYPE` means is printed to stderr. Raises EntryNotFound.
+    """
+    if ":" not in given:
+        return given
+    entries = [item.entry for item in retired]
+    of_group = [entry for entry in entries if given == f"{entry.get('currency_pair')}:{entry.get('model_type')}"]
+    if not of_group:
+        raise _no_group(given, entries, "is in the trash")
+    return _resolved(given, max(of_group, key=lambda entry: str(entry.get("trained_at"))))
+
+
+def _resolved(given: str, entry: Mapping[str, Any]) -> str:
+    model_id = str(entry["model_id"])
+    print_lines(f"{quoted(given)} is {quoted(model_id)}, trained {entry.get('trained_at')}.", err=True)
+    return model_id
+
+
+def _groups(entries: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the pairs and types of entries. The longest names come first, as a type may contain an `@`."""
+    found = {(str(entry.get("currency_pair")), str(entry.get("model_type"))) for entry in entries}
+    return sorted(found, key=lambda group: (-len(":".join(group)), group))
+
+
+def _no_group(given: str, entries: Iterable[Mapping[str, Any]], where: str) -> EntryNotFound:
+    names = sorted(f"{pair}:{model_type}" for pair, model_type in _groups(entries))
+    near = nearest(given.partition("@")[0], names)
+    shown = ", ".join(names[:_SHOWN_MAX]) + (", ..." if len(names) > _SHOWN_MAX else "")
+    hint = f"Did you mean {near}?" if near else f"There are {shown}" if names else "There are no models"
+    return EntryNotFound(f"cannot find {quoted(given)}: no model of this pair and type {where}", hint=hint)
