@@ -107,6 +107,9 @@ bench-registry: env-test ## time the registry against its floor, up to 100,000 m
 	@command -v strace >/dev/null || echo 'strace is missing, so fsyncs are not counted: sudo apt-get install strace' >&2
 	$(VENV)-test/bin/python benchmarks/registry.py --folder $(BENCH_FOLDER)
 
+bench-commands: env-test ## time the commands that only read; fails when one uses more CPU than is wanted
+	$(VENV)-test/bin/python benchmarks/commands.py
+
 # The long campaigns against the registry. SEED names a run: the same seed makes the same choices.
 SEED ?= 1
 MINUTES ?= 5

@@ -9,9 +9,7 @@ of `drop` made.
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
-import pickle
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -24,7 +22,6 @@ from typing import Any
 from .base.abandoned import abandoned, hold, temporary_names
 from .base.copying import digest_open_file
 from .base.disk import Disk, open_regular, read_open_file, read_regular, remove_quietly, temporary_name
-from .base.file_systems import is_network_file_system
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
 from .model.file_names import SIDECAR_SUFFIX, stem_of
@@ -361,8 +358,10 @@ class _DigestingWriter:
     """A writable file object that computes the SHA-256 of the bytes while it writes them. Buffers nothing."""
 
     def __init__(self, fd: int) -> None:
+        from hashlib import sha256
+
         self._fd = fd
-        self._digest = hashlib.sha256()
+        self._digest = sha256()
 
     def write(self, data: bytes | memoryview) -> int:
         self._digest.update(data)
@@ -376,6 +375,8 @@ class _DigestingWriter:
 
 
 def _write_pickle(fd: int, *, value: Any, what: str) -> str:
+    import pickle
+
     writer = _DigestingWriter(fd)
     try:
         pickle.dump(value, writer, protocol=5)
@@ -416,9 +417,11 @@ class Answers:
     """
 
     def __init__(self, folder: Path, stem: str, sidecar: bytes | None, uid: int, wait: bool | float) -> None:
+        from hashlib import sha256
+
         self._folder = folder
         self._stem = stem
-        self._sha256 = hashlib.sha256(sidecar).hexdigest() if sidecar is not None else None
+        self._sha256 = sha256(sidecar).hexdigest() if sidecar is not None else None
         self._uid = uid if _knows_users(folder) else None
         self._wait = wait
         self._earlier = self.find() if wait is not False else None
@@ -499,6 +502,8 @@ def _knows_users(folder: Path) -> bool:
     """
     try:
         own = Path("/proc/self/uid_map").read_text("ascii").split()
+        from .base.file_systems import is_network_file_system
+
         return own == _ALL_USERS and not is_network_file_system(folder)
     except (OSError, AttributeError):
         return False

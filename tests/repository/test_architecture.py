@@ -57,7 +57,7 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         "accounts acl boot file_systems leases log owners shapes standard_streams units",
-        "disk flocks instants yaml_faults",
+        "disk flocks instants yaml_faults yaml_numbers",
         "strict_yaml",
         "abandoned copying users",
         "machine remedies",
@@ -71,7 +71,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "sidecar_schema",
         "__init__",
     ),
-    "config": ("retention", "settings", "changes problems search", "load", "__init__"),
+    "config": ("retention values", "search settings", "changes places problems", "load", "__init__"),
     "registry": (
         "entry paths position",
         "journal usage",
@@ -183,10 +183,10 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules")
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
     exit_codes problems errors
-    base/instants base/shapes base/units base/strict_yaml base/yaml_faults
+    base/instants base/shapes base/units base/strict_yaml base/yaml_faults base/yaml_numbers
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_writer
-    config/retention
+    config/retention config/values
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone

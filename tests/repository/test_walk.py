@@ -29,7 +29,15 @@ from support.world import World
 MOVES_MAX = 110
 """How many moves a good drop with a scaler may make. The number may only become less."""
 
-NOT_COUNTED = ("problems", "base.disk", "base.copying", "base.log", "base.strict_yaml", "base.units")
+NOT_COUNTED = (
+    "problems",
+    "base.disk",
+    "base.copying",
+    "base.log",
+    "base.strict_yaml",
+    "base.yaml_numbers",
+    "base.units",
+)
 
 
 def module_of(frame: FrameType) -> str | None:

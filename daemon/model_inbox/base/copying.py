@@ -7,7 +7,6 @@ and with its SHA-256 computed on the way. Never decides what is copied where.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +35,9 @@ _buffers = threading.local()
 
 def digest_open_file(fd: int, progress: Callable[[], None] = no_op) -> str:
     """Return the SHA-256 of an open file, read from its start. `progress` is called after each chunk."""
-    digest = hashlib.sha256()
+    from hashlib import sha256
+
+    digest = sha256()
     # One buffer for each thread: to allocate it takes as long as to fill it.
     try:
         view: memoryview = _buffers.view
@@ -92,7 +93,9 @@ def copy_open_file(
 
 def _copy_bytes(disk: Disk, source: int, target: int, progress: Callable[[], None]) -> tuple[str, int]:
     """Write the bytes of an open file to an empty one, and leave out its holes. Return their SHA-256 and number."""
-    digest = hashlib.sha256()
+    from hashlib import sha256
+
+    digest = sha256()
     place = 0
     for data, end in _parts(source):
         while place < data:

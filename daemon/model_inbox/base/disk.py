@@ -17,7 +17,6 @@ order. The inbox does, where it moves a file into a folder that it has just made
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import functools
 import os
@@ -93,12 +92,16 @@ def no_op() -> None:
 @functools.cache
 def _libc() -> Any:
     """Return the C library, for the system calls that Python does not wrap."""
+    import ctypes
+
     return ctypes.CDLL(None, use_errno=True)
 
 
 def _last_error(*paths: str) -> OSError:
     """Return the OSError of the last failed call to the C library in this thread."""
-    code = ctypes.get_errno()
+    from ctypes import get_errno
+
+    code = get_errno()
     source, target = paths or (None, None)
     return OSError(code, os.strerror(code), source, None, target)
 
@@ -416,7 +419,9 @@ def start_writing_back(fd: int) -> None:
 
 
 def _sync_file_range(fd: int, start: int, count: int, flags: int) -> int:
-    done: int = _libc().sync_file_range(fd, ctypes.c_int64(start), ctypes.c_int64(count), flags)
+    from ctypes import c_int64
+
+    done: int = _libc().sync_file_range(fd, c_int64(start), c_int64(count), flags)
     return done
 
 

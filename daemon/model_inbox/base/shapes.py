@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-import orjson
-
 __all__ = [
     "DIALECT",
     "Field",
@@ -149,6 +147,8 @@ def format_of(data: bytes) -> object:
 
     None if it is no JSON object or names none.
     """
+    import orjson
+
     try:
         fields = orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -42,6 +42,7 @@ from ..problems.yaml import (
     yaml_too_many_values,
 )
 from .yaml_faults import find_bad_byte, find_fault, foreign_format
+from .yaml_numbers import number
 
 __all__ = ["Document", "Items", "Node", "Pairs", "Scalar", "locate", "plain_value", "read_yaml"]
 
@@ -49,12 +50,9 @@ NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """The plain scalars that mean null."""
 
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
-_INTEGER = re.compile(r"[-+]?[0-9]{1,400}", re.ASCII)
-_FLOAT = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII)
 _TOO_MUCH = (float("inf"), float("-inf"))
 _ENDED = re.compile(r"(?:\A|[\r\n])\.\.\.[ \t]*(?:#[^\r\n]*)?[\r\n]\s*\Z")
 """A text whose last line is the end of a document."""
-_NOT_FINITE = re.compile(r"[-+]?\.?(?:inf|infinity|nan)", re.ASCII | re.IGNORECASE)
 
 
 class Scalar(NamedTuple):
@@ -347,17 +345,6 @@ def _item(node: Items, step: str | int) -> Node | None:
     if isinstance(step, int):
         return node.items[step] if 0 <= step < len(node.items) else None
     return next((item for item in node.items if isinstance(item, Scalar) and item.text == step), None)
-
-
-def number(text: str) -> int | float | None:
-    """Return `text` as a decimal number, or None if it is not one. `nan` and `.inf` are returned as floats."""
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _NOT_FINITE.fullmatch(text):
-        return float(text.replace(".", ""))
-    return None
 
 
 def plain_value(node: Node) -> object:

@@ -29,6 +29,7 @@ from ..registry.paths import RegistryFiles, status_paths
 from .output import print_json, print_problems, printable
 
 if TYPE_CHECKING:
+    from ..config.places import Places
     from ..config.settings import Config
     from ..inbox.older_copy import Told
     from ..problems.codes import Code
@@ -159,29 +160,59 @@ class App:
         self.config_file = config_file
 
     @cached_property
-    def config(self) -> Config:
-        """The configuration. Raises ConfigError with all its problems."""
-        from ..config.load import load_config
+    def _found(self) -> tuple[Path, bytes] | None:
+        """The configuration file and its bytes, which are read once. Raises ConfigError."""
+        from ..config.search import SYSTEM_CONFIG, find_config
 
-        return load_config(self.config_file, env=os.environ, cwd=Path.cwd(), on_skipped=_print_skipped)
+        return find_config(
+            self.config_file, env=os.environ, cwd=Path.cwd(), system_config=SYSTEM_CONFIG, on_skipped=_print_skipped
+        )
 
     @cached_property
-    def places(self) -> tuple[Path, Path]:
-        """The paths of registry and inbox, even if other settings have problems. Raises ConfigError."""
-        from ..config.load import load_places
+    def config(self) -> Config:
+        """The configuration. Raises ConfigError with all its problems."""
+        from ..config.load import parse_found
 
-        return load_places(self.config_file, env=os.environ, cwd=Path.cwd(), on_skipped=_print_skipped)
+        return parse_found(self._found, Path.cwd())
+
+    @cached_property
+    def places(self) -> Places:
+        """Where registry and inbox are. Raises ConfigError with all problems of the configuration if that is unclear.
+
+        Most commands need no more of the configuration, and it is known without pydantic in nearly all files.
+        """
+        return self._places_at_once() or self._places_in_config()
+
+    @cached_property
+    def daemon_places(self) -> tuple[Path, Path]:
+        """The paths of registry and inbox, even if other settings have problems. Raises ConfigError."""
+        places = self._places_at_once()
+        if places is not None:
+            return places.registry, places.inbox
+        from ..config.load import parse_daemon_places
+
+        return parse_daemon_places(self._found, Path.cwd())
+
+    def _places_at_once(self) -> Places | None:
+        from ..config.places import find_places
+
+        return find_places(self._found, Path.cwd())
+
+    def _places_in_config(self) -> Places:
+        from ..config.load import places_of
+
+        return places_of(self.config)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[ModelRegistry]:
         """Open the registry for reading. Nothing is created, truncated or locked. Raises RegistryMissing."""
         from ..registry.registry import ModelRegistry
 
-        section = self.config.registry
+        places = self.places
         self.act_as_owner()
         self.must_exist()
         _log_to_stderr()
-        with ModelRegistry(section.path, section.storage_dir, read_only=True) as registry:
+        with ModelRegistry(places.registry, places.storage_dir, read_only=True) as registry:
             yield registry
 
     @contextlib.contextmanager
@@ -194,14 +225,14 @@ class App:
         from ..inbox.older_copy import refuse_older_copy
         from ..registry.registry import ModelRegistry
 
-        section = self.config.registry
+        places = self.places
         actor = f"cli:{person()}"
         self.act_as_owner()
         self.must_exist()
         _log_to_stderr()
         told = self._told_of_registry()
         with ModelRegistry(
-            section.path, section.storage_dir, lock_timeout=section.lock_timeout, actor=actor
+            places.registry, places.storage_dir, lock_timeout=places.lock_timeout, actor=actor
         ) as registry:
             refuse_older_copy(registry, told, {})
             yield registry
@@ -211,9 +242,9 @@ class App:
         from ..inbox.older_copy import told_by_newest_receipts, told_by_status
         from ..telemetry.status_file import read_status
 
-        inbox = self.config.inbox.path
+        inbox = self.places.inbox
         told = told_by_newest_receipts(inbox / "receipts")
-        for path in status_paths(self.config.registry.path, inbox):
+        for path in status_paths(self.places.registry, inbox):
             with contextlib.suppress(StorageError):
                 told += told_by_status(read_status(path))
         return told
@@ -244,19 +275,18 @@ class App:
 
     def act_as_owner(self) -> None:
         """Change to the owner of the registry and its storage if root runs the command, before any of it is read."""
-        section = self.config.registry
-        act_as_owner(section.path.parent, section.storage_dir)
+        act_as_owner(self.places.registry.parent, self.places.storage_dir)
 
     def must_exist(self) -> None:
         """Raise RegistryMissing if no file of the registry exists at the configured path."""
         from ..base.disk import exists
 
-        path = self.config.registry.path
+        path = self.places.registry
         files = RegistryFiles(path)
         # If only a part is missing, the registry is damaged, and opening it reports that.
         if any(map(exists, (files.path, files.journal, files.history))):
             return
-        source = self.config.path
+        source = self.places.file
         origin = (
             f"It is set in {str(source)!r}" if source is not None else "It is the default: no config.yaml was found"
         )

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ..base.disk import read_regular
-from ..base.strict_yaml import number, plain_value, read_yaml
+from ..base.strict_yaml import plain_value, read_yaml
+from ..base.yaml_numbers import number
 from ..errors import MetadataError, StorageError
 from ..problems import quoted
 from .arguments import MODEL, as_instant, find_model

@@ -55,7 +55,7 @@ def reload(app: App, *, wait: float | None, as_json: bool) -> int:
     from ..telemetry.health import find_daemon
 
     # The daemon reports the problems of the file. Here only the two paths are read.
-    registry_path, inbox_path = app.places
+    registry_path, inbox_path = app.daemon_places
     # The process to signal is named in files of that user: root must not signal another one's on its word.
     act_as_any_owner(registry_path.parent, inbox_path)
     holding = find_daemon(registry_path, inbox_path).holding

@@ -51,7 +51,7 @@ def status(app: App, *, as_json: bool) -> int:
     from ..telemetry.health import assess, find_daemon, state_of
     from ..telemetry.status_file import disk_left, why_unreplaceable, why_unwritable
 
-    registry_path, inbox_path = app.places
+    registry_path, inbox_path = app.daemon_places
     act_as_any_owner(registry_path.parent, inbox_path)
     found = find_daemon(registry_path, inbox_path)
     document, holding = found.document, found.holding

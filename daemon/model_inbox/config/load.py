@@ -13,19 +13,25 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..base.shapes import document
-from ..base.strict_yaml import Pairs, Scalar, plain_value, read_yaml
+from ..base.strict_yaml import Pairs, Scalar, plain_value
 from ..errors import ConfigError
 from ..problems import Problem
 from ..problems.config import config_not_a_mapping
+from .places import Places, read_document
 from .problems import placed, problems_of
 from .retention import RetentionSection
-from .search import CONFIG_BYTES_MAX, LOCAL_NAME, SYSTEM_CONFIG, find_config, refusal
+from .search import LOCAL_NAME, SYSTEM_CONFIG, find_config, refusal
 from .settings import LISTS, Config
 
-__all__ = ["config_schema", "load_config", "load_places", "parse_config", "parse_retention"]
-
-CONFIG_NODES_MAX = 100_000
-CONFIG_DEPTH_MAX = 16
+__all__ = [
+    "config_schema",
+    "load_config",
+    "parse_config",
+    "parse_daemon_places",
+    "parse_found",
+    "parse_retention",
+    "places_of",
+]
 
 
 def _ignore(_: Problem) -> None:
@@ -49,36 +55,29 @@ def load_config(
     Relative paths in a file count from the file's folder. Raises ConfigError with all problems.
     """
     found = find_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=on_skipped)
+    return parse_found(found, cwd)
+
+
+def parse_found(found: tuple[Path, bytes] | None, cwd: Path) -> Config:
+    """Return the settings of what `find_config` found. Raises ConfigError with all problems."""
     return _parsed(Config, b"", cwd / LOCAL_NAME) if found is None else parse_config(found[1], file=found[0])
 
 
-def load_places(
-    path: Path | None,
-    *,
-    env: Mapping[str, str],
-    cwd: Path,
-    system_config: Path = SYSTEM_CONFIG,
-    on_skipped: Callable[[Problem], None] = _ignore,
-) -> tuple[Path, Path]:
+def places_of(config: Config) -> Places:
+    """Return the places in a configuration."""
+    registry = config.registry
+    return Places(registry.path, registry.storage_dir, config.inbox.path, registry.lock_timeout, config.path)
+
+
+def parse_daemon_places(found: tuple[Path, bytes] | None, cwd: Path) -> tuple[Path, Path]:
     """Return only `registry.path` and `inbox.path`, even if other settings have problems.
 
-    `reload` finds the daemon by them. Raises ConfigError with all problems if these two are not usable.
+    `status` and `reload` find the daemon by them. Raises ConfigError with all problems if these two are not usable.
     """
     try:
-        config = load_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=on_skipped)
+        config = parse_found(found, cwd)
     except ConfigError:
-        found = find_config(path, env=env, cwd=cwd, system_config=system_config, on_skipped=_ignore)
-        root = (
-            None
-            if found is None
-            else read_yaml(
-                found[1],
-                noun="config",
-                bytes_max=CONFIG_BYTES_MAX,
-                depth_max=CONFIG_DEPTH_MAX,
-                nodes_max=CONFIG_NODES_MAX,
-            ).root
-        )
+        root = None if found is None else read_document(found[1]).root
         values = plain_value(root) if isinstance(root, Pairs) else None
         if found is None or not isinstance(values, dict):
             raise
@@ -114,13 +113,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
-    document = read_yaml(
-        data,
-        noun="config",
-        bytes_max=CONFIG_BYTES_MAX,
-        depth_max=CONFIG_DEPTH_MAX,
-        nodes_max=CONFIG_NODES_MAX,
-    )
+    document = read_document(data)
     problems = list(document.problems)
     root = document.root
     values: object = {}

@@ -26,9 +26,18 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ..base.units import parse_duration, parse_size
+from ..base.units import parse_size
 from ..problems import Problem
 from .retention import RetentionSection, title_of_section, title_of_setting
+from .values import (
+    INBOX_DEFAULT,
+    LOCK_TIMEOUT_DEFAULT,
+    REGISTRY_DEFAULT,
+    STORAGE_DEFAULT,
+    parse_path,
+    parse_positive_duration,
+    why_not_apart,
+)
 
 __all__ = [
     "LISTS",
@@ -49,13 +58,6 @@ __all__ = [
 ]
 
 
-def _duration(value: object) -> float:
-    seconds = parse_duration(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
-    if seconds <= 0:
-        raise ValueError("it must be longer than 0 seconds")
-    return seconds
-
-
 def _size(value: object) -> int:
     size = parse_size(value)  # type: ignore[arg-type]  # it refuses what is not text or a number
     if size <= 0:
@@ -65,15 +67,7 @@ def _size(value: object) -> int:
 
 def _path(value: object, info: ValidationInfo) -> Path:
     """Return the path; a relative one is resolved from the folder in the validation's context, if there is one."""
-    if not isinstance(value, str | Path) or not str(value):
-        raise ValueError("not a path; write it as text")
-    text = str(value)
-    if not text.isprintable():
-        raise ValueError("a path must not contain characters that cannot be printed")
-    if text.startswith("~"):
-        raise ValueError("'~' is not expanded here; write the whole path")
-    folder = (info.context or {}).get("folder")
-    return Path(folder, text) if folder is not None else Path(text)
+    return parse_path(value, (info.context or {}).get("folder"))
 
 
 def _log_file(value: object, info: ValidationInfo) -> Path | str:
@@ -127,7 +121,7 @@ def _listen(value: object) -> str:
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(parse_positive_duration),
     WithJsonSchema({"type": ["string", "number"], "examples": ["90s", "15m", "1h", "7d"]}),
 ]
 Size = Annotated[
@@ -164,7 +158,7 @@ class _Section(BaseModel):
 class InboxSection(_Section):
     """The inbox, and how long the daemon waits for incomplete drops."""
 
-    path: AbsolutePath = _setting("inbox", "The folder that producers write to.")
+    path: AbsolutePath = _setting(INBOX_DEFAULT, "The folder that producers write to.")
     watcher: Annotated[Literal["auto", "inotify", "polling"], BeforeValidator(_word)] = _setting(
         "auto", "How changes are detected; auto polls network file systems and uses inotify elsewhere."
     )
@@ -192,9 +186,9 @@ class InboxSection(_Section):
 class RegistrySection(_Section):
     """The registry and the folder of stored models."""
 
-    path: AbsolutePath = _setting("models/prediction_registry.json", "The registry's file; its journal is beside it.")
-    storage_dir: AbsolutePath = _setting("models/prediction", "The folder of the stored models.")
-    lock_timeout: Duration = _setting("10s", "How long a writer waits for another writer.")
+    path: AbsolutePath = _setting(REGISTRY_DEFAULT, "The registry's file; its journal is beside it.")
+    storage_dir: AbsolutePath = _setting(STORAGE_DEFAULT, "The folder of the stored models.")
+    lock_timeout: Duration = _setting(LOCK_TIMEOUT_DEFAULT, "How long a writer waits for another writer.")
     checkpoint_seconds: Duration = _setting(
         5, "The shortest time between two writes of the registry's file while models arrive."
     )
@@ -348,12 +342,8 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _folders_are_apart(self) -> Self:
-        inbox, models, registry = self.inbox.path, self.registry.storage_dir, self.registry.path
-        for name, path in (("registry.storage_dir", models), ("registry.path", registry)):
-            if path.is_relative_to(inbox):
-                raise ValueError(f"{name} must not be in inbox.path: stored files would be taken for drops")
-        if inbox.is_relative_to(models) or inbox.is_relative_to(registry):
-            raise ValueError("inbox.path must not be in registry.storage_dir: drops would be among stored models")
+        if why := why_not_apart(self.inbox.path, self.registry.storage_dir, self.registry.path):
+            raise ValueError(why)
         return self
 
 

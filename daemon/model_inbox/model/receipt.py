@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, cast
 
-import orjson
-
 from ..base.disk import read_regular
 from ..base.shapes import Field, document, object_schema
 from ..problems import Problem
@@ -163,6 +161,8 @@ def _read_if_open(path: Path) -> Mapping[str, Any] | None:
 
 def read_receipt_file(path: Path) -> Mapping[str, Any] | None:
     """Return the receipt in a file, or None if it does not exist or is not a JSON object. Raises OSError."""
+    import orjson
+
     try:
         receipt = orjson.loads(read_regular(path, RECEIPT_BYTES_MAX))
     except (FileNotFoundError, orjson.JSONDecodeError):

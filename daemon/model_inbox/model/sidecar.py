@@ -27,7 +27,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..base.instants import Instant, canonical_instant, read_instant
-from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, number, read_yaml
+from ..base.strict_yaml import Document, Items, Node, Pairs, Scalar, locate, read_yaml
+from ..base.yaml_numbers import number
 from ..problems import Problem, quoted
 from ..problems.drop import drop_invalid_name
 from ..problems.sidecar import (

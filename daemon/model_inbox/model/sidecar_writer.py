@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..base.strict_yaml import number
+from ..base.yaml_numbers import number
 from .metadata import ModelMetadata, fields_of
 from .sidecar_fields import SIDECAR_NAMES
 

@@ -47,7 +47,9 @@ def escaped(value: object, limit: int = NAME_CHARACTERS_MAX) -> str:
     What is not printable is escaped and longer text is cut, as in `quoted`.
     """
     text, cut = _cut(str(value), limit)
-    return "".join(_escaped(c) for c in text) + cut
+    if not text.isprintable():
+        text = "".join(_escaped(c) for c in text)
+    return text + cut
 
 
 def _cut(text: str, limit: int) -> tuple[str, str]:

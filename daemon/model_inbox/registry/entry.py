@@ -300,7 +300,7 @@ def entry_schema() -> dict[str, Any]:
 
 def shown(stored: Mapping[str, Any], folder: str) -> Entry:
     """Return a stored entry as the API shows it: read-only, with absolute paths. `folder` is the registry's."""
-    fields = {key: _freeze(value) for key, value in stored.items()}
+    fields = _frozen_items(stored)
     for name in ("model_path", "scaler_path"):
         path = fields.get(name)
         if isinstance(path, str) and path:
@@ -358,6 +358,9 @@ class Entry(_FrozenDict):
     __slots__ = ()
 
 
+_CHANGEABLE = (dict, list)
+
+
 def _thaw(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _thaw(item) for key, item in value.items()}
@@ -367,8 +370,14 @@ def _thaw(value: Any) -> Any:
 
 
 def _freeze(value: Any) -> Any:
-    if type(value) is dict:
-        return _FrozenDict({key: _freeze(item) for key, item in value.items()})
-    if type(value) is list:
-        return _FrozenList([_freeze(item) for item in value])
+    kind = type(value)
+    if kind is dict:
+        return _FrozenDict(_frozen_items(value))
+    if kind is list:
+        return _FrozenList([_freeze(item) if type(item) in _CHANGEABLE else item for item in value])
     return value
+
+
+def _frozen_items(values: Mapping[str, Any]) -> dict[str, Any]:
+    # Most values are text and numbers. To call a function for each would take most of the time of `list`.
+    return {key: _freeze(value) if type(value) in _CHANGEABLE else value for key, value in values.items()}

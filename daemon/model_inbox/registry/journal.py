@@ -58,17 +58,18 @@ FORMAT_WITHOUT_IDENTITY = f"{FORMAT_NAME}1"
 _SEAL = b',"checksum":"'
 _SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
 
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "sequence": int,
-    "time": str,
-    "operation": str,
-    "model_id": str,
-    "drop_id": (str, type(None)),
-    "actor": str,
-    "reason": str,
-    "entry": (dict, type(None)),
-    "removed": (dict, type(None)),
-    "detail": (dict, type(None)),
+_NONE = type(None)
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "sequence": (int,),
+    "time": (str,),
+    "operation": (str,),
+    "model_id": (str,),
+    "drop_id": (str, _NONE),
+    "actor": (str,),
+    "reason": (str,),
+    "entry": (dict, _NONE),
+    "removed": (dict, _NONE),
+    "detail": (dict, _NONE),
 }
 
 Operation = Literal[
@@ -278,7 +279,8 @@ def decode_line(raw: bytes) -> Line:
     if fields is None:
         raise Damage(0, "a line whose checksum does not match its bytes")
     for name, kinds in _FIELDS.items():
-        if not isinstance(fields.get(name), kinds) or isinstance(fields.get(name), bool):
+        # What was JSON has exactly these types; true is no number here.
+        if type(fields.get(name)) not in kinds:
             raise Damage(0, f"a line whose field {name!r} is missing or of another kind")
     try:
         has_zone = parse_time(fields["time"]).tzinfo is not None

@@ -10,8 +10,6 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from ..base.disk import remove_quietly, write_new_file
 from ..errors import ModelInboxError
 from ..model.metadata import ModelMetadata
@@ -70,6 +68,9 @@ def stage_objects(storage: Storage, metadata: ModelMetadata, model_obj: Any, sca
 
 def pickled(value: Any, what: str, model_id: str) -> bytes:
     """Return the pickle of an object. Raises ModelInboxError for one that cannot be pickled."""
+    # It takes long to import, and a handle that only reads pickles nothing.
+    import cloudpickle
+
     try:
         return bytes(cloudpickle.dumps(value))
     except (pickle.PicklingError, TypeError, AttributeError, RecursionError) as error:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_inbox.base.strict_yaml import Document, Items, Pairs, Scalar, locate, number, plain_value, read_yaml
+from model_inbox.base.strict_yaml import Document, Items, Pairs, Scalar, locate, plain_value, read_yaml
+from model_inbox.base.yaml_numbers import number
 
 
 def read(text: str | bytes, *, bytes_max: int = 1000, depth_max: int = 4, nodes_max: int = 50) -> Document:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from model_inbox.base.strict_yaml import Pairs, read_yaml
 from model_inbox.config.changes import RESTART_KEYS, describe_changes
-from model_inbox.config.load import config_schema, load_config, load_places, parse_config, parse_retention
+from model_inbox.config.load import config_schema, load_config, parse_config, parse_daemon_places, parse_retention
 from model_inbox.config.retention import RetentionSection
 from model_inbox.config.settings import Config
 from model_inbox.errors import ConfigError
@@ -453,7 +453,8 @@ def test_every_key_that_needs_a_restart_is_a_key() -> None:
 def test_the_places_of_a_file_with_problems_are_found(tmp_path: Path, text: str, places: tuple[str, str]) -> None:
     """Who looks for the daemon needs two paths, and gets them from a file whose other settings are wrong."""
     (tmp_path / "config.yaml").write_text(text)
-    found = load_places(None, env={}, cwd=tmp_path, system_config=NOWHERE)
+    file = tmp_path / "config.yaml"
+    found = parse_daemon_places((file, file.read_bytes()), tmp_path)
     assert found == tuple(tmp_path / place for place in places)
 
 
@@ -462,7 +463,7 @@ def test_places_that_cannot_be_made_out_are_problems(tmp_path: Path, text: str) 
     """Where the paths themselves are wrong, all problems of the file are told."""
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load_places(None, env={}, cwd=tmp_path, system_config=NOWHERE)
+        parse_daemon_places((tmp_path / "config.yaml", text.encode()), tmp_path)
     assert caught.value.problems
     with pytest.raises(ConfigError, match="cannot use the configuration"):
-        load_places(Path("gone.yaml"), env={}, cwd=tmp_path)
+        load_config(Path("gone.yaml"), env={}, cwd=tmp_path)
