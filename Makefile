@@ -143,8 +143,8 @@ FUZZ_SEED ?= 1
 fuzz: env-frameworks ## scan damaged and recombined real models, and load in a child what is accepted
 	$(VENV)-frameworks/bin/python tools/fuzz_pickles.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
-test-examples: env-example env-example-lstm ## the tests of the examples
-	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx $(PYTEST_ARGS)
+test-examples: env env-example env-example-lstm ## the tests of the examples, and README.md from top to bottom
+	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx examples/tests/readme $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)
 
 # --- environments ---------------------------------------------------------------------------------------------------

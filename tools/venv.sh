@@ -44,7 +44,9 @@ On Ubuntu 22.04: sudo apt-get install python3.11 python3.11-venv
 Or say where one is: make ... PYTHON=/path/to/python3'
 fi
 
-environment_key="$("$python" -c 'import sys; print(sys.version, sys.base_prefix)') $PWD $folder $* $(cksum <"$lock")"
+# An environment cannot be moved, but a link to it can be used: what counts is where it is.
+place=$(readlink -f "$folder")
+environment_key="$("$python" -c 'import sys; print(sys.version, sys.base_prefix)') ${place%/*} $folder $* $(cksum <"$lock")"
 package_key=$(
     cksum pyproject.toml
     for part in "$@"; do

@@ -14,13 +14,12 @@ def test_rsync_and_scp_as_in_the_readme(tmp_path: Path) -> None:
     """A drop that rsync or scp wrote is registered."""
     reader = Reader(tmp_path)
     try:
-        wait_until(lambda: (tmp_path / "inbox" / "receipts").is_dir(), reader.daemon)
         for block in blocks("run: remote"):
             reader.run(block)
-            if block.file is None:
+            if block.mark != "file: ":
                 continue
             for number in (2, 3):
-                text = block.text.replace("usdeur_lightgbm_20261120", f"usdeur{number}")
+                text = block.text.replace("usdeur_linear_20261120", f"usdeur{number}")
                 (tmp_path / f"usdeur{number}.yaml").write_text(text)
                 (tmp_path / f"usdeur{number}.pkl").write_bytes(pickle.dumps({"weights": [number]}))
         for number in (2, 3):
