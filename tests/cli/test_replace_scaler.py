@@ -26,6 +26,7 @@ def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
         "operation": "replace_scaler",
         "model_id": "old",
         "drop_id": None,
+        "owner": None,
         "actor": f"cli:{person()}",
         "reason": "wrong window",
     }
