@@ -241,7 +241,7 @@ class Store:
             if self.state.usage is None:
                 lines = lines_of_operation(self.files.journal, self.files.history, "retire", since=now - DAY)
                 retired = [line.removed for line in lines if line.removed is not None]
-                self.state.usage = Usage(self.state.entries.values(), retired)
+                self.state.usage = Usage(self.state.entries.values(), retired, now)
             return self.state.usage, now
 
     def _take_in(self) -> None:

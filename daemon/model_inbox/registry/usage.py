@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..base.instants import instant_microseconds, millisecond_stamp
+from ..base.instants import millisecond_stamp
 from ..base.units import counted, format_size
 from ..model.owner import owner_in_words, uid_of_owner
 from ..problems import Problem
@@ -44,19 +44,20 @@ class Quota:
 class Usage:
     """An index over the entries of a registry and the registrations of a day. Costs one step for each change."""
 
-    def __init__(self, entries: Iterable[EntryFields], retired: Iterable[EntryFields]) -> None:
+    def __init__(self, entries: Iterable[EntryFields], retired: Iterable[EntryFields], now: datetime) -> None:
         """`retired` are entries that were registered in the last day and are not in `entries`; others do no harm."""
         self._bytes: dict[int, int] = {}
-        self._times: dict[int, list[int]] = {}
-        seen = set()
+        since = _microseconds(now - DAY)
+        # By the number of the line: a model that was retired, restored and retired again was registered once.
+        recent: dict[int, tuple[int, int]] = {}
         for entry in entries:
             self.note(None, entry)
-            self.registered(entry)
-            seen.add(sequence_of(entry))
+            recent |= _registration(entry, since)
         for entry in retired:
-            if sequence_of(entry) not in seen:
-                seen.add(sequence_of(entry))
-                self.registered(entry)
+            recent |= _registration(entry, since)
+        self._times: dict[int, list[int]] = {}
+        for uid, at in sorted(recent.values()):
+            self._times.setdefault(uid, []).append(at)
 
     def note(self, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> None:
         """Note that an entry was set, changed or removed."""
@@ -67,9 +68,8 @@ class Usage:
 
     def registered(self, entry: Mapping[str, Any]) -> None:
         """Note a registration. `entry` has its time."""
-        uid = uid_of_owner(entry.get("owner"))
-        if uid is not None:
-            insort(self._times.setdefault(uid, []), instant_microseconds(entry.get("registered_at")))
+        for uid, at in _registration(entry).values():
+            insort(self._times.setdefault(uid, []), at)
 
     def refusal(
         self, quota: Quota, owner: object, size: int, now: datetime, pending: tuple[int, int] = (0, 0)
@@ -116,6 +116,19 @@ class Usage:
             del times[:first]
             first = 0
         return times, first, bisect_right(times, moment)
+
+
+def _registration(entry: Mapping[str, Any], since: int = 0) -> dict[int, tuple[int, int]]:
+    """Return the owner and the time of a registration after `since` by the number of its line; {} for any other."""
+    uid = uid_of_owner(entry.get("owner"))
+    if uid is None:
+        return {}
+    try:
+        at = _microseconds(datetime.fromisoformat(entry["registered_at"]))
+    except (KeyError, TypeError, ValueError):
+        # Edited by hand.
+        return {}
+    return {sequence_of(entry): (uid, at)} if at > since else {}
 
 
 def _size(entry: Mapping[str, Any]) -> int:

@@ -24,7 +24,6 @@ from ..base.disk import remove_quietly
 from ..base.instants import millisecond_stamp, parse_instant
 from ..base.machine import Machine
 from ..base.units import counted
-from ..base.users import name_of_user
 from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import Claim, Retry
@@ -101,6 +100,7 @@ class Reporter:
         self._service = service
         self._publisher = publisher
         self._started_with = started_with
+        self._accounts = machine.accounts
         self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._disk = machine.disk
@@ -552,7 +552,7 @@ class Reporter:
             shown.append(
                 {
                     "name": escaped(name),
-                    "owner": name_of_user(seen[0].owner),
+                    "owner": self._accounts.name_of(seen[0].owner),
                     "since": millisecond_stamp(since),
                     "problems": [
                         problem.as_dict()

@@ -15,7 +15,6 @@ from typing import Literal
 import structlog
 
 from ..base.machine import Machine
-from ..base.users import name_of_user
 from ..errors import StorageError
 from ..inbox.folder import Inbox, Rescan
 from ..inbox.readiness import Wait
@@ -51,6 +50,7 @@ class WaitingLog:
 
     def __init__(self, inbox: Inbox, machine: Machine) -> None:
         self._inbox = inbox
+        self._accounts = machine.accounts
         self._monotonic = machine.monotonic
         self._logged: dict[tuple[_Kind, str], str] = {}
         self._since: dict[str, float] = {}
@@ -103,7 +103,7 @@ class WaitingLog:
                 self._look_again_in(TELL_SECONDS - (rescan.at - crowd.since))
             elif crowds[owner] >= 2 * crowd.logged:
                 crowd.logged = crowds[owner]
-                log.warning("inbox.crowded", owner=escaped(name_of_user(owner)), waiting=crowd.logged)
+                log.warning("inbox.crowded", owner=escaped(self._accounts.name_of(owner)), waiting=crowd.logged)
 
     def _look_again_in(self, seconds: float) -> None:
         again_at = self._monotonic() + seconds

@@ -158,7 +158,7 @@ def test_a_drop_without_owner_has_no_quota(it: Handle) -> None:
 )
 def test_the_index_counts_as_a_scan_does(steps: list[tuple[str, int | None, int, int]]) -> None:
     """Whatever is set, changed and removed in whatever order: bytes and registrations are those of a plain count."""
-    usage = Usage([], [])
+    usage = Usage([], [], NOW)
     entries: dict[str, dict[str, Any]] = {}
     told: list[tuple[int, datetime]] = []
     for number, (name, uid, size, hours) in enumerate(steps, 1):
