@@ -24,8 +24,9 @@ from .base.copying import digest_open_file
 from .base.disk import Disk, open_regular, read_open_file, read_regular, remove_quietly, temporary_name
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata
-from .model.file_names import SIDECAR_SUFFIX, stem_of
+from .model.file_names import SIDECAR_SUFFIX, STATUS_IN_INBOX, stem_of
 from .model.metadata import ModelMetadata, is_valid_id
+from .model.published import max_sidecar_size, sidecar_too_large
 from .model.receipt import read_receipt, read_receipts
 from .model.sidecar_fields import SIDECAR_BYTES_MAX
 from .model.sidecar_writer import dump_sidecar
@@ -101,6 +102,7 @@ def drop(
     problems = check_metadata(metadata, now=datetime.now(UTC))
     if problems:
         raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: its metadata has problems", problems)
+    _check_size(folder, metadata, has_scaler=scaler is not None)
     stem = _free_stem(folder, metadata.model_id)
     parts = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
@@ -141,14 +143,16 @@ def drop_files(
     from .model.sidecar import parse_sidecar
 
     folder = _inbox_folder(inbox)
-    own_stem = stem_of(sidecar.name)
+    own_stem, limit = stem_of(sidecar.name), max_sidecar_size(folder / STATUS_IN_INBOX)
     try:
-        text = read_regular(sidecar, SIDECAR_BYTES_MAX)
-        parsed = parse_sidecar(text, stem=own_stem, now=now(), name=sidecar.name)
+        text = read_regular(sidecar, limit)
+        size = os.stat(sidecar).st_size if len(text) > limit else None
+        parsed = parse_sidecar(text, stem=own_stem, now=now(), name=sidecar.name, bytes_max=limit, size=size)
     except OSError as error:
         raise StorageError("read the sidecar", sidecar, error) from error
     if parsed.problems or parsed.metadata is None:
         raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", parsed.problems)
+    _check_size(folder, parsed.metadata, has_scaler=scaler is not None)
     stem = _free_stem(folder, own_stem)
     sources = {"model": (f"{stem}.pkl", model)}
     if scaler is not None:
@@ -171,6 +175,19 @@ def drop_files(
         answers = Answers(folder, stem, text, writer.uid, wait)
         files = writer.publish()
     return answers.result(parsed.metadata.model_id, files)
+
+
+def _check_size(folder: Path, metadata: ModelMetadata, *, has_scaler: bool) -> None:
+    """Refuse metadata that makes a larger sidecar than the daemon accepts, before anything is written."""
+    stem, digest = metadata.model_id, "0" * 64
+    text = dump_sidecar(
+        metadata,
+        model_file=f"{stem}.pkl",
+        scaler_file=f"{stem}_scaler.pkl" if has_scaler else None,
+        digests={"model": digest, "scaler": digest if has_scaler else None},
+    )
+    if problems := sidecar_too_large(text, max_sidecar_size(folder / STATUS_IN_INBOX)):
+        raise DropRefused(f"cannot drop {quoted(stem)}: its metadata is too large", problems)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "file_names metadata owner",
         "receipt",
         "checks sidecar_fields",
+        "published",
         "sidecar sidecar_writer",
         "sidecar_schema",
         "__init__",

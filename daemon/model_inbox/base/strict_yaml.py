@@ -50,6 +50,8 @@ NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 """The plain scalars that mean null."""
 
 _TRUE, _FALSE = frozenset({"true", "True", "TRUE"}), frozenset({"false", "False", "FALSE"})
+# Where there are more problems than that, no more are looked for: each costs more than what it is about.
+_PROBLEMS_MAX = 1_000
 _TOO_MUCH = (float("inf"), float("-inf"))
 _ENDED = re.compile(r"(?:\A|[\r\n])\.\.\.[ \t]*(?:#[^\r\n]*)?[\r\n]\s*\Z")
 """A text whose last line is the end of a document."""
@@ -137,14 +139,17 @@ class _Open:
     lines: dict[str, int] = field(default_factory=dict)
 
 
-def read_yaml(data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_max: int) -> Document:
+def read_yaml(
+    data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_max: int, size: int | None = None
+) -> Document:
     """Parse one document. `noun` names the kind of text, and is the first part of the codes: "sidecar.duplicate_key".
 
     `depth_max` is the limit of nested collections, including the outermost; `nodes_max` of keys and values together.
-    Never raises for bad input: see `Document.problems`.
+    `size` is how many bytes the text has, if `data` are only its first ones. Never raises for bad input: see
+    `Document.problems`.
     """
     if len(data) > bytes_max:
-        return Document(None, (yaml_too_large(noun, bytes_max),), parses=True, ended=False)
+        return Document(None, (yaml_too_large(noun, bytes_max, size),), parses=True, ended=False)
     foreign = foreign_format(data)
     if foreign is not None:
         problem = yaml_not_utf8(noun, foreign.reason, foreign.hint).at(foreign.line, foreign.column)
@@ -254,7 +259,12 @@ class _Reader:
         return True
 
     def _may_have(self, event: Event) -> bool:
-        """Count a key or value. Return False, and report a problem, if it is over the limit."""
+        """Count a key or value. Return False, and report a problem, if it is over the limit.
+
+        Return False also behind the last problem that is looked for.
+        """
+        if len(self.problems) > _PROBLEMS_MAX:
+            return False
         self.nodes_left -= 1
         if self.nodes_left >= 0:
             return True

@@ -121,7 +121,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
         result.problems.append(drop_sidecar_not_regular(path.name, kind_in_words(path.name, own.kind)))
         return
     try:
-        sidecar = parse_sidecar_file(path, now())
+        sidecar = parse_sidecar_file(path, now(), config.inbox.max_sidecar_size)
     except OSError as error:
         raise StorageError("read the sidecar", path, error) from error
     result.problems += [replace(problem, file=path.name) for problem in sidecar.problems]
@@ -285,7 +285,7 @@ def _problems_of_arrival(drop: Drop, folder: Path, config: Config) -> list[Probl
 def _limits(config: Config) -> Limits:
     from ..inbox.readiness import Limits
 
-    return Limits(0.0, 0.0, 0.0, config.inbox.max_artifact_size)
+    return Limits(0.0, 0.0, 0.0, config.inbox.max_artifact_size, config.inbox.max_sidecar_size)
 
 
 def _sighting(path: Path, name: str) -> Sighting:

@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..base.units import parse_size
+from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
 from .retention import RetentionSection, title_of_section, title_of_setting
 from .values import (
@@ -93,6 +94,12 @@ def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
 def _permits(value: tuple[PermitSection, ...]) -> tuple[PermitSection, ...]:
     if not value:
         raise ValueError("an empty list would permit nothing; remove permits to permit everything")
+    return value
+
+
+def _sidecar_size(value: int) -> int:
+    if not 1024 <= value <= SIDECAR_BYTES_MAX:
+        raise ValueError(f"it must be from 1KiB to {SIDECAR_BYTES_MAX >> 20}MiB")
     return value
 
 
@@ -174,6 +181,9 @@ class InboxSection(_Section):
         "24h", "When a file that belongs to no drop is rejected, counted from its last change."
     )
     max_artifact_size: Size = _setting("20GiB", "The largest size of a model or scaler that is accepted.")
+    max_sidecar_size: Annotated[Size, AfterValidator(_sidecar_size)] = _setting(
+        "1MiB", "The largest size of a sidecar that is accepted, up to 16MiB. Producers read it in the status."
+    )
     rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
     receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
     private: bool = _setting(

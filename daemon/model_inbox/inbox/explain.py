@@ -32,7 +32,6 @@ from ..base.users import name_of_user
 from ..model.file_names import MODEL_SUFFIXES, RESERVED, SIDECAR, SIDECAR_SUFFIX, is_ignored, scaler_stem, stem_of
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt, read_receipts
-from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem, escaped, problems_in
 from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable, drop_unexpected
@@ -273,7 +272,8 @@ def _of_drop(
     )
     said = _with(said, decision, at, _told_of(drop.sidecar_name, seen, status), status)
     if said.state in ("waiting", "stuck") and drop.sidecar is not None and drop.sidecar.cut_short:
-        return replace(said, problems=(*_cut_off(view.path / drop.sidecar_name), *said.problems))
+        cut_off = _cut_off(view.path / drop.sidecar_name, view.limits.max_sidecar_size)
+        return replace(said, problems=(*cut_off, *said.problems))
     return said
 
 
@@ -366,10 +366,10 @@ def _then(problems: Sequence[Problem]) -> str:
     return "is rejected, if nothing comes"
 
 
-def _cut_off(path: Path) -> tuple[Problem, ...]:
+def _cut_off(path: Path, bytes_max: int) -> tuple[Problem, ...]:
     """Return where a sidecar ends that may be cut off."""
     try:
-        text = read_regular(path, SIDECAR_BYTES_MAX)
+        text = read_regular(path, bytes_max)
     except OSError:
         return ()
     line = max(text.count(b"\n") + (not text.endswith(b"\n")), 1)

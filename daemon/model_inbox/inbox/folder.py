@@ -20,7 +20,6 @@ from ..base.machine import Machine
 from ..config.settings import InboxSection
 from ..model.file_names import SIDECAR, stem_of
 from ..model.sidecar import Sidecar, parse_sidecar
-from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
@@ -273,7 +272,7 @@ class Inbox(Sight):
             return parse_sidecar(b"", stem=stem_of(name), now=self._clock(), name=name)
         self.work.write(_mark(sighting), *self._suspects.words)
         try:
-            return parse_sidecar_file(os.path.join(self.path, name), self._clock())
+            return parse_sidecar_file(os.path.join(self.path, name), self._clock(), self.limits.max_sidecar_size)
         except OSError as error:
             return self._unreadable(name, error)
         except Exception as error:  # noqa: BLE001  # as in `_decided`
@@ -420,10 +419,13 @@ class Inbox(Sight):
             return None
 
 
-def parse_sidecar_file(path: Path | str, now: datetime) -> Sidecar:
+def parse_sidecar_file(path: Path | str, now: datetime, bytes_max: int) -> Sidecar:
     """Read and parse a sidecar. Raises OSError, also for anything but a regular file."""
     name = os.path.basename(path)
-    return parse_sidecar(read_regular(path, SIDECAR_BYTES_MAX), stem=name.rpartition(".")[0], now=now, name=name)
+    data = read_regular(path, bytes_max)
+    size = os.stat(path).st_size if len(data) > bytes_max else None
+    stem = name.rpartition(".")[0]
+    return parse_sidecar(data, stem=stem, now=now, name=name, bytes_max=bytes_max, size=size)
 
 
 def _mark(sighting: Sighting) -> str:
@@ -438,4 +440,5 @@ def limits_of(inbox: InboxSection, *, polling: bool) -> Limits:
         inbox.incomplete_timeout,
         inbox.orphan_timeout,
         inbox.max_artifact_size,
+        inbox.max_sidecar_size,
     )

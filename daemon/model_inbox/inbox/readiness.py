@@ -20,6 +20,7 @@ from typing import Literal, Protocol
 from ..base.leases import Lease
 from ..base.units import format_duration, format_size
 from ..model.file_names import MODEL, SIDECAR_SUFFIX, SUFFIXES_IN_WORDS, scaler_stem, stem_of
+from ..model.sidecar_fields import SIDECAR_BYTES
 from ..problems import Problem, quoted
 from ..problems.artifact import (
     artifact_ambiguous,
@@ -108,6 +109,7 @@ class Limits:
     incomplete_timeout: float
     orphan_timeout: float
     max_artifact_size: int
+    max_sidecar_size: int = SIDECAR_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ from ..model.file_names import SIDECAR, choose, stems_of
 from ..model.metadata import is_valid_id
 from ..model.owner import names_of_owner
 from ..model.receipt import read_receipt
-from ..model.sidecar import parse_sidecar
 from ..problems import escaped, problems_in
 from ..problems.drop import drop_replaced, drop_unexpected
 from ..registry.entry import as_fields
@@ -230,7 +229,7 @@ class Recovery:
         text = self._judge.read_sidecar(claim)
         if text is None:
             return []
-        sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock(), name=claim.sidecar_name)
+        sidecar = self._judge.parse(claim, text)
         held = choose(claim.stem, claim.files, sidecar.declared).roles
         wanted = choose(claim.stem, there, sidecar.declared).roles
         return [

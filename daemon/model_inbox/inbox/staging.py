@@ -21,7 +21,6 @@ from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.units import format_size
 from ..errors import StorageError
-from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems.artifact import artifact_too_large
 from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
@@ -150,7 +149,7 @@ class Staging:
             raise StorageError("stage", source, error) from error
         ours = self._inbox.has_leases and self._is_ours_alone(found) and not by_copy
         if ours and self._link(source, target):
-            if read_regular(target, SIDECAR_BYTES_MAX) == text:
+            if read_regular(target, len(text)) == text:
                 return True
             self._disk.unlink(target)
         write_new_file(self._disk, target, text, STORED_MODE, sync=False)

@@ -28,7 +28,6 @@ from ..errors import StorageError
 from ..model.file_names import SIDECAR, choose
 from ..model.metadata import ModelMetadata, fields_of
 from ..model.sidecar import Sidecar, parse_sidecar
-from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
 from ..problems.artifact import artifact_ambiguous, artifact_digest_mismatch, artifact_missing
@@ -167,7 +166,7 @@ class Judge:
             return NotWhole((drop_changed(claim.sidecar_name),))
         sidecar = stage.sidecar
         if sidecar is None:
-            sidecar = parse_sidecar(text, stem=claim.stem, now=self._clock())
+            sidecar = self.parse(claim, text)
         if sidecar.stem_problem is not None:  # of a claim that was left; the others were looked at before
             return Rejected((sidecar.stem_problem,))
         claim.model_id = sidecar.model_id
@@ -349,6 +348,11 @@ class Judge:
         """Return the quota of the user. Raises StorageError if the user is not known now."""
         return quota_of(self.checks.quota, claim.uid, partial(self._accounts.of, claim.uid))
 
+    def parse(self, claim: Claim, text: bytes) -> Sidecar:
+        """Return what the text of a claim's sidecar says."""
+        limit = self._inbox.limits.max_sidecar_size
+        return parse_sidecar(text, stem=claim.stem, now=self._clock(), name=claim.sidecar_name, bytes_max=limit)
+
     def read_sidecar(self, claim: Claim) -> bytes | None:
         """Return the bytes of a claim's sidecar; None when it is no regular file of the owner's, or is written to."""
         path = claim.folder / claim.sidecar_name
@@ -359,7 +363,7 @@ class Judge:
                     claim.linked.add(claim.sidecar_name)
                 if found.st_uid != claim.uid or (self._inbox.has_leases and self._read_lease(fd) is Lease.OPEN):
                     return None
-                return read_open_file(fd, SIDECAR_BYTES_MAX)
+                return read_open_file(fd, self._inbox.limits.max_sidecar_size)
             finally:
                 os.close(fd)
         except FileNotFoundError:

@@ -19,6 +19,7 @@ __all__ = [
     "RESERVED",
     "SIDECAR",
     "SIDECAR_SUFFIX",
+    "STATUS_IN_INBOX",
     "SUFFIXES_IN_WORDS",
     "Declared",
     "Files",
@@ -59,6 +60,8 @@ _OTHER_FORMAT = re.compile(
     _ANY_CASE,
 )
 
+STATUS_IN_INBOX = "receipts/.status.json"
+"""Where the status file for producers is in an inbox."""
 RESERVED = frozenset({"receipts", "rejected"})
 """Folders of ours in the inbox beside those whose name begins with a dot."""
 _WHILE_WRITING = (

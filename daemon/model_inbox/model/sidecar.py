@@ -56,16 +56,20 @@ from .metadata import (
     id_fault,
     is_valid_id,
 )
-from .sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_NAMES
+from .sidecar_fields import SIDECAR_BYTES, SIDECAR_BYTES_MAX, SIDECAR_NAMES
 
 __all__ = ["Sidecar", "parse_sidecar"]
 
-SIDECAR_NODES_MAX = 10_000
+# A key or a value for so many bytes of the limit: what a sidecar of that size may need, and no more, so that a hostile
+# one takes some tenths of a second.
+_BYTES_OF_NODE = 5
 # The document itself is one mapping more than those of the metrics.
 SIDECAR_DEPTH_MAX = DEPTH_MAX + 1
 PROBLEMS_MAX = 100
 # Text with more problems is hostile: further ones are counted, but not located.
 _LOCATED_MAX = 10 * PROBLEMS_MAX
+# And with more than these no further ones are looked for.
+_COUNTED_MAX = 100 * PROBLEMS_MAX
 
 _HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
@@ -110,18 +114,30 @@ class Sidecar:
     notes: tuple[Problem, ...] = ()
 
 
-def parse_sidecar(data: bytes, *, stem: str, now: datetime, name: str | None = None, stored: bool = False) -> Sidecar:
+def parse_sidecar(
+    data: bytes,
+    *,
+    stem: str,
+    now: datetime,
+    name: str | None = None,
+    bytes_max: int = SIDECAR_BYTES,
+    size: int | None = None,
+    stored: bool = False,
+) -> Sidecar:
     """Parse the bytes of a sidecar. Never raises for bad bytes: see `Sidecar.problems`.
 
-    `name` is the name of its file, if that is not `<stem>.yaml`. With `stored` it is the sidecar of a registered model:
-    what an earlier version accepted is no problem.
+    `name` is the name of its file, if that is not `<stem>.yaml`; `size` is how many bytes that has, if `data` are only
+    its first ones. More than `bytes_max` are a problem. With `stored` it is the sidecar of a registered model: what an
+    earlier version accepted, or a larger limit, is no problem.
     """
     document = read_yaml(
         data,
         noun="sidecar",
-        bytes_max=SIDECAR_BYTES_MAX,
+        bytes_max=SIDECAR_BYTES_MAX if stored else bytes_max,
         depth_max=SIDECAR_DEPTH_MAX,
-        nodes_max=SIDECAR_NODES_MAX,
+        # The values of a stored one were counted when it was accepted, or came from an API writer's own objects.
+        nodes_max=SIDECAR_BYTES_MAX if stored else bytes_max // _BYTES_OF_NODE,
+        size=size,
     )
     reading = _Reading(document, stem, name or f"{stem}{SIDECAR_SUFFIX}", stored)
     fields = reading.fields(reading.root, now) if reading.root is not None else {}
@@ -218,6 +234,8 @@ class _Reading:
                 values[name] = _value(name, node)
         for located in check_fields(values, now=now, stored=self.stored):
             self._add_field_problem(located)
+            if len(self.found) > _COUNTED_MAX:
+                break
         self._read_trained_at(values.get("trained_at"))
         self._read_files(root)
         self._read_digests(root)
@@ -227,8 +245,10 @@ class _Reading:
         for key, _ in root.pairs:
             if key.text in SIDECAR_NAMES:
                 continue
+            if len(self.found) > _COUNTED_MAX:
+                return
             near = _OTHER_NAMES.get(key.text)
-            if near is None and len(self.found) <= _LOCATED_MAX:
+            if near is None and len(self.found) <= PROBLEMS_MAX:
                 near = next(iter(get_close_matches(key.text[:64], SIDECAR_NAMES, 1, 0.6)), None)
             hint = f"Did you mean {near}?" if near else _ALL_FIELDS
             problem = sidecar_unknown_key(key.text, "a sidecar", quoted(key.text, 64), hint)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from ..base.shapes import fields_of_shape
 from .metadata import REQUIRED_FIELDS, MetadataFields
 
-__all__ = ["SIDECAR_BYTES_MAX", "SIDECAR_FIELDS", "SidecarField"]
+__all__ = ["SIDECAR_BYTES", "SIDECAR_BYTES_MAX", "SIDECAR_FIELDS", "SidecarField"]
 
-SIDECAR_BYTES_MAX = 64 * 1024
+SIDECAR_BYTES = 1 << 20
+"""The default of `inbox.max_sidecar_size`."""
+SIDECAR_BYTES_MAX = 16 << 20
+"""The largest limit that may be set. Stored sidecars are read up to it, whatever the limit is now."""
 
 
 @dataclass(frozen=True, slots=True)

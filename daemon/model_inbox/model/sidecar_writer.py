@@ -28,8 +28,8 @@ def dump_sidecar(
 ) -> bytes:
     """Return the text of a sealed sidecar: every field, and `...` as the last line.
 
-    `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With thousands of features
-    the text can become larger than SIDECAR_BYTES_MAX; the inbox refuses such a sidecar.
+    `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With tens of thousands of
+    features the text can become larger than the inbox accepts: `sidecar_size` checks that.
     """
     fields = fields_of(metadata)
     given = {name: digest for name, digest in (digests or {}).items() if digest is not None}

@@ -32,13 +32,14 @@ Noun = Literal["sidecar", "config"]
 """What is read as YAML."""
 
 
-def yaml_too_large(noun: Noun, limit: int) -> Problem:
-    """The text has more bytes than are read."""
-    return Problem(
-        _code(noun, "too_large"),
-        f"the {noun} has more than {limit} bytes; no more are read",
-        "Leave out what no reader needs",
-    )
+def yaml_too_large(noun: Noun, limit: int, size: int | None = None) -> Problem:
+    """The text has more bytes than are read. `size` is how many it has, if that is known."""
+    has = "more" if size is None else f"{size} bytes, more"
+    if noun == "sidecar":
+        of, hint = "inbox.max_sidecar_size, ", "Shorten it (features_used?), or ask the operator for a larger limit"
+    else:
+        of, hint = "", "Shorten it"
+    return Problem(_code(noun, "too_large"), f"the {noun} has {has} than {of}{limit} bytes", hint)
 
 
 def yaml_not_utf8(noun: Noun, what: str, hint: str = "Save it as UTF-8") -> Problem:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ..model.file_names import STATUS_IN_INBOX
+
 __all__ = ["RegistryFiles", "daemon_lock", "status_paths"]
 
 HISTORY_NAME = "history"
@@ -89,4 +91,4 @@ def daemon_lock(registry_path: Path) -> Path:
 
 def status_paths(registry_path: Path, inbox_path: Path) -> tuple[Path, Path]:
     """Return where the status file stands: beside the registry, and in the inbox."""
-    return RegistryFiles(registry_path).status, inbox_path / "receipts" / ".status.json"
+    return RegistryFiles(registry_path).status, inbox_path / STATUS_IN_INBOX

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..base.disk import remove_quietly, write_new_file
-from ..errors import ModelInboxError
+from ..errors import MetadataError, ModelInboxError
 from ..model.metadata import ModelMetadata
+from ..model.published import sidecar_too_large
 from ..model.sidecar_writer import dump_sidecar
 from ..problems import quoted
 from .files import STORED_MODE, StagedFiles, Storage, staged_paths
@@ -20,11 +21,14 @@ from .files import STORED_MODE, StagedFiles, Storage, staged_paths
 __all__ = ["pickled", "stage_objects"]
 
 
-def stage_objects(storage: Storage, metadata: ModelMetadata, model_obj: Any, scaler_obj: Any) -> StagedFiles:
+def stage_objects(
+    storage: Storage, metadata: ModelMetadata, model_obj: Any, scaler_obj: Any, *, sidecar_bytes_max: int
+) -> StagedFiles:
     """Pickle into the staging folder; every file is written and synced when this returns.
 
     A crash leaves files in the staging folder, which the next start of the daemon removes. Raises ModelInboxError for
-    an object that cannot be pickled, StorageError; then nothing is left.
+    an object that cannot be pickled, MetadataError for metadata that makes the sidecar larger than the limit,
+    StorageError; then nothing is left.
     """
     model_id = metadata.model_id
     token = f"api-{storage.disk.token()}-{model_id}"
@@ -49,6 +53,8 @@ def stage_objects(storage: Storage, metadata: ModelMetadata, model_obj: Any, sca
             scaler_file=scaler_name.name if scaler_digest is not None else None,
             digests={"model": digest, "scaler": scaler_digest},
         )
+        if problems := sidecar_too_large(text, sidecar_bytes_max):
+            raise MetadataError(f"cannot register {quoted(model_id)}: its metadata is too large", problems)
         written.append(sidecar)
         write_new_file(storage.disk, sidecar, text, STORED_MODE)
     except BaseException:

@@ -28,6 +28,7 @@ from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import ModelMetadata, fields_of
+from ..model.published import max_sidecar_size
 from ..problems import quoted
 from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, shown
@@ -349,7 +350,8 @@ class ModelRegistry:
         self._store.may_write()
         if self.get_model_info(metadata.model_id) is not None:
             raise id_taken(metadata.model_id)
-        files = stage_objects(self._storage, metadata, model_obj, scaler_obj)
+        limit = max_sidecar_size(self._store.files.status)
+        files = stage_objects(self._storage, metadata, model_obj, scaler_obj, sidecar_bytes_max=limit)
         try:
             candidate = Candidate(fields_of(metadata), files, "api", actor=self.actor, reason="register_model")
             done = self.register_staged([candidate])[0]

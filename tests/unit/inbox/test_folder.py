@@ -178,7 +178,7 @@ BOMB = b"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*
 BAD_SIDECARS = [
     (b"", "sidecar.empty"),
     (b"\0" * 100, "sidecar.not_yaml"),
-    (b"x: " + b"y" * 70_000 + b"\n...\n", "sidecar.too_large"),
+    (b"x: " + b"y" * 1_100_000 + b"\n...\n", "sidecar.too_large"),
     (BOMB, "sidecar.anchor"),
     (b"model_type: !!python/object/apply:os.system ['touch owned']\n...\n", "sidecar.tag"),
     (b"[" * 20_000, "sidecar.not_yaml"),
@@ -205,13 +205,14 @@ def test_a_hostile_sidecar_gets_its_problem(world: World, text: bytes, code: str
     assert not (world.root / "owned").exists()
 
 
-def test_a_sidecar_that_is_too_large_is_not_said_to_have_the_size_that_was_read(world: World) -> None:
-    """No more of it is read than tells that it is too large, so its size is not known."""
-    world.put("m", text=b"# " + b"y" * 70_000 + b"\n...\n")
+def test_a_sidecar_that_is_too_large_is_told_its_size_and_the_limit(world: World) -> None:
+    """No more of it is read than tells that it is too large; its size is the file's."""
+    world.put("m", text=b"# " + b"y" * 2_000_000 + b"\n...\n")
     ends(world)
     (folder,) = (world.inbox / "rejected").iterdir()
     (problem,) = json.loads((folder / "reason.json").read_text())["problems"]
-    assert problem["message"] == "the sidecar has more than 65536 bytes; no more are read"
+    assert problem["message"] == "the sidecar has 2000007 bytes, more than inbox.max_sidecar_size, 1048576 bytes"
+    assert "ask the operator for a larger limit" in problem["hint"]
 
 
 def test_a_file_that_two_sidecars_name_belongs_to_the_first_that_is_whole(world: World) -> None:

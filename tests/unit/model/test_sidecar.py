@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model_inbox.model.checks import check_metadata
 from model_inbox.model.metadata import REQUIRED_FIELDS, ModelMetadata, fields_of
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
-from model_inbox.model.sidecar_fields import SIDECAR_BYTES_MAX, SIDECAR_FIELDS
+from model_inbox.model.sidecar_fields import SIDECAR_BYTES, SIDECAR_FIELDS
 from model_inbox.model.sidecar_writer import dump_sidecar
 from model_inbox.problems import Problem
 from support.examples import examples
@@ -298,7 +298,7 @@ def test_what_is_no_mapping_says_what_it_is(text: str, what: str) -> None:
         (b"a: [", "not_yaml"),
         (b"\xff", "not_utf8"),
         (b"a: 1\n---\n", "several_documents"),
-        (b"#" * (SIDECAR_BYTES_MAX + 1), "too_large"),
+        (b"#" * (SIDECAR_BYTES + 1), "too_large"),
     ],
 )
 def test_what_is_no_document_is_one_problem_of_the_text(data: bytes, code: str) -> None:
@@ -384,7 +384,7 @@ def test_a_sidecar_is_sealed_when_its_end_can_be_seen(text: str, sealed: bool) -
         (WHOLE[: WHOLE.index("min_samples")] + "min_samples: 'many'", False),
         (WHOLE[: WHOLE.index("min_samples")] + "min_samples: many # said", False),
         ("a: " + "[" * 99, False),
-        ("#" * (SIDECAR_BYTES_MAX + 1), False),
+        ("#" * (SIDECAR_BYTES + 1), False),
         (WHOLE, False),
     ],
 )
@@ -563,7 +563,7 @@ def test_a_damaged_sidecar_is_problems_or_good_metadata(mutations: list[tuple[in
 def test_a_bomb_costs_no_more_than_its_bytes(text: str) -> None:
     """No text of the allowed size takes long, nests deep or expands; each is refused or waits."""
     started = datetime.now(UTC)
-    sidecar = parse(text[:SIDECAR_BYTES_MAX])
+    sidecar = parse(text[:SIDECAR_BYTES])
     assert (datetime.now(UTC) - started).total_seconds() < 5
     assert 1 <= len(sidecar.problems) <= 101
 

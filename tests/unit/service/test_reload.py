@@ -144,6 +144,13 @@ def max_artifact_size(it: Reloaded) -> None:
     assert it.outcome("m") == "rejected"
 
 
+def max_sidecar_size(it: Reloaded) -> None:
+    it.reload(inbox={"max_sidecar_size": "1KiB"})
+    it.world.put("m", description="x" * 1024)
+    it.live(5)
+    assert it.outcome("m") == "rejected"
+
+
 def rejected_keep(it: Reloaded) -> None:
     it.world.put("m", model_typ="x")
     it.live(60)
@@ -420,6 +427,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "inbox.incomplete_timeout": incomplete_timeout,
     "inbox.orphan_timeout": orphan_timeout,
     "inbox.max_artifact_size": max_artifact_size,
+    "inbox.max_sidecar_size": max_sidecar_size,
     "inbox.rejected_keep": rejected_keep,
     "inbox.receipts_keep": receipts_keep,
     "inbox.private": private,

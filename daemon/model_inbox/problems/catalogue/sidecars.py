@@ -106,9 +106,9 @@ ROWS: Mapping[Code, About] = {
         "Keep one document in the file.",
     ),
     "sidecar.too_large": About(
-        "The sidecar has more bytes than are read.",
-        "Data was written into it that belongs elsewhere.",
-        "Leave out what no reader needs.",
+        "The sidecar has more bytes than `inbox.max_sidecar_size`.",
+        "The model has tens of thousands of features, or data was written into the sidecar that belongs elsewhere.",
+        "Shorten it, or raise the setting.",
     ),
     "sidecar.too_deep": About(
         "Lists and mappings are nested too deep.",

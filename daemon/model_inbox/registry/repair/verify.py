@@ -433,8 +433,6 @@ def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = No
         return registry_sidecar_missing(path, model_id)
     except OSError as error:
         return _cannot_open(path, error)
-    if len(data) > SIDECAR_BYTES_MAX and entry.get("origin") == "api":
-        return None  # of thousands of features; no producer's sidecar is read beyond this
     sidecar = parse_sidecar(data, stem=model_id, now=_LATE, stored=True)
     if sidecar.metadata is None:
         return registry_sidecar_damaged(path, model_id, sidecar.problems[0].message)
