@@ -50,7 +50,7 @@ from model_inbox.pickles.names import (
 )
 from model_inbox.pickles.report import problem_of
 from model_inbox.pickles.reviewed_code import fetch, hooks_of
-from model_inbox.pickles.rules import HASHABLE, call_rules
+from model_inbox.pickles.rules import HASHABLE, call_rules, numpy_rules
 from model_inbox.pickles.scan import record
 from model_inbox.pickles.streams import MemorySource
 
@@ -187,12 +187,41 @@ def siblings(frameworks: list[str]) -> dict[str, str]:
         for core in ("core", "_core"):
             found.update({f"numpy.{core}._multiarray_umath.{name}": "r" for name in NUMPY_UFUNCS})
         found["numpy.memmap"] = "r"
+        found["numpy.iinfo"] = "bnr"
+        found["numpy.random.default_rng"] = "r"
+        found.update(dict.fromkeys(numpy_rules.RESULTS, "cnr"))
+        found.update(dict.fromkeys(numpy_rules.ERRORS, "cr"))
+        found.update(_functions_of("numpy.fft", "numpy.strings"))
     return found
+
+
+def _functions_of(*modules: str) -> Iterator[tuple[str, str]]:
+    """Yield the public functions of modules, by the names that pickles give them."""
+    for module in modules:
+        try:
+            members = vars(importlib.import_module(module))
+        except ImportError:  # a module of another version
+            continue
+        for last, function in members.items():
+            if callable(function) and inspect.isfunction(inspect.unwrap(function)) and not last.startswith("_"):
+                yield f"{function.__module__}.{last}", "r"
+
+
+PANDAS_KINDS = (
+    "pandas.Grouper", "pandas.NamedAgg", "pandas.api.indexers.FixedForwardWindowIndexer",
+    "pandas.api.indexers.VariableOffsetWindowIndexer", "pandas.api.typing.TimeGrouper",
+    "pandas.arrays.NumpyExtensionArray", "pandas.core.dtypes.dtypes.NumpyEADtype",
+    "pandas.tseries.holiday.Holiday", "pandas.tseries.holiday.USFederalHolidayCalendar",
+    # The names of the same in pandas 2.
+    "pandas.core.arrays.numpy_.NumpyExtensionArray", "pandas.core.groupby.grouper.Grouper",
+    "pandas.core.indexers.objects.FixedForwardWindowIndexer", "pandas.core.resample.TimeGrouper",
+)  # fmt: skip
 
 
 def _pandas_siblings() -> Iterator[tuple[str, str]]:
     import pandas as pd
 
+    yield from ((name, "bnr") for name in PANDAS_KINDS)
     # A dtype keeps what it has computed once: then its pickle has a state.
     numbers = [f"{kind}{bits}" for kind in ("Int", "UInt") for bits in (8, 16, 32, 64)]
     for name in (*numbers, "Float32", "Float64", "Boolean"):
@@ -204,11 +233,14 @@ def _sklearn_siblings() -> Iterator[tuple[str, str]]:
     import scipy.spatial.distance
     import scipy.special
     import scipy.stats
+    import sklearn.calibration
     import sklearn.feature_selection
     import sklearn.gaussian_process.kernels
+    import sklearn.inspection
     import sklearn.metrics
     import sklearn.metrics.pairwise
     import sklearn.model_selection
+    import sklearn.neighbors
     import sklearn.preprocessing
     from sklearn.utils import all_estimators
 
@@ -227,6 +259,13 @@ def _sklearn_siblings() -> Iterator[tuple[str, str]]:
             function = getattr(module, name)
             if inspect.isfunction(function) and function.__module__.startswith(module.__name__) and name[0] != "_":
                 yield f"{function.__module__}.{function.__qualname__}", "r"
+    yield from (one for one in _functions_of("scipy.stats") if one[0].startswith("scipy.stats._stats_py."))
+    for function in (sklearn.neighbors.kneighbors_graph, sklearn.neighbors.radius_neighbors_graph):
+        yield f"{function.__module__}.{function.__qualname__}", "r"
+    for module in (sklearn.metrics, sklearn.inspection, sklearn.calibration, sklearn.model_selection):
+        for name, kind in inspect.getmembers(module, inspect.isclass):
+            if name.endswith("Display"):
+                yield f"{kind.__module__}.{name}", "bnr"
     for distribution in vars(scipy.stats).values():
         if isinstance(distribution, (scipy.stats.rv_continuous, scipy.stats.rv_discrete)):
             yield f"{type(distribution).__module__}.{type(distribution).__qualname__}", "bnr"

@@ -1050,6 +1050,9 @@ def arrow_values() -> Iterator[Model]:
     yield "numbers", pd.DataFrame({"a": [1, None, 3], "b": [1.5, 2, None]}).convert_dtypes(dtype_backend="pyarrow")
     for kind in (pa.timestamp("us", "Europe/Berlin"), pa.decimal128(9, 2), pa.dictionary(pa.int32(), pa.string())):
         yield str(kind), pd.array([None], dtype=pd.ArrowDtype(kind))
+    lists = pa.list_(pa.struct([("a", pa.map_(pa.string(), pa.int8())), ("b", pa.list_(pa.float32(), 2))]))
+    for kind in (lists, pa.large_list(pa.decimal256(50, 2)), pa.binary(3), pa.month_day_nano_interval()):
+        yield str(kind), pd.array([None], dtype=pd.ArrowDtype(kind))
     yield "dictionary", pd.array(["a", "b", "a"], dtype=pd.ArrowDtype(pa.dictionary(pa.int8(), pa.string())))
 
 

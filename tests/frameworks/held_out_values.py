@@ -236,6 +236,34 @@ def numpy_values() -> Iterator[Held]:
     yield "numpy", "objects", np.array([{"a": 1}, [1, 2], None, "x", 1.5, np.ones(2)], dtype=object)
 
 
+def _results() -> Iterator[Held]:
+    """Results of functions of numpy, and what stands beside arrays."""
+    square = np.array([[2.0, 1.0], [1.0, 3.0]])
+    yield "numpy", "results", [np.linalg.eigh(square), np.linalg.qr(square), np.unique_inverse(np.array([3, 1, 3]))]
+    yield "numpy", "fourier", [np.fft.rfft, np.fft.fftshift, np.linalg.LinAlgError("no"), np.iinfo("int16").max]
+
+
+def nested_columns() -> Iterator[Held]:
+    """Columns of lists, structs and maps of Arrow, whole and in parts."""
+    try:
+        import pyarrow as pa
+    except ImportError:
+        return
+    point = pa.struct([("x", pa.float32()), ("names", pa.list_(pa.string()))])
+    for kind, items in (
+        (pa.list_(pa.list_(pa.int16())), [[[1], [2, 3]], [], None, [[]]]),
+        (pa.large_list(pa.string()), [["a", "bé"], None, ["c"]]),
+        (pa.list_(pa.float64(), 3), [[1.0, 2.0, 3.0], None, [4.0, 5.0, 6.0]]),
+        (point, [{"x": 1.0, "names": ["a"]}, None, {"x": None, "names": None}]),
+        (pa.map_(pa.string(), point), [[("k", {"x": 1.0, "names": []})], None, []]),
+        (pa.list_(pa.dictionary(pa.int8(), pa.string())), [["a", "b"], None, ["a"]]),
+        (pa.decimal256(45, 4), [decimal.Decimal("1.5"), None, decimal.Decimal(2)]),
+        (pa.binary(2), [b"ab", None, b"cd"]),
+    ):
+        column = pd.Series(pa.array(items, type=kind), dtype=pd.ArrowDtype(kind))
+        yield "pandas", f"Arrow {kind}", {"column": column, "part": column[1:], "twice": pd.concat([column, column])}
+
+
 def _frames() -> Iterator[tuple[str, Any]]:
     columns: dict[str, Any] = {
         "text": LABELS.astype(object),
@@ -425,4 +453,6 @@ def held_out() -> Iterator[Held]:
         warnings.simplefilter("ignore")
         yield from python_values()
         yield from numpy_values()
+        yield from _results()
         yield from pandas_values()
+        yield from nested_columns()

@@ -243,7 +243,7 @@ _NEVER_PACKAGES = {
     "llvmlite": "it compiles and runs code",
 }
 
-_RUNS_TEXT = "its distributions run the text in their state when they are loaded"
+_RUNS_TEXT = "some of its objects run the text in their state when they are loaded"
 
 _NEVER_SUBPACKAGES = {
     "joblib.externals": "it builds code from the file",

@@ -26,14 +26,21 @@ def buffer(content: bytes | None) -> bytes:
 
 
 def parts(
-    type_: bytes, length: int, nulls: int, offset: int, *buffers: bytes | None, dictionary: bytes = b"N"
+    type_: bytes,
+    length: int,
+    nulls: int,
+    offset: int,
+    *buffers: bytes | None,
+    dictionary: bytes = b"N",
+    children: tuple[bytes, ...] = (),
 ) -> bytes:
     """Opcodes of the tuple that describes an array."""
     numbers = build.value(length) + build.value(nulls) + build.value(offset)
-    return b"(" + type_ + numbers + b"](" + b"".join(map(buffer, buffers)) + b"e" + b"]" + dictionary + b"t"
+    parts_of_it = b"](" + b"".join(children) + b"e"
+    return b"(" + type_ + numbers + b"](" + b"".join(map(buffer, buffers)) + b"e" + parts_of_it + dictionary + b"t"
 
 
-def array(*args: object, **more: bytes) -> bytes:
+def array(*args: object, **more: object) -> bytes:
     """Opcodes of an array."""
     return build.called(build.named("pyarrow.lib", "_restore_array"), parts(*args, **more))  # type: ignore[arg-type]
 
@@ -64,6 +71,43 @@ def dictionary(indexes: bytes, *values: str, nulls: int = 0, bitmap: bytes | Non
     return array(made, 4, nulls, 0, bitmap, indexes, dictionary=inner)
 
 
+def field(name: str, of: bytes) -> bytes:
+    """Opcodes of a field without metadata."""
+    return build.called(build.named("pyarrow.lib", "field"), build.text(name), of, b"\x88", b"N")
+
+
+def made(function: str, *args: bytes) -> bytes:
+    """Opcodes of a type that a function of pyarrow makes."""
+    return build.called(build.named("pyarrow.lib", function), *args)
+
+
+SHORTS = parts(kind("int16"), 3, 0, 0, None, bytes(6))
+TEXTS = parts(kind("string"), 3, 0, 0, None, offsets(0, 1, 2, 3, form="i"), b"abc")
+LIST = made("list_", field("item", kind("int16")))
+PAIRS = made("list_", kind("int16"), build.value(2))
+STRUCT = made("struct", b"](" + field("a", kind("int16")) + field("b", kind("string")) + b"e")
+MAP = made("map_", field("key", kind("string")), field("value", kind("int16")))
+ENTRIES = parts(STRUCT, 3, 0, 0, None, children=(SHORTS, TEXTS))
+"""A struct with the types of the entries of the map, but in another order."""
+
+
+def deep(levels: int) -> bytes:
+    """Opcodes of a list of lists of lists."""
+    found = kind("int8")
+    for _ in range(levels):
+        found = made("list_", field("item", found))
+    return found
+
+
+def wide(levels: int) -> bytes:
+    """Opcodes of structs that have the same struct twice, down to the last."""
+    found = kind("int8") + b"q\x00"
+    for level in range(levels):
+        both = field("a", b"h" + bytes([level])) + field("b", b"h" + bytes([level]))
+        found += b"0" + made("struct", b"](" + both + b"e") + b"q" + bytes([level + 1])
+    return found
+
+
 HONEST = {
     "text": array(kind(TEXT), 2, 0, 0, None, offsets(0, 1, 3), b"abc"),
     "text with a null": array(kind(TEXT), 3, 1, 0, b"\x05", offsets(0, 1, 1, 2), b"ab"),
@@ -75,6 +119,31 @@ HONEST = {
     "bools": array(kind("bool"), 9, 0, 0, None, bytes(2)),
     "null is no index": dictionary(b"\x00\x63\x00\x00", "a", nulls=1, bitmap=b"\x0d"),
     "dictionary": dictionary(b"\x00\x01\x00\x01", "a", "b"),
+    "lists": array(LIST, 2, 0, 0, None, offsets(0, 2, 3, form="i"), children=(SHORTS,)),
+    "a part of the lists": array(LIST, 1, -1, 1, None, offsets(0, 2, 3, form="i"), children=(SHORTS,)),
+    "pairs": array(PAIRS, 1, 0, 0, None, children=(SHORTS,)),
+    "structs": array(STRUCT, 3, 0, 0, None, children=(SHORTS, TEXTS)),
+    "decimals": array(made("decimal256", build.value(40), build.value(2)), 2, 0, 0, None, bytes(64)),
+    "bytes": array(made("binary", build.value(3)), 2, 0, 0, None, b"abcdef"),
+    "map": array(
+        MAP,
+        1,
+        0,
+        0,
+        None,
+        offsets(0, 3, form="i"),
+        children=(
+            parts(
+                made("struct", b"](" + field("key", kind("string")) + field("value", kind("int16")) + b"e"),
+                3,
+                0,
+                0,
+                None,
+                children=(TEXTS, SHORTS),
+            ),
+        ),
+    ),
+    "deep": deep(12),
 }
 """Arrays as pyarrow writes them."""
 
@@ -101,10 +170,27 @@ HOSTILE = {
     "text as numbers": array(kind("int64"), 1, 0, 0, None, offsets(0, 1), b"a"),
     "index behind the dictionary": dictionary(b"\x00\x02\x00\x00", "a", "b"),
     "negative index": dictionary(b"\x00\xff\x00\x00", "a", "b"),
-    "nested type": build.called(build.named("pyarrow.lib", "type_for_alias"), build.text("list<item: int64>")),
+    "name of a nested type": kind("list<item: int64>"),
+    "views": kind("string_view"),
     "array for a buffer": build.called(build.named("pyarrow.lib", "py_buffer"), build.array()),
     "no type": array(b"N", 1, 0, 0, None, bytes(8)),
     "a function for an array": build.called(build.named("pyarrow.lib", "_restore_array"), build.named("numpy", "log")),
+    "list behind its items": array(LIST, 2, 0, 0, None, offsets(0, 2, 4, form="i"), children=(SHORTS,)),
+    "negative list": array(LIST, 2, 0, 0, None, offsets(-2, 2, 3, form="i"), children=(SHORTS,)),
+    "falling lists": array(LIST, 2, 0, 0, None, offsets(2, 0, 3, form="i"), children=(SHORTS,)),
+    "too few lists": array(LIST, 3, 0, 0, None, offsets(0, 2, 3, form="i"), children=(SHORTS,)),
+    "lists of text": array(LIST, 2, 0, 0, None, offsets(0, 2, 3, form="i"), children=(TEXTS,)),
+    "lists without items": array(LIST, 2, 0, 0, None, offsets(0, 2, 3, form="i")),
+    "too many pairs": array(PAIRS, 2, 0, 0, None, children=(SHORTS,)),
+    "pairs behind the items": array(PAIRS, 1, 0, 1, None, children=(SHORTS,)),
+    "too many structs": array(STRUCT, 4, 0, 0, None, children=(SHORTS, TEXTS)),
+    "exchanged fields": array(STRUCT, 3, 0, 0, None, children=(TEXTS, SHORTS)),
+    "one field": array(STRUCT, 3, 0, 0, None, children=(SHORTS,)),
+    "map of other entries": array(MAP, 1, 0, 0, None, offsets(0, 3, form="i"), children=(ENTRIES,)),
+    "short decimals": array(made("decimal256", build.value(40), build.value(2)), 3, 0, 0, None, bytes(64)),
+    "short bytes": array(made("binary", build.value(3)), 3, 0, 0, None, b"abcdef"),
+    "too deep": deep(20),
+    "too wide": wide(14),
     "too many nulls of no type": array(kind("null"), 1 << 40, 1 << 40, 0, None),
 }
 """Arrays that would make Arrow read or write outside of their buffers, or that are none."""

@@ -1,8 +1,9 @@
 """Rules for the calls and states of pyarrow, whose arrays hold the text of pandas. Pure.
 
 Owns the check that an Arrow array lies inside its buffers. Arrow trusts what it is given: offsets, lengths and numbers
-of nulls that do not fit the buffers make it read and write outside of them. Only layouts of one buffer of values are
-accepted, text and dictionaries; nested types are not.
+of nulls that do not fit the buffers make it read and write outside of them. Nested arrays (lists, structs, maps) are
+checked with their parts: each list lies inside the array of its items. The layouts of views, runs and unions are not
+supported.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import codecs
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..arguments import is_count, is_object, must
+from ..arguments import is_count, is_object, is_text, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import is_zone_name
 
@@ -36,6 +38,7 @@ _WIDTHS = {
     "time32[ms]": 4,
     "time64[us]": 8,
     "time64[ns]": 8,
+    "month_day_nano_interval": 16,
     **{f"{kind}[{unit}]": 8 for kind in ("timestamp", "duration") for unit in ("s", "ms", "us", "ns")},
 }
 """The types of fixed width, as pyarrow spells them, with the bytes of one value."""
@@ -56,21 +59,39 @@ _INDEXES = {
 _UNITS = ("s", "ms", "us", "ns")
 _CHUNK_BYTES = 1 << 16
 _TYPE = "pyarrow.lib.type_for_alias"
+_FIELD = "pyarrow.lib.field"
 _BUFFER = "pyarrow.lib.py_buffer"
 _ARRAY = "pyarrow.lib._restore_array"
-_TYPE_CALLS = (_TYPE, *(f"pyarrow.lib.{name}" for name in ("timestamp", "decimal128", "dictionary")))
+_MAKERS = ("timestamp", "decimal128", "decimal256", "dictionary", "binary", "list_", "large_list", "struct", "map_")
+_TYPE_CALLS = (_TYPE, *(f"pyarrow.lib.{name}" for name in _MAKERS))
+_DEPTH_MAX = 16
+_TYPES_MAX = 10_000
+_LISTS = {"list": "i", "large_list": "q", "map": "i"}
+"""The types of lists of varying length, with the format of their offsets."""
 
 
+@dataclass(frozen=True, slots=True)
 class TypeValue:
-    """A type: its name, the bytes of one value (0 if that varies), and the types of a dictionary."""
+    """A type: its name with its parameters, the bytes of one value (0 if that varies), and the types in it.
 
-    __slots__ = ("index", "name", "values", "width")
+    `index` and `values` are those of a dictionary. `parts` are the items of a list, or the fields of a struct. `items`
+    is the length of each list, if all have the same. `depth` is how many types are nested in each other here, `size`
+    how many there are.
+    """
 
-    def __init__(self, name: str, width: int, index: TypeValue | None = None, values: TypeValue | None = None) -> None:
-        self.name = name
-        self.width = width
-        self.index = index
-        self.values = values
+    name: str
+    width: int = 0
+    index: TypeValue | None = None
+    values: TypeValue | None = None
+    parts: tuple[TypeValue, ...] = ()
+    items: int = 0
+    depth: int = field(default=1, compare=False)
+    size: int = field(default=1, compare=False)
+
+    @property
+    def inner(self) -> tuple[TypeValue, ...]:
+        """The types in it."""
+        return self.parts if self.values is None else (*self.parts, self.values)
 
 
 class ArrowValue:
@@ -100,27 +121,80 @@ def _type_of(value: Any) -> TypeValue:
 def _type_for_alias(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 1 and type(args[0]) is str, "not the name of a type")
     name = args[0]
-    must(name in _WIDTHS or name in _OFFSETS or name in ("bool", "null"), "nested types of Arrow are not supported")
+    must(
+        name in _WIDTHS or name in _OFFSETS or name in ("bool", "null"),
+        "this type of Arrow is not supported: cast the column to another type, as string to large_string",
+    )
     return instance_of(callee, TypeValue(name, _WIDTHS.get(name, 0)))
 
 
 def _timestamp(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 2 and args[0] in _UNITS, "not (unit, time zone)")
     must(args[1] is None or is_zone_name(args[1]), "the time zone is invalid")
-    return instance_of(callee, TypeValue("timestamp", 8))
+    return instance_of(callee, TypeValue(f"timestamp[{args[0]}, {args[1]}]", 8))
 
 
 def _decimal(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    must(len(args) == 2 and is_count(args[0], 38) and args[0] > 0, "not (precision, scale)")
-    must(type(args[1]) is int and -38 <= args[1] <= 38, "not (precision, scale)")
-    return instance_of(callee, TypeValue("decimal128", 16))
+    digits, width = (38, 16) if callee.name.endswith("128") else (76, 32)
+    must(len(args) == 2 and is_count(args[0], digits) and args[0] > 0, "not (precision, scale)")
+    must(type(args[1]) is int and -digits <= args[1] <= digits, "not (precision, scale)")
+    return instance_of(callee, TypeValue(f"decimal({args[0]}, {args[1]})", width))
+
+
+def _binary(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1 and is_count(args[0], 1 << 20) and args[0] > 0, "not a width")
+    return instance_of(callee, TypeValue(f"binary[{args[0]}]", args[0]))
 
 
 def _dictionary(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 3 and type(args[2]) is bool, "not (index type, value type, flag)")
     index, values = _type_of(args[0]), _type_of(args[1])
     must(index.name in _INDEXES and values.index is None, "not (index type, value type, flag)")
-    return instance_of(callee, TypeValue("dictionary", index.width, index, values))
+    return instance_of(callee, _nested(TypeValue("dictionary", index.width, index, values)))
+
+
+def _nested(kind: TypeValue) -> TypeValue:
+    """Return the type with its depth and size, which are bounded: types can share types that share types."""
+    depth = 1 + max((one.depth for one in kind.inner), default=0)
+    size = 1 + sum(one.size for one in kind.inner)
+    must(depth <= _DEPTH_MAX and size <= _TYPES_MAX, "the types of Arrow are nested too deeply")
+    return replace(kind, depth=depth, size=size)
+
+
+def _field(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 4 and is_text(args[0]) and type(args[2]) is bool, "not (name, type, flag, metadata)")
+    metadata = args[3] or {}
+    must(type(metadata) is dict, "not (name, type, flag, metadata)")
+    must(all(type(one) is bytes for item in metadata.items() for one in item), "not (name, type, flag, metadata)")
+    return instance_of(callee, _type_of(args[1]))
+
+
+def _field_type(value: Any) -> TypeValue:
+    must(is_object(value, _FIELD) and hasattr(value, "value"), "not a field")
+    known: TypeValue = value.value
+    return known
+
+
+def _list(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    """(field), or (type or field, length) for lists of one length."""
+    must(1 <= len(args) <= 2, "not the type of the items")
+    item = _type_of(args[0]) if is_arrow_type(args[0]) else _field_type(args[0])
+    if len(args) == 1:
+        return instance_of(callee, _nested(TypeValue(callee.name.rpartition(".")[2].strip("_"), parts=(item,))))
+    must(callee.name.endswith(".list_") and is_count(args[1], 1 << 31), "not (type, length)")
+    return instance_of(callee, _nested(TypeValue("fixed_size_list", parts=(item,), items=args[1])))
+
+
+def _struct(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    must(len(args) == 1 and type(args[0]) is list and len(args[0]) <= _TYPES_MAX, "not a list of fields")
+    return instance_of(callee, _nested(TypeValue("struct", parts=tuple(map(_field_type, args[0])))))
+
+
+def _map(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
+    """(field of the keys, field of the values): a list of structs of both."""
+    must(2 <= len(args) <= 3 and all(type(flag) is bool for flag in args[2:]), "not (keys, values)")
+    entries = _nested(TypeValue("struct", parts=(_field_type(args[0]), _field_type(args[1]))))
+    return instance_of(callee, _nested(TypeValue("map", parts=(entries,))))
 
 
 # --- buffers -------------------------------------------------------------------------------------------------
@@ -174,16 +248,19 @@ def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
     length, nulls, offset, buffers, children, dictionary = parts[1:]
     must(is_count(length) and is_count(offset), "the length or the offset is invalid")
     must(type(nulls) is int and -1 <= nulls <= length, "the number of nulls is invalid")
-    must(type(buffers) is list and children == [] and type(children) is list, "not the parts of an array")
+    must(type(buffers) is list and type(children) is list, "not the parts of an array")
+    must(len(children) == len(known.parts), "not the parts of an array")
     must((dictionary is None) == (known.index is None), "not the parts of an array")
     if known.name == "null":
         must(buffers == [None] and nulls in (-1, length) and length <= 1 << 20, "not an array of nulls")
         return ArrowValue(known, length)
-    must(len(buffers) == (3 if known.name in _OFFSETS else 2), "the number of buffers is wrong")
+    must(len(buffers) == _buffers_of(known), "the number of buffers is wrong")
     data = [_bytes_of(buffer) for buffer in buffers]
     _check_nulls(recorder, data[0], length, nulls, offset)
-    values = data[1] if data[1] is not None else b""
-    if known.name in _OFFSETS:
+    values = data[1] if len(data) > 1 and data[1] is not None else b""
+    if known.parts:
+        _check_parts(recorder, known, children, values, length, offset)
+    elif known.name in _OFFSETS:
         _check_text(recorder, known, values, data[2] or b"", length, offset)
     elif known.name == "bool":
         must(len(values) * 8 >= offset + length, "the values are outside of their buffer")
@@ -191,7 +268,7 @@ def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
         must(len(values) >= (offset + length) * known.width, "the values are outside of their buffer")
     if known.index is not None:
         inner = _check_array(recorder, dictionary)
-        must(known.values is not None and inner.type.name == known.values.name, "the dictionary has another type")
+        must(inner.type == known.values, "the dictionary has another type")
         at = offset
         for numbers in _numbers(recorder, values, _INDEXES[known.index.name], offset, length):
             if min(numbers) < 0 or max(numbers) >= inner.length:
@@ -202,6 +279,37 @@ def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
                 )
             at += len(numbers)
     return ArrowValue(known, length)
+
+
+def _buffers_of(known: TypeValue) -> int:
+    if known.name in _OFFSETS:
+        return 3
+    return 1 if known.name in ("struct", "fixed_size_list") else 2
+
+
+def _check_parts(
+    recorder: Recorder, known: TypeValue, children: list[Any], ends: bytes | bytearray, length: int, offset: int
+) -> None:
+    """Each list lies inside the array of its items, after the list before it; a struct has as many of each field."""
+    inner = [_check_array(recorder, child) for child in children]
+    for made, kind in zip(inner, known.parts, strict=True):
+        must(made.type == kind, "a part has another type")
+    if known.name in _LISTS:
+        _check_ends(recorder, ends, _LISTS[known.name], length, offset, inner[0].length)
+    else:
+        needed = (offset + length) * (known.items if known.name == "fixed_size_list" else 1)
+        must(all(made.length >= needed for made in inner), "a part is too short")
+
+
+def _check_ends(recorder: Recorder, ends: bytes | bytearray, form: str, length: int, offset: int, items: int) -> None:
+    if length == 0 and not ends:
+        return
+    must(len(ends) >= (offset + length + 1) * struct.calcsize(form), "the offsets are outside of their buffer")
+    before = 0
+    for numbers in _numbers(recorder, ends, form, offset, length + 1):
+        must(before <= numbers[0] and numbers == sorted(numbers), "the offsets do not rise")
+        before = numbers[-1]
+        must(before <= items, "a list is outside of its items")
 
 
 def _check_nulls(recorder: Recorder, bitmap: Any, length: int, nulls: int, offset: int) -> None:
@@ -271,7 +379,14 @@ ARROW_CALLS: dict[str, Rule] = {
     _TYPE: _type_for_alias,
     "pyarrow.lib.timestamp": _timestamp,
     "pyarrow.lib.decimal128": _decimal,
+    "pyarrow.lib.decimal256": _decimal,
     "pyarrow.lib.dictionary": _dictionary,
+    "pyarrow.lib.binary": _binary,
+    "pyarrow.lib.list_": _list,
+    "pyarrow.lib.large_list": _list,
+    "pyarrow.lib.struct": _struct,
+    "pyarrow.lib.map_": _map,
+    _FIELD: _field,
     _BUFFER: _buffer,
     _ARRAY: _restore_array,
 }

@@ -18,6 +18,7 @@ from math import inf, ldexp
 from typing import Any
 
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
+from ..names import words
 from ..streams import Source
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
@@ -520,7 +521,34 @@ def _nothing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
     must(args == (), "too many arguments")
 
 
+RESULTS = tuple(
+    f"numpy.{module}.{name}Result"
+    for module, names in (
+        ("linalg._linalg", "Eigh Eig QR Slogdet SVD"),
+        ("lib._arraysetops_impl", "UniqueAll UniqueCounts UniqueInverse"),
+    )
+    for name in words(names)
+)
+"""Tuples of arrays whose parts have names."""
+_RESULT_PARTS_MAX = 4
+
+
+def _result(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(2 <= len(args) <= _RESULT_PARTS_MAX, "not the parts of a result")
+    kinds = ("numpy.ndarray", *(f"{core}.multiarray.scalar" for core in CORES))
+    must(all(is_object(arg, *kinds) for arg in args), "a part is not an array or number")
+
+
+ERRORS = ("numpy.exceptions.AxisError", "numpy.linalg.LinAlgError")
+
+
+def _error(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(only_scalars(args), "not plain values")
+
+
 NUMPY_CALLS: dict[str, Rule] = {
+    **dict.fromkeys(RESULTS, _result),
+    **dict.fromkeys(ERRORS, _error),
     "numpy.dtype": _dtype,
     **{f"{core}._internal._convert_to_stringdtype_kwargs": _string_dtype for core in CORES},
     "numpy.ma.core.MaskedConstant": _nothing,
