@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from model_inbox.base.disk import Disk
 from model_inbox.producer import drop_files
 from support.crash_kit import metadata
 from support.people import ALICE, BOB, CAROL, DAVE, PRODUCERS, SERVICE, Installation
+from support.waiting import wait_until
 from support.world import World, pickled, sidecar
 
 EVERYBODY = (SERVICE, ALICE, BOB, CAROL, DAVE)
@@ -154,6 +157,40 @@ def test_what_is_held_is_read_by_its_owner_and_the_service(it: Installation) -> 
             assert readers(it, path) == {SERVICE, uid}, path
         for name in ("reason.json", f"{stem}-bad.pkl", f"{stem}-bad.yaml"):
             assert readers(it, folder / name) == {SERVICE, uid}, name
+
+
+def test_no_moment_shows_what_is_private(it: Installation, tmp_path: Path) -> None:
+    """Bob reads all that he can reach, again and again, while drops of Alice arrive and are answered."""
+    begun, stop = tmp_path / "begun", tmp_path / "stop"
+    tmp_path.chmod(0o777)
+
+    def read_on() -> list[int]:
+        rounds = found = 0
+        begun.touch()
+        while rounds < 3 or (not stop.exists() and rounds < 100_000):
+            rounds += 1
+            for folder, _, names in os.walk(it.inbox):
+                for name in names:
+                    with contextlib.suppress(OSError):
+                        data = (Path(folder) / name).read_bytes()
+                        found += b"of-alice" in data and name != ".status.json"
+        return [rounds, found]
+
+    with ThreadPoolExecutor(1) as executor:
+        reading = executor.submit(it.act, BOB, read_on)
+        wait_until(begun.exists)  # a child that is made while another is made would keep its pipe open
+        try:
+            for number in range(4):
+                for part in range(4):
+                    stem = f"{number}-{part}-of-alice"
+                    it.put(ALICE, stem, umask=0, **({"model_typ": stem} if part % 2 else {}))
+                it.act(ALICE, lambda number=number: drop("of-alice", metadata(f"d{number}"), inbox=it.inbox).outcome)
+                it.serve(0.5)
+        finally:
+            stop.touch()
+        rounds, found = reading.result(60)
+    assert (rounds >= 3, found) == (True, 0)
+    assert it.world.answered().registered.keys() >= {"0-0-of-alice", "d3"}
 
 
 def test_the_owner_of_a_rejected_drop_uses_it(it: Installation) -> None:

@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 
 from model_inbox.base.log import configure_at_first_line
 from model_inbox.cli import root as command_line
+from model_inbox.registry.paths import status_paths
+from model_inbox.telemetry.status_file import Publisher
 from support.users import as_user, let_through
 from support.world import SharedScanner, World, must_be_root, pickled, sidecar
 
@@ -73,7 +75,8 @@ class Installation:
 
         def run() -> Any:
             os.umask(0o027)
-            with capture_logs() as lines, self.world.running() as service:
+            publisher = Publisher(status_paths(self.models / "prediction_registry.json", self.inbox))
+            with capture_logs() as lines, self.world.running(publisher=publisher) as service:
                 self.world.live_on(service, seconds)
             return json.loads(json.dumps(lines, default=str))
 

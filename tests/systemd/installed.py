@@ -125,10 +125,12 @@ class Installed:
         self.put(f"{stem}.yaml", sidecar(**fields), user)
 
     def receipt(self, stem: str) -> Mapping[str, Any] | None:
-        try:
-            return json.loads((self.inbox / "receipts" / f"{stem}.json").read_bytes())
-        except FileNotFoundError:
-            return None
+        """Return the newest answer to a drop of that stem, of whatever user."""
+        receipts = self.inbox / "receipts"
+        found = [
+            json.loads(path.read_bytes()) for path in (*receipts.glob(f"{stem}.json"), *receipts.glob(f"{stem}@*.json"))
+        ]
+        return max(found, key=lambda receipt: str(receipt["drop_id"]), default=None)
 
     def answer(self, stem: str, seconds: float = 60) -> Mapping[str, Any]:
         """Wait for the answer to a drop."""

@@ -137,7 +137,7 @@ def test_a_log_file_survives_logrotate(stopped: Installed) -> None:
     """With the example's configuration, and with copytruncate, each registration is in exactly one of the files."""
     machine = stopped.machine
     log = f"{STATE}/log/model-inbox.jsonl"
-    stopped.configure(stopped.config.read_text(), ("  file: null", f"  file: {log}"))
+    stopped.configure(stopped.config.read_text(), ("  file: auto", f"  file: {log}"))
     example = (machine.root / "opt/model-inbox/share/model-inbox.logrotate").read_text()
     config = machine.root / "etc/logrotate.d/model-inbox"
     stopped.systemctl("start")

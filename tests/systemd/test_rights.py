@@ -77,10 +77,10 @@ def test_producers_read_nothing_of_each_other(stocked: Installed) -> None:
         ("bob", "alice", f"{folder}/refused.pkl"),
         ("alice", "bob", f"{STATE}/inbox/waits.pkl"),
     ):
-        assert may(stocked, user, "cat", path), path
-        assert may(stocked, "model-inbox", "cat", path), path
+        assert may(stocked, user, "cmp", path, path), path
+        assert may(stocked, "model-inbox", "cmp", path, path), path
         for nobody in (other, CONSUMER, STRANGER):
-            assert not may(stocked, nobody, "cat", path), (nobody, path)
+            assert not may(stocked, nobody, "cmp", path, path), (nobody, path)
     assert may(stocked, "alice", "rm", f"{STATE}/inbox/waits.pkl")
 
 
@@ -174,7 +174,7 @@ def test_everything_is_as_the_table_says(stocked: Installed) -> None:
         for line in stocked.machine.run("getent", database).stdout.splitlines():
             name, _, number, *_ = line.split(":")
             known[int(number)] = name
-    stocked.configure(stocked.config.read_text(), ("  file: null", f"  file: {STATE}/log/model-inbox.jsonl"))
+    stocked.configure(stocked.config.read_text(), ("  file: auto", f"  file: {STATE}/log/model-inbox.jsonl"))
     stocked.systemctl("reload")
     stocked.put("waiting.pkl", pickled({"a": 1}))
     try:
@@ -229,9 +229,9 @@ probes = {
     "be in real time": lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)),
     "trace": lambda: call("ptrace", 0, 0, 0, 0),
     "write the state": lambda: open(ours, "w").close(),
+    "set a list of rights": lambda: os.setxattr(ours, "system.posix_acl_access", bytes.fromhex(sys.argv[2])),
     "link from inbox to models": lambda: os.link(ours, linked),
     "move from inbox to models": lambda: os.rename(ours, moved),
-    "set a list of rights": lambda: os.setxattr(ours, "system.posix_acl_access", bytes.fromhex(sys.argv[2])),
     "tidy up": lambda: (os.unlink(linked), os.unlink(moved)),
     "lease another's file": lambda: lease(os.path.join(state, "inbox", "leased.pkl")),
     "pass a memory file": lambda: fcntl.fcntl(os.memfd_create("x", os.MFD_ALLOW_SEALING), 1033, 15),
