@@ -10,7 +10,6 @@ Where the file system has no lists, what the service holds is for the service al
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,7 +100,7 @@ class Privacy:
     def _let_read(self, path: Path, uid: int, closed_mode: int) -> None:
         # Closed first: with a list on it, what was there before would say who may read.
         self._disk.chmod(path, closed_mode)
-        if self.has_acls and uid not in (-1, os.geteuid()):
+        if self.has_acls and uid != -1:
             self._disk.set_acl(path, one_reader(uid, folder=closed_mode == _CLOSED_FOLDER_MODE))
 
     def _owner_in(self, folder: Path) -> int:

@@ -14,6 +14,7 @@ import pytest
 import structlog
 from pydantic import BaseModel
 
+from model_inbox.base.acl import acl_of, one_reader
 from model_inbox.base.flocks import FileLock
 from model_inbox.config.changes import RESTART_KEYS
 from model_inbox.config.settings import Config, PickleSection
@@ -173,7 +174,7 @@ def private(it: Reloaded) -> None:
     receipt = it.world.inbox / "receipts/m.json"
     assert receipt.stat().st_mode & 0o777 == 0o644
     it.reload(inbox={"private": True})
-    assert receipt.stat().st_mode & 0o777 == 0o600
+    assert (receipt.stat().st_mode & 0o777, acl_of(receipt)) == (0o640, one_reader(os.geteuid(), folder=False))
     it.reload(inbox={"private": False})
     it.world.put("n")
     it.live(60)
