@@ -143,6 +143,9 @@ FUZZ_SEED ?= 1
 fuzz: env-frameworks ## scan damaged and recombined real models, and load in a child what is accepted
 	$(VENV)-frameworks/bin/python tools/fuzz_pickles.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
+fuzz-boosters: env-frameworks ## change numbers in real boosters, and use in a child what is still accepted
+	$(VENV)-frameworks/bin/python tools/fuzz_boosters.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
 test-examples: env env-example env-example-lstm ## the tests of the examples, and README.md from top to bottom
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx examples/tests/readme $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)

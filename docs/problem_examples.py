@@ -225,6 +225,11 @@ def artifact_examples() -> dict[str, Problem]:
         "artifact.never_allowed": of_scan("artifact.never_allowed", {"os.system": "cr"}),
         "artifact.forbidden_use": problem_of("hashed", "fxmodels.lstm.FxLSTM", ""),
         "artifact.forbidden_arguments": problem_of("keyword-arguments", "numpy.dtype", ""),
+        "artifact.not_a_tree": problem_of(
+            "not-a-tree",
+            "lightgbm.basic.Booster",
+            "tree 0, node 5: the left child is 99999999, and there are 30 nodes",
+        ),
         "artifact.more_problems": of_scan(
             "artifact.more_problems", {f"fxmodels.layers.Layer{number}": "bnr" for number in range(60)}
         ),

@@ -148,7 +148,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "pickles": (
-        "kinds names",
+        "kinds names trees",
         "streams",
         "stubs",
         "arguments places unpicklers",
@@ -163,9 +163,16 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": (
         "costs distribution_rules numpy_rules torch_rules zone_rules",
-        "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules",
+        "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules tree_rules",
         "classic_rules frame_rules state_space_rules",
         "table",
+        "__init__",
+    ),
+    "pickles/trees": (
+        "fault",
+        "flatbuffer shape ubjson",
+        "catboost_statistics lightgbm_text nodes xgboost_model",
+        "catboost_model",
         "__init__",
     ),
     "problems/catalogue": ("artifacts configuration drops operations registries sidecars", "__init__"),
@@ -179,7 +186,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
 }
 
 # Packages that the modules outside of them know only by what their `__init__` shows.
-FACES = words("pickles pickles/formats pickles/process pickles/rules")
+FACES = words("pickles pickles/formats pickles/process pickles/rules pickles/trees")
 
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
@@ -202,7 +209,10 @@ PURE = words("""
     pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/classic_rules
     pickles/rules/distribution_rules pickles/rules/frame_rules pickles/rules/framework_rules pickles/rules/numpy_rules
     pickles/rules/python_rules pickles/rules/scipy_rules pickles/rules/costs pickles/rules/state_space_rules
-    pickles/rules/zone_rules
+    pickles/rules/tree_rules pickles/rules/zone_rules
+    pickles/trees/__init__ pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/fault
+    pickles/trees/flatbuffer pickles/trees/lightgbm_text pickles/trees/nodes pickles/trees/shape pickles/trees/ubjson
+    pickles/trees/xgboost_model
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

@@ -21,6 +21,7 @@ from ..problems.artifact import (
     artifact_more_problems,
     artifact_never_allowed,
     artifact_not_a_pickle,
+    artifact_not_a_tree,
     artifact_not_regular,
     artifact_scan_limits,
     artifact_several_pickles,
@@ -229,6 +230,9 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     ),
     "bad-state": lambda name, detail: artifact_forbidden_arguments(
         f"not supported: {quoted(name)} gets another state than its library is known to write: {detail}", _OTHERWISE
+    ),
+    "not-a-tree": lambda name, detail: artifact_not_a_tree(
+        f"the model in {quoted(name)} is not one that its library could use: {detail}"
     ),
     "bad-zip": lambda _, detail: artifact_malformed(
         f"the archive does not have the layout that torch writes: {detail}", _TORCH

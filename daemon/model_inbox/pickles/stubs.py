@@ -424,6 +424,10 @@ class Recorder:
         cls.cost[0] += size
         cls.cost[1] += microseconds
 
+    def real_bytes(self, data: bytes | bytearray) -> bytes:
+        """Return the bytes that `data` stands for. The stream skips large payloads: their bytes are in the file."""
+        return bytes(data) if self.stream is None else self.stream.payload(data).read_at(0, len(data))
+
     def check_later(self, name: str, check: Callable[[], None]) -> None:
         """Make a check of the arguments of a call of `name` when the whole file was parsed."""
 

@@ -23,6 +23,7 @@ __all__ = [
     "artifact_more_problems",
     "artifact_never_allowed",
     "artifact_not_a_pickle",
+    "artifact_not_a_tree",
     "artifact_not_regular",
     "artifact_open_for_writing",
     "artifact_others",
@@ -206,6 +207,16 @@ def artifact_forbidden_use(what: str, hint: str) -> Problem:
 def artifact_forbidden_arguments(what: str, hint: str) -> Problem:
     """The pickle calls an allowed function with arguments that its own library never gives it."""
     return Problem("artifact.forbidden_arguments", what, hint)
+
+
+def artifact_not_a_tree(what: str) -> Problem:
+    """A model of trees whose numbers its library would follow out of its arrays, or in a circle."""
+    return Problem(
+        "artifact.not_a_tree",
+        what,
+        "Save the model again from the program that trained it. If that file is refused, too, report it with the "
+        "version of the library. If nobody you know wrote the file, treat it as hostile",
+    )
 
 
 def artifact_more_problems(count: int) -> Problem:

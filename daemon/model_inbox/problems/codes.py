@@ -58,6 +58,7 @@ Code = Literal[
     "artifact.never_allowed",
     "artifact.forbidden_use",
     "artifact.forbidden_arguments",
+    "artifact.not_a_tree",
     "artifact.more_problems",
     "clock.behind",
     "clock.held",

@@ -193,25 +193,6 @@ def test_generators_are_made_from_their_own_names() -> None:
     assert problems(build.called(ctor, build.text("os"))) == REFUSED
 
 
-def test_tree_of_scikit_learn_needs_numbers_that_agree() -> None:
-    """The arrays of a decision tree must have as many numbers as the tree copies from them."""
-    classes = build.array((1,), bytes(8), build.dtype("i8"))
-
-    def tree(outputs: int, nodes: int) -> bytes:
-        made = build.called(build.named("sklearn.tree._tree", "Tree"), b"K\x02", classes, build.value(outputs))
-        state = {
-            "max_depth": build.value(1),
-            "node_count": build.value(nodes),
-            "nodes": build.array((3,), bytes(48), record_dtype()),
-            "values": build.array((3, 1, 1), bytes(24)),
-        }
-        return build.built(made, build.mapping(state))
-
-    assert problems(tree(1, 3)) == []
-    assert problems(tree(1, 4)) == REFUSED
-    assert set(problems(tree(9, 3))) == set(REFUSED)
-
-
 def test_plain_values_of_python_are_accepted_in_every_protocol() -> None:
     """The standard library's value types need no framework."""
     import datetime as dt

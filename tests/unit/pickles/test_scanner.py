@@ -71,18 +71,21 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
             assert process.stderr is not None
             imported = {line.rpartition("|")[2].strip() for line in process.stderr.read().splitlines()}
         assert ours.recv(len(READY)) == READY
-    pickles = (
-        "arguments kinds names places scan streams stubs unpicklers formats rules process.protocol process.worker_loop"
-    )
+    pickles = """
+        arguments kinds names places scan streams stubs unpicklers formats rules trees process.protocol
+        process.worker_loop
+    """
     formats = "joblib_parser torch_scan torch_storages torch_zip"
     rules = """
-        arrow_rules callable_rules classic_rules distribution_rules framework_rules numpy_rules python_rules scipy_rules
-        state_space_rules table torch_object_rules torch_rules zone_rules
+        arrow_rules callable_rules classic_rules costs distribution_rules frame_rules framework_rules numpy_rules
+        python_rules scipy_rules state_space_rules table torch_object_rules torch_rules tree_rules zone_rules
     """
+    trees = "catboost_model catboost_statistics fault flatbuffer lightgbm_text nodes shape ubjson xgboost_model"
     assert {name for name in imported if name.startswith("model_inbox")} == {
         *(f"model_inbox.pickles.{name}" for name in pickles.split()),
         *(f"model_inbox.pickles.formats.{name}" for name in formats.split()),
         *(f"model_inbox.pickles.rules.{name}" for name in rules.split()),
+        *(f"model_inbox.pickles.trees.{name}" for name in trees.split()),
     }
     assert imported & {"subprocess", "socket", "selectors", "threading", "hashlib", "importlib.metadata"} == set()
 
@@ -558,8 +561,10 @@ def test_old_opcodes_need_nothing_that_is_not_there(
     assert scanner.scan(write(tmp_path, head + opcode + b".")).problems == ()
 
 
+LIGHTGBM_TREE = "Tree={}\nnum_leaves=1\nnum_cat=0\nleaf_value=1\n\n"
 LIGHTGBM_TEXT = (
-    "tree\nversion=v4\nnum_class=1\ntree_sizes=19 19\n\nTree=0\nnum_leaves\n\nTree=1\nnum_leaves\n\nend of trees\n"
+    "tree\nversion=v4\nnum_class=1\nmax_feature_idx=0\nfeature_names=a\nfeature_infos=none\ntree_sizes=44 44\n\n"
+    f"{LIGHTGBM_TREE.format(0)}{LIGHTGBM_TREE.format(1)}end of trees\n"
 )
 
 
@@ -567,10 +572,10 @@ LIGHTGBM_TEXT = (
     ("text", "accepted"),
     [
         (LIGHTGBM_TEXT, True),
-        (LIGHTGBM_TEXT.replace("19 19", ""), True),
-        ("tree\nversion=v2\n", True),
-        (LIGHTGBM_TEXT.replace("19 19", "18 19"), False),
-        (LIGHTGBM_TEXT.replace("19 19", "19 999999"), False),
+        (LIGHTGBM_TEXT.replace("44 44", ""), False),
+        ("tree\nversion=v2\n", False),
+        (LIGHTGBM_TEXT.replace("44 44", "43 44"), False),
+        (LIGHTGBM_TEXT.replace("44 44", "44 999999"), False),
         (LIGHTGBM_TEXT.replace("Tree=1", "Three=1"), False),
         (LIGHTGBM_TEXT.replace("Tree=", "tree="), False),
     ],

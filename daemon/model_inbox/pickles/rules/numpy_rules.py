@@ -36,10 +36,11 @@ class DtypeValue:
 
     `itemsize` is in bytes, `built` is set when the dtype gets its state. `is_sub_array` is set if an item is itself an
     array: numpy has such dtypes in fields only. `leaves` is the number of bools in the mask of an item, `depth` how
-    deeply its fields are nested. `is_big` is set if its numbers are big-endian.
+    deeply its fields are nested. `is_big` is set if its numbers are big-endian. `fields` maps the names of its fields
+    to (offset, dtype), and is None without any.
     """
 
-    __slots__ = ("built", "depth", "has_objects", "is_big", "is_sub_array", "itemsize", "kind", "leaves")
+    __slots__ = ("built", "depth", "fields", "has_objects", "is_big", "is_sub_array", "itemsize", "kind", "leaves")
 
     def __init__(self, kind: str, itemsize: int, *, has_objects: bool) -> None:
         self.kind = kind
@@ -49,20 +50,31 @@ class DtypeValue:
         self.leaves = 1
         self.depth = 0
         self.is_big = False
+        self.fields: dict[str, tuple[int, DtypeValue]] | None = None
         self.built = False
+
+    @property
+    def is_of_nodes(self) -> bool:
+        """Whether its items are the nodes of a tree of scikit-learn."""
+        return self.fields is not None and any(names <= set(self.fields) for names in _NODE_FIELDS)
+
+
+_NODE_FIELDS = (frozenset({"left_child", "right_child"}), frozenset({"left", "right", "is_leaf"}))
 
 
 class ArrayValue:
     """An array: its dtype and shape. The dtype is None until the array gets its state.
 
-    `contents` are the bytes of an array of single characters: rules look into them. None if there are too many.
-    `source` returns where its bytes are, for rules that look at numbers. None if they were not kept.
+    `contents` are the bytes of an array of nodes of a tree, or of single characters: rules look into them. None for
+    other arrays, and if there are too many characters. `items` are the items of an array of objects. `source` returns
+    where its bytes are, for rules that look at numbers. None if they were not kept.
     """
 
-    __slots__ = ("contents", "dtype", "shape", "source")
+    __slots__ = ("contents", "dtype", "items", "shape", "source")
 
     def __init__(self, dtype: DtypeValue | None, shape: tuple[int, ...]) -> None:
         self.contents: bytes | None = None
+        self.items: list[Any] | None = None
         self.source: Callable[[], Source] | None = None
         self.dtype = dtype
         self.shape = shape
@@ -73,14 +85,11 @@ CONTENTS_MAX = 16 << 20
 
 def keeps_contents(dtype: DtypeValue, shape: tuple[int, ...]) -> bool:
     """Return whether the bytes of such an array are kept for the rules."""
-    return (dtype.kind, dtype.itemsize) == ("S", 1) and count_of(shape) <= CONTENTS_MAX
+    return ((dtype.kind, dtype.itemsize) == ("S", 1) and count_of(shape) <= CONTENTS_MAX) or dtype.is_of_nodes
 
 
 def _contents(recorder: Recorder, dtype: DtypeValue, shape: tuple[int, ...], data: bytes | bytearray) -> bytes | None:
-    if not keeps_contents(dtype, shape) or recorder.stream is None:
-        return None
-    # The stream has skipped a large payload: the real bytes are in the file.
-    return recorder.stream.payload(data).read_at(0, len(data))
+    return recorder.real_bytes(data) if keeps_contents(dtype, shape) else None
 
 
 _DTYPE = re.compile(r"[<>|=]?(?:([?bBhHiIlLqQefdgFDG])|([biufcSUVmM])(\d{1,9})|(O)8?)\Z")
@@ -215,7 +224,9 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
     must(all(type(name) is str for name in names), "the name of a field is not text")
     titles: set[str | None] = set()
     known.leaves = 0
+    known.fields = {}
     places = []
+    known.fields = {}
     for name in names:
         field = fields.get(name)
         must(type(field) is tuple and len(field) in (2, 3) and is_count(field[1]), "a field is invalid")
@@ -225,6 +236,7 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
         known.has_objects |= part.has_objects
         known.leaves += part.leaves
         known.depth = max(known.depth, part.depth + 1)
+        known.fields[name] = field[1], part
         places.append((field[1], field[1] + part.itemsize))
         for title in field[2:]:
             # numpy has a field under its title, too.
@@ -344,6 +356,8 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
         known.contents = _contents(recorder, dtype.value, shape, data)
         if len(shape) == 1 and recorder.stream is not None:
             known.source = partial(recorder.stream.payload, data)
+    elif dtype.value.kind == "O":
+        known.items = data
 
 
 def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:

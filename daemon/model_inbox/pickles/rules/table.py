@@ -29,6 +29,7 @@ from .scipy_rules import SCIPY_STATES
 from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
 from .torch_object_rules import TORCH_OBJECT_CALLS, TORCH_OBJECT_STATES, is_result, result_call
 from .torch_rules import TORCH_CALLS, TORCH_STATES
+from .tree_rules import TREE_CALLS, TREE_STATES, is_of_trees, of_trees_state
 from .zone_rules import ZONE_CALLS, ZONE_STATES
 
 __all__ = ["HASHABLE", "call_rules", "default_rule", "default_state_rule", "state_rules"]
@@ -89,6 +90,8 @@ def default_state_rule(name: str) -> StateRule | None:
     """Return the rule for states of a name without a rule of its own, or None if any plain state is accepted."""
     if name.startswith("pandas."):
         return pandas_state
+    if is_of_trees(name):
+        return of_trees_state
     if is_distribution(name):
         return distribution_state
     return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
@@ -104,6 +107,7 @@ call_rules: Mapping[str, Rule] = {
     **TORCH_OBJECT_CALLS,
     **FRAMEWORK_CALLS,
     **FRAME_CALLS,
+    **TREE_CALLS,
     **STATE_SPACE_CALLS,
     **CLASSIC_CALLS,
 }
@@ -117,6 +121,7 @@ state_rules: Mapping[str, StateRule] = {
     **TORCH_STATES,
     **TORCH_OBJECT_STATES,
     **FRAMEWORK_STATES,
+    **TREE_STATES,
     **SCIPY_STATES,
     **FRAME_STATES,
     **STATE_SPACE_STATES,

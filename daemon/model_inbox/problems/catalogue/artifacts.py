@@ -130,6 +130,12 @@ ROWS: Mapping[Code, About] = {
         "A version or an option of a framework that is not supported, or a hostile file.",
         "Save the model in another way, as `hint` says. If nobody you know wrote the file, treat it as hostile.",
     ),
+    "artifact.not_a_tree": About(
+        "The pickle is as its library writes it, but the trees in it are none: a child, a feature, a category or a "
+        "count is outside of its table, or nodes go in a circle. The library would crash or never end.",
+        "The file was changed or damaged after it was written, or it is hostile.",
+        "Save the model again from the program that trained it.",
+    ),
     "artifact.more_problems": About(
         "The pickle carries more than 50 names that are not allowed; the rest is counted.",
         "A framework is not in `pickle.frameworks`, or the file is hostile.",

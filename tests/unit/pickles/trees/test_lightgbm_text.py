@@ -1,0 +1,196 @@
+"""LightGBM's text is accepted as LightGBM writes it, and not with a number changed that its loader trusts."""
+
+from __future__ import annotations
+
+import pytest
+
+from model_inbox.pickles.trees import NotATree, check_lightgbm
+
+NUMBERS = """Tree=0
+num_leaves=3
+num_cat=0
+split_feature=0 1
+split_gain=5 4
+threshold=0.5 1.5
+decision_type=2 2
+left_child=1 -2
+right_child=-1 -3
+leaf_value=0.1 0.2 0.3
+leaf_weight=1 1 1
+leaf_count=1 1 1
+internal_value=0 0
+internal_weight=3 2
+internal_count=3 2
+is_linear=0
+shrinkage=1
+
+
+"""
+CATEGORIES = """Tree=1
+num_leaves=2
+num_cat=1
+split_feature=1
+split_gain=5
+threshold=0
+decision_type=1
+left_child=-1
+right_child=-2
+leaf_value=0.1 0.2
+leaf_weight=1 1
+leaf_count=1 1
+internal_value=0
+internal_weight=2
+internal_count=2
+cat_boundaries=0 1
+cat_threshold=6
+is_linear=0
+shrinkage=1
+
+
+"""
+LINEAR = """Tree=2
+num_leaves=2
+num_cat=0
+split_feature=1
+split_gain=5
+threshold=0.5
+decision_type=2
+left_child=-1
+right_child=-2
+leaf_value=0.1 0.2
+leaf_weight=1 1
+leaf_count=1 1
+internal_value=0
+internal_weight=2
+internal_count=2
+is_linear=1
+leaf_const=0.1 0.2
+num_features=1 0
+leaf_features=1 
+leaf_coeff=0.5 
+shrinkage=1
+
+
+"""  # noqa: W291 - LightGBM writes them
+LEAF = "Tree=3\nnum_leaves=1\nnum_cat=0\nsplit_feature=\nleaf_value=1\nis_linear=0\nshrinkage=1\n\n\n"
+TREES = (NUMBERS, CATEGORIES, LINEAR, LEAF)
+HEADER = """tree
+version=v4
+num_class=1
+num_tree_per_iteration=1
+label_index=0
+max_feature_idx=1
+objective=regression
+feature_names=a b
+feature_infos=[0:1] 1:2:3
+"""
+END = """end of trees
+
+feature_importances:
+a=2
+
+parameters:
+[boosting: gbdt]
+[data: ]
+
+end of parameters
+
+pandas_categorical:null
+"""
+
+
+def text(*trees: str, header: str = HEADER, end: str = END) -> str:
+    """A model, with the table of sizes that belongs to its trees."""
+    sizes = " ".join(str(len(tree)) for tree in trees)
+    return f"{header}tree_sizes={sizes}\n\n{''.join(trees)}{end}"
+
+
+def fault(model: str) -> str:
+    """What is wrong with a model, or ""."""
+    try:
+        check_lightgbm(model)
+    except NotATree as error:
+        return str(error)
+    return ""
+
+
+def test_text_that_lightgbm_writes_is_accepted() -> None:
+    """Trees by number, by category, with linear leaves, of a single leaf, and no tree."""
+    assert fault(text(*TREES)) == ""
+    assert fault(text()) == ""
+
+
+@pytest.mark.parametrize(
+    ("tree", "before", "after", "message"),
+    [
+        (0, "left_child=1 -2", "left_child=99 -2", "tree 0, node 0: the left child is 99, and there are 2 nodes"),
+        (0, "left_child=1 -2", "left_child=1 0", "tree 0, node 1: the left child is node 0, which comes before it"),
+        (0, "right_child=-1 -3", "right_child=-1", "tree 0: right_child has 1 numbers, not 2"),
+        (0, "left_child=1 -2", "left_child=1 -2x", "tree 0, left_child: not a list of integers"),
+        (0, "left_child=1 -2\n", "", "tree 0 has no left_child"),
+        (0, "num_leaves=3", "num_leaves=-1", "tree 0: num_leaves is -1, not 1 to 1073741824"),
+        (0, "num_leaves=3", "num_leaves=2", "tree 0: num_leaves is 2, and leaf_value has 3 numbers"),
+        (0, "num_cat=0", "num_cat=1000000000", "tree 0 has no cat_boundaries"),
+        (0, "split_feature=0 1", "split_feature=0 2", "tree 0, split_feature, place 1: 2 is no feature (0 to 1)"),
+        (0, "decision_type=2 2", "decision_type=2 3", "tree 0, node 1: its set of categories is '1.5', not below 0"),
+        (0, "decision_type=2 2", "decision_type=2 14", "tree 0, node 1: decision_type is 14"),
+        (0, "threshold=0.5 1.5", "threshold=0.5", "tree 0: threshold has 1 numbers, not 2"),
+        (0, "leaf_count=1 1 1", "leaf_count=1 1", "tree 0: leaf_count has 2 numbers, not 3"),
+        (0, "shrinkage=1", "shrinkage=1\nshrinkage=1", "tree 0 has a line that LightGBM does not write"),
+        (0, "shrinkage=1", "shrinkage", "tree 0 has a line that LightGBM does not write"),
+        (1, "threshold=0", "threshold=1", "tree 1, node 0: its set of categories is '1', not below 1"),
+        (1, "cat_boundaries=0 1", "cat_boundaries=0 2", "tree 1: cat_threshold has 1 numbers, not 2"),
+        (1, "cat_boundaries=0 1", "cat_boundaries=1 1", "tree 1: cat_boundaries do not rise from 0"),
+        (2, "num_features=1 0", "num_features=2 0", "tree 2: leaf_features has 1 numbers, not 2"),
+        (2, "num_features=1 0", "num_features=2 -1", "tree 2: num_features has a number below 0"),
+        (2, "leaf_features=1 ", "leaf_features=9 ", "tree 2, leaf_features, place 0: 9 is no feature (0 to 1)"),
+    ],
+)  # fmt: skip
+def test_number_that_the_loader_trusts_is_checked(tree: int, before: str, after: str, message: str) -> None:
+    """The message names tree, node and value."""
+    assert before in TREES[tree]
+    changed = TREES[tree].replace(before, after)
+    assert fault(text(*TREES[:tree], changed, *TREES[tree + 1 :])) == message
+
+
+_LEAST = "the header: num_tree_per_iteration is 0, not 1 to 1048576"
+_LINE = "the header has a line that LightGBM does not write: '=num_class=7'"
+_OBJECTIVE = "the header: num_class is 1, and '9' in the objective"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("num_tree_per_iteration=1", "num_tree_per_iteration=0", _LEAST),
+        ("num_class=1", "num_class=2", "the header: num_tree_per_iteration is 1, and num_class is 2"),
+        ("num_class=1\nnum_tree_per_iteration=1", "num_class=3", "the header: num_class is 3, and there are 4 trees"),
+        ("num_class=1", "num_class=1\n=num_class=7", _LINE),
+        ("num_class=1", "num_class=1\nnum_class=7", "the header has num_class twice"),
+        ("max_feature_idx=1", "max_feature_idx=9", "the header: max_feature_idx is 9, and there are 2 feature_names"),
+        ("objective=regression", "objective=multiclass num_class:9", _OBJECTIVE),
+        ("max_feature_idx=1\n", "", "the header has no max_feature_idx"),
+        ("a b", "a\0b", "the text contains characters that LightGBM does not write"),
+    ],
+)  # fmt: skip
+def test_header_agrees_with_itself(before: str, after: str, message: str) -> None:
+    """A count in it is allocated by, divided by, or written to."""
+    assert before in HEADER
+    assert fault(text(*TREES, header=HEADER.replace(before, after))) == message
+
+
+def test_trees_are_where_the_table_of_sizes_says() -> None:
+    """LightGBM stops the process where there is no tree."""
+    good = text(*TREES)
+    assert fault(good.replace("tree_sizes=", "tree_sizes=9 ")) == "the header: tree_sizes has 5 sizes for 4 trees"
+    size = f"tree_sizes={len(NUMBERS)} "
+    assert fault(good.replace(size, f"tree_sizes={len(NUMBERS) + 1} ")) == "tree 0 has another size than in tree_sizes"
+    line = next(line for line in good.split("\n") if line.startswith("tree_sizes"))
+    assert fault(good.replace(f"{line}\n", "")) == "the header has no tree_sizes"
+    assert fault(good + NUMBERS) == "there is a tree behind the last of 4"
+
+
+def test_parameters_have_a_colon_and_an_end() -> None:
+    """LightGBM reads on where it finds none."""
+    wrong = END.replace("[data: ]", "[data]")
+    assert fault(text(*TREES, end=wrong)) == "the parameters have a line that LightGBM does not write: '[data]'"
+    assert fault(text(*TREES, end=END.replace("end of parameters", ""))) == "the parameters have no end"

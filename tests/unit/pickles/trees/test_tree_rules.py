@@ -1,0 +1,185 @@
+"""scikit-learn's trees in a pickle: nodes, and the width of the data that an ensemble lets through to its trees."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from tests.support import pickle_builders as build
+
+from model_inbox.pickles import Allowlist, scan_bytes
+
+ALLOWLIST = Allowlist.load()
+NODE = {"left_child": "i8", "right_child": "i8", "feature": "i8", "threshold": "f8"}
+HIST = {"feature_idx": "i8", "left": "u4", "right": "u4", "is_leaf": "u1", "is_categorical": "u1", "bitset_idx": "u4"}
+# A root with two leaves.
+GOOD = [(1, 2, 0, 0.5), (-1, -1, -2, -2.0), (-1, -1, -2, -2.0)]
+
+
+def record(fields: dict[str, str]) -> tuple[bytes, int]:
+    """Opcodes of a packed structured dtype, and its size."""
+    sizes = [int(code[1]) for code in fields.values()]
+    size = sum(sizes)
+    parts = [
+        build.text(name)
+        + b"("
+        + build.dtype(code, (3, "|" if code == "u1" else "<", None, None, None, -1, -1, 0))
+        + build.value(sum(sizes[:place]))
+        + b"t"
+        for place, (name, code) in enumerate(fields.items())
+    ]
+    state = (
+        b"(" + build.value(3) + build.text("|") + b"N" + build.value(tuple(fields))
+        + b"}(" + b"".join(parts) + b"u" + build.value(size) + build.value(1) + build.value(0) + b"t"
+    )  # fmt: skip
+    return build.built(
+        build.called(build.named("numpy", "dtype"), build.text(f"V{size}"), b"\x89", b"\x88"), state
+    ), size
+
+
+def table(fields: dict[str, str], layout: str, rows: list[tuple[Any, ...]]) -> bytes:
+    """Opcodes of a structured array."""
+    dtype, size = record(fields)
+    assert struct.calcsize(layout) == size
+    return build.array((len(rows),), b"".join(struct.pack(layout, *row) for row in rows), dtype)
+
+
+def decision_tree(
+    rows: list[tuple[Any, ...]] = GOOD, features: int = 2, outputs: int = 1, count: int | None = None
+) -> bytes:
+    """Opcodes of the C part of a decision tree."""
+    classes = build.array((1,), struct.pack("<q", 1), build.dtype("i8"))
+    made = build.called(build.named("sklearn.tree._tree", "Tree"), build.value(features), classes, build.value(outputs))
+    state = {
+        "max_depth": build.value(1),
+        "node_count": build.value(len(rows) if count is None else count),
+        "nodes": table(NODE, "<qqqd", rows),
+        "values": build.array((len(rows), 1, 1), bytes(8 * len(rows))),
+    }
+    return build.built(made, build.mapping(state))
+
+
+def estimator(module: str, name: str, **state: bytes) -> bytes:
+    """Opcodes of an estimator."""
+    return build.built(build.new(f"sklearn.{module}", name), build.mapping(state))
+
+
+def regressor(tree: bytes, features: int = 2) -> bytes:
+    """Opcodes of a fitted DecisionTreeRegressor."""
+    return estimator("tree._classes", "DecisionTreeRegressor", tree_=tree, n_features_in_=build.value(features))
+
+
+def faults(opcodes: bytes) -> list[str]:
+    """The codes of all problems."""
+    return [problem.code for problem in scan_bytes(build.pickled(opcodes), ALLOWLIST).problems]
+
+
+def message(opcodes: bytes) -> str:
+    """The message of the one problem."""
+    (problem,) = scan_bytes(build.pickled(opcodes), ALLOWLIST).problems
+    assert problem.code == "artifact.not_a_tree"
+    return problem.message.partition(": ")[2]
+
+
+def test_tree_that_scikit_learn_writes_is_accepted() -> None:
+    """Alone, and in its estimator."""
+    assert faults(decision_tree()) == []
+    assert faults(regressor(decision_tree())) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([(1, 9, 0, 0.5), *GOOD[1:]], "the node array, node 0: the right child is 9, and there are 3 nodes"),
+        ([(1, 0, 0, 0.5), *GOOD[1:]], "the node array, node 0: the right child is node 0, which comes before it"),
+        ([(1, 2, 7, 0.5), *GOOD[1:]], "the node array, node 0: it decides by feature 7, and there are 2 features"),
+        ([(1, 2, -1, 0.5), *GOOD[1:]], "the node array, node 0: it decides by feature -1, and there are 2 features"),
+        ([(-1, -1, 0, 0.5), *GOOD[1:]], "the node array, node 1 is the child of no node"),
+        ([(1, -1, 0, 0.5), *GOOD[1:]], "the node array, node 0 has only one child"),
+    ],
+)
+def test_nodes_stay_inside_of_their_tree(rows: list[tuple[Any, ...]], expected: str) -> None:
+    """Children and features."""
+    assert message(decision_tree(rows)) == expected
+
+
+def test_tree_needs_numbers_that_agree() -> None:
+    """Its arrays have as many numbers as it copies from them."""
+    assert set(faults(decision_tree(count=4))) == {"artifact.forbidden_arguments"}
+    assert set(faults(decision_tree(outputs=9))) == {"artifact.forbidden_arguments"}
+
+
+def test_estimator_has_the_width_of_its_tree() -> None:
+    """It checks its data for n_features_in_ and hands it on."""
+    assert message(regressor(decision_tree(features=3))) == (
+        "tree_: there should be a tree for 2 features, and there is one for 3 features"
+    )
+    without = estimator("tree._classes", "DecisionTreeRegressor", tree_=decision_tree())
+    assert message(without) == "n_features_in_ is missing, or is not a number"
+    other = estimator("tree._classes", "DecisionTreeRegressor", tree_=build.value(1), n_features_in_=build.value(2))
+    assert message(other) == "tree_: there should be a tree for 2 features, and there is none that was checked"
+
+
+def test_state_cannot_be_set_a_second_time() -> None:
+    """Another width would come after the check."""
+    twice = build.built(regressor(decision_tree()), build.mapping({"n_features_in_": build.value(1)}))
+    assert faults(twice) == ["artifact.forbidden_arguments"]
+
+
+def test_tree_without_nodes_is_refused() -> None:
+    """Its library would follow a root that is not there."""
+    classes = build.array((1,), struct.pack("<q", 1), build.dtype("i8"))
+    made = build.called(build.named("sklearn.tree._tree", "Tree"), build.value(2), classes, build.value(1))
+    assert faults(made) == ["artifact.forbidden_arguments"]
+
+
+def test_members_of_a_forest_have_its_width() -> None:
+    """A forest checks its data once for all its trees."""
+
+    def forest(*members: bytes) -> bytes:
+        return estimator(
+            "ensemble._forest", "RandomForestRegressor",
+            estimators_=b"](" + b"".join(members) + b"e", n_features_in_=build.value(2),
+        )  # fmt: skip
+
+    good, wide = regressor(decision_tree()), regressor(decision_tree(features=3), 3)
+    assert faults(forest(good, good)) == []
+    assert message(forest(good, wide)) == (
+        "estimators_, place 1: there should be a tree for 2 features, and there is one for 3 features"
+    )
+    assert message(forest(build.value(1))).endswith("there is none that was checked")
+
+
+def hist(rows: list[tuple[int, ...]], categories: int = 0, features: int = 2, bins: int = 2) -> bytes:
+    """Opcodes of a HistGradientBoostingRegressor of one tree."""
+    module = "ensemble._hist_gradient_boosting"
+    sets = build.array((categories, 8), bytes(32 * categories), build.dtype("u4"))
+    nodes = table(HIST, "<qIIBBI", rows)
+    predictor = estimator(
+        f"{module}.predictor", "TreePredictor", nodes=nodes, binned_left_cat_bitsets=sets, raw_left_cat_bitsets=sets
+    )
+    flags = build.array((bins,), bytes(bins), build.dtype("u1", (3, "|", None, None, None, -1, -1, 0)))
+    return estimator(
+        f"{module}.gradient_boosting", "HistGradientBoostingRegressor",
+        _predictors=b"](](" + predictor + b"ee", n_features_in_=build.value(features),
+        _bin_mapper=estimator(f"{module}.binning", "_BinMapper", is_categorical_=flags),
+    )  # fmt: skip
+
+
+def test_nodes_of_histogram_gradient_boosting_are_a_tree() -> None:
+    """A root that decides by feature or by category, and two leaves."""
+    leaves = [(0, 0, 0, 1, 0, 0), (0, 0, 0, 1, 0, 0)]
+    assert faults(hist([(1, 1, 2, 0, 0, 0), *leaves])) == []
+    assert faults(hist([(1, 1, 2, 0, 1, 0), *leaves], categories=1)) == []
+    assert message(hist([(1, 1, 9, 0, 0, 0), *leaves])).endswith("the right child is 9, and there are 3 nodes")
+    assert message(hist([(1, 1, 2, 1, 0, 0), *leaves])).endswith("it is marked as a leaf, and it is not")
+    assert message(hist([(1, 1, 2, 0, 1, 5), *leaves], categories=1)).endswith(
+        "its set of categories is 5, and there are 1"
+    )
+    assert message(hist([(7, 1, 2, 0, 0, 0), *leaves])) == (
+        "_predictors, place 0: there should be a tree for 2 features, and there is one for 8"
+    )
+    assert message(hist([(1, 1, 2, 0, 1, 0), *leaves], categories=1, bins=1)) == (
+        "_predictors, place 0: it decides by category, and the bins are not those of 2 features"
+    )
