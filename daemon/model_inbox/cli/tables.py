@@ -114,15 +114,15 @@ def _sizes(columns: Sequence[Column], natural: Sequence[int], shown: Sequence[in
 def _line(cells: Sequence[str], columns: Sequence[Column], sizes: Sequence[int], ellipsis: str) -> str:
     parts = []
     for cell, column, size in zip(cells, columns, sizes, strict=True):
-        text = _shortened(cell, size, ellipsis, words=column.words)
-        margin = " " * (size - columns_of_text(text))
+        needed = columns_of_text(cell)
+        text = cell if needed <= size else _shortened(cell, size, ellipsis, words=column.words)
+        margin = " " * (size - (needed if text is cell else columns_of_text(text)))
         parts.append(margin + text if column.right else text + margin)
     return _GAP.join(parts).rstrip()
 
 
 def _shortened(text: str, size: int, ellipsis: str, *, words: bool) -> str:
-    if columns_of_text(text) <= size:
-        return text
+    """Return the start of a text that is too wide."""
     room = size - len(ellipsis)
     kept = 0
     for end in range(1, len(text) + 1):

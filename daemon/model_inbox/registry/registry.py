@@ -19,8 +19,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk, is_mounted_read_only, is_temporary, remove_quietly
@@ -37,20 +38,21 @@ from .healing import Rewritten
 from .history import HistoryCheck, prune_history, state_at
 from .journal import Line, also_changed
 from .label_files import LabelFiles
-from .labels import Labels
 from .loading import load_object
-from .measurements import Measurements, Metrics, When
 from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
-from .pickling import stage_objects
 from .position import Identity, Position
-from .registration import id_taken, register_staged
-from .scaler import Scalers
 from .segments import missing_lines, read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash
+
+# Imported at the first change: a process that only reads needs none of them.
+if TYPE_CHECKING:
+    from .labels import Labels
+    from .measurements import Measurements, Metrics, When
+    from .scaler import Scalers
 
 __all__ = ["ModelRegistry"]
 
@@ -136,12 +138,27 @@ class ModelRegistry:
         """Whether the machine's clock has jumped. Ask it before anything is removed by age."""
         self._label_files = LabelFiles(self._store, self._storage)
         self._trash = Trash(self._store, self._storage, self._label_files)
-        self._scalers = Scalers(self._store, self._storage, self._trash)
-        self._labels = Labels(self._store, self._label_files, self._trash)
-        self._measurements = Measurements(self._store, self._label_files, self._trash)
         self._history_check = HistoryCheck(self._store.files)
         self._refresh = self._store.refresh
         _open_handles.add(self)
+
+    @cached_property
+    def _scalers(self) -> Scalers:
+        from .scaler import Scalers
+
+        return Scalers(self._store, self._storage, self._trash)
+
+    @cached_property
+    def _labels(self) -> Labels:
+        from .labels import Labels
+
+        return Labels(self._store, self._label_files, self._trash)
+
+    @cached_property
+    def _measurements(self) -> Measurements:
+        from .measurements import Measurements
+
+        return Measurements(self._store, self._label_files, self._trash)
 
     @property
     def damage(self) -> ModelInboxError | None:
@@ -344,6 +361,9 @@ class ModelRegistry:
         round-trip. When this returns, the model is registered whatever happens next. Raises MetadataError with
         all problems, EntryExists when the id is taken (a registered model never changes), StorageError.
         """
+        from .pickling import stage_objects
+        from .registration import id_taken
+
         problems = check_metadata(metadata, now=self._clock())
         if problems:
             raise MetadataError(f"cannot register {quoted(metadata.model_id)}: its metadata has problems", problems)
@@ -371,6 +391,8 @@ class ModelRegistry:
         The staged files stay until the caller unstages them. Raises StorageError or RegistryError, and then none
         of the candidates is registered.
         """
+        from .registration import register_staged
+
         return register_staged(self._store, self._storage, self._trash, candidates, self.actor)
 
     def delete_model(
