@@ -9,8 +9,6 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-import orjson
-
 from ..base.disk import read_regular
 from ..problems import Problem
 from ..problems.yaml import yaml_too_large
@@ -23,6 +21,8 @@ _STATUS_BYTES_MAX = 1 << 20
 
 def max_sidecar_size(status: Path) -> int:
     """Return `inbox.max_sidecar_size` of the daemon whose status file this is; the default if it does not say."""
+    import orjson
+
     with suppress(OSError, ValueError, KeyError, TypeError):
         size = orjson.loads(read_regular(status, _STATUS_BYTES_MAX))["inbox"]["max_sidecar_size"]
         if isinstance(size, int) and 0 < size <= SIDECAR_BYTES_MAX:
