@@ -37,7 +37,7 @@ REGISTRY_KEYS: Final = frozenset({"path", "storage_dir", "lock_timeout", "checkp
 INBOX_KEYS: Final = frozenset(
     {
         *("path", "watcher", "settle_seconds", "rescan_seconds", "incomplete_timeout", "orphan_timeout"),
-        *("max_artifact_size", "private", "rejected_keep", "receipts_keep"),
+        *("max_artifact_size", "max_sidecar_size", "private", "rejected_keep", "receipts_keep"),
     }
 )
 
