@@ -32,14 +32,21 @@ def test_check_accepts_what_the_inbox_would(files: Home) -> None:
         ("usd_eur.pkl", "plain"),
         ("usd_eur_scaler.pkl", "plain"),
     ]
-    assert files.text("check", "m.pkl", "s.pkl").startswith("ACCEPT\n\nm.pkl (plain, ")
+    lines = files.text("check", "usd_eur.yaml", "m.pkl").splitlines()
+    assert [line.split(" (")[0] for line in lines] == [
+        "ACCEPT: usd_eur.yaml",
+        "ACCEPT: usd_eur.pkl",
+        "ACCEPT: usd_eur_scaler.pkl",
+        "ACCEPT: m.pkl",
+    ]
     assert files.tree() == before
 
 
 def test_check_prints_all_that_is_known_of_a_pickle(files: Home) -> None:
     """Kind, frameworks with versions, names with their uses, and code carried by value with the three ways out."""
     shutil.copy(DATA / "pickles" / "scaler-protocol2.pkl", files.folder / "x.pkl")
-    said = files.text("check", "x.pkl")
+    assert len(files.text("check", "x.pkl").splitlines()) == 1
+    said = files.text("check", "x.pkl", "--verbose")
     assert "x.pkl (plain, 698 B, of numpy 2, scikit-learn 1.9.1)" in said
     assert "numpy.dtype: to be referred to, be called, have its state set" in said
     import cloudpickle

@@ -110,3 +110,15 @@ def test_a_name_that_is_no_text_is_shown_escaped(refused: Home) -> None:
 def test_retry_says_what_it_did(refused: Home) -> None:
     """For people the names of the files are said."""
     assert refused.text("rejected", "retry", DROP_ID) == "Moved back to the inbox: bad.pkl, bad.yaml.\n"
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "x"], ["retry", "x"], ["purge", "--all", "--yes"]], ids=" ".join)
+def test_without_an_inbox_it_is_not_said_that_nothing_was_rejected(empty: Home, words: list[str]) -> None:
+    """In a folder without a configuration the error names the inbox that was looked for, and where its path is from."""
+    error = empty.error("rejected", *words, status=1)
+    assert error["message"] == f"cannot list the inbox '{empty.folder}/inbox': No such file or directory"
+    assert "no configuration was found in ./config.yaml and /etc/model-inbox/config.yaml" in error["hint"]
+    (empty.folder / "config.yaml").write_text("inbox: {path: elsewhere}\n")
+    error = empty.error("rejected", *words, status=1)
+    assert "elsewhere" in error["message"]
+    assert f"It is set in '{empty.folder}/config.yaml'" in error["hint"]

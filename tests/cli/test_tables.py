@@ -107,12 +107,17 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
 
 
 def on_terminal(columns: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the lines that a command prints to a terminal of that width."""
+    """Return the lines that a command prints to a terminal of that width, without their colours."""
+    return re.sub(r"\x1b\[\d+m", "", raw_on_terminal(columns, words, monkeypatch)).splitlines()
+
+
+def raw_on_terminal(columns: int, words: list[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return what a command prints to a terminal of that width."""
     monkeypatch.setenv("COLUMNS", str(columns))
     screen = Terminal()
     with contextlib.redirect_stdout(screen), contextlib.suppress(SystemExit):
         root(words, prog_name="model-inbox")
-    return re.sub(r"\x1b\[\d+m", "", screen.getvalue()).splitlines()
+    return screen.getvalue()
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -128,6 +133,21 @@ def test_ids_are_whole_and_lines_do_not_wrap(full: Home, name: str, monkeypatch:
             assert len(shown) <= columns or len(shown.split()) <= 2, shown
         found = " ".join(lines).split()
         assert [one for one in ids if one not in found] == []
+
+
+def test_a_verdict_has_a_colour_where_the_terminal_has(full: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Red or green on a terminal; with NO_COLOR, TERM=dumb or a pipe the same text without it."""
+    words = ["status"]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    coloured = raw_on_terminal(80, words, monkeypatch)
+    assert coloured.startswith("\x1b[31mNOT OK\x1b[0m: the daemon is stopped")
+    plain = re.sub(r"\x1b\[\d+m", "", coloured)
+    assert full.run(*words).stdout.split() == plain.split()
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as one:
+            one.setenv(name, value)
+            assert raw_on_terminal(80, words, one) == plain
 
 
 def test_a_model_a_change_and_a_drop_are_one_line_each(full: Home, monkeypatch: pytest.MonkeyPatch) -> None:

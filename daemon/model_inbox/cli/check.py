@@ -43,6 +43,7 @@ class _Result:
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     pickles: list[tuple[Path, int, PickleReport]] = field(default_factory=list)
+    sidecars: list[Path] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     @property
@@ -63,7 +64,7 @@ class _Result:
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--suggest-allow", is_flag=True, help="Print the lines for config.yaml that the files need, as YAML.")
-@click.option("-v", "--verbose", is_flag=True, help="Also print where embedded functions and partials sit.")
+@click.option("-v", "--verbose", is_flag=True, help="Print all that is known of accepted files, too.")
 @pass_app
 def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bool, as_json: bool) -> int:
     """Check whether the inbox would accept a drop.
@@ -89,6 +90,7 @@ def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bo
     try:
         sidecars = [path for path in files if SIDECAR.fullmatch(path.name)]
         for path in sidecars:
+            result.sidecars.append(path)
             _check_drop(path, config, scanner, result)
         for path in files:
             if path not in sidecars and path.absolute() not in result.seen:
@@ -344,27 +346,40 @@ def _as_dict(result: _Result) -> Mapping[str, Any]:
 
 
 def _print(result: _Result, *, verbose: bool) -> None:
-    print_lines(result.verdict.upper())
+    """Print one line a file if all are accepted, else also what is known of each; with `verbose` that in any case."""
+    rejected = bool(result.problems)
+    if rejected:
+        print_lines("REJECT", colour="red")
+    for path in result.sidecars if not rejected else ():
+        print_lines(f"ACCEPT: {path.name}", colour="green")
     for path, size, report in result.pickles:
         what = f"{report.kind or 'unknown'}, {format_size(size)}"
         if report.frameworks:
             known = [f"{one} {report.versions.get(one, '')}".rstrip() for one in report.frameworks]
             what += f", of {', '.join(known)}"
-        print_lines(f"\n{path.name} ({what})")
-        if report.embedded_code:
-            print_lines("carries functions or classes themselves, not only their names", indent=2)
-        if verbose and report.load_bytes:
-            print_lines(f"a load needs about {format_size(report.load_bytes)} of memory besides its imports", indent=2)
-        for place in report.places if verbose else ():
-            print_lines(place, indent=2, hanging=4)
-        if not report.imports:
-            print_lines("imports nothing", indent=2)
-        for imported, uses in sorted(report.imports.items()):
-            print_lines(f"{imported}: to {_uses(uses)}", indent=2, hanging=4)
+        if rejected:
+            print_lines(f"\n{path.name} ({what})")
+        else:
+            print_lines(f"ACCEPT: {path.name} ({what})", colour="green")
+        if rejected or verbose:
+            _print_contents(report, verbose=verbose)
     for title, problems in (("problems", result.problems), ("notes", result.notes)):
         if problems:
             print_lines(f"\n{title}")
             print_problems(problems)
+
+
+def _print_contents(report: PickleReport, *, verbose: bool) -> None:
+    if report.embedded_code:
+        print_lines("carries functions or classes themselves, not only their names", indent=2)
+    if verbose and report.load_bytes:
+        print_lines(f"a load needs about {format_size(report.load_bytes)} of memory besides its imports", indent=2)
+    for place in report.places if verbose else ():
+        print_lines(place, indent=2, hanging=4)
+    if not report.imports:
+        print_lines("imports nothing", indent=2)
+    for imported, uses in sorted(report.imports.items()):
+        print_lines(f"{imported}: to {_uses(uses)}", indent=2, hanging=4)
 
 
 def _uses(letters: str) -> str:

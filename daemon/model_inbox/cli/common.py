@@ -286,13 +286,28 @@ class App:
         # If only a part is missing, the registry is damaged, and opening it reports that.
         if any(map(exists, (files.path, files.journal, files.history))):
             return
-        source = self.places.file
-        origin = (
-            f"It is set in {str(source)!r}" if source is not None else "It is the default: no config.yaml was found"
-        )
         raise RegistryMissing(
             f"cannot open the registry {str(path)!r}: there is none",
-            hint=f"The daemon makes it when it starts (`model-inbox run`). Check the path. {origin}",
+            hint=f"The daemon makes it when it starts (`model-inbox run`). Check the path. {self._origin()}",
+        )
+
+    def inbox(self) -> Path:
+        """Return the path of the inbox. Raises StorageError if there is none, and says which configuration names it."""
+        path = self.places.inbox
+        if os.path.lexists(path):
+            return path
+        error = StorageError("list the inbox", path, FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        error.hint = f"The daemon makes it when it starts (`model-inbox run`). Check the path. {self._origin()}"
+        raise error
+
+    def _origin(self) -> str:
+        """Return where the paths come from, as a sentence of a hint."""
+        source = self.places.file
+        if source is not None:
+            return f"It is set in {str(source)!r}"
+        return (
+            "It is the default: no configuration was found in ./config.yaml and /etc/model-inbox/config.yaml, and "
+            "$MODEL_INBOX_CONFIG is not set"
         )
 
 

@@ -124,13 +124,13 @@ def print_answer(result: DropResult) -> None:
     """Print the daemon's answer to a drop."""
     name = quoted(result.model_id)
     if result.outcome == "registered":
-        print_lines(f"Registered {name} (drop {result.drop_id}).")
+        print_lines(f"Registered {name} (drop {result.drop_id}).", colour="green")
     elif result.outcome == "duplicate" and result.problems:
         print_lines(f"{name} was already registered with the same bytes and other metadata; nothing changed:")
     elif result.outcome == "duplicate":
         print_lines(f"{name} was already registered with the same bytes; nothing changed.")
     else:
-        print_lines(f"Rejected {name} (drop {result.drop_id}):")
+        print_lines(f"Rejected {name} (drop {result.drop_id}):", colour="red")
     print_problems(result.problems)
 
 

@@ -102,7 +102,7 @@ def look_options(app: App) -> tuple[Path, dict[str, Any]]:
     from ..telemetry.health import find_daemon
 
     section = app.config.inbox
-    act_as_owner(section.path)
+    act_as_owner(app.inbox())
     status: Mapping[str, Any] | None = None
     # Some users may not read the status file. The inbox is then explained without it.
     with contextlib.suppress(StorageError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.units import spans
@@ -91,7 +92,7 @@ def traces(app: App, question: str | None, wanted: Wanted, *, log: bool) -> Trac
 
 def _period_of(records: Sequence[Record]) -> str:
     if not records:
-        return ", which has nothing about this"
+        return ", and it has nothing about this"
     times = sorted(record.at for record in records)
     return f", from {when(times[0], seconds=True)} to {when(times[-1], seconds=True)} UTC"
 
@@ -141,7 +142,7 @@ def _rejected(app: App) -> _Read:
 
     folder = app.config.inbox.path / "rejected"
     drops = [drop.reason | {"drop_id": drop.drop_id} for drop in list_rejected(folder)] if folder.is_dir() else []
-    return str(folder), list(_answers(drops, "rejected"))
+    return _name_of(folder), list(_answers(drops, "rejected"))
 
 
 def _receipts(app: App) -> _Read:
@@ -150,7 +151,11 @@ def _receipts(app: App) -> _Read:
     folder = app.config.inbox.path / "receipts"
     paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
     receipts = [read_receipt_file(path) for path in paths if not path.name.startswith(".")]
-    return str(folder), list(_answers([receipt for receipt in receipts if receipt is not None], None))
+    return _name_of(folder), list(_answers([receipt for receipt in receipts if receipt is not None], None))
+
+
+def _name_of(folder: Path) -> str:
+    return repr(str(folder)) if folder.is_dir() else f"{str(folder)!r}, which does not exist"
 
 
 def _answers(receipts: Sequence[Mapping[str, Any]], outcome: str | None) -> Iterator[Record]:
@@ -180,7 +185,7 @@ def _waiting(app: App) -> _Read:
 
     path, options = look_options(app)
     looked = look_over(path, **options)
-    return str(path), [
+    return repr(str(path)), [
         Record(
             one.since or now(),
             "info",

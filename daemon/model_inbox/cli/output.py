@@ -99,7 +99,8 @@ def print_lines(
 ) -> None:
     """Print text with everything unprintable escaped, each line wrapped to the width of the output.
 
-    Lines are wrapped only between words, so that an id stays whole. `colour` is that of the first word, a verdict.
+    Lines are wrapped only between words, so that an id stays whole. `colour` is that of the verdict at the
+    beginning: words in capitals before a colon, or the first word.
     """
     columns = width(err=err)
     margin, rest = " " * indent, " " * (indent if hanging is None else hanging)
@@ -115,7 +116,8 @@ def print_lines(
                 break_long_words=False,
             )
         shown = "\n".join(wrapped)
-        word = line.split(" ", 1)[0]
+        verdict, colon, _ = line.partition(":")
+        word = verdict if colon and verdict.isupper() else line.split(" ", 1)[0]
         if colour is not None and shown.startswith(margin + word):
             shown = margin + in_colour(word, colour, err=err) + shown[len(margin + word) :]
         colour = None

@@ -171,7 +171,8 @@ def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as
 
 
 def _folder(app: App) -> Path:
-    """Return the folder of rejected drops. Root becomes its owner before it reads any of it."""
-    folder = app.config.inbox.path / "rejected"
-    act_as_owner(app.config.inbox.path, folder)
+    """Return the folder of rejected drops. Root becomes its owner before it reads any of it. Raises StorageError."""
+    inbox = app.inbox()
+    folder = inbox / "rejected"
+    act_as_owner(inbox, folder)
     return folder

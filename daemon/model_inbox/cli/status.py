@@ -81,7 +81,10 @@ def status(app: App, *, as_json: bool) -> int:
 
 def _print(shown: Mapping[str, Any], problems: Sequence[Problem], moment: datetime) -> None:
     version = f" (model-inbox {shown['version']})" if shown["version"] else ""
-    print_lines(f"{'OK' if not problems else 'NOT OK'}: the daemon is {shown['state']}{version}")
+    print_lines(
+        f"{'OK' if not problems else 'NOT OK'}: the daemon is {shown['state']}{version}",
+        colour="red" if problems else "green",
+    )
     if problems:
         print_all(problems)
     print_fields(list(_fields(shown, moment)))
