@@ -499,17 +499,26 @@ class Answers:
 
 
 def _free_stem(folder: Path, stem: str) -> str:
-    """Return the stem for the names of a drop: `stem`, or one with this user's number if another user has a name of it.
+    """Return the stem for the names of a drop: `stem`, or another one if another user has a file of one of its names.
 
-    So nobody can keep a producer from dropping by leaving a file in the inbox. Whatever the files are called, the
-    sidecar has the model's id.
+    So nobody can keep a producer from dropping by leaving files in the inbox: the second has the user's number, and
+    the third cannot be guessed. Whatever the files are called, the sidecar has the model's id.
     """
     uid = os.geteuid() if hasattr(os, "geteuid") else None
+    if uid is None:
+        return stem
+    others = (f"{stem}.uid{uid}", f"{stem}.uid{uid}.{os.urandom(4).hex()}")
+    free = (one for one in (stem, *others) if is_valid_id(one) and not _is_anothers(folder, one, uid))
+    return next(free, stem)
+
+
+def _is_anothers(folder: Path, stem: str, uid: int) -> bool:
+    """Return whether another user has a file of one of the names of a drop."""
     for name in (f"{stem}.yaml", f"{stem}.pkl", f"{stem}_scaler.pkl"):
         with suppress(OSError):
-            if uid is not None and os.lstat(folder / name).st_uid != uid and is_valid_id(f"{stem}.uid{uid}"):
-                return f"{stem}.uid{uid}"
-    return stem
+            if os.lstat(folder / name).st_uid != uid:
+                return True
+    return False
 
 
 def _knows_users(folder: Path) -> bool:

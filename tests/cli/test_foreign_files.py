@@ -242,6 +242,7 @@ def test_any_receipt_is_read(served: Home, receipt: Any) -> None:
     for name in ("bad.json", f"bad@{os.getuid()}.json"):
         (receipts / name).write_text(json.dumps(receipt))
     calm(served, "inbox", "explain", "bad.yaml")
+    calm(served, "wait", "bad", "--timeout", "1ms")
     answers = Answers(served.folder / "inbox", "bad", b"", os.getuid(), wait=False)
     answers._sha256 = "0" * 64
     answers._wait = 0.0

@@ -159,20 +159,25 @@ def test_no_stem_meets_the_receipt_of_a_user() -> None:
     assert receipt_path(Path(), "m", BOB) != receipt_path(Path(), f"m.uid{BOB}")
 
 
-def test_a_taken_file_name_keeps_nobody_from_dropping(world: World) -> None:
-    """Bob leaves `m.yaml` that is never complete. Alice's `drop` uses other names, and gets the answer to her drop."""
+def test_taken_file_names_keep_nobody_from_dropping(world: World) -> None:
+    """Bob leaves `m.yaml`, never complete, and then the next name, too. Alice's `drop` uses others, and is answered."""
     let_through(world.root)
     world.inbox.mkdir()
     os.chown(world.inbox, 0, PRODUCERS)
     world.inbox.chmod(0o3770)
     with world.daemon():
-        path = world.inbox / "m.yaml"
-        path.write_bytes(sidecar(seal="")[:40])
-        os.chown(path, BOB, -1)
 
-        def drop_it() -> list[Any]:
-            done = drop({"a": 1}, metadata("m"), inbox=world.inbox, wait=30)
-            return [done.outcome, done.model_id, done.receipt["stem"], done.receipt["owner"]["uid"]]
+        def squat(name: str) -> None:
+            (world.inbox / name).write_bytes(sidecar(seal="")[:40])
+            os.chown(world.inbox / name, BOB, -1)
 
-        assert as_user(ALICE, drop_it, [PRODUCERS]) == ["registered", "m", f"m.uid{ALICE}", ALICE]
-        assert path.exists()
+        def drop_it(model_id: str) -> list[Any]:
+            done = drop({"a": 1}, metadata(model_id), inbox=world.inbox, wait=30)
+            return [done.outcome, done.receipt["stem"], done.receipt["owner"]["uid"]]
+
+        squat("m.yaml")
+        assert as_user(ALICE, lambda: drop_it("m"), [PRODUCERS]) == ["registered", f"m.uid{ALICE}", ALICE]
+        squat(f"m.uid{ALICE}.yaml")
+        outcome, stem, uid = as_user(ALICE, lambda: drop_it("m"), [PRODUCERS])
+        assert (outcome, uid) == ("duplicate", ALICE)
+        assert stem.startswith(f"m.uid{ALICE}.")
