@@ -165,6 +165,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "costs distribution_rules numpy_rules torch_rules zone_rules",
         "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules tree_rules",
         "classic_rules frame_rules state_space_rules",
+        "hook_rules",
         "table",
         "__init__",
     ),
@@ -207,7 +208,8 @@ PURE = words("""
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
     pickles/rules/arrow_rules pickles/rules/callable_rules pickles/rules/classic_rules
-    pickles/rules/distribution_rules pickles/rules/frame_rules pickles/rules/framework_rules pickles/rules/numpy_rules
+    pickles/rules/distribution_rules pickles/rules/frame_rules pickles/rules/hook_rules
+    pickles/rules/framework_rules pickles/rules/numpy_rules
     pickles/rules/python_rules pickles/rules/scipy_rules pickles/rules/costs pickles/rules/state_space_rules
     pickles/rules/tree_rules pickles/rules/zone_rules
     pickles/trees/__init__ pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/fault
@@ -226,6 +228,7 @@ VALUES_FROM = {
     ("pickles/names", "sys"): {"stdlib_module_names"},
     ("pickles/report", "pickles/allowlist"): {"Allowlist"},
     ("pickles/report", "pickles/rules/__init__"): {"HASHABLE", "PLAIN_TYPES"},
+    ("pickles/rules/hook_rules", "pickles/rules/torch_rules"): {"TENSORS"},
     ("pickles/rules/numpy_rules", "pickles/streams"): {"Source"},
     ("pickles/stubs", "pickles/streams"): {"BadStream", "PayloadSkippingStream"},
     ("pickles/verdict", "pickles/allowlist"): {"Allowlist"},

@@ -31,11 +31,6 @@ def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) 
     return instance_of(args[0])
 
 
-def _isotonic_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # `__setstate__` calls it with two values of the state.
-    must(type(state) is dict and "_build_f" not in state, "an attribute replaces a method")
-
-
 # --- pandas --------------------------------------------------------------------------------------------------
 
 _OFFSETS = "pandas._libs.tslibs.offsets."
@@ -169,6 +164,5 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
 }
 
 FRAMEWORK_STATES: Mapping[str, StateRule] = {
-    "sklearn.isotonic.IsotonicRegression": _isotonic_state,
     **dict.fromkeys(_DATE_OFFSETS, _date_offset_state),
 }

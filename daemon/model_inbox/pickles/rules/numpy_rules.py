@@ -453,7 +453,7 @@ def _masked_state(recorder: Recorder, target: Stub, state: Any) -> None:
         type(mask) in (bytes, bytearray) and len(mask) == count_of(shape) * dtype.value.leaves,
         "the mask has a wrong size",
     )
-    is_array = is_object(fill_value, "numpy.ndarray") and fill_value.value.dtype is not None
+    is_array = is_object(fill_value, "numpy.ndarray") and count_of(array_of(fill_value).shape) == 1
     is_scalar = is_object(fill_value, *(f"{core}.multiarray.scalar" for core in CORES))
     must(is_array or is_scalar or only_scalars(fill_value), "the fill value is invalid")
     target.value.dtype, target.value.shape = dtype.value, shape

@@ -23,6 +23,7 @@ from .classic_rules import CLASSIC_CALLS, CLASSIC_STATES
 from .distribution_rules import DISTRIBUTION_STATES, distribution_state
 from .frame_rules import FRAME_CALLS, FRAME_STATES
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
+from .hook_rules import HOOK_STATES, module_state
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .scipy_rules import SCIPY_STATES
@@ -94,6 +95,8 @@ def default_state_rule(name: str) -> StateRule | None:
         return of_trees_state
     if is_distribution(name):
         return distribution_state
+    if name.startswith(("torch.nn.modules.", "torch.ao.nn.")):
+        return module_state
     return _flat_state if name.rpartition(".")[2].startswith("__pyx_unpickle_") else None
 
 
@@ -124,6 +127,7 @@ state_rules: Mapping[str, StateRule] = {
     **TREE_STATES,
     **SCIPY_STATES,
     **FRAME_STATES,
+    **HOOK_STATES,
     **STATE_SPACE_STATES,
     **CLASSIC_STATES,
 }

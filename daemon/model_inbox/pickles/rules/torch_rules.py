@@ -352,10 +352,12 @@ def _optimizer_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         )
     kept = state.get("state")
     if is_object(kept, "collections.defaultdict"):
-        # Its items are set one by one, so a rule cannot see them. The methods above it take each for a dictionary.
-        return
-    must(type(kept) is dict, "the state of the parameters is not a dictionary")
-    for values in kept.values():
+        # Its items are set one by one, all of them before.
+        items = getattr(kept, "items", [])
+    else:
+        must(type(kept) is dict, "the state of the parameters is not a dictionary")
+        items = list(kept.values()) if type(kept) is dict else []
+    for values in items:
         must(type(values) is dict, "the state of a parameter is not a dictionary")
         step = values.get("step", 0)
         must(type(step) in (int, float) or is_object(step, *TENSORS), "the number of steps is invalid")
