@@ -37,7 +37,7 @@ from model_inbox.errors import (
     StorageError,
 )
 from model_inbox.inbox.acceptance import verdict
-from model_inbox.inbox.readiness import Limits, Look, Sighting, judge_stray
+from model_inbox.inbox.readiness import Limits, Look, RejectedWhole, Sighting, judge_stray
 from model_inbox.model.file_names import SUFFIXES_IN_WORDS
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
@@ -259,6 +259,10 @@ class LyingStill:
     def looks(self, names: Sequence[str]) -> dict[str, Look]:
         return {name: Look(Lease.FREE, complete=True) for name in names}
 
+    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+        assert stray.kind == "file"
+        return None
+
     def held(self, _drop: object) -> None:
         return None
 
@@ -311,6 +315,7 @@ def drop_examples(folder: Path) -> dict[str, Example]:
             "trained_at", "2026-11-24T11:30:00Z", "2026-11-24T12:30:00Z"
         ),
         "drop.no_sidecar": stray("usd_eur.pkl"),
+        "drop.sidecar_rejected": drops.drop_sidecar_rejected("usd_eur.pkl", "20261124T120000000000Z-0001-usd_eur"),
         "drop.scaler_late": drops.drop_scaler_late("usd_eur_scaler.pkl", "usd_eur"),
         "drop.folder": stray("usd_eur", "folder"),
         "drop.ignored": drops.drop_ignored("usd_eur.pkl.part", "one that programs use while they write"),

@@ -28,10 +28,11 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.file_names import SIDECAR, SIDECAR_SUFFIX, Role, stem_of
 from ..model.owner import OwnerFields
+from ..model.receipt import REASON_NAME
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
-from .drop import Sighting
+from .drop import STEM_CHARACTERS_MAX, UNSAFE_IN_ID, Sighting
 from .folder import Inbox
 
 __all__ = [
@@ -57,15 +58,10 @@ __all__ = [
 
 Integrity = Literal["digest", "lease", "quiet"]
 
-REASON_NAME = "reason.json"
-"""The name, in the folder of a rejected drop, of the file that holds its reasons."""
-
 TRIES_NAME = ".tries"
 """The name, in a claim, of the file that counts the tries that failed unexpectedly. No file of a drop has it."""
 
 _SPARE = ".spare-"
-_STEM_CHARACTERS_MAX = 64
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 _DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
 
 
@@ -197,7 +193,7 @@ class Claim:
 
 def safe_stem(text: str) -> str:
     """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
-    return _UNSAFE.sub("_", text)[:_STEM_CHARACTERS_MAX] or "_"
+    return UNSAFE_IN_ID.sub("_", text)[:STEM_CHARACTERS_MAX] or "_"
 
 
 class Claims:
@@ -296,6 +292,16 @@ class Claims:
             self._disk.fsync_dir(self._inbox.processing_dir)
         except OSError as error:
             raise StorageError("move to rejected", target, error) from error
+
+    def join_rejected(self, stray: Sighting, drop_id: str) -> None:
+        """Move a file to a rejected drop, durably, and never over a file there. Raises StorageError."""
+        folder = self._inbox.rejected_dir / drop_id
+        move_file(self._disk, self._inbox.path / stray.name, folder / _kept_name(stray.name))
+        try:
+            self._disk.fsync_dir(folder)
+            self._disk.fsync_dir(self._inbox.path)
+        except OSError as error:
+            raise StorageError("move to rejected", folder, error) from error
 
     def left(self) -> list[Claim]:
         """Return the claims that are there, oldest first, not looked into. Raises StorageError."""

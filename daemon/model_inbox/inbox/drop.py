@@ -6,6 +6,7 @@ does.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +28,23 @@ from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..problems.artifact import artifact_others
 
-__all__ = ["Drop", "Kind", "Role", "Sighting", "all_of", "pair", "possible_sidecars", "seen_as"]
+__all__ = [
+    "STEM_CHARACTERS_MAX",
+    "UNSAFE_IN_ID",
+    "Drop",
+    "Kind",
+    "Role",
+    "Sighting",
+    "all_of",
+    "pair",
+    "possible_sidecars",
+    "seen_as",
+]
 
+STEM_CHARACTERS_MAX = 64
+"""How many characters of a stem a drop_id has at its end, at most."""
+UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
+"""What stands as `_` there."""
 Kind = Literal["file", "folder", "symlink", "other"]
 
 

@@ -29,7 +29,16 @@ from ..base.instants import parse_instant
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
-from ..model.file_names import MODEL_SUFFIXES, RESERVED, SIDECAR, SIDECAR_SUFFIX, is_ignored, scaler_stem, stem_of
+from ..model.file_names import (
+    LEFTOVER,
+    MODEL_SUFFIXES,
+    RESERVED,
+    SIDECAR_SUFFIX,
+    is_ignored,
+    scaler_stem,
+    stem_of,
+    stems_of,
+)
 from ..model.metadata import is_valid_id
 from ..model.receipt import read_receipt, read_receipts
 from ..problems import Problem, escaped, problems_in
@@ -203,6 +212,7 @@ def look_over(
     at = clock() - timedelta(seconds=passed)
     told = [_of_drop(drop, decision, view, at, status) for drop, decision in rescan.drops]
     told += [_of_stray(stray, decision, view, at, status) for stray, decision in rescan.strays]
+    told += [_ignored(name) for name in _leftovers(inbox)]
     return sorted(told, key=lambda one: (one.since is None, one.since, one.name))
 
 
@@ -349,6 +359,7 @@ def _instant(text: object) -> datetime | None:
 _STAYS: frozenset[Code] = frozenset({"artifact.open_for_writing", "drop.unreadable"})
 _DATED: frozenset[Code] = frozenset({"clock.behind"})
 _TAKEN: frozenset[Code] = frozenset({"drop.settling", "drop.changed"})
+_JOINED: frozenset[Code] = frozenset({"drop.sidecar_rejected"})
 _TRIED: frozenset[Code] = frozenset({"drop.not_movable", "drop.storage_unwritable"})
 
 
@@ -357,6 +368,8 @@ def _then(problems: Sequence[Problem]) -> str:
     codes = {problem.code for problem in problems}
     if codes <= _TRIED:
         return "is tried again"
+    if codes <= _JOINED:
+        return "is put to the rejected drop, if no corrected sidecar comes"
     if codes <= _TAKEN:
         return "is taken, if nothing changes"
     if codes <= _DATED:
@@ -376,10 +389,20 @@ def _cut_off(path: Path, bytes_max: int) -> tuple[Problem, ...]:
     return (sidecar_cut_off(path.name, line),)
 
 
+def _leftovers(inbox: Path) -> list[str]:
+    """Return the names in the inbox that are ignored and stay: not hidden ones, and not those of files on their way."""
+    with contextlib.suppress(OSError):
+        return [n for n in os.listdir(inbox) if LEFTOVER.fullmatch(n) and not n.startswith(".")]
+    return []
+
+
 def _ignored(name: str) -> Explained:
     if name in RESERVED:
         return Explained(name, "ours")
-    what = "hidden" if name.startswith(".") else "one that programs use while they write, or leave beside files"
+    what = (
+        "one that programs leave beside files" if LEFTOVER.fullmatch(name) else "one that programs use while they write"
+    )
+    what = "hidden" if name.startswith(".") else what
     return Explained(name, "ignored", (drop_ignored(name, what),))
 
 
@@ -442,7 +465,7 @@ def _receipt(inbox: Path, name: str) -> Mapping[str, Any] | None:
 
     That to this user's drop, if there is one; else the newest one.
     """
-    stem = stem_of(name) if SIDECAR.fullmatch(name) else scaler_stem(name) or stem_of(name)
+    stem = scaler_stem(name) or next(iter(stems_of(name)), name)
     if is_valid_id(stem):
         with contextlib.suppress(OSError):
             mine = read_receipt(inbox / "receipts", stem, os.geteuid())

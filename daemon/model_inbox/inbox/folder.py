@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,8 +24,21 @@ from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
 from .drop import Drop, Sighting, pair
+from .late_half import find_rejected_whole
 from .permissions import unreadable
-from .readiness import Decision, Held, Limits, Look, Refuse, Take, Wait, dated_by_the_clock, judge, judge_stray
+from .readiness import (
+    Decision,
+    Held,
+    Limits,
+    Look,
+    Refuse,
+    RejectedWhole,
+    Take,
+    Wait,
+    dated_by_the_clock,
+    judge,
+    judge_stray,
+)
 from .settle_time import settle_seconds_of
 from .sight import Sight, sighting_of
 
@@ -330,6 +343,17 @@ class Inbox(Sight):
             return Look(Lease.UNKNOWN, complete=False, problem=self._unreadable(name, error))
         finally:
             os.close(fd)
+
+    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+        """The rejected drop that a file without a sidecar belongs to, as it was when the file was first seen."""
+        known = self._memory[stray.name]
+        if not known.is_whole_known:
+            oldest = self._clock() - timedelta(seconds=self.limits.incomplete_timeout)
+            known.whole = find_rejected_whole(stray, self.rejected_dir, f"{oldest.astimezone(UTC):%Y%m%dT%H%M%S}")
+            known.is_whole_known = True
+        if known.whole is not None and not self._disk.exists(self.rejected_dir / known.whole.drop_id):
+            known.whole = None  # it was sent back, or purged
+        return known.whole
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop is not to be claimed now, from what an earlier claim of it came to."""

@@ -368,6 +368,14 @@ class Intake:
             claim.sidecar_sha256 = drop.sidecar.sha256
         return claim
 
+    def join_rejected(self, stray: Sighting, drop_id: str) -> None:
+        """Put a file to its sidecar, which was rejected before it came. Raises StorageError.
+
+        A crash before the move leaves it in the inbox, where it is found again; after it there is nothing to do.
+        """
+        self._claims.join_rejected(stray, drop_id)
+        log.info("drop.completed_rejected", drop_id=drop_id, file=escaped(stray.name))
+
     def refuse_stray(self, stray: Sighting, problems: tuple[Problem, ...]) -> Claim | None:
         """Claim a file without a sidecar, to be rejected."""
         return self._claims.claim(stem_of(stray.name), {stray.name: stray}, ToRefuse(problems))

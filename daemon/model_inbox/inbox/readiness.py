@@ -37,6 +37,7 @@ from ..problems.drop import (
     drop_incomplete_timeout,
     drop_no_sidecar,
     drop_sidecar_not_regular,
+    drop_sidecar_rejected,
 )
 from ..problems.sidecar import sidecar_ambiguous, sidecar_not_owner
 from .drop import Drop, Kind, Sighting
@@ -49,6 +50,7 @@ __all__ = [
     "Limits",
     "Look",
     "Refuse",
+    "RejectedWhole",
     "Take",
     "Wait",
     "dated_by_the_clock",
@@ -58,6 +60,8 @@ __all__ = [
 ]
 
 
+# A model may be the first file of a corrected drop, whose sidecar is being written: so many settle times it waits.
+SETTLES_FOR_A_CORRECTION = 10
 _BY_NAME = frozenset({"artifact.ambiguous", "artifact.unknown_suffix"})
 
 
@@ -81,6 +85,14 @@ class Held:
     seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedWhole:
+    """A rejected drop that lacks a file. `renamed`: its name was at fault, so no corrected sidecar has that stem."""
+
+    drop_id: str
+    renamed: bool
+
+
 class Facts(Protocol):
     """What `judge` may ask about the names that it was given."""
 
@@ -96,6 +108,9 @@ class Facts(Protocol):
     @property
     def clock_behind_seconds(self) -> float:
         """For how long the clock is taken to be behind: what looks future-dated may not be."""
+
+    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+        """The rejected drop that a file without a sidecar belongs to; None if there is none."""
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop, though it looks ready, is not to be claimed now; None when nothing is known against it."""
@@ -133,9 +148,10 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """To be rejected for these problems."""
+    """To be rejected for these problems. `joins` is the rejected drop that a late file of it goes along with, or ""."""
 
     problems: tuple[Problem, ...]
+    joins: str = ""
 
 
 Decision = Wait | Take | Refuse
@@ -254,6 +270,9 @@ def judge_stray(
         return Wait((drop_folder(stray.name),), None, stale=True)
     if MODEL.fullmatch(stray.name) is None:
         return _judge_unknown_name(stray, facts, limits)
+    whole = facts.rejected_whole(stray)
+    if whole is not None and (decision := _judge_late_half(stray, whole, facts, limits)) is not None:
+        return decision
     problem = _no_sidecar(stray, names)
     age = facts.age_seconds(stray.name)
     if age < limits.orphan_timeout:
@@ -263,6 +282,23 @@ def judge_stray(
     if stray.kind == "file" and facts.looks([stray.name])[stray.name].lease is Lease.OPEN:
         return Wait((artifact_open_for_writing(stray.name),), None, stale=True)
     return Refuse((problem,))
+
+
+def _judge_late_half(stray: Sighting, whole: RejectedWhole, facts: Facts, limits: Limits) -> Wait | Refuse | None:
+    """Decide about a file whose sidecar was rejected before it came: it waits a short time for a corrected one.
+
+    None while somebody writes it, or if it cannot be read: then it is a stray like any other.
+    """
+    problem = drop_sidecar_rejected(stray.name, whole.drop_id)
+    wait = limits.settle_seconds * (1 if whole.renamed else SETTLES_FOR_A_CORRECTION)
+    left = seconds_left([facts.unchanged_seconds(stray.name)], wait)
+    if left > 0:
+        return Wait((problem,), left)
+    if stray.kind == "file":
+        look = facts.looks([stray.name])[stray.name]
+        if look.problem is not None or look.lease is Lease.OPEN:
+            return None
+    return Refuse((problem,), whole.drop_id)
 
 
 def _judge_unknown_name(stray: Sighting, facts: Facts, limits: Limits) -> Wait | Refuse:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 __all__ = [
     "COMPRESSED_SUFFIXES",
     "IGNORED",
+    "LEFTOVER",
     "MODEL",
     "MODEL_SUFFIXES",
     "NOTHING",
@@ -64,21 +65,22 @@ STATUS_IN_INBOX = "receipts/.status.json"
 """Where the status file for producers is in an inbox."""
 RESERVED = frozenset({"receipts", "rejected"})
 """Folders of ours in the inbox beside those whose name begins with a dot."""
+# Names of ours, and those that programs use while they write (rsync and lftp begin theirs with a dot).
 _WHILE_WRITING = (
-    "part|partial|crdownload|tmp|temp|swp|swo|swn|swx|filepart|download|opdownload|upload|aria2|lftp-pget-status"
+    rf"{'|'.join(sorted(RESERVED))}|\..*|.*~|~\$.*|\#.*\#|(?i:sed[a-z0-9]{{6}})|(?i:~syncthing~.*)|.*\.(?i:part|partial"
+    r"|crdownload|tmp|temp|swp|swo|swn|swx|filepart|download|opdownload|upload|aria2|lftp-pget-status|!sync|!ut|!qb|!bt|bts)"
 )
-_DROPPINGS = "bak|lock|lck|md5|sha1|sha256|sha512|md5sum|sha256sum|asc|sig|!sync|!ut|!qb|!bt|bts|url|lnk"
-# Names of ours; those that programs use while they write (rsync and lftp begin theirs with a dot); and what systems,
-# editors and programs that synchronise folders leave beside files. None of these is ever the name of a model.
-IGNORED = re.compile(
-    rf"{'|'.join(sorted(RESERVED))}|\..*|.*~|~\$.*|\#.*\#|(?i:sed[a-z0-9]{{6}})"
-    rf"|.*\.(?i:{_WHILE_WRITING}|{_DROPPINGS})"
+# What systems, editors and programs that synchronise folders leave beside files. None is ever the name of a model.
+_LEFT_BESIDE = (
+    r".*\.(?i:bak|lock|lck|md5|sha1|sha256|sha512|md5sum|sha256sum|asc|sig|url|lnk)"
     r"|(?i:(?:eh)?thumbs\.db|desktop\.ini|icon\r|\$recycle\.bin|system\ volume\ information|lost\+found)"
     r"|(?i:__pycache__|__macosx)"
     r"|(?i:readme|license|licence)(?i:\.(?:md|txt|rst|html))?"
-    r"|(?i:.*\.sync-conflict-[0-9]{8}-[0-9]{6}(?:-[a-z0-9]+)?(?:\..*)?|.*\(.*conflicted\ copy.*\).*|~syncthing~.*)",
-    re.DOTALL,
+    r"|(?i:.*\.sync-conflict-[0-9]{8}-[0-9]{6}(?:-[a-z0-9]+)?(?:\..*)?|.*\(.*conflicted\ copy.*\).*)"
 )
+LEFTOVER = re.compile(_LEFT_BESIDE, re.DOTALL)
+"""Those of IGNORED that stay where they are, and that a person may take for a part of a drop."""
+IGNORED = re.compile(f"{_WHILE_WRITING}|{_LEFT_BESIDE}", re.DOTALL)
 """The names that are never judged and never moved."""
 
 

@@ -31,6 +31,8 @@ __all__ = [
     "receipt_schema",
 ]
 
+REASON_NAME = "reason.json"
+"""The name, in the folder of a rejected drop, of the file that holds its reasons."""
 RECEIPT_BYTES_MAX = 4 << 20
 
 Digest = Annotated[str, Field("A SHA-256 in hexadecimal.", pattern="^[0-9a-f]{64}$")]

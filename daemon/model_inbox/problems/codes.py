@@ -81,6 +81,7 @@ Code = Literal[
     "drop.quota",
     "drop.no_sidecar",
     "drop.scaler_late",
+    "drop.sidecar_rejected",
     "drop.folder",
     "drop.ignored",
     "drop.refused",

@@ -24,6 +24,7 @@ __all__ = [
     "drop_scaler_late",
     "drop_settling",
     "drop_sidecar_not_regular",
+    "drop_sidecar_rejected",
     "drop_storage_unwritable",
     "drop_unexpected",
     "drop_unreadable",
@@ -174,6 +175,16 @@ def _value(value: str | None) -> str:
 def drop_no_sidecar(name: str, hint: str) -> Problem:
     """A file belongs to no drop. `hint` tells what is most likely missing."""
     return Problem("drop.no_sidecar", f"{quoted(name)} has no sidecar that names it", hint, file=escaped(name))
+
+
+def drop_sidecar_rejected(name: str, drop_id: str) -> Problem:
+    """A file came when its sidecar had been rejected."""
+    return Problem(
+        "drop.sidecar_rejected",
+        f"{quoted(name)} came after its sidecar was rejected, as drop {drop_id}",
+        "Send the corrected sidecar at once, or both again: the file is put to the rejected drop",
+        file=escaped(name),
+    )
 
 
 def drop_scaler_late(name: str, model_id: str) -> Problem:

@@ -156,6 +156,9 @@ class Taking:
     def _refused_stray(self, stray: Sighting, decision: Wait | Refuse) -> Claim | None:
         """Claim a file that is to be rejected, also a scaler that came too late; None for one that waits."""
         problems, model_id = decision.problems, None
+        if isinstance(decision, Refuse) and decision.joins:
+            self._intake.join_rejected(stray, decision.joins)
+            return None
         if isinstance(decision, Wait):
             model_id = find_scalerless_model(stray, self._inbox, self._registry, self._clock())
             if model_id is None:

@@ -259,6 +259,11 @@ EVENTS: dict[str, Event] = {
         "If the model needs it: `model_inbox.ModelRegistry.replace_scaler`, or drop both again with a new model_id. "
         "Producers avoid this with `scaler_file` in the sidecar.",
     ),
+    "drop.completed_rejected": Event(
+        "info",
+        ("drop_id", "file"),
+        "A model or a scaler arrived after its sidecar had been rejected; it was put to the rejected drop.",
+    ),
     "drop.stray_found": Event(
         "warning",
         ("name", "problem"),

@@ -163,13 +163,15 @@ def test_the_time_is_what_is_left_since_the_last_change(tmp_path: Path) -> None:
 
 
 def test_everything_is_listed_the_oldest_first(tmp_path: Path) -> None:
-    """Drops by their sidecars and single things, but nothing of ours and nothing that is ignored."""
+    """Drops by their sidecars, single things, and what programs left; nothing of ours, and nothing that is written."""
     (tmp_path / "b.pkl").touch()
     scaler_missing(tmp_path)
     for name in (".processing", "receipts"):
         (tmp_path / name).mkdir()
     (tmp_path / "x.tmp").touch()
-    assert [one.name for one in look_over(tmp_path, LIMITS, now, service=OURS)] == ["b.pkl", "m.yaml"]
+    (tmp_path / "Thumbs.db").touch()
+    listed = [(one.name, one.state) for one in look_over(tmp_path, LIMITS, now, service=OURS)]
+    assert listed == [("b.pkl", "waiting"), ("m.yaml", "waiting"), ("Thumbs.db", "ignored")]
 
 
 # --- with what the daemon told ---------------------------------------------------------------------------------

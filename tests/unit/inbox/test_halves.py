@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from model_inbox.base.disk import Disk
+from model_inbox.inbox.rejected import list_rejected, retry_rejected
 from model_inbox.service.service import Service
 from support.world import World, pickled, sidecar
 
@@ -167,3 +169,93 @@ def test_stems_are_case_sensitive(world: World) -> None:
     put(world, "m.yaml", "M.yaml", "m.pkl", "M.PKL")
     after(world)
     assert sorted(world.answered().registered) == ["M", "m"]
+
+
+# --- a half that comes after the answer ------------------------------------------------------------------------------
+
+
+def test_a_model_that_comes_after_its_sidecar_was_rejected_goes_along(world: World) -> None:
+    """The receipt stays that of the sidecar, and the rejected drop has its halves together, the scaler too."""
+    with world.running() as service:
+        put(world, "pic.yaml", leave_out=["version"], horizons=["x"])
+        live(world, service, 2)
+        before = world.receipt("pic")
+        assert before is not None
+        put(world, "pic.joblib")
+        live(world, service, 1)
+        assert world.left() == ["pic.joblib"]
+        put(world, "pic_scaler.pkl")
+        live(world, service, 8)
+    assert world.receipt("pic") == before
+    assert rejected(world) == {"pic": ["pic.joblib", "pic.yaml", "pic_scaler.pkl"]}
+    assert world.left() == []
+
+
+def test_a_corrected_sidecar_takes_the_model_that_waits(world: World) -> None:
+    """Before the model has gone along: dropped alone, the corrected copy is registered with it."""
+    with world.running() as service:
+        put(world, "pic.yaml", horizons=["x"])
+        live(world, service, 2)
+        put(world, "pic.pkl")
+        live(world, service, 1)
+        put(world, "pic.yaml")
+        live(world, service, 2)
+    assert list(world.answered().registered) == ["pic"]
+    assert rejected(world) == {"pic": ["pic.yaml"]}
+
+
+def test_the_model_of_a_corrected_drop_is_not_taken_for_a_late_half(world: World) -> None:
+    """The rejected drop has its model: a new one waits for its sidecar, and is registered with it."""
+    with world.running() as service:
+        put(world, "pic.yaml", "pic.pkl", horizons=["x"])
+        live(world, service, 2)
+        put(world, "pic.pkl")
+        live(world, service, 10)
+        assert world.left() == ["pic.pkl"]
+        put(world, "pic.yaml")
+        live(world, service, 2)
+    assert list(world.answered().registered) == ["pic"]
+
+
+@pytest.mark.parametrize("stem", ["bad name", "a_scaler"])
+def test_the_model_of_a_sidecar_rejected_for_its_name_goes_along_at_once(world: World, stem: str) -> None:
+    """No corrected sidecar can have that stem."""
+    with world.running() as service:
+        put(world, f"{stem}.yaml")
+        live(world, service, 2)
+        put(world, f"{stem}.pkl")
+        live(world, service, 1)
+    assert rejected(world) == {stem: [f"{stem}.pkl", f"{stem}.yaml"]}
+    assert world.answered().rejected == {stem: ["drop.invalid_name"]}
+
+
+def test_a_model_long_after_is_no_late_half(world: World) -> None:
+    """After `incomplete_timeout` (here 20 seconds) it is the first file of the next drop."""
+    with world.running() as service:
+        put(world, "pic.yaml", horizons=["x"])
+        live(world, service, 25)
+        put(world, "pic.pkl")
+        live(world, service, 10)
+    assert world.left() == ["pic.pkl"]
+
+
+def test_a_late_half_is_known_after_a_restart_too(world: World) -> None:
+    """Nothing but what is on the disk tells of it."""
+    put(world, "pic.yaml", horizons=["x"])
+    after(world, 2)
+    put(world, "pic.pkl")
+    after(world, 8)
+    assert rejected(world) == {"pic": ["pic.pkl", "pic.yaml"]}
+
+
+def test_what_was_sent_back_takes_its_late_half_in_the_inbox(world: World) -> None:
+    """`rejected retry` before the model has gone along: the two are one drop again."""
+    with world.running() as service:
+        put(world, "pic.yaml", horizons=["x"])
+        live(world, service, 2)
+        put(world, "pic.pkl")
+        live(world, service, 1)
+        (drop,) = list_rejected(world.inbox / "rejected")
+        assert retry_rejected(drop, world.inbox, Disk()) == ["pic.yaml"]
+        live(world, service, 8)
+    assert rejected(world) == {"pic": ["pic.pkl", "pic.yaml"]}

@@ -106,6 +106,12 @@ ROWS: Mapping[Code, About] = {
         "Drop both again under a new model_id with `scaler_file` in the sidecar, or give the model this scaler: "
         "`model-inbox replace-scaler`.",
     ),
+    "drop.sidecar_rejected": About(
+        "A model or a scaler came after its sidecar was rejected. After ten settle times (or one, if the name of the "
+        "sidecar was at fault) it is moved to the rejected drop, whose answer stays.",
+        "The sidecar was sent first, and answered before the model was there.",
+        "Read the receipt of the drop; then send the corrected sidecar and the model, or `model-inbox rejected retry`.",
+    ),
     "drop.folder": About(
         "A folder lies in the inbox. It stays there.",
         "A drop was copied as a folder.",
