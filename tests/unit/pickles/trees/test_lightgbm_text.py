@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_inbox.pickles.trees import NotATree, check_lightgbm
 
@@ -187,6 +191,14 @@ def test_trees_are_where_the_table_of_sizes_says() -> None:
     line = next(line for line in good.split("\n") if line.startswith("tree_sizes"))
     assert fault(good.replace(f"{line}\n", "")) == "the header has no tree_sizes"
     assert fault(good + NUMBERS) == "there is a tree behind the last of 4"
+
+
+@given(st.text("0123456789.-+einfa ", max_size=12))
+def test_only_numbers_stand_among_numbers(number: str) -> None:
+    """Whatever the characters are: a number as LightGBM prints it, or the model is refused."""
+    numbers = f"0.1 {number} 0.3".split(" ")
+    good = len(numbers) == 3 and re.fullmatch(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf|nan)", number) is not None
+    assert (fault(text(NUMBERS.replace("leaf_value=0.1 0.2 0.3", f"leaf_value={' '.join(numbers)}"))) == "") is good
 
 
 def test_parameters_have_a_colon_and_an_end() -> None:
