@@ -293,6 +293,23 @@ def test_turned_on_it_closes_what_was_open(tmp_path: Path) -> None:
     assert readers(it, it.inbox / "n.pkl") == {SERVICE, ALICE, BOB}
 
 
+def test_what_cannot_be_closed_is_said(tmp_path: Path) -> None:
+    """Answers that root has put there, and what is no file: the service starts, names the first, and closes its own."""
+    it = Installation(tmp_path, inbox={"private": False})
+    it.put(ALICE, "m")
+    it.serve()
+    receipts = it.inbox / "receipts"
+    (receipts / "of-root.json").write_text("{}")
+    (receipts / "of-root.json").chmod(0o644)
+    os.mkfifo(receipts / "pipe.json", 0o666)
+    (receipts / "link.json").symlink_to("/etc/passwd")
+    (it.inbox / "rejected/file").write_text("")
+    it.world.configure(inbox={"private": True})
+    said = [line for line in it.serve() if line["event"] == "inbox.left_open"]
+    assert [(line["path"], line["count"]) for line in said] == [(str(receipts / "of-root.json"), 1)]
+    assert readers(it, receipts / "m.json") == {SERVICE, ALICE}
+
+
 def test_a_list_of_the_administrators_stays(tmp_path: Path) -> None:
     """A reader whom the administrator named reads on; the group does not, and the service does."""
     it = Installation(tmp_path)

@@ -47,7 +47,17 @@ class Installation:
         with world.running() as service:
             world.live_on(service, 1)
         SharedScanner().make_ready()
-        for words in ("list", "rejected list", "inbox list", "inbox explain good.yaml", "status", "drop --help"):
+        "\n".encode("unicode_escape")
+        for words in (
+            "list",
+            "logs rejected",
+            "logs why --drop bad",
+            "rejected list",
+            "inbox list",
+            "inbox explain good.yaml",
+            "status",
+            "drop --help",
+        ):
             CliRunner().invoke(command_line, ["--config", str(world.config_path), *words.split()])
         configure_at_first_line(lambda: None)  # the last command's configuration is not the service's
 

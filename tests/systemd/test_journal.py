@@ -90,7 +90,8 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
     machine.wait(is_purged)
     manual = (ROOT / "docs" / "reference" / "logs.md").read_text()
     rows = re.findall(r"^\| [^|]+ \| `model-inbox (logs [^`]+)` \|$", manual, re.MULTILINE)
-    answers = {" ".join(row.split()[:2]): stopped.model_inbox(*row.split()).stdout for row in rows}
+    # The journal begins with this machine, so what was yesterday is not known, and a command may exit with 75.
+    answers = {" ".join(row.split()[:2]): stopped.model_inbox(*row.split(), check=False).stdout for row in rows}
     expected = {
         "logs --drop": ["bob", "sidecar.unknown_key", "registered from a drop of alice"],
         "logs why": ["No such drop was rejected or is waiting."],

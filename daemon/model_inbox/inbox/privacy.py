@@ -10,8 +10,9 @@ Where the file system has no lists, what the service holds is for the service al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..base.acl import EXECUTE, NO_LISTS, READ, Acl, acl_of, default_acl_of, one_reader
@@ -34,6 +35,8 @@ class Privacy:
     def __init__(self, machine: Machine) -> None:
         self.is_on = False
         self.has_acls = True
+        self.left_open: list[Path] = []
+        """What others may read although it is on, because it belongs to another user than the service."""
         self._disk = machine.disk
         self._progress = machine.progress
 
@@ -78,24 +81,34 @@ class Privacy:
             self._disk.chmod(folder, _FOLDER_MODE)
 
     def close_earlier(self, rejected_dir: Path, receipts_dir: Path) -> None:
-        """Close what was left readable while `inbox.private` was off. Raises StorageError.
+        """Close what was left readable while `inbox.private` was off, and remember what is not ours to close.
 
-        A receipt of version 0.1 names its owner without the number, and is then for the service alone.
+        A receipt of version 0.1 names its owner without the number, and is then for the service alone. Raises
+        StorageError.
         """
+        self.left_open = []
         with storage_errors("set the rights in", rejected_dir), self._disk.scan(rejected_dir) as entries:
             for entry in entries:
                 self._progress()
                 is_open = entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mode & 0o077
-                if is_open and acl_of(rejected_dir / entry.name) is None:
-                    self.set_rejected(rejected_dir / entry.name)
+                folder = rejected_dir / entry.name
+                if is_open and acl_of(folder) is None:
+                    self._close(folder, partial(self.set_rejected, folder))
         with storage_errors("set the rights in", receipts_dir), self._disk.scan(receipts_dir) as entries:
             for entry in entries:
                 self._progress()
                 # A list lets no others read.
-                if entry.name.endswith(".json") and entry.stat(follow_symlinks=False).st_mode & 0o007:
+                is_open = entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_mode & 0o007
+                if is_open and entry.name.endswith(".json"):
                     path = receipts_dir / entry.name
                     uid = uid_of_owner((read_receipt_file(path) or {}).get("owner"))
-                    self.close_answer(path, -1 if uid is None else uid)
+                    self._close(path, partial(self._let_read, path, -1 if uid is None else uid, _CLOSED_MODE))
+
+    def _close(self, path: Path, close: Callable[[], None]) -> None:
+        try:
+            close()
+        except PermissionError:
+            self.left_open.append(path)
 
     def _let_read(self, path: Path, uid: int, closed_mode: int) -> None:
         # Closed first: with a list on it, what was there before would say who may read.

@@ -151,6 +151,8 @@ class Service:
     def _say_if_not_private(self) -> None:
         if self.inbox.privacy.is_on and not self.inbox.privacy.has_acls:
             log.warning("inbox.without_acls", path=str(self.inbox.path))
+        if left_open := self.inbox.privacy.left_open:
+            log.warning("inbox.left_open", path=str(left_open[0]), count=len(left_open))
 
     def _lock_registry(self) -> None:
         path = self.config.registry.path

@@ -131,6 +131,13 @@ EVENTS: dict[str, Event] = {
         "Put the inbox on a file system with POSIX access control lists (ext4, XFS, Btrfs, tmpfs; ZFS with "
         "`acltype=posix`), or set `inbox.private` to false.",
     ),
+    "inbox.left_open": Event(
+        "warning",
+        ("path", "count"),
+        "`inbox.private` is true, and others may read receipts or rejected drops of before (`path` is the first): they "
+        "belong to another user than the service, which cannot change their rights.",
+        "Look at them, and remove them or give them to the service's user.",
+    ),
     "inbox.unavailable": Event(
         "error",
         ("path", "problem"),
