@@ -42,7 +42,8 @@ _LISTING_SECONDS = 0.2
 # The map of a process that is in no user namespace.
 _ALL_USERS = ["0", "0", "4294967295"]
 _COPY_BYTES = 1 << 20
-# The service reads a drop as a member of the inbox's group.
+# The service reads a drop as a member of the inbox's group. In a private inbox the kernel gives each new file a list
+# that names the service and closes the file to the group; the group's bits are the mask of the list then.
 _DROPPED_MODE = 0o640
 
 
