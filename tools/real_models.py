@@ -741,6 +741,8 @@ def lightgbm_models() -> Iterator[Model]:
 
     options: dict[str, Any] = {"n_estimators": 4, "num_leaves": 4, "min_child_samples": 2, "verbose": -1}
     frame = pd.DataFrame(X, columns=list("abcd")).assign(k=pd.Categorical(["x", "y", "z"] * 20))
+    first = lgb.train({"verbose": -1, "min_data_in_leaf": 2}, lgb.Dataset(X, Y), 2)
+    yield "continued", lgb.train({"verbose": -1, "min_data_in_leaf": 2}, lgb.Dataset(X, Y), 2, init_model=first)
     yield "regressor", lgb.LGBMRegressor(**options).fit(X, Y)
     yield "classifier", lgb.LGBMClassifier(**options).fit(X, CLASSES)
     yield "classifier names", lgb.LGBMClassifier(**options).fit(frame, NAMES)

@@ -454,6 +454,8 @@ def beside_models() -> Iterator[tuple[str, str, Any]]:
         [lgb.early_stopping(4, min_delta=0.1), lgb.log_evaluation(9), lgb.record_evaluation({})],
     )
     quiet = {"verbose": -1, "min_data_in_leaf": 3}
+    first = lgb.train(quiet, lgb.Dataset(PRICES, RETURNS), 2)
+    yield "LightGBM", "continued", lgb.train(quiet, lgb.Dataset(PRICES, RETURNS), 2, init_model=first)
     yield (
         "LightGBM",
         "folds",

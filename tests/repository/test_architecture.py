@@ -228,7 +228,7 @@ VALUES_FROM = {
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},
     ("pickles/names", "sys"): {"stdlib_module_names"},
     ("pickles/report", "pickles/allowlist"): {"Allowlist"},
-    ("pickles/report", "pickles/rules/__init__"): {"HASHABLE", "PLAIN_TYPES"},
+    ("pickles/report", "pickles/rules/__init__"): {"HASHABLE", "PLAIN_TYPES", "WITH_KEYWORDS"},
     ("pickles/rules/hook_rules", "pickles/rules/torch_rules"): {"TENSORS"},
     ("pickles/rules/numpy_rules", "pickles/streams"): {"Source"},
     ("pickles/stubs", "pickles/streams"): {"BadStream", "PayloadSkippingStream"},

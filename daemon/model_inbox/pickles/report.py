@@ -31,7 +31,7 @@ from ..problems.artifact import (
 )
 from .allowlist import Allowlist
 from .names import carries_code, describe_uses, framework_of, never_allowed, only_shipped
-from .rules import HASHABLE, PLAIN_TYPES
+from .rules import HASHABLE, PLAIN_TYPES, WITH_KEYWORDS
 
 __all__ = ["FINDINGS", "PROBLEMS_MAX", "PickleReport", "imports_of", "problem_of", "report_of"]
 
@@ -362,6 +362,8 @@ def _numpy_version(uses: Mapping[str, str]) -> dict[str, str]:
 def _is_covered(what: str, subject: str, refused: set[str], allowlist: Allowlist) -> bool:
     """Return whether a finding needs no problem of its own."""
     if what == "hashed" and subject in HASHABLE:
+        return True
+    if what == "keyword-arguments" and subject in WITH_KEYWORDS:
         return True
     if what == "partial-of":
         return subject in refused or subject in PLAIN_TYPES or "c" not in (allowlist.uses(subject) or "")

@@ -204,6 +204,16 @@ def test_what_scipy_would_call_or_follow_is_refused(opcodes: bytes) -> None:
     assert set(problems(opcodes)) == set(REFUSED)
 
 
+def test_only_results_whose_keywords_are_ignored_get_them() -> None:
+    """Protocol 4 creates an object with keywords; what other classes do with them no rule checks."""
+    numbers, keywords = b"(G" + bytes(8) + b"G" + bytes(8) + b"t", build.mapping({"correlation": build.value(0.5)})
+    for module, name, found in (
+        ("scipy.stats._stats_py", "SignificanceResult", []),
+        ("scipy.stats._stats_py", "ModeResult", REFUSED),
+    ):
+        assert problems(build.named(module, name) + numbers + keywords + b"\x92") == found, name
+
+
 def test_interpolator_keeps_one_of_its_own_methods() -> None:
     """By its name with a dot, or looked up; no other method, and no other name with a dot."""
     interp1d = ("scipy.interpolate._interpolate", "interp1d")

@@ -43,6 +43,20 @@ def test_versions_of_all_files_are_put_together() -> None:
     assert claimed == {"numpy": "2", "scikit-learn": "1.9.1"}
 
 
+def xgboost(version: bytes) -> dict[str, str]:
+    """Return the versions of a file with a booster of XGBoost that ends like this."""
+    handle = build.called(build.named("builtins", "bytearray"), build.data(bytes(2 << 20) + version))
+    state = build.mapping({"handle": handle})
+    return dict(scan_bytes(build.pickled(build.built(build.new("xgboost.core", "Booster"), state)), ALLOWLIST).versions)
+
+
+def test_boosters_of_xgboost_end_with_their_version() -> None:
+    """UBJSON: the key, and an array of three small numbers. Anything else says nothing."""
+    assert xgboost(b"L\0\0\0\0\0\0\0\x07version[#L\0\0\0\0\0\0\0\x03i\x03i\x02i\x00}}") == {"xgboost": "3.2.0"}
+    assert xgboost(b"version[#L\0\0\0\0\0\0\0\x03i\x03i\x02i\xff}}") == {}
+    assert xgboost(b"version 3.2.0") == {}
+
+
 def test_a_difference_names_both_versions() -> None:
     """A generation is enough; a framework that is not installed is left to the load."""
     assert version_differences({"scikit-learn": "1.9.1", "numpy": "2", "lightgbm": "v4"}) == [

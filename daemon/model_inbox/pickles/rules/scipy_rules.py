@@ -14,7 +14,13 @@ from ..arguments import is_count, is_object, must, only_scalars, package_of
 from ..stubs import Recorder, StateRule, Stub
 from .numpy_rules import ArrayValue, array_of
 
-__all__ = ["SCIPY_STATES", "has_shape"]
+__all__ = ["SCIPY_STATES", "WITH_KEYWORDS", "has_shape"]
+
+WITH_KEYWORDS = frozenset(
+    f"scipy.stats._stats_py.{name}Result" for name in ("Kstest", "Linregress", "PearsonR", "Significance")
+)
+"""Tuples with attributes. Protocol 4 creates them with the attributes as keywords, which their `__new__` ignores: the
+attributes are set from the state."""
 
 
 def has_shape(value: Any, kind: str, itemsize: int, *shape: int | None) -> bool:

@@ -247,13 +247,21 @@ def _charge_model(recorder: Recorder, target: Stub, model: str | bytes | bytearr
     recorder.charge(kind, _PARSED_BYTES * len(model), 1000 + len(model) // _PARSED_BYTES_PER_MICROSECOND)
 
 
+_XGBOOST_END_BYTES = 64
+_XGBOOST_VERSION = re.compile(rb"version\[#L\0{7}\x03i([\0-\x7f])i([\0-\x7f])i([\0-\x7f])}}\Z", re.DOTALL)
+"""UBJSON ends with the version of the library that wrote it."""
+
+
 def _xgboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(state) is dict and "handle" in state, "not a state that XGBoost writes")
     handle = state["handle"]
     must(handle is None or type(handle) is bytearray, "the model is not bytes")
     if handle is not None:
         _charge_model(recorder, target, handle)
-        _note(recorder, "xgboost.core.Booster", lambda: check_xgboost(recorder.real_bytes(handle)))
+        model = recorder.real_bytes(handle)
+        if match := _XGBOOST_VERSION.search(bytes(model[-_XGBOOST_END_BYTES:])):
+            recorder.note_version("xgboost", ".".join(str(part[0]) for part in match.groups()))
+        _note(recorder, "xgboost.core.Booster", lambda: check_xgboost(model))
 
 
 _LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
@@ -273,6 +281,23 @@ def _lightgbm_state(recorder: Recorder, target: Stub, state: Any) -> None:
             recorder.note_version("lightgbm", match[1])
         _charge_model(recorder, target, text)
         _note(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
+
+
+_KEPT_OF_THE_FIRST: Mapping[str, tuple[type, ...]] = {
+    "_InnerPredictor__is_manage_handle": (bool,),
+    "num_class": (int,),
+    "pandas_categorical": (list, type(None)),
+    "pred_parameter": (str, dict),
+}
+
+
+def _first_booster_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """What a booster keeps of the one that it went on from. LightGBM would free a handle in it as a pointer."""
+    must(type(state) is dict and set(state) <= set(_KEPT_OF_THE_FIRST), "not a state that LightGBM writes")
+    must(
+        all(type(value) in _KEPT_OF_THE_FIRST[name] for name, value in state.items()),
+        "not a state that LightGBM writes",
+    )
 
 
 def _cv_booster_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
@@ -306,6 +331,7 @@ TREE_STATES: Mapping[str, StateRule] = {
     _BIN_MAPPER: _bin_mapper_state,
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
+    "lightgbm.basic._InnerPredictor": _first_booster_state,
     "lightgbm.engine.CVBooster": _cv_booster_state,
     **{
         f"catboost.core.{name}": _catboost_state
