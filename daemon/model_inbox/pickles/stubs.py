@@ -71,7 +71,8 @@ class Global(type):
         if result is None:
             result = instance_of(cls)
             result.kept = args
-        if isinstance(result, Stub) and (depth := depth_of(args)):
+        # A rule that knows the depth of what it made has set it.
+        if isinstance(result, Stub) and not hasattr(result, "depth") and (depth := depth_of(args)):
             result.nest(depth)
         return result
 

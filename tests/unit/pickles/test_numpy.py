@@ -140,6 +140,14 @@ def test_array_is_accepted_exactly_when_its_size_is_true(itemsize: int, shape: t
     assert (problems(build.array(shape, bytes(length), kind)) == []) is honest
 
 
+def test_every_scalar_of_a_dtype_is_checked() -> None:
+    """Also those after the first, which is read as the first was."""
+    number = build.named("numpy._core.multiarray", "scalar") + b"q\x50" + build.dtype() + b"q\x51"
+    first = number + build.data(bytes(8)) + b"\x86R"
+    for size, found in ((8, []), (4, REFUSED), (9, REFUSED), (0, REFUSED)):
+        assert problems(first + b"h\x50h\x51" + build.data(bytes(size)) + b"\x86R\x86") == found, size
+
+
 def test_scalars_and_buffers_of_their_size_are_accepted() -> None:
     """Scalars of numpy and buffers of protocol 5 are accepted only with exactly their bytes."""
     assert (

@@ -37,10 +37,12 @@ class DtypeValue:
     `itemsize` is in bytes, `built` is set when the dtype gets its state. `is_sub_array` is set if an item is itself an
     array: numpy has such dtypes in fields only. `leaves` is the number of bools in the mask of an item, `depth` how
     deeply its fields are nested. `is_big` is set if its numbers are big-endian. `fields` maps the names of its fields
-    to (offset, dtype), and is None without any.
+    to (offset, dtype), and is None without any. `reader` reads a number of it, once one was checked.
     """
 
-    __slots__ = ("built", "depth", "fields", "has_objects", "is_big", "is_sub_array", "itemsize", "kind", "leaves")
+    __slots__ = (
+        "built", "depth", "fields", "has_objects", "is_big", "is_sub_array", "itemsize", "kind", "leaves", "reader"
+    )  # fmt: skip
 
     def __init__(self, kind: str, itemsize: int, *, has_objects: bool) -> None:
         self.kind = kind
@@ -52,6 +54,7 @@ class DtypeValue:
         self.is_big = False
         self.fields: dict[str, tuple[int, DtypeValue]] | None = None
         self.built = False
+        self.reader: struct.Struct | None = None
 
     @property
     def is_of_nodes(self) -> bool:
@@ -393,13 +396,29 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
 
 def _scalar(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 2, "not (dtype, bytes)")
+    # A file can have millions of numbers of one dtype, and a dtype does not change once it has a state.
+    reader = getattr(getattr(args[0], "value", None), "reader", None)
+    if reader is not None and type(args[1]) is bytes and len(args[1]) == reader.size:
+        made = stand_in(callee, reader.unpack(args[1])[0])
+        made.depth = 1
+        return made
     described = dtype_of(args[0])
     must(
         type(args[1]) is bytes and len(args[1]) == described.itemsize, "the contents do not have the size of the dtype"
     )
     if described.itemsize > _SMALL_BYTES:
         recorder.charge(callee, described.itemsize)
+    if form := _FORMS.get((described.kind, described.itemsize)):
+        described.reader = struct.Struct((">" if described.is_big else "<") + form)
     return stand_in(callee, _hashed_as(described, args[1]))
+
+
+_FORMS = {
+    **{("f", size): form for size, form in ((2, "e"), (4, "f"), (8, "d"))},
+    **{("i", size): form for size, form in ((1, "b"), (2, "h"), (4, "i"), (8, "q"))},
+    **{("u", size): form for size, form in ((1, "B"), (2, "H"), (4, "I"), (8, "Q"))},
+}
+"""The numbers that `struct` reads as `_hashed_as` does."""
 
 
 _SMALL_BYTES = 32

@@ -166,8 +166,11 @@ def _timezone(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> An
 def _date_or_time(kind: Callable[..., Any]) -> Rule:
     def make(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
         if len(args) == 1 and type(args[0]) is bytes:
-            # Nearly all dates are written as one argument of bytes.
-            return _made(kind, args[0], otherwise="not the parts of a date or time")
+            # Nearly all dates are written as one argument of bytes, and a file can have millions.
+            try:
+                return kind(args[0])
+            except (TypeError, ValueError):
+                raise BadArguments("not the parts of a date or time") from None
         must(bool(args) and len(args) <= 8, "not the parts of a date or time")
         zones = [arg for arg in args if is_zone(arg)]
         must(len(zones) <= 1, "not the parts of a date or time")
