@@ -39,7 +39,7 @@ def test_a_backup_is_made_listed_verified_and_restored(at: Home) -> None:
     assert {key: listed[1][key] for key in listed[1]} == {key: first[key] for key in listed[1]}
     assert first["name"] in at.text("backup", "list", "copies")
     assert at.json("backup", "verify", "copies")["ok"] is True
-    assert at.text("backup", "verify", "copies", first["name"]) == f"{first['name']}: sound\n"
+    assert at.text("backup", "verify", "copies", first["name"]) == f"{first['name']}: no problems\n"
     done = at.json("backup", "restore", "copies", first["name"], "--to", "again")
     assert done["models"] == first["models"]
     assert done["position"].split("/")[0] == first["registry_id"]

@@ -41,4 +41,4 @@ def test_history_says_which_lines_are_missing(home: Home) -> None:
     (home.registry_path.parent / "history" / f"{0:020d}.jsonl").unlink()
     said = home.text("history").splitlines()
     assert said[1].split()[0] == str(reached + 1)
-    assert said[-1].startswith(f"Lines of the history are missing: 1-{reached}.")
+    assert said[-1].startswith(f"Changes are missing in the history: 1-{reached}.")

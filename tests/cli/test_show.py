@@ -66,7 +66,7 @@ def test_show_of_a_model_from_the_inbox_sums_its_imports_up(home: Home, monkeypa
         card = home.text("show", "old")
         assert said in card
         assert "made with    numpy 2, scikit-learn 1.9.1\n" in card
-        assert "the inbox (complete by digest), drop d-1" in card
+        assert "the inbox, drop d-1; its files had the SHA-256" in " ".join(card.split())
 
 
 def test_show_of_what_is_not_there(home: Home) -> None:

@@ -123,5 +123,5 @@ def _sync_folders(copied: list[Path], target: Path, disk: Disk) -> None:
 def _damaged(path: Path) -> BackupDamaged:
     return BackupDamaged(
         f"cannot restore {str(path)!r}: it is missing, or not what was written there",
-        hint="`model-inbox backup verify` says which snapshots are sound; empty the target before the next restore",
+        hint="`model-inbox backup verify` shows which snapshots are good; empty the target before the next restore",
     )

@@ -17,7 +17,7 @@ __all__ = ["remedy_for"]
 
 _REMEDIES: Mapping[int, str] = {
     errno.EROFS: "See why it is read-only (`dmesg`, `findmnt -T {path}`); the kernel does this after an error of the "
-    "disk. When the disk is sound, mount it for writing again: `mount -o remount,rw`",
+    "disk. When the disk works without errors, mount it for writing again: `mount -o remount,rw`",
     errno.ENOSPC: "Make room: `df -h {path}` and `df -i {path}` show what is left",
     errno.EDQUOT: "The user {user} has used up its quota of the disk: remove files of that user, or raise the quota",
     errno.EACCES: "Let the user {user} write there: `ls -ld {places}` shows the rights; `chown {user}` or "

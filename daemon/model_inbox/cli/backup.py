@@ -167,7 +167,7 @@ def verify(_app: App, *, folder: Path, name: str | None, as_json: bool) -> int:
         )
     else:
         for one, problems in found.items():
-            print_lines(f"{one}: {'sound' if not problems else 'has problems'}")
+            print_lines(f"{one}: {'no problems' if not problems else 'has problems'}")
             print_problems(problems)
     return EXIT_DONE if sound else EXIT_REFUSED
 

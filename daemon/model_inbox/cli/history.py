@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["change_of", "history"]
 
 _COLUMNS = (
-    Column("LINE", rank=5, right=True),
+    Column("CHANGE", rank=5, right=True),
     Column("WHEN (UTC)", rank=2),
     Column("WHAT", rank=1, least=8, words=True),
     Column("MODEL"),
@@ -29,7 +29,7 @@ _COLUMNS = (
     Column("DROP", rank=6),
 )
 _COLUMNS_OF_ONE = (
-    Column("LINE", rank=3, right=True),
+    Column("CHANGE", rank=3, right=True),
     Column("WHEN (UTC)"),
     Column("WHAT", rank=1, least=12, words=True),
     Column("WHO", rank=2, least=6),
@@ -72,7 +72,7 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
         rows.append(row if model_id is None else (*row[:3], *row[4:]))
     print_table(_COLUMNS if model_id is None else _COLUMNS_OF_ONE, rows)
     if missing:
-        print_lines(f"Lines of the history are missing: {spans(missing)}. `model-inbox verify` says where.")
+        print_lines(f"Changes are missing in the history: {spans(missing)}. `model-inbox verify` says where.")
 
 
 def change_of(line: Line, model_id: str | None) -> tuple[str, str]:

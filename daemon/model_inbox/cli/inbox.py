@@ -35,6 +35,10 @@ _COLUMNS = (
 )
 
 
+# Words of the table for states whose names are for programs.
+_STATES = {"in_hand": "in work", "ours": "own folder"}
+
+
 @click.group(cls=Group)
 def inbox() -> None:
     """Show the files in the inbox and what they wait for."""
@@ -58,7 +62,16 @@ def list_files(app: App, *, as_json: bool) -> None:
     rows = []
     for one in everything:
         why = "; ".join(problem.message for problem in one.problems) or one.words
-        rows.append((one.name, one.owner, age(one.since, moment), one.state, _left(one.until, moment), why))
+        rows.append(
+            (
+                one.name,
+                one.owner,
+                age(one.since, moment),
+                _STATES.get(one.state, one.state),
+                _left(one.until, moment),
+                why,
+            )
+        )
     print_table(_COLUMNS, rows)
 
 

@@ -82,8 +82,8 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
         ("of these, from the JSON file alone", ", ".join(made.from_checkpoint)),
         ("of these, from sidecars, scanned again", ", ".join(made.from_sidecars)),
         ("retired models found in the trash", ", ".join(made.retired)),
-        ("lines of history", made.lines),
-        ("lost lines", _lost_lines(made.lines_lost, made.lines_missing)),
+        ("changes in its history", made.lines),
+        ("lost changes", _lost_lines(made.lines_lost, made.lines_missing)),
         ("epoch", made.epoch),
     ]
     print_fields(fields)

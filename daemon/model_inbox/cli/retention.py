@@ -158,7 +158,7 @@ def confirm_clock(app: App, *, as_json: bool) -> None:
     elif sequence is None:
         print_lines(f"Nothing to confirm: the clock has not jumped. It shows {when(now(), seconds=True)} UTC.")
     else:
-        print_lines(f"The clock is confirmed: {when(now(), seconds=True)} UTC (line {sequence} of the history).")
+        print_lines(f"The clock is confirmed: {when(now(), seconds=True)} UTC (change {sequence} of the history).")
 
 
 def _policy(file: Path) -> RetentionSection:

@@ -34,6 +34,12 @@ from .output import (
 __all__ = ["show"]
 
 _HISTORY_LINES = 10
+# How it was known that a drop was complete.
+_COMPLETE = {
+    "digest": "; its files had the SHA-256 that its sidecar gives",
+    "lease": "; no process had its files open",
+    "quiet": "; its files had stayed unchanged for the settle time",
+}
 _SCALARS = (int, float, str, bool, type(None))
 
 
@@ -80,7 +86,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     print_lines(_imports(entry.get("imports")), indent=2)
     if entry.get("scaler_replaced"):
         said = _imports(entry.get("scaler_imports"))
-        print_lines(f"its scaler, of line {entry['scaler_replaced']}: {said}", indent=2)
+        print_lines(f"its scaler, since change {entry['scaler_replaced']} of the history: {said}", indent=2)
     print_lines("\nhistory")
     if len(changes) > _HISTORY_LINES:
         print_lines(f"{len(changes) - _HISTORY_LINES} earlier: `model-inbox history {model_id}`", indent=2)
@@ -98,7 +104,10 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "type", entry.get("model_type")
     yield "version", entry.get("version")
     yield "trained", f"{when(trained)} UTC ({age(trained, moment)} ago)"
-    yield "registered", f"{when(registered)} UTC ({age(registered, moment)} ago), line {entry.get('sequence')}"
+    yield (
+        "registered",
+        f"{when(registered)} UTC ({age(registered, moment)} ago), change {entry.get('sequence')} of the history",
+    )
     yield "from", _origin(entry)
     yield "owner", owner_in_words(entry.get("owner"))
     yield "calibrated", "yes" if entry.get("calibration_ok") else "no"
@@ -115,7 +124,8 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
 
 def _origin(entry: EntryFields) -> str:
     if entry.get("origin") == "inbox":
-        return f"the inbox (complete by {entry.get('integrity')}), drop {entry.get('drop_id')}"
+        how = _COMPLETE.get(str(entry.get("integrity")), "")
+        return f"the inbox, drop {entry.get('drop_id')}{how}"
     return "Python (register_model)"
 
 

@@ -107,7 +107,7 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     yield "now", shown.get("doing") if lives else ""
     inbox = shown.get("inbox") or {}
     yield "inbox", inbox.get("path")
-    watcher = "deaf: rescans at intervals" if shown["deaf"] else inbox.get("watcher")
+    watcher = "no file events arrive: rescans at intervals" if shown["deaf"] else inbox.get("watcher")
     yield "watch", watcher if lives else ""
     yield "waiting", shown["waiting"]
     if oldest := shown.get("oldest"):
@@ -123,7 +123,10 @@ def _fields(shown: Mapping[str, Any], moment: datetime) -> Iterator[tuple[str, o
     registry = shown.get("registry") or {}
     if registry.get("entries") is not None:
         journal = format_size(registry.get("journal_bytes") or 0)
-        yield "registry", f"{counted(registry['entries'], 'model')}, line {registry.get('sequence')}, journal {journal}"
+        yield (
+            "registry",
+            f"{counted(registry['entries'], 'model')}, {registry.get('sequence')} changes, journal {journal}",
+        )
     for one in registry.get("rewritten") or ():
         kept = f"; the file that was found is {one.get('kept')}" if one.get("kept") else ""
         yield "written again", f"{one.get('path')} {ago(one.get('at'))}: {one.get('problem')}{kept}"

@@ -14,7 +14,7 @@ def inbox_not_a_folder(folder: Path) -> Problem:
     """Something else stands where a reserved folder belongs."""
     return Problem(
         "inbox.not_a_folder",
-        f"{str(folder)!r} is a link or a file; its name is reserved for a folder of ours",
+        f"{str(folder)!r} is a link or a file; its name is reserved for a folder of model-inbox",
         _move_away(folder),
         file=str(folder),
     )

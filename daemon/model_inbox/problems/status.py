@@ -44,7 +44,7 @@ def status_unknown() -> Problem:
     """This user can neither see the daemon's lock nor its status."""
     return Problem(
         "status.unknown",
-        "whether a daemon runs cannot be told: neither its lock nor its status can be read by this user",
+        "it is not known whether a daemon runs: this user can read neither its lock nor its status",
         "Ask as the service's user or as root, or as a member of its groups",
     )
 
@@ -78,7 +78,7 @@ def status_deaf(why: object) -> Problem:
     return Problem(
         "status.deaf",
         f"file events do not reach the daemon: {why}",
-        "Nothing to do if it passes: the folder is looked at by the clock meanwhile",
+        "Nothing to do if it passes: the folder is rescanned at intervals meanwhile",
     )
 
 
@@ -97,7 +97,7 @@ def status_clock_unknown(why: object) -> Problem:
     """Whether the clock has jumped cannot be found out."""
     return Problem(
         "status.clock_unknown",
-        f"whether the clock can be believed cannot be found out, and nothing is retired or purged: {why}",
+        f"it is not known whether the clock is right, and nothing is retired or purged: {why}",
         "Correct what is wrong with the disk; it is tried again",
     )
 

@@ -63,7 +63,7 @@ class Looked:
     def must_be_believed(self, to: str) -> None:
         """Raise ClockHeld while nothing is to be removed by the clock. `to` completes "cannot ..."."""
         if self.problem:
-            raise ClockHeld(f"cannot {to}: whether the clock can be believed cannot be found out: {self.problem}")
+            raise ClockHeld(f"cannot {to}: it is not known whether the clock is right: {self.problem}")
         if self.doubt is None or not self.doubt.is_held:
             return
         jump, left = self.doubt.jump, format_duration(self.doubt.hold_seconds)

@@ -275,7 +275,7 @@ def entry_schema() -> dict[str, Any]:
     fields = schema["properties"]
     ours = [name for name in fields if name not in schema["required"] and name not in _SOMETIMES]
     strict = {
-        "title": "Entry of ours",
+        "title": "Entry made by model-inbox",
         "description": "What every entry has that a version of model-inbox has registered.",
         "required": ours,
         "properties": {

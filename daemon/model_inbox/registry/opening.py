@@ -96,7 +96,7 @@ def change_refused(path: Path, denied: str) -> RegistryError:
     if denied:
         hint = "Change it as the user who owns its folder (the service); reading works as you are"
         if is_mounted_read_only(path.parent):
-            hint = "Reading works. Mount the file system for writing, when its disk is sound, to change the registry"
+            hint = "Reading works. Mount the file system for writing, when its disk works, to change the registry"
         return RegistryError(f"cannot change the registry {str(path)!r}: {denied}", hint=hint)
     return RegistryError(
         f"cannot change the registry {str(path)!r}: it was opened read-only",

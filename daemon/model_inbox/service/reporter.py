@@ -370,7 +370,7 @@ class Reporter:
         elif service.health.inbox_problem:
             what = "cannot use the inbox"
         elif service.health.watch_problem:
-            what = "deaf: looking by the clock"
+            what = "no file events arrive: rescans at intervals"
         elif service.watching.polling:
             what = "polling"
         return f"{(self.doing or what).capitalize()}; {', '.join(parts)}"

@@ -153,7 +153,7 @@ class Watching:
         elif now >= self._canary_sent_at + CANARY_SECONDS:
             self._canary_sent_at = None
             if not self.watch.canary_came(0):
-                return "a file of our own was made and no event came"
+                return "no event came for a file that was made to test this"
         return ""
 
     def _make(self, *, polling: bool) -> None:

@@ -97,7 +97,7 @@ METRICS: dict[str, _Told] = {
     ),
     "model_inbox_ready": _Told("gauge", "1 if drops are taken.", "ready"),
     "model_inbox_watch_deaf": _Told(
-        "gauge", "1 if no file events arrive, so that the inbox is only looked at by the clock.", "deaf"
+        "gauge", "1 if no file events arrive, so that the inbox is only rescanned at intervals.", "deaf"
     ),
     "model_inbox_inbox_reachable": _Told("gauge", "1 if the inbox could be listed.", "inbox.reachable"),
     "model_inbox_waiting": _Told("gauge", "Drops and single files that wait in the inbox.", "waiting"),

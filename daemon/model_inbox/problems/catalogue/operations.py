@@ -60,7 +60,7 @@ ROWS: Mapping[Code, About] = {
     "backup.file_differs": About(
         "A file of a snapshot has other bytes than the backup wrote, or cannot be read.",
         "Damage of the medium, or somebody changed the file. Snapshots after this one may share it.",
-        "Restore from another snapshot that `model-inbox backup verify` finds sound.",
+        "Restore from another snapshot in which `model-inbox backup verify` finds no problems.",
     ),
     "backup.file_unknown": About(
         "A file is in a snapshot that the backup did not write.",
@@ -81,7 +81,7 @@ ROWS: Mapping[Code, About] = {
     "backup.damaged": About(
         "A snapshot is not what was written, so it cannot be restored.",
         "Damage of the medium, or somebody changed a file of it.",
-        "Restore from another snapshot; `model-inbox backup verify` says which are sound.",
+        "Restore from another snapshot; `model-inbox backup verify` says which have no problems.",
     ),
     # --- status
     "status.not_running": About(
@@ -90,7 +90,7 @@ ROWS: Mapping[Code, About] = {
         "Start it; look at its log if it died.",
     ),
     "status.unknown": About(
-        "Whether a daemon runs cannot be told by this user.",
+        "This user cannot find out whether a daemon runs.",
         "Neither its lock nor its status file may be read.",
         "Ask as the service's user, as root, or as a member of its groups.",
     ),
@@ -127,12 +127,12 @@ ROWS: Mapping[Code, About] = {
         "See that the folder is there and belongs to the service's user.",
     ),
     "status.deaf": About(
-        "File events do not reach the daemon, which looks by the clock instead.",
+        "File events do not reach the daemon, which rescans the inbox at intervals instead.",
         "The folder was renamed or mounted over, or a limit of the kernel was reached.",
         "Nothing, if it passes; else restart the daemon.",
     ),
     "status.deferred": About(
-        "Drops are in hand that could not be decided.",
+        "Drops could not be decided yet, because of the disk, a lock or the scanner. They are tried again.",
         "A full disk, an I/O error, a locked registry.",
         "Correct what the message names; the drops are tried again.",
     ),
@@ -165,7 +165,7 @@ ROWS: Mapping[Code, About] = {
         "Check the clock. If it is right, `model-inbox retention confirm-clock` ends this at once.",
     ),
     "status.clock_unknown": About(
-        "The daemon cannot read its journal's history to find out whether the clock can be believed. Until it can, "
+        "The daemon cannot read its journal's history to find out whether the clock is right. Until it can, "
         "nothing is retired or purged.",
         "A disk with errors.",
         "Correct what is wrong with the disk; it is tried again.",

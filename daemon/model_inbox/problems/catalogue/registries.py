@@ -50,7 +50,7 @@ ROWS: Mapping[Code, About] = {
     "registry.corrupted": About(
         "A file of the registry is damaged. Nothing was changed.",
         "Damage on the disk, or an edited file.",
-        "`model-inbox verify` lists what is wrong; `model-inbox rebuild` makes the registry again from what is sound.",
+        "`model-inbox verify` lists what is wrong; `model-inbox rebuild` makes the registry again from what is intact.",
     ),
     "registry.too_new": About(
         "A file of the registry has a format of a newer version.",

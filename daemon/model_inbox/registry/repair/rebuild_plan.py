@@ -302,7 +302,7 @@ class Plan:
             if path.suffix != ".yaml" or not is_valid_id(model_id) or model_id in self.entries.keys() | lost:
                 continue
             if self.is_whole:
-                self.lost.append(Lost(model_id, "no line of the journal, which is whole, registered it"))
+                self.lost.append(Lost(model_id, "no line of the journal, which is complete, registered it"))
             else:
                 self._register_from_sidecar(model_id, path)
         self.leftovers = self._leftovers(aside)

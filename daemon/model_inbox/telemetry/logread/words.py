@@ -162,7 +162,7 @@ _REGISTRY: dict[str, _Words] = {
         f"the clock jumped from {f.get('before')} to {f.get('after')}: nothing is retired or purged for "
         f"{_seconds(f.get('hold_seconds'))}"
     ),
-    "registry.clock_believed": lambda _: "the clock is believed again after its jump: removal by age goes on",
+    "registry.clock_believed": lambda _: "the clock counts as right again after its jump: removal by age goes on",
     "registry.clock_unwritten": lambda f: f"the clock cannot be compared or written down: {_problem(f)}",
     "registry.file_rewritten": lambda f: (
         f"{f.get('path')} was written again from the journal: {_problem(f)}"
