@@ -7,7 +7,6 @@ Owns the width, the colours, and the escaping of everything unprintable, so that
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -85,7 +84,11 @@ def width(*, err: bool = False) -> int | None:
     What goes to a file or a pipe has no width, even if $COLUMNS is set: programs hand that on to those they call.
     """
     stream = sys.stderr if err else sys.stdout
-    return shutil.get_terminal_size().columns if stream.isatty() else None
+    if not stream.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def in_colour(text: str, colour: Colour | None, *, err: bool = False) -> str:

@@ -7,7 +7,6 @@ anything.
 from __future__ import annotations
 
 import errno
-import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,6 +68,8 @@ def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
     The file is read once into memory. Raises FileNotFoundError, LoadRefused when only other bytes are found,
     StorageError.
     """
+    from hashlib import sha256
+
     other: Path | None = None
     # The third try finds a model that was restored between the first and the second.
     for place in (path, retired, path):
@@ -84,7 +85,7 @@ def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
                 data = file.read()
         except OSError as error:
             raise StorageError("read", place, error) from error
-        if wanted is None or hashlib.sha256(data).hexdigest() == wanted:
+        if wanted is None or sha256(data).hexdigest() == wanted:
             return data
         other = place
     if other is not None:
