@@ -2,17 +2,19 @@
 
     python tools/fuzz_pickles.py [--seconds 600] [--seed 1]
 
-Two things must hold for any bytes at all: they end in a report (never in an exception, a hang, or a worker that is
-gone without a finding), and an accepted file asks the loader for no name that its report does not list. Each accepted
-file is loaded in a child, which may die of it without ending the run; that is a finding, too, unless a booster's own
-parser did it. With the frameworks
-installed (`make fuzz`) their models are among the seeds and are loaded for real; without, loads stop at the first
-import. Findings are written to fuzz-<seed>-<number>.pkl here, and make the exit status 1.
+These must hold for any bytes at all: they end in a report (never in an exception, a hang, or a worker that is gone
+without a finding). An accepted file asks the loader for no name that its report does not list. Its load, in a child,
+ends within ten seconds of CPU time and the default of `pickle.load_budget`, without a signal (unless a booster's own
+parser did it). It runs no program, writes no file, opens no connection, and calls no function that the file only
+refers to. With the frameworks installed (`make fuzz`) their models are among the seeds and are loaded for real;
+without, loads stop at the first import. Findings are written to fuzz-<seed>-<number>.pkl here, and make the exit
+status 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import random
 import resource
@@ -25,6 +27,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import FrameType
 
 # A child that is forked from a process with threads of its own waits for them for ever.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -34,12 +37,23 @@ sys.path[:0] = [str(ROOT / part) for part in ("daemon", "tests", "tests/framewor
 
 from model_inbox.errors import LoadRefused  # noqa: E402 - as above
 from model_inbox.pickles import Allowlist, Scanner, load  # noqa: E402 - as above
+from model_inbox.pickles.report import LOAD_BYTES_MIN, LOAD_FACTOR  # noqa: E402 - as above
 from support import pickle_builders as build  # noqa: E402 - found by the line above
 
 SEED_BYTES_MAX = 60_000
-LOAD_SECONDS = 20
-LOAD_MEMORY = 4 << 30
-REFUSED_STATUS = 3
+LOAD_SECONDS = 10
+LOAD_MEMORY = 16 << 30
+REFUSED_STATUS, BUDGET_STATUS, EVENT_STATUS, CALLED_STATUS = 3, 4, 5, 6
+FAILURES = {
+    REFUSED_STATUS: "it asked for a name that is not on its list",
+    BUDGET_STATUS: "its load took more memory than the default of pickle.load_budget",
+    EVENT_STATUS: "its load ran a program, wrote a file or opened a connection",
+    CALLED_STATUS: "its load called a function that it only refers to",
+}
+FORBIDDEN_EVENTS = (
+    "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link",
+    "os.symlink", "os.chmod", "os.chown", "os.truncate", "shutil.", "socket.", "subprocess.", "pty.", "urllib.",
+)  # fmt: skip
 BOOSTERS = {"catboost", "lightgbm", "xgboost"}
 """Their C++ parsers end the process over damaged models. docs/security.md says so and promises nothing of them, so that
 such an end is counted and is no finding."""
@@ -123,27 +137,77 @@ def changed(chance: random.Random, data: bytes, others: list[bytes], parts: list
 
 
 def loads(data: bytes, imports: dict[str, str]) -> int:
-    """Load in a child; return how it ended: 0 loaded or stopped by the classes, REFUSED_STATUS, or minus a signal."""
+    """Load in a child, and return how it ended: 0, a status of `FAILURES`, or minus the signal that ended it."""
     child = os.fork()
     if not child:
         status = 0
         try:
             resource.setrlimit(resource.RLIMIT_AS, (LOAD_MEMORY, LOAD_MEMORY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            signal.alarm(LOAD_SECONDS)
             with Path(os.devnull).open("wb") as nothing:
                 os.dup2(nothing.fileno(), 1)
                 os.dup2(nothing.fileno(), 2)
-            load(data, imports)
-        except LoadRefused as error:
-            if "was not seen" in str(error):
-                status = REFUSED_STATUS
+            status = _load_watched(data, imports)
         except BaseException:  # noqa: BLE001 - whatever an honest class says of its odd state
             status = 0
         finally:
             os._exit(status)
     _, how = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(how)
+
+
+def _load_watched(data: bytes, imports: dict[str, str]) -> int:
+    """Load in this process, which ends afterwards. Return 0 or a status of `FAILURES`."""
+    only_referred_to = _import_all(imports)
+    # CPU time, because the machine may be busy. The signal ends the process.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, LOAD_SECONDS)
+    before = _resident()
+    status = 0
+
+    def on_event(event: str, args: tuple[object, ...]) -> None:
+        if event.startswith(FORBIDDEN_EVENTS) or (event == "open" and _writes(args)):
+            os._exit(EVENT_STATUS)
+
+    def on_call(frame: FrameType, what: str, argument: object) -> None:
+        called = frame.f_code if what == "call" else argument if what == "c_call" else None
+        if called is not None and id(called) in only_referred_to:
+            os._exit(CALLED_STATUS)
+
+    sys.addaudithook(on_event)
+    sys.setprofile(on_call)
+    try:
+        load(data, imports)
+    except LoadRefused as error:
+        if "was not seen" in str(error):
+            status = REFUSED_STATUS
+    except Exception:  # noqa: BLE001 - whatever an honest class says of its odd state
+        status = 0
+    sys.setprofile(None)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return BUDGET_STATUS if peak - before > max(LOAD_BYTES_MIN, LOAD_FACTOR * len(data)) else status
+
+
+def _import_all(imports: dict[str, str]) -> set[int]:
+    """Import the names of a file. Return the ids of functions, or of their code, that a load has no reason to call."""
+    found = set()
+    for name, uses in imports.items():
+        module, _, last = name.rpartition(".")
+        try:
+            value = getattr(importlib.import_module(module), last)
+        except Exception:  # noqa: BLE001 - the load will say so
+            continue
+        if uses == "r" and not isinstance(value, type):
+            found.add(id(getattr(value, "__code__", value)))
+    return found
+
+
+def _writes(args: tuple[object, ...]) -> bool:
+    return len(args) > 2 and type(args[2]) is int and bool(args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> int:
@@ -179,13 +243,15 @@ def main() -> int:
                     said = report.problems[0].message
                 if not codes:
                     status = loads(data, dict(report.imports))
-                    if status == REFUSED_STATUS:
-                        said = "accepted, and then it asked for a name that is not on its list"
+                    if status in FAILURES:
+                        said = f"accepted, and then {FAILURES[status]}"
                     elif status < 0 and BOOSTERS & set(report.frameworks):
                         counts["ended by a booster's own parser"] += 1
-                    elif status < 0 and status != -signal.SIGALRM:
+                    elif status == -signal.SIGPROF:
+                        said = f"accepted, and its load takes more than {LOAD_SECONDS} s of CPU time"
+                    elif status < 0:
                         said = f"accepted, and loading it ended the process with signal {-status}"
-                    counts["loaded" if status != -signal.SIGALRM else "loaded for too long"] += 1
+                    counts["loaded"] += 1
             if said:
                 findings += 1
                 kept = Path(f"fuzz-{options.seed}-{findings}.pkl")
