@@ -39,11 +39,13 @@ from model_inbox.errors import (
 from model_inbox.inbox.acceptance import verdict
 from model_inbox.inbox.readiness import Limits, Look, RejectedWhole, Sighting, judge_stray
 from model_inbox.model.file_names import SUFFIXES_IN_WORDS
+from model_inbox.model.metadata import PAIR_PATTERN
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.pickles import Allowlist
 from model_inbox.pickles.report import problem_of, report_of
 from model_inbox.problems import Problem, artifact, backup, clock, config, explain, inbox, journal, registry, sidecar
 from model_inbox.problems import drop as drops
+from model_inbox.problems.checks import checks_near_pair
 from model_inbox.problems.codes import Code
 from model_inbox.registry.clock import ClockDoubt, Jump, in_words
 from model_inbox.registry.clock_watch import Looked
@@ -240,8 +242,9 @@ def checks_examples() -> dict[str, Problem]:
     """The operator's own checks."""
     metadata = parse_sidecar(SIDECAR.encode(), stem="usd_eur", now=NOW).metadata
     assert metadata is not None
-    found = verdict(metadata, {}, model_types=["lstm", "xgb*"], currency_pairs=["*/JPY"])
-    return {problem.code: problem for problem in found}
+    odd = replace(metadata, currency_pair="../../etc")
+    found = verdict(odd, {}, model_types=["lstm", "xgb*"], currency_pairs=["*/JPY"], pair_pattern=PAIR_PATTERN)
+    return {problem.code: problem for problem in (*found, checks_near_pair("usd/eur", "USD/EUR", 12))}
 
 
 # --- drops ---------------------------------------------------------------------------------------------------

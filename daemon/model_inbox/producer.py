@@ -23,9 +23,9 @@ from .base.abandoned import abandoned, hold, temporary_names
 from .base.copying import digest_open_file
 from .base.disk import Disk, open_regular, read_open_file, read_regular, remove_quietly, temporary_name
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
-from .model.checks import check_metadata
+from .model.checks import check_metadata, check_pair
 from .model.file_names import SIDECAR_SUFFIX, STATUS_IN_INBOX, stem_of
-from .model.metadata import ModelMetadata, is_valid_id
+from .model.metadata import PAIR_PATTERN, ModelMetadata, is_valid_id
 from .model.published import max_sidecar_size, sidecar_too_large
 from .model.receipt import read_receipt, read_receipts
 from .model.sidecar_fields import SIDECAR_BYTES_MAX
@@ -53,7 +53,8 @@ class DropResult:
 
     `outcome` is `dropped` (written, without waiting for an answer), `waiting` (no answer in time), `registered`,
     `duplicate` or `rejected`. `problems` are the reasons of a rejection, or the values in which the metadata of
-    a duplicate differs from that of the registered model. `receipt` is the answer with all its fields.
+    a duplicate differs from that of the registered model. `notes` are what a registered model should be looked at for.
+    `receipt` is the answer with all its fields.
     """
 
     outcome: str
@@ -61,6 +62,7 @@ class DropResult:
     files: tuple[Path, ...]
     drop_id: str | None = None
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     receipt: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,6 +81,7 @@ class DropResult:
             "drop_id": self.drop_id,
             "files": [str(path) for path in self.files],
             "problems": [problem.as_dict() for problem in self.problems],
+            "notes": [problem.as_dict() for problem in self.notes],
         }
 
 
@@ -89,18 +92,20 @@ def drop(
     inbox: str | os.PathLike[str] = "inbox",
     scaler: Any = None,
     wait: bool | float = False,
+    pair_pattern: str | None = PAIR_PATTERN,
 ) -> DropResult:
     """Pickle a model, and its scaler if it has one, into the inbox with a sealed sidecar.
 
     The file names start with the model's id. `wait` is how long to wait for the daemon's answer: seconds, True for
-    60 seconds, or False. Classes are pickled by name, so they must be importable where the model is loaded. A drop that
-    was killed can be repeated: it takes up what was left in the inbox.
+    60 seconds, or False. `pair_pattern` is the form of a currency pair, as the operator configured it in
+    `checks.pair_pattern`; None is any. Classes are pickled by name, so they must be importable where the model is
+    loaded. A drop that was killed can be repeated: it takes up what it left in the inbox.
 
     Raises DropRefused if the metadata has problems, an object cannot be pickled, or a name is taken in the inbox, and
     StorageError if a file cannot be written. Nothing is left in the inbox then.
     """
     folder = _inbox_folder(inbox)
-    problems = check_metadata(metadata, now=datetime.now(UTC))
+    problems = check_metadata(metadata, now=datetime.now(UTC), pair_pattern=pair_pattern)
     if problems:
         raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: its metadata has problems", problems)
     _check_size(folder, metadata, has_scaler=scaler is not None)
@@ -132,6 +137,7 @@ def drop_files(
     inbox: str | os.PathLike[str] = "inbox",
     scaler: Path | None = None,
     wait: bool | float = False,
+    pair_pattern: str | None = PAIR_PATTERN,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> DropResult:
     """Copy existing files into the inbox, with a sidecar that has their names and digests.
@@ -151,8 +157,11 @@ def drop_files(
         parsed = parse_sidecar(text, stem=own_stem, now=now(), name=sidecar.name, bytes_max=limit, size=size)
     except OSError as error:
         raise StorageError("read the sidecar", sidecar, error) from error
-    if parsed.problems or parsed.metadata is None:
-        raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", parsed.problems)
+    problems = parsed.problems
+    if parsed.metadata is not None:
+        problems = (*problems, *check_pair(parsed.metadata.currency_pair, pair_pattern))
+    if problems or parsed.metadata is None:
+        raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", problems)
     _check_size(folder, parsed.metadata, has_scaler=scaler is not None)
     stem = _free_stem(folder, own_stem)
     sources = {"model": (f"{stem}.pkl", model)}
@@ -461,6 +470,7 @@ class Answers:
             files,
             str(receipt["drop_id"]) if receipt.get("drop_id") is not None else None,
             problems_in(receipt.get("problems")),
+            problems_in(receipt.get("notes")),
             receipt,
         )
 

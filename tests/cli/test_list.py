@@ -11,7 +11,7 @@ def test_list_is_newest_first_and_filtered(home: Home) -> None:
     """`list --json` is an array of entries, newest first, of a pair, of a type, or as of a time."""
     assert [entry["model_id"] for entry in home.json("list")] == ["other", "new", "old"]
     assert [entry["model_id"] for entry in home.json("list", "--currency-pair", "USD/EUR")] == ["new", "old"]
-    assert [entry["model_id"] for entry in home.json("list", "--model-type", "lstm")] == []
+    assert [entry["model_id"] for entry in home.json("list", "--model-type", "lightgbm")] == ["other", "new", "old"]
     assert [entry["model_id"] for entry in home.json("list", "--as-of", "2026-01-01T12:00:00Z")] == ["old"]
     assert home.json("list", "--as-of", "2025-12-31") == []
     assert home.json("list")[2] == home.json("show", "old")
@@ -25,7 +25,6 @@ def test_list_for_people_is_one_line_a_model(home: Home) -> None:
     assert [line.split()[0] for line in lines] == ["MODEL", "other", "new", "old"]
     assert lines[2].split()[1:6] == ["USD/EUR", "lightgbm", "1.10", "2026-01-02", "00:00"]
     assert lines[2].endswith("pinned, champion")
-    assert home.text("list", "--model-type", "x") == "No such model.\n"
 
 
 def test_list_of_an_empty_registry(empty: Home) -> None:
@@ -50,3 +49,23 @@ def test_an_edited_file_is_said_on_stderr_and_not_listed(home: Home) -> None:
     assert "registry.file_rewritten" in result.stderr
     assert home.stored()["new"]["tags"] == {"stage": "live"}
     assert home.run("list").stderr == ""
+
+
+def test_an_unknown_pair_or_type_says_which_exist(home: Home) -> None:
+    """Exit 1, the nearest first: those that are the same without separators and case, then those most like it."""
+    for number in range(12):
+        home.register(f"m{number}", days=3 + number, pair=f"XX{number:02}/JPY")
+    error = home.error("list", "--pair", "usdchf", status=1)
+    assert (error["code"], error["message"]) == (
+        "registry.not_found",
+        "cannot list 'usdchf': no model of that currency pair is registered",
+    )
+    assert error["hint"].startswith("Registered: 'USD/CHF', 'USD/EUR', ")
+    assert error["hint"].endswith("and 4 more")
+    assert home.error("list", "--type", "lgb", status=1)["hint"] == "Registered: 'lightgbm'"
+    error = home.error("list", "--pair", "USD/EUR", "--type", "lstm", status=1)
+    assert error["message"] == "cannot list 'lstm': no model of 'USD/EUR' of that model type is registered"
+    assert error["hint"] == "Registered of 'USD/EUR': 'lightgbm'"
+    assert "'USD/EUR'" in home.error("list", "--pair", "USD/EUF", "--type", "lightgbm", status=1)["hint"]
+    early = home.error("list", "--pair", "USD/EUR", "--as-of", "2025-01-01", status=1)
+    assert early["hint"] == "No models are registered"

@@ -147,6 +147,7 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
             reports,
             model_types=config.checks.model_types,
             currency_pairs=config.checks.currency_pairs,
+            pair_pattern=config.checks.pair_pattern,
         )
     else:
         result.problems += [_in(file, problem) for file, report in reports.items() for problem in report.problems]

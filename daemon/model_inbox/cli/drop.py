@@ -102,10 +102,16 @@ def drop(
     The files are copied to names made from the sidecar's name. The sidecar, with their digests, is written last, so
     the daemon takes the drop at once. Your own files are not changed.
     """
+    from ..model.metadata import PAIR_PATTERN
     from ..producer import drop_files
 
-    folder = inbox if inbox is not None else app.config.inbox.path
-    result = drop_files(model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait)
+    folder: Path | None = inbox
+    pattern: str | None = PAIR_PATTERN
+    if folder is None:
+        folder, pattern = app.config.inbox.path, app.config.checks.pair_pattern
+    result = drop_files(
+        model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait, pair_pattern=pattern
+    )
     if as_json:
         print_json(result.as_dict())
     elif result.outcome == "dropped":
@@ -131,7 +137,7 @@ def print_answer(result: DropResult) -> None:
         print_lines(f"{name} was already registered with the same bytes; nothing changed.")
     else:
         print_lines(f"Rejected {name} (drop {result.drop_id}):", colour="red")
-    print_problems(result.problems)
+    print_problems((*result.problems, *result.notes))
 
 
 def exit_code_of(result: DropResult) -> int:

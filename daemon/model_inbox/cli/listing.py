@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from difflib import SequenceMatcher
 
 import click
 
-from ..registry.entry import as_fields
+from ..errors import EntryNotFound
+from ..exit_codes import EXIT_REFUSED
+from ..problems import quoted
+from ..registry.entry import Entry, as_fields
+from ..registry.state import folded
 from .arguments import as_instant, pair_option, type_option
 from .common import App, Command, now, pass_app
 from .output import Column, age, parse_stored, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
+
+# How many pairs an error lists.
+_LISTED = 10
 
 _COLUMNS = (
     Column("MODEL"),
@@ -27,6 +36,7 @@ _COLUMNS = (
 @click.command(
     "list",
     cls=Command,
+    exits={EXIT_REFUSED: "there is no model of that pair or type"},
     examples=["model-inbox list", "model-inbox list --pair USD/EUR --as-of yesterday --json"],
 )
 @pair_option()
@@ -37,11 +47,13 @@ def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: da
     """List the registered models, newest first by `trained_at`. Times are in UTC."""
     with app.reading() as registry:
         entries = registry.list_models(pair, model_type, as_of=as_of)
+        if not entries:
+            _must_be_known(registry.list_models(as_of=as_of), currency_pair=pair, model_type=model_type)
     if as_json:
         print_json(entries)
         return
     if not entries:
-        print_lines("No models are registered." if pair is model_type is None else "No such model.")
+        print_lines("No models are registered.")
         return
     moment = as_of if as_of is not None else now()
     rows = []
@@ -60,3 +72,34 @@ def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: da
             )
         )
     print_table(_COLUMNS, rows)
+
+
+def _must_be_known(entries: Sequence[Entry], *, currency_pair: str | None, model_type: str | None) -> None:
+    """Raise EntryNotFound if a pair or a type was asked for: none is registered. Says which are, nearest first."""
+    asked = {"currency_pair": currency_pair, "model_type": model_type}
+    for field, value in asked.items():
+        others = {name: other for name, other in asked.items() if name != field and other is not None}
+        known = {str(entry.get(field)) for entry in entries if all(entry.get(name) == o for name, o in others.items())}
+        if value is None or value in known or (others and not known):
+            continue
+        noun = field.replace("_", " ")
+        found = _nearest(value, known)
+        listed = ", ".join(map(quoted, found[:_LISTED]))
+        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+        of = "".join(f" of {quoted(other)}" for other in others.values())
+        raise EntryNotFound(
+            f"cannot list {quoted(value)}: no model{of} of that {noun} is registered",
+            hint=f"Registered{of}: {listed}{more}" if found else "No models are registered",
+        )
+
+
+def _nearest(name: str, known: Collection[str]) -> list[str]:
+    """Return the known names, those most like `name` first."""
+    same = folded(name)
+    like = SequenceMatcher(b=name[:64])
+
+    def distance(other: str) -> tuple[bool, float, str]:
+        like.set_seq1(other[:64])
+        return folded(other) != same, -like.ratio(), other
+
+    return sorted(known, key=distance)

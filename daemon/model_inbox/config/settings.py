@@ -6,6 +6,7 @@ Owns the meaning of each value and which values are allowed. Never reads a file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -27,6 +28,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ..base.units import parse_size
+from ..model.metadata import PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
 from .retention import RetentionSection, title_of_section, title_of_setting
@@ -82,6 +84,14 @@ def _word(value: object) -> object:
 def _pattern(value: str) -> str:
     if not value or not value.isprintable():
         raise ValueError("not a pattern; write text like 'lightgbm' or 'USD/*'")
+    return value
+
+
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
     return value
 
 
@@ -253,6 +263,9 @@ class ChecksSection(_Section):
     )
     currency_pairs: Patterns | None = _setting(
         None, "The currency pairs that are accepted, as patterns like 'USD/*'; null is any."
+    )
+    pair_pattern: Annotated[str, AfterValidator(_expression)] | None = _setting(
+        PAIR_PATTERN, "The form that every currency pair must have, as a regular expression; null is any."
     )
 
 

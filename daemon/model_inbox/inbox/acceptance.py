@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from ..model.checks import check_pair
 from ..model.metadata import ModelMetadata
 from ..pickles import PickleReport
 from ..problems import Problem
@@ -23,12 +24,13 @@ def verdict(
     *,
     model_types: Sequence[str] | None,
     currency_pairs: Sequence[str] | None,
+    pair_pattern: str | None,
 ) -> list[Problem]:
     """Return every reason to refuse a drop. `reports` maps the names of its pickles to what the scan found.
 
-    `model_types` and `currency_pairs` are the patterns of config.yaml, None for any.
+    `model_types` and `currency_pairs` are the patterns of config.yaml and `pair_pattern` its expression, None for any.
     """
-    problems = []
+    problems = check_pair(metadata.currency_pair, pair_pattern)
     if model_types is not None and not _matches(metadata.model_type, model_types):
         problems.append(checks_model_type(metadata.model_type, model_types))
     if currency_pairs is not None and not _matches(metadata.currency_pair, currency_pairs):

@@ -103,8 +103,7 @@ class Refused:
     is_logged: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """In the registry, as `entry`: what is missing is the receipt, and that the files are removed.
 
     `problems` are what the metadata of a duplicate says otherwise.

@@ -22,6 +22,7 @@ from ..model.file_names import stem_of
 from ..model.owner import uid_of_owner
 from ..pickles import Scanner
 from ..problems import Problem, escaped
+from ..problems.checks import checks_near_pair
 from ..registry.entry import EntryFields, as_fields
 from ..registry.outcomes import Candidate
 from ..registry.registration import id_taken
@@ -283,6 +284,8 @@ class Intake:
                     done: Literal["registered", "duplicate"]
                     done = "duplicate" if result.outcome == "duplicate" else "registered"
                     claim.stage = Committed(done, entry, differing)
+                    if result.near_pair is not None:
+                        claim.notes += (checks_near_pair(entry["currency_pair"], *result.near_pair),)
                     self._say_committed(claim, claim.stage)
 
     def _differences(self, entry: EntryFields, candidate: Candidate) -> tuple[Problem, ...]:

@@ -54,6 +54,7 @@ class Checks:
 
     model_types: tuple[str, ...] | None
     currency_pairs: tuple[str, ...] | None
+    pair_pattern: str | None
     max_artifact_size: int
     permits: tuple[PermitSection, ...] | None = None
     quota: tuple[QuotaSection, ...] = ()
@@ -306,7 +307,13 @@ class Judge:
 
     def _verdict(self, metadata: ModelMetadata, reports: Mapping[str, PickleReport]) -> list[Problem]:
         checks = self.checks
-        return verdict(metadata, reports, model_types=checks.model_types, currency_pairs=checks.currency_pairs)
+        return verdict(
+            metadata,
+            reports,
+            model_types=checks.model_types,
+            currency_pairs=checks.currency_pairs,
+            pair_pattern=checks.pair_pattern,
+        )
 
     def _candidate(
         self,

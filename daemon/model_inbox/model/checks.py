@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any
 
 from ..base.instants import INSTANT_HELP, as_instant, canonical_instant
 from ..problems import Problem, quoted
+from ..problems.checks import checks_pair_pattern
 from ..problems.sidecar import sidecar_future_date, sidecar_invalid_name, sidecar_invalid_value, sidecar_wrong_type
 from .metadata import (
     DEPTH_MAX,
@@ -24,8 +26,8 @@ from .metadata import (
     HORIZON_DAYS_MAX,
     INTEGER_MAX,
     LABEL_CHARACTERS_MAX,
-    METADATA_FIELDS,
     NAME_CHARACTERS_MAX,
+    PAIR_PATTERN,
     STORED_INTEGERS,
     TAG_NAME,
     TAG_VALUE_CHARACTERS_MAX,
@@ -34,18 +36,29 @@ from .metadata import (
     ModelMetadata,
     dotted,
     id_fault,
+    plain_values,
 )
 
-__all__ = ["Path", "check_fields", "check_instant", "check_metadata", "check_metrics"]
+__all__ = ["Path", "check_fields", "check_instant", "check_metadata", "check_metrics", "check_pair"]
 
 
-def check_metadata(metadata: ModelMetadata, *, now: datetime) -> list[Problem]:
+def check_metadata(metadata: ModelMetadata, *, now: datetime, pair_pattern: str | None = PAIR_PATTERN) -> list[Problem]:
     """Return all problems of the metadata. The list is empty if the metadata can be registered.
 
     The codes are those of sidecars (`sidecar.wrong_type`, `sidecar.invalid_value`, ...) for the API, too.
+    `pair_pattern` is that of `check_pair`.
     """
-    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
-    return [finding.problem for finding in check_fields(values, now=now)]
+    found = [finding.problem for finding in check_fields(plain_values(metadata), now=now)]
+    if not any(problem.field == "currency_pair" for problem in found):
+        found += check_pair(metadata.currency_pair, pair_pattern)
+    return found
+
+
+def check_pair(currency_pair: str, pattern: str | None) -> list[Problem]:
+    """Return the problem of a currency pair that does not have the form of the pattern. None: any form will do."""
+    if pattern is None or re.fullmatch(pattern, currency_pair):
+        return []
+    return [checks_pair_pattern(currency_pair, pattern, default=pattern == PAIR_PATTERN)]
 
 
 def check_fields(values: Mapping[str, object], *, now: datetime, stored: bool = False) -> Iterator[FieldProblem]:

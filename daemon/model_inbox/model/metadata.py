@@ -23,6 +23,7 @@ __all__ = [
     "METADATA_FIELDS",
     "METRIC_SCHEMA",
     "MODEL_ID",
+    "PAIR_PATTERN",
     "REQUIRED_FIELDS",
     "VALID_ID",
     "Description",
@@ -35,12 +36,19 @@ __all__ = [
     "fields_of",
     "id_fault",
     "is_valid_id",
+    "plain_values",
 ]
 
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 """The characters of a model id and a stem, for `fullmatch`. `VALID_ID` has the whole rule."""
 VALID_ID = re.compile(rf"(?!.*_scaler\Z){MODEL_ID.pattern}", re.ASCII)
 """A model id or a stem, for `fullmatch`: a safe file name that is not the name of a scaler."""
+
+PAIR_PATTERN = r"(?!.*\.\.)[\w.-]+(?:/[\w.-]+)*"
+"""The form of a currency pair if nothing else is configured, for `fullmatch`.
+
+Letters and digits of every script: a pair is a label for people, and no file is named after it.
+"""
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far `trained_at` may be ahead of our clock. Clocks differ a little; more than this is a mistake."""
@@ -70,8 +78,9 @@ class ModelMetadata:
 
     `trained_at` is a datetime or ISO 8601 text; without a zone it counts as UTC. `validation_metrics` maps names to
     finite numbers or to further such mappings. A name may contain any printable character, dots too. `horizons` are
-    forecast horizons in days. `features_used`, `horizons` and `validation_metrics` may be empty. The registry sets
-    `model_path` and `scaler_path` when it stores the model; values given by the caller are not used.
+    forecast horizons in days. Arrays, indexes, series and numbers of numpy and pandas will do as well.
+    `features_used`, `horizons` and `validation_metrics` may be empty. The registry sets `model_path` and `scaler_path`
+    when it stores the model; values given by the caller are not used.
     """
 
     model_id: str
@@ -207,20 +216,21 @@ def id_fault(text: str) -> str:
 def fields_of(metadata: ModelMetadata) -> MetadataFields:
     """Return the fields as new JSON values, without the paths, as the registry entry has them.
 
-    `trained_at` becomes text in its stored form, tuples become lists and numpy's numbers Python's. The metadata must
-    have passed `check_metadata`.
+    `trained_at` becomes text in its stored form, tuples become lists and what libraries have Python's own values. The
+    metadata must have passed `check_metadata`.
     """
+    plain = plain_values(metadata)
     return {
         "model_id": metadata.model_id,
         "model_type": metadata.model_type,
         "currency_pair": metadata.currency_pair,
         "trained_at": canonical_instant(metadata.trained_at),
         "version": metadata.version,
-        "validation_metrics": _plain_metrics(metadata.validation_metrics),
-        "min_samples": int(metadata.min_samples),
-        "calibration_ok": bool(metadata.calibration_ok),
-        "features_used": [str(name) for name in metadata.features_used],
-        "horizons": [int(days) for days in metadata.horizons],
+        "validation_metrics": _plain_metrics(plain["validation_metrics"]),
+        "min_samples": int(plain["min_samples"]),
+        "calibration_ok": bool(plain["calibration_ok"]),
+        "features_used": [str(name) for name in plain["features_used"]],
+        "horizons": [int(days) for days in plain["horizons"]],
         "tags": {str(name): str(value) for name, value in metadata.tags.items()},
         "description": metadata.description,
     }
@@ -235,3 +245,60 @@ def _plain_metrics(metrics: Mapping[Any, Any]) -> dict[str, Any]:
         else float(value)
         for name, value in metrics.items()
     }
+
+
+# --- what libraries have in place of lists, mappings and numbers ---------------------------------------------
+
+
+def plain_values(metadata: ModelMetadata) -> dict[str, Any]:
+    """Return the values of all fields, those of numpy, pandas, torch and others as Python's own.
+
+    An array, an index, a series or a range becomes a list, a series among metrics a mapping, a number of a library a
+    number. By their own methods, so no library is imported. Anything else stays as it is, for `check_fields` to refuse.
+    """
+    values = {name: getattr(metadata, name) for name in METADATA_FIELDS}
+    return {
+        **values,
+        "validation_metrics": _as_metrics(values["validation_metrics"], DEPTH_MAX),
+        "min_samples": _as_scalar(values["min_samples"]),
+        "calibration_ok": _as_scalar(values["calibration_ok"]),
+        "features_used": _as_list(values["features_used"]),
+        "horizons": _as_list(values["horizons"]),
+    }
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, list | tuple | range):
+        return [_as_scalar(item) for item in value]
+    found = _called(value, "tolist", "to_list")
+    return found if isinstance(found, list) else value
+
+
+def _as_metrics(value: Any, depth: int) -> Any:
+    mapping = value if isinstance(value, Mapping) else _called(value, "to_dict")
+    if not isinstance(mapping, Mapping):
+        return _as_scalar(value)
+    if depth < 0:
+        return mapping
+    return {name: _as_metrics(inner, depth - 1) for name, inner in mapping.items()}
+
+
+def _as_scalar(value: Any) -> Any:
+    if isinstance(value, str | int | float | list | tuple) or value is None:
+        return value
+    found = _called(value, "item")
+    return found if isinstance(found, bool | int | float | str) else value
+
+
+def _called(value: Any, *names: str) -> Any:
+    """Return what the first of these methods that the value has returns; None if it has none, or that fails."""
+    if isinstance(value, type):
+        return None
+    for name in names:
+        method = getattr(value, name, None)
+        if callable(method):
+            try:
+                return method()
+            except (TypeError, ValueError, RuntimeError):
+                return None
+    return None

@@ -50,6 +50,7 @@ from .metadata import (
     DEPTH_MAX,
     METADATA_FIELDS,
     REQUIRED_FIELDS,
+    TAG_NAME,
     VALID_ID,
     FieldProblem,
     ModelMetadata,
@@ -73,6 +74,13 @@ _COUNTED_MAX = 100 * PROBLEMS_MAX
 
 _HEX_DIGEST = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
+
+
+def _tag_hint(name: str, value: Node) -> str:
+    """Return how to write as a tag what is no field: `git_commit: 1a2b` as `tags: {git_commit: "1a2b"}`."""
+    text = value.text if isinstance(value, Scalar) and value.text.isprintable() and len(value.text) <= 40 else "..."
+    tag = f'{name}: "{text}"' if TAG_NAME.fullmatch(name) and '"' not in text and "\\" not in text else "name: text"
+    return f"What is no field can be a tag: tags: {{{tag}}}. {_ALL_FIELDS}"
 
 
 _ALL_FIELDS = f"The fields are {', '.join(SIDECAR_NAMES)}"
@@ -242,7 +250,7 @@ class _Reading:
         return {"model_id": self.stem, **values}
 
     def _report_unknown_keys(self, root: Pairs) -> None:
-        for key, _ in root.pairs:
+        for key, value in root.pairs:
             if key.text in SIDECAR_NAMES:
                 continue
             if len(self.found) > _COUNTED_MAX:
@@ -250,7 +258,7 @@ class _Reading:
             near = _OTHER_NAMES.get(key.text)
             if near is None and len(self.found) <= PROBLEMS_MAX:
                 near = next(iter(get_close_matches(key.text[:64], SIDECAR_NAMES, 1, 0.6)), None)
-            hint = f"Did you mean {near}?" if near else _ALL_FIELDS
+            hint = f"Did you mean {near}?" if near else _tag_hint(key.text, value)
             problem = sidecar_unknown_key(key.text, "a sidecar", quoted(key.text, 64), hint)
             self._add(problem.at(key.line, key.column))
 

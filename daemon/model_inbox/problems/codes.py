@@ -64,6 +64,8 @@ Code = Literal[
     "clock.held",
     "checks.model_type",
     "checks.currency_pair",
+    "checks.near_pair",
+    "checks.pair_pattern",
     "drop.settling",
     "drop.changed",
     "drop.deferred",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..model.metadata import MetadataFields
 from ..model.owner import OwnerFields
@@ -46,17 +46,18 @@ class Candidate:
     load_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(NamedTuple):
     """What became of a candidate: `registered`, `duplicate` (same id, same bytes), `taken` (other bytes), `over_quota`.
 
     `entry` is the entry of its id as it is stored: its paths count from the registry's folder. A candidate that is over
-    its owner's quota has none, and `problem` says why.
+    its owner's quota has none, and `problem` says why. `near_pair` is the pair that is spelled in nearly the same way,
+    and the number of its models, if one is in use.
     """
 
     outcome: Outcome
     entry: EntryFields
     problem: Problem | None = None
+    near_pair: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,11 @@ def register_staged(
         return [
             Registered("over_quota", as_fields({}), outcome)
             if isinstance(outcome, Problem)
-            else Registered(outcome, entries[candidate.fields["model_id"]])
+            else Registered(
+                outcome,
+                entries[candidate.fields["model_id"]],
+                near_pair=store.state.near_pair(candidate.fields["currency_pair"]) if outcome == "registered" else None,
+            )
             for candidate, outcome in zip(candidates, outcomes, strict=True)
         ]
 

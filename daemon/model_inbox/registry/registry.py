@@ -28,7 +28,7 @@ from ..base.disk import Disk, is_mounted_read_only, is_temporary, remove_quietly
 from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
-from ..model.metadata import ModelMetadata, fields_of
+from ..model.metadata import PAIR_PATTERN, ModelMetadata, fields_of
 from ..model.published import max_sidecar_size
 from ..problems import quoted
 from .clock_watch import ClockWatch
@@ -93,7 +93,8 @@ class ModelRegistry:
     A process that may not write there gets a handle that only reads (`read_only` is true then).
 
     Raises RegistryCorrupted (with file and offset) instead of guessing; nothing is overwritten then.
-    `lock_timeout` is in seconds. `clock`, `boot` and `disk` are for tests.
+    `lock_timeout` is in seconds. `pair_pattern` is the form of the pairs that `register_model` accepts, a regular
+    expression like `checks.pair_pattern`; None is any. `clock`, `boot` and `disk` are for tests.
     """
 
     def __init__(
@@ -104,12 +105,14 @@ class ModelRegistry:
         read_only: bool = False,
         lock_timeout: float = DEFAULT_LOCK_TIMEOUT_SECONDS,
         actor: str | None = None,
+        pair_pattern: str | None = PAIR_PATTERN,
         clock: Callable[[], datetime] = _SYSTEM_CLOCK,
         disk: Disk | None = None,
         segment_bytes: int = SEGMENT_BYTES_MIN,
         boot: BootClock | None = None,
     ) -> None:
         path = _absolute(registry_path)
+        self._pair_pattern = pair_pattern
         self.registry_path = str(path)
         self.storage_dir = str(_absolute(storage_dir) if storage_dir is not None else path.parent / "prediction")
         denied = "" if read_only else _why_not_writable(path)
@@ -364,7 +367,7 @@ class ModelRegistry:
         from .pickling import stage_objects
         from .registration import id_taken
 
-        problems = check_metadata(metadata, now=self._clock())
+        problems = check_metadata(metadata, now=self._clock(), pair_pattern=self._pair_pattern)
         if problems:
             raise MetadataError(f"cannot register {quoted(metadata.model_id)}: its metadata has problems", problems)
         self._store.may_write()

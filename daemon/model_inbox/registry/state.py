@@ -6,7 +6,9 @@ touches neither a disk nor a clock.
 
 from __future__ import annotations
 
+import re
 import threading
+import unicodedata
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
@@ -18,7 +20,9 @@ from .journal import Line
 from .position import Identity, Position
 from .usage import Usage
 
-__all__ = ["State"]
+__all__ = ["State", "folded"]
+
+_SEPARATORS = re.compile(r"[\W_]+")
 
 
 _Key = tuple[int, int, str]  # trained_at, registration sequence, id: the order of "newest"
@@ -49,6 +53,7 @@ class State:
         self.identity = identity
         self.usage: Usage | None = None
         """What each owner has; kept up from the moment when it was asked for first."""
+        self._pairs: dict[str, dict[str, int]] | None = None
         self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
@@ -143,6 +148,28 @@ class State:
         name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
         return [entry for entry in found if entry.get(name) == wanted]
 
+    def near_pair(self, currency_pair: str) -> tuple[str, int] | None:
+        """Return the pair that is spelled in nearly the same way and has most models, and their number.
+
+        None if no such pair has as many models as this one: the spelling that came later is told of the one that is in
+        use, and not the other way round.
+        """
+        with self._lock:
+            if self._pairs is None:
+                self._pairs = {}
+                for entry in self.entries.values():
+                    self._count_pair(entry, 1)
+            counts = self._pairs.get(folded(currency_pair), {})
+            others = [(count, other) for other, count in counts.items() if other != currency_pair]
+            count, near = max(others, default=(0, ""))
+            return (near, count) if count and count >= counts.get(currency_pair, 0) else None
+
+    def _count_pair(self, entry: EntryFields, step: int) -> None:
+        if self._pairs is not None:
+            pair = str(entry.get("currency_pair"))
+            counts = self._pairs.setdefault(folded(pair), {})
+            counts[pair] = counts.get(pair, 0) + step
+
     def stored(self) -> tuple[Identity | None, int, list[EntryFields]]:
         """Return the epoch, the sequence, and the entries after it as they are stored, in no order.
 
@@ -169,6 +196,9 @@ class State:
         old = self.entries.get(model_id)
         if self.usage is not None:
             self.usage.note(old, entry)
+        for changed, step in ((old, -1), (entry, 1)):
+            if changed is not None:
+                self._count_pair(changed, step)
         if old is not None and self._order is not None:
             self._unindex(model_id, old)
         if entry is None:
@@ -209,6 +239,12 @@ class State:
         self._groups = groups
         self._aliases = aliases
         self._order = order
+
+
+def folded(pair: str) -> str:
+    """Return a pair without separators and case of letters: the same for USD/EUR, usd/eur, USDEUR and USD-EUR."""
+    text = unicodedata.normalize("NFKC", pair).casefold()
+    return _SEPARATORS.sub("", text) or text
 
 
 def _unknown(model_id: str) -> EntryNotFound:

@@ -75,7 +75,11 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
             "time_limit": 120.0,
             "load_budget": None,
         },
-        "checks": {"model_types": None, "currency_pairs": None},
+        "checks": {
+            "model_types": None,
+            "currency_pairs": None,
+            "pair_pattern": r"(?!.*\.\.)[\w.-]+(?:/[\w.-]+)*",
+        },
         "permits": None,
         "quota": (),
         "logging": {"level": "info", "format": "auto", "file": "auto"},

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from array import array
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 from typing import Any
@@ -219,7 +220,6 @@ def test_good_metadata_has_no_problems() -> None:
         {"trained_at": "2025-10-25"},
         {"trained_at": datetime(2025, 10, 25)},
         {"trained_at": NOW + timedelta(minutes=5)},
-        {"currency_pair": "USDEUR=X"},
         {"currency_pair": "日元/欧元"},
         {"validation_metrics": {"q 0.5": {"a.b": 1}, 30: 1.5}},
         {"tags": {"stage": "", "mlflow.run/x:y-z": "a b"}, "description": "two\n\tlines, naïve"},
@@ -374,6 +374,60 @@ def test_numpy_like_numbers_count_as_numbers() -> None:
     fields = fields_of(given_metadata)
     assert fields["calibration_ok"] is True
     assert type(fields["validation_metrics"]["a"]) is float
+
+
+class Series:
+    """What pandas and polars have in common with it: their own ways to plain values."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def tolist(self) -> list[Any]:
+        return list(self.values.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.values
+
+
+def test_what_libraries_have_in_place_of_lists_and_mappings_is_taken() -> None:
+    """Arrays, ranges, indexes and series become lists, a series among metrics a mapping; faults are named as usual."""
+    given_metadata = metadata(
+        features_used=Series({"a": "sma_5", "b": "rsi_14"}),
+        horizons=array("q", [1, 7]),
+        validation_metrics={"1d": Series({"rmse": 0.5})},
+    )
+    assert check_metadata(given_metadata, now=NOW) == []
+    fields = fields_of(given_metadata)
+    assert (fields["features_used"], fields["horizons"]) == (["sma_5", "rsi_14"], [1, 7])
+    assert fields["validation_metrics"] == {"1d": {"rmse": 0.5}}
+    assert fields_of(metadata(horizons=range(1, 4)))["horizons"] == [1, 2, 3]
+    wrong = metadata(
+        horizons=array("d", [math.nan]), validation_metrics=Series({"rmse": math.inf}), features_used=Series({"a": 1})
+    )
+    assert sorted(str(problem.field) for problem in check_metadata(wrong, now=NOW)) == [
+        "features_used[0]",
+        "horizons[0]",
+        "validation_metrics.rmse",
+    ]
+
+
+@pytest.mark.parametrize("pair", ["USD/EUR", "USDEUR", "usd-eur", "US_D.x/EUR", "日元/欧元", "BTC/USDT/PERP", "1"])
+def test_a_pair_of_the_usual_form_is_accepted(pair: str) -> None:
+    """Letters and digits of every script with `._/-`."""
+    assert check_metadata(metadata(currency_pair=pair), now=NOW) == []
+
+
+@pytest.mark.parametrize(
+    "pair", ["../../etc", "USD/", "/USD", "USD//EUR", "USD..EUR", "USD EUR", "USD:EUR", "a\\b", "="]
+)
+def test_a_pair_of_another_form_is_refused(pair: str) -> None:
+    """One problem, that says the form; another pattern is another form, and None is any."""
+    (problem,) = check_metadata(metadata(currency_pair=pair), now=NOW)
+    assert (problem.code, problem.field) == ("checks.pair_pattern", "currency_pair")
+    assert "without '..'" in problem.hint
+    assert check_metadata(metadata(currency_pair=pair), now=NOW, pair_pattern=None) == []
+    (problem,) = check_metadata(metadata(), now=NOW, pair_pattern="[a-z]+")
+    assert "'[a-z]+'" in problem.hint
 
 
 def test_a_field_that_does_not_exist_is_a_mistake_of_the_caller() -> None:

@@ -210,8 +210,11 @@ def test_everything_wrong_is_reported_at_once_in_the_order_of_the_text() -> None
         ("Horizons", "Did you mean horizons?"),
         ("model_path", "Did you mean model_file?"),
         ("metrics", "Did you mean validation_metrics?"),
-        ("zzz", "The fields are model_id, model_type, currency_pair, trained_at"),
-        ("x" * 5000, "The fields are"),
+        ("zzz", 'What is no field can be a tag: tags: {zzz: "1"}. The fields are model_id, model_type, currency_pair'),
+        ("git_commit", 'What is no field can be a tag: tags: {git_commit: "1"}. The fields are'),
+        ("author", 'What is no field can be a tag: tags: {author: "1"}'),
+        ("run_id", 'What is no field can be a tag: tags: {run_id: "1"}'),
+        ("x" * 5000, "What is no field can be a tag: tags: {name: text}. The fields are"),
     ],
 )
 def test_an_unknown_key_gets_the_nearest_field_as_a_hint(key: str, hint: str) -> None:
@@ -539,7 +542,7 @@ def test_a_damaged_sidecar_is_problems_or_good_metadata(mutations: list[tuple[in
         text = text[:position] + inserted + text[position + removed :]
     sidecar = parse(text)
     if sidecar.metadata is not None:
-        assert check_metadata(sidecar.metadata, now=NOW) == []
+        assert check_metadata(sidecar.metadata, now=NOW, pair_pattern=None) == []
     else:
         assert sidecar.problems
 

@@ -167,4 +167,18 @@ ROWS: Mapping[Code, About] = {
         "Correct the sidecar, or have the operator add a pattern.",
         "`currency_pair`",
     ),
+    "checks.near_pair": About(
+        "Models are registered under a currency_pair that is spelled in nearly the same way.",
+        "The two differ only in case of letters or in what separates the currencies. They are two pairs: readers of "
+        "one do not find the models of the other. It is a note; the drop is registered.",
+        "If it is a mistake, drop the model again with the other spelling and another model_id, and delete this one.",
+        "`currency_pair`",
+    ),
+    "checks.pair_pattern": About(
+        "The currency_pair has a form that is not accepted.",
+        "`checks.pair_pattern` in config.yaml is a pattern for all pairs. By default a pair has letters, digits "
+        "and `._/-`, no `..`, no `/` at its begin or end, and no two in a row.",
+        "Write the pair like `USD/EUR`, or have the operator change the pattern.",
+        "`currency_pair`",
+    ),
 }
