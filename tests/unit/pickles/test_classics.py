@@ -209,6 +209,7 @@ def test_only_results_whose_keywords_are_ignored_get_them() -> None:
     numbers, keywords = b"(G" + bytes(8) + b"G" + bytes(8) + b"t", build.mapping({"correlation": build.value(0.5)})
     for module, name, found in (
         ("scipy.stats._stats_py", "SignificanceResult", []),
+        ("scipy.stats._morestats", "Anderson_ksampResult", []),
         ("scipy.stats._stats_py", "ModeResult", REFUSED),
     ):
         assert problems(build.named(module, name) + numbers + keywords + b"\x92") == found, name

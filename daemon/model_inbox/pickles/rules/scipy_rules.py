@@ -17,8 +17,12 @@ from .numpy_rules import ArrayValue, array_of
 __all__ = ["SCIPY_STATES", "WITH_KEYWORDS", "has_shape"]
 
 WITH_KEYWORDS = frozenset(
-    f"scipy.stats._stats_py.{name}Result" for name in ("Kstest", "Linregress", "PearsonR", "Significance")
-)
+    f"scipy.stats.{name}Result"
+    for name in (
+        "_mgc.MGC", "_morestats.Anderson_ksamp", "_stats_py.Kstest", "_stats_py.Linregress", "_stats_py.MGC",
+        "_stats_py.PearsonR", "_stats_py.Significance",
+    )
+)  # fmt: skip
 """Tuples with attributes. Protocol 4 creates them with the attributes as keywords, which their `__new__` ignores: the
 attributes are set from the state."""
 
