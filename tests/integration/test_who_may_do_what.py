@@ -177,6 +177,13 @@ def test_an_act_is_done_by_whom_the_table_says(installations: dict[bool, Install
             assert ACTS[act](installations[False], uid), f"{user}: {act}, not private"
 
 
+def test_the_log_is_looked_for_where_a_user_may_look(installations: dict[bool, Installation]) -> None:
+    """Who may not enter the registry's folder may read the journal: that the folder is closed ends no command."""
+    status, output = installations[True].command(DAVE, "logs", "retired")
+    assert status == 75
+    assert "There is no log to read" in output or "cannot read the journal" in output
+
+
 PROMISES = [(promise, test) for promise, tests in table("promises")[1:] for test in tests.split(", ")]
 
 

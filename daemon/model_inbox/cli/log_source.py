@@ -6,6 +6,7 @@ Owns which log that is, and what of it was read. Never interprets a line.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 import click
 
 from ..base.units import counted
-from ..errors import ConfigError, ModelInboxError
+from ..errors import ConfigError, ModelInboxError, StorageError
 from ..registry.paths import RegistryFiles
 from ..telemetry.logread import sources as logfiles
 from ..telemetry.logread.coverage import Coverage
@@ -62,7 +63,14 @@ class Source:
         if not isinstance(path, Path):
             return None
         self._absent = f"there is no {str(path)!r}"
-        found = path if logfiles.exists(path) else None
+        try:
+            found = path if logfiles.exists(path) else None
+        except StorageError as error:
+            # A user whom the registry's folder is closed to may read the journal, if the daemon writes there.
+            if setting != "auto" or error.errno != errno.EACCES:
+                raise
+            self._absent = error.message
+            return None
         self._also_journal = found is not None and setting == "auto"
         return found
 
