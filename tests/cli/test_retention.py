@@ -102,3 +102,13 @@ def test_apply_tells_what_was_protected_meanwhile(home: Home, monkeypatch: pytes
     shown = home.text("retention", "apply", "--yes")
     assert "Retired 0 models" in shown
     assert shown.rstrip().endswith("old")
+
+
+def test_a_policy_may_be_a_whole_configuration(home: Home) -> None:
+    """`--policy config.yaml` takes its section `retention:`, and tells the problems of the file as it is."""
+    (home.folder / "other.yaml").write_text("inbox: {rescan_seconds: 30}\n" + rules(last=1))
+    made = home.json("retention", "plan", "--policy", "other.yaml")
+    assert [model["model_id"] for model in made["retire"]] == ["old"]
+    (home.folder / "other.yaml").write_text("retention: {mode: sometimes}\n")
+    (problem,) = home.error("retention", "plan", "--policy", "other.yaml", status=78)["problems"]
+    assert problem["field"] == "retention.mode"

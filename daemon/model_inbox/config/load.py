@@ -105,7 +105,13 @@ def parse_config(data: bytes, *, file: Path) -> Config:
 
 
 def parse_retention(data: bytes, *, file: Path) -> RetentionSection:
-    """Parse a file that has only the settings of `retention:`. Raises ConfigError with all problems."""
+    """Parse a file that has the settings of `retention:`, or a whole config.yaml. Raises ConfigError with all problems.
+
+    A file with the key `retention` is a whole one: the section has no such key.
+    """
+    root = read_document(data).root
+    if isinstance(root, Pairs) and root.get("retention") is not None:
+        return parse_config(data, file=file).retention
     return _parsed(RetentionSection, data, file)
 
 
