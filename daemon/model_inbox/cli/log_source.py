@@ -130,7 +130,8 @@ class Source:
             if not self.configured:
                 raise
             why = error.message.removeprefix("cannot read the log: ").removeprefix("cannot read the journal: ")
-            return Found([], None, f"There is no log to read: {self._absent}; {why}")
+            helps = f". {error.hint}" if error.hint else ""
+            return Found([], None, f"There is no log to read: {self._absent}; {why.rstrip('.')}{helps}")
         if first is None and self.configured:
             return Found([], None, f"There is no log to read: {self._absent}, and {name} has no lines")
         newest = logfiles.journal_lines(logfiles.journal_command(self.unit, newest=True)) if first is not None else ()
