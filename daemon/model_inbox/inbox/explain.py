@@ -248,7 +248,7 @@ def is_in_work(stem: str, inbox: Path) -> bool:
     try:
         names = os.listdir(inbox)
     except OSError:
-        possible = (f"{stem}{suffix}" for suffix in (SIDECAR_SUFFIX, *MODEL_SUFFIXES))
+        possible = (f"{stem}{suffix}" for suffix in (SIDECAR_SUFFIX, ".yml", *MODEL_SUFFIXES))
         names = [name for name in possible if os.path.lexists(inbox / name)]
     claimed = (original_name(kept) for _, kept_names in _claims(inbox / ".processing") for kept in kept_names)
     return any(stem == whose(name) for name in (*names, *claimed) for whose in (stem_of, scaler_stem))
