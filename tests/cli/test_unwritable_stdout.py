@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import shutil
@@ -93,7 +94,8 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (rejected / "bad.pkl").write_bytes(b"no pickle")
     (folder / "inbox" / "stray.pkl").write_bytes(b"no pickle")
     (folder / "inbox" / "receipts").mkdir()
-    (folder / "inbox" / "receipts" / "answered.json").write_text(answer.replace('"rejected"', '"registered"'))
+    receipt = {**json.loads(answer), "outcome": "registered", "owner": {"name": "us", "uid": os.geteuid()}}
+    (folder / "inbox" / "receipts" / "answered.json").write_text(json.dumps(receipt))
     assert ended(folder, ["backup", "make", "snapshots"], to_devnull) == 0
     return folder
 
