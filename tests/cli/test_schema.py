@@ -547,7 +547,7 @@ metadata = st.builds(
 @settings(max_examples=examples(60), deadline=None)
 def test_what_the_checks_accept_makes_a_valid_sidecar(one: ModelMetadata) -> None:
     """Whatever metadata can be registered, the sidecar that is written of it is valid by the schema."""
-    assert check_metadata(one, now=NOW) == []
+    assert check_metadata(one, now=NOW, pair_pattern=None) == []
     text = dump_sidecar(one, model_file="m.pkl", scaler_file=None, digests={"model": "0" * 64})
     assert faults("sidecar", from_yaml(text)) == []
 
