@@ -30,7 +30,7 @@ def test_a_scaler_is_replaced_by_one_that_the_scan_accepts(home: Home) -> None:
         "actor": f"cli:{person()}",
         "reason": "wrong window",
     }
-    assert "its scaler, of line 4: nothing" in home.text("show", "old")
+    assert "its scaler, since change 4 of the history: nothing" in home.text("show", "old")
     assert home.text("replace-scaler", "old", str(file)).startswith("'old' has a new scaler: ")
 
 

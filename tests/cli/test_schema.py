@@ -376,7 +376,7 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         *(
             ((name,), GONE)
             for name in EntryFields.__annotations__
-            if not name.startswith(("owner", "frameworks", "scaler_", "recorded"))
+            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded"))
         ),
         (("owner",), "alice"),
         (("owner",), {"name": "alice"}),

@@ -229,6 +229,7 @@ class ScannerHere:
 
     def __init__(self) -> None:
         self.allowlist = Allowlist.load(None, {})
+        self.load_budget: int | None = None
         self.restarts = 0
         self.progress: Callable[[], None] = lambda: None
 

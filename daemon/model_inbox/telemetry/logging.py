@@ -114,7 +114,12 @@ class _OwnFile(_File):
     def write(self, line: str) -> None:
         """Append one line, and the lines that wait. A full file is renamed first."""
         self._waiting = [*self._waiting, line][-_WAITING_LINES_MAX:]
-        if not self.path.parent.is_dir():
+        try:
+            if not self.path.parent.is_dir():
+                return
+        except OSError as error:
+            # No line that cannot be written stops the work that it tells of.
+            self.problem = error.strerror or str(error)
             return
         lines, self._waiting = self._waiting, []
         for one in lines:

@@ -501,7 +501,7 @@ def test_what_no_line_of_a_whole_journal_committed_is_not_registered(folder: Pat
     assert made.from_sidecars == ()
     assert made.lines_lost == 0
     assert [(lost.model_id, lost.why) for lost in made.lost if lost.model_id == "torn"] == [
-        ("torn", "no line of the journal, which is whole, registered it")
+        ("torn", "no line of the journal, which is complete, registered it")
     ]
     names = {path.name for path in Path(made.kept_in, "files").iterdir()}
     assert names == {"torn.pkl", "torn.yaml", "torn_scaler.pkl", "one_scaler@10.pkl"}

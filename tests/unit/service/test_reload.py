@@ -272,6 +272,13 @@ def currency_pairs(it: Reloaded) -> None:
     assert it.outcome("m") == "rejected"
 
 
+def pair_pattern(it: Reloaded) -> None:
+    it.reload(checks={"pair_pattern": "EUR/.*"})
+    it.world.put("m")
+    it.live()
+    assert it.outcome("m") == "rejected"
+
+
 def permits(it: Reloaded) -> None:
     it.reload(permits=[{"users": [str(os.geteuid())], "ids": "mine_*"}])
     it.world.put("m")
@@ -442,6 +449,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "pickle.time_limit": time_limit,
     "checks.model_types": model_types,
     "checks.currency_pairs": currency_pairs,
+    "checks.pair_pattern": pair_pattern,
     "permits": permits,
     "quota": quota,
     "retention.mode": mode,
