@@ -165,6 +165,8 @@ def _check_trees(model: Mapping[str, Any], features: int, groups: int) -> int:
 
 _OF_NODES = ("parents", "split_indices", "split_conditions", "default_left", "split_type")
 
+_STATISTICS_OF_NODES = ("loss_changes", "sum_hessian")
+
 
 def _check_tree(tree: Mapping[str, Any], features: int, groups: int, where: str) -> None:
     param = _part(tree, "tree_param", where)
@@ -174,6 +176,11 @@ def _check_tree(tree: Mapping[str, Any], features: int, groups: int, where: str)
     left, right = _integers(tree, "left_children", where), _integers(tree, "right_children", where)
     for key, found in (("left_children", len(left)), *((key, _length(tree, key, where)) for key in _OF_NODES)):
         require(found == nodes, f"{where}: {key} has {found} numbers, and there are {nodes} nodes")
+    if outputs < 2 or "leaf_weights" in tree:
+        # Without them XGBoost ends the process. Trees for several outputs had none in its version 2.
+        for key in _STATISTICS_OF_NODES:
+            found = _length(tree, key, where)
+            require(found == nodes, f"{where}: {key} has {found} numbers, and there are {nodes} nodes")
     weights = _length(tree, "base_weights", where)
     wanted = nodes * max(1, outputs)
     require(weights == wanted, f"{where}: base_weights has {weights} numbers, not {wanted}")
