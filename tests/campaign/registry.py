@@ -35,7 +35,7 @@ import structlog
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from model_inbox import EntryProtected, ModelRegistry
+from model_inbox import EntryProtected, LoadRefused, ModelRegistry
 from support.crash_kit import metadata
 from support.plain_reader import read_history, read_registry
 
@@ -152,9 +152,10 @@ def read(folder: Path, name: str, seed: int) -> None:
             entry = chance.choice(entries)
             try:
                 model, scaler = registry.load_model_objects(entry)
-            except FileNotFoundError:  # purged since
+            except (FileNotFoundError, LoadRefused) as error:
+                # It may have been purged since, and its id and file name may belong to another model.
                 if registry.get_model_info(entry["model_id"]) == entry:
-                    say(wrong=f"{entry['model_id']} is registered and its file is gone")
+                    say(wrong=f"{entry['model_id']} is registered and cannot be loaded: {error}")
             else:
                 if not model["model"] or (entry["scaler_path"] is None) != (scaler is None):
                     say(wrong=f"{entry['model_id']} loads as {model}, {scaler}")
