@@ -45,3 +45,10 @@ def _same_log() -> Iterator[None]:
     """Leave no configuration of the log for the first line of a later test: a command's is for its own process."""
     yield
     configure_at_first_line(lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def _no_log_is_left_to_configure() -> Iterator[None]:
+    """A command that wrote no line leaves its log to be configured at the next one, which may be another test's."""
+    yield
+    configure_at_first_line(lambda: None)
