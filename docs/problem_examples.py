@@ -37,7 +37,7 @@ from model_inbox.errors import (
     StorageError,
 )
 from model_inbox.inbox.acceptance import verdict
-from model_inbox.inbox.readiness import Limits, Look, RejectedWhole, Sighting, judge_stray
+from model_inbox.inbox.readiness import Limits, Look, Rejection, Sighting, judge_stray
 from model_inbox.model.file_names import SUFFIXES_IN_WORDS
 from model_inbox.model.metadata import PAIR_PATTERN
 from model_inbox.model.sidecar import parse_sidecar
@@ -262,7 +262,7 @@ class LyingStill:
     def looks(self, names: Sequence[str]) -> dict[str, Look]:
         return {name: Look(Lease.FREE, complete=True) for name in names}
 
-    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+    def rejection_of(self, stray: Sighting) -> Rejection | None:
         assert stray.kind == "file"
         return None
 

@@ -111,7 +111,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "watch acceptance permits differences failures outcomes permissions settle_time states",
         "drop",
         "crowd readiness",
-        "late_half",
+        "late_file",
         "privacy suspects",
         "own_folders",
         "sight",

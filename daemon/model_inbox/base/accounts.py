@@ -3,8 +3,7 @@
 Owns the calls of getpwuid(3) and getgrouplist(3). These may ask a directory service (LDAP, SSSD) that does not answer,
 and no call can be interrupted. So each is made in a thread of its own, and the caller waits for ASK_SECONDS at most. At
 most one such thread is there: while it hangs, nobody waits for another. Answers are kept for FRESH_SECONDS. If there is
-no newer one, or the user is not found any more, the last one counts for STALE_SECONDS. Decides
-nothing.
+no newer one, or the user is not found any more, the last one counts for STALE_SECONDS. Decides nothing.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ __all__ = [
     "canonical_instant",
     "millisecond_stamp",
     "parse_instant",
+    "parse_stored",
     "parse_time",
     "read_instant",
 ]
@@ -57,6 +58,14 @@ def parse_instant(text: str) -> datetime:
     except (ValueError, OverflowError) as error:
         raise ValueError(f"no such date or time ({error}); {INSTANT_HELP}") from None
     return moment
+
+
+def parse_stored(text: object) -> datetime | None:
+    """Return an instant of a document that somebody else may have written, or None for anything else."""
+    try:
+        return parse_instant(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 class Instant(NamedTuple):

@@ -2,8 +2,7 @@
 
 Owns the command names, their options, output and exit codes. Each command is a thin layer over a function of another
 room, in a file of its own (or one for a noun with several verbs). A command's module is imported when it is called,
-and what it needs when it runs, so that `--help` and quick commands start fast. Never does the
-work itself.
+and what it needs when it runs, so that `--help` and quick commands start fast. Never does the work itself.
 
 Exit codes: 0 done, 1 refused or problems found, 2 usage, 75 try again, 78 configuration or damaged data.
 

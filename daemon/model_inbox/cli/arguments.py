@@ -72,27 +72,19 @@ class OneOf(click.Choice[str]):
 
 def pair_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
     """Return the option `--pair`."""
-    return click.option(
-        "--pair",
-        "pairs" if multiple else "pair",
-        cls=OptionWithOldNames,
-        old=["--currency-pair"],
-        multiple=multiple,
-        metavar="PAIR",
-        help="Only models of this pair, like USD/EUR.",
-    )
+    name = "pairs" if multiple else "pair"
+    return _filter("pair", name, "Only models of this pair, like USD/EUR.", old="--currency-pair", multiple=multiple)
 
 
 def type_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
     """Return the option `--type`."""
+    name = "types" if multiple else "model_type"
+    return _filter("type", name, "Only models of this type, like lightgbm.", old="--model-type", multiple=multiple)
+
+
+def _filter(option: str, name: str, text: str, *, old: str, multiple: bool) -> Callable[[_Callback], _Callback]:
     return click.option(
-        "--type",
-        "types" if multiple else "model_type",
-        cls=OptionWithOldNames,
-        old=["--model-type"],
-        multiple=multiple,
-        metavar="TYPE",
-        help="Only models of this type, like lightgbm.",
+        f"--{option}", name, cls=OptionWithOldNames, old=[old], multiple=multiple, metavar=option.upper(), help=text
     )
 
 

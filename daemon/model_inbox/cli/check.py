@@ -272,7 +272,7 @@ class _UnchangingFacts:
             return Look(Lease.UNKNOWN, complete=False, problem=problem)
         return Look(Lease.UNKNOWN, complete=complete)
 
-    def rejected_whole(self, stray: Sighting) -> None:  # noqa: ARG002  # nothing was ever rejected
+    def rejection_of(self, stray: Sighting) -> None:  # noqa: ARG002  # nothing was ever rejected
         return None
 
     def held(self, drop: Drop) -> None:  # noqa: ARG002  # nothing was ever claimed

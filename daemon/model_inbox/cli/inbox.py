@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..base.file_systems import is_network_file_system
+from ..base.instants import parse_stored
 from ..base.units import format_duration
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..model.owner import owner_in_words
 from ..problems import problems_in, quoted
 from .common import App, Command, Group, act_as_owner, now, pass_app
-from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
+from .output import Column, age, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..inbox.explain import Explained

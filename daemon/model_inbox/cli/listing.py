@@ -8,6 +8,7 @@ from difflib import SequenceMatcher
 
 import click
 
+from ..base.instants import parse_stored
 from ..errors import EntryNotFound
 from ..exit_codes import EXIT_REFUSED
 from ..problems import quoted
@@ -15,7 +16,7 @@ from ..registry.entry import Entry, as_fields
 from ..registry.state import folded
 from .arguments import as_instant, pair_option, type_option
 from .common import App, Command, now, pass_app
-from .output import Column, age, parse_stored, print_json, print_lines, print_table, when
+from .output import Column, age, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
 

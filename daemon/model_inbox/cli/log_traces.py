@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..base.instants import parse_stored
 from ..base.units import spans
 from ..errors import ConfigError, ModelInboxError
-from ..problems import Problem
+from ..problems import problems_in
 from ..telemetry.logread.questions import NOT_RUNNING
 from ..telemetry.logread.records import Record, Wanted
 from .common import App, act_as_any_owner, now
 from .inbox import look_options
-from .output import parse_stored, printable, when
+from .output import printable, when
 
 if TYPE_CHECKING:
     from ..registry.journal import Line
@@ -164,8 +165,7 @@ def _answers(receipts: Sequence[Mapping[str, Any]], outcome: str | None) -> Iter
         at, what = parse_stored(receipt.get("at")), outcome or receipt.get("outcome")
         if at is None or what not in ("registered", "duplicate", "rejected"):
             continue
-        listed = receipt.get("problems")
-        problems = [Problem.from_dict(one) for one in (listed if isinstance(listed, list) else ()) if _is_problem(one)]
+        problems = problems_in(receipt.get("problems"))
         fields: dict[str, Any] = {name: receipt.get(name) for name in ("drop_id", "stem", "model_id", "owner")}
         fields = {name: printable(value) for name, value in fields.items() if value is not None}
         if problems:
@@ -174,10 +174,6 @@ def _answers(receipts: Sequence[Mapping[str, Any]], outcome: str | None) -> Iter
                 "codes": list(dict.fromkeys(printable(one.code) for one in problems)),
             }
         yield Record(at, "warning" if what == "rejected" else "info", f"drop.{what}", fields)
-
-
-def _is_problem(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("code", "message"))
 
 
 def _waiting(app: App) -> _Read:

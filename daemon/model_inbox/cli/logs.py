@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..base.instants import parse_stored
 from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..telemetry.logread.questions import QUESTIONS
 from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging
@@ -19,7 +20,7 @@ from .arguments import OneOf, as_instant, find_model, pair_option, type_option
 from .common import App, Command, now, pass_app
 from .log_source import Found, Source
 from .log_traces import Traces, changes_by_hand, traces, with_traces
-from .output import Column, parse_stored, print_json, print_lines, print_table, printable, when
+from .output import Column, print_json, print_lines, print_table, printable, when
 
 __all__ = ["logs"]
 

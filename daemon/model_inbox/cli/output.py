@@ -15,7 +15,6 @@ from typing import Literal
 
 import click
 
-from ..base.instants import parse_instant
 from ..base.standard_streams import has_colours
 from ..problems import Problem, escaped
 from .tables import Column, columns_of_text, lay_out
@@ -26,7 +25,6 @@ __all__ = [
     "age",
     "fits",
     "in_colour",
-    "parse_stored",
     "print_fields",
     "print_json",
     "print_lines",
@@ -163,14 +161,6 @@ def _ellipsis() -> str:
     except (UnicodeError, LookupError):
         return "..."
     return "…"
-
-
-def parse_stored(text: object) -> datetime | None:
-    """Parse an instant of an entry or a receipt. Return None for anything else."""
-    try:
-        return parse_instant(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
 
 
 def when(moment: datetime | None, *, seconds: bool = False) -> str:

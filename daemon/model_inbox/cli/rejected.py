@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from ..base.instants import parse_stored
 from ..base.units import counted, format_duration, format_size
 from ..model.owner import owner_in_words
 from ..problems import problems_in
 from .arguments import as_seconds
 from .common import App, Command, Group, act_as_owner, ask, now, pass_app
-from .output import Column, age, parse_stored, print_fields, print_json, print_lines, print_problems, print_table, when
-
-if TYPE_CHECKING:
-    pass
+from .output import Column, age, print_fields, print_json, print_lines, print_problems, print_table, when
 
 __all__ = ["rejected"]
 

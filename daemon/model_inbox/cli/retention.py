@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..base.instants import canonical_instant
+from ..base.instants import canonical_instant, parse_stored
 from ..base.units import counted, format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .arguments import as_instant
 from .common import App, Command, Group, Refused, ask, now, pass_app
-from .output import Column, parse_stored, print_json, print_lines, print_problems, print_table, when
+from .output import Column, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ..base.instants import parse_stored
 from ..base.units import format_size
 from ..errors import EntryNotFound
 from ..model.owner import owner_in_words
@@ -22,7 +23,6 @@ from .output import (
     Column,
     age,
     fits,
-    parse_stored,
     print_fields,
     print_json,
     print_lines,

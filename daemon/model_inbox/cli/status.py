@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import parse_stored
 from ..base.units import counted, format_duration, format_size
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, act_as_any_owner, now, pass_app
-from .output import age, parse_stored, print_fields, print_json, print_lines, when
+from .output import age, print_fields, print_json, print_lines, when
 from .output import print_problems as print_all
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .settings import Config
+from .settings import LISTS, Config
 
 __all__ = ["RESTART_KEYS", "describe_changes", "settings_of"]
 
@@ -31,7 +31,7 @@ def settings_of(config: Config) -> dict[str, Any]:
     """Return the settings that differ from the defaults by their dotted names, in seconds and bytes."""
     folder = config.path.parent if config.path is not None else Path.cwd()
     defaults = Config.model_validate(
-        {name: {} for name in Config.model_fields if name not in ("permits", "quota")}, context={"folder": folder}
+        {name: {} for name in Config.model_fields if name not in LISTS}, context={"folder": folder}
     )
     usual = dict(_flat(defaults.model_dump(mode="json")))
     return {name: value for name, value in _flat(config.model_dump(mode="json")) if usual.get(name) != value}

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ..base.shapes import document
-from ..base.strict_yaml import Pairs, Scalar, plain_value
+from ..base.strict_yaml import Document, Pairs, Scalar, plain_value
 from ..errors import ConfigError
 from ..problems import Problem
 from ..problems.config import config_not_a_mapping
@@ -60,7 +60,9 @@ def load_config(
 
 def parse_found(found: tuple[Path, bytes] | None, cwd: Path) -> Config:
     """Return the settings of what `find_config` found. Raises ConfigError with all problems."""
-    return _parsed(Config, b"", cwd / LOCAL_NAME) if found is None else parse_config(found[1], file=found[0])
+    if found is None:
+        return _parsed(Config, read_document(b""), cwd / LOCAL_NAME)
+    return parse_config(found[1], file=found[0])
 
 
 def places_of(config: Config) -> Places:
@@ -99,7 +101,7 @@ def parse_config(data: bytes, *, file: Path) -> Config:
 
     Relative paths count from the folder of `file`. Raises ConfigError with all problems, each with line and column.
     """
-    config = _parsed(Config, data, file)
+    config = _parsed(Config, read_document(data), file)
     config._file = file
     return config
 
@@ -109,17 +111,16 @@ def parse_retention(data: bytes, *, file: Path) -> RetentionSection:
 
     A file with the key `retention` is a whole one: the section has no such key.
     """
-    root = read_document(data).root
-    if isinstance(root, Pairs) and root.get("retention") is not None:
+    document = read_document(data)
+    if isinstance(document.root, Pairs) and document.root.get("retention") is not None:
         return parse_config(data, file=file).retention
-    return _parsed(RetentionSection, data, file)
+    return _parsed(RetentionSection, document, file)
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def _parsed(model: type[_Model], data: bytes, file: Path) -> _Model:
-    document = read_document(data)
+def _parsed(model: type[_Model], document: Document, file: Path) -> _Model:
     problems = list(document.problems)
     root = document.root
     values: object = {}

@@ -36,7 +36,6 @@ from .drop import STEM_CHARACTERS_MAX, UNSAFE_IN_ID, Sighting
 from .folder import Inbox
 
 __all__ = [
-    "REASON_NAME",
     "TRIES_NAME",
     "Claim",
     "ClaimedFile",
@@ -152,13 +151,13 @@ class Claim:
     """A drop in hand. `stage` is what it is at; nothing else tells that.
 
     `files` are by the names that they have in the claim, `roles` which of them are the model and the scaler, if that is
-    known, `size` is how many bytes they have together. `uid` is the
-    owner of the sidecar, which the other files must have, too; `owner` is the same with the user's name, `owner_name`
-    the name, or the number of a user without one. `retry` is set from the first time on that the drop was deferred.
-    `failures` counts the tries that failed unexpectedly, and `failure` says what ended the last one; with `alone` it is
-    tried alone. `linked` are the files that were found to have further names elsewhere. `sidecar_sha256`, `model_id`
-    and `digests` are what its answer says, as far as it is known, `notes` what its answer and the log say
-    of it that rejects nothing. Times are of the monotonic clock, in seconds.
+    known, `size` is how many bytes they have together. `uid` is the owner of the sidecar, which the other files must
+    have, too; `owner` is the same with the user's name, `owner_name` the name, or the number of a user without one.
+    `retry` is set from the first time on that the drop was deferred. `failures` counts the tries that failed
+    unexpectedly, and `failure` says what ended the last one; with `alone` it is tried alone. `linked` are the files
+    that were found to have further names elsewhere. `sidecar_sha256`, `model_id` and `digests` are what its answer
+    says, as far as it is known, `notes` what its answer and the log say of it that rejects nothing. Times are of the
+    monotonic clock, in seconds.
     """
 
     drop_id: str
@@ -239,8 +238,7 @@ class Claims:
                 raise StorageError("take", there, error) from error
             claim.files[kept] = ClaimedFile(path, (found.inode, found.size, found.mtime_ns))
             claim.size += found.size
-        claim.uid = sightings[first].owner
-        self._note_owner(claim)
+        self._note_owner(claim, sightings[first].owner)
         claim.steps["claim"] = self._monotonic() - began
         log.debug("drop.claimed", drop_id=drop_id, stem=shown)
         return claim
@@ -331,10 +329,10 @@ class Claims:
         sidecars = sorted(filter(SIDECAR.fullmatch, names), key=lambda name: (not name.endswith(SIDECAR_SUFFIX), name))
         leading = next(iter(sidecars), names[0] if names else None)
         if leading is not None:
-            claim.stem, claim.uid = stem_of(leading), found[leading].st_uid
+            claim.stem = stem_of(leading)
             claim.sidecar_name = leading if sidecars else f"{claim.stem}{SIDECAR_SUFFIX}"
             claim.size = sum(status.st_size for status in found.values())
-            self._note_owner(claim)
+            self._note_owner(claim, found[leading].st_uid)
 
     def fetch(self, claim: Claim, wanted: Sequence[str]) -> None:
         """Move the files into a claim that were still in the inbox when the claim was interrupted.
@@ -419,8 +417,8 @@ class Claims:
         except OSError as error:
             raise StorageError("list", folder, error) from error
 
-    def _note_owner(self, claim: Claim) -> None:
-        uid = claim.uid
+    def _note_owner(self, claim: Claim, uid: int) -> None:
+        claim.uid = uid
         claim.owner_name = name = self._accounts.name_of(uid)
         claim.owner = {"name": name if name != str(uid) else None, "uid": uid}
 

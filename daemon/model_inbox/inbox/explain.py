@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from ..base.acl import acl_of
 from ..base.disk import read_regular
-from ..base.instants import parse_instant
+from ..base.instants import parse_stored
 from ..base.leases import Lease
 from ..base.machine import Machine
 from ..base.users import name_of_user
@@ -40,13 +40,13 @@ from ..model.file_names import (
     stems_of,
 )
 from ..model.metadata import is_valid_id
-from ..model.receipt import read_receipt, read_receipts
+from ..model.receipt import REASON_NAME, read_receipt, read_receipts
 from ..problems import Problem, escaped, problems_in
 from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable, drop_unexpected
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
-from .claims import REASON_NAME, TRIES_NAME, claimed_at, original_name
+from .claims import TRIES_NAME, claimed_at, original_name
 from .drop import Drop, Sighting, seen_as
 from .failures import cause_of
 from .folder import Inbox, Rescan
@@ -306,7 +306,7 @@ def _with(
     # One without problems is of a private inbox, whose status does not quote sidecars: we read this one ourselves.
     if told is not None and told.get("problems") and not (isinstance(decision, Refuse) and told.get("until") is None):
         problems = problems_in(told.get("problems"))
-        until = _instant(told.get("until"))
+        until = parse_stored(told.get("until"))
         stale = bool(told.get("stale"))
         return replace(
             said,
@@ -346,13 +346,6 @@ def _stopped_by(decision: Decision, status: Mapping[str, Any] | None) -> Problem
     for obstacle in (status or {}).get("storage") or ():
         if what and what in (obstacle.get("stops") or ()):
             return drop_storage_unwritable(str(obstacle.get("problem")), str(obstacle.get("hint")))
-    return None
-
-
-def _instant(text: object) -> datetime | None:
-    """Return a time of the status document."""
-    with contextlib.suppress(ValueError):
-        return parse_instant(text) if isinstance(text, str) else None
     return None
 
 
@@ -418,7 +411,7 @@ def _absent(name: str, inbox: Path, present: Collection[str], status: Mapping[st
     for drop in (status or {}).get("deferred_drops") or ():
         if shown in (drop.get("files") or ()) or shown == drop.get("stem"):
             problem = drop_deferred(drop.get("drop_id"), drop.get("cause"))
-            at = _instant(drop.get("retry_at"))
+            at = parse_stored(drop.get("retry_at"))
             known = told.drop_words if told.state == "in_hand" else ""
             return replace(
                 told, state="in_hand", problems=(problem,), until=at, then="is tried again", drop_words=known

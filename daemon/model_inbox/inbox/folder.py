@@ -24,7 +24,7 @@ from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
 from .drop import Drop, Sighting, pair
-from .late_half import find_rejected_whole
+from .late_file import find_rejection
 from .permissions import unreadable
 from .readiness import (
     Decision,
@@ -32,7 +32,7 @@ from .readiness import (
     Limits,
     Look,
     Refuse,
-    RejectedWhole,
+    Rejection,
     Take,
     Wait,
     dated_by_the_clock,
@@ -344,16 +344,16 @@ class Inbox(Sight):
         finally:
             os.close(fd)
 
-    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+    def rejection_of(self, stray: Sighting) -> Rejection | None:
         """The rejected drop that a file without a sidecar belongs to, as it was when the file was first seen."""
         known = self._memory[stray.name]
-        if not known.is_whole_known:
+        if not known.is_rejection_known:
             oldest = self._clock() - timedelta(seconds=self.limits.incomplete_timeout)
-            known.whole = find_rejected_whole(stray, self.rejected_dir, f"{oldest.astimezone(UTC):%Y%m%dT%H%M%S}")
-            known.is_whole_known = True
-        if known.whole is not None and not self._disk.exists(self.rejected_dir / known.whole.drop_id):
-            known.whole = None  # it was sent back, or purged
-        return known.whole
+            known.rejection = find_rejection(stray, self.rejected_dir, f"{oldest.astimezone(UTC):%Y%m%dT%H%M%S}")
+            known.is_rejection_known = True
+        if known.rejection is not None and not self._disk.exists(self.rejected_dir / known.rejection.drop_id):
+            known.rejection = None  # it was sent back, or purged
+        return known.rejection
 
     def held(self, drop: Drop) -> Held | None:
         """Why this drop is not to be claimed now, from what an earlier claim of it came to."""

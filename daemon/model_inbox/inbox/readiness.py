@@ -50,7 +50,7 @@ __all__ = [
     "Limits",
     "Look",
     "Refuse",
-    "RejectedWhole",
+    "Rejection",
     "Take",
     "Wait",
     "dated_by_the_clock",
@@ -86,7 +86,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedWhole:
+class Rejection:
     """A rejected drop that lacks a file. `renamed`: its name was at fault, so no corrected sidecar has that stem."""
 
     drop_id: str
@@ -109,7 +109,7 @@ class Facts(Protocol):
     def clock_behind_seconds(self) -> float:
         """For how long the clock is taken to be behind: what looks future-dated may not be."""
 
-    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+    def rejection_of(self, stray: Sighting) -> Rejection | None:
         """The rejected drop that a file without a sidecar belongs to; None if there is none."""
 
     def held(self, drop: Drop) -> Held | None:
@@ -270,8 +270,8 @@ def judge_stray(
         return Wait((drop_folder(stray.name),), None, stale=True)
     if MODEL.fullmatch(stray.name) is None:
         return _judge_unknown_name(stray, facts, limits)
-    whole = facts.rejected_whole(stray)
-    if whole is not None and (decision := _judge_late_half(stray, whole, facts, limits)) is not None:
+    rejection = facts.rejection_of(stray)
+    if rejection is not None and (decision := _judge_late_file(stray, rejection, facts, limits)) is not None:
         return decision
     problem = _no_sidecar(stray, names)
     age = facts.age_seconds(stray.name)
@@ -284,13 +284,13 @@ def judge_stray(
     return Refuse((problem,))
 
 
-def _judge_late_half(stray: Sighting, whole: RejectedWhole, facts: Facts, limits: Limits) -> Wait | Refuse | None:
+def _judge_late_file(stray: Sighting, rejection: Rejection, facts: Facts, limits: Limits) -> Wait | Refuse | None:
     """Decide about a file whose sidecar was rejected before it came: it waits a short time for a corrected one.
 
     None while somebody writes it, or if it cannot be read: then it is a stray like any other.
     """
-    problem = drop_sidecar_rejected(stray.name, whole.drop_id)
-    wait = limits.settle_seconds * (1 if whole.renamed else SETTLES_FOR_A_CORRECTION)
+    problem = drop_sidecar_rejected(stray.name, rejection.drop_id)
+    wait = limits.settle_seconds * (1 if rejection.renamed else SETTLES_FOR_A_CORRECTION)
     left = seconds_left([facts.unchanged_seconds(stray.name)], wait)
     if left > 0:
         return Wait((problem,), left)
@@ -298,7 +298,7 @@ def _judge_late_half(stray: Sighting, whole: RejectedWhole, facts: Facts, limits
         look = facts.looks([stray.name])[stray.name]
         if look.problem is not None or look.lease is Lease.OPEN:
             return None
-    return Refuse((problem,), whole.drop_id)
+    return Refuse((problem,), rejection.drop_id)
 
 
 def _judge_unknown_name(stray: Sighting, facts: Facts, limits: Limits) -> Wait | Refuse:

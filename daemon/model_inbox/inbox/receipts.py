@@ -21,6 +21,7 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
 from ..model.receipt import (
+    REASON_NAME,
     RECEIPT_BYTES_MAX,
     Outcome,
     ReceiptFields,
@@ -32,7 +33,7 @@ from ..model.receipt import (
 from ..problems import Problem, escaped
 from ..registry.position import Identity
 from ..registry.registry import ModelRegistry
-from .claims import REASON_NAME, Claim
+from .claims import Claim
 from .privacy import Privacy
 
 __all__ = ["Answers", "Receipt", "identities_told"]

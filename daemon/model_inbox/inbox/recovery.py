@@ -18,14 +18,14 @@ from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..model.file_names import SIDECAR, choose, stems_of
 from ..model.metadata import is_valid_id
 from ..model.owner import names_of_owner
-from ..model.receipt import read_receipt
+from ..model.receipt import REASON_NAME, read_receipt
 from ..problems import escaped, problems_in
 from ..problems.drop import drop_replaced, drop_unexpected
 from ..registry.entry import as_fields
 from ..registry.journal import Line
 from ..registry.registry import ModelRegistry
 from ..telemetry.metrics import Tally
-from .claims import REASON_NAME, Claim, Claims, Committed, SetAside, ToJudge, ToRefuse
+from .claims import Claim, Claims, Committed, SetAside, ToJudge, ToRefuse
 from .deferral import Retries
 from .failures import FAILURES_MAX, FATAL_ERRORS, PASSING_ERRORS
 from .folder import Inbox

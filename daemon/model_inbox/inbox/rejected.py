@@ -21,8 +21,9 @@ from ..base.copying import copy_file, move_file
 from ..base.disk import Disk, read_regular, remove_quietly
 from ..errors import EntryNotFound, ModelInboxError, StorageError
 from ..model.file_names import SIDECAR
+from ..model.receipt import REASON_NAME
 from ..problems import quoted
-from .claims import REASON_NAME, claimed_at, is_older, original_name
+from .claims import claimed_at, is_older, original_name
 
 __all__ = [
     "RejectedDrop",

@@ -20,7 +20,7 @@ from ..problems import Problem
 from .crowd import Crowd, Part, Unit
 from .drop import Drop, Kind, Sighting, all_of, possible_sidecars
 from .own_folders import OwnFolders
-from .readiness import Decision, Limits, Refuse, RejectedWhole, Wait
+from .readiness import Decision, Limits, Refuse, Rejection, Wait
 
 __all__ = ["Memory", "Sight", "sighting_of"]
 
@@ -49,8 +49,8 @@ class Memory:
     sidecar: Sidecar | Problem | None = None
     is_racy: bool = False
     complete: bool | None = None
-    whole: RejectedWhole | None = None  # the rejected drop that it belongs to
-    is_whole_known: bool = False
+    rejection: Rejection | None = None  # the rejected drop that it belongs to
+    is_rejection_known: bool = False
     free_at: float | None = None  # when it was seen complete, with nobody writing it
 
 

@@ -19,6 +19,7 @@ from ..problems import Problem
 from .owner import OwnerFields, uid_of_owner
 
 __all__ = [
+    "REASON_NAME",
     "RECEIPT_BYTES_MAX",
     "Outcome",
     "ReceiptFields",

@@ -29,7 +29,7 @@ def dump_sidecar(
     """Return the text of a sealed sidecar: every field, and `...` as the last line.
 
     `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With tens of thousands of
-    features the text can become larger than the inbox accepts: `sidecar_size` checks that.
+    features the text can become larger than the inbox accepts: `published.sidecar_too_large` checks that.
     """
     fields = fields_of(metadata)
     given = {name: digest for name, digest in (digests or {}).items() if digest is not None}

@@ -46,7 +46,7 @@ def checks_pair_pattern(value: str, pattern: str, *, default: bool) -> Problem:
     return Problem(
         "checks.pair_pattern",
         f"currency_pair {quoted(value)} does not have the form of a pair",
-        f"Write it like 'USD/EUR': {form if default else quoted(pattern)} (checks.pair_pattern)",
+        f"Write it like 'USD/EUR': {form} (checks.pair_pattern)",
         field="currency_pair",
     )
 

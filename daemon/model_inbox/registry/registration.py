@@ -78,7 +78,7 @@ def _place_and_commit(
         if known is not None:
             outcomes.append(_outcome(known, candidate))
             continue
-        if candidate.quota is not None and (problem := _over_quota(store, candidate, pending)) is not None:
+        if (problem := _over_quota(store, candidate, pending)) is not None:
             outcomes.append(problem)
             continue
         if model_id in store.unfinished.moves:
@@ -105,8 +105,7 @@ def _over_quota(store: Store, candidate: Candidate, pending: dict[int, tuple[int
     Under the writer lock, over all that was committed by any process: drops that are ready together, or in several
     processes, do not pass a quota together.
     """
-    uid = uid_of_owner(candidate.owner)
-    if candidate.quota is None or uid is None:
+    if candidate.quota is None or (uid := uid_of_owner(candidate.owner)) is None:
         return None
     usage, now = store.usage()
     size = candidate.files.model_bytes + candidate.files.scaler_bytes

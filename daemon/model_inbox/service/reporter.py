@@ -21,7 +21,7 @@ import structlog
 
 from .. import __version__
 from ..base.disk import remove_quietly
-from ..base.instants import millisecond_stamp, parse_instant
+from ..base.instants import millisecond_stamp, parse_stored
 from ..base.machine import Machine
 from ..base.units import counted
 from ..config.settings import Config
@@ -142,7 +142,7 @@ class Reporter:
                 found.append(read_status(path) or {})
         newest = newest_of(found) or {}
         self._last = {name: _text_or_none(newest.get(name)) for name in self._last}
-        stamps = [at for document in found if (at := _instant_or_none(document.get("at"))) is not None]
+        stamps = [at for document in found if (at := parse_stored(document.get("at"))) is not None]
         self.last_published = max(stamps, default=None)
         told = [line for document in found for line in told_by_status(document)]
         if told:
@@ -634,15 +634,8 @@ def _gist(document: dict[str, Any]) -> object:
     )
 
 
-def _instant_or_none(value: object) -> datetime | None:
-    try:
-        return parse_instant(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
 def _text_or_none(value: object) -> str | None:
-    moment = _instant_or_none(value)
+    moment = parse_stored(value)
     return millisecond_stamp(moment) if moment is not None else None
 
 

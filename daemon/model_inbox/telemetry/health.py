@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ..base.flocks import Holding, who_holds
-from ..base.instants import parse_instant
+from ..base.instants import parse_stored
 from ..base.units import format_duration, format_size
 from ..problems import Problem, quoted
 from ..problems.status import (
@@ -198,7 +198,7 @@ def _unnoticed(unwritable: Mapping[str, str]) -> list[Problem]:
 
 
 def _late(document: Mapping[str, Any], now: datetime, unwritable: Mapping[str, str]) -> list[Problem]:
-    at, due = _instant(document.get("at")), _instant(document.get("next_at"))
+    at, due = parse_stored(document.get("at")), parse_stored(document.get("next_at"))
     if at is None or due is None or now - due <= timedelta(seconds=LATE_SECONDS):
         return []
     why = "; ".join(f"it cannot write in {quoted(folder, 400)}: {cause}" for folder, cause in unwritable.items())
@@ -264,10 +264,3 @@ def _nearly_full(disk: Mapping[str, Any]) -> list[Problem]:
     elif inodes and left < inodes * NEARLY_FULL_FRACTION:
         left_of = f"{left} of {inodes} inodes"
     return [status_disk_nearly_full(disk.get("folder"), disk.get("path"), left_of)] if left_of else []
-
-
-def _instant(text: object) -> datetime | None:
-    try:
-        return parse_instant(text) if isinstance(text, str) else None
-    except ValueError:
-        return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model_inbox.base.leases import Lease
 from model_inbox.inbox.drop import Drop, Kind, Sighting, pair
-from model_inbox.inbox.readiness import Held, Limits, Look, Refuse, RejectedWhole, Take, Wait, judge, judge_stray
+from model_inbox.inbox.readiness import Held, Limits, Look, Refuse, Rejection, Take, Wait, judge, judge_stray
 from model_inbox.model.file_names import is_ignored, scaler_stem, stem_of
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.problems import Problem
@@ -47,7 +47,7 @@ class Told:
     def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
         return {name: self.seen.get(name, FREE) for name in names}
 
-    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+    def rejection_of(self, stray: Sighting) -> Rejection | None:
         return None
 
     def held(self, drop: Drop) -> Held | None:
@@ -406,7 +406,7 @@ class Folder:
     def looks(self, names: Sequence[str]) -> Mapping[str, Look]:
         return dict.fromkeys(names, FREE)
 
-    def rejected_whole(self, stray: Sighting) -> RejectedWhole | None:
+    def rejection_of(self, stray: Sighting) -> Rejection | None:
         return None
 
     def held(self, drop: Drop) -> Held | None:

@@ -112,3 +112,25 @@ def test_types_without_a_storage_are_refused_in_the_old_format() -> None:
         (problem,) = scan_bytes(data, ALLOWLIST).problems
         assert problem.code == "artifact.unsupported"
         assert "torch.save(model, file)" in problem.hint
+
+
+def test_wrapped_hook_has_a_module_if_it_is_called_with_one() -> None:
+    """Its state is the hook, whether it gets its module, and the module. A load makes a weak reference to that."""
+    module = build.new("torch.nn.modules.linear", "Identity")
+    hook = build.named("torch.nn.modules.module", "_WrappedHook")
+
+    def of(state: dict[str, bytes]) -> set[str]:
+        return codes(build.built(hook + b")\x81", build.mapping(state)))
+
+    assert of({"hook": NONE, "with_module": TRUE, "module": module}) == set()
+    assert of({"hook": NONE, "with_module": b"\x89"}) == set()
+    assert of({"hook": NONE, "with_module": b"\x89", "module": NONE}) == set()
+    for state in (
+        {"hook": NONE, "with_module": TRUE},
+        {"hook": NONE, "with_module": TRUE, "module": NONE},
+        {"hook": NONE, "with_module": b"\x89", "module": build.value("text")},
+        {"hook": NONE, "with_module": build.value(1), "module": module},
+        {"with_module": TRUE, "module": module},
+        {"hook": NONE, "with_module": b"\x89", "other": NONE},
+    ):
+        assert of(state) == {"artifact.forbidden_arguments"}, state

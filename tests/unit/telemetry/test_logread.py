@@ -166,6 +166,14 @@ def test_every_event_has_words() -> None:
             assert in_words(Record(NOON, entry.level, event, values)).startswith("x: ")
 
 
+def test_every_event_has_a_sentence_of_its_own() -> None:
+    """No event of the catalogue is told as an unknown one is: as a list of its fields."""
+    for event, entry in EVENTS.items():
+        values = {name: ["x"] if name in ("problems", "reasons", "codes") else "x" for name in entry.fields}
+        told = in_words(Record(NOON, entry.level, event, values))
+        assert told != in_words(Record(NOON, entry.level, "no.such_event", values)), event
+
+
 # --- questions --------------------------------------------------------------------------------------------------------
 
 

@@ -11,13 +11,13 @@ from functools import partial
 from operator import le
 from typing import Any
 
-from ..arguments import is_count, is_global, is_object, is_shape, must
+from ..arguments import LENGTH_MAX, is_count, is_global, is_object, is_shape, must
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
 from .arrow_rules import ArrowValue
 from .framework_rules import is_offset, pandas_state
 from .numpy_rules import ArrayValue, array_of, integers_of, is_integers, must_lie_within
 
-__all__ = ["FRAME_CALLS", "FRAME_STATES"]
+__all__ = ["FRAME_CALLS", "FRAME_STATES", "count_of_places", "length_of"]
 
 # --- indexes -------------------------------------------------------------------------------------------------
 
@@ -152,8 +152,8 @@ def _range(recorder: Recorder, callee: Global, fields: Mapping[str, Any]) -> int
 
 def _levels(recorder: Recorder, callee: Global, fields: Mapping[str, Any]) -> int:
     levels, codes, names = fields.get("levels"), fields.get("codes"), fields.get("names")
-    must(type(levels) is list and type(codes) is list, "not the levels and codes of an index")
-    assert type(levels) is list and type(codes) is list  # noqa: S101 - for the type checker; `must` has raised
+    if type(levels) is not list or type(codes) is not list:
+        raise BadArguments("not the levels and codes of an index")
     must(0 < len(levels) == len(codes) <= LEVELS_MAX, "levels and codes differ in number")
     must(type(names) is list and len(names) == len(levels), "not a name for each level")
     for name in names or ():
@@ -189,6 +189,20 @@ class BlockValue:
 COLUMNS_MAX = 1 << 24
 
 
+def count_of_places(places: Any, most: int = LENGTH_MAX) -> int:
+    """Return how many places a block has: a slice with no number above `most`, or an array of integers.
+
+    Raise BadArguments for anything else.
+    """
+    if type(places) is not slice:
+        known = array_of(places)
+        must(is_integers(known), "the places are invalid")
+        return known.shape[0]
+    start, stop, step = places.start, places.stop, 1 if places.step is None else places.step
+    must(all(is_count(bound, most) for bound in (start, stop, step)) and step > 0, "the places are invalid")
+    return len(range(start, stop, step))
+
+
 def _block(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 3 and isinstance(args[0], Stub) and args[2] in (1, 2), "not (values, places, dimensions)")
     values, places, dimensions = args
@@ -197,19 +211,10 @@ def _block(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     if is_object(values, "numpy.ndarray"):
         shape = array_of(values).shape
         must(len(shape) == dimensions, "the number of dimensions is wrong")
-    if type(places) is slice:
-        parts = (places.start, places.stop, 1 if places.step is None else places.step)
-        must(all(is_count(part, COLUMNS_MAX) for part in parts) and parts[2] > 0, "the places are invalid")
-        count = len(range(*parts))
-        known: slice | ArrayValue = places
-    else:
-        known = array_of(places)
-        must(is_integers(known), "the places are invalid")
-        count = known.shape[0]
-    if shape is not None:
-        must(count == shape[0], "a block has another number of places than of values")
-        return instance_of(callee, BlockValue(known, shape[-1]))
-    return instance_of(callee, BlockValue(known, -1))
+    count = count_of_places(places, COLUMNS_MAX)
+    must(shape is None or count == shape[0], "a block has another number of places than of values")
+    known = places if type(places) is slice else array_of(places)
+    return instance_of(callee, BlockValue(known, -1 if shape is None else shape[-1]))
 
 
 _BLOCK = "pandas._libs.internals._unpickle_block"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..arguments import is_count, is_object, must, only_scalars
-from ..stubs import Recorder, StateRule, Stub
-from .frame_rules import length_of
+from ..stubs import BadArguments, Recorder, StateRule, Stub
+from .frame_rules import count_of_places, length_of
 from .framework_rules import pandas_state
 from .numpy_rules import array_of, bytes_of
 from .torch_rules import TENSORS
@@ -36,11 +36,6 @@ def module_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         value = state.get(name)
         plain = value is None or type(value) in (dict, set) or is_object(value, "collections.OrderedDict")
         must(plain, f"{name} is no plain dictionary or set")
-
-
-def _wrapped_hook_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    must(type(state) is dict and type(state.get("with_module")) is bool, "not a state that torch writes")
-    must(isinstance(state.get("module"), Stub | type(None)), "not a state that torch writes")
 
 
 def _recurrent_state(recorder: Recorder, target: Stub, state: Any) -> None:
@@ -89,12 +84,7 @@ def _series_manager_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(rows is not None and type(blocks[0]) is dict, "the axis is no index")
     values, places = blocks[0].get("values"), blocks[0].get("mgr_locs")
     must(length_of(values) == rows, "the block has another number of rows than its axis")
-    if type(places) is slice:
-        bounds = (places.start, places.stop, 1 if places.step is None else places.step)
-        must(all(is_count(bound) for bound in bounds) and bounds[2] > 0, "the places are invalid")
-        must(len(range(*bounds)) == rows, "the block has another number of places than of values")
-    else:
-        must(array_of(places).shape == (rows,), "the block has another number of places than of values")
+    must(count_of_places(places) == rows, "the block has another number of places than of values")
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -110,9 +100,8 @@ def _isotonic_state(recorder: Recorder, target: Stub, state: Any) -> None:
     arrays = [array_of(state[name]) for name in present]
     must(len({known.shape for known in arrays}) <= 1, "the thresholds differ in length")
     for known in arrays:
-        must(len(known.shape) == 1 and known.dtype is not None and known.dtype.kind in "fdegiu",
-             "the thresholds are no numbers")  # fmt: skip
-        assert known.dtype is not None  # noqa: S101 - for the type checker; `must` has raised
+        if len(known.shape) != 1 or known.dtype is None or known.dtype.kind not in "fdegiu":
+            raise BadArguments("the thresholds are no numbers")
         recorder.charge(type(target), 4 * bytes_of(known.dtype, known.shape), 100 + known.shape[0] // 10)
 
 
@@ -133,7 +122,6 @@ def _dtype_with_zone_state(recorder: Recorder, target: Stub, state: Any) -> None
 _RNN = "torch.nn.modules.rnn."
 HOOK_STATES: dict[str, StateRule] = {
     **{f"{_RNN}{name}": _recurrent_state for name in ("GRU", "LSTM", "RNN", "RNNBase")},
-    "torch.nn.modules.module._WrappedHook": _wrapped_hook_state,
     **{f"pandas.{prefix}{name}": _frame_state
        for prefix, name in (("", "DataFrame"), ("", "Series"), ("core.frame.", "DataFrame"),
                             ("core.series.", "Series"))},

@@ -20,7 +20,7 @@ from typing import Any
 from ..arguments import count_of, is_count, is_global, is_object, is_shape, must, only_scalars
 from ..names import words
 from ..streams import Source
-from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
+from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
 __all__ = [
     "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "bytes_of", "dtype_of",
@@ -229,7 +229,6 @@ def _check_fields(known: DtypeValue, names: Any, fields: Any) -> None:
     known.leaves = 0
     known.fields = {}
     places = []
-    known.fields = {}
     for name in names:
         field = fields.get(name)
         must(type(field) is tuple and len(field) in (2, 3) and is_count(field[1]), "a field is invalid")
@@ -301,9 +300,10 @@ def is_integers(known: ArrayValue) -> bool:
 
 def integers_of(known: ArrayValue) -> Iterator[array[int]]:
     """Yield the numbers of an array of integers with one dimension, in pieces. Raise BadArguments for any other."""
-    must(is_integers(known), "not an array of integers")
-    must(known.source is not None, "its numbers cannot be read: save it without compression")
-    assert known.source is not None and known.dtype is not None  # noqa: S101 - for the type checker
+    if known.dtype is None or not is_integers(known):
+        raise BadArguments("not an array of integers")
+    if known.source is None:
+        raise BadArguments("its numbers cannot be read: save it without compression")
     source, size = known.source(), known.shape[0] * known.dtype.itemsize
     code = _INTEGERS[known.dtype.kind, known.dtype.itemsize]
     for start in range(0, size, _PIECE_BYTES):
@@ -554,7 +554,7 @@ def _nothing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
     must(args == (), "too many arguments")
 
 
-RESULTS = tuple(
+_RESULTS = tuple(
     f"numpy.{module}.{name}Result"
     for module, names in (
         ("linalg._linalg", "Eigh Eig QR Slogdet SVD"),
@@ -572,7 +572,7 @@ def _result(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None
     must(all(is_object(arg, *kinds) for arg in args), "a part is not an array or number")
 
 
-ERRORS = ("numpy.exceptions.AxisError", "numpy.linalg.LinAlgError")
+_ERRORS = ("numpy.exceptions.AxisError", "numpy.linalg.LinAlgError")
 
 
 def _error(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
@@ -580,8 +580,8 @@ def _error(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
 
 
 NUMPY_CALLS: dict[str, Rule] = {
-    **dict.fromkeys(RESULTS, _result),
-    **dict.fromkeys(ERRORS, _error),
+    **dict.fromkeys(_RESULTS, _result),
+    **dict.fromkeys(_ERRORS, _error),
     "numpy.dtype": _dtype,
     **{f"{core}._internal._convert_to_stringdtype_kwargs": _string_dtype for core in CORES},
     "numpy.ma.core.MaskedConstant": _nothing,

@@ -132,7 +132,8 @@ def _hook_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     """A wrapped hook calls its hook with the module, when the module is used."""
     must(type(state) is dict and set(state) <= {"hook", "module", "with_module"}, "not a state that torch writes")
     must("hook" in state and type(state.get("with_module")) is bool, "not a state that torch writes")
-    must(not state["with_module"] or isinstance(state.get("module"), Stub), "not a state that torch writes")
+    module = state.get("module")
+    must(isinstance(module, Stub) or (module is None and not state["with_module"]), "not a state that torch writes")
 
 
 TORCH_OBJECT_CALLS: dict[str, Rule] = {

@@ -178,10 +178,9 @@ def of_trees_state(recorder: Recorder, target: Stub, state: Any) -> None:
             target.value = EnsembleValue(0)
         return
     name = type(target).name
-    if not is_count(features):
+    if type(features) is not int or not is_count(features):
         recorder.note("not-a-tree", name, "n_features_in_ is missing, or is not a number")
         return
-    assert type(features) is int  # noqa: S101 - for the type checker; `is_count` has said so
     target.value = EnsembleValue(features)
     _note(recorder, name, lambda: _check_members(state, features))
 

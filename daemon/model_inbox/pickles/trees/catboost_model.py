@@ -99,11 +99,9 @@ def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
     for number, feature in enumerate(trees.tables(_STATISTIC)):
         where = f"statistic {number}"
         statistic = feature.table(0)
-        base = statistic.table(0) if statistic is not None else None
-        kind = check_base(base, known, where)
-        if statistic is None or base is None:
-            continue
-        table = classes.get(key_of(base, kind))
+        if statistic is None:
+            raise NotATree(f"{where} has no features")
+        table = classes.get(key_of(*check_base(statistic.table(0), known, where)))
         if table is None:
             raise NotATree(f"{where} has no table")
         border = statistic.number(1, "i")

@@ -34,8 +34,8 @@ class Known:
         self.by_number = by_number
 
 
-def check_base(base: Table | None, known: Known, where: str) -> int:
-    """Check the combination of features that statistics are about. Return the kind of statistics."""
+def check_base(base: Table | None, known: Known, where: str) -> tuple[Table, int]:
+    """Check the combination of features that statistics are about. Return its table, and the kind of statistics."""
     combination = base.table(0) if base is not None else None
     if base is None or combination is None:
         raise NotATree(f"{where} has no features")
@@ -45,7 +45,7 @@ def check_base(base: Table | None, known: Known, where: str) -> int:
     require(known.categorical.issuperset(used), f"{where} is about a category that is no feature of the model")
     numeric = {number for number, _ in combination.structs(1, "<if")}
     require(known.by_number.issuperset(numeric), f"{where} is about a number that is no feature of the model")
-    return kind
+    return base, kind
 
 
 def check_statistics(data: bytes, known: Known) -> tuple[int, dict[bytes, int]]:
@@ -76,8 +76,7 @@ def key_of(base: Table, kind: int) -> bytes:
 
 
 def _check_table(table: Table, known: Known, where: str) -> tuple[bytes, int]:
-    base = table.table(_BASE)
-    kind = check_base(base, known, where)
+    base, kind = check_base(table.table(_BASE), known, where)
     classes: int = table.number(_CLASSES, "i")
     require(0 <= classes <= _CLASSES_MAX, f"{where} has {classes} classes")
     size = table.count(_NUMBERS, 1)
@@ -85,7 +84,6 @@ def _check_table(table: Table, known: Known, where: str) -> tuple[bytes, int]:
     width = 4 * classes if kind in (_BORDERS, _BUCKETS) else 8 if kind in (_BINARIZED_MEAN, _FLOAT_MEAN) else 4
     require(width > 0, f"{where} has no classes")
     _check_hashes(table, size // width, where)
-    assert base is not None  # noqa: S101 - for the type checker; `check_base` has raised
     return key_of(base, kind), classes
 
 

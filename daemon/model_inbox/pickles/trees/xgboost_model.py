@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from operator import gt
 from typing import Any
 
@@ -84,8 +85,8 @@ def _part(holder: Mapping[str, Any], key: str, where: str, kind: type = dict) ->
 def _number(holder: Mapping[str, Any], key: str, where: str, least: int, most: int, default: int | None = None) -> int:
     """Return a number, which XGBoost writes as text."""
     text = holder.get(key, default if default is None else str(default))
-    require(type(text) is str and _INTEGER.fullmatch(text) is not None, f"{where}: {key} is not a number")
-    assert type(text) is str  # noqa: S101 - for the type checker; `require` has raised
+    if type(text) is not str or _INTEGER.fullmatch(text) is None:
+        raise NotATree(f"{where}: {key} is not a number")
     require(least <= int(text) <= most, f"{where}: {key} is {text}, not {least} to {most}")
     return int(text)
 
@@ -94,9 +95,8 @@ def _numbers(holder: Mapping[str, Any], key: str, where: str) -> list[Any]:
     found = holder.get(key)
     if isinstance(found, TypedArray):
         return found.values()
-    require(type(found) is list, f"{where}: {key} is not a list of numbers")
-    assert type(found) is list  # noqa: S101 - for the type checker; `require` has raised
-    require({int, float}.issuperset(map(type, found)), f"{where}: {key} is not a list of numbers")
+    if type(found) is not list or not {int, float}.issuperset(map(type, found)):
+        raise NotATree(f"{where}: {key} is not a list of numbers")
     return found
 
 
@@ -130,7 +130,7 @@ def _check_objective(objective: Any, groups: int) -> None:
     for part in objective.values():
         if type(part) is dict and "num_class" in part:
             found = _number(part, "num_class", "the objective", 0, _GROUPS_MAX)
-            require(found in (groups, 0 if groups == 1 else groups), f"the objective has {found} classes, not {groups}")
+            require(found == groups or (found == 0 and groups == 1), f"the objective has {found} classes, not {groups}")
 
 
 def _check_linear(model: Mapping[str, Any], features: int, groups: int) -> None:
@@ -270,9 +270,7 @@ def _check_encodings(cats: Mapping[str, Any], features: int) -> None:
     for place, table in enumerate(tables):
         require(type(table) is dict, f"{where}: table {place} is not an object")
         sizes.append(_table_size(table, f"{where}, table {place}"))
-    bounds = [0]
-    for size in sizes:
-        bounds.append(bounds[-1] + size)
+    bounds = [0, *accumulate(sizes)]
     require(not segments or segments == bounds, f"{where}: feature_segments are not those of the tables")
     require(len(order) in (0, bounds[-1]), f"{where}: sorted_idx has {len(order)} numbers, not {bounds[-1]}")
     if order:

@@ -6,6 +6,7 @@ Owns finding, unpacking and following them. Never writes, and never parses a lin
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import shutil
@@ -92,29 +93,39 @@ def lines_of(
         try:
             if since is not None and path.stat().st_mtime < since.timestamp():
                 continue
-            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            with _opened(path) as file:
                 for line in file:
                     is_json = line[:1] == b"{" and line[-2:] == b"}\n"
                     if not is_json and line[-1:] == b"\n" and line.strip():
                         damaged(line)
                     if not wanted or any(needle in line for needle in wanted):
                         yield line
-        except (OSError, EOFError, zlib.error) as error:
-            wrapped = error if isinstance(error, OSError) else OSError(str(error))
-            raise StorageError("read the log", path, wrapped) from error
+        except _UNREADABLE as error:
+            raise _failure(path, error) from error
 
 
 def last_lines(path: Path) -> Iterator[bytes]:
     """Yield the last lines of a file, the last one first. Raises StorageError."""
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with _opened(path) as file:
             if path.suffix != ".gz":
                 file.seek(max(os.fstat(file.fileno()).st_size - _TAIL_BYTES, 0))
             lines = deque(file, maxlen=_TAIL_LINES)
-    except (OSError, EOFError, zlib.error) as error:
-        wrapped = error if isinstance(error, OSError) else OSError(str(error))
-        raise StorageError("read the log", path, wrapped) from error
+    except _UNREADABLE as error:
+        raise _failure(path, error) from error
     yield from reversed(lines)
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+
+
+_UNREADABLE = (OSError, EOFError, zlib.error)
+"""What reading a log file that may be compressed raises."""
+
+
+def _failure(path: Path, error: Exception) -> StorageError:
+    return StorageError("read the log", path, error if isinstance(error, OSError) else OSError(str(error)))
 
 
 class Tail:

@@ -107,6 +107,8 @@ _DAEMON: dict[str, _Words] = {
     "inbox.unavailable": lambda f: f"the inbox {f.get('path')} cannot be used: {_problem(f)}",
     "inbox.unreadable": lambda f: f"the inbox {f.get('path')} cannot be listed: {_problem(f)}",
     "inbox.purge_failed": lambda f: f"old rejected drops or receipts cannot be removed: {_problem(f)}",
+    "inbox.without_acls": lambda f: f"the file system of {f.get('path')} has no access control lists",
+    "inbox.left_open": lambda f: f"others may read {_counted(f.get('count'), 'file')} of before, as {f.get('path')}",
     "inbox.receipts_purged": lambda f: f"{_counted(f.get('purged'), 'old receipt')} removed",
 }
 _DROPS: dict[str, _Words] = {
@@ -141,6 +143,7 @@ _DROPS: dict[str, _Words] = {
     "drop.scaler_late": lambda f: (
         f"the scaler {f.get('stem')} came after its model was registered without one; it was rejected"
     ),
+    "drop.completed_rejected": lambda f: f"{f.get('file')} came after the rejection of {f.get('drop_id')}; put to it",
     "drop.stray_found": lambda f: f"belongs to no drop: {_problem(f)}",
     "drop.rejected_purged": lambda f: (
         f"{_counted(f.get('purged'), 'old rejected drop')} removed permanently, {_bytes(f.get('bytes'))}"

@@ -18,12 +18,12 @@ from ..model.owner import uid_of_owner
 from ..model.receipt import REASON_NAME, RECEIPT_BYTES_MAX
 from ..problems import escaped
 from .drop import STEM_CHARACTERS_MAX, UNSAFE_IN_ID, Sighting
-from .readiness import RejectedWhole
+from .readiness import Rejection
 
-__all__ = ["find_rejected_whole"]
+__all__ = ["find_rejection"]
 
 
-def find_rejected_whole(stray: Sighting, rejected_dir: Path, oldest_id: str) -> RejectedWhole | None:
+def find_rejection(stray: Sighting, rejected_dir: Path, oldest_id: str) -> Rejection | None:
     """Return the rejected drop that a lone model or scaler belongs to, or None.
 
     Only drops since `oldest_id` count: what comes later is more likely the first file of the next drop. So it is if the
@@ -51,5 +51,5 @@ def find_rejected_whole(stray: Sighting, rejected_dir: Path, oldest_id: str) -> 
                 is_there = any(scaler_stem(name) == stem for name in files)
             else:
                 is_there = any(MODEL.fullmatch(name) and stem_of(name) == stem for name in files)
-            return None if is_there or stray.name in files else RejectedWhole(drop_id, renamed=not is_valid_id(stem))
+            return None if is_there or stray.name in files else Rejection(drop_id, renamed=not is_valid_id(stem))
     return None
