@@ -61,13 +61,19 @@ def test_a_rejected_drop_is_shown_with_every_problem(refused: Home) -> None:
     assert refused.error("rejected", "show", "good", status=1)["code"] == "registry.not_found"
 
 
+def test_a_rejected_drop_is_shown_with_the_size_of_each_file(refused: Home) -> None:
+    """The size beside a name is that of this file: the reasons, which the daemon wrote, are in none of them."""
+    (files,) = [line for line in refused.text("rejected", "show", "bad").splitlines() if line.startswith("  files")]
+    assert files.split(maxsplit=1)[1] == "bad.pkl (5 B), bad.yaml (14 B)"
+
+
 def test_a_rejected_drop_without_readable_reasons_is_shown(refused: Home) -> None:
     """A damaged reason.json hides neither the drop nor its files."""
     reason = refused.folder / "inbox" / "rejected" / DROP_ID / "reason.json"
     for text in ("{", '{"problems": [1, {"code": 2}]}', '{"problems": "none"}'):
         reason.write_text(text)
         shown = refused.text("rejected", "show", DROP_ID)
-        assert "bad.pkl, bad.yaml" in shown
+        assert "bad.pkl (5 B), bad.yaml (14 B)" in shown
         assert "reasons cannot be read" in shown
         assert DROP_ID in refused.text("rejected", "list")
 

@@ -88,7 +88,7 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
             ("stem", drop.reason.get("stem")),
             ("model", drop.reason.get("model_id")),
             ("owner", owner_in_words(drop.reason.get("owner"))),
-            ("files", f"{', '.join(drop.files) or 'none'} ({format_size(drop.bytes)})"),
+            ("files", ", ".join(f"{name} ({format_size(drop.size_of(name))})" for name in drop.files) or "none"),
             ("folder", drop.folder),
         ]
     )

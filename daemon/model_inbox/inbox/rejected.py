@@ -55,12 +55,14 @@ class RejectedDrop:
 
     @property
     def bytes(self) -> int:
-        """The size of all files together."""
-        total = 0
-        for name in (*self.files, REASON_NAME):
-            with contextlib.suppress(OSError):
-                total += (self.folder / name).lstat().st_size
-        return total
+        """The size of all files together, also of its reasons."""
+        return sum(map(self.size_of, (*self.files, REASON_NAME)))
+
+    def size_of(self, name: str) -> int:
+        """Return the size of one of its files, in bytes. 0 if it is not there."""
+        with contextlib.suppress(OSError):
+            return (self.folder / name).lstat().st_size
+        return 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the drop as a JSON object: reason.json with the names of the files."""
