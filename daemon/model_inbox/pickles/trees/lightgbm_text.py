@@ -27,8 +27,13 @@ _NUMBER_SHAPES = {
     for number in (b"inf", b"nan", *(point + power for point in (b"", b".") for power in (b"", b"e", b"e-", b"e+")))
 }
 """Numbers without their digits."""
-_WITHOUT_DIGITS = (b"- ", b"-.", b"-e", b" .", b". ", b".e", b" e", b"e ", b"+ ")
-"""What stands in a text of numbers only where digits are missing."""
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_MISPLACED = (
+    *(b"- ", b"-.", b"-e", b" .", b". ", b".e", b" e", b"e ", b"+ "),
+    *(b"0-", b"0+", b"0i", b"n0", b"f0", b"0n"),
+)
+"""What stands in a text of numbers, with 0 for each digit, only where digits are missing, or where they stand before a
+sign or in a word."""
 _OBJECTIVE_CLASSES = re.compile(r"num_class:(\S*)")
 _TREE_LINES_MAX = 22
 """LightGBM reads at most this many lines of a tree."""
@@ -172,11 +177,14 @@ def _integers(text: str, where: str) -> list[int]:
 def _check_floats(fields: Mapping[str, str], where: str) -> None:
     """LightGBM stops the process where it finds anything else than a number in a tree."""
     text = " ".join([fields[key] for key in _FLOATS if fields.get(key)])
-    # To parse them would take ten times as long. Without digits few shapes are left, and what stands beside a sign, a
-    # point or an exponent shows where digits are missing.
-    padded = f" {text} ".encode("utf-8", "replace")
-    shapes = set(padded.translate(None, b"0123456789").split(b" "))
-    if not _NUMBER_SHAPES.issuperset(shapes) or any(pair in padded for pair in _WITHOUT_DIGITS):
+    # To parse them would take ten times as long. Without digits few shapes are left, and what stands beside each other
+    # shows where digits are missing or misplaced.
+    padded = f" {text} ".encode("utf-8", "replace").translate(_ZEROS)
+    shapes = set(padded.translate(None, b"0").split(b" "))
+    # Most lines have no exponent and no word: nothing is searched for a character that is not there.
+    there = {*b" 0", *b"".join(shapes)}
+    wrong = any(pair in padded for pair in _MISPLACED if there.issuperset(pair))
+    if wrong or not _NUMBER_SHAPES.issuperset(shapes):
         raise NotATree(f"{where}: a line of numbers contains something else")
 
 

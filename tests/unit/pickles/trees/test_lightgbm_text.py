@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -193,12 +194,34 @@ def test_trees_are_where_the_table_of_sizes_says() -> None:
     assert fault(good + NUMBERS) == "there is a tree behind the last of 4"
 
 
+def number_is_accepted(number: str) -> bool:
+    """Return whether a tree is accepted with this text in the place of a number."""
+    return fault(text(NUMBERS.replace("leaf_value=0.1 0.2 0.3", f"leaf_value=0.1 {number} 0.3"))) == ""
+
+
+def is_number(number: str) -> bool:
+    """Return whether this is a number as LightGBM prints it."""
+    return re.fullmatch(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf|nan)", number, re.ASCII) is not None
+
+
 @given(st.text("0123456789.-+einfa ", max_size=12))
 def test_only_numbers_stand_among_numbers(number: str) -> None:
     """Whatever the characters are: a number as LightGBM prints it, or the model is refused."""
-    numbers = f"0.1 {number} 0.3".split(" ")
-    good = len(numbers) == 3 and re.fullmatch(r"-?(\d+(\.\d+)?(e[-+]?\d+)?|inf|nan)", number) is not None
-    assert (fault(text(NUMBERS.replace("leaf_value=0.1 0.2 0.3", f"leaf_value={' '.join(numbers)}"))) == "") is good
+    assert number_is_accepted(number) is is_number(number)
+
+
+def test_no_digit_makes_a_number_of_what_is_none() -> None:
+    """A sign, a point or a letter in a wrong place is seen, also between digits: all short texts are tried."""
+    for length in range(1, 6):
+        for parts in product("0.-+e", repeat=length):
+            number = "".join(parts)
+            assert number_is_accepted(number) is is_number(number), number
+    for word in ("inf", "nan", "-inf", "-nan"):
+        assert number_is_accepted(word)
+        for place in range(len(word) + 1):
+            for other in "1-+.e":
+                number = word[:place] + other + word[place:]
+                assert number_is_accepted(number) is is_number(number), number
 
 
 def test_parameters_have_a_colon_and_an_end() -> None:
