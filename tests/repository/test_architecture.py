@@ -75,6 +75,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "config": ("retention values", "search settings", "changes places problems", "load", "__init__"),
     "registry": (
         "entry paths position",
+        "access",
         "journal usage",
         "clock",
         "checkpoint state segments files stored_sidecar",

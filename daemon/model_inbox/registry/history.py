@@ -6,7 +6,7 @@ the current segment, and knows nothing of model files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "entries_after",
     "note_retirement",
     "prune_history",
+    "registrations_in",
     "retirements",
     "state_at",
 ]
@@ -65,6 +66,15 @@ def note_retirement(held: Held, line: Line) -> None:
         held.pop((line.model_id, sequence_of(line.entry)), None)
     elif line.operation == "purge" and line.detail is not None:
         held.pop((line.model_id, sequence_of(line.detail)), None)
+
+
+def registrations_in(lines: Iterable[Line], drop_ids: Collection[str]) -> dict[str, Line]:
+    """Return the lines that registered these drops, by drop."""
+    return {
+        line.drop_id: line
+        for line in lines
+        if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
+    }
 
 
 # --- the entries as of a moment ------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ loaded as the process that registered it pickled it, without that limit.
 from __future__ import annotations
 
 import atexit
-import getpass
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,18 +23,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.boot import BootClock, boot_clock
-from ..base.disk import Disk, is_mounted_read_only, is_temporary, remove_quietly
+from ..base.disk import Disk
 from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import PAIR_PATTERN, ModelMetadata, fields_of
 from ..model.published import max_sidecar_size
 from ..problems import quoted
+from .access import absolute, remove_old_temporaries, user_name, why_not_writable
 from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, shown
 from .files import Storage
 from .healing import Rewritten
-from .history import HistoryCheck, prune_history, state_at
+from .history import HistoryCheck, prune_history, registrations_in, state_at
 from .journal import Line, also_changed
 from .label_files import LabelFiles
 from .loading import load_object
@@ -60,7 +60,6 @@ DEFAULT_LOCK_TIMEOUT_SECONDS = 10.0
 _SYSTEM_CLOCK: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731  # a default that can be replaced
 
 _open_handles: weakref.WeakSet[ModelRegistry] = weakref.WeakSet()
-_TEMPORARY_SECONDS = 86_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -111,16 +110,16 @@ class ModelRegistry:
         segment_bytes: int = SEGMENT_BYTES_MIN,
         boot: BootClock | None = None,
     ) -> None:
-        path = _absolute(registry_path)
+        path = absolute(registry_path)
         self._pair_pattern = pair_pattern
         self.registry_path = str(path)
-        self.storage_dir = str(_absolute(storage_dir) if storage_dir is not None else path.parent / "prediction")
-        denied = "" if read_only else _why_not_writable(path)
+        self.storage_dir = str(absolute(storage_dir) if storage_dir is not None else path.parent / "prediction")
+        denied = "" if read_only else why_not_writable(path)
         read_only = read_only or bool(denied)
         self.read_only = read_only
         self.denied = denied
         """Why this handle only reads, if that was not asked for."""
-        self.actor = actor if actor is not None else f"api:{_user_name()}"
+        self.actor = actor if actor is not None else f"api:{user_name()}"
         self._path = path
         self._clock = clock
         self._disk = disk if disk is not None else Disk()
@@ -325,10 +324,10 @@ class ModelRegistry:
         """Return the lines that registered these drops, whatever came after them. Syncs what it relies on."""
         with self._store.writing():
             self._store.sync()
-            found = _registrations(read_segment(self._store.files.journal).lines, drop_ids)
+            found = registrations_in(read_segment(self._store.files.journal).lines, drop_ids)
             if found.keys() >= set(drop_ids):  # nearly always: no need of the history, which may be damaged
                 return found
-            return _registrations(self._store.lines(), drop_ids)
+            return registrations_in(self._store.lines(), drop_ids)
 
     def is_in_history(self, error: RegistryCorrupted) -> bool:
         """Return whether damage is in what drops do not depend on: not in the segment that is being written."""
@@ -551,7 +550,7 @@ class ModelRegistry:
         StorageError is raised at the end.
         """
         folders = (self._path.parent, self._store.files.history, Path(self.storage_dir))
-        _remove_old_temporaries(self._disk, folders, self._clock())
+        remove_old_temporaries(self._disk, folders, self._clock())
         return self._trash.finish_purges()
 
     def unfinished_purges(self) -> list[str]:
@@ -632,56 +631,8 @@ class _Entries(Mapping[str, Entry]):
         return repr(dict(self))
 
 
-def _registrations(lines: Iterable[Line], drop_ids: Collection[str]) -> dict[str, Line]:
-    """Return the lines that registered these drops, by drop."""
-    return {
-        line.drop_id: line
-        for line in lines
-        if line.operation == "register" and line.drop_id is not None and line.drop_id in drop_ids
-    }
-
-
 def _microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
-
-
-def _absolute(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path without `..`, which a relative path in an entry could not be taken from.
-
-    Links are followed only where there are dots: the name that the user knows is what errors show.
-    """
-    whole = Path(path).absolute()
-    return Path(os.path.realpath(whole.parent)) / whole.name if ".." in whole.parts else whole
-
-
-def _why_not_writable(path: Path) -> str:
-    """Return why a registry that is there cannot be written by this process; "" when it can, or is not there."""
-    journal = RegistryFiles(path).journal
-    if not os.path.lexists(journal):
-        return ""
-    if is_mounted_read_only(path.parent):
-        return f"its folder {str(path.parent)!r} is on a file system that is mounted read-only"
-    for place in (path.parent, journal):
-        if not os.access(place, os.W_OK, effective_ids=True):
-            return f"{_user_name()} may not write {str(place)!r}"
-    return ""
-
-
-def _user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
-
-
-def _remove_old_temporaries(disk: Disk, folders: Sequence[Path], now: datetime) -> None:
-    """Remove temporary files that are a day old: no writer takes that long."""
-    oldest = now.timestamp() - _TEMPORARY_SECONDS
-    for folder in folders:
-        with suppress(OSError):
-            for name in os.listdir(folder):
-                if is_temporary(name) and (folder / name).lstat().st_mtime < oldest:
-                    remove_quietly(disk, folder / name)
 
 
 def _close_at_exit() -> None:
