@@ -24,6 +24,7 @@ from model_inbox.cli import main as command_line
 from model_inbox.config.settings import Config
 from model_inbox.errors import TRANSIENT
 from model_inbox.inbox.states import STATES, State
+from model_inbox.model.conditions.paths import FIELDS, FIXED_PARTS, OTHER_NAMES, PARTS
 from model_inbox.model.receipt import receipt_schema
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
 from model_inbox.problems.catalogue import CODES, NOUNS
@@ -262,6 +263,18 @@ def plain(text: str) -> str:
     return "\n".join(textwrap.wrap(text.replace("`", "'"), 76))
 
 
+def condition_fields() -> str:
+    """The names in conditions that are not metrics."""
+
+    def names(field: str) -> str:
+        return ", ".join(f"`{name}`" for name in [field, *(o for o, meant in OTHER_NAMES.items() if meant == field)])
+
+    whole: list[list[object]] = [[names(field), kind.value] for field, kind in FIELDS.items()]
+    parts: list[list[object]] = [[f"`{field}.NAME`", kind.value] for field, kind in PARTS.items()]
+    fixed = [[f"`{field}.{part}`", kind.value] for field, found in FIXED_PARTS.items() for part, kind in found.items()]
+    return table(["Name", "Value"], whole) + "\n" + table(["Part", "Value"], [*parts, *fixed])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "sidecar-fields": sidecar_fields,
@@ -269,6 +282,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "labels-fields": lambda: fields(labels_schema()),
     "receipt-fields": lambda: fields(receipt_schema()),
     "states": states,
+    "condition-fields": condition_fields,
     "config-keys": config_keys,
     "commands": commands,
     "metrics": metrics,

@@ -38,6 +38,7 @@ from model_inbox.errors import (
 )
 from model_inbox.inbox.acceptance import verdict
 from model_inbox.inbox.readiness import Limits, Look, Rejection, Sighting, judge_stray
+from model_inbox.model.conditions.condition import parse_condition
 from model_inbox.model.file_names import SUFFIXES_IN_WORDS
 from model_inbox.model.metadata import PAIR_PATTERN
 from model_inbox.model.sidecar import parse_sidecar
@@ -374,6 +375,7 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         found["load.refused"] = raised(lambda: writer.load_model_objects(entry))
     pickled = MODELS / "usd_eur.pkl"
     found |= {
+        "condition.invalid": raised(lambda: parse_condition("trained>yesterday", NOW)),
         "registry.model_id_taken": id_taken("usd_eur", "2026-11-23T06:00:00Z"),
         "registry.locked": locked(path.with_suffix(".lock")),
         "registry.corrupted": RegistryCorrupted(JOURNAL, 4096, "a line whose checksum does not match its bytes"),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import (
+        ConditionError,
         ConfigError,
         DropRefused,
         EntryExists,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ConditionError",
     "ConfigError",
     "DropRefused",
     "DropResult",

@@ -17,6 +17,7 @@
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
         RestoreRefused              files of the model in the trash are damaged: which, and how (also problems)
+      ConditionError                a condition on models, or a name in one, cannot be used (also ValueError)
       ClockHeld                     the clock has jumped: nothing is removed by it for a while (exit 75)
       ScanError                     the scanner does not work; never raised for the content of a file (exit 75)
       LoadRefused                   the stored bytes are not those that were registered, or import other names
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TRANSIENT",
     "ClockHeld",
+    "ConditionError",
     "ConfigError",
     "DropRefused",
     "EntryExists",
@@ -248,6 +250,12 @@ class RestoreRefused(_WithProblems, RegistryError):
     """Files of a retired model are damaged. `problems` lists each of them. Nothing was changed."""
 
     code = "registry.restore_refused"
+
+
+class ConditionError(ModelInboxError, ValueError):
+    """A condition on models cannot be used. `hint` says what was probably meant."""
+
+    code = "condition.invalid"
 
 
 class ClockHeld(ModelInboxError):

@@ -13,6 +13,7 @@ from typing import Any, assert_type
 
 import model_inbox
 from model_inbox import (
+    ConditionError,
     ConfigError,
     DropRefused,
     DropResult,
@@ -65,6 +66,8 @@ def advice(error: ModelInboxError) -> str:
             return "\n".join(str(problem) for problem in error.problems)
         case RegistryLocked() | ScanError():
             return f"try again: {error.hint}"
+        case ConditionError():
+            return f"write it otherwise: {error.hint}"
         case StorageError():
             return f"{'try again' if error.transient else 'repair'}: {error.operation} {error.path}"
         case RegistryCorrupted():

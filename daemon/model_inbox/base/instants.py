@@ -20,6 +20,7 @@ __all__ = [
     "parse_stored",
     "parse_time",
     "read_instant",
+    "time_is_day",
 ]
 
 _INSTANT = re.compile(
@@ -40,7 +41,8 @@ def parse_instant(text: str) -> datetime:
     Raises ValueError with the expected form for any other text.
     """
     # The stored form has a fast path: opening a registry parses thousands of them.
-    if len(text) == 20 and text[4] + text[7] + text[10] + text[13] + text[16] + text[19] == "--T::Z":
+    # The slice has the characters between the numbers.
+    if len(text) == 20 and text[4::3] == "--T::Z":
         try:
             return datetime.fromisoformat(text)
         except ValueError:
@@ -110,6 +112,12 @@ def parse_time(text: str, now: datetime) -> datetime:
         return now + sign * timedelta(seconds=seconds)
     except OverflowError:
         raise ValueError(f"outside the calendar; {TIME_HELP}") from None
+
+
+def time_is_day(text: str) -> bool:
+    """Return whether a text that `parse_time` accepts names a day: `2025-10-25`, `today` or `yesterday`."""
+    word = text.strip().lower()
+    return word in ("today", "yesterday") or re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", word, re.ASCII) is not None
 
 
 def _instant_of_person(text: str) -> datetime:

@@ -196,6 +196,7 @@ Code = Literal[
     "status.log_lost",
     "status.disk_nearly_full",
     "metadata.invalid",
+    "condition.invalid",
     "command.refused",
     "scaler.refused",
     "reload.no_answer",

@@ -39,6 +39,7 @@ NOUNS: Mapping[str, str] = {
     "backup": "What `model-inbox backup` cannot do, and what `backup verify` finds wrong with snapshots.",
     "status": "What `model-inbox status` finds wrong with the daemon.",
     "metadata": "Errors of the Python API about metadata.",
+    "condition": "Conditions on models that cannot be used.",
     "command": "Errors of commands.",
     "scaler": "Errors of `model-inbox replace-scaler`.",
     "reload": "Errors of `model-inbox reload`.",

@@ -218,6 +218,12 @@ ROWS: Mapping[Code, About] = {
         "See the listed problems.",
         "Correct them all.",
     ),
+    # --- condition
+    "condition.invalid": About(
+        "A condition on models, as in `list --where` and `ModelRegistry.search`, cannot be used. Nothing was searched.",
+        "It is not written in the language of conditions, names nothing that exists, or compares text with a number.",
+        "Do what `hint` says; docs/reference/finding.md has the whole language.",
+    ),
     # --- command
     "command.refused": About(
         "A command was not carried out; nothing was changed.",
