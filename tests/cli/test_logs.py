@@ -30,12 +30,12 @@ def line(second: int, event: str, level: str = "info", **fields: object) -> str:
     return json.dumps({"timestamp": f"2026-01-01T12:00:{second:02}Z", "level": level, "event": event, **fields})
 
 
-def reject(home: Home, drop_id: str = DROP) -> None:
+def reject(home: Home, drop_id: str = DROP, owner: object = "alice") -> None:
     """Put a rejected drop where the daemon puts one."""
     folder = home.folder / "inbox" / "rejected" / drop_id
     folder.mkdir(parents=True)
     problem = {"code": "artifact.truncated", "message": "it ends too early"}
-    reason = {"stem": "bad", "owner": "alice", "at": "2026-01-01T12:00:00.000Z", "problems": [problem]}
+    reason = {"stem": "bad", "owner": owner, "at": "2026-01-01T12:00:00.000Z", "problems": [problem]}
     (folder / "reason.json").write_text(json.dumps(reason))
 
 
@@ -226,3 +226,21 @@ def test_the_times_of_an_answer_are_those_of_its_log(home: Home) -> None:
     done = home.run("logs", "rejected", "--since", "yesterday", "--file", "log.jsonl")
     assert (done.exit_code, done.stdout) == (0, "Nothing was rejected.\n")
     assert "and 1 rotated file" in done.stderr
+
+
+def test_of_several_problems_of_a_kind_the_table_names_the_kind_once(home: Home) -> None:
+    """In the order of the log; `problems` has each of them."""
+    codes, problems = ["sidecar.field", "sidecar.missing", "sidecar.field"], ["a", "b", "c"]
+    said = line(1, "drop.rejected", "warning", drop_id=DROP, stem="bad", codes=codes, problems=problems)
+    (home.folder / "log.jsonl").write_text(f"{said}\n")
+    (row,) = json.loads(home.run("logs", "rejected", "--file", "log.jsonl", "--json").stdout)
+    assert (row["codes"], row["problems"]) == (["sidecar.field", "sidecar.missing"], problems)
+
+
+@pytest.mark.parametrize(("owner", "shown"), [({"name": "alice", "uid": 1001}, "alice"), ({"uid": 1001}, "1001")])
+def test_an_owner_is_shown_as_the_log_has_it(home: Home, owner: dict[str, Any], shown: str) -> None:
+    """A name, or the number of a user without one, also where an answer comes from receipts and reasons."""
+    reject(home, owner=owner)
+    for question in ("rejected", "why"):
+        (row,) = json.loads(home.run("logs", question, "--drop", "bad", "--json").stdout)
+        assert row["owner"] == shown

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.instants import parse_stored
 from ..base.units import spans
 from ..errors import ConfigError, ModelInboxError
+from ..model.owner import name_of_owner
 from ..problems import problems_in
 from ..telemetry.logread.questions import NOT_RUNNING
 from ..telemetry.logread.records import Record, Wanted
@@ -166,7 +167,8 @@ def _answers(receipts: Sequence[Mapping[str, Any]], outcome: str | None) -> Iter
         if at is None or what not in ("registered", "duplicate", "rejected"):
             continue
         problems = problems_in(receipt.get("problems"))
-        fields: dict[str, Any] = {name: receipt.get(name) for name in ("drop_id", "stem", "model_id", "owner")}
+        fields: dict[str, Any] = {name: receipt.get(name) for name in ("drop_id", "stem", "model_id")}
+        fields["owner"] = name_of_owner(receipt.get("owner"))
         fields = {name: printable(value) for name, value in fields.items() if value is not None}
         if problems:
             fields |= {
@@ -259,9 +261,10 @@ def _changed(line: Line) -> Record:
     entry: Mapping[str, Any] = line.entry or line.removed or {}
     fields: dict[str, Any] = {"model_id": line.model_id, "sequence": line.sequence}
     if line.operation == "register" and line.drop_id:
-        names = ("currency_pair", "model_type", "owner")
         fields |= {"drop_id": line.drop_id, "stem": line.drop_id.split("-", 2)[-1]}
-        fields |= {name: entry[name] for name in names if entry.get(name) is not None}
+        shown = {name: entry.get(name) for name in ("currency_pair", "model_type")}
+        shown["owner"] = name_of_owner(entry.get("owner"))
+        fields |= {name: value for name, value in shown.items() if value is not None}
         return Record(line.at, "info", "drop.registered", fields | {"bytes": entry.get("size_bytes")})
     # The log names a retired model by the line that registered it.
     registered_by = {"retire": line.removed, "purge": line.detail}.get(line.operation)

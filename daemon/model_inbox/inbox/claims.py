@@ -32,11 +32,10 @@ from ..model.receipt import REASON_NAME
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
-from .drop import STEM_CHARACTERS_MAX, UNSAFE_IN_ID, Sighting
+from .drop import TRIES_NAME, Sighting, safe_stem
 from .folder import Inbox
 
 __all__ = [
-    "TRIES_NAME",
     "Claim",
     "ClaimedFile",
     "Claims",
@@ -52,13 +51,9 @@ __all__ = [
     "claimed_at",
     "is_older",
     "original_name",
-    "safe_stem",
 ]
 
 Integrity = Literal["digest", "lease", "quiet"]
-
-TRIES_NAME = ".tries"
-"""The name, in a claim, of the file that counts the tries that failed unexpectedly. No file of a drop has it."""
 
 _SPARE = ".spare-"
 _DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
@@ -187,11 +182,6 @@ class Claim:
     def sidecar_last(self) -> list[str]:
         """The names of the files in the order in which they leave the claim."""
         return sorted(self.files, key=lambda name: name == self.sidecar_name)
-
-
-def safe_stem(text: str) -> str:
-    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
-    return UNSAFE_IN_ID.sub("_", text)[:STEM_CHARACTERS_MAX] or "_"
 
 
 class Claims:

@@ -29,8 +29,7 @@ from ..problems import Problem
 from ..problems.artifact import artifact_others
 
 __all__ = [
-    "STEM_CHARACTERS_MAX",
-    "UNSAFE_IN_ID",
+    "TRIES_NAME",
     "Drop",
     "Kind",
     "Role",
@@ -38,13 +37,14 @@ __all__ = [
     "all_of",
     "pair",
     "possible_sidecars",
+    "safe_stem",
     "seen_as",
 ]
 
-STEM_CHARACTERS_MAX = 64
-"""How many characters of a stem a drop_id has at its end, at most."""
-UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
-"""What stands as `_` there."""
+TRIES_NAME = ".tries"
+"""The name, in a claim, of the file that counts the tries that failed unexpectedly. No file of a drop has it."""
+_STEM_CHARACTERS_MAX = 64
+_UNSAFE_IN_ID = re.compile(r"[^A-Za-z0-9._-]", re.ASCII)
 Kind = Literal["file", "folder", "symlink", "other"]
 
 
@@ -133,6 +133,11 @@ def possible_sidecars(name: str) -> list[str]:
     if SIDECAR.fullmatch(name):
         return []
     return [f"{stem}{SIDECAR_SUFFIX}" for stem in stems_of(name)]
+
+
+def safe_stem(text: str) -> str:
+    """Return at most 64 characters of a stem that can stand in a drop_id, whatever the stem holds."""
+    return _UNSAFE_IN_ID.sub("_", text)[:_STEM_CHARACTERS_MAX] or "_"
 
 
 def all_of(name: str) -> list[str]:

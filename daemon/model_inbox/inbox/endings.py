@@ -12,7 +12,7 @@ from ..base.machine import Machine
 from ..problems import Problem, escaped
 from ..problems.drop import drop_replaced
 from ..telemetry.metrics import Tally
-from .claims import Claim, Claims, Refused
+from .claims import Claim, Claims, Refused, ToRefuse
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected
 from .receipts import Answers
@@ -48,7 +48,8 @@ class Endings:
         """
         stage = claim.stage
         if not isinstance(stage, Refused) or stage.problems != problems:
-            self._answers.write_reason(claim, problems)
+            missing = stage.absent if isinstance(stage, ToRefuse) else ()
+            self._answers.write_reason(claim, problems, [name for name in missing if name not in claim.files])
             claim.stage = stage = Refused(problems, isinstance(stage, Refused) and stage.is_logged)
         receipt = self._answers.write_receipt(claim, "rejected", problems)
         self._answers.publish([receipt] if receipt is not None else [])

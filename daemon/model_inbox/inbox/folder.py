@@ -24,7 +24,7 @@ from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
 from .drop import Drop, Sighting, pair
-from .late_file import find_rejection
+from .late_file import LateFiles
 from .permissions import unreadable
 from .readiness import (
     Decision,
@@ -148,6 +148,7 @@ class Inbox(Sight):
     def __init__(self, path: Path, limits: Limits, machine: Machine) -> None:
         super().__init__(path, limits, machine)
         self._holds: dict[str, _Hold] = {}
+        self._late_files = LateFiles(self.rejected_dir)
         self.clock_behind_seconds = 0.0
         """For how long the clock is taken to be behind. Set before each look."""
 
@@ -349,7 +350,7 @@ class Inbox(Sight):
         known = self._memory[stray.name]
         if not known.is_rejection_known:
             oldest = self._clock() - timedelta(seconds=self.limits.incomplete_timeout)
-            known.rejection = find_rejection(stray, self.rejected_dir, f"{oldest.astimezone(UTC):%Y%m%dT%H%M%S}")
+            known.rejection = self._late_files.rejection_of(stray, f"{oldest.astimezone(UTC):%Y%m%dT%H%M%S}")
             known.is_rejection_known = True
         if known.rejection is not None and not self._disk.exists(self.rejected_dir / known.rejection.drop_id):
             known.rejection = None  # it was sent back, or purged

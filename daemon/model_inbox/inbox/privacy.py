@@ -20,13 +20,14 @@ from ..base.disk import storage_errors
 from ..base.machine import Machine
 from ..model.file_names import SIDECAR
 from ..model.owner import uid_of_owner
-from ..model.receipt import read_receipt_file
+from ..model.receipt import REASON_NAME, read_receipt_file
+from .drop import TRIES_NAME
 
 __all__ = ["Privacy", "readers_of"]
 
 _FOLDER_MODE = 0o750
 _CLOSED_FOLDER_MODE, _CLOSED_MODE = 0o700, 0o600
-_OWN_NAMES = frozenset({"reason.json", ".tries"})
+_OWN_NAMES = frozenset({REASON_NAME, TRIES_NAME})
 
 
 class Privacy:

@@ -62,9 +62,10 @@ class Answers:
         self._clock = machine.clock
         self._disk = machine.disk
 
-    def write_reason(self, claim: Claim, problems: Sequence[Problem]) -> None:
-        """Write the reasons into the claim of a refused drop, durably."""
+    def write_reason(self, claim: Claim, problems: Sequence[Problem], missing: Sequence[str]) -> None:
+        """Write the reasons into the claim of a refused drop, durably. `missing` are the files that it lacked."""
         answer = self._answer(claim, "rejected", problems)
+        answer["missing"] = [escaped(name) for name in missing]
         # Who may read it is decided by the rights of its folder.
         replace_file(self._disk, claim.folder / REASON_NAME, _json(answer), ANSWER_MODE)
 

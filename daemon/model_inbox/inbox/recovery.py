@@ -17,7 +17,7 @@ from ..base.machine import Machine
 from ..errors import RegistryCorrupted, RegistryLocked, StorageError
 from ..model.file_names import SIDECAR, choose, stems_of
 from ..model.metadata import is_valid_id
-from ..model.owner import names_of_owner
+from ..model.owner import name_of_owner
 from ..model.receipt import REASON_NAME, read_receipt
 from ..problems import escaped, problems_in
 from ..problems.drop import drop_replaced, drop_unexpected
@@ -264,7 +264,7 @@ class Recovery:
             model_id=reason.get("model_id"),
             problems=[str(problem) for problem in problems],
             codes=[problem.code for problem in problems],
-            owner=next(filter(None, names_of_owner(reason.get("owner"))), None),
+            owner=name_of_owner(reason.get("owner")),
             rejected_dir=str(self._claims.rejected_place(claim.folder)),
         )
         self._claims.reject(claim.folder)

@@ -15,7 +15,8 @@ import orjson
 from ..base.disk import read_regular, temporary_name, write_new_file
 from ..base.machine import Machine
 from ..errors import StorageError
-from .claims import TRIES_NAME, Claim
+from .claims import Claim
+from .drop import TRIES_NAME
 from .failures import DEATH, log_failure, pause_seconds
 from .folder import Inbox
 

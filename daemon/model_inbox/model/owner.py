@@ -12,7 +12,7 @@ from typing import Annotated, TypedDict
 from ..base.shapes import Field
 from ..problems import escaped
 
-__all__ = ["OwnerFields", "names_of_owner", "owner_in_words", "uid_of_owner"]
+__all__ = ["OwnerFields", "name_of_owner", "names_of_owner", "owner_in_words", "uid_of_owner"]
 
 
 class OwnerFields(TypedDict):
@@ -38,6 +38,11 @@ def names_of_owner(owner: object) -> tuple[str, str]:
     name = owner.get("name") if isinstance(owner, Mapping) else None
     uid = uid_of_owner(owner)
     return name if isinstance(name, str) else "", str(uid) if uid is not None else ""
+
+
+def name_of_owner(owner: object) -> str | None:
+    """Return the name of an owner as the log has it: the number if there is no name, None if the value says neither."""
+    return next(filter(None, names_of_owner(owner)), None)
 
 
 def owner_in_words(owner: object) -> str | None:

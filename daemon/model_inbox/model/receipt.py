@@ -100,6 +100,13 @@ class ReceiptFields(FirstReceipt, total=False):
     ]
     epoch: Annotated[str | None, Field("The epoch of that registry's history; null if registry_id is.")]
     notes: Annotated[list[ProblemFields], Field("What a registered model was accepted with, and should be looked at.")]
+    missing: Annotated[
+        list[str],
+        Field(
+            "Only in `reason.json`: the files that the sidecar means and that had not come when it was rejected. One "
+            "that comes soon after is put to them; unprintable characters are escaped."
+        ),
+    ]
     sequence: Annotated[
         int | None, Field("The sequence number of its journal line; null unless registered.", minimum=1)
     ]

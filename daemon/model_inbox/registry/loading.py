@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import errno
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..base.disk import open_regular
-from ..errors import EntryNeeded, LoadRefused, StorageError
+from ..errors import EntryNeeded, LoadRefused, ModelInboxError, StorageError
 from ..problems import quoted
-from .entry import Role, as_fields, files_of_entry, imports_when_loaded
+from .entry import EntryFields, Role, as_fields, files_of_entry, imports_when_loaded, sequence_of
 from .files import Storage
+from .store import Store
 
 __all__ = ["load_object"]
 
 
-def load_object(storage: Storage, given: object, role: Role) -> Any:
+def load_object(store: Store, storage: Storage, given: object, role: Role) -> Any:
     """Return the model or the scaler of an entry; None where the entry names no such file.
 
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
@@ -35,7 +37,7 @@ def load_object(storage: Storage, given: object, role: Role) -> Any:
     for file in files_of_entry(entry):
         if file.role == role:
             path = storage.folder / file.path
-            data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256)
+            data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry))
             others = version_differences(entry.get("frameworks") or {})
             if role == "model" and others:
                 warnings.warn(
@@ -61,12 +63,21 @@ def _no_entry(given: object, role: Role) -> EntryNeeded:
     return EntryNeeded(f"cannot load the {role}: {what}", hint=hint)
 
 
-def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
+def _newer(store: Store, entry: EntryFields) -> int | None:
+    """Return the number of the line that registered the model which has the id of an entry now, if it is another."""
+    # A registry that cannot be followed any more has what it had.
+    with suppress(ModelInboxError):
+        store.refresh()
+    known = store.state.entries.get(str(entry["model_id"]))
+    return sequence_of(known) if known is not None and sequence_of(known) != sequence_of(entry) else None
+
+
+def _read_whole(path: Path, retired: Path, wanted: str | None, newer: Callable[[], int | None]) -> bytes:
     """Return the bytes of the file with the digest `wanted` (None: any), searching the trash too.
 
     The trash has the file when the model was retired meanwhile; its own name may belong to another model by then.
-    The file is read once into memory. Raises FileNotFoundError, LoadRefused when only other bytes are found,
-    StorageError.
+    `newer` returns the number of that model's line. The file is read once into memory. Raises FileNotFoundError,
+    LoadRefused when only other bytes are found, StorageError.
     """
     from hashlib import sha256
 
@@ -87,7 +98,11 @@ def _read_whole(path: Path, retired: Path, wanted: str | None) -> bytes:
             raise StorageError("read", place, error) from error
         if wanted is None or sha256(data).hexdigest() == wanted:
             return data
-        other = place
+        # Damage in the trash is told first: nothing but this model was ever there.
+        other = other if other == retired else place
+    if other == path and (number := newer()) is not None:
+        gone = f"The model was removed permanently; its id belongs to the model of change {number} of the history now"
+        raise FileNotFoundError(errno.ENOENT, gone, str(path))
     if other is not None:
         raise LoadRefused(
             f"cannot load {str(other)!r}: its bytes are not those that were registered",

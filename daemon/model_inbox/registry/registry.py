@@ -348,11 +348,11 @@ class ModelRegistry:
 
     def load_model(self, entry: Mapping[str, Any]) -> Any:
         """Return the model alone; see `load_model_objects`."""
-        return load_object(self._storage, entry, "model")
+        return load_object(self._store, self._storage, entry, "model")
 
     def load_scaler(self, entry: Mapping[str, Any]) -> Any:
         """Return the scaler alone, or None where the entry has none; see `load_model_objects`."""
-        return load_object(self._storage, entry, "scaler")
+        return load_object(self._store, self._storage, entry, "scaler")
 
     # --- changing ---------------------------------------------------------------------------------------------
 

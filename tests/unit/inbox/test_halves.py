@@ -259,3 +259,31 @@ def test_what_was_sent_back_takes_its_late_half_in_the_inbox(world: World) -> No
         assert retry_rejected(drop, world.inbox, Disk()) == ["pic.yaml"]
         live(world, service, 8)
     assert rejected(world) == {"pic": ["pic.pkl", "pic.yaml"]}
+
+
+def test_a_late_file_that_the_rejected_sidecar_names_goes_along(world: World) -> None:
+    """`model_file` and `scaler_file` count, not only the stem; the reasons tell what was missing."""
+    with world.running() as service:
+        put(world, "pic.yaml", horizons=["x"], model_file="weights.joblib", scaler_file="norm.pkl")
+        live(world, service, 2)
+        (folder,) = (world.inbox / "rejected").iterdir()
+        assert json.loads((folder / "reason.json").read_bytes())["missing"] == ["weights.joblib", "norm.pkl"]
+        put(world, "weights.joblib", "norm.pkl", "other.pkl")
+        live(world, service, 1)
+        assert world.left() == ["norm.pkl", "other.pkl", "weights.joblib"]
+        live(world, service, 8)
+    assert rejected(world) == {"pic": ["norm.pkl", "pic.yaml", "weights.joblib"]}
+    assert world.left() == ["other.pkl"]
+
+
+def test_a_corrected_sidecar_of_another_stem_takes_the_named_file_that_waits(world: World) -> None:
+    """The rejected sidecar has no claim on the file before it has gone along."""
+    with world.running() as service:
+        put(world, "bad name.yaml", model_file="weights.pkl")
+        live(world, service, 2)
+        put(world, "weights.pkl")
+        live(world, service, 1)
+        put(world, "good.yaml", model_file="weights.pkl")
+        live(world, service, 2)
+    assert list(world.answered().registered) == ["good"]
+    assert rejected(world) == {"bad name": ["bad name.yaml"]}

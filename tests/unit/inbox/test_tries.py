@@ -189,10 +189,10 @@ def test_what_cannot_even_be_set_aside_stays_and_is_told_of(world: World, tmp_pa
         fail_at(service, "bad", TypeError("no"))
         write = service.intake._answers.write_reason
 
-        def failing(claim: Any, problems: Any) -> None:
+        def failing(claim: Any, problems: Any, missing: Any) -> None:
             if claim.stem == "bad":
                 raise TypeError("nor this")
-            write(claim, problems)
+            write(claim, problems, missing)
 
         service.intake._answers.write_reason = failing  # type: ignore[method-assign]
         world.put("bad")

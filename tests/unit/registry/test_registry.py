@@ -656,6 +656,27 @@ def test_what_is_unpickled_is_what_was_digested(tmp_path: Path, monkeypatch: pyt
     assert registry.load_model(entry) == {"w": 1}
 
 
+def test_a_model_whose_id_is_used_again_is_gone_and_not_damaged(tmp_path: Path) -> None:
+    """Retired, purged, and the id registered anew: the old entry's model is no longer there. In the trash, it is."""
+    registry = open_registry(tmp_path, disk=_NoSync())
+    first = registry.register_model(metadata("m"), {"w": 1}, {"mean": 1})
+    registry.delete_model("m")
+    second = registry.register_model(metadata("m"), {"w": 2}, {"mean": 2})
+    assert registry.load_model_objects(first) == ({"w": 1}, {"mean": 1})
+    (retired,) = registry.retired()
+    held = retired.folder / "m.pkl"
+    held.chmod(0o640)
+    held.write_bytes(b"damaged")
+    with pytest.raises(LoadRefused, match=r"\.trash/m\.1/m\.pkl.*not those that were registered"):
+        registry.load_model(first)
+    registry.purge(retired, reason="test")
+    for load, path in ((registry.load_model, "model_path"), (registry.load_scaler, "scaler_path")):
+        with pytest.raises(FileNotFoundError, match="belongs to the model of change 3 of the history") as raised:
+            load(first)
+        assert raised.value.filename == first[path]
+    assert registry.load_model_objects(second) == ({"w": 2}, {"mean": 2})
+
+
 def test_a_model_that_is_gone_is_named(tmp_path: Path) -> None:
     """After a purge it is FileNotFoundError with the path where the model was, as for any missing file."""
     registry = open_registry(tmp_path, disk=_NoSync())

@@ -58,7 +58,13 @@ def _row(record: Record, *names: str) -> Row:
 
 def _rejected(records: Sequence[Record], _now: datetime) -> list[Row]:
     names = ("owner", "stem", "drop_id", "model_id", "codes", "problems")
-    return [_row(record, *names) for record in records if record.event == "drop.rejected"]
+    rows = [_row(record, *names) for record in records if record.event == "drop.rejected"]
+    for row in rows:
+        codes = row["codes"]
+        # A drop may have several problems of one kind.
+        if isinstance(codes, list):
+            row["codes"] = [code for at, code in enumerate(codes) if code not in codes[:at]]
+    return rows
 
 
 def _why(records: Sequence[Record], _now: datetime) -> list[Row]:
