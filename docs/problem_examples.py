@@ -179,6 +179,13 @@ def config_examples() -> dict[str, Example]:
         "config.invalid_value": of_config("config.invalid_value", "inbox: {settle_seconds: soon}\n"),
         "config.invalid_allow": of_config("config.invalid_allow", "pickle: {allow: {'os.system': rc}}\n"),
         "config.not_available": config.config_not_available("127.0.0.1:9477", os.strerror(errno.EADDRINUSE)),
+        "config.unusable": config.config_unusable(
+            "inbox.path",
+            "the folder '/srv/inbox' cannot be used: No such file or directory",
+            "Make it, or name another path",
+        ),
+        "config.not_tried": config.config_not_tried("model-inbox"),
+        "config.no_rules": config.config_no_rules(),
     }
 
 

@@ -144,10 +144,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "common",
         "arguments",
         """
-        alias allowlist backup check config delete drop history inbox listing log_source pin rebuild record rejected
-        reload replace_scaler retention run schema status tag trash verify
+        alias allowlist backup check config_trial delete drop history inbox listing log_source pin rebuild record
+        rejected reload replace_scaler retention run schema status tag trash verify
         """,
-        "wait",
+        "config wait",
         "log_traces show",
         "logs",
         "__init__",

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from ..base.units import format_duration, format_size, parse_duration, parse_size
+from ..base.units import counted, format_duration, format_size, parse_duration, parse_size
 from ..errors import ConfigError
 from ..exit_codes import EXIT_CONFIG, EXIT_DONE
 from .common import App, Command, Group, pass_app, report_error
-from .output import print_json, print_lines
+from .output import print_json, print_lines, print_problems
 
 __all__ = ["config"]
 
@@ -24,21 +24,37 @@ def config() -> None:
 @config.command(cls=Command, examples=["model-inbox --config config.yaml config check"])
 @pass_app
 def check(app: App, *, as_json: bool) -> int:
-    """Check the configuration. Shows every problem with its line and column, and what to do."""
+    """Check the configuration. Shows every problem with its line and column, and what to do.
+
+    Tries the folders, the log file and the address for the metrics, too, without making any. Root tries it as the owner
+    of the registry or the inbox. Warns of settings that are probably not meant so.
+    """
+    from .config_trial import try_out, warnings_of
+
     try:
-        source = app.config.path
+        config = app.config
+        found, notes = try_out(config)
+        if found:
+            noun = "the default settings" if config.path is None else f"the configuration {str(config.path)!r}"
+            raise ConfigError(f"cannot use {noun}: {counted(len(found), 'problem')}", found)
     except ConfigError as error:
         report_error(error, as_json=False)
         if as_json:
             problems = [problem.as_dict() for problem in error.problems]
             print_json({"ok": False, "problems": problems, "error": {"code": error.code, "message": error.message}})
         return EXIT_CONFIG
+    warnings = [*warnings_of(config), *notes]
     if as_json:
-        print_json({"ok": True, "path": str(source) if source is not None else None, "problems": []})
-    elif source is None:
+        source = str(config.path) if config.path is not None else None
+        print_json(
+            {"ok": True, "path": source, "problems": [], "warnings": [warning.as_dict() for warning in warnings]}
+        )
+        return EXIT_DONE
+    if config.path is None:
         print_lines("There is no config.yaml; all settings are the defaults.")
     else:
-        print_lines(f"{str(source)!r} has no problems.")
+        print_lines(f"{str(config.path)!r} has no problems.")
+    print_problems(warnings)
     return EXIT_DONE
 
 

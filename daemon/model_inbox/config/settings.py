@@ -265,7 +265,9 @@ class ChecksSection(_Section):
         None, "The currency pairs that are accepted, as patterns like 'USD/*'; null is any."
     )
     pair_pattern: Annotated[str, AfterValidator(_expression)] | None = _setting(
-        PAIR_PATTERN, "The form that every currency pair must have, as a regular expression; null is any."
+        PAIR_PATTERN,
+        "The form that every currency pair must have, as a regular expression; null is any. The default "
+        "takes letters and digits of every script.",
     )
 
 

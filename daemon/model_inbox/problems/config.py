@@ -8,12 +8,15 @@ __all__ = [
     "config_invalid_allow",
     "config_invalid_value",
     "config_missing_key",
+    "config_no_rules",
     "config_not_a_mapping",
     "config_not_available",
     "config_not_found",
     "config_not_readable",
+    "config_not_tried",
     "config_not_trusted",
     "config_unknown_key",
+    "config_unusable",
 ]
 
 
@@ -72,3 +75,27 @@ def config_invalid_allow(name: object, what: str, hint: str) -> Problem:
 def config_not_available(address: object, why: object) -> Problem:
     """The address of the metrics cannot be had."""
     return Problem("config.not_available", f"cannot listen on {address}: {why}", "Choose a free port", "metrics.listen")
+
+
+def config_unusable(field: str, what: str, hint: str) -> Problem:
+    """A folder or a file that a setting names cannot be used by the daemon. `what` is the whole message."""
+    return Problem("config.unusable", f"{field}: {what}", hint, field)
+
+
+def config_not_tried(owner: str) -> Problem:
+    """Only the user of the daemon, `owner`, can try what the daemon may do. A note."""
+    return Problem(
+        "config.not_tried",
+        f"the folders and addresses were not tried: inbox or registry belong to the user {owner}",
+        "Run it as that user, or as root",
+    )
+
+
+def config_no_rules() -> Problem:
+    """Retention is in force, and has no rules. A warning."""
+    return Problem(
+        "config.no_rules",
+        "retention.mode is enforce, but retention.policies has no rules: every model is kept",
+        "Add a policy, like {keep: {last: 10}}, or set retention.mode to off",
+        "retention.policies",
+    )

@@ -176,8 +176,8 @@ ROWS: Mapping[Code, About] = {
     ),
     "checks.pair_pattern": About(
         "The currency_pair has a form that is not accepted.",
-        "`checks.pair_pattern` in config.yaml is a pattern for all pairs. By default a pair has letters, digits "
-        "and `._/-`, no `..`, no `/` at its begin or end, and no two in a row.",
+        "`checks.pair_pattern` in config.yaml is a pattern for all pairs. By default a pair has letters and "
+        "digits of every script and `._/-`, no `..`, no `/` at its begin or end, and no two in a row.",
         "Write the pair like `USD/EUR`, or have the operator change the pattern.",
         "`currency_pair`",
     ),

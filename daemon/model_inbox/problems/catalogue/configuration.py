@@ -66,6 +66,23 @@ ROWS: Mapping[Code, About] = {
         "Choose a free port.",
         "`metrics.listen`",
     ),
+    "config.unusable": About(
+        "A folder or a file that a setting names cannot be used by the daemon.",
+        "It is missing, belongs to another user, is no folder, or is on a file system that is mounted read-only.",
+        "Do what `hint` says, or name another path.",
+        "the setting",
+    ),
+    "config.not_tried": About(
+        "`config check` did not try folders and addresses, since they are another user's. A note.",
+        "What the daemon may do, only its own user or root can try.",
+        "Run it as the service's user, or as root.",
+    ),
+    "config.no_rules": About(
+        "`retention.mode` is enforce, and no rule is set: every model is kept. A warning of `config check`.",
+        "The policies are missing or empty.",
+        "Add policies, or set the mode to off.",
+        "`retention.policies`",
+    ),
     "config.not_yaml": About(
         "The config is not YAML.",
         "A missing quote or colon, a tab as indentation, or a file that was cut off.",
