@@ -159,9 +159,8 @@ class Beside:
         except BaseException as error:
             judge.unstage(claim)
             if isinstance(error, StorageError) and isinstance(claim.stage, ToJudge):
-                claim.stage = replace(
-                    claim.stage, by_copy=True
-                )  # to be written again: a second sync would prove nothing
+                # To be written again: a second sync would prove nothing.
+                claim.stage = claim.stage._replace(by_copy=True)
             raise
 
     def _go_on_or_end(self) -> None:

@@ -68,8 +68,7 @@ class Left:
     """Found in `.processing/`, in nobody's hands: what it is at has to be found out (`recovery`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ToJudge:
+class ToJudge(NamedTuple):
     """Claimed as complete, for the reason `integrity`.
 
     `sidecar` is what its sidecar said when it was found complete, if that is still known. With `by_copy` its files are

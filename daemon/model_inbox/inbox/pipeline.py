@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -246,7 +245,7 @@ class Intake:
                 sync_files(self._disk, candidate.files.paths)
             except StorageError as error:
                 if isinstance(claim.stage, ToJudge):
-                    claim.stage = replace(claim.stage, by_copy=True)
+                    claim.stage = claim.stage._replace(by_copy=True)
                 self._defer_accepted([(claim, candidate)], error)
             else:
                 synced.append((claim, candidate))
