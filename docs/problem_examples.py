@@ -50,7 +50,9 @@ from model_inbox.problems.checks import checks_near_pair
 from model_inbox.problems.codes import Code
 from model_inbox.registry.clock import ClockDoubt, Jump, in_words
 from model_inbox.registry.clock_watch import Looked
+from model_inbox.registry.entry import as_fields
 from model_inbox.registry.registration import id_taken
+from model_inbox.retention.foresight import foreseen
 from model_inbox.retention.plan import plan
 from model_inbox.telemetry.health import assess
 
@@ -495,7 +497,10 @@ def retention_examples() -> dict[str, Problem]:
     )
     made = plan(entries, parse_retention(rules, file=Path("retention.yaml")), now=NOW)
     assert made.breaker is not None
-    return {problem.code: problem for problem in (*made.warnings, made.breaker)}
+    alone = parse_retention(b"{mode: enforce, policies: [{keep: {last: 4}}]}", file=Path("retention.yaml"))
+    backfill = as_fields(entry(24, trained_at="2020-01-01T00:00:00Z"))
+    (soon,) = foreseen([backfill], [*map(as_fields, entries[:4]), backfill], alone, NOW).values()
+    return {problem.code: problem for problem in (*made.warnings, made.breaker, soon)}
 
 
 def status_examples() -> dict[str, Problem]:

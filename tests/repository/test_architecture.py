@@ -95,7 +95,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "feed": ("steps wakeups", "feed", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
-    "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply", "__init__"),
+    "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply foresight", "__init__"),
     "backup": (
         "errors",
         "manifest",
@@ -205,7 +205,8 @@ PURE = words("""
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
     feed/steps
-    retention/budget retention/entries retention/outcomes retention/plan retention/rules retention/times
+    retention/budget retention/entries retention/foresight retention/outcomes retention/plan retention/rules
+    retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness

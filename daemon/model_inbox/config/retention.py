@@ -327,6 +327,11 @@ class Keep(_Section):
     within: AnyDuration | None = Field(
         None, description="Keep all models that are at most this much older than the newest of the group."
     )
+    registered_within: FixedDuration | None = Field(
+        None,
+        description="Keep all models that were registered at most this long before the latest registration of the "
+        "group, however old their training time is.",
+    )
     hourly: Bucket = Field(0, description="Keep the newest model of each hour, for this many hours that have models.")
     daily: Bucket = Field(0, description="Keep the newest model of each day, for this many days that have models.")
     weekly: Bucket = Field(0, description="Keep the newest model of each week, for this many weeks that have models.")
@@ -368,7 +373,8 @@ class Keep(_Section):
         if not self.rules():
             raise ValueError(
                 "no rule is set, or all are zero, so all models would be retired; set at least one of last, within, "
-                "hourly, daily, weekly, monthly, yearly, best and tags, or remove the policy to keep all"
+                "registered_within, hourly, daily, weekly, monthly, yearly, best and tags, or remove the policy to "
+                "keep all"
             )
         return self
 
@@ -376,6 +382,7 @@ class Keep(_Section):
         """Return the names of the rules that are set and not zero, in the order in which they are applied."""
         names = ["last"] if self.last else []
         names += ["within"] if self.within else []
+        names += ["registered_within"] if self.registered_within else []
         for name in BUCKETS:
             bucket: int | Window = getattr(self, name)
             if bucket.within if isinstance(bucket, Window) else bucket:

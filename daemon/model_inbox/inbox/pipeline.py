@@ -9,7 +9,7 @@ In between it can be deferred, because of the disk or a lock. It is then tried a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,7 +43,9 @@ from .staging import Staging
 from .tries import Tries
 from .validation import Checks, Judge, Judging
 
-__all__ = ["Intake"]
+__all__ = ["Foresee", "Intake"]
+
+Foresee = Callable[[Sequence[EntryFields]], Mapping[str, Problem]]
 
 
 class Intake:
@@ -89,6 +91,8 @@ class Intake:
         self._recovery = Recovery(
             inbox, registry, self._claims, self._answers, self.judge, self._retries, tries, self.tally, machine
         )
+        self.foresee: Foresee | None = None
+        """Returns a note for each of these new entries that the rules will retire, by its id. None: there are none."""
         self._batch: Batch | None = None
         self.in_hand: tuple[Claim, ...] = ()
         """What is being gone on with now; those of them that were deferred before may be again."""
@@ -268,6 +272,12 @@ class Intake:
             self._defer_accepted(accepted, error)
             return
         commit_seconds = self._monotonic() - began
+        fresh = [result.entry for result in results if result.outcome == "registered" and result.problem is None]
+        soon: Mapping[str, Problem] = {}
+        if self.foresee is not None and fresh:
+            # They are registered, whatever can be said of them.
+            with contextlib.suppress(*PASSING_ERRORS):
+                soon = self.foresee(fresh)
         for (claim, candidate), result in zip(accepted, results, strict=True):
             with self._deferring(claim):
                 claim.steps["sync"], claim.steps["commit"] = sync_seconds, commit_seconds
@@ -285,6 +295,8 @@ class Intake:
                     claim.stage = Committed(done, entry, differing)
                     if result.near_pair is not None:
                         claim.notes += (checks_near_pair(entry["currency_pair"], *result.near_pair),)
+                    if done == "registered" and entry["model_id"] in soon:
+                        claim.notes += (soon[entry["model_id"]],)
                     self._say_committed(claim, claim.stage)
 
     def _differences(self, entry: EntryFields, candidate: Candidate) -> tuple[Problem, ...]:

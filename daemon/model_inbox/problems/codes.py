@@ -166,6 +166,7 @@ Code = Literal[
     "retention.metric",
     "retention.size_unknown",
     "retention.budget",
+    "retention.soon",
     "retention.changed",
     "backup.manifest_damaged",
     "backup.file_missing",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .value import Problem
+from .value import Problem, quoted
 
 __all__ = [
     "retention_breaker",
@@ -10,6 +10,7 @@ __all__ = [
     "retention_future",
     "retention_metric",
     "retention_size_unknown",
+    "retention_soon",
     "retention_unreadable",
 ]
 
@@ -69,6 +70,21 @@ def retention_budget(group: str, kept: str, budget: str) -> Problem:
         f"{group} keeps {kept}, over its budget of {budget}, because the "
         "rest is protected or held by last, best, tags or min_keep",
         "Raise the budget, unpin what is no longer needed, or keep fewer by those rules",
+    )
+
+
+def retention_soon(model_id: str, when: str, reasons: str, *, at_once: bool) -> Problem:
+    """A model that was registered now, and that the rules will retire. `when` is the time, `reasons` are the rules'."""
+    if at_once:
+        what = f"no retention rule keeps {quoted(model_id)}: it is retired at the next run, from {when} on ({reasons})"
+    else:
+        what = f"only {reasons} keeps {quoted(model_id)}: it may be retired from {when} on"
+    return Problem(
+        "retention.soon",
+        what,
+        "If it is to stay, have the operator pin it (`model-inbox pin ID`), give it an alias, or change the rules: "
+        "`registered_within` keeps what came lately. Until the trash is emptied, `model-inbox restore ID` brings it "
+        "back",
     )
 
 

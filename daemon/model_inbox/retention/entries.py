@@ -27,7 +27,7 @@ class Model(NamedTuple):
     """One entry in the form that the rules use.
 
     `instant` is `trained_at` in UTC, because comparing datetimes of one zone is fast; `local` is the same in the time
-    zone of the section.
+    zone of the section. `registered_at` is as the entry has it: one rule alone reads it.
     """
 
     instant: datetime
@@ -40,6 +40,7 @@ class Model(NamedTuple):
     protection: tuple[str, ...]
     tags: Mapping[str, str]
     metrics: Mapping[str, Any]
+    registered_at: object
 
 
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -104,7 +105,8 @@ class EntryReader:
         if instant > self._now:
             self._future.append(f"{quoted(model_id)} ({text})")
             protection = (*protection, f"dated in the future: {text}")
-        return Model(instant, sequence, model_id, local, text, size, group, protection, tags, metrics)
+        registered_at = entry.get("registered_at")
+        return Model(instant, sequence, model_id, local, text, size, group, protection, tags, metrics, registered_at)
 
     def warnings(self) -> list[Problem]:
         """Return the warnings for the operator about the entries that were read."""

@@ -6,7 +6,7 @@ the purge that makes room. What the rules say and what a purge removes is decide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -18,12 +18,16 @@ from ..base.units import spans
 from ..config.settings import Config
 from ..inbox.folder import Inbox
 from ..inbox.obstacles import Obstacles
+from ..inbox.pipeline import Foresee
 from ..inbox.rejected import purge_receipts, purge_rejected
+from ..problems import Problem
 from ..registry.clock_watch import Looked
+from ..registry.entry import EntryFields, as_fields
 from ..registry.journal import format_time
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..retention.apply import apply_retention, purge_leftovers, purge_trash
+from ..retention.foresight import foreseen
 from ..retention.outcomes import breakers_in_words
 from ..telemetry.metrics import Tally
 from .attempt import Attempt, attempt
@@ -39,6 +43,8 @@ HOUSEKEEPING_SECONDS = 3600.0
 RETENTION_DELAY_SECONDS = 1.0
 # How long one piece of maintenance may take: a trash of thousands of models on a slow disk.
 MAINTENANCE_SECONDS = 600.0
+# Of so many models a plan takes some 50 ms.
+FORESEEN_MAX = 10_000
 
 
 class Maintenance:
@@ -67,6 +73,7 @@ class Maintenance:
         self._history = str(RegistryFiles(Path(registry.registry_path)).history)
         self._tally = tally
         self._health = health
+        self._clock = machine.clock
         self._monotonic = machine.monotonic
         self._disk = machine.disk
         self._work = work
@@ -97,6 +104,28 @@ class Maintenance:
         """Note that something was committed to the registry: rules and checkpoint are due soon."""
         self.retention_at = min(self.retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
         self.checkpointing.expect()
+
+    @property
+    def foresees(self) -> Foresee | None:
+        """What tells which of the models that were just registered the rules will retire; None if they are not used."""
+        section = self._config.retention
+        return self._foresee if section.mode == "enforce" and section.policies else None
+
+    def _foresee(self, entries: Sequence[EntryFields]) -> Mapping[str, Problem]:
+        """Return the note for each of these entries that the rules will retire, by its id.
+
+        Only models of the same pairs and types are planned for, unless the rules have larger groups. Where these are so
+        large that each batch of drops would wait for the plan, nothing is foreseen.
+        """
+        section = self._config.retention
+        if {"currency_pair", "model_type"} <= set(section.group_by):
+            slots = dict.fromkeys((entry["currency_pair"], entry["model_type"]) for entry in entries)
+            others = [as_fields(one) for slot in slots for one in self._registry.list_models(*slot)]
+        else:
+            others = self._registry.stored_entries()[2]
+        if len(others) > FORESEEN_MAX:
+            return {}
+        return foreseen(entries, others, section, self._clock())
 
     def reconfigure(self, config: Config) -> None:
         """Go by another configuration, from now on and at once."""

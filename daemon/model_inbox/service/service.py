@@ -225,6 +225,7 @@ class Service:
             work=self.reporter.work,
             publish_due=self.reporter.publish_if_due,
         )
+        self.intake.foresee = self.maintenance.foresees
         self._taking = Taking(
             self.config,
             self.inbox,
@@ -458,6 +459,7 @@ class Service:
             self.scanner = self.intake.judge.scanner = self._paced(new.scanner)
         self.watching.reconfigure(new.config.inbox)
         self.maintenance.reconfigure(new.config)
+        self.intake.foresee = self.maintenance.foresees
         self._taking.reconfigure(new.config)
         self._serve(new.server)
         configure_logs(new.config)

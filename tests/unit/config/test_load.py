@@ -99,6 +99,7 @@ def test_the_sample_says_the_defaults_and_sets_up_retention() -> None:
     assert str(retention.trash_grace) == "7d"
     (policy,) = retention.policies
     assert (policy.keep.last, str(policy.keep.within), policy.min_keep) == (10, "30d", 2)
+    assert str(policy.keep.registered_within) == "7d"
     assert retention.model_dump(exclude={"mode", "policies"}) == RetentionSection().model_dump(
         exclude={"mode", "policies"}
     )

@@ -287,6 +287,7 @@ def test_a_section_cannot_be_changed() -> None:
         (keeping(last=1.5), "policies.0.keep.last", "'1.5' is not a count"),
         (keeping(last="many"), "policies.0.keep.last", "'many' is not a count"),
         (keeping(within=30), "policies.0.keep.within", "'30' is not a duration"),
+        (keeping(registered_within="1m"), "policies.0.keep.registered_within", "no fixed length"),
         (keeping(daily="week"), "policies.0.keep.daily", "or {within: 30d}"),
         (keeping(daily={"within": "x"}), "policies.0.keep.daily.within", "'x' is not a duration"),
         (keeping(daily={"within": "1d", "n": 1}), "policies.0.keep.daily.n", "Extra inputs"),

@@ -148,6 +148,55 @@ def test_restic_facts_are_complete() -> None:
         section()
 
 
+def registered(days_before: float) -> str:
+    return f"{(NOW - timedelta(days=days_before)):%Y-%m-%dT%H:%M:%S}Z"
+
+
+def test_what_was_registered_lately_is_kept_however_old_it_is() -> None:
+    """Counted from the latest registration, in the other direction than `within`: exactly seven days is too long."""
+    entries = [
+        entry("newest", days_ago(30), registered_at=registered(30), sequence=3),
+        entry("backfill", "2020-01-01", registered_at=registered(20), sequence=5),
+        entry("before", "2020-01-02", registered_at=registered(26.99), sequence=4),
+        entry("long-ago", "2020-01-03", registered_at=registered(27), sequence=2),
+        entry("adopted", "2020-01-04", sequence=0),
+    ]
+    made = plan(entries, section(last=1, min_keep=0, registered_within="7d"), now=NOW)
+    assert reasons(made) == {
+        "newest": ("last 1/1",),
+        "backfill": ("registered_within 7d",),
+        "before": ("registered_within 7d",),
+        "long-ago": ("last 1: since 2020-01-04T00:00:00Z", f"registered_within 7d: since {registered(20)}"),
+        "adopted": (
+            f"last 1: since {days_ago(30)[:19]}Z",
+            "registered_within 7d: not eligible, the time of its registration is missing",
+        ),
+    }
+
+
+def test_a_pause_or_a_clock_that_jumps_ends_no_registered_within() -> None:
+    """A year later the same models are kept; a registration dated in the future is kept, and pushes none out."""
+    entries = [
+        entry("a", "2020-01-01", registered_at=registered(3)),
+        entry("b", "2026-11-01", registered_at=registered(1), sequence=2),
+        entry("ahead", "2020-01-05", registered_at=registered(-90), sequence=3),
+    ]
+    rules = section(registered_within="7d", min_keep=0)
+    assert retired(plan(entries, rules, now=NOW)) == []
+    assert retired(plan(entries[:2], rules, now=NOW + timedelta(days=365))) == []
+    assert retired(plan(entries, rules, now=NOW + timedelta(days=91))) == ["a", "b"]
+
+
+def test_the_budget_leaves_what_was_registered_lately() -> None:
+    """It takes what only `within` keeps."""
+    entries = [
+        entry("old", days_ago(9), registered_at=registered(0)),
+        *(entry(f"m{days}", days_ago(days), registered_at=registered(days), sequence=10 - days) for days in (3, 2)),
+    ]
+    rules = section(within="30d", registered_within="1d", min_keep=1, budget=200)
+    assert retired(plan(entries, rules, now=NOW)) == ["m3"]
+
+
 # -- what holds for any registry ----------------------------------------------------------------------------
 
 HOURS = 24 * 800
@@ -175,6 +224,7 @@ def registries(draw: st.DrawFn, least: int = 0) -> list[dict[str, Any]]:
             "tags": draw(st.sampled_from([{}, {}, {"production": ""}, {"audit": "", "year": "2026"}])),
             "pinned": draw(st.sampled_from([False, False, False, True, "yes"])),
             "aliases": draw(st.sampled_from([[], [], [], ["champion"], "champion"])),
+            "registered_at": draw(st.one_of(instants, instants, st.sampled_from([None, "soon", 5, "2099-01-01"]))),
         }
         trained_at = draw(st.one_of(instants, instants, instants, st.sampled_from(["soon", None, "2099-01-01"])))
         entries.append(entry(f"m{number:02d}", trained_at, **more))
@@ -190,6 +240,7 @@ def sections(draw: st.DrawFn, *, budget: bool = True) -> RetentionSection:
     keep: dict[str, Any] = {name: draw(buckets) for name in ("hourly", "daily", "weekly", "monthly", "yearly")}
     keep["last"] = draw(st.integers(0, 5))
     keep["within"] = draw(st.one_of(st.none(), durations))
+    keep["registered_within"] = draw(st.sampled_from([None, "36h", "3d", "6w"]))
     keep["tags"] = draw(st.sampled_from([[], [["production"]], [["production"], ["audit", "year=2026"]]]))
     if draw(st.booleans()):
         keep["best"] = {"metric": "m.x", "order": draw(st.sampled_from(["max", "min"])), "n": draw(st.integers(1, 3))}

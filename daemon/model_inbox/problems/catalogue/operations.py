@@ -41,6 +41,12 @@ ROWS: Mapping[Code, About] = {
         "The rules contradict each other.",
         "Raise the budget, unpin models, or keep fewer by the other rules.",
     ),
+    "retention.soon": About(
+        "The rules of retention will retire the model that was just registered. A note in its receipt.",
+        "Its `trained_at` is old, as in a backfill, and newer models of its group are enough for all rules; or only "
+        "`registered_within` keeps it.",
+        "Pin it, give it an alias, or set `registered_within` in the rules. `model-inbox restore ID` brings it back.",
+    ),
     "retention.changed": About(
         "The registry changed between the plan that was shown and its application; nothing was done.",
         "A drop was registered meanwhile.",
