@@ -69,3 +69,23 @@ def test_an_unknown_pair_or_type_says_which_exist(home: Home) -> None:
     assert "'USD/EUR'" in home.error("list", "--pair", "USD/EUF", "--type", "lightgbm", status=1)["hint"]
     early = home.error("list", "--pair", "USD/EUR", "--as-of", "2025-01-01", status=1)
     assert early["hint"] == "No models are registered"
+
+
+def test_variants_are_shown_and_asked_for(home: Home) -> None:
+    """Only a registry with variants has their column; a model is named by `PAIR:TYPE:VARIANT` and an alias."""
+    assert "VARIANT" not in home.text("list")
+    home.register("long", days=3, variant="30d")
+    assert home.text("list").splitlines()[1].split()[:4] == ["long", "USD/EUR", "lightgbm", "30d"]
+    assert [entry["model_id"] for entry in home.json("list", "--variant", "30d")] == ["long"]
+    assert [entry["model_id"] for entry in home.json("list", "--variant", "", "--subject", "USD/EUR")] == ["new", "old"]
+    assert home.json("show", "USD/EUR:lightgbm")["model_id"] == "new"
+    assert home.json("show", "USD/EUR:lightgbm:30d")["model_id"] == "long"
+    home.text("alias", "champion", "USD/EUR:lightgbm:30d")
+    assert home.json("show", "USD/EUR:lightgbm:30d@champion")["model_id"] == "long"
+    error = home.error("show", "USD/EUR:lightgbm@champion", status=1)
+    assert "no model with the alias 'champion'" in error["message"]
+    error = home.error("list", "--variant", "7d", status=1)
+    assert (error["message"], error["hint"]) == (
+        "cannot list '7d': no model of that variant is registered",
+        "Registered: '30d', ''",
+    )

@@ -334,6 +334,7 @@ def an_entry() -> dict[str, Any]:
             "files": {"model": {"sha256": "f" * 64, "kind": "plain"}},
         },
         "integrity": "digest",
+        "variant": "30d",
         "tags": {"stage": "production"},
         "description": "the first",
         "aliases": ["champion"],
@@ -376,7 +377,7 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         *(
             ((name,), GONE)
             for name in EntryFields.__annotations__
-            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded"))
+            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded", "variant"))
         ),
         (("owner",), "alice"),
         (("owner",), {"name": "alice"}),
@@ -409,6 +410,7 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         (("integrity",), "hope"),
         (("tags",), ["a"]),
         (("tags",), {"": "x"}),
+        (("variant",), "a b"),
         (("description",), None),
         (("aliases",), ["not an alias"]),
         (("pinned",), 0),

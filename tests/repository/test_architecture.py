@@ -65,7 +65,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "model": (
-        "conditions file_names metadata owner",
+        "conditions file_names metadata owner slot",
         "receipt",
         "checks sidecar_fields",
         "published",
@@ -199,7 +199,7 @@ PURE = words("""
     exit_codes problems errors
     base/instants base/shapes base/units base/strict_yaml base/yaml_faults base/yaml_numbers
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
-    model/sidecar_writer model/conditions/condition model/conditions/paths model/conditions/words
+    model/sidecar_writer model/slot model/conditions/condition model/conditions/paths model/conditions/words
     config/retention config/values
     registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage

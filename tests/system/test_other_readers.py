@@ -101,7 +101,7 @@ def test_a_reader_in_perl_reads_both_formats_and_never_mixes_two_epochs(tmp_path
     assert known is not None
     journal = JournalFile(tmp_path / "registry.journal.jsonl", QuickDisk(), writable=True)
     journal.read_new()
-    journal.begin_epoch(known)
+    journal.take_over(known, journal.format)
     journal.close()
     done = perl(path)
     assert (done.returncode, done.stdout) == (

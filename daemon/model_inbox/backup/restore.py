@@ -15,7 +15,7 @@ from ..base.copying import copy_open_file
 from ..base.disk import Disk, make_folder, open_regular, read_bytes, replace_file, sync_files
 from ..errors import StorageError
 from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, fingerprint, mark_bytes
-from ..registry.journal import read_header
+from ..registry.journal import FORMAT, read_header
 from ..registry.paths import RegistryFiles
 from ..registry.position import Identity
 from ..registry.segments import begin_segment
@@ -63,7 +63,15 @@ def restore(snapshot: Snapshot, target: Path, disk: Disk) -> Restored:
     _sync_folders(copied, target, disk)
     replace_file(disk, files.path, data, CHECKPOINT_MODE)
     # The commit: a crash before this rename leaves a folder that is refused, after it a whole registry.
-    begin_segment(disk, files.journal, identity, header.base_sequence, header.base_time, journal[header.end :])
+    begin_segment(
+        disk,
+        files.journal,
+        identity,
+        header.base_sequence,
+        header.base_time,
+        journal[header.end :],
+        name=max(header.format, FORMAT),
+    )
     position = str(identity.at(manifest.sequence))
     return Restored(str(files.path), position, manifest.entries, len(manifest.files), manifest.size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from ..model.slot import slot_of
 from ..problems import quoted
 from .arguments import MODEL, find_model
 from .common import App, Command, pass_app, reason_option
@@ -25,8 +26,8 @@ __all__ = ["alias"]
 def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_json: bool) -> None:
     """Set the alias NAME on the model ID, or remove it.
 
-    An alias is unique among the models of one pair and type: if another of them has it, it moves to ID. A model with
-    an alias is never retired.
+    An alias is unique among the models of one pair, type and variant: if another of them has it, it moves to ID. A
+    model with an alias is never retired.
     """
     with app.writing() as registry:
         model_id = find_model(registry, model_id)
@@ -40,6 +41,6 @@ def alias(app: App, *, name: str, model_id: str, remove: bool, reason: str, as_j
     if as_json:
         print_json(entry)
         return
-    where = f"{quoted(entry.get('currency_pair'))} {quoted(entry.get('model_type'))}"
+    where = " ".join(quoted(name) for name in slot_of(entry) if name)
     says = "no longer names" if remove else "names"
     print_lines(f"{quoted(name)} {says} {quoted(model_id)} (of {where}).")

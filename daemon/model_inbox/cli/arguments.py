@@ -14,6 +14,7 @@ import click
 from ..base.instants import parse_time
 from ..base.units import parse_duration
 from ..errors import EntryNotFound
+from ..model.slot import Slot, slot_of
 from ..problems import quoted
 from .common import nearest, now
 from .output import print_lines
@@ -34,10 +35,11 @@ __all__ = [
     "find_retired",
     "pair_option",
     "type_option",
+    "variant_option",
 ]
 
 MODEL = "ID"
-"""The metavar of a model: its id, `PAIR:TYPE`, or `PAIR:TYPE@ALIAS`."""
+"""The metavar of a model: its id, or `PAIR:TYPE[:VARIANT][@ALIAS]`."""
 _SHOWN_MAX = 5
 
 
@@ -73,18 +75,26 @@ class OneOf(click.Choice[str]):
 def pair_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
     """Return the option `--pair`."""
     name = "pairs" if multiple else "pair"
-    return _filter("pair", name, "Only models of this pair, like USD/EUR.", old="--currency-pair", multiple=multiple)
+    old = ["--currency-pair", "--subject"]
+    return _filter("pair", name, "Only models of this pair, like USD/EUR.", old=old, multiple=multiple)
 
 
 def type_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
     """Return the option `--type`."""
     name = "types" if multiple else "model_type"
-    return _filter("type", name, "Only models of this type, like lightgbm.", old="--model-type", multiple=multiple)
+    return _filter("type", name, "Only models of this type, like lightgbm.", old=["--model-type"], multiple=multiple)
 
 
-def _filter(option: str, name: str, text: str, *, old: str, multiple: bool) -> Callable[[_Callback], _Callback]:
+def variant_option() -> Callable[[_Callback], _Callback]:
+    """Return the option `--variant`."""
+    return _filter("variant", "variant", "Only models of this variant, like 30d; '' is none.", old=[], multiple=False)
+
+
+def _filter(
+    option: str, name: str, text: str, *, old: Sequence[str], multiple: bool
+) -> Callable[[_Callback], _Callback]:
     return click.option(
-        f"--{option}", name, cls=OptionWithOldNames, old=[old], multiple=multiple, metavar=option.upper(), help=text
+        f"--{option}", name, cls=OptionWithOldNames, old=old, multiple=multiple, metavar=option.upper(), help=text
     )
 
 
@@ -108,7 +118,7 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) 
 
 
 def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = None) -> str:
-    """Return the id of the model that a person names: an id, `PAIR:TYPE` or `PAIR:TYPE@ALIAS`.
+    """Return the id of the model that a person names: an id, `PAIR:TYPE[:VARIANT]` or that with `@ALIAS` behind it.
 
     An id is returned as it is, registered or not: no id has a colon. What else is named is printed to stderr. Raises
     EntryNotFound.
@@ -116,11 +126,14 @@ def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = 
     if ":" not in given:
         return given
     entries = registry.list_models(as_of=as_of)
-    for pair, model_type in _groups(entries):
-        name = f"{pair}:{model_type}"
+    for slot in _slots(entries):
+        name = str(slot)
         alias = given.removeprefix(f"{name}@")
         if given == name or alias != given:
-            entry = registry.get_model(pair, model_type, alias=None if given == name else alias, as_of=as_of)
+            named = None if given == name else alias
+            entry = registry.get_model(
+                slot.currency_pair, slot.model_type, variant=slot.variant, alias=named, as_of=as_of
+            )
             if entry is None:
                 what = "newest model" if given == name else f"model with the alias {quoted(alias)}"
                 raise EntryNotFound(
@@ -132,17 +145,17 @@ def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = 
 
 
 def find_retired(retired: Sequence[Retired], given: str) -> str:
-    """Return the id of the retired model that a person names: an id, or `PAIR:TYPE` for the newest one.
+    """Return the id of the retired model that a person names: an id, or `PAIR:TYPE[:VARIANT]` for the newest one.
 
-    What `PAIR:TYPE` means is printed to stderr. Raises EntryNotFound.
+    What a slot means is printed to stderr. Raises EntryNotFound.
     """
     if ":" not in given:
         return given
     entries = [item.entry for item in retired]
-    of_group = [entry for entry in entries if given == f"{entry.get('currency_pair')}:{entry.get('model_type')}"]
-    if not of_group:
+    of_slot = [entry for entry in entries if given == str(slot_of(entry))]
+    if not of_slot:
         raise _no_group(given, entries, "is in the trash")
-    return _resolved(given, max(of_group, key=lambda entry: str(entry.get("trained_at"))))
+    return _resolved(given, max(of_slot, key=lambda entry: str(entry.get("trained_at"))))
 
 
 def _resolved(given: str, entry: Mapping[str, Any]) -> str:
@@ -151,15 +164,14 @@ def _resolved(given: str, entry: Mapping[str, Any]) -> str:
     return model_id
 
 
-def _groups(entries: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Return the pairs and types of entries. The longest names come first, as a type may contain an `@`."""
-    found = {(str(entry.get("currency_pair")), str(entry.get("model_type"))) for entry in entries}
-    return sorted(found, key=lambda group: (-len(":".join(group)), group))
+def _slots(entries: Iterable[Mapping[str, Any]]) -> list[Slot]:
+    """Return the slots of entries. The longest names come first, as a type may contain an `@`."""
+    return sorted({slot_of(entry) for entry in entries}, key=lambda slot: (-len(str(slot)), slot))
 
 
 def _no_group(given: str, entries: Iterable[Mapping[str, Any]], where: str) -> EntryNotFound:
-    names = sorted(f"{pair}:{model_type}" for pair, model_type in _groups(entries))
+    names = sorted(str(slot) for slot in _slots(entries))
     near = nearest(given.partition("@")[0], names)
     shown = ", ".join(names[:_SHOWN_MAX]) + (", ..." if len(names) > _SHOWN_MAX else "")
     hint = f"Did you mean {near}?" if near else f"There are {shown}" if names else "There are no models"
-    return EntryNotFound(f"cannot find {quoted(given)}: no model of this pair and type {where}", hint=hint)
+    return EntryNotFound(f"cannot find {quoted(given)}: no model of this pair, type and variant {where}", hint=hint)

@@ -14,7 +14,7 @@ from ..exit_codes import EXIT_REFUSED
 from ..problems import quoted
 from ..registry.entry import Entry, as_fields
 from ..registry.state import folded
-from .arguments import as_instant, pair_option, type_option
+from .arguments import as_instant, pair_option, type_option, variant_option
 from .common import App, Command, now, pass_app
 from .output import Column, age, print_json, print_lines, print_table, when
 
@@ -23,10 +23,12 @@ __all__ = ["list_models"]
 # How many pairs an error lists.
 _LISTED = 10
 
+_VARIANT = Column("VARIANT", rank=4, least=7)
 _COLUMNS = (
     Column("MODEL"),
     Column("PAIR", rank=1, least=7),
     Column("TYPE", rank=4, least=8),
+    _VARIANT,
     Column("VERSION", rank=5, least=7),
     Column("TRAINED (UTC)", rank=6),
     Column("AGE", rank=2, right=True),
@@ -37,19 +39,29 @@ _COLUMNS = (
 @click.command(
     "list",
     cls=Command,
-    exits={EXIT_REFUSED: "there is no model of that pair or type"},
+    exits={EXIT_REFUSED: "there is no model of that pair, type or variant"},
     examples=["model-inbox list", "model-inbox list --pair USD/EUR --as-of yesterday --json"],
 )
 @pair_option()
 @type_option()
+@variant_option()
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry at that time.")
 @pass_app
-def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: datetime | None, as_json: bool) -> None:
+def list_models(
+    app: App,
+    *,
+    pair: str | None,
+    model_type: str | None,
+    variant: str | None,
+    as_of: datetime | None,
+    as_json: bool,
+) -> None:
     """List the registered models, newest first by `trained_at`. Times are in UTC."""
     with app.reading() as registry:
-        entries = registry.list_models(pair, model_type, as_of=as_of)
+        entries = registry.list_models(pair, model_type, variant=variant, as_of=as_of)
         if not entries:
-            _must_be_known(registry.list_models(as_of=as_of), currency_pair=pair, model_type=model_type)
+            known = registry.list_models(as_of=as_of)
+            _must_be_known(known, currency_pair=pair, model_type=model_type, variant=variant)
     if as_json:
         print_json(entries)
         return
@@ -58,6 +70,7 @@ def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: da
         return
     moment = as_of if as_of is not None else now()
     rows = []
+    with_variants = any(entry.get("variant") for entry in entries)
     for entry in map(as_fields, entries):
         trained = parse_stored(entry.get("trained_at"))
         notes = ["pinned"] if entry.get("pinned") else []
@@ -66,21 +79,28 @@ def list_models(app: App, *, pair: str | None, model_type: str | None, as_of: da
                 entry["model_id"],
                 entry.get("currency_pair"),
                 entry.get("model_type"),
+                *([entry.get("variant")] if with_variants else []),
                 entry.get("version"),
                 when(trained),
                 age(trained, moment),
                 ", ".join([*notes, *(entry.get("aliases") or ())]),
             )
         )
-    print_table(_COLUMNS, rows)
+    print_table([column for column in _COLUMNS if with_variants or column is not _VARIANT], rows)
 
 
-def _must_be_known(entries: Sequence[Entry], *, currency_pair: str | None, model_type: str | None) -> None:
-    """Raise EntryNotFound if a pair or a type was asked for: none is registered. Says which are, nearest first."""
-    asked = {"currency_pair": currency_pair, "model_type": model_type}
+def _must_be_known(entries: Sequence[Entry], **asked: str | None) -> None:
+    """Raise EntryNotFound if a pair, a type or a variant was asked for: none is registered.
+
+    Says which are, nearest first. `asked` has these fields of an entry.
+    """
     for field, value in asked.items():
         others = {name: other for name, other in asked.items() if name != field and other is not None}
-        known = {str(entry.get(field)) for entry in entries if all(entry.get(name) == o for name, o in others.items())}
+        known = {
+            str(entry.get(field) or "")
+            for entry in entries
+            if all((entry.get(name) or "") == o for name, o in others.items())
+        }
         if value is None or value in known or (others and not known):
             continue
         noun = field.replace("_", " ")

@@ -262,9 +262,9 @@ def _changed(line: Line) -> Record:
     fields: dict[str, Any] = {"model_id": line.model_id, "sequence": line.sequence}
     if line.operation == "register" and line.drop_id:
         fields |= {"drop_id": line.drop_id, "stem": line.drop_id.split("-", 2)[-1]}
-        shown = {name: entry.get(name) for name in ("currency_pair", "model_type")}
+        shown = {name: entry.get(name) for name in ("currency_pair", "model_type", "variant")}
         shown["owner"] = name_of_owner(entry.get("owner"))
-        fields |= {name: value for name, value in shown.items() if value is not None}
+        fields |= {name: value for name, value in shown.items() if value not in (None, "")}
         return Record(line.at, "info", "drop.registered", fields | {"bytes": entry.get("size_bytes")})
     # The log names a retired model by the line that registered it.
     registered_by = {"retire": line.removed, "purge": line.detail}.get(line.operation)
@@ -272,6 +272,8 @@ def _changed(line: Line) -> Record:
         fields["sequence"] = registered_by.get("sequence")
     if line.operation == "retire" and line.actor == "retention":
         fields |= {name: entry.get(name) for name in ("currency_pair", "model_type")}
+        if entry.get("variant"):
+            fields["variant"] = entry["variant"]
         return Record(
             line.at, "info", "entry.retired", {**fields, "reasons": [line.reason], "bytes": entry.get("size_bytes")}
         )

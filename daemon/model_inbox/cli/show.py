@@ -102,6 +102,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     tags: Mapping[str, str] = entry.get("tags") or {}
     yield "pair", entry.get("currency_pair")
     yield "type", entry.get("model_type")
+    yield "variant", entry.get("variant")
     yield "version", entry.get("version")
     yield "trained", f"{when(trained)} UTC ({age(trained, moment)} ago)"
     yield (

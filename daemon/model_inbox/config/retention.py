@@ -424,8 +424,8 @@ class RetentionSection(_Section):
         "off", description="off: nothing is done; dry-run: the plan is only logged; enforce: models are retired."
     )
     timezone: Text = Field("UTC", description="The time zone in which hours, days, weeks, months and years start.")
-    group_by: tuple[Literal["currency_pair", "model_type", "version", "owner"], ...] = Field(
-        ("currency_pair", "model_type"),
+    group_by: tuple[Literal["currency_pair", "model_type", "variant", "version", "owner"], ...] = Field(
+        ("currency_pair", "model_type", "variant"),
         description="Models with the same values in these fields are a group; the rules are applied to each group. "
         "The owner is the user who dropped the model.",
     )

@@ -276,7 +276,7 @@ class MatchSection(_Section):
 
     currency_pair: Pattern | None = _setting(None, "The currency pair, like 'EUR/*'.")
     model_type: Pattern | None = _setting(None, "The model type, like 'lightgbm*'.")
-    variant: Pattern | None = _setting(None, "The variant. No sidecar can say one yet: it is empty for every drop.")
+    variant: Pattern | None = _setting(None, "The variant, like '30d'; '' is a model without one.")
 
 
 class PermitSection(_Section):

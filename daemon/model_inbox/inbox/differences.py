@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..base.instants import instant_microseconds
-from ..model.metadata import METADATA_FIELDS, MetadataFields, dotted
+from ..model.metadata import LATER_FIELDS, METADATA_FIELDS, MetadataFields, dotted
 from ..problems import Problem
 from ..problems.drop import drop_metadata_differs
 
@@ -40,7 +40,7 @@ def differences(
     description that the drop does not give are filled in as empty, and are no difference. Instants and numbers are
     compared by their value, however they are written.
     """
-    registered: dict[str, Any] = {name: entry.get(name) for name in _COMPARED}
+    registered: dict[str, Any] = {name: entry.get(name, LATER_FIELDS.get(name)) for name in _COMPARED}
     dropped = {name: value for name, value in said.items() if name in _COMPARED}
     if first_tags is not None and said["tags"]:
         registered["tags"], dropped["tags"] = first_tags, said["tags"]

@@ -19,9 +19,6 @@ from ..registry.usage import Quota
 
 __all__ = ["not_permitted", "quota_of"]
 
-_NO_VARIANT = ""
-"""The variant of every model, as long as sidecars cannot say another."""
-
 
 def not_permitted(
     permits: Sequence[PermitSection], uid: int, account: Callable[[], Account], metadata: ModelMetadata
@@ -34,6 +31,8 @@ def not_permitted(
     if any(_fits(permit, metadata) for permit in theirs):
         return None
     slot = f"currency_pair {quoted(metadata.currency_pair)}, model_type {quoted(metadata.model_type)}"
+    if metadata.variant:
+        slot += f", variant {quoted(metadata.variant)}"
     who = owner_in_words({"name": user.name, "uid": uid}) or str(uid)
     return drop_not_permitted(who, metadata.model_id, slot, [_in_words(permit) for permit in theirs])
 
@@ -64,7 +63,7 @@ def _fits(permit: PermitSection, metadata: ModelMetadata) -> bool:
     pairs = (
         (match.currency_pair, metadata.currency_pair),
         (match.model_type, metadata.model_type),
-        (match.variant, _NO_VARIANT),
+        (match.variant, metadata.variant),
         (permit.ids, metadata.model_id),
     )
     return all(pattern is None or fnmatchcase(value, pattern) for pattern, value in pairs)

@@ -459,6 +459,7 @@ class Intake:
             **shared,
             currency_pair=entry["currency_pair"],
             model_type=entry["model_type"],
+            variant=entry.get("variant") or None,
             bytes=entry["size_bytes"],
             integrity=entry["integrity"],
             notes=[str(note) for note in claim.notes] or None,

@@ -32,6 +32,7 @@ from .metadata import (
     TAG_NAME,
     TAG_VALUE_CHARACTERS_MAX,
     TAGS_MAX,
+    VARIANT,
     FieldProblem,
     ModelMetadata,
     dotted,
@@ -311,6 +312,17 @@ def _check_tags(path: Path, value: object) -> Iterator[FieldProblem]:
             yield _invalid(here, f"{dotted(here)} {quoted(text)} {fault}", "Correct the tag's value")
 
 
+def _check_variant(path: Path, value: object) -> Iterator[FieldProblem]:
+    if not isinstance(value, str):
+        yield _wrong(path, value, "text", "Write a short name, like 30d, or leave the variant out")
+    elif not VARIANT.fullmatch(value):
+        yield _invalid(
+            path,
+            f"{dotted(path)} is {_shown(value)}, which is no name of a variant",
+            "Use up to 64 letters, digits, dots, underscores and hyphens, like 30d",
+        )
+
+
 def _check_description(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, str):
         yield _wrong(path, value, "text", "Write the description as text")
@@ -333,6 +345,7 @@ _CHECKS = {
     "calibration_ok": _check_calibration_ok,
     "features_used": _check_features,
     "horizons": _check_horizons,
+    "variant": _check_variant,
     "tags": _check_tags,
     "description": _check_description,
 }

@@ -20,12 +20,14 @@ from ..problems import Problem, quoted
 __all__ = [
     "DEPTH_MAX",
     "FUTURE_TOLERANCE",
+    "LATER_FIELDS",
     "METADATA_FIELDS",
     "METRIC_SCHEMA",
     "MODEL_ID",
     "PAIR_PATTERN",
     "REQUIRED_FIELDS",
     "VALID_ID",
+    "VARIANT",
     "Description",
     "FieldProblem",
     "MetadataFields",
@@ -49,6 +51,9 @@ PAIR_PATTERN = r"(?!.*\.\.)[\w.-]+(?:/[\w.-]+)*"
 
 Letters and digits of every script: a pair is a label for people, and no file is named after it.
 """
+
+VARIANT = re.compile(r"[A-Za-z0-9._-]{0,64}", re.ASCII)
+"""The form of a variant, for `fullmatch`."""
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 """How far `trained_at` may be ahead of our clock. Clocks differ a little; more than this is a mistake."""
@@ -79,8 +84,9 @@ class ModelMetadata:
     `trained_at` is a datetime or ISO 8601 text; without a zone it counts as UTC. `validation_metrics` maps names to
     finite numbers or to further such mappings. A name may contain any printable character, dots too. `horizons` are
     forecast horizons in days. Arrays, indexes, series and numbers of numpy and pandas will do as well.
-    `features_used`, `horizons` and `validation_metrics` may be empty. The registry sets `model_path` and `scaler_path`
-    when it stores the model; values given by the caller are not used.
+    `features_used`, `horizons` and `validation_metrics` may be empty. `variant` keeps models of one pair and type
+    apart. The registry sets `model_path` and `scaler_path` when it stores the model; values given by the caller are not
+    used.
     """
 
     model_id: str
@@ -97,6 +103,7 @@ class ModelMetadata:
     scaler_path: str | None = None
     tags: dict[str, str] = field(default_factory=dict, kw_only=True)
     description: str = field(default="", kw_only=True)
+    variant: str = field(default="", kw_only=True)
 
 
 Label = Annotated[str, Field("One line of text.", minLength=1, maxLength=LABEL_CHARACTERS_MAX)]
@@ -108,6 +115,14 @@ Tags = Annotated[
         "Names with text values, for retention and for people.",
         maxProperties=TAGS_MAX,
         propertyNames={"pattern": f"^{TAG_NAME.pattern}$"},
+    ),
+]
+Variant = Annotated[
+    str,
+    Field(
+        "Keeps models of one pair and type apart, like 1d and 30d: up to 64 letters, digits, dots, underscores and "
+        "hyphens. Newest, aliases and retention count within pair, type and variant.",
+        pattern=f"^{VARIANT.pattern}$",
     ),
 ]
 Description = Annotated[
@@ -149,12 +164,16 @@ class SeedMetadata(TypedDict):
 class MetadataFields(SeedMetadata):
     """All metadata of a model as JSON values, as `fields_of` returns it and the registry entry has it."""
 
+    variant: Variant
     tags: Tags
     description: Description
 
 
 METADATA_FIELDS = tuple(MetadataFields.__annotations__)
 """The names of all fields, in the order in which they are written."""
+
+LATER_FIELDS: Mapping[str, Any] = {"variant": ""}
+"""The fields that entries of earlier versions lack, each with the value that it has then."""
 
 REQUIRED_FIELDS = tuple(name for name in SeedMetadata.__annotations__ if name != "model_id")
 """The fields that a sidecar must have. `model_id` is not one of them: its default is the stem."""
@@ -231,6 +250,7 @@ def fields_of(metadata: ModelMetadata) -> MetadataFields:
         "calibration_ok": bool(plain["calibration_ok"]),
         "features_used": [str(name) for name in plain["features_used"]],
         "horizons": [int(days) for days in plain["horizons"]],
+        "variant": metadata.variant,
         "tags": {str(name): str(value) for name, value in metadata.tags.items()},
         "description": metadata.description,
     }

@@ -94,6 +94,8 @@ _OTHER_NAMES = {
     "metrics": "validation_metrics",
     "digest": "sha256",
     "type": "model_type",
+    # Only beside currency_pair: alone it is another name of that.
+    "subject": "currency_pair",
 }
 
 
@@ -204,7 +206,7 @@ class _Reading:
             self._add(problem)
         root = self.document.root
         if isinstance(root, Pairs):
-            self.root = root
+            self.root = _with_the_pair(root)
         elif root is not None:
             kind = "a list" if isinstance(root, Items) else "a single text"
             self._add(
@@ -441,9 +443,20 @@ def _value(name: str, node: Node) -> Any:
     return {key.text: _value(name, value) for key, value in node.pairs}
 
 
+def _with_the_pair(root: Pairs) -> Pairs:
+    """Return the mapping with `currency_pair` for `subject`, its other name, unless it has both."""
+    if root.get("currency_pair") is not None:
+        return root
+    return root._replace(
+        pairs=tuple(
+            (key._replace(text="currency_pair") if key.text == "subject" else key, value) for key, value in root.pairs
+        )
+    )
+
+
 def _scalar_value(name: str, node: Scalar) -> object:
     if node.is_null:
-        return "" if name == "description" else {} if name == "tags" else None
+        return "" if name in ("description", "variant") else {} if name == "tags" else None
     if name in ("validation_metrics", "min_samples", "horizons"):
         found = number(node.text)
         return node.text if found is None else found

@@ -31,14 +31,14 @@ class SidecarField:
 _MEANINGS = {name: schema["description"] for name, schema in fields_of_shape(MetadataFields).items()}
 
 
-def _metadata(name: str, kind: str) -> SidecarField:
-    return SidecarField(name, kind, _MEANINGS[name], required=name in REQUIRED_FIELDS)
+def _metadata(name: str, kind: str, also: str = "") -> SidecarField:
+    return SidecarField(name, kind, _MEANINGS[name] + also, required=name in REQUIRED_FIELDS)
 
 
 SIDECAR_FIELDS = (
     SidecarField("model_id", "name", "The model's id. Default: the sidecar's name without its suffix."),
     _metadata("model_type", "text"),
-    _metadata("currency_pair", "text"),
+    _metadata("currency_pair", "text", " `subject` is another name of it."),
     _metadata("trained_at", "date and time"),
     _metadata("version", "text"),
     _metadata("validation_metrics", "mapping"),
@@ -46,6 +46,7 @@ SIDECAR_FIELDS = (
     _metadata("calibration_ok", "true or false"),
     _metadata("features_used", "list of names"),
     _metadata("horizons", "list of days"),
+    _metadata("variant", "name"),
     _metadata("tags", "mapping or list"),
     _metadata("description", "text"),
     SidecarField(

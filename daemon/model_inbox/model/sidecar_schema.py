@@ -64,18 +64,20 @@ def sidecar_schema() -> dict[str, Any]:
     """Return the JSON schema of a sidecar."""
     metadata = fields_of_shape(MetadataFields)
     written = {name: _as_written(schema) for name, schema in metadata.items()}
-    # A list of tags gives each an empty value. Null means an empty description, no tags, or a tag without a value.
+    # A list of tags gives each an empty value. Null means an empty text, no tags, or a tag without a value.
     tag, name_of_tag = written["tags"]["additionalProperties"], metadata["tags"]["propertyNames"]
     written["tags"] |= {
         "type": ["object", "array", "null"],
         "additionalProperties": {**tag, "type": [*tag["type"], "null"]},
         "items": {"type": ["string", "number", "boolean"], **name_of_tag},
     }
-    written["description"]["type"].append("null")
+    for name in ("description", "variant"):
+        written[name]["type"].append("null")
     fields = {}
     for field in SIDECAR_FIELDS:
         about = {"title": title_of(field.name), "description": field.meaning}
         fields[field.name] = {**(_SPECIAL.get(field.name) or written[field.name]), **about}
+    fields["subject"] = {**fields["currency_pair"], "title": "Subject", "description": "Another name of currency_pair."}
     return document(
         "sidecar",
         "Sidecar of model-inbox",
@@ -83,7 +85,10 @@ def sidecar_schema() -> dict[str, Any]:
         {
             "type": "object",
             "properties": fields,
-            "required": [field.name for field in SIDECAR_FIELDS if field.required],
+            "required": [field.name for field in SIDECAR_FIELDS if field.required and field.name != "currency_pair"],
+            "if": {"required": ["subject"]},
+            "then": {"properties": {"currency_pair": False}},
+            "else": {"required": ["currency_pair"]},
             "additionalProperties": False,
             "$defs": {"metric": {**METRIC_SCHEMA, "type": ["number", "object", "string"], "pattern": _NUMBER}},
         },

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..base.yaml_numbers import number
-from .metadata import ModelMetadata, fields_of
+from .metadata import LATER_FIELDS, ModelMetadata, fields_of
 from .sidecar_fields import SIDECAR_NAMES
 
 __all__ = ["dump_sidecar"]
@@ -26,7 +26,7 @@ def dump_sidecar(
     scaler_file: str | None,
     digests: Mapping[str, str | None] | None = None,
 ) -> bytes:
-    """Return the text of a sealed sidecar: every field, and `...` as the last line.
+    """Return the text of a sealed sidecar: every field but an empty variant, and `...` as the last line.
 
     `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With tens of thousands of
     features the text can become larger than the inbox accepts: `published.sidecar_too_large` checks that.
@@ -38,7 +38,8 @@ def dump_sidecar(
     for name in SIDECAR_NAMES:
         if name == "trained_at":
             lines.append(f"trained_at: {values[name]}")
-        elif name != "sha256" or given:
+        elif (name != "sha256" or given) and (name not in LATER_FIELDS or values[name]):
+            # An earlier version reads a sidecar that has only the fields that it knows.
             lines += _yaml_lines(name, values[name], "")
     return ("\n".join(lines) + "\n...\n").encode()
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unp
 
 from ..base.shapes import Field, document, object_schema
 from ..model.metadata import (
+    LATER_FIELDS,
     METADATA_FIELDS,
     METRIC_SCHEMA,
     MODEL_ID,
@@ -22,6 +23,7 @@ from ..model.metadata import (
     ModelMetadata,
     SeedMetadata,
     Tags,
+    Variant,
 )
 from ..model.owner import OwnerFields
 
@@ -125,11 +127,12 @@ class EntryFields(SeedEntry, total=False):
             "from its stored sidecar, and scanned again."
         ),
     ]
+    variant: Variant
     tags: Tags
     description: Description
     aliases: Annotated[
         list[Annotated[str, Field("The name of an alias.", pattern=f"^{MODEL_ID.pattern}$")]],
-        Field("The aliases that name it; each names one model of a pair and type.", uniqueItems=True),
+        Field("The aliases that name it; each names one model of a pair, type and variant.", uniqueItems=True),
     ]
     pinned: Annotated[bool, Field("Whether it is protected from retirement.")]
     scaler_replaced: Annotated[
@@ -230,9 +233,10 @@ def as_fields(entry: Mapping[str, Any]) -> EntryFields:
 
 def metadata_of(entry: Mapping[str, Any]) -> ModelMetadata | None:
     """Return the metadata that an entry holds, without the paths; None for an adopted entry that lacks some of it."""
-    if not entry.keys() >= set(METADATA_FIELDS):
+    fields = {**LATER_FIELDS, **entry}
+    if not fields.keys() >= set(METADATA_FIELDS):
         return None
-    return ModelMetadata(**{name: entry[name] for name in METADATA_FIELDS})
+    return ModelMetadata(**{name: fields[name] for name in METADATA_FIELDS})
 
 
 def sequence_of(entry: Mapping[str, Any]) -> int:
@@ -249,7 +253,9 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
         yield StoredFile("scaler", str(entry["scaler_path"]), entry.get("scaler_sha256"))
 
 
-_SOMETIMES = frozenset({"owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"})
+_SOMETIMES = frozenset(
+    {*LATER_FIELDS, "owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"}
+)
 
 
 def imports_when_loaded(entry: EntryFields, role: Role) -> Mapping[str, str] | None:

@@ -5,8 +5,12 @@ Owns the bytes of a line and of a segment, and what a damaged or torn one looks 
 
 A segment is a file of lines. The first is `{"format": "model-inbox-journal/2", "base_sequence": n, ...}`: the
 checkpoint holds everything through n, `base_time` is the time of line n, and `registry_id` and `epoch` say whose line n
-that is. Format /1 is the same without those two; it is read, and never written. Each later line has the next sequence
-number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all bytes of the line before that, in hex.
+that is. Format /1 is the same without those two; it is read, and never written. Format /3 is the same as /2, and says
+that entries may be such as earlier versions would serve wrongly (`format_of_entry`): they refuse it. A
+journal of format /2 becomes one of format /3 before the first line with such an entry.
+
+Each later line has the next sequence number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all
+bytes of the line before that, in hex.
 A line sets an entry (`"entry": {...}`), removes it (`"entry": null`, with the removed one under `"removed"`), or,
 without the key, leaves the entries alone. Replaying a whole segment over any checkpoint made since it began
 therefore ends in the same state, so a checkpoint needs no sequence of its own.
@@ -19,7 +23,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -33,6 +37,7 @@ from .position import Identity
 
 __all__ = [
     "FORMAT",
+    "FORMAT_FOR_LATER",
     "Damage",
     "Draft",
     "Header",
@@ -40,9 +45,12 @@ __all__ = [
     "Segment",
     "TooNew",
     "also_changed",
+    "also_set",
     "decode_line",
     "encode_header",
     "encode_line",
+    "format_of_entry",
+    "format_of_line",
     "format_time",
     "number_drafts",
     "parse_segment",
@@ -53,8 +61,9 @@ __all__ = [
 ]
 
 FORMAT_NAME = "model-inbox-journal/"
-FORMAT = f"{FORMAT_NAME}2"
 FORMAT_WITHOUT_IDENTITY = f"{FORMAT_NAME}1"
+FORMAT = f"{FORMAT_NAME}2"
+FORMAT_FOR_LATER = f"{FORMAT_NAME}3"
 _SEAL = b',"checksum":"'
 _SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
 
@@ -130,7 +139,7 @@ class Line:
 
 @dataclass(slots=True)
 class Draft:
-    """A line before it has its sequence and time; see `Line`."""
+    """A line before it has its sequence and time; see `Line`. `format` is that of a segment that can hold it."""
 
     operation: Operation
     model_id: str
@@ -141,6 +150,7 @@ class Draft:
     entry: EntryFields | None = None
     removed: EntryFields | None = None
     detail: dict[str, Any] | None = None
+    format: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Raise MetadataError for a free text that no file in UTF-8 can hold. All else was checked before."""
@@ -151,6 +161,7 @@ class Draft:
         ]
         if problems:
             raise MetadataError(f"cannot change {quoted(self.model_id)}", problems)
+        self.format = format_of_line(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,8 @@ class Header:
     """What a segment begins with: its lines follow `base_sequence`, whose time was `base_time` (or ""); they
     begin at `end`. `identity` is None in a segment of format /1.
     """
+
+    format: str
 
     base_sequence: int
     base_time: str
@@ -176,8 +189,26 @@ class Segment:
 
 def also_changed(line: Line) -> Mapping[str, Any]:
     """Return the other entries that a line sets beside its own."""
-    also = (line.detail or {}).get("also", {})
+    return also_set(line.detail)
+
+
+def also_set(detail: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the other entries that the detail of a line sets."""
+    also = (detail or {}).get("also", {})
     return also if isinstance(also, dict) else {}
+
+
+def format_of_line(line: Draft | Line) -> str:
+    """Return the format that a segment must have to hold this line."""
+    return max(map(format_of_entry, (line.entry or {}, *also_set(line.detail).values())))
+
+
+def format_of_entry(entry: Mapping[str, Any]) -> str:
+    """Return the format that a segment must have to hold this entry.
+
+    A version that knows no later format than /2 does not keep variants apart.
+    """
+    return FORMAT_FOR_LATER if entry.get("variant") else FORMAT
 
 
 def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list[Line]:
@@ -240,10 +271,13 @@ def unseal(raw: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def encode_header(identity: Identity, base_sequence: int, base_time: str = "") -> bytes:
-    """Return the first line of a segment whose lines follow `base_sequence`, committed at `base_time`."""
+def encode_header(identity: Identity, base_sequence: int, base_time: str = "", *, name: str = FORMAT) -> bytes:
+    """Return the first line of a segment whose lines follow `base_sequence`, committed at `base_time`.
+
+    `name` is the format of the segment: FORMAT or FORMAT_FOR_LATER.
+    """
     fields: dict[str, Any] = {
-        "format": FORMAT,
+        "format": name,
         "registry_id": identity.registry_id,
         "epoch": identity.epoch,
         "base_sequence": base_sequence,
@@ -314,20 +348,20 @@ def read_header(data: bytes) -> Header:
     if fields is None:
         raise Damage(0, "the first line is not a journal's header")
     name = fields.get("format")
-    if name not in (FORMAT, FORMAT_WITHOUT_IDENTITY):
+    if name not in (FORMAT, FORMAT_FOR_LATER, FORMAT_WITHOUT_IDENTITY):
         if isinstance(name, str) and name.startswith(FORMAT_NAME):
-            raise TooNew(f"the journal has the format {quoted(name)}, this version reads {FORMAT}")
+            raise TooNew(f"the journal has the format {quoted(name)}, this version reads up to {FORMAT_FOR_LATER}")
         raise Damage(0, "the first line is not a journal's header")
     base_sequence, base_time = fields.get("base_sequence"), fields.get("base_time", "")
     if type(base_sequence) is not int or base_sequence < 0 or not isinstance(base_time, str):
         raise Damage(0, "the journal's header does not say what comes before it")
     identity: Identity | None = None
-    if name == FORMAT:
+    if name != FORMAT_WITHOUT_IDENTITY:
         try:
             identity = Identity(fields["registry_id"], fields["epoch"])
         except (KeyError, TypeError, ValueError):
             raise Damage(0, "the journal's header does not say which registry and epoch it is of") from None
-    return Header(base_sequence, base_time, end + 1, identity)
+    return Header(name, base_sequence, base_time, end + 1, identity)
 
 
 def parse_segment(data: bytes, sequence: int) -> Segment:

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 from ..errors import EntryNotFound, MetadataError
 from ..model.checks import check_fields
 from ..model.metadata import is_valid_id
+from ..model.slot import slot_of
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation
@@ -46,14 +47,14 @@ class Labels:
             return self._change("tag", model_id, reason, actor, tags=kept)
 
     def set_alias(self, alias: str, model_id: str, *, reason: str, actor: str) -> Entry:
-        """Let an alias name a model, and no other of its pair and type. Raises ValueError for a name that is none."""
+        """Let an alias name a model, and no other of its slot. Raises ValueError for a name that is none."""
         if not is_valid_id(alias):
             raise ValueError(f"cannot set the alias {quoted(alias)}: an alias is written like a model_id")
         with self._store.writing():
             self._trash.set_aside_once()
             state = self._store.state
             entry = state.entry(model_id)
-            held = state.aliased(str(entry.get("currency_pair")), str(entry.get("model_type")), alias)
+            held = state.aliased(slot_of(entry), alias)
             holder = held["model_id"] if held is not None else None
             if holder == model_id:
                 return self._unchanged(model_id)

@@ -29,6 +29,7 @@ from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, Registry
 from ..model.checks import check_metadata
 from ..model.metadata import PAIR_PATTERN, ModelMetadata, fields_of
 from ..model.published import max_sidecar_size
+from ..model.slot import Slot
 from ..problems import quoted
 from .access import absolute, remove_old_temporaries, user_name, why_not_writable
 from .clock_watch import ClockWatch
@@ -239,11 +240,12 @@ class ModelRegistry:
         currency_pair: str,
         model_type: str = "lightgbm",
         *,
+        variant: str = "",
         alias: str | None = None,
         calibrated: bool = False,
         as_of: datetime | None = None,
     ) -> Entry | None:
-        """Return the newest model of a pair and type, or None.
+        """Return the newest model of a pair, type and variant, or None.
 
         Newest is by `trained_at` as an instant, ties by the order of registration; an entry dated in the future
         is never newest. With `alias` it is the model that the alias names; with `calibrated=True` only models
@@ -251,21 +253,23 @@ class ModelRegistry:
         last change whose time is not after it.
         """
         state, now = self._at(as_of)
+        slot = Slot(currency_pair, model_type, variant)
         if alias is not None:
-            entry = state.aliased(currency_pair, model_type, alias)
+            entry = state.aliased(slot, alias)
             return entry if entry is not None and (not calibrated or entry.get("calibration_ok")) else None
-        return state.newest(currency_pair, model_type, _microseconds(now), calibrated=calibrated)
+        return state.newest(slot, _microseconds(now), calibrated=calibrated)
 
     def list_models(
         self,
         currency_pair: str | None = None,
         model_type: str | None = None,
         *,
+        variant: str | None = None,
         as_of: datetime | None = None,
     ) -> list[Entry]:
-        """Return the entries of a pair, of a type, of both, or all; newest first."""
+        """Return the entries of a pair, type and variant, newest first. None is any."""
         state, _ = self._at(as_of)
-        return state.newest_first(currency_pair, model_type)
+        return state.newest_first(currency_pair, model_type, variant)
 
     @property
     def sequence(self) -> int:
@@ -439,7 +443,7 @@ class ModelRegistry:
         return self._labels.pin(model_id, pinned=False, reason=reason, actor=actor or self.actor)
 
     def set_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
-        """Let an alias such as `champion` name a model, within its pair and type; moving one is one commit.
+        """Let an alias such as `champion` name a model, within its slot; moving one is one commit.
 
         Raises EntryNotFound, and ValueError for a name that is none (see `metadata.MODEL_ID`).
         """

@@ -21,6 +21,7 @@ from pathlib import Path
 from ..base.disk import Disk, make_folder, open_regular, replace_file, temporary_name
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew, StorageError
 from .journal import (
+    FORMAT,
     Damage,
     Header,
     Line,
@@ -83,6 +84,8 @@ class JournalFile:
         try:
             with _damage_in(path, 0):
                 header = read_header(self._read(0, _HEADER_BYTES_MAX))
+            self.format = FORMAT if header.identity is None else header.format
+            """The format of the segments that follow this one."""
             self.identity = header.identity
             self.base_sequence = self.sequence = header.base_sequence
             self.base_time = header.base_time
@@ -211,14 +214,16 @@ class JournalFile:
         self._last = data[data.rfind(b"\n", 0, -1) + 1 :]
         return self.look()
 
-    def begin_epoch(self, identity: Identity) -> None:
-        """Under the writer lock: begin an epoch, which has all lines of this segment, in the place of this file.
+    def take_over(self, identity: Identity, name: str) -> None:
+        """Under the writer lock: put a segment of the format `name` with the same lines in the place of this file.
+
+        With another identity, an epoch begins that has all lines of this segment.
 
         A crash leaves the old file or the new one (see `begin_segment`). The file that is open here is not the current
         one afterwards: open the journal again.
         """
         lines = self._read(self.begin, self.offset - self.begin)
-        begin_segment(self._disk, self.path, identity, self.base_sequence, self.base_time, lines)
+        begin_segment(self._disk, self.path, identity, self.base_sequence, self.base_time, lines, name=name)
 
     def rewrite(self) -> None:
         """Under the writer lock: put a durable copy of this segment, up to its last whole line, in its place.
@@ -248,7 +253,7 @@ class JournalFile:
             self._become_newer(before)
         except OSError as error:
             raise StorageError("change the journal segment at", self.path, error) from error
-        begin_segment(self._disk, self.path, identity, self.sequence, last_time)
+        begin_segment(self._disk, self.path, identity, self.sequence, last_time, name=self.format)
 
     def _replace_closed(self, closed: Path) -> None:
         """Put this segment in the place of a closed file that holds nothing but its beginning.
@@ -317,14 +322,21 @@ class JournalInDoubt(StorageError):
 
 
 def begin_segment(
-    disk: Disk, path: Path, identity: Identity, base_sequence: int, base_time: str, lines: bytes = b""
+    disk: Disk,
+    path: Path,
+    identity: Identity,
+    base_sequence: int,
+    base_time: str,
+    lines: bytes = b"",
+    *,
+    name: str = FORMAT,
 ) -> None:
     """Put a segment at `path`, replacing what stands there, durably. Raises StorageError.
 
     `lines` are the bytes of those that it begins with, from the line after `base_sequence` on. One rename changes
     header and lines together: a crash before it leaves the old file with its epoch, after it the new one with its own.
     """
-    replace_file(disk, path, encode_header(identity, base_sequence, base_time) + lines, JOURNAL_MODE)
+    replace_file(disk, path, encode_header(identity, base_sequence, base_time, name=name) + lines, JOURNAL_MODE)
 
 
 def segment_name(base_sequence: int) -> str:

@@ -11,9 +11,11 @@ import threading
 import unicodedata
 from bisect import bisect_left, insort
 from collections.abc import Sequence
+from heapq import merge
 
 from ..base.instants import instant_microseconds
 from ..errors import EntryNotFound
+from ..model.slot import Slot, slot_of
 from ..problems import quoted
 from .entry import Entry, EntryFields, sequence_of, shown
 from .journal import Line
@@ -57,8 +59,8 @@ class State:
         self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
-        self._groups: dict[tuple[str, str], list[_Key]] = {}
-        self._aliases: dict[tuple[str, str, str], str] = {}
+        self._slots: dict[Slot, list[_Key]] = {}
+        self._aliases: dict[tuple[Slot, str], str] = {}
 
     def after_fork(self) -> None:
         """In the child of a fork: no thread that held the lock is here."""
@@ -112,41 +114,42 @@ class State:
             raise _unknown(model_id)
         return stored
 
-    def newest(self, currency_pair: str, model_type: str, now_microseconds: int, *, calibrated: bool) -> Entry | None:
-        """Return the newest entry of the group that is not dated in the future."""
+    def newest(self, slot: Slot, now_microseconds: int, *, calibrated: bool) -> Entry | None:
+        """Return the newest entry of the slot that is not dated in the future."""
         with self._lock:
             if self._order is None:
                 self._index()
-            for at, _, model_id in reversed(self._groups.get((currency_pair, model_type), ())):
+            for at, _, model_id in reversed(self._slots.get(slot, ())):
                 if at <= now_microseconds and (not calibrated or self.entries[model_id].get("calibration_ok")):
                     return self.view(model_id)
             return None
 
-    def aliased(self, currency_pair: str, model_type: str, alias: str) -> Entry | None:
-        """Return the entry that an alias names within its group, or None."""
+    def aliased(self, slot: Slot, alias: str) -> Entry | None:
+        """Return the entry that an alias names within its slot, or None."""
         with self._lock:
             if self._order is None:
                 self._index()
-            model_id = self._aliases.get((currency_pair, model_type, alias))
+            model_id = self._aliases.get((slot, alias))
             return self.view(model_id) if model_id is not None else None
 
-    def newest_first(self, currency_pair: str | None, model_type: str | None) -> list[Entry]:
-        """Return the entries, newest first, of one pair, one type, both or all."""
+    def newest_first(
+        self, currency_pair: str | None = None, model_type: str | None = None, variant: str | None = None
+    ) -> list[Entry]:
+        """Return the entries, newest first: all, or those of one pair, type or variant."""
         with self._lock:
             if self._order is None:
                 self._index()
-            keys: Sequence[_Key]
-            if currency_pair is not None and model_type is not None:
-                keys = self._groups.get((currency_pair, model_type), ())
-            else:
-                keys = self._order or ()
+            keys: Sequence[_Key] = self._order or ()
+            wanted = tuple(enumerate((currency_pair, model_type, variant)))
+            wanted = tuple((at, value) for at, value in wanted if value is not None)
+            if wanted:
+                of_slots = [
+                    found for slot, found in self._slots.items() if all(slot[at] == value for at, value in wanted)
+                ]
+                keys = of_slots[0] if len(of_slots) == 1 else list(merge(*of_slots))
             views = self._views
             # Every id in the order is registered, so there is an entry to be shown.
-            found = [views.get(key[2]) or self._new_view(key[2]) for key in reversed(keys)]
-        if (currency_pair is None) == (model_type is None):
-            return found
-        name, wanted = ("currency_pair", currency_pair) if currency_pair is not None else ("model_type", model_type)
-        return [entry for entry in found if entry.get(name) == wanted]
+            return [views.get(key[2]) or self._new_view(key[2]) for key in reversed(keys)]
 
     def near_pair(self, currency_pair: str) -> tuple[str, int] | None:
         """Return the pair that is spelled in nearly the same way and has most models, and their number.
@@ -210,33 +213,34 @@ class State:
             if self._order is not None:
                 key = _key(model_id, stored)
                 insort(self._order, key)
-                insort(self._groups.setdefault(_group(stored), []), key)
+                slot = slot_of(stored)
+                insort(self._slots.setdefault(slot, []), key)
                 for alias in stored.get("aliases") or ():
-                    self._aliases[(*_group(stored), alias)] = model_id
+                    self._aliases[slot, alias] = model_id
 
     def _unindex(self, model_id: str, entry: EntryFields) -> None:
         key = _key(model_id, entry)
-        group = _group(entry)
-        for keys in (self._order, self._groups.get(group)):
+        slot = slot_of(entry)
+        for keys in (self._order, self._slots.get(slot)):
             if keys is not None:
                 at = bisect_left(keys, key)
                 if at < len(keys) and keys[at] == key:
                     del keys[at]
         for alias in entry.get("aliases") or ():
-            if self._aliases.get((*group, alias)) == model_id:
-                del self._aliases[(*group, alias)]
+            if self._aliases.get((slot, alias)) == model_id:
+                del self._aliases[slot, alias]
 
     def _index(self) -> None:
-        groups: dict[tuple[str, str], list[_Key]] = {}
-        aliases: dict[tuple[str, str, str], str] = {}
+        slots: dict[Slot, list[_Key]] = {}
+        aliases: dict[tuple[Slot, str], str] = {}
         order = sorted(_key(model_id, entry) for model_id, entry in self.entries.items())
         for key in order:
             entry = self.entries[key[2]]
-            group = _group(entry)
-            groups.setdefault(group, []).append(key)
+            slot = slot_of(entry)
+            slots.setdefault(slot, []).append(key)
             for alias in entry.get("aliases") or ():
-                aliases[(*group, alias)] = key[2]
-        self._groups = groups
+                aliases[slot, alias] = key[2]
+        self._slots = slots
         self._aliases = aliases
         self._order = order
 
@@ -252,10 +256,6 @@ def _unknown(model_id: str) -> EntryNotFound:
         f"cannot find {quoted(model_id)}: no model of that id is registered",
         hint="`model-inbox list` shows the ids; `model-inbox trash list` the retired ones",
     )
-
-
-def _group(entry: EntryFields) -> tuple[str, str]:
-    return str(entry.get("currency_pair")), str(entry.get("model_type"))
 
 
 def _key(model_id: str, entry: EntryFields) -> _Key:

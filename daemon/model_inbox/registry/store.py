@@ -361,10 +361,12 @@ class Store:
         """Append lines for the drafts and apply them: the append is the commit. Inside `writing`.
 
         A registered entry gets its `sequence` and `registered_at` here. The first commit to a journal of an older
-        format gives the registry its identity.
+        format gives the registry its identity. The first line that earlier versions would misread makes its journal
+        one that they refuse.
         """
-        if self.state.identity is None:
-            self._take_over()
+        needed = max(draft.format for draft in drafts)
+        if self.state.identity is None or needed > self.journal.format:
+            self._take_over(max(needed, self.journal.format))
         lines = number_drafts(drafts, self.state.sequence, self._clock())
         with self._state_lock:
             self._unsettled = True
@@ -381,17 +383,17 @@ class Store:
             self._seen = look
         return lines
 
-    def _take_over(self) -> None:
-        """Begin the first epoch of a registry whose journal has none, with the lines that it has.
+    def _take_over(self, name: str) -> None:
+        """Put the lines of the journal in a file of another format. A registry without an epoch begins its first one.
 
         A crash leaves the old journal, or the new one with the same lines: versions that know only the old format
         refuse that, instead of dropping the identity when they begin the next segment.
         """
-        identity = Identity.new(self._disk.token)
+        identity = self.state.identity or Identity.new(self._disk.token)
         with self._state_lock:
             self._unsettled = True
             try:
-                self.journal.begin_epoch(identity)
+                self.journal.take_over(identity, name)
             except ModelInboxError:
                 self._unsettled = False  # the journal is looked at again before the next change
                 raise
@@ -399,7 +401,7 @@ class Store:
             self.journal.read_new()  # the lines that are applied already
             self.state.identity = identity
             self._unsettled = False
-        log.info("registry.taken_over", path=str(self.path), position=str(self.state.position))
+        log.info("registry.taken_over", path=str(self.path), position=str(self.state.position), format=name)
 
     def sync(self) -> None:
         """Make what was read durable, before acting on it. Inside `writing`."""

@@ -97,6 +97,7 @@ def apply_retention(
             model_id=escaped(item.model_id),
             currency_pair=group.get("currency_pair"),
             model_type=group.get("model_type"),
+            variant=group.get("variant") or None,
             reasons=list(item.reasons),
             bytes=item.bytes,
             sequence=item.sequence,

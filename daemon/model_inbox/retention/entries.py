@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..base.instants import canonical_instant, parse_instant
+from ..model.metadata import LATER_FIELDS
 from ..model.owner import names_of_owner
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
@@ -61,6 +62,8 @@ class EntryReader:
         self._group_by = group_by
         self._owner_at = group_by.index("owner") if "owner" in group_by else None
         self._owners = owners
+        # Entries of earlier versions lack some fields.
+        self._defaults = tuple(map(LATER_FIELDS.get, group_by))
         self._zone = zone
         self._now = now
         self._groups: dict[tuple[Any, ...], Group] = {}
@@ -135,7 +138,7 @@ class EntryReader:
             return None
 
     def _group(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
-        values = tuple(map(entry.get, self._group_by))
+        values = tuple(map(entry.get, self._group_by, self._defaults))
         if (at := self._owner_at) is not None:
             said, uid = names_of_owner(values[at])
             # The number decides, so that a user who gets another name stays in the group.

@@ -114,4 +114,5 @@ def breakers_in_words(plan: RetentionPlan) -> str:
 
 def group_text(group: Group) -> str:
     """Return the name of a group for a message."""
-    return f"the group {', '.join(quoted(value) for _, value in group)}" if group else "the registry"
+    named = [quoted(value) for name, value in group if value or name != "variant"]
+    return f"the group {', '.join(named)}" if named else "the registry"

@@ -202,6 +202,7 @@ EVENTS: dict[str, Event] = {
             *_DROP,
             "currency_pair",
             "model_type",
+            "variant",
             "sha256",
             "scaler_sha256",
             "bytes",
@@ -285,9 +286,10 @@ EVENTS: dict[str, Event] = {
     "registry.opened": Event("info", ("path", "entries", "sequence"), "The registry was read."),
     "registry.taken_over": Event(
         "info",
-        ("path", "position"),
-        "The first change of a registry from version 0.1: its journal got registry_id and epoch. Version 0.1 refuses "
-        "to read it from now on.",
+        ("path", "position", "format"),
+        "The journal of an earlier version has the format `format` now: it got registry_id and epoch (/2), or a model "
+        "that earlier versions would serve wrongly was registered, such as one with a variant (/3). Versions that do "
+        "not know the format refuse to read the registry from now on.",
     ),
     "registry.epoch_changed": Event(
         "warning",
@@ -455,7 +457,7 @@ EVENTS: dict[str, Event] = {
     ),
     "entry.retired": Event(
         "info",
-        ("model_id", "currency_pair", "model_type", "reasons", "bytes", "sequence"),
+        ("model_id", "currency_pair", "model_type", "variant", "reasons", "bytes", "sequence"),
         "A model was retired to the trash by the rules.",
         "`model-inbox restore MODEL_ID` brings it back until the grace is over.",
     ),

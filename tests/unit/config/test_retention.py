@@ -185,7 +185,7 @@ def test_defaults_keep_everything() -> None:
     """Without a word about retention nothing is ever retired."""
     section = RetentionSection()
     assert (section.mode, section.policies, section.timezone) == ("off", (), "UTC")
-    assert section.group_by == ("currency_pair", "model_type")
+    assert section.group_by == ("currency_pair", "model_type", "variant")
     assert (section.breaker.max_deletes, section.breaker.max_fraction) == (50, 0.5)
     assert (str(section.trash_grace), str(section.interval)) == ("7d", "1h")
 
@@ -261,7 +261,7 @@ def test_a_section_cannot_be_changed() -> None:
         ({"mode": True}, "mode", "'off', 'dry-run' or 'enforce'"),
         ({"modes": "off"}, "modes", "Extra inputs"),
         ({"timezone": 1}, "timezone", "'1' is not text"),
-        ({"group_by": ["horizons"]}, "group_by.0", "'currency_pair', 'model_type', 'version' or 'owner'"),
+        ({"group_by": ["horizons"]}, "group_by.0", "'currency_pair', 'model_type', 'variant', 'version' or 'owner'"),
         ({"group_by": ["version", "version"]}, "group_by", "has a field twice"),
         ({"trash_grace": "1m"}, "trash_grace", "no fixed length"),
         ({"interval": "30m"}, "interval", "m is a month"),

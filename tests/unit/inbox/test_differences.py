@@ -62,6 +62,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"features_used": ["b", "a"]}, ["features_used[0]", "features_used[1]"]),
     ({"horizons": [1, 7, 30]}, ["horizons[2]"]),
     ({"tags": {"desk": "rates"}}, ["tags.desk"]),
+    ({"variant": "30d"}, ["variant"]),
     ({"description": "the second"}, ["description"]),
 ]
 

@@ -83,6 +83,7 @@ def test_fields_are_plain_copies_without_paths() -> None:
         "calibration_ok": True,
         "features_used": ["sma_5"],
         "horizons": [1, 7],
+        "variant": "",
         "tags": {"year": "2026"},
         "description": "",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import string
 from datetime import UTC, datetime
 from typing import Any
@@ -470,6 +471,8 @@ def test_other_readers_of_yaml_see_the_same_values(metadata: ModelMetadata) -> N
     assert loaded.pop("trained_at").replace(tzinfo=UTC) == metadata.trained_at
     expected = {**fields_of(metadata), "model_file": "m.pkl", "scaler_file": None, "sha256": {"model": A}}
     expected.pop("trained_at")
+    if not metadata.variant:
+        del expected["variant"]
     assert loaded == expected
 
 
@@ -582,3 +585,29 @@ def test_the_table_of_fields_names_what_is_read() -> None:
     every = "".join(f"{f.name}:\n" for f in SIDECAR_FIELDS)
     assert "sidecar.unknown_key" not in {p.code for p in parse(every).problems}
     assert all(f.kind and f.meaning.endswith(".") for f in SIDECAR_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("lines", "pair", "variant"),
+    [
+        (b"currency_pair: DE\n", "DE", ""),
+        (b"subject: DE\nvariant: 30d\n", "DE", "30d"),
+        (b"subject: DE\nvariant: ~\n", "DE", ""),
+        (b"subject: DE\nvariant: 30\n", "DE", "30"),
+    ],
+)
+def test_a_sidecar_says_its_slot(lines: bytes, pair: str, variant: str) -> None:
+    """`subject` is another name of currency_pair, and an empty variant is the same as none."""
+    text = re.sub("^currency_pair.*\n", "", WHOLE, flags=re.MULTILINE)
+    read = parse_sidecar(lines + text.encode(), stem="m", now=NOW)
+    assert read.problems == ()
+    assert read.metadata is not None
+    assert (read.metadata.currency_pair, read.metadata.variant) == (pair, variant)
+
+
+def test_two_names_of_the_pair_are_one_too_many() -> None:
+    """A sidecar with both is told to leave one out."""
+    read = parse_sidecar(b"subject: DE\n" + WHOLE.encode(), stem="m", now=NOW)
+    assert [(problem.code, problem.hint) for problem in read.problems] == [
+        ("sidecar.unknown_key", "Did you mean currency_pair?")
+    ]

@@ -41,6 +41,7 @@ METADATA = {
     "calibration_ok": True,
     "features_used": ["sma_5"],
     "horizons": [1, 7],
+    "variant": "",
     "tags": {"stage": "trial"},
     "description": "",
 }

@@ -50,7 +50,7 @@ def begin_epoch(folder: Path, identity: Identity) -> None:
     """Begin an epoch with the lines that the journal has, as a restore does; the mark does not know of it."""
     file = JournalFile(journal(folder), QuickDisk(), writable=True)
     file.read_new()
-    file.begin_epoch(identity)
+    file.take_over(identity, file.format)
     file.close()
     mark(folder).unlink(missing_ok=True)
 

@@ -138,9 +138,9 @@ def test_a_journal_of_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     """A journal that a later version wrote is neither read nor changed, and the message says what helps."""
     open_registry(tmp_path).close()
     path = tmp_path / "registry.journal.jsonl"
-    path.write_bytes(seal({"format": "model-inbox-journal/3", "base_sequence": 0}))
+    path.write_bytes(seal({"format": "model-inbox-journal/4", "base_sequence": 0}))
     before = path.read_bytes()
-    with pytest.raises(RegistryTooNew, match=r"registry\.journal\.jsonl.*model-inbox-journal/3") as caught:
+    with pytest.raises(RegistryTooNew, match=r"registry\.journal\.jsonl.*model-inbox-journal/4") as caught:
         open_registry(tmp_path)
     assert "newer model-inbox" in caught.value.hint
     assert path.read_bytes() == before

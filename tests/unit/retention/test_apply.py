@@ -60,7 +60,7 @@ def put_back_older_copy(folder: Path, copy: Path, known: Identity) -> None:
     """Put a copy in the place of a registry, with a new epoch."""
     journal = JournalFile(copy / "registry.journal.jsonl", QuickDisk(), writable=True)
     journal.read_new()
-    journal.begin_epoch(known.next_epoch(lambda: "0123456789abcdef"))
+    journal.take_over(known.next_epoch(lambda: "0123456789abcdef"), journal.format)
     journal.close()
     (folder / "registry.checkpoint.json").unlink(missing_ok=True)
     for name in ("registry.json", "registry.journal.jsonl"):
@@ -115,6 +115,7 @@ def test_each_step_is_in_the_history_and_in_the_log_with_its_reasons(registry: M
         "model_id": "a",
         "currency_pair": "USD/EUR",
         "model_type": "lightgbm",
+        "variant": None,
         "reasons": why,
         "bytes": registry.retired()[0].entry["size_bytes"],
         "sequence": 1,

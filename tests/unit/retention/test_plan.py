@@ -822,7 +822,7 @@ def test_a_plan_is_plain_json() -> None:
     """The keys that other programs read, in their shape, and nothing that JSON cannot say."""
     entries = [entry("new", days_ago(0)), entry("old", "2026-11-01T01:00:00+01:00"), entry("odd", "soon")]
     result = plan(entries, section(last=1), now=NOW, sequence=12)
-    group = {"currency_pair": "EUR/USD", "model_type": "lightgbm"}
+    group = {"currency_pair": "EUR/USD", "model_type": "lightgbm", "variant": ""}
     assert json.loads(json.dumps(result.as_dict())) == {
         "keep": [
             {

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ...errors import RegistryCorrupted, RegistryTooNew
+from ...model.slot import Slot, slot_of
 from ...problems import quoted
 from ..entry import EntryFields, changed_entry
 from ..files import LABELS_SUFFIX, Storage
@@ -24,7 +25,7 @@ from .evidence import Evidence
 
 __all__ = ["LabelEvidence", "LabelLine", "Recovered", "in_words", "recover", "told_until"]
 
-_Group = tuple[str, str, str]
+_Group = tuple[Slot, str]
 REASON = "rebuild: from its labels file"
 
 
@@ -147,7 +148,7 @@ def recover(
         if group in holders:
             refused.append((holders[group][1], f"the alias {quoted(alias)} names {quoted(model_id)}, set later"))
         holders[group] = sequence, model_id
-    taken = {(group[2], model_id) for group, (_, model_id) in holders.items()}
+    taken = {(group[1], model_id) for group, (_, model_id) in holders.items()}
     now = dict(entries)
     holding = {
         _group(entry, alias): model_id for model_id, entry in entries.items() for alias in entry.get("aliases") or ()
@@ -235,4 +236,4 @@ def _without(entry: EntryFields, alias: str) -> EntryFields:
 
 
 def _group(entry: EntryFields, alias: str) -> _Group:
-    return str(entry.get("currency_pair")), str(entry.get("model_type")), alias
+    return slot_of(entry), alias

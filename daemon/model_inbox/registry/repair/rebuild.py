@@ -29,7 +29,7 @@ from ...pickles import Allowlist, Scanner
 from ..checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
 from ..entry import EntryFields, as_fields
 from ..files import STORED_MODE, Storage, same_bytes
-from ..journal import encode_line
+from ..journal import FORMAT, encode_line, format_of_entry, format_of_line
 from ..label_format import has_labels, label_bytes, labelled
 from ..paths import RegistryFiles
 from ..position import Identity, newest
@@ -133,6 +133,7 @@ class _Writing:
         self.plan = plan
         self.identity = identity
         self.evidence = plan.evidence
+        self.format = _format_of(plan)
         self.files = plan.evidence.files
         self.storage = plan.storage
         self.disk = disk
@@ -323,7 +324,7 @@ class _Writing:
 
     def _begin_segment(self, path: Path, begins: int, numbers: list[int], lines: Mapping[int, bytes]) -> None:
         data = b"".join(lines[number] for number in numbers)
-        begin_segment(self.disk, path, self.identity, begins, self.plan.times.get(begins, ""), data)
+        begin_segment(self.disk, path, self.identity, begins, self.plan.times.get(begins, ""), data, name=self.format)
 
     def _remove_damaged(self, written: set[Path]) -> None:
         """Remove damaged segments whose lines are in the journal by now, or nowhere; the old files have them.
@@ -354,6 +355,13 @@ class _Writing:
             yield
         except OSError as error:
             raise StorageError(operation, path, error) from error
+
+
+def _format_of(plan: Plan) -> str:
+    """Return the format of the new segments: that of the old ones, unless a line or an entry needs a later one."""
+    formats = [piece.header.format for piece in plan.evidence.pieces if piece.header is not None]
+    lines = [*(sound.line for sound in plan.evidence.lines.values()), *plan.added]
+    return max(FORMAT, *formats, *map(format_of_line, lines), *map(format_of_entry, plan.entries.values()))
 
 
 def _is_other(path: Path, held: Path) -> bool:

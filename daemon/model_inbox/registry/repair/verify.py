@@ -22,7 +22,7 @@ from typing import Any
 
 from ...base.disk import Disk, open_regular, read_regular
 from ...errors import RegistryCorrupted, RegistryMissing, RegistryTooNew, StorageError, raise_if_transient
-from ...model.metadata import fields_of
+from ...model.metadata import LATER_FIELDS, fields_of
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, changes_since
@@ -442,7 +442,9 @@ def check_sidecar(storage: Storage, entry: EntryFields, folder: Path | None = No
     names = sorted(
         name
         for name, value in said.items()
-        if name not in _MAY_CHANGE and value != entry.get(name) and not (value is None and name.endswith("sha256"))
+        if name not in _MAY_CHANGE
+        and value != entry.get(name, LATER_FIELDS.get(name))
+        and not (value is None and name.endswith("sha256"))
     )
     if not names:
         return None

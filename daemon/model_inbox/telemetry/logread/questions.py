@@ -93,7 +93,7 @@ def _retired(records: Sequence[Record], _now: datetime) -> list[Row]:
     for record in records:
         model_id = record.text("model_id") or ""
         if record.event == "entry.retired":
-            names = ("model_id", "currency_pair", "model_type", "reasons", "bytes")
+            names = ("model_id", "currency_pair", "model_type", "variant", "reasons", "bytes")
             open_rows[model_id] = _row(record, *names) | {"purged_at": None}
             rows.append(open_rows[model_id])
         elif record.event == "entry.purged":

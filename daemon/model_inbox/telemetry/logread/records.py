@@ -32,7 +32,7 @@ _TEXTS = frozenset(
     {
         *("drop_id", "model_id", "stem", "name", "owner", "version", "sha256", "scaler_sha256", "currency_pair"),
         *("model_type", "path", "config", "inbox", "registry", "rejected_dir", "cause", "problem", "hint", "signal"),
-        *("mode", "integrity", "watcher"),
+        *("mode", "integrity", "watcher", "variant"),
     }
 )
 

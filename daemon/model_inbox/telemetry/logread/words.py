@@ -114,6 +114,7 @@ _DAEMON: dict[str, _Words] = {
 _DROPS: dict[str, _Words] = {
     "drop.registered": lambda f: (
         f"registered from a drop{_by(f)} for {f.get('currency_pair')} {f.get('model_type')}"
+        + (f" {f['variant']}" if f.get("variant") else "")
         + (f", {_bytes(f['bytes'])}" if "bytes" in f else "")
         + (f", in {_seconds(f['seconds'])}" if "seconds" in f else "")
         + f" ({f.get('drop_id')})"
@@ -152,7 +153,8 @@ _DROPS: dict[str, _Words] = {
 _REGISTRY: dict[str, _Words] = {
     "registry.opened": lambda f: f"opened the registry with {_counted(f.get('entries'), 'registered model')}",
     "registry.taken_over": lambda f: (
-        f"the registry {f.get('path')} of version 0.1 got an identity: {f.get('position')}"
+        f"the registry {f.get('path')} of an earlier version has the format {f.get('format', '?')} now: "
+        f"{f.get('position')}"
     ),
     "registry.epoch_changed": lambda f: (
         f"the registry was rebuilt or restored, and was read again: epoch {f.get('before')} became {f.get('after')}, "
