@@ -4,11 +4,10 @@
 
 These must hold for any bytes at all: they end in a report (never in an exception, a hang, or a worker that is gone
 without a finding). An accepted file asks the loader for no name that its report does not list. Its load, in a child,
-ends within ten seconds of CPU time and the default of `pickle.load_budget`, without a signal (unless a booster's own
-parser did it). It runs no program, writes no file, opens no connection, and calls no function that the file only
-refers to. With the frameworks installed (`make fuzz`) their models are among the seeds and are loaded for real;
-without, loads stop at the first import. Findings are written to fuzz-<seed>-<number>.pkl here, and make the exit
-status 1.
+ends within ten seconds of CPU time and the default of `pickle.load_budget`, without a signal. It runs no program,
+writes no file, opens no connection, and calls no function that the file only refers to. With the frameworks installed
+(`make fuzz`) their models are among the seeds and are loaded for real; without, loads stop at the first import.
+Findings are written to fuzz-<seed>-<number>.pkl here, and make the exit status 1.
 """
 
 from __future__ import annotations
@@ -54,9 +53,6 @@ FORBIDDEN_EVENTS = (
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link",
     "os.symlink", "os.chmod", "os.chown", "os.truncate", "shutil.", "socket.", "subprocess.", "pty.", "urllib.",
 )  # fmt: skip
-BOOSTERS = {"catboost", "lightgbm", "xgboost"}
-"""Their C++ parsers end the process over damaged models. docs/security.md says so and promises nothing of them, so that
-such an end is counted and is no finding."""
 OPCODES = [bytes([code]) for code in b"(.0123FGHIJKLMNPQRSTUVXabcdeghijlopqrstu}]"]
 OPCODES += [bytes([code]) for code in (*range(0x80, 0x99),)]
 
@@ -245,8 +241,6 @@ def main() -> int:
                     status = loads(data, dict(report.imports))
                     if status in FAILURES:
                         said = f"accepted, and then {FAILURES[status]}"
-                    elif status < 0 and BOOSTERS & set(report.frameworks):
-                        counts["ended by a booster's own parser"] += 1
                     elif status == -signal.SIGPROF:
                         said = f"accepted, and its load takes more than {LOAD_SECONDS} s of CPU time"
                     elif status < 0:

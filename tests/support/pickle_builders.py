@@ -182,6 +182,32 @@ def array(
     return built(made, b"(" + value(1) + value(shape) + (kind or dtype()) + order + data(content) + b"t")
 
 
+def record(fields: dict[str, str]) -> tuple[bytes, int]:
+    """Opcodes of a packed structured dtype, and its size."""
+    sizes = [int(code[1]) for code in fields.values()]
+    size = sum(sizes)
+    parts = [
+        text(name)
+        + b"("
+        + dtype(code, (3, "|" if code == "u1" else "<", None, None, None, -1, -1, 0))
+        + value(sum(sizes[:place]))
+        + b"t"
+        for place, (name, code) in enumerate(fields.items())
+    ]
+    state = (
+        b"(" + value(3) + text("|") + b"N" + value(tuple(fields))
+        + b"}(" + b"".join(parts) + b"u" + value(size) + value(1) + value(0) + b"t"
+    )  # fmt: skip
+    return built(called(named("numpy", "dtype"), text(f"V{size}"), b"\x89", b"\x88"), state), size
+
+
+def table(fields: dict[str, str], layout: str, rows: list[tuple[Any, ...]]) -> bytes:
+    """Opcodes of a structured array."""
+    kind, size = record(fields)
+    assert struct.calcsize(layout) == size
+    return array((len(rows),), b"".join(struct.pack(layout, *row) for row in rows), kind)
+
+
 # --- joblib --------------------------------------------------------------------------------------------------
 
 

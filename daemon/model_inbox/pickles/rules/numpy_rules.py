@@ -62,7 +62,11 @@ class DtypeValue:
         return self.fields is not None and any(names <= set(self.fields) for names in _NODE_FIELDS)
 
 
-_NODE_FIELDS = (frozenset({"left_child", "right_child"}), frozenset({"left", "right", "is_leaf"}))
+_NODE_FIELDS = (
+    frozenset({"left_child", "right_child"}),
+    frozenset({"left", "right", "is_leaf"}),
+    frozenset({"idx_start", "idx_end", "is_leaf"}),
+)
 
 
 class ArrayValue:

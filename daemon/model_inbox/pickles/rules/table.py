@@ -24,10 +24,12 @@ from .distribution_rules import DISTRIBUTION_STATES, distribution_state
 from .frame_rules import FRAME_CALLS, FRAME_STATES
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .hook_rules import HOOK_STATES, module_state
+from .neighbor_rules import NEIGHBOR_STATES
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .scipy_rules import SCIPY_STATES
 from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
+from .svm_rules import SVM_STATES
 from .torch_object_rules import TORCH_OBJECT_CALLS, TORCH_OBJECT_STATES, is_result, result_call
 from .torch_rules import TORCH_CALLS, TORCH_STATES
 from .tree_rules import TREE_CALLS, TREE_STATES, is_of_trees, of_trees_state
@@ -130,6 +132,8 @@ state_rules: Mapping[str, StateRule] = {
     **HOOK_STATES,
     **STATE_SPACE_STATES,
     **CLASSIC_STATES,
+    **NEIGHBOR_STATES,
+    **SVM_STATES,
 }
 
 HASHABLE = frozenset(

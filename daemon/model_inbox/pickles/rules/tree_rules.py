@@ -24,14 +24,14 @@ from ..trees import (
 )
 from .numpy_rules import ArrayValue, array_of, bytes_of
 
-__all__ = ["TREE_CALLS", "TREE_STATES", "is_of_trees", "of_trees_state"]
+__all__ = ["TREE_CALLS", "TREE_STATES", "is_of_trees", "node_table", "note_faults", "of_trees_state"]
 
 _TREE = "sklearn.tree._tree.Tree"
 _PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _BIN_MAPPER = "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper"
 
 
-def _note(recorder: Recorder, name: str, check: Callable[[], None]) -> None:
+def note_faults(recorder: Recorder, name: str, check: Callable[[], None]) -> None:
     """Make a check of trees, and record what it finds."""
     try:
         check()
@@ -94,7 +94,8 @@ def _tree(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     return instance_of(callee, value)
 
 
-def _table_of(nodes: ArrayValue) -> NodeTable:
+def node_table(nodes: ArrayValue) -> NodeTable:
+    """Return the nodes in a structured array. Raise NotATree for any other array."""
     dtype = nodes.dtype
     if dtype is None or dtype.fields is None or nodes.contents is None:
         raise NotATree("the nodes are not an array of nodes")
@@ -122,7 +123,7 @@ def _tree_state(recorder: Recorder, target: Stub, state: Any) -> None:
     for array in (nodes, values):
         # A tree copies its arrays.
         recorder.charge(type(target), bytes_of(array.dtype, array.shape) if array.dtype is not None else 0)
-    _note(recorder, _TREE, lambda: check_sklearn_nodes(_table_of(nodes), value.features))
+    note_faults(recorder, _TREE, lambda: check_sklearn_nodes(node_table(nodes), value.features))
 
 
 def _predictor_state(recorder: Recorder, target: Stub, state: Any) -> None:
@@ -139,9 +140,9 @@ def _predictor_state(recorder: Recorder, target: Stub, state: Any) -> None:
     value = target.value = HistTreeValue(0, by_category=categories > 0)
 
     def check() -> None:
-        value.features = check_hist_nodes(_table_of(nodes), categories)
+        value.features = check_hist_nodes(node_table(nodes), categories)
 
-    _note(recorder, _PREDICTOR, check)
+    note_faults(recorder, _PREDICTOR, check)
 
 
 def _bin_mapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:
@@ -182,7 +183,7 @@ def of_trees_state(recorder: Recorder, target: Stub, state: Any) -> None:
         recorder.note("not-a-tree", name, "n_features_in_ is missing, or is not a number")
         return
     target.value = EnsembleValue(features)
-    _note(recorder, name, lambda: _check_members(state, features))
+    note_faults(recorder, name, lambda: _check_members(state, features))
 
 
 def _check_members(state: Mapping[str, Any], features: int) -> None:
@@ -260,7 +261,7 @@ def _xgboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
         model = recorder.real_bytes(handle)
         if match := _XGBOOST_VERSION.search(bytes(model[-_XGBOOST_END_BYTES:])):
             recorder.note_version("xgboost", ".".join(str(part[0]) for part in match.groups()))
-        _note(recorder, "xgboost.core.Booster", lambda: check_xgboost(model))
+        note_faults(recorder, "xgboost.core.Booster", lambda: check_xgboost(model))
 
 
 _LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
@@ -279,7 +280,7 @@ def _lightgbm_state(recorder: Recorder, target: Stub, state: Any) -> None:
             # The version of the text format, which changes with a major version of LightGBM.
             recorder.note_version("lightgbm", match[1])
         _charge_model(recorder, target, text)
-        _note(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
+        note_faults(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
 
 
 _KEPT_OF_THE_FIRST: Mapping[str, tuple[type, ...]] = {
@@ -319,7 +320,7 @@ def _catboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(not any(name in state for name in _CATBOOST_METHODS), "an attribute replaces a method")
     if model is not None:
         _charge_model(recorder, target, model)
-        _note(recorder, "catboost.core.CatBoost", lambda: check_catboost(recorder.real_bytes(model)))
+        note_faults(recorder, "catboost.core.CatBoost", lambda: check_catboost(recorder.real_bytes(model)))
 
 
 TREE_CALLS: dict[str, Rule] = {_TREE: _tree}

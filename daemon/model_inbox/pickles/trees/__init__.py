@@ -13,7 +13,7 @@ from __future__ import annotations
 from .catboost_model import check_catboost
 from .fault import NotATree
 from .lightgbm_text import check_lightgbm
-from .nodes import NodeTable, check_hist_nodes, check_sklearn_nodes
+from .nodes import NodeTable, check_hist_nodes, check_neighbor_nodes, check_sklearn_nodes
 from .xgboost_model import check_xgboost
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "check_catboost",
     "check_hist_nodes",
     "check_lightgbm",
+    "check_neighbor_nodes",
     "check_sklearn_nodes",
     "check_xgboost",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from .fault import NotATree, check_inside, require
 from .shape import check_split_children
@@ -262,15 +262,14 @@ def _check_categories(fields: Mapping[str, str], categories: int, where: str) ->
 
 
 def _check_linear(fields: Mapping[str, str], leaves: int, features: int, where: str) -> None:
-    if "num_features" not in fields:
-        return
     counts = _of_length(fields, "num_features", leaves, where)
     require(min(counts) >= 0, f"{where}: num_features has a number below 0")
-    total = [*accumulate(counts)][-1]
+    require("leaf_const" in fields, f"{where} has no leaf_const")
+    total = sum(counts)
     for key in ("leaf_features", "leaf_coeff"):
         # A leaf without features still has its separator.
-        found = len(fields[key].split()) if key in fields else total
+        found = len(fields.get(key, "").split())
         require(found == total, f"{where}: {key} has {found} numbers, not {total}")
-    if total and "leaf_features" in fields:
+    if total:
         used = _integers(" ".join(fields["leaf_features"].split()), f"{where}, leaf_features")
         check_inside(used, features, f"{where}, leaf_features", "feature")

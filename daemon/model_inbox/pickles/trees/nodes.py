@@ -1,21 +1,22 @@
-"""The node arrays of scikit-learn's trees: decision trees, and those of histogram gradient boosting. Pure.
+"""The node arrays of scikit-learn's trees: decision trees, histogram gradient boosting, and neighbours. Pure.
 
-Both are structured arrays with a record for each node. scikit-learn checks their dtype and length when it loads them,
+All are structured arrays with a record for each node. scikit-learn checks their dtype and length when it loads them,
 and follows their children and features without a check when it predicts (`Tree._apply_dense` in
 sklearn/tree/_tree.pyx, `_predict_one_from_raw_data` in
-sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx).
+sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx). A tree of neighbours has no children in its nodes: those of
+node n are 2n + 1 and 2n + 2 (sklearn/neighbors/_binary_tree.pxi.tp).
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from operator import eq
+from operator import eq, gt
 
 from .fault import NotATree, require
 from .shape import check_children
 
-__all__ = ["NodeTable", "check_hist_nodes", "check_sklearn_nodes"]
+__all__ = ["NodeTable", "check_hist_nodes", "check_neighbor_nodes", "check_sklearn_nodes"]
 
 _CODES = {
     "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f4": "f",
@@ -98,3 +99,17 @@ def check_hist_nodes(nodes: NodeTable, categories: int) -> int:
         if decides and place >= categories:
             raise NotATree(f"{_NODE}, node {node}: its set of categories is {place}, and there are {categories}")
     return max((feature for feature, is_leaf in zip(used, leaves, strict=True) if not is_leaf), default=-1) + 1
+
+
+def check_neighbor_nodes(nodes: NodeTable, points: int) -> None:
+    """Check the nodes of a tree that divides this many points in two, and each half again."""
+    starts, ends, leaves = nodes.columns("idx_start", "idx_end", "is_leaf")
+    if min(starts) < 0 or max(ends) > points or any(map(gt, starts, ends)):
+        for node, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            if not 0 <= start <= end <= points:
+                raise NotATree(f"{_NODE}, node {node}: it has points {start} to {end}, and there are {points}")
+    # Both children of the nodes before this one are in the array.
+    childless = (len(leaves) - 1) // 2
+    if not all(leaves[childless:]):
+        node = next(node for node in range(childless, len(leaves)) if not leaves[node])
+        raise NotATree(f"{_NODE}, node {node}: it is no leaf, and its children are outside of the {len(leaves)} nodes")

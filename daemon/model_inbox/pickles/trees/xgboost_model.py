@@ -159,6 +159,9 @@ def _check_trees(model: Mapping[str, Any], features: int, groups: int) -> int:
         _check_encodings(_part(model, "cats", where), features)
     for place, tree in enumerate(trees):
         require(type(tree) is dict, f"tree {place} is not an object")
+        # XGBoost puts a tree where its number says, and leaves the other places empty.
+        number = tree.get("id")
+        require(type(number) is int and number == place, f"tree {place} has another number")
         _check_tree(tree, features, groups, f"tree {place}")
     return count
 

@@ -148,6 +148,10 @@ def test_text_that_lightgbm_writes_is_accepted() -> None:
         (1, "cat_boundaries=0 1", "cat_boundaries=1 1", "tree 1: cat_boundaries do not rise from 0"),
         (2, "num_features=1 0", "num_features=2 0", "tree 2: leaf_features has 1 numbers, not 2"),
         (2, "num_features=1 0", "num_features=2 -1", "tree 2: num_features has a number below 0"),
+        (2, "leaf_coeff=0.5 \n", "", "tree 2: leaf_coeff has 0 numbers, not 1"),
+        (2, "leaf_features=1 \n", "", "tree 2: leaf_features has 0 numbers, not 1"),
+        (2, "num_features=1 0\n", "", "tree 2 has no num_features"),
+        (2, "leaf_const=0.1 0.2\n", "", "tree 2 has no leaf_const"),
         (2, "leaf_features=1 ", "leaf_features=9 ", "tree 2, leaf_features, place 0: 9 is no feature (0 to 1)"),
     ],
 )  # fmt: skip

@@ -17,34 +17,6 @@ HIST = {"feature_idx": "i8", "left": "u4", "right": "u4", "is_leaf": "u1", "is_c
 GOOD = [(1, 2, 0, 0.5), (-1, -1, -2, -2.0), (-1, -1, -2, -2.0)]
 
 
-def record(fields: dict[str, str]) -> tuple[bytes, int]:
-    """Opcodes of a packed structured dtype, and its size."""
-    sizes = [int(code[1]) for code in fields.values()]
-    size = sum(sizes)
-    parts = [
-        build.text(name)
-        + b"("
-        + build.dtype(code, (3, "|" if code == "u1" else "<", None, None, None, -1, -1, 0))
-        + build.value(sum(sizes[:place]))
-        + b"t"
-        for place, (name, code) in enumerate(fields.items())
-    ]
-    state = (
-        b"(" + build.value(3) + build.text("|") + b"N" + build.value(tuple(fields))
-        + b"}(" + b"".join(parts) + b"u" + build.value(size) + build.value(1) + build.value(0) + b"t"
-    )  # fmt: skip
-    return build.built(
-        build.called(build.named("numpy", "dtype"), build.text(f"V{size}"), b"\x89", b"\x88"), state
-    ), size
-
-
-def table(fields: dict[str, str], layout: str, rows: list[tuple[Any, ...]]) -> bytes:
-    """Opcodes of a structured array."""
-    dtype, size = record(fields)
-    assert struct.calcsize(layout) == size
-    return build.array((len(rows),), b"".join(struct.pack(layout, *row) for row in rows), dtype)
-
-
 def decision_tree(
     rows: list[tuple[Any, ...]] = GOOD, features: int = 2, outputs: int = 1, count: int | None = None
 ) -> bytes:
@@ -54,7 +26,7 @@ def decision_tree(
     state = {
         "max_depth": build.value(1),
         "node_count": build.value(len(rows) if count is None else count),
-        "nodes": table(NODE, "<qqqd", rows),
+        "nodes": build.table(NODE, "<qqqd", rows),
         "values": build.array((len(rows), 1, 1), bytes(8 * len(rows))),
     }
     return build.built(made, build.mapping(state))
@@ -155,7 +127,7 @@ def hist(rows: list[tuple[int, ...]], categories: int = 0, features: int = 2, bi
     """Opcodes of a HistGradientBoostingRegressor of one tree."""
     module = "ensemble._hist_gradient_boosting"
     sets = build.array((categories, 8), bytes(32 * categories), build.dtype("u4"))
-    nodes = table(HIST, "<qIIBBI", rows)
+    nodes = build.table(HIST, "<qIIBBI", rows)
     predictor = estimator(
         f"{module}.predictor", "TreePredictor", nodes=nodes, binned_left_cat_bitsets=sets, raw_left_cat_bitsets=sets
     )

@@ -143,6 +143,8 @@ PARAM = "the learner's parameters"
         (f"{NODES}.tree_param.size_leaf_vector", "9", "tree 0: size_leaf_vector is 9, and there are 1 outputs"),
         (f"{NODES}.base_weights", [0.0], "tree 0: base_weights has 1 numbers, not 7"),
         (f"{NODES}.sum_hessian", None, "tree 0: sum_hessian is not a list of numbers"),
+        (f"{NODES}.id", 1, "tree 0 has another number"),
+        (f"{NODES}.id", None, "tree 0 has another number"),
         (f"{NODES}.left_children", None, "tree 0: left_children is not a list of numbers"),
         (f"{TREES}.tree_info.0", 1, "the booster, tree_info, place 0: 1 is no output (0 to 0)"),
         (f"{TREES}.iteration_indptr", [0, 2], "the booster: iteration_indptr does not rise from 0 to 1"),
