@@ -92,6 +92,7 @@ def test_a_real_i_o_error_of_the_configuration_is_tried_again(tmp_path: Path) ->
     assert done.returncode == 75
     last = json.loads(done.stderr.splitlines()[-1])
     assert (last["event"], "Input/output error" in last["problem"]) == ("daemon.failed", True)
+    assert last["hint"]
 
 
 def test_a_folder_in_place_of_the_configuration_is_for_a_person(tmp_path: Path) -> None:

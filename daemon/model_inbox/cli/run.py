@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import structlog
 
-from ..errors import ConfigError, ModelInboxError, is_transient
+from ..base.remedies import remedy_for
+from ..errors import ConfigError, ModelInboxError, StorageError, is_transient
 from ..exit_codes import EXIT_TRY_AGAIN
 from .common import App, Command, act_as_owner, pass_app, print_error, report_error
 
@@ -69,7 +70,8 @@ def run(app: App, *, as_json: bool) -> int:
     except Exception as error:
         if isinstance(error, OSError) and is_transient(error):
             # `Command` reports it, with the exit status of errors that may pass.
-            log.critical("daemon.failed", problem=f"{error.strerror}: {error.filename or 'a file'}")
+            failed = StorageError("use", error.filename if error.filename is not None else "a file", error)
+            log.critical("daemon.failed", code=failed.code, problem=failed.message, hint=_next_step(app, failed))
             raise
         log.critical(
             "daemon.failed",
@@ -80,9 +82,13 @@ def run(app: App, *, as_json: bool) -> int:
     return 0
 
 
-def _next_step(app: App, error: ModelInboxError) -> str | None:
+def _next_step(app: App, error: ModelInboxError) -> str:
     """Return the hint for the last log line: what to do next, with the command to run."""
-    if error.hint or not isinstance(error, ConfigError):
-        return error.hint or None
+    if error.hint:
+        return error.hint
+    if isinstance(error, StorageError) and (remedy := remedy_for(error)):
+        return remedy
+    if not isinstance(error, ConfigError):
+        return "Remove the cause, then start the daemon again; systemd tries again by itself if the exit code is 75"
     source = f" --config {app.config_file}" if app.config_file is not None else ""
     return f"Correct these problems (`model-inbox{source} config check` shows them), then start the daemon again"
