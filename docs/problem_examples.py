@@ -382,6 +382,8 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         stored.chmod(0o640)
         stored.write_bytes(b"other bytes")
         found["load.refused"] = raised(lambda: writer.load_model_objects(entry))
+        elsewhere = {**entry, "model_path": "/srv/old/usd_eur.pkl"}
+        found["load.outside"] = raised(lambda: writer.load_model_objects(elsewhere))
     pickled = MODELS / "usd_eur.pkl"
     found |= {
         "condition.invalid": raised(lambda: parse_condition("trained>yesterday", NOW)),
@@ -408,6 +410,7 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         ),
         "registry.entry_incomplete": registry.registry_entry_incomplete(REGISTRY, "usd_eur"),
         "registry.file_missing": registry.registry_file_missing(pickled),
+        "registry.file_outside": registry.registry_file_outside("/srv/old/usd_eur.pkl", STATE / "models", MODELS),
         "registry.file_not_regular": registry.registry_file_not_regular(pickled),
         "registry.file_writable": registry.registry_file_writable(pickled, "usd_eur"),
         "registry.size_mismatch": registry.registry_size_mismatch(pickled, "usd_eur", 81_920, 81_412),

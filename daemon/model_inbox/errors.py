@@ -21,6 +21,7 @@
       ClockHeld                     the clock has jumped: nothing is removed by it for a while (exit 75)
       ScanError                     the scanner does not work; never raised for the content of a file (exit 75)
       LoadRefused                   the stored bytes are not those that were registered, or import other names
+        FileOutside                 an entry names a file outside of the registry's folders
 
 Owns the error classes, their codes and exit codes. Expected outcomes, such as a rejected drop, are values; an exception
 means that a call could not do what was asked. A message starts with "cannot" and names the file or model; the hint says
@@ -49,6 +50,7 @@ __all__ = [
     "EntryNeeded",
     "EntryNotFound",
     "EntryProtected",
+    "FileOutside",
     "LoadRefused",
     "MetadataError",
     "ModelInboxError",
@@ -275,4 +277,10 @@ class ScanError(ModelInboxError):
 class LoadRefused(ModelInboxError):
     """The stored bytes are not those that were registered, or they import names that the scan did not find."""
 
-    code = "load.refused"
+    code: ClassVar[Code] = "load.refused"
+
+
+class FileOutside(LoadRefused):
+    """An entry names a file outside of the registry's folder and its storage folder, which is not read or changed."""
+
+    code = "load.outside"

@@ -76,7 +76,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "model/conditions": ("paths words", "condition", "__init__"),
     "config": ("retention values", "search settings", "changes places problems", "load", "__init__"),
     "registry": (
-        "entry paths position",
+        "boundary entry paths position",
         "access",
         "journal usage",
         "clock",

@@ -21,6 +21,7 @@ from model_inbox import (
     EntryNeeded,
     EntryNotFound,
     EntryProtected,
+    FileOutside,
     LoadRefused,
     MetadataError,
     ModelInboxError,
@@ -79,6 +80,7 @@ def advice(error: ModelInboxError) -> str:
             | EntryNeeded()
             | EntryExists()
             | EntryProtected()
+            | FileOutside()
             | LoadRefused()
         ):
             return error.hint

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from ..base.disk import Disk, is_mounted_read_only
 from ..base.flocks import FileLock
 from ..errors import StorageError
+from ..problems import quoted
 from ..registry.entry import EntryFields
 from ..registry.files import Storage
 from ..registry.label_files import LabelFiles
@@ -132,6 +133,9 @@ class Source:
             if path.lstat().st_ino != current:
                 files[self._below(path)] = Wanted(path, None)
         for entry in entries.values():
+            for problem in self._storage.outside(entry):
+                what = f"cannot back up the files of {quoted(entry['model_id'])}: {problem.message}"
+                raise BackupRefused(what, hint=problem.hint)
             for path, digest in self._storage.needed_files_of(entry).items():
                 files[self._below(path)] = Wanted(path, digest)
             for path in self._storage.files_of(entry):

@@ -15,6 +15,7 @@ from ..base.units import format_size
 from ..errors import EntryNotFound
 from ..model.owner import owner_in_words
 from ..problems import quoted
+from ..registry.boundary import Boundary
 from ..registry.entry import EntryFields, as_fields, files_of_entry
 from .arguments import MODEL, as_instant, find_model
 from .common import App, Command, now, pass_app
@@ -81,7 +82,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
             for name, found in sorted(entry["recorded"].items())
         )
     print_lines("\nfiles")
-    print_fields(_files(entry))
+    print_fields(_files(entry, Boundary(Path(registry.registry_path).parent, Path(registry.storage_dir))))
     print_lines("\nmay import")
     print_lines(_imports(entry.get("imports")), indent=2)
     if entry.get("scaler_replaced"):
@@ -160,10 +161,13 @@ def _number(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _files(entry: EntryFields) -> Iterator[tuple[str, str]]:
+def _files(entry: EntryFields, boundary: Boundary) -> Iterator[tuple[str, str]]:
     for role, path, digest in files_of_entry(entry):
         try:
-            size = format_size(Path(path).stat().st_size)
+            is_inside = boundary.holds(path)
+            size = (
+                format_size(Path(path).lstat().st_size) if is_inside else "outside of the registry's folders: not used"
+            )
         except FileNotFoundError:
             size = "missing"
         except OSError as error:

@@ -14,6 +14,7 @@ __all__ = [
     "registry_entry_incomplete",
     "registry_file_missing",
     "registry_file_not_regular",
+    "registry_file_outside",
     "registry_file_writable",
     "registry_labels_damaged",
     "registry_labels_differ",
@@ -118,6 +119,18 @@ def registry_entry_incomplete(path: Path, model_id: str) -> Problem:
         "registry.entry_incomplete",
         f"the entry {quoted(model_id)} names no file of a model",
         _RESTORE,
+        file=str(path),
+    )
+
+
+def registry_file_outside(path: object, folder: object, storage_dir: object) -> Problem:
+    """An entry names a file outside of the folders of its registry. It is not opened."""
+    return Problem(
+        "registry.file_outside",
+        f"the file {quoted(path, 400)} is not in the registry's folder {quoted(folder, 400)}, and not in its "
+        f"storage folder {quoted(storage_dir, 400)}",
+        "If it is the model, drop or register it as a new one, and delete this entry: its files stay where they are. "
+        "If the models are stored elsewhere, name that folder in `registry.storage_dir`, in Python as `storage_dir`",
         file=str(path),
     )
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from ..base.copying import copy_open_file, digest_open_file, digest_regular, move_file
 from ..base.disk import Disk, make_folder, open_regular, remove_quietly, temporary_name
-from ..errors import RestoreRefused, StorageError
+from ..errors import FileOutside, RestoreRefused, StorageError
 from ..model.metadata import is_valid_id
-from ..problems import quoted
-from ..problems.registry import registry_trash_damaged
-from .entry import EntryFields, files_of_entry, sequence_of
+from ..problems import Problem, quoted
+from ..problems.registry import registry_file_outside, registry_trash_damaged
+from .boundary import Boundary
+from .entry import EntryFields, StoredFile, files_of_entry, sequence_of
 
 __all__ = ["LABELS_SUFFIX", "STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
 
@@ -74,6 +75,7 @@ class Storage:
         self.staging_dir = storage_dir / ".staging"
         self.trash_dir = registry_folder / ".trash"
         self.disk = disk
+        self.boundary = Boundary(registry_folder, storage_dir)
         self._stored_start = self.stored_path(storage_dir / "x")[:-1]
 
     def make_folders(self) -> None:
@@ -245,8 +247,9 @@ class Storage:
             yield f"{model_id}.yaml"
             yield f"{model_id}{LABELS_SUFFIX}"
         for file in files_of_entry(entry):
-            if file.path.startswith(start) and "/" not in file.path[len(start) :]:
-                yield file.path[len(start) :]
+            if file.path.startswith(start):
+                # Of a path that goes on, what it goes through: a link to a folder is named, too.
+                yield file.path[len(start) :].partition("/")[0]
 
     def is_stored_file(self, path: Path) -> bool:
         """Return whether a file looks like one that a writer of ours gave a final name: its name, owner and mode.
@@ -263,15 +266,42 @@ class Storage:
         return stat.S_ISREG(found.st_mode) and not found.st_mode & 0o222 and found.st_uid == os.geteuid()
 
     def needed_files_of(self, entry: EntryFields) -> dict[Path, str | None]:
-        """Return the final names of an entry's model and, if it has one, scaler, with their digests."""
-        return {self.folder / file.path: file.sha256 for file in files_of_entry(entry)}
+        """Return the final names of an entry's model and, if it has one, scaler, with their digests.
+
+        Raises FileOutside for one that is not inside the registry's folders.
+        """
+        return {self.path_of(entry, file): file.sha256 for file in files_of_entry(entry)}
+
+    def path_of(self, entry: EntryFields, file: StoredFile) -> Path:
+        """Return the path of one file of an entry. Raises FileOutside."""
+        if not self.boundary.holds(file.path):
+            problem = self._outside(file)
+            raise FileOutside(f"cannot use a file of {quoted(entry['model_id'])}: {problem.message}", hint=problem.hint)
+        return self.folder / file.path
+
+    def held_files_of(self, entry: EntryFields) -> dict[Path, str | None]:
+        """Return where the trash has the model and the scaler of a retired entry, with their digests."""
+        folder = self.trash_folder(entry)
+        files = [file for file in files_of_entry(entry) if self.boundary.holds(file.path)]
+        return {folder / os.path.basename(file.path): file.sha256 for file in files}
+
+    def outside(self, entry: EntryFields) -> list[Problem]:
+        """Return a problem for each file that an entry names outside of the registry's folders."""
+        return [self._outside(file) for file in files_of_entry(entry) if not self.boundary.holds(file.path)]
+
+    def _outside(self, file: StoredFile) -> Problem:
+        return registry_file_outside(self.folder / file.path, self.folder, self.storage_dir)
 
     def files_of(self, entry: EntryFields) -> list[Path]:
-        """Return the final names that an entry stands for: model, scaler if it has one, sidecar, labels file."""
+        """Return the final names that an entry stands for: model, scaler if it has one, sidecar, labels file.
+
+        Only those inside the registry's folders: what an entry names elsewhere is never moved and never removed.
+        """
+        files = [self.folder / file.path for file in files_of_entry(entry) if self.boundary.holds(file.path)]
         model_id = str(entry["model_id"])
         if not is_valid_id(model_id):
-            return list(self.needed_files_of(entry))
-        return [*self.needed_files_of(entry), self.final_names(model_id)[2], self.labels_name(model_id)]
+            return files
+        return [*files, self.final_names(model_id)[2], self.labels_name(model_id)]
 
     def trash_folder(self, entry: EntryFields) -> Path:
         """Return the folder in the trash that a retired entry's files go to."""

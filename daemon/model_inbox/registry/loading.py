@@ -36,7 +36,7 @@ def load_object(store: Store, storage: Storage, given: object, role: Role) -> An
     entry = as_fields(given)
     for file in files_of_entry(entry):
         if file.role == role:
-            path = storage.folder / file.path
+            path = storage.path_of(entry, file)
             data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry))
             others = version_differences(entry.get("frameworks") or {})
             if role == "model" and others:

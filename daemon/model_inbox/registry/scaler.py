@@ -100,6 +100,8 @@ class Scalers:
             number = self._store.state.sequence + 1
             final = self._storage.scaler_name(model_id, number)
             old = entry.get("scaler_path")
+            # Raises FileOutside before anything is changed.
+            self._storage.needed_files_of(entry)
             changed = changed_entry(
                 entry,
                 scaler_path=self._storage.stored_path(final),

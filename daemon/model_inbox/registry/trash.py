@@ -77,6 +77,8 @@ class Trash:
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `finish` moves them when a writer meets them.
             self._storage.discard(entry, self._named_by_others(entry))
+            for problem in self._storage.outside(entry):
+                log.warning("registry.file_left", model_id=escaped(model_id), problem=problem.message)
         return True
 
     def restore(self, model_id: str, *, sequence: int | None, actor: str) -> Entry:
@@ -166,8 +168,9 @@ class Trash:
                     self._storage.discard(removed, others)
                     found = True
             elif line.entry is not None and line.detail is not None and line.detail.get("replaced"):
-                path = self._storage.folder / str(line.detail["replaced"])
-                if path not in named and os.path.lexists(path):
+                replaced = str(line.detail["replaced"])
+                path = self._storage.folder / replaced
+                if self._storage.boundary.holds(replaced) and path not in named and os.path.lexists(path):
                     self._storage.discard_file(line.entry, path)
                     found = True
         return found

@@ -382,6 +382,12 @@ EVENTS: dict[str, Event] = {
         "or removed; retried within an hour.",
         "Correct what `problem` names, and check that models/ belongs to the service's user.",
     ),
+    "registry.file_left": Event(
+        "warning",
+        ("model_id", "problem"),
+        "A model was retired whose entry names a file outside of the registry's folders. The file stays where it is.",
+        "Remove the file by hand, if it is not needed.",
+    ),
     "registry.leftover_set_aside": Event(
         "warning",
         ("path", "kept_as"),

@@ -254,6 +254,11 @@ ROWS: Mapping[Code, About] = {
         "Its bytes are not those that were registered, or it asks for more than was seen in it.",
         "`model-inbox verify` tells which files were changed. Treat such a file as hostile.",
     ),
+    "load.outside": About(
+        "A model was not loaded, restored or changed: its entry names a file outside of the registry's folders.",
+        "Another program or a person wrote the entry, or the models were moved.",
+        "Do what `hint` says. See [formats.md](formats.md#which-files-an-entry-may-name).",
+    ),
     # --- scan
     "scan.failed": About(
         "The scanner cannot work at all. No file is judged for it.",

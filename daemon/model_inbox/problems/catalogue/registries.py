@@ -119,6 +119,13 @@ ROWS: Mapping[Code, About] = {
         "Somebody replaced the file.",
         "Restore it from a backup, or drop the model again.",
     ),
+    "registry.file_outside": About(
+        "An entry names a file outside of the registry's folder and its storage folder, directly or through a link. "
+        "The file is not read, moved or removed.",
+        "Another program or a person wrote the entry, or the models were moved and a link was left.",
+        "Drop or register the file as a new model, and delete the entry; or name its folder in "
+        "`registry.storage_dir`. See [formats.md](formats.md#which-files-an-entry-may-name).",
+    ),
     "registry.file_writable": About(
         "A stored file can be changed by others than its owner.",
         "Its mode was changed.",

@@ -238,7 +238,7 @@ class _Writing:
                 self._write_sidecar(entry, self.storage.storage_dir, self.kept / "files")
             if self.plan.labels.why_not(entry) is not None:
                 self._keep_files([self.storage.labels_name(str(entry["model_id"]))], self.kept / "files")
-            for path in self.storage.needed_files_of(entry):
+            for path in self.storage.needed_files_of(entry) if not self.storage.outside(entry) else ():
                 fd = open_regular(path)
                 try:
                     if os.fstat(fd).st_mode & (stat.S_IWGRP | stat.S_IWOTH):

@@ -185,7 +185,8 @@ class Plan:
         is_empty = all(name.startswith(".") for name in os.listdir(self.storage.storage_dir))
         if is_empty and not self.evidence.pieces and self.evidence.data is None:
             raise nothing_to_do(path, "there is neither a journal nor a JSON file nor a stored model")
-        files = [path for entry in self.known.entries.values() for path in self.storage.needed_files_of(entry)]
+        entries = [entry for entry in self.known.entries.values() if not self.storage.outside(entry)]
+        files = [path for entry in entries for path in self.storage.needed_files_of(entry)]
         if is_empty and files and not any(os.path.lexists(path) for path in files):
             held = any(self.storage.trash_folder(entry).is_dir() for entry in self.known.entries.values())
             if not held:
@@ -259,10 +260,13 @@ class Plan:
     def _why_unusable(self, entry: EntryFields) -> str | None:
         """Return why the files of an entry are no longer those that were registered; None when they are.
 
-        Raises StorageError for a file that we may not read: that says nothing about the model.
+        Nothing is found out of files outside of the registry's folders: such an entry stays as it is. Raises
+        StorageError for a file that we may not read: that says nothing about the model.
         """
         if not entry.get("model_path"):
             return "its entry names no file"
+        if self.storage.outside(entry):
+            return None
         for path, digest in self.storage.needed_files_of(entry).items():
             fault = _fault(path, digest)
             if fault is not None:
@@ -282,6 +286,8 @@ class Plan:
 
     def _is_at_its_name(self, entry: EntryFields) -> bool:
         """Return whether the model of a retired entry was not moved to the trash yet."""
+        if self.storage.outside(entry):
+            return False
         files = self.storage.needed_files_of(entry)
         return bool(files) and all(digest and _fault(path, digest) is None for path, digest in files.items())
 
@@ -314,6 +320,8 @@ class Plan:
 
     def _belongs_in_trash(self, removed: EntryFields) -> bool:
         """Return whether files at their final names are those of this retired model, and make it complete again."""
+        if self.storage.outside(removed):
+            return False
         folder = self.storage.trash_folder(removed)
         here = [path for path in self.storage.files_of(removed) if os.path.lexists(path)]
         needed = self.storage.needed_files_of(removed)
@@ -330,11 +338,13 @@ class Plan:
             line = sound.line
             if line.operation != "replace_scaler" or line.entry is None or not (line.detail or {}).get("replaced"):
                 continue
-            path = self.storage.folder / str((line.detail or {})["replaced"])
+            replaced = str((line.detail or {})["replaced"])
+            path = self.storage.folder / replaced
             entry, known = line.entry, self.entries.get(line.model_id)
             alive = known is not None and sequence_of(known) == sequence_of(entry)
             digest = (line.detail or {}).get("replaced_sha256")
-            is_it = path not in named and path not in aside and _fault(path, digest) is None
+            is_free = self.storage.boundary.holds(replaced) and path not in named and path not in aside
+            is_it = is_free and _fault(path, digest) is None
             if is_it and (alive or (line.model_id, sequence_of(entry)) in self.held):
                 aside.add(path)
                 self.discards.append((entry, path))

@@ -217,11 +217,14 @@ class _Look:
 
     def counter(self, progress: Progress | None) -> _Counter:
         """Return what adds up the bytes that are read: all of the models, and of what the trash holds."""
-        paths = [path for entry in self.entries.values() for path in self.storage.needed_files_of(entry)]
+        paths = [
+            path
+            for entry in self.entries.values()
+            if not self.storage.outside(entry)
+            for path in self.storage.needed_files_of(entry)
+        ]
         for line in self.held.values():
-            removed = as_fields(line.removed or {})
-            folder = self.storage.trash_folder(removed)
-            paths += [folder / path.name for path in self.storage.needed_files_of(removed)]
+            paths += self.storage.held_files_of(as_fields(line.removed or {}))
         return _Counter(progress, sum(_size(path) or 0 for path in paths) if progress is not None else 0)
 
     def check_models(self, model_ids: Collection[str], count: _Counter | None) -> dict[str, list[Problem]]:
@@ -233,7 +236,10 @@ class _Look:
         for model_id in model_ids:
             if model_id in self.entries:
                 entry = self.entries[model_id]
-                problems = list(self._check_model(model_id, entry, self.storage.needed_files_of(entry), count))
+                outside = self.storage.outside(entry)
+                files = {} if outside else self.storage.needed_files_of(entry)
+                problems = [_of_model(problem, model_id) for problem in outside]
+                problems += self._check_model(model_id, entry, files, count)
                 if problems:
                     found[model_id] = problems
         return found
@@ -335,7 +341,9 @@ class _Look:
                 rescanned(model_id, changed)
             problems = [
                 problem
-                for path in (self.storage.folder / file.path for file in files)
+                for path in (
+                    self.storage.folder / file.path for file in files if self.storage.boundary.holds(file.path)
+                )
                 if _size(path) is not None  # it was there a moment ago; the next look tells
                 for problem in _judged_again(model_id, path, scanner.scan(path), imports, changed)
             ]
@@ -465,8 +473,7 @@ def held_in(evidence: Evidence) -> Held:
 
 def is_complete(storage: Storage, entry: EntryFields) -> bool:
     """Return whether the trash holds the model and the scaler of a retired entry."""
-    folder = storage.trash_folder(entry)
-    return all(os.path.lexists(folder / path.name) for path in storage.needed_files_of(entry))
+    return all(os.path.lexists(held) for held in storage.held_files_of(entry))
 
 
 def is_sound(storage: Storage, entry: EntryFields) -> bool:
@@ -478,9 +485,7 @@ def _damaged_in_trash(
     storage: Storage, model_id: str, entry: EntryFields, count: Callable[[int], None] | None
 ) -> Iterator[Problem]:
     """Yield the files of a retired entry that the trash has, and that are not those that were registered."""
-    folder = storage.trash_folder(entry)
-    for path, digest in storage.needed_files_of(entry).items():
-        held = folder / path.name
+    for held, digest in storage.held_files_of(entry).items():
         if not os.path.lexists(held):
             continue
         found = _read_digest(held, count if digest is not None else None)

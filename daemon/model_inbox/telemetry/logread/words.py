@@ -183,6 +183,7 @@ _REGISTRY: dict[str, _Words] = {
     "registry.prune_failed": lambda f: f"old segments of the journal cannot be removed: {_problem(f)}",
     "registry.unreadable": lambda f: f"the registry {f.get('path')} cannot be read any more: {_problem(f)}",
     "registry.labels_unwritten": lambda f: f"the labels file of a model cannot be written: {_problem(f)}",
+    "registry.file_left": lambda f: f"a file of the retired model stays where it is: {_problem(f)}",
     "registry.leftover_found": lambda f: f"files in the wrong place after a crash, moved or removed: {f.get('count')}",
     "registry.leftover_unmoved": lambda f: (
         f"files of retired or purged models cannot be moved or removed: {_problem(f)}"
