@@ -24,6 +24,7 @@ from model_inbox.base.disk import Disk
 from model_inbox.cli import root
 from model_inbox.cli.schema import SCHEMAS
 from model_inbox.model.checks import check_metadata
+from model_inbox.model.metadata import LATER_FIELDS
 from model_inbox.model.receipt import ProblemFields, ReceiptFields
 from model_inbox.model.sidecar import parse_sidecar
 from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
@@ -337,6 +338,7 @@ def an_entry() -> dict[str, Any]:
         "variant": "30d",
         "tags": {"stage": "production"},
         "description": "the first",
+        "provenance": {"git_commit": "1a2b", "note": ""},
         "aliases": ["champion"],
         "pinned": False,
     }
@@ -377,7 +379,7 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         *(
             ((name,), GONE)
             for name in EntryFields.__annotations__
-            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded", "variant"))
+            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded", *LATER_FIELDS))
         ),
         (("owner",), "alice"),
         (("owner",), {"name": "alice"}),
@@ -412,6 +414,8 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         (("tags",), {"": "x"}),
         (("variant",), "a b"),
         (("description",), None),
+        (("provenance",), {"a b": "c"}),
+        (("provenance",), {"job": 7}),
         (("aliases",), ["not an alias"]),
         (("pinned",), 0),
         (("scaler_replaced",), "4"),
@@ -450,6 +454,8 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         (("horizons",), ["1d"]),
         (("horizons",), [36501]),
         (("tags",), {"a b": "c"}),
+        (("provenance",), ["host"]),
+        (("provenance",), {"a b": "c"}),
         (("model_file",), "../m.pkl"),
         (("model_file",), "model.txt"),
         (("model_file",), None),

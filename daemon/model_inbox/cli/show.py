@@ -122,6 +122,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "aliases", ", ".join(entry.get("aliases") or ())
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
     yield "description", entry.get("description")
+    yield "provenance", "\n".join(f"{name}={value}" for name, value in (entry.get("provenance") or {}).items())
 
 
 def _origin(entry: EntryFields) -> str:

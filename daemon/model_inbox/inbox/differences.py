@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..base.instants import instant_microseconds
-from ..model.metadata import LATER_FIELDS, METADATA_FIELDS, MetadataFields, dotted
+from ..model.metadata import LATER_FIELDS, METADATA_FIELDS, MetadataFields, dotted, filled_in
 from ..problems import Problem
 from ..problems.drop import drop_metadata_differs
 
@@ -18,8 +18,9 @@ __all__ = ["differences", "tags_differ"]
 
 DIFFERENCES_MAX = 20
 
-# The id is what both have in common. Tags can be changed after the registration; `differences` gets the first ones.
-_COMPARED = tuple(name for name in METADATA_FIELDS if name not in ("model_id", "tags"))
+# The model is the same, whatever its id is. Tags can be changed after the registration; `differences` gets the first
+# ones. The provenance of the same bytes may differ: a job that is repeated has another number, perhaps another host.
+_COMPARED = tuple(name for name in METADATA_FIELDS if name not in ("model_id", "tags", "provenance"))
 
 _NOTHING = object()
 
@@ -37,7 +38,8 @@ def differences(
     """Return one problem for each value in which the metadata of a duplicate differs from the entry.
 
     `first_tags` are those that the model was registered with; None: not known, or not to be compared. Tags and a
-    description that the drop does not give are filled in as empty, and are no difference. Instants and numbers are
+    description that the drop does not give are filled in as empty, and are no difference; nor is a value that `drop`
+    filled in by itself. Instants and numbers are
     compared by their value, however they are written.
     """
     registered: dict[str, Any] = {name: entry.get(name, LATER_FIELDS.get(name)) for name in _COMPARED}
@@ -46,8 +48,11 @@ def differences(
         registered["tags"], dropped["tags"] = first_tags, said["tags"]
     if not said["description"]:
         del registered["description"], dropped["description"]
+    for name in filled_in(said["provenance"]) & dropped.keys():
+        del registered[name], dropped[name]
     if instant_microseconds(entry.get("trained_at")) == instant_microseconds(said["trained_at"]):
-        del registered["trained_at"], dropped["trained_at"]
+        registered.pop("trained_at", None)
+        dropped.pop("trained_at", None)
     before, after = dict(_leaves(registered)), dict(_leaves(dropped))
     paths = [path for path in dict.fromkeys((*after, *before)) if not _same(before, after, path)]
     told = paths[:DIFFERENCES_MAX]

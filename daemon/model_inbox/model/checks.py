@@ -28,6 +28,8 @@ from .metadata import (
     LABEL_CHARACTERS_MAX,
     NAME_CHARACTERS_MAX,
     PAIR_PATTERN,
+    PROVENANCE_MAX,
+    PROVENANCE_VALUE_CHARACTERS_MAX,
     STORED_INTEGERS,
     TAG_NAME,
     TAG_VALUE_CHARACTERS_MAX,
@@ -293,23 +295,37 @@ def _check_tags(path: Path, value: object) -> Iterator[FieldProblem]:
     if not isinstance(value, Mapping):
         yield _wrong(path, value, "a mapping of names to text", "Write it like {stage: production}, or [production]")
         return
-    if len(value) > TAGS_MAX:
-        yield _invalid(path, f"{dotted(path)} has {len(value)} tags, more than {TAGS_MAX}", "Use fewer tags")
+    yield from _check_texts(path, value, "tag", TAGS_MAX, TAG_VALUE_CHARACTERS_MAX)
+
+
+def _check_provenance(path: Path, value: object) -> Iterator[FieldProblem]:
+    if not isinstance(value, Mapping):
+        yield _wrong(path, value, "a mapping of names to text", "Write it like {git_commit: 1a2b3c4, host: trainer-3}")
+        return
+    yield from _check_texts(path, value, "value", PROVENANCE_MAX, PROVENANCE_VALUE_CHARACTERS_MAX)
+
+
+def _check_texts(
+    path: Path, value: Mapping[Any, Any], what: str, items_max: int, characters_max: int
+) -> Iterator[FieldProblem]:
+    """Yield the problems of a mapping of names to text. `what` is the word for one of them."""
+    if len(value) > items_max:
+        yield _invalid(path, f"{dotted(path)} has {len(value)} {what}s, more than {items_max}", f"Use fewer {what}s")
         return
     for name, text in value.items():
         here = (*path, name if isinstance(name, str) else str(name))
         if not isinstance(name, str) or not TAG_NAME.fullmatch(name):
             yield _invalid(
                 here,
-                f"cannot use {_shown(name)} as the name of a tag",
+                f"cannot use {_shown(name)} as the name of a {what}",
                 "Use up to 64 letters, digits and '._:/-', starting with a letter or a digit; "
                 "write a value after the name: {year: 2026}",
                 at_name=True,
             )
         if not isinstance(text, str):
-            yield _wrong(here, text, "text", "Write the tag's value as text")
-        elif text and (fault := _text_fault(text, TAG_VALUE_CHARACTERS_MAX)):
-            yield _invalid(here, f"{dotted(here)} {quoted(text)} {fault}", "Correct the tag's value")
+            yield _wrong(here, text, "text", "Write the value as text")
+        elif text and (fault := _text_fault(text, characters_max)):
+            yield _invalid(here, f"{dotted(here)} {quoted(text)} {fault}", "Correct the value")
 
 
 def _check_variant(path: Path, value: object) -> Iterator[FieldProblem]:
@@ -348,4 +364,5 @@ _CHECKS = {
     "variant": _check_variant,
     "tags": _check_tags,
     "description": _check_description,
+    "provenance": _check_provenance,
 }

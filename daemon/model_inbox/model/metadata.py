@@ -32,10 +32,12 @@ __all__ = [
     "FieldProblem",
     "MetadataFields",
     "ModelMetadata",
+    "Provenance",
     "SeedMetadata",
     "Tags",
     "dotted",
     "fields_of",
+    "filled_in",
     "id_fault",
     "is_valid_id",
     "plain_values",
@@ -74,6 +76,9 @@ INTEGER_MAX = 2**53
 # Version 0.1 also accepted larger integers. JSON files of ours hold those of 64 bits exactly.
 STORED_INTEGERS = range(-(2**63), 2**64)
 
+PROVENANCE_MAX = 64
+PROVENANCE_VALUE_CHARACTERS_MAX = 256
+
 TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}", re.ASCII)
 
 
@@ -104,6 +109,7 @@ class ModelMetadata:
     tags: dict[str, str] = field(default_factory=dict, kw_only=True)
     description: str = field(default="", kw_only=True)
     variant: str = field(default="", kw_only=True)
+    provenance: dict[str, str] = field(default_factory=dict, kw_only=True)
 
 
 Label = Annotated[str, Field("One line of text.", minLength=1, maxLength=LABEL_CHARACTERS_MAX)]
@@ -127,6 +133,14 @@ Variant = Annotated[
 ]
 Description = Annotated[
     str, Field("Free text for people, up to 8192 characters.", maxLength=DESCRIPTION_CHARACTERS_MAX)
+]
+Provenance = Annotated[
+    dict[str, Annotated[str, Field("What is known; may be empty.", maxLength=PROVENANCE_VALUE_CHARACTERS_MAX)]],
+    Field(
+        "Where it comes from: names with text values, like python, git_commit, host and a job id. Never compared.",
+        maxProperties=PROVENANCE_MAX,
+        propertyNames={"pattern": f"^{TAG_NAME.pattern}$"},
+    ),
 ]
 
 METRIC_SCHEMA: Mapping[str, Any] = {
@@ -167,12 +181,13 @@ class MetadataFields(SeedMetadata):
     variant: Variant
     tags: Tags
     description: Description
+    provenance: Provenance
 
 
 METADATA_FIELDS = tuple(MetadataFields.__annotations__)
 """The names of all fields, in the order in which they are written."""
 
-LATER_FIELDS: Mapping[str, Any] = {"variant": ""}
+LATER_FIELDS: Mapping[str, Any] = {"variant": "", "provenance": {}}
 """The fields that entries of earlier versions lack, each with the value that it has then."""
 
 REQUIRED_FIELDS = tuple(name for name in SeedMetadata.__annotations__ if name != "model_id")
@@ -203,6 +218,11 @@ def dotted(path: Sequence[str | int]) -> str:
             name = step if re.fullmatch(r"[\w .:/%+-]{1,64}", step) else quoted(step, 64)
             text += f".{name}" if text else name
     return text
+
+
+def filled_in(provenance: Mapping[str, Any]) -> set[str]:
+    """Return the names of the fields that `drop` filled in by itself, as the provenance says: its name `filled`."""
+    return {name for name in str(provenance.get("filled") or "").split(",") if name in METADATA_FIELDS}
 
 
 # --- ids ---------------------------------------------------------------------------------------------------
@@ -253,6 +273,7 @@ def fields_of(metadata: ModelMetadata) -> MetadataFields:
         "variant": metadata.variant,
         "tags": {str(name): str(value) for name, value in metadata.tags.items()},
         "description": metadata.description,
+        "provenance": {str(name): str(value) for name, value in metadata.provenance.items()},
     }
 
 

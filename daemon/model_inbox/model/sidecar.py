@@ -84,6 +84,8 @@ def _tag_hint(name: str, value: Node) -> str:
 
 
 _ALL_FIELDS = f"The fields are {', '.join(SIDECAR_NAMES)}"
+# Mappings of names to text, where null is an empty one.
+_TEXTS = frozenset({"tags", "provenance"})
 # Other names that people use for these fields; a search for similar spellings does not find them.
 _OTHER_NAMES = {
     "model_path": "model_file",
@@ -435,7 +437,7 @@ def _value(name: str, node: Node) -> Any:
         if name == "tags" and all(isinstance(item, Scalar) for item in node.items):
             return {item.text: "" for item in node.items if isinstance(item, Scalar)}
         return [_value(name, item) for item in node.items]
-    if name == "tags":
+    if name in _TEXTS:
         return {
             key.text: "" if isinstance(value, Scalar) and value.is_null else _value(name, value)
             for key, value in node.pairs
@@ -456,7 +458,7 @@ def _with_the_pair(root: Pairs) -> Pairs:
 
 def _scalar_value(name: str, node: Scalar) -> object:
     if node.is_null:
-        return "" if name in ("description", "variant") else {} if name == "tags" else None
+        return "" if name in ("description", "variant") else {} if name in _TEXTS else None
     if name in ("validation_metrics", "min_samples", "horizons"):
         found = number(node.text)
         return node.text if found is None else found

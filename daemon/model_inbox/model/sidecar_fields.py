@@ -49,6 +49,7 @@ SIDECAR_FIELDS = (
     _metadata("variant", "name"),
     _metadata("tags", "mapping or list"),
     _metadata("description", "text"),
+    _metadata("provenance", "mapping"),
     SidecarField(
         "model_file", "file name", "The model's file beside the sidecar. Default: the file of its stem, .pkl first."
     ),

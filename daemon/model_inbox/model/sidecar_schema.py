@@ -64,12 +64,18 @@ def sidecar_schema() -> dict[str, Any]:
     """Return the JSON schema of a sidecar."""
     metadata = fields_of_shape(MetadataFields)
     written = {name: _as_written(schema) for name, schema in metadata.items()}
-    # A list of tags gives each an empty value. Null means an empty text, no tags, or a tag without a value.
+    # A list of tags gives each an empty value. Null means an empty text, no tags, no provenance, or an
+    # empty value in them.
     tag, name_of_tag = written["tags"]["additionalProperties"], metadata["tags"]["propertyNames"]
     written["tags"] |= {
         "type": ["object", "array", "null"],
         "additionalProperties": {**tag, "type": [*tag["type"], "null"]},
         "items": {"type": ["string", "number", "boolean"], **name_of_tag},
+    }
+    known = written["provenance"]["additionalProperties"]
+    written["provenance"] |= {
+        "type": ["object", "null"],
+        "additionalProperties": {**known, "type": [*known["type"], "null"]},
     }
     for name in ("description", "variant"):
         written[name]["type"].append("null")

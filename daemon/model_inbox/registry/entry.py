@@ -21,6 +21,7 @@ from ..model.metadata import (
     Description,
     MetadataFields,
     ModelMetadata,
+    Provenance,
     SeedMetadata,
     Tags,
     Variant,
@@ -130,6 +131,7 @@ class EntryFields(SeedEntry, total=False):
     variant: Variant
     tags: Tags
     description: Description
+    provenance: Provenance
     aliases: Annotated[
         list[Annotated[str, Field("The name of an alias.", pattern=f"^{MODEL_ID.pattern}$")]],
         Field("The aliases that name it; each names one model of a pair, type and variant.", uniqueItems=True),

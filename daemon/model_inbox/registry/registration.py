@@ -1,7 +1,8 @@
 """Registering staged models: their files get their names, then their lines are committed together.
 
 Owns the order of these steps, and what makes a drop a duplicate of a registered model: the same id, and the same
-SHA-256 of model and scaler. Never judges a model, and never makes or removes a staged file.
+SHA-256 of model and scaler. If `drop` made the id by itself, a model of the same slot with these digests will do,
+whatever its id is. Never judges a model, and never makes or removes a staged file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import suppress
 
 from ..errors import EntryExists, ModelInboxError
 from ..model.owner import uid_of_owner
+from ..model.slot import slot_of
 from ..problems import Problem, quoted
 from .entry import EntryFields, as_fields, new_entry
 from .files import StagedFiles, Storage
@@ -48,10 +50,10 @@ def register_staged(
             if isinstance(outcome, Problem)
             else Registered(
                 outcome,
-                entries[candidate.fields["model_id"]],
+                entries[model_id],
                 near_pair=store.state.near_pair(candidate.fields["currency_pair"]) if outcome == "registered" else None,
             )
-            for candidate, outcome in zip(candidates, outcomes, strict=True)
+            for candidate, (outcome, model_id) in zip(candidates, outcomes, strict=True)
         ]
 
 
@@ -62,24 +64,25 @@ def _place_and_commit(
     candidates: Sequence[Candidate],
     actor: str,
     placed: dict[str, StagedFiles],
-) -> list[Outcome | Problem]:
+) -> list[tuple[Outcome | Problem, str]]:
     """Give the files their names and commit the lines. `placed` is told which files may have got names, by id.
 
-    Returns what becomes of each candidate; the problem of one that is over its owner's quota.
+    Returns what becomes of each candidate, and the id of the entry that it has or is the same as; the problem of one
+    that is over its owner's quota.
     """
-    outcomes: list[Outcome | Problem] = []
+    outcomes: list[tuple[Outcome | Problem, str]] = []
     pending: dict[int, tuple[int, int]] = {}
     drafts: list[Draft] = []
     fresh: dict[str, EntryFields] = {}
     entries = store.state.entries
     for candidate in candidates:
         model_id = candidate.fields["model_id"]
-        known = fresh.get(model_id) or entries.get(model_id)
+        known = fresh.get(model_id) or entries.get(model_id) or _registered_before(store, fresh, candidate)
         if known is not None:
-            outcomes.append(_outcome(known, candidate))
+            outcomes.append((_outcome(known, candidate), known["model_id"]))
             continue
         if (problem := _over_quota(store, candidate, pending)) is not None:
-            outcomes.append(problem)
+            outcomes.append((problem, model_id))
             continue
         if model_id in store.unfinished.moves:
             trash.finish(model_id)
@@ -87,7 +90,7 @@ def _place_and_commit(
         model_path, scaler_path = storage.place(model_id, candidate.files)
         fresh[model_id] = _entry_of(candidate, model_path, scaler_path)
         drafts.append(_draft(candidate, fresh[model_id], actor))
-        outcomes.append("registered")
+        outcomes.append(("registered", model_id))
     if drafts:
         # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
         # entry, which the next registration of the id uses (same bytes) or moves to the trash.
@@ -140,6 +143,20 @@ def id_taken(model_id: str, registered_at: object = None, *, whose: str = "") ->
         "and a registered model never changes",
         hint="Choose another model_id (a date or a version in it helps), or delete that model first",
     )
+
+
+def _registered_before(store: Store, fresh: Mapping[str, EntryFields], candidate: Candidate) -> EntryFields | None:
+    """Return the first entry of the candidate's slot that was made of the same bytes, if its id is an automatic one.
+
+    A job that is repeated trains no second model, and its drop gets another id only by its time. Under the writer lock,
+    over what any process committed and over this batch.
+    """
+    filled = candidate.fields["provenance"].get("filled")
+    if filled is None or "model_id" not in filled.split(","):
+        return None
+    slot = slot_of(candidate.fields)
+    known = (*store.state.with_digest(candidate.files.sha256), *fresh.values())
+    return next((entry for entry in known if slot_of(entry) == slot and _is_same(entry, candidate.files)), None)
 
 
 def _outcome(known: EntryFields, candidate: Candidate) -> Outcome:

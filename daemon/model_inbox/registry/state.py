@@ -56,6 +56,7 @@ class State:
         self.usage: Usage | None = None
         """What each owner has; kept up from the moment when it was asked for first."""
         self._pairs: dict[str, dict[str, int]] | None = None
+        self._by_digest: dict[str, list[str]] | None = None
         self._lock = threading.RLock()
         self._views: dict[str, Entry] = {}
         self._order: list[_Key] | None = None
@@ -167,6 +168,24 @@ class State:
             count, near = max(others, default=(0, ""))
             return (near, count) if count and count >= counts.get(currency_pair, 0) else None
 
+    def with_digest(self, sha256: str) -> list[EntryFields]:
+        """Return the entries whose model's file has this digest, as they are stored, in the order of registration."""
+        with self._lock:
+            if self._by_digest is None:
+                self._by_digest = {}
+                for model_id, entry in self.entries.items():
+                    self._note_digest(model_id, entry)
+            found = [self.entries[model_id] for model_id in self._by_digest.get(sha256, ())]
+        return sorted(found, key=sequence_of)
+
+    def _note_digest(self, model_id: str, entry: EntryFields) -> None:
+        if self._by_digest is not None and (digest := entry.get("sha256")) is not None:
+            self._by_digest.setdefault(digest, []).append(model_id)
+
+    def _forget_digest(self, model_id: str, entry: EntryFields) -> None:
+        if self._by_digest is not None and (digest := entry.get("sha256")) is not None:
+            self._by_digest[digest].remove(model_id)
+
     def _count_pair(self, entry: EntryFields, step: int) -> None:
         if self._pairs is not None:
             pair = str(entry.get("currency_pair"))
@@ -202,14 +221,17 @@ class State:
         for changed, step in ((old, -1), (entry, 1)):
             if changed is not None:
                 self._count_pair(changed, step)
-        if old is not None and self._order is not None:
-            self._unindex(model_id, old)
+        if old is not None:
+            self._forget_digest(model_id, old)
+            if self._order is not None:
+                self._unindex(model_id, old)
         if entry is None:
             self.entries.pop(model_id, None)
             self._views.pop(model_id, None)
         else:
             stored = self.entries[model_id] = entry.copy()
             self._views.pop(model_id, None)
+            self._note_digest(model_id, stored)
             if self._order is not None:
                 key = _key(model_id, stored)
                 insort(self._order, key)

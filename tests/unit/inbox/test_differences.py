@@ -74,8 +74,21 @@ def test_each_field_is_compared(changes: dict[str, Any], fields: list[str]) -> N
 
 
 def test_no_field_is_forgotten() -> None:
-    """Each field of the metadata but the id is changed by a case above: a new one needs a decision."""
-    assert {name for changes, _ in CASES for name in changes} == set(METADATA_FIELDS) - {"model_id"}
+    """Each field is changed by a case above, or is none that is compared: a new one needs a decision."""
+    assert {name for changes, _ in CASES for name in changes} == set(METADATA_FIELDS) - {"model_id", "provenance"}
+
+
+def test_a_job_that_is_repeated_elsewhere_is_no_difference() -> None:
+    """The provenance of the same bytes may differ, and the id under which they are dropped again."""
+    assert told(said(model_id="m2", provenance={"host": "trainer-4"}), provenance={"host": "trainer-3"}) == {}
+
+
+def test_what_drop_filled_in_is_no_difference() -> None:
+    """Only what the producer said is compared; what the provenance names as filled in is not."""
+    later = {"trained_at": datetime(2026, 11, 25, tzinfo=UTC), "horizons": [1, 7, 30], "version": "2"}
+    assert list(told(said(**later, provenance={"filled": "model_id,trained_at,horizons"}))) == ["version"]
+    by_hand = told(said(**later, provenance={"filled": "nothing,of,this"}))
+    assert list(by_hand) == ["trained_at", "version", "horizons[2]"]
 
 
 def test_what_the_drop_leaves_out_is_no_difference() -> None:

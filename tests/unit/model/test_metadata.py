@@ -86,6 +86,7 @@ def test_fields_are_plain_copies_without_paths() -> None:
         "variant": "",
         "tags": {"year": "2026"},
         "description": "",
+        "provenance": {},
     }
     assert json.loads(json.dumps(fields)) == fields
     fields["tags"]["x"] = "y"

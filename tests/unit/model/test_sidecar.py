@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_inbox.model.checks import check_metadata
-from model_inbox.model.metadata import REQUIRED_FIELDS, ModelMetadata, fields_of
+from model_inbox.model.metadata import LATER_FIELDS, REQUIRED_FIELDS, ModelMetadata, fields_of
 from model_inbox.model.sidecar import Sidecar, parse_sidecar
 from model_inbox.model.sidecar_fields import SIDECAR_BYTES, SIDECAR_FIELDS
 from model_inbox.model.sidecar_writer import dump_sidecar
@@ -438,6 +438,7 @@ def good_metadata(draw: st.DrawFn) -> ModelMetadata:
         horizons=draw(st.lists(st.integers(1, 36_500), unique=True, max_size=4)),
         tags=draw(st.dictionaries(IDS, st.just("") | LABELS | LOOK_ALIKES, max_size=3)),
         description=draw(TEXTS),
+        provenance=draw(st.dictionaries(IDS, st.just("") | LABELS | LOOK_ALIKES, max_size=3)),
     )
 
 
@@ -471,8 +472,10 @@ def test_other_readers_of_yaml_see_the_same_values(metadata: ModelMetadata) -> N
     assert loaded.pop("trained_at").replace(tzinfo=UTC) == metadata.trained_at
     expected = {**fields_of(metadata), "model_file": "m.pkl", "scaler_file": None, "sha256": {"model": A}}
     expected.pop("trained_at")
-    if not metadata.variant:
-        del expected["variant"]
+    for name in LATER_FIELDS:
+        # Empty ones are not written.
+        if not expected[name]:
+            del expected[name]
     assert loaded == expected
 
 

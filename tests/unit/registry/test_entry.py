@@ -44,6 +44,7 @@ METADATA = {
     "variant": "",
     "tags": {"stage": "trial"},
     "description": "",
+    "provenance": {"host": "trainer-3"},
 }
 
 

@@ -29,6 +29,7 @@ from model_inbox import (
     pickles,
 )
 from model_inbox.base.disk import Disk
+from model_inbox.registry.outcomes import Candidate
 from support.crash_kit import START, Clock, FailingDisk, metadata, open_registry, register, staged
 from support.places import TESTS
 
@@ -44,6 +45,48 @@ def test_a_duplicate_within_one_batch_shows_the_committed_entry(tmp_path: Path) 
     assert second.entry == first.entry
     assert second.entry["sequence"] == 1
     assert second.entry["registered_at"] == "2026-11-24T12:00:00.000000Z"
+
+
+def automatic(registry: ModelRegistry, model_id: str, data: bytes = b"bytes", **changes: Any) -> Candidate:
+    """Return a staged candidate whose id `drop` made by itself."""
+    one = staged(registry, model_id, data)
+    fields: Any = {**one.fields, "provenance": {"filled": "model_id,trained_at"}, **changes}
+    return dataclasses.replace(one, fields=fields)
+
+
+def test_the_same_bytes_under_an_automatic_id_are_no_second_model(tmp_path: Path) -> None:
+    """In one batch, later, and in another process, the answer is the entry of the first; nothing is stored again."""
+    registry = open_registry(tmp_path)
+    first, second = registry.register_staged([automatic(registry, "a"), automatic(registry, "b")])
+    assert (first.outcome, second.outcome) == ("registered", "duplicate")
+    (third,) = registry.register_staged([automatic(registry, "c")])
+    (fourth,) = open_registry(tmp_path).register_staged([automatic(registry, "d")])
+    assert [done.entry["model_id"] for done in (second, third, fourth)] == ["a", "a", "a"]
+    assert list(registry.registry) == ["a"]
+    assert sorted(path.name for path in Path(registry.storage_dir).iterdir() if path.is_file()) == ["a.pkl", "a.yaml"]
+
+
+def test_an_automatic_id_is_another_model_in_another_slot_or_with_other_bytes(tmp_path: Path) -> None:
+    """Other bytes, another pair, another type, or an id that the producer chose: each is registered."""
+    registry = open_registry(tmp_path)
+    batch = [
+        automatic(registry, "a"),
+        automatic(registry, "b", b"others"),
+        automatic(registry, "c", currency_pair="GBP/CHF"),
+        automatic(registry, "d", model_type="ridge"),
+        staged(registry, "e", b"bytes"),
+    ]
+    assert [done.outcome for done in registry.register_staged(batch)] == ["registered"] * 5
+
+
+def test_a_retired_model_does_not_make_its_bytes_a_duplicate(tmp_path: Path) -> None:
+    """What was retired since is registered anew; what was registered since is found."""
+    registry = open_registry(tmp_path)
+    registry.register_staged([automatic(registry, "a")])
+    registry.delete_model("a")
+    (again,) = registry.register_staged([automatic(registry, "b")])
+    (third,) = registry.register_staged([automatic(registry, "c")])
+    assert (again.outcome, third.outcome, third.entry["model_id"]) == ("registered", "duplicate", "b")
 
 
 class Interrupted(Disk):
