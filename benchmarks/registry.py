@@ -244,6 +244,8 @@ def querying(results: Results, path: Path) -> None:
     each = timed(lambda: reader.list_models(pair, kind)) * 1e6 / one_group
     results.target(f"list_models of one pair and type ({one_group:,}), an entry", each, 2, "us")
 
+    searching(results, reader)
+
     # Another process registers: nothing is shared with it but the files.
     code = (
         "import sys\n"
@@ -277,6 +279,31 @@ def querying(results: Results, path: Path) -> None:
         other.stdin.close()
     results.target("noticing a new model of another process", median(noticed) * 1e3, 1, "ms")
     reader.close()
+
+
+CONDITIONS = (
+    "1d.rmse<0.005",
+    "7d.directional_accuracy>=0.6",
+    "1d.sharpe missing",
+    "trained_at>2025-01-01T12:00:00Z",
+    "tags.run!=17",
+    "min_samples>5000",
+    "calibration_ok=true",
+    "features=lag_7",
+    "pair=EUR/CAD",
+)
+
+
+def searching(results: Results, reader: ModelRegistry) -> None:
+    """Evaluate one condition of each kind for every entry, and all at once; the list itself is not counted."""
+    listed = timed(reader.list_models)
+    count = len(reader.list_models())
+    for condition in CONDITIONS:
+        each = (timed(lambda where=condition: reader.search(where)) - listed) * 1e6 / count  # type: ignore[misc]  # a default
+        results.target(f"search: {condition}, an entry", each, 0.5, "us")
+    together = [condition for condition in CONDITIONS if "=" not in condition.replace(">=", "").replace("!=", "")]
+    every = (timed(lambda: reader.search(together)) - listed) * 1e6 / count / len(together)
+    results.target(f"search: {len(together)} conditions, an entry and condition", every, 0.5, "us")
 
 
 def opening(results: Results, path: Path, rounds: int) -> None:

@@ -34,7 +34,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from .exit_codes import EXIT_CONFIG, EXIT_REFUSED, EXIT_TRY_AGAIN
+from .exit_codes import EXIT_CONFIG, EXIT_REFUSED, EXIT_TRY_AGAIN, EXIT_USAGE
 from .problems import Problem
 
 if TYPE_CHECKING:
@@ -258,6 +258,7 @@ class ConditionError(ModelInboxError, ValueError):
     """A condition on models cannot be used. `hint` says what was probably meant."""
 
     code = "condition.invalid"
+    exit_status = EXIT_USAGE
 
 
 class ClockHeld(ModelInboxError):

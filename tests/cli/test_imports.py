@@ -24,6 +24,7 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     "list": HEAVY,
     "list --json": HEAVY,
     "list --currency-pair USD/EUR": HEAVY,
+    "list --where 1d.rmse<1 --sort 1d.rmse": HEAVY,
     "show new": HEAVY,
     "history": HEAVY,
     "history new --json": HEAVY,

@@ -82,7 +82,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "clock",
         "checkpoint state segments files stored_sidecar",
         "derived doubt history outcomes writer_lock",
-        "opening unfinished",
+        "comparison finding opening unfinished",
         "healing label_format",
         "checkpoint_file",
         "store",
@@ -142,7 +142,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "tables",
         "output",
         "common",
-        "arguments",
+        "arguments conditions",
         """
         alias allowlist backup check config_trial delete drop history inbox listing log_source pin rebuild record
         rejected reload replace_scaler retention run schema status tag trash verify
@@ -201,7 +201,8 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_writer model/slot model/conditions/condition model/conditions/paths model/conditions/words
     config/retention config/values
-    registry/checkpoint registry/clock registry/derived registry/entry registry/journal registry/label_format
+    registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
+    registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
     feed/steps

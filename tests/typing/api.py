@@ -124,6 +124,9 @@ def register_and_serve(folder: Path) -> None:
         print("restored", restored.get("version"))
         measured = registry.record("usd-eur-2", {"realised": {"rmse": 0.0061}}, datetime.now(UTC))
         print("measured", measured["recorded"])
+        found = registry.search("1d.rmse<0.005", tags={"run": None}, sort="-trained_at", limit=2)
+        before = registry.get_model("USD/EUR", trained_before=datetime.now(UTC))
+        print("found", [one["model_id"] for one in found], before is not None)
 
         entries: Mapping[str, Mapping[str, Any]] = registry.registry
         ids = [found["model_id"] for found in registry.list_models(currency_pair="USD/EUR")]

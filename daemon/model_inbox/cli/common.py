@@ -95,6 +95,14 @@ class Command(click.Command):
         self.exits = dict(sorted({**ALL_EXITS, **(exits or {})}.items()))
         self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON for programs."))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments. For an unknown option it suggests the most similar one alone."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            near = list(error.possibilities or ())[:1]
+            raise click.NoSuchOption(error.option_name, possibilities=near, ctx=error.ctx) from None
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
         """Write the examples and the exit codes after the options."""
         with formatter.section("Example" if len(self.examples) == 1 else "Examples"):

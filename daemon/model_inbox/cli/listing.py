@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from difflib import SequenceMatcher
 
@@ -11,11 +11,15 @@ import click
 from ..base.instants import parse_stored
 from ..errors import EntryNotFound
 from ..exit_codes import EXIT_REFUSED
+from ..model.conditions.condition import Condition
+from ..model.conditions.paths import FieldPath
 from ..problems import quoted
 from ..registry.entry import Entry, as_fields
+from ..registry.finding import Sort, Table, conditions_of, find, unknown_names
 from ..registry.state import folded
 from .arguments import as_instant, pair_option, type_option, variant_option
 from .common import App, Command, now, pass_app
+from .conditions import as_columns, as_conditions, as_sort, as_tags, as_values, table_of
 from .output import Column, age, print_json, print_lines, print_table, when
 
 __all__ = ["list_models"]
@@ -35,16 +39,49 @@ _COLUMNS = (
     Column("NOTES", rank=3, least=8, words=True),
 )
 
+# The fields that the usual columns show.
+_SHOWN = frozenset(
+    {"model_id", "currency_pair", "model_type", "variant", "version", "trained_at", "aliases", "pinned", "held"}
+)
+
 
 @click.command(
     "list",
     cls=Command,
     exits={EXIT_REFUSED: "there is no model of that pair, type or variant"},
-    examples=["model-inbox list", "model-inbox list --pair USD/EUR --as-of yesterday --json"],
+    examples=[
+        "model-inbox list",
+        "model-inbox list --pair USD/EUR --as-of yesterday --json",
+        "model-inbox list --where '1d.rmse<0.005 and trained_at>7d ago' --sort 1d.rmse --limit 10",
+        "model-inbox list --tag stage=live --columns model_id,1d.rmse,recorded.1d.rmse",
+    ],
 )
 @pair_option()
 @type_option()
 @variant_option()
+@click.option(
+    "--where",
+    "conditions",
+    multiple=True,
+    callback=as_conditions,
+    metavar="CONDITION",
+    help="Only models for which it holds, like 1d.rmse<0.005. Given several times, all must hold.",
+)
+@click.option(
+    "--tag", "tags", multiple=True, callback=as_tags, metavar="NAME[=VALUE]", help="Only models with this tag."
+)
+@click.option("--alias", metavar="NAME", help="Only models with this alias.")
+@click.option("--held", is_flag=True, help="Only models that are held.")
+@click.option(
+    "--sort",
+    callback=as_sort,
+    metavar="[-]NAME",
+    help="Sort by a metric or field, the least first; with a - the largest. Models without it are last.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="NUMBER", help="Show at most so many models.")
+@click.option(
+    "--columns", callback=as_columns, metavar="NAME,...", help="Show these values, like model_id,1d.rmse,tags.stage."
+)
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry at that time.")
 @pass_app
 def list_models(
@@ -53,40 +90,70 @@ def list_models(
     pair: str | None,
     model_type: str | None,
     variant: str | None,
+    conditions: list[Condition],
+    tags: list[Condition],
+    alias: str | None,
+    held: bool,
+    sort: Sort | None,
+    limit: int | None,
+    columns: list[FieldPath] | None,
     as_of: datetime | None,
     as_json: bool,
 ) -> None:
-    """List the registered models, newest first by `trained_at`. Times are in UTC."""
+    """List the registered models, newest first by `trained_at`. Times are in UTC.
+
+    A name in a condition, an order or a column is a metric, with dots between its parts, or a field of the entry:
+    trained_at, tags.NAME, provenance.NAME, recorded.METRIC, features and others (docs/reference/finding.md).
+    """
     with app.reading() as registry:
         entries = registry.list_models(pair, model_type, variant=variant, as_of=as_of)
         if not entries:
             known = registry.list_models(as_of=as_of)
             _must_be_known(known, currency_pair=pair, model_type=model_type, variant=variant)
+    wanted = [*conditions, *tags, *conditions_of(alias=alias, held=held or None, now=now())]
+    table = Table(entries)
+    found = find(table, wanted, sort, limit)
+    for unknown in dict.fromkeys([*found.unknown, *unknown_names(table, columns or ())]):
+        print_lines(str(unknown), err=True)
     if as_json:
-        print_json(entries)
-        return
-    if not entries:
-        print_lines("No models are registered.")
-        return
+        print_json(found.entries if columns is None else [as_values(entry, columns) for entry in found.entries])
+    elif not found.entries:
+        print_lines("No models match." if entries else "No models are registered.")
+    elif columns is not None:
+        print_table(*table_of(found.entries, columns))
+    else:
+        named = [one.path for condition in (*conditions, *tags) for one in condition.comparisons]
+        _print_models(found.entries, [*named, *([sort.path] if sort is not None else [])], as_of)
+    if len(found.entries) < found.total and not as_json:
+        print_lines(f"{len(found.entries)} of {found.total} models.", err=True)
+
+
+def _print_models(entries: Sequence[Entry], named: Iterable[FieldPath], as_of: datetime | None) -> None:
+    """Print the usual columns, and what the conditions and the order are about."""
     moment = as_of if as_of is not None else now()
-    rows = []
     with_variants = any(entry.get("variant") for entry in entries)
-    for entry in map(as_fields, entries):
+    more = [path for path in dict.fromkeys(named) if path.field not in _SHOWN]
+    more_columns, more_cells = table_of(entries, more)
+    rows = []
+    for entry, cells in zip(map(as_fields, entries), more_cells, strict=True):
         trained = parse_stored(entry.get("trained_at"))
-        notes = ["pinned"] if entry.get("pinned") else []
+        notes = [name for name in ("held", "pinned") if entry.get(name)]
         rows.append(
             (
                 entry["model_id"],
                 entry.get("currency_pair"),
                 entry.get("model_type"),
                 *([entry.get("variant")] if with_variants else []),
+                *cells,
                 entry.get("version"),
                 when(trained),
                 age(trained, moment),
                 ", ".join([*notes, *(entry.get("aliases") or ())]),
             )
         )
-    print_table([column for column in _COLUMNS if with_variants or column is not _VARIANT], rows)
+    usual = [column for column in _COLUMNS if with_variants or column is not _VARIANT]
+    at = 4 if with_variants else 3
+    print_table([*usual[:at], *more_columns, *usual[at:]], rows)
 
 
 def _must_be_known(entries: Sequence[Entry], **asked: str | None) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "print_problems",
     "print_table",
     "printable",
+    "short_number",
     "when",
     "width",
 ]
@@ -169,6 +170,11 @@ def when(moment: datetime | None, *, seconds: bool = False) -> str:
         return "?"
     utc = moment.astimezone(UTC)
     return f"{utc:%Y-%m-%d %H:%M:%S}" if seconds else f"{utc:%Y-%m-%d %H:%M}"
+
+
+def short_number(value: object) -> str:
+    """Return a number for people, with six significant digits. Anything else is returned as text."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def age(moment: datetime | None, at: datetime) -> str:

@@ -29,6 +29,7 @@ from .output import (
     print_lines,
     print_table,
     printable,
+    short_number,
     when,
 )
 
@@ -78,7 +79,7 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
     if entry.get("recorded"):
         print_lines("\nrecorded later")
         print_fields(
-            (name, f"{_number(found['value'])} ({when(parse_stored(found['at']))} UTC)")
+            (name, f"{short_number(found['value'])} ({when(parse_stored(found['at']))} UTC)")
             for name, found in sorted(entry["recorded"].items())
         )
     print_lines("\nfiles")
@@ -139,15 +140,15 @@ def _print_metrics(metrics: Mapping[str, Any]) -> None:
     if not metrics:
         print_lines("none", indent=2)
     elif flat:
-        print_fields((name, _number(value)) for name, value in _flattened(metrics))
+        print_fields((name, short_number(value)) for name, value in _flattened(metrics))
     else:
         inner = list(dict.fromkeys(str(name) for group in groups for name in group))
-        rows = [[f"  {name}", *(_number(group.get(key, "")) for key in inner)] for name, group in metrics.items()]
+        rows = [[f"  {name}", *(short_number(group.get(key, "")) for key in inner)] for name, group in metrics.items()]
         columns = [Column(""), *(Column(printable(name), right=True) for name in inner)]
         if fits(columns, rows):
             print_table(columns, rows)
         else:
-            print_fields((name, _number(value)) for name, value in _flattened(metrics))
+            print_fields((name, short_number(value)) for name, value in _flattened(metrics))
 
 
 def _flattened(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -156,10 +157,6 @@ def _flattened(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield from _flattened(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _number(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _files(entry: EntryFields, boundary: Boundary) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk
+from ..base.instants import instant_microseconds
 from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..model.checks import check_metadata
 from ..model.metadata import PAIR_PATTERN, ModelMetadata, fields_of
 from ..model.published import max_sidecar_size
 from ..model.slot import Slot
-from ..problems import quoted
+from ..problems import escaped, quoted
 from .access import absolute, remove_old_temporaries, user_name, why_not_writable
 from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, shown
@@ -51,6 +52,7 @@ from .trash import Trash
 
 # Imported at the first change: a process that only reads needs none of them.
 if TYPE_CHECKING:
+    from .finding import Table
     from .labels import Labels
     from .measurements import Measurements, Metrics, When
     from .scaler import Scalers
@@ -143,6 +145,8 @@ class ModelRegistry:
         self._trash = Trash(self._store, self._storage, self._label_files)
         self._history_check = HistoryCheck(self._store.files)
         self._refresh = self._store.refresh
+        # The entries of the last search, for the next one.
+        self._table: Table | None = None
         _open_handles.add(self)
 
     @cached_property
@@ -243,21 +247,30 @@ class ModelRegistry:
         variant: str = "",
         alias: str | None = None,
         calibrated: bool = False,
+        trained_before: datetime | None = None,
         as_of: datetime | None = None,
     ) -> Entry | None:
         """Return the newest model of a pair, type and variant, or None.
 
         Newest is by `trained_at` as an instant, ties by the order of registration; an entry dated in the future
-        is never newest. With `alias` it is the model that the alias names; with `calibrated=True` only models
-        whose `calibration_ok` is true count; with `as_of` the registry is taken as it was at that instant: after the
-        last change whose time is not after it.
+        is never newest. With `alias` it is the model that the alias names. With `calibrated=True` only models whose
+        `calibration_ok` is true count, with `trained_before` only those that were trained before that instant; None is
+        returned if the model of the alias is not one of them. With `as_of` the registry is taken as it was at that
+        instant: after the last change whose time is not after it.
         """
         state, now = self._at(as_of)
         slot = Slot(currency_pair, model_type, variant)
-        if alias is not None:
-            entry = state.aliased(slot, alias)
-            return entry if entry is not None and (not calibrated or entry.get("calibration_ok")) else None
-        return state.newest(slot, _microseconds(now), calibrated=calibrated)
+        last = _microseconds(now)
+        if trained_before is not None:
+            before = _microseconds(_with_zone(trained_before)) - 1
+            last = before if alias is not None else min(last, before)
+        if alias is None:
+            return state.newest(slot, last, calibrated=calibrated)
+        entry = state.aliased(slot, alias)
+        if entry is None or (calibrated and not entry.get("calibration_ok")):
+            return None
+        is_late = trained_before is not None and instant_microseconds(entry.get("trained_at")) > last
+        return None if is_late else entry
 
     def list_models(
         self,
@@ -270,6 +283,40 @@ class ModelRegistry:
         """Return the entries of a pair, type and variant, newest first. None is any."""
         state, _ = self._at(as_of)
         return state.newest_first(currency_pair, model_type, variant)
+
+    def search(
+        self,
+        where: str | Iterable[str] = (),
+        *,
+        currency_pair: str | None = None,
+        model_type: str | None = None,
+        variant: str | None = None,
+        tags: Mapping[str, str | None] | None = None,
+        alias: str | None = None,
+        held: bool | None = None,
+        sort: str | None = None,
+        limit: int | None = None,
+        as_of: datetime | None = None,
+    ) -> list[Entry]:
+        """Return the entries for which all conditions of `where` hold, such as "1d.rmse<0.005"; newest first.
+
+        docs/reference/finding.md has the language. `tags` maps names to values, or to None for any value. `sort` is a
+        name, with a "-" in front for the largest first; `limit` is the largest number of entries. A name of a metric
+        or a tag that no entry has is logged (`registry.name_unknown`). Raises ConditionError.
+        """
+        from .finding import Table, conditions_of, find, parse_sort
+
+        conditions = conditions_of(where, tags, alias, held, now=self._clock())
+        order = parse_sort(sort) if sort is not None else None
+        if limit is not None and limit < 0:
+            raise ValueError(f"cannot search: limit is {limit}, and must not be negative")
+        entries = self.list_models(currency_pair, model_type, variant=variant, as_of=as_of)
+        table = self._table.of(entries) if self._table is not None else Table(entries)
+        found = find(table, conditions, order, limit)
+        self._table = table
+        for unknown in found.unknown:
+            log.warning("registry.name_unknown", name=escaped(unknown.path.text), problem=str(unknown))
+        return found.entries
 
     @property
     def sequence(self) -> int:
@@ -605,7 +652,7 @@ class ModelRegistry:
         if as_of is None:
             self._refresh()
             return self._store.state, self._clock()
-        moment = as_of if as_of.tzinfo is not None else as_of.replace(tzinfo=UTC)
+        moment = _with_zone(as_of)
         return state_at(self._store.files, moment, reached=self._store.state.sequence), moment
 
 
@@ -633,6 +680,10 @@ class _Entries(Mapping[str, Entry]):
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _with_zone(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _microseconds(moment: datetime) -> int:

@@ -115,13 +115,15 @@ class State:
             raise _unknown(model_id)
         return stored
 
-    def newest(self, slot: Slot, now_microseconds: int, *, calibrated: bool) -> Entry | None:
-        """Return the newest entry of the slot that is not dated in the future."""
+    def newest(self, slot: Slot, last_microseconds: int, *, calibrated: bool) -> Entry | None:
+        """Return the newest entry of the slot that was not trained after that instant."""
         with self._lock:
             if self._order is None:
                 self._index()
-            for at, _, model_id in reversed(self._slots.get(slot, ())):
-                if at <= now_microseconds and (not calibrated or self.entries[model_id].get("calibration_ok")):
+            keys = self._slots.get(slot, [])
+            for at in range(bisect_left(keys, (last_microseconds + 1, 0, "")) - 1, -1, -1):
+                model_id = keys[at][2]
+                if not calibrated or self.entries[model_id].get("calibration_ok"):
                     return self.view(model_id)
             return None
 

@@ -323,6 +323,13 @@ EVENTS: dict[str, Event] = {
         "purged while that hides a jump.",
         "Correct what is wrong with the disk.",
     ),
+    "registry.name_unknown": Event(
+        "warning",
+        ("name", "problem"),
+        "A search (`ModelRegistry.search`) compares a metric, a tag or another name that no model has, so that its "
+        "comparison never holds.",
+        "Correct the name, if it is misspelled.",
+    ),
     "registry.file_rewritten": Event(
         "warning",
         ("path", "problem", "changes", "kept"),

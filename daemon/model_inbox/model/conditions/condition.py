@@ -11,32 +11,33 @@ the opposite of `=`.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ...base.instants import parse_stored, parse_time, time_is_day
+from ...base.instants import parse_time, time_is_day
 from ...base.units import parse_size
 from ...base.yaml_numbers import number
 from ...problems import escaped, quoted
-from .paths import FieldPath, Kind, Reader, nearest_name, parse_path
+from .paths import FieldPath, Kind, nearest_name, parse_path
 from .words import OPERATORS, Word, refused, split_words
 
-__all__ = ["Comparison", "Condition", "has", "parse_condition"]
+__all__ = ["Comparison", "Condition", "ValueTest", "has", "parse_condition"]
 
 Test = Callable[[Mapping[str, Any]], bool]
+"""Returns whether an entry fulfils something."""
+ValueTest = Callable[[Any], bool]
+"""Returns whether a value does; None is a missing one."""
 
-_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
+_ORDER: Mapping[str, Callable[[Any], ValueTest]] = {
+    "<": lambda bound: lambda found: found is not None and found < bound,
+    "<=": lambda bound: lambda found: found is not None and found <= bound,
+    ">": lambda bound: lambda found: found is not None and found > bound,
+    ">=": lambda bound: lambda found: found is not None and found >= bound,
 }
 _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 _DAY = timedelta(days=1)
-"""How long a value is that names a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,51 +53,40 @@ class Comparison:
     value: Any = None
     is_day: bool = False
 
-    def compiled(self) -> Test:
-        """Return the function that tests an entry."""
-        read = self.path.reader()
+    def tests_value(self) -> ValueTest:
+        """Return the function that tests a value, as `path.comparable` reads it from an entry."""
         if self.operator == "exists":
-            return lambda entry: read(entry) is not None
+            return _is_there
         if self.operator == "missing":
-            return lambda entry: read(entry) is None
+            return _is_missing
         if self.operator in _ORDER:
-            return _ordered(read, self.operator, self.value, is_time=self.path.kind is Kind.TIME)
-        equal = self._equal(read)
-        return equal if self.operator == "=" else lambda entry: not equal(entry)
+            return _ORDER[self.operator](self.value)
+        equal = self._equal()
+        return equal if self.operator == "=" else lambda found: not equal(found)
 
-    def _equal(self, read: Reader) -> Test:
-        value, kind = self.value, self.path.kind
-        if kind in (Kind.NAMES, Kind.NUMBERS):
-            return lambda entry: value in (read(entry) or ())
-        if kind is Kind.TIME:
-            end = value + _DAY if self.is_day else value
+    def tests_entry(self) -> Test:
+        """Return the function that tests an entry."""
+        read, test = self.path.comparable(), self.tests_value()
+        return lambda entry: test(read(entry))
 
-            def equal(entry: Mapping[str, Any]) -> bool:
-                moment = parse_stored(read(entry))
-                return moment is not None and (value <= moment < end or moment == value)
-
-            return equal
+    def _equal(self) -> ValueTest:
+        value = self.value
+        if self.path.kind in (Kind.NAMES, Kind.NUMBERS):
+            return lambda found: found is not None and value in found
+        if self.is_day:
+            return lambda found: found is not None and found >= value and found - value < _DAY
         if value == "" and not self.path.part:
             # An empty text of a field is read as a missing one.
-            return lambda entry: read(entry) is None
-        return lambda entry: bool(read(entry) == value)
+            return _is_missing
+        return lambda found: bool(found == value)
 
 
-def _ordered(read: Reader, sign: str, value: Any, *, is_time: bool) -> Test:
-    compare = _ORDER[sign]
-    if is_time:
+def _is_there(found: Any) -> bool:
+    return found is not None
 
-        def is_before_or_after(entry: Mapping[str, Any]) -> bool:
-            moment = parse_stored(read(entry))
-            return moment is not None and compare(moment, value)
 
-        return is_before_or_after
-
-    def is_less_or_more(entry: Mapping[str, Any]) -> bool:
-        found = read(entry)
-        return found is not None and compare(found, value)
-
-    return is_less_or_more
+def _is_missing(found: Any) -> bool:
+    return found is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +98,7 @@ class Condition:
     holds: Test = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        any_of = [_joined([one.compiled() for one in all_of], all_needed=True) for all_of in self.alternatives]
+        any_of = [_joined([one.tests_entry() for one in all_of], all_needed=True) for all_of in self.alternatives]
         object.__setattr__(self, "holds", _joined(any_of, all_needed=False))
 
     @property

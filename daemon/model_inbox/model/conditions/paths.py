@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from ...base.instants import parse_stored
 from ...errors import ConditionError
 from ...problems import quoted
 
@@ -77,12 +78,14 @@ FIELDS: Mapping[str, Kind] = {
 """Every field of an entry. A mapping counts as the list of its names."""
 
 OTHER_NAMES: Mapping[str, str] = {
+    "id": "model_id",
+    "model": "model_id",
     "pair": "currency_pair",
     "subject": "currency_pair",
     "type": "model_type",
     "features": "features_used",
 }
-"""Other names of fields, as the options of the commands have them."""
+"""Other names of fields, as options and tables of the commands have them."""
 
 PARTS: Mapping[str, Kind] = {
     METRICS: Kind.NUMBER,
@@ -126,6 +129,11 @@ class FieldPath:
     def read(self, entry: Mapping[str, Any]) -> Any:
         """Return the value in one entry. For many entries, `reader` is faster."""
         return self.reader()(entry)
+
+    def comparable(self) -> Reader:
+        """Return the function that reads this value in the form in which it is compared: a time as a datetime."""
+        read = self.reader()
+        return (lambda entry: parse_stored(read(entry))) if self.kind is Kind.TIME else read
 
     def reader(self) -> Reader:
         """Return the function that reads this value from entries."""
@@ -190,18 +198,23 @@ def _hint_for(field: str, text: str) -> str:
     return f"Write {field} alone. A metric of this name is {quoted(f'{METRICS}.{text}')}"
 
 
-def nearest_name(text: str, metrics: Sequence[str] = ()) -> str | None:
-    """Return the name of a field, or one of `metrics`, that was probably meant; None if none is similar."""
+def nearest_name(text: str, names: Sequence[str] = ()) -> str | None:
+    """Return the name of a field, or one of `names`, that was probably meant; None if none is similar.
+
+    `names` are those of parts that there are: metrics, or `tags.stage`.
+    """
     from difflib import get_close_matches
 
     first, dot, part = text.partition(".")
+    if dot and (first in FIELDS or first in OTHER_NAMES):
+        return next(iter(get_close_matches(text[:64], names, 1, 0.6)), None)
     if dot and (near := get_close_matches(first[:64], [*PARTS, *FIXED_PARTS, "features"], 1, 0.8)):
         return f"{near[0]}.{part}"
-    known = [*metrics, *FIELDS, *OTHER_NAMES]
-    close = get_close_matches(text[:64], known, 1, 0.6)
-    # `trained` is not similar enough to `trained_at`, and means it.
+    # `size` is not similar enough to `size_bytes`, and means it.
     begun = [name for name in FIELDS if len(text) > 2 and name.startswith(f"{text}_")]
-    return next(iter([*begun, *close]), None)
+    # The name of a metric like `precision` is a little like that of a field.
+    fields = get_close_matches(text[:64], [*FIELDS, *OTHER_NAMES], 1, 0.7)
+    return next(iter([*begun, *fields, *get_close_matches(text[:64], names, 1, 0.6)]), None)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

@@ -92,6 +92,7 @@ def holds(text: str, entry: Mapping[str, Any] = ENTRY) -> bool:
         "trained_at>2026-11-20",
         "trained_at=2026-11-20",
         "trained_at!=2026-11-21",
+        "trained_at!=9999-12-31",
         "trained_at=2026-11-20 13:00:00+01:00",
         "trained_at < 7d ago and registered_at<yesterday",
         "registered_at>2026-11-20T12:30:00.2Z",
