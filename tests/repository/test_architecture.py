@@ -176,7 +176,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "pickles/trees": (
         "fault",
-        "flatbuffer shape ubjson",
+        "flatbuffer number_text shape ubjson",
         "catboost_statistics lightgbm_text nodes xgboost_model",
         "catboost_model",
         "__init__",
@@ -221,8 +221,8 @@ PURE = words("""
     pickles/rules/python_rules pickles/rules/scipy_rules pickles/rules/costs pickles/rules/state_space_rules
     pickles/rules/neighbor_rules pickles/rules/svm_rules pickles/rules/tree_rules pickles/rules/zone_rules
     pickles/trees/__init__ pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/fault
-    pickles/trees/flatbuffer pickles/trees/lightgbm_text pickles/trees/nodes pickles/trees/shape pickles/trees/ubjson
-    pickles/trees/xgboost_model
+    pickles/trees/flatbuffer pickles/trees/lightgbm_text pickles/trees/nodes pickles/trees/number_text
+    pickles/trees/shape pickles/trees/ubjson pickles/trees/xgboost_model
 """)
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {

@@ -234,6 +234,10 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     "not-a-tree": lambda name, detail: artifact_not_a_tree(
         f"the model in {quoted(name)} is not one that its library could use: {detail}"
     ),
+    "unchecked-part": lambda name, detail: artifact_unsupported(
+        f"the model in {quoted(name)} cannot be checked: {detail}",
+        "Turn texts and embeddings into numbers before the model, and train it with these",
+    ),
     "bad-zip": lambda _, detail: artifact_malformed(
         f"the archive does not have the layout that torch writes: {detail}", _TORCH
     ),

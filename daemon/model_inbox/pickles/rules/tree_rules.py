@@ -16,6 +16,7 @@ from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from ..trees import (
     NodeTable,
     NotATree,
+    Unchecked,
     check_catboost,
     check_hist_nodes,
     check_lightgbm,
@@ -36,7 +37,7 @@ def note_faults(recorder: Recorder, name: str, check: Callable[[], None]) -> Non
     try:
         check()
     except NotATree as error:
-        recorder.note("not-a-tree", name, str(error))
+        recorder.note("unchecked-part" if isinstance(error, Unchecked) else "not-a-tree", name, str(error))
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------

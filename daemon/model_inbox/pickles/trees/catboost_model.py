@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from .catboost_statistics import Known, check_base, check_statistics, key_of
-from .fault import NotATree, check_inside, require
+from .fault import NotATree, Unchecked, check_inside, require
 from .flatbuffer import Table, root_table
 
 __all__ = ["check_catboost"]
@@ -31,11 +31,11 @@ _WHERE = "the trees"
 _DIMENSION, _SPLITS, _SIZES, _STARTS, _CATEGORICAL, _FLOAT, _ONE_HOT, _STATISTIC = range(8)
 _LEAF_VALUES, _LEAF_WEIGHTS, _STEPS, _LEAF_OF_NODE, _TEXT, _ESTIMATED = range(8, 14)
 _MULTI_BIAS, _PACKED, _EMBEDDING = 16, 17, 18
-_BORDERS = {_FLOAT: 3, _ONE_HOT: 1, _STATISTIC: 1, _ESTIMATED: 3}
+_BORDERS = {_FLOAT: 3, _ONE_HOT: 1, _STATISTIC: 1}
 """For each kind of feature, the field of its table with its borders or values: each of them is one possible split."""
 _BORDERS_OF_BUCKET = 254
 """The evaluator keeps a byte for this many borders of a feature."""
-_POSITIONS = {_FLOAT: (1, 2), _CATEGORICAL: (0, 1), _TEXT: (0, 1), _EMBEDDING: (0, 1)}
+_POSITIONS = {_FLOAT: (1, 2), _CATEGORICAL: (0, 1)}
 """The fields with the place of a feature: among those of its kind, and in a row of data."""
 
 
@@ -53,7 +53,9 @@ def check_catboost(data: bytes) -> None:
     require(1 <= dimensions <= _DIMENSIONS_MAX, f"the model has {dimensions} outputs")
     require(trees.count(_MULTI_BIAS, 8) in (0, 1, dimensions), "the model has another number of biases than of outputs")
     _check_positions(trees)
-    _check_statistics(trees, core.texts(3), data[8 + size :])
+    parts = core.texts(3)
+    _refuse_unchecked(trees, parts)
+    _check_statistics(trees, parts, data[8 + size :])
     splits, sizes, starts = (trees.numbers(field, "i") for field in (_SPLITS, _SIZES, _STARTS))
     borders = [feature.count(field, 4) for kind, field in _BORDERS.items() for feature in trees.tables(kind)]
     known = sum(borders)
@@ -76,11 +78,32 @@ def check_catboost(data: bytes) -> None:
     require(weights in (0, leaves // dimensions), f"{_WHERE} have {weights} weights of leaves")
 
 
+def _refuse_unchecked(trees: Table, parts: Sequence[str]) -> None:
+    """CatBoost turns texts and embeddings into numbers by tables behind the trees, whose offsets it does not verify.
+
+    They are flatbuffers, packed dictionaries and graphs of neighbours (catboost/private/libs/text_features and
+    embedding_features).
+    """
+    for kind, what in ((_TEXT, "texts"), (_EMBEDDING, "embeddings"), (_ESTIMATED, "texts or embeddings")):
+        if trees.count(kind, 4):
+            raise Unchecked(f"it has features that are {what}")
+    if not {_STATISTICS_PART}.issuperset(parts) or len(parts) > 1:
+        raise Unchecked("it has other parts than trees and statistics")
+
+
 def _check_positions(trees: Table) -> None:
-    for kind, (own, flat) in _POSITIONS.items():
+    """CatBoost makes its rows as wide as the last feature of each kind needs, so the numbers have to rise."""
+    flat_places: set[int] = set()
+    for kind, fields in _POSITIONS.items():
+        own, flat = -1, -1
         for feature in trees.tables(kind):
-            for place in (feature.number(own, "i", -1), feature.number(flat, "i", -1)):
-                require(-1 <= place < _INDEX_MAX, f"the model has a feature with number {place}")
+            places = [feature.number(field, "i", -1) for field in fields]
+            require(
+                own < places[0] < _INDEX_MAX and flat < places[1] < _INDEX_MAX and places[1] not in flat_places,
+                f"the model has a feature with the numbers {places[0]} and {places[1]}, which do not rise",
+            )
+            own, flat = places
+            flat_places.add(flat)
 
 
 def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
@@ -95,7 +118,7 @@ def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
     classes: dict[bytes, int] = {}
     if parts[:1] == [_STATISTICS_PART]:
         end, classes = check_statistics(data, known)
-        require(len(parts) > 1 or end == len(data), "there is something behind the tables of statistics")
+        require(end == len(data), "there is something behind the tables of statistics")
     for number, feature in enumerate(trees.tables(_STATISTIC)):
         where = f"statistic {number}"
         statistic = feature.table(0)

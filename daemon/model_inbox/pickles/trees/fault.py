@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["NotATree", "check_inside", "require"]
+__all__ = ["NotATree", "Unchecked", "check_inside", "require"]
 
 
 class NotATree(Exception):
     """A model whose trees its library would not survive. The text says what was found, and in which tree and node."""
+
+
+class Unchecked(NotATree):
+    """A model with parts that no check reads. The text says which."""
 
 
 def require(condition: bool, otherwise: str) -> None:

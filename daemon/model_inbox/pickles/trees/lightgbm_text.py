@@ -13,89 +13,88 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from .fault import NotATree, check_inside, require
+from .number_text import is_numbers, is_plain_numbers
 from .shape import check_split_children
 
 __all__ = ["check_lightgbm"]
 
-_NUMBER = re.compile(r"-?\d{1,10}", re.ASCII)
-_KEY = re.compile(r"[a-z_]{1,40}", re.ASCII)
-_PARAMETER = re.compile(r"\[[a-z_0-9]{1,60}: .*\]", re.ASCII)
-_INTEGER_CHARACTERS = b"0123456789- "
-_NUMBER_SHAPES = {
-    sign + number
-    for sign in (b"", b"-")
-    for number in (b"inf", b"nan", *(point + power for point in (b"", b".") for power in (b"", b"e", b"e-", b"e+")))
-}
-"""Numbers without their digits."""
-_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_MISPLACED = (
-    *(b"- ", b"-.", b"-e", b" .", b". ", b".e", b" e", b"e ", b"+ "),
-    *(b"0-", b"0+", b"0i", b"n0", b"f0", b"0n"),
-)
-"""What stands in a text of numbers, with 0 for each digit, only where digits are missing, or where they stand before a
-sign or in a word."""
-_OBJECTIVE_CLASSES = re.compile(r"num_class:(\S*)")
+_NUMBER = re.compile(rb"-?\d{1,10}")
+_KEY = re.compile(rb"[a-z_]{1,40}")
+_PARAMETER = re.compile(rb"\[[a-z_0-9]{1,60}: .*\]")
+_OBJECTIVE_CLASSES = re.compile(rb"num_class:(\S*)")
+_TREE = b"Tree="
+_NUMBERS_BYTES = 1 << 16
+"""How much text of numbers is checked together."""
 _TREE_LINES_MAX = 22
 """LightGBM reads at most this many lines of a tree."""
 _FEATURES_MAX = 1 << 24
 _CATEGORICAL = 1
 _DECISION_TYPES = frozenset(range(12))
+_BY_NUMBER = frozenset(b"%d" % kind for kind in _DECISION_TYPES if not kind & _CATEGORICAL)
 """Bit 0: by category; bit 1: missing values go left; bits 2 and 3: what is missing (nothing, zero, NaN)."""
 
 
 def check_lightgbm(text: str) -> None:
     """Check the text of a booster. Raise NotATree for what LightGBM would not survive."""
-    require("\0" not in text and "\r" not in text, "the text contains characters that LightGBM does not write")
-    lines = text.split("\n")
-    first = _first_tree(lines)
-    header = _header(lines[:first])
-    features = _number(header, "max_feature_idx", "the header", -1, _FEATURES_MAX) + 1
+    try:
+        # LightGBM counts in bytes.
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise NotATree("the text contains characters that LightGBM does not write") from None
+    require(b"\0" not in data and b"\r" not in data, "the text contains characters that LightGBM does not write")
+    first = 0 if data.startswith(_TREE) else data.find(b"\n" + _TREE) + 1 or len(data)
+    header = _header(data[:first].split(b"\n"))
+    features = _number(header, b"max_feature_idx", "the header", -1, _FEATURES_MAX) + 1
     _check_names(header, features)
-    trees = _check_trees(lines, first, header, features)
+    trees, end = _check_trees(data, first, header, features)
+    _check_parameters(data[end:].split(b"\n"))
     _check_classes(header, trees)
 
 
-def _first_tree(lines: Sequence[str]) -> int:
-    return next((place for place, line in enumerate(lines) if line.startswith("Tree=")), len(lines))
-
-
-def _header(lines: Sequence[str]) -> dict[str, str]:
-    header: dict[str, str] = {}
+def _header(lines: Sequence[bytes]) -> dict[bytes, bytes]:
+    header: dict[bytes, bytes] = {}
     for line in lines:
-        if line == "end of trees":
+        if line == b"end of trees":
             break
         if not line:
             continue
         # A line without "=" is a flag. LightGBM takes "=num_class=2" for "num_class=2".
-        key, _, value = line.partition("=")
-        require(_KEY.fullmatch(key) is not None, f"the header has a line that LightGBM does not write: {line!r:.40}")
-        require(key not in header, f"the header has {key} twice")
+        key, _, value = line.partition(b"=")
+        require(_KEY.fullmatch(key) is not None, f"the header has a line that LightGBM does not write: {_shown(line)}")
+        require(key not in header, f"the header has {key.decode()} twice")
         header[key] = value
     return header
 
 
-def _number(fields: Mapping[str, str], key: str, where: str, least: int, most: int) -> int:
+def _shown(text: bytes, most: int = 40) -> str:
+    return f"{text.decode(errors='replace')!r:.{most}}"
+
+
+def _number(fields: Mapping[bytes, bytes], key: bytes, where: str, least: int, most: int) -> int:
     text = fields.get(key)
     if text is None:
-        raise NotATree(f"{where} has no {key}")
-    require(_NUMBER.fullmatch(text) is not None, f"{where}: {key} is not a number")
-    require(least <= int(text) <= most, f"{where}: {key} is {text}, not {least} to {most}")
-    return int(text)
+        raise NotATree(f"{where} has no {key.decode()}")
+    require(_NUMBER.fullmatch(text) is not None, f"{where}: {key.decode()} is not a number")
+    number = int(text)
+    require(least <= number <= most, f"{where}: {key.decode()} is {number}, not {least} to {most}")
+    return number
 
 
-def _check_names(header: Mapping[str, str], features: int) -> None:
-    for key in ("feature_names", "feature_infos"):
-        names = header.get(key, "").split(" ")
-        known = len(names) if names != [""] else 0
-        require(known == features, f"the header: max_feature_idx is {features - 1}, and there are {known} {key}")
+def _check_names(header: Mapping[bytes, bytes], features: int) -> None:
+    for key in (b"feature_names", b"feature_infos"):
+        names = header.get(key, b"").split(b" ")
+        known = len(names) if names != [b""] else 0
+        require(
+            known == features, f"the header: max_feature_idx is {features - 1}, and there are {known} {key.decode()}"
+        )
 
 
-def _check_classes(header: Mapping[str, str], trees: int) -> None:
+def _check_classes(header: Mapping[bytes, bytes], trees: int) -> None:
     """A wrong number of classes is divided by, allocated by, or written past the end of a row of predictions."""
-    classes = _number(header, "num_class", "the header", 1, 1 << 20)
+    classes = _number(header, b"num_class", "the header", 1, 1 << 20)
     per_iteration = classes
-    if "num_tree_per_iteration" in header:
-        per_iteration = _number(header, "num_tree_per_iteration", "the header", 1, 1 << 20)
+    if b"num_tree_per_iteration" in header:
+        per_iteration = _number(header, b"num_tree_per_iteration", "the header", 1, 1 << 20)
     require(
         per_iteration == classes,
         f"the header: num_tree_per_iteration is {per_iteration}, and num_class is {classes}",
@@ -103,130 +102,187 @@ def _check_classes(header: Mapping[str, str], trees: int) -> None:
     require(trees % classes == 0, f"the header: num_class is {classes}, and there are {trees} trees")
     # Without a tree nothing else bounds it.
     require(trees > 0 or classes <= _CLASSES_WITHOUT_TREES, f"the header: num_class is {classes}, without a tree")
-    objective = header.get("objective", "custom")
+    objective = header.get(b"objective", b"custom")
     require(bool(objective.split()), "the header: the objective has no name")
     for number in _OBJECTIVE_CLASSES.findall(objective):
-        require(number == str(classes), f"the header: num_class is {classes}, and {number!r:.20} in the objective")
+        require(
+            number == b"%d" % classes, f"the header: num_class is {classes}, and {_shown(number, 20)} in the objective"
+        )
 
 
 _CLASSES_WITHOUT_TREES = 4096
 
 
-def _check_trees(lines: Sequence[str], first: int, header: Mapping[str, str], features: int) -> int:
-    """Check all trees and where they begin. Return how many there are."""
-    place, trees = first, 0
-    sizes: list[int] = []
-    while place < len(lines) and lines[place].startswith("Tree="):
-        where = f"tree {trees}"
-        end = lines.index("", place) if "" in lines[place : place + _TREE_LINES_MAX + 2] else -1
-        require(end > 0, f"{where} has more lines than LightGBM reads")
-        block = lines[place + 1 : end]
-        fields = dict(line.split("=", 1) for line in block if "=" in line)
-        require(
-            len(fields) == len(block) <= _TREE_LINES_MAX and lines[place][5:].isdecimal(),
-            f"{where} has a line that LightGBM does not write",
-        )
-        _check_tree(fields, features, where)
-        trees += 1
-        begin, place = place, end
-        while place < len(lines) and not lines[place]:
-            place += 1
-        sizes.append(sum(map(len, lines[begin:place])) + place - begin)
-    _check_sizes(header, sizes, lines, place)
-    return trees
+class _Numbers:
+    """The lines of numbers of many trees, which are checked together."""
+
+    __slots__ = ("_lines", "_size", "_trees")
+
+    def __init__(self) -> None:
+        self._trees: list[tuple[str, Mapping[bytes, bytes], int]] = []
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def add(self, where: str, fields: Mapping[bytes, bytes], leaves: int) -> None:
+        """Add a tree. Raise NotATree if one that was added is wrong."""
+        lines = [fields[key] for key in _FLOATS if fields.get(key)]
+        self._trees.append((where, fields, leaves))
+        self._lines += lines
+        self._size += sum(map(len, lines))
+        if self._size > _NUMBERS_BYTES:
+            self.check()
+
+    def check(self) -> None:
+        """LightGBM stops the process where it finds anything else than a number in a tree."""
+        if self._trees and not is_plain_numbers(b" ".join(self._lines)):
+            for where, fields, leaves in self._trees:
+                lines = b" ".join([fields[key] for key in _FLOATS if fields.get(key)])
+                require(is_numbers(lines), f"{where}: a line of numbers contains something else")
+                if leaves > 1 or _is_linear(fields):
+                    _check_lengths(fields, leaves, where)
+        self._trees.clear()
+        self._lines.clear()
+        self._size = 0
 
 
-def _check_sizes(header: Mapping[str, str], sizes: Sequence[int], lines: Sequence[str], end: int) -> None:
-    """LightGBM looks for each tree where its table of sizes says, and stops the process if there is none."""
+def _is_linear(fields: Mapping[bytes, bytes]) -> bool:
+    return fields.get(b"is_linear", b"0") != b"0"
+
+
+def _check_lengths(fields: Mapping[bytes, bytes], leaves: int, where: str) -> None:
+    """LightGBM does not count what is empty between two spaces."""
+    for keys, count in ((_OF_LEAVES, leaves), (_OF_SPLITS, leaves - 1)):
+        for key in keys:
+            if key in fields:
+                parts = fields[key].split(b" ")
+                found = len(parts) - parts.count(b"")
+                require(found == count, f"{where}: {key.decode()} has {found} numbers, not {count}")
+
+
+def _check_trees(data: bytes, first: int, header: Mapping[bytes, bytes], features: int) -> tuple[int, int]:
+    """Check all trees and where they begin. Return how many there are, and where the last one ends.
+
+    LightGBM looks for each tree where its table of sizes says, and stops the process if there is none.
+    """
+    text = header.get(b"tree_sizes")
     # Without the table it would go on reading where a tree ends too early.
-    text = header.get("tree_sizes")
-    if text is None:
-        raise NotATree("the header has no tree_sizes")
-    written = _integers(text, "the header: tree_sizes") if text else []
-    require(len(written) == len(sizes), f"the header: tree_sizes has {len(written)} sizes for {len(sizes)} trees")
-    wrong = next((tree for tree, (a, b) in enumerate(zip(written, sizes, strict=True)) if a != b), None)
-    require(wrong is None, f"tree {wrong} has another size than in tree_sizes")
-    _check_parameters(lines, end)
-    rest = next((place for place in range(end, len(lines)) if lines[place].startswith("Tree=")), None)
-    require(rest is None, f"there is a tree behind the last of {len(sizes)}")
+    require(text is not None, "the header has no tree_sizes")
+    sizes = _integers(text, "the header: tree_sizes") if text else []
+    numbers = _Numbers()
+    integers = _Integers()
+    place = first
+    for tree, size in enumerate(sizes):
+        where = f"tree {tree}"
+        require(
+            data.startswith(_TREE, place),
+            f"the header: tree_sizes has {len(sizes)} sizes for {tree} trees",
+        )
+        require(0 < size <= len(data) - place, f"{where} has another size than in tree_sizes")
+        block = data[place : place + size]
+        place += size
+        # An empty line ends it, and all empty lines behind it belong to it.
+        require(
+            block.endswith(b"\n\n") and not data.startswith(b"\n", place),
+            f"{where} has another size than in tree_sizes",
+        )
+        head = block.rstrip(b"\n")
+        _check_tree(head, features, where, numbers, integers)
+    numbers.check()
+    require(data.find(b"\n" + _TREE, max(place - 1, 0)) < 0, f"there is a tree behind the last of {len(sizes)}")
+    return len(sizes), place
 
 
-def _check_parameters(lines: Sequence[str], begin: int) -> None:
+def _check_parameters(lines: Sequence[bytes]) -> None:
     """LightGBM splits each line of the parameters at its colon, and reads on where there is none."""
-    if "parameters:" not in lines[begin:]:
+    if b"parameters:" not in lines:
         return
-    begin = lines.index("parameters:", begin) + 1
-    require("end of parameters" in lines[begin:], "the parameters have no end")
-    for line in lines[begin : lines.index("end of parameters", begin)]:
+    begin = lines.index(b"parameters:") + 1
+    require(b"end of parameters" in lines[begin:], "the parameters have no end")
+    for line in lines[begin : lines.index(b"end of parameters", begin)]:
         require(
             not line or _PARAMETER.fullmatch(line) is not None,
-            f"the parameters have a line that LightGBM does not write: {line!r:.60}",
+            f"the parameters have a line that LightGBM does not write: {_shown(line, 60)}",
         )
 
 
-def _integers(text: str, where: str) -> list[int]:
+def _integers(text: bytes, where: str) -> list[int]:
     """Return the integers of a line. Raise NotATree for any other text."""
     try:
-        if text.encode("ascii").translate(None, _INTEGER_CHARACTERS):
+        if text.translate(None, b"0123456789- "):
             raise ValueError
-        return [*map(int, text.split(" "))]
+        return [*map(int, text.split(b" "))]
     except ValueError:
         raise NotATree(f"{where}: not a list of integers") from None
 
 
-def _check_floats(fields: Mapping[str, str], where: str) -> None:
-    """LightGBM stops the process where it finds anything else than a number in a tree."""
-    text = " ".join([fields[key] for key in _FLOATS if fields.get(key)])
-    # To parse them would take ten times as long. Without digits few shapes are left, and what stands beside each other
-    # shows where digits are missing or misplaced.
-    padded = f" {text} ".encode("utf-8", "replace").translate(_ZEROS)
-    shapes = set(padded.translate(None, b"0").split(b" "))
-    # Most lines have no exponent and no word: nothing is searched for a character that is not there.
-    there = {*b" 0", *b"".join(shapes)}
-    wrong = any(pair in padded for pair in _MISPLACED if there.issuperset(pair))
-    if wrong or not _NUMBER_SHAPES.issuperset(shapes):
-        raise NotATree(f"{where}: a line of numbers contains something else")
-
-
-def _of_length(fields: Mapping[str, str], key: str, count: int, where: str) -> list[int]:
+def _of_length(fields: Mapping[bytes, bytes], key: bytes, count: int, where: str) -> list[int]:
     """Return a line of exactly `count` integers."""
     text = fields.get(key)
     if text is None:
-        raise NotATree(f"{where} has no {key}")
-    numbers = _integers(text, f"{where}, {key}") if text else []
-    require(len(numbers) == count, f"{where}: {key} has {len(numbers)} numbers, not {count}")
+        raise NotATree(f"{where} has no {key.decode()}")
+    numbers = _integers(text, f"{where}, {key.decode()}") if text else []
+    require(len(numbers) == count, f"{where}: {key.decode()} has {len(numbers)} numbers, not {count}")
     return numbers
 
 
-_OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count", "leaf_const")
-_OF_SPLITS = ("threshold", "split_gain", "internal_value", "internal_weight", "internal_count")
-_FLOATS = (*_OF_LEAVES, *_OF_SPLITS, "leaf_coeff", "shrinkage", "cat_threshold")
+class _Integers:
+    """Integers by their text: to look one up takes a third of the time that it takes to parse it."""
+
+    __slots__ = ("_by_text", "_end")
+
+    def __init__(self) -> None:
+        self._by_text: dict[bytes, int] = {}
+        self._end = 0
+
+    def of_length(self, fields: Mapping[bytes, bytes], key: bytes, count: int, where: str) -> list[int]:
+        """Return a line of exactly `count` integers."""
+        while self._end <= count:
+            self._by_text[b"%d" % self._end] = self._end
+            self._by_text[b"-%d" % (self._end + 1)] = -self._end - 1
+            self._end += 1
+        try:
+            numbers = [*map(self._by_text.__getitem__, fields[key].split(b" "))]
+        except KeyError:
+            return _of_length(fields, key, count, where)
+        return numbers if len(numbers) == count else _of_length(fields, key, count, where)
 
 
-def _check_tree(fields: Mapping[str, str], features: int, where: str) -> None:
-    require(bool(fields.get("leaf_value")), f"{where} has no leaf_value")
-    _check_floats(fields, where)
-    leaves = fields["leaf_value"].count(" ") + 1
-    told = _number(fields, "num_leaves", where, 1, 1 << 30)
+_OF_LEAVES = (b"leaf_value", b"leaf_weight", b"leaf_count", b"leaf_const")
+_OF_SPLITS = (b"threshold", b"split_gain", b"internal_value", b"internal_weight", b"internal_count")
+_FLOATS = (*_OF_LEAVES, *_OF_SPLITS, b"leaf_coeff", b"shrinkage", b"cat_threshold")
+
+
+def _check_tree(head: bytes, features: int, where: str, numbers: _Numbers, integers: _Integers) -> None:
+    number, *lines = head.split(b"\n")
+    try:
+        fields = dict([line.split(b"=", 1) for line in lines])
+    except ValueError:
+        raise NotATree(f"{where} has a line that LightGBM does not write") from None
+    require(
+        len(fields) == len(lines) <= _TREE_LINES_MAX and number[5:].isdigit(),
+        f"{where} has a line that LightGBM does not write",
+    )
+    require(bool(fields.get(b"leaf_value")), f"{where} has no leaf_value")
+    leaves = fields[b"leaf_value"].count(b" ") + 1
+    numbers.add(where, fields, leaves)
+    told = _number(fields, b"num_leaves", where, 1, 1 << 30)
     require(told == leaves, f"{where}: num_leaves is {told}, and leaf_value has {leaves} numbers")
-    categories = _number(fields, "num_cat", where, 0, 1 << 30)
-    is_linear = fields.get("is_linear", "0") != "0"
+    categories = _number(fields, b"num_cat", where, 0, 1 << 30)
+    is_linear = _is_linear(fields)
     if leaves == 1 and not is_linear:
         # LightGBM reads nothing else of it.
         return
-    for keys, count in ((_OF_LEAVES, leaves), (_OF_SPLITS, leaves - 1)):
+    # Lines in which two spaces follow each other are counted again with their numbers.
+    for keys, between in ((_OF_LEAVES, leaves - 1), (_OF_SPLITS, leaves - 2)):
         for key in keys:
-            if key in fields:
-                line = fields[key]
-                # LightGBM does not count what is empty between two spaces.
-                found = line.count(" ") + 1 - line.count("  ") - (line[:1] == " ") - (line[-1:] == " ") if line else 0
-                require(found == count, f"{where}: {key} has {found} numbers, not {count}")
-    require("threshold" in fields, f"{where} has no threshold")
-    left = _of_length(fields, "left_child", leaves - 1, where)
-    right = _of_length(fields, "right_child", leaves - 1, where)
+            if key in fields and fields[key].count(b" ") != between:
+                _check_lengths(fields, leaves, where)
+    require(b"threshold" in fields, f"{where} has no threshold")
+    left = integers.of_length(fields, b"left_child", leaves - 1, where)
+    right = integers.of_length(fields, b"right_child", leaves - 1, where)
     if left:
         check_split_children(left, right, where)
-        used = _of_length(fields, "split_feature", leaves - 1, where)
+        used = integers.of_length(fields, b"split_feature", leaves - 1, where)
         if min(used) < 0 or max(used) >= features:
             check_inside(used, features, f"{where}, split_feature", "feature")
         _check_decisions(fields, leaves - 1, categories, where)
@@ -236,40 +292,46 @@ def _check_tree(fields: Mapping[str, str], features: int, where: str) -> None:
         _check_linear(fields, leaves, features, where)
 
 
-def _check_decisions(fields: Mapping[str, str], splits: int, categories: int, where: str) -> None:
-    kinds = _of_length(fields, "decision_type", splits, where) if "decision_type" in fields else [0] * splits
+def _check_decisions(fields: Mapping[bytes, bytes], splits: int, categories: int, where: str) -> None:
+    if b"decision_type" in fields:
+        texts = fields[b"decision_type"].split(b" ")
+        if len(texts) == splits and _BY_NUMBER.issuperset(texts):
+            return
+    kinds = _of_length(fields, b"decision_type", splits, where) if b"decision_type" in fields else [0] * splits
     if not _DECISION_TYPES.issuperset(kinds):
         node = next(node for node, kind in enumerate(kinds) if kind not in _DECISION_TYPES)
         raise NotATree(f"{where}, node {node}: decision_type is {kinds[node]}")
     if not any(kind & _CATEGORICAL for kind in set(kinds)):
         return
     # A node that decides by category has the place of its set of categories for a threshold.
-    thresholds = fields.get("threshold", "").split(" ")
+    thresholds = fields.get(b"threshold", b"").split(b" ")
     require(len(thresholds) == splits, f"{where}: threshold has {len(thresholds)} numbers, not {splits}")
     for node, (kind, threshold) in enumerate(zip(kinds, thresholds, strict=True)):
-        inside = threshold.isascii() and threshold.isdecimal() and len(threshold) < 12 and int(threshold) < categories
+        inside = threshold.isdigit() and len(threshold) < 12 and int(threshold) < categories
         if kind & _CATEGORICAL and not inside:
-            raise NotATree(f"{where}, node {node}: its set of categories is {threshold!r:.30}, not below {categories}")
+            raise NotATree(
+                f"{where}, node {node}: its set of categories is {_shown(threshold, 30)}, not below {categories}"
+            )
 
 
-def _check_categories(fields: Mapping[str, str], categories: int, where: str) -> None:
-    bounds = _of_length(fields, "cat_boundaries", categories + 1, where)
+def _check_categories(fields: Mapping[bytes, bytes], categories: int, where: str) -> None:
+    bounds = _of_length(fields, b"cat_boundaries", categories + 1, where)
     rises = bounds[0] == 0 and all(a <= b for a, b in pairwise(bounds))
     require(rises, f"{where}: cat_boundaries do not rise from 0")
-    words = fields.get("cat_threshold", "")
-    found = words.count(" ") + 1 if words else 0
+    words = fields.get(b"cat_threshold", b"")
+    found = words.count(b" ") + 1 if words else 0
     require(found == bounds[-1], f"{where}: cat_threshold has {found} numbers, not {bounds[-1]}")
 
 
-def _check_linear(fields: Mapping[str, str], leaves: int, features: int, where: str) -> None:
-    counts = _of_length(fields, "num_features", leaves, where)
+def _check_linear(fields: Mapping[bytes, bytes], leaves: int, features: int, where: str) -> None:
+    counts = _of_length(fields, b"num_features", leaves, where)
     require(min(counts) >= 0, f"{where}: num_features has a number below 0")
-    require("leaf_const" in fields, f"{where} has no leaf_const")
+    require(b"leaf_const" in fields, f"{where} has no leaf_const")
     total = sum(counts)
-    for key in ("leaf_features", "leaf_coeff"):
+    for key in (b"leaf_features", b"leaf_coeff"):
         # A leaf without features still has its separator.
-        found = len(fields.get(key, "").split())
-        require(found == total, f"{where}: {key} has {found} numbers, not {total}")
+        found = len(fields.get(key, b"").split())
+        require(found == total, f"{where}: {key.decode()} has {found} numbers, not {total}")
     if total:
-        used = _integers(" ".join(fields["leaf_features"].split()), f"{where}, leaf_features")
+        used = _integers(b" ".join(fields[b"leaf_features"].split()), f"{where}, leaf_features")
         check_inside(used, features, f"{where}, leaf_features", "feature")

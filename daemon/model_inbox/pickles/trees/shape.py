@@ -8,6 +8,7 @@ operations on whole sequences, which run in C; only a tree that fails is searche
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from functools import lru_cache
 from operator import eq, lt
 
 from .fault import NotATree
@@ -50,21 +51,24 @@ def check_children(
 def check_split_children(left: Sequence[int], right: Sequence[int], where: str) -> None:
     """Check nodes that are numbered apart from their leaves: a child below 0 is the leaf ~child, as in LightGBM."""
     splits = len(left)
-    children = {*left, *right}
+    places = range(splits)
     good = (
         len(right) == splits
-        # There are no other numbers than these: each stands there once.
-        and len(children) == 2 * splits
-        and min(children) >= -splits - 1
-        and max(children) < splits
-        and 0 not in children
-        and sum(map(lt, range(splits), left)) + sum(map((0).__gt__, left)) == splits
-        and sum(map(lt, range(splits), right)) + sum(map((0).__gt__, right)) == splits
+        # Each node but the first, and each leaf, stands there once: there are as many numbers as places.
+        and {*left, *right} == _split_children_of(splits)
+        # Each of the nodes comes after its parent: a leaf never does.
+        and sum(map(lt, places, left)) + sum(map(lt, places, right)) == splits - 1
     )
     if not good:
         raise NotATree(_split_fault_of(left, right, where))
     if splits > DEPTH_MAX:
         check_depth(left, right, where)
+
+
+@lru_cache(maxsize=16)
+def _split_children_of(splits: int) -> frozenset[int]:
+    """Return all children in a tree with this many splits: the leaves ~0 to ~splits, and all nodes but the first."""
+    return frozenset([*range(-splits - 1, 0), *range(1, splits)])
 
 
 def check_depth(left: Sequence[int], right: Sequence[int], where: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.pickles.trees import NotATree, check_catboost
+from model_inbox.pickles.trees import NotATree, Unchecked, check_catboost
+from model_inbox.pickles.trees.flatbuffer import root_table
 
 DATA = Path(__file__).parents[3] / "data" / "trees"
 SYMMETRIC = (DATA / "catboost-symmetric.cbm").read_bytes()
@@ -136,3 +137,23 @@ def test_no_number_of_the_flatbuffer_leads_out_of_it(place: int) -> None:
 def test_other_formats_are_named(model: bytes, message: str) -> None:
     """The magic number, and the version in the core."""
     assert fault(model) == message
+
+
+def test_parts_that_no_check_reads_are_refused() -> None:
+    """The tables that turn texts and embeddings into numbers have a name in the core."""
+    name = b"static_provider_v1"
+    with pytest.raises(Unchecked, match="it has other parts than trees and statistics"):
+        check_catboost(BY_CATEGORY.replace(name, b"text_provider_v001"))
+
+
+def test_numbers_of_features_rise() -> None:
+    """CatBoost makes a row as wide as the last feature needs."""
+    size = int.from_bytes(SYMMETRIC[4:8], "little")
+    trees = root_table(SYMMETRIC[8 : 8 + size]).table(1)
+    assert trees is not None
+    last = trees.tables(5)[-1]
+    for field in (1, 2):
+        place = last._at(field)
+        assert place is not None
+        changed = SYMMETRIC[: 8 + place] + bytes(4) + SYMMETRIC[8 + place + 4 :]
+        assert "which do not rise" in fault(changed)

@@ -190,12 +190,22 @@ def test_header_agrees_with_itself(before: str, after: str, message: str) -> Non
 def test_trees_are_where_the_table_of_sizes_says() -> None:
     """LightGBM stops the process where there is no tree."""
     good = text(*TREES)
-    assert fault(good.replace("tree_sizes=", "tree_sizes=9 ")) == "the header: tree_sizes has 5 sizes for 4 trees"
+    line = next(line for line in good.split("\n") if line.startswith("tree_sizes"))
+    assert fault(good.replace(line, f"{line} 9")) == "the header: tree_sizes has 5 sizes for 4 trees"
+    assert fault(good.replace("tree_sizes=", "tree_sizes=9 ")) == "tree 0 has another size than in tree_sizes"
     size = f"tree_sizes={len(NUMBERS)} "
     assert fault(good.replace(size, f"tree_sizes={len(NUMBERS) + 1} ")) == "tree 0 has another size than in tree_sizes"
-    line = next(line for line in good.split("\n") if line.startswith("tree_sizes"))
     assert fault(good.replace(f"{line}\n", "")) == "the header has no tree_sizes"
     assert fault(good + NUMBERS) == "there is a tree behind the last of 4"
+
+
+def test_sizes_are_those_in_bytes() -> None:
+    """LightGBM counts bytes: with a character of two of them, each further tree would be missed."""
+    changed = NUMBERS.replace("shrinkage", "sh\x82inkage")
+    assert fault(text(changed, *TREES[1:])) == "tree 0 has another size than in tree_sizes"
+    names = HEADER.replace("a b", "\u00e4 b")
+    assert fault(text(*TREES, header=names)) == ""
+    assert fault(text("\ud800")) == "the text contains characters that LightGBM does not write"
 
 
 def number_is_accepted(number: str) -> bool:
