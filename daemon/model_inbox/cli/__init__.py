@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "history": ("history:history", "Show the changes of one model, or of all."),
     "alias": ("alias:alias", "Set the alias NAME on the model ID, or remove it."),
     "pin": ("pin:pin", "Protect a model: neither the retention rules nor `delete` retire it."),
+    "hold": ("pin:hold", "Take a model out of service without retiring it."),
+    "unhold": ("pin:unhold", "Let a held model be served again."),
     "unpin": ("pin:unpin", "Remove the protection: the retention rules apply again."),
     "tag": ("tag:tag", "Set and remove tags of a model."),
     "record": ("record:record", "Record measurements of a registered model, such as its realised errors."),

@@ -1,4 +1,4 @@
-"""`model-inbox pin` and `unpin`: protects a model from retirement, and removes the protection."""
+"""`model-inbox pin`, `unpin`, `hold` and `unhold`: protects a model from retirement, and takes one out of service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .arguments import MODEL, find_model
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
-__all__ = ["pin", "unpin"]
+__all__ = ["hold", "pin", "unhold", "unpin"]
 
 _EXITS = {1: "no such model", 75: "another writer holds the registry"}
 
@@ -42,3 +42,44 @@ def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
         print_json(entry)
     else:
         print_lines(f"{quoted(model_id)} is not pinned.")
+
+
+@click.command(
+    cls=Command,
+    examples=["model-inbox hold usd_eur_20251025 --reason 'trained on the wrong rates'"],
+    exits={1: "no such model, or an alias names it", 75: "another writer holds the registry"},
+)
+@click.argument("model_id", metavar=MODEL)
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stands in the entry and in the history.")
+@pass_app
+def hold(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
+    """Take a model out of service without retiring it.
+
+    A held model is never the newest, and no alias may name it. Retention does not count it. After registry.held_keep
+    the daemon retires it.
+    """
+    with app.writing() as registry:
+        model_id = find_model(registry, model_id)
+        try:
+            entry = registry.hold(model_id, reason=reason)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--reason") from error
+    if as_json:
+        print_json(entry)
+    else:
+        print_lines(f"{quoted(model_id)} is held: it is not served.")
+
+
+@click.command(cls=Command, examples=["model-inbox unhold usd_eur_20251025"], exits=_EXITS)
+@click.argument("model_id", metavar=MODEL)
+@reason_option()
+@pass_app
+def unhold(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
+    """Let a held model be served again."""
+    with app.writing() as registry:
+        model_id = find_model(registry, model_id)
+        entry = registry.unhold(model_id, reason=reason)
+    if as_json:
+        print_json(entry)
+    else:
+        print_lines(f"{quoted(model_id)} is not held.")

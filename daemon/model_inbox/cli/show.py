@@ -120,6 +120,8 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "made with", ", ".join(f"{name} {version}" for name, version in (entry.get("frameworks") or {}).items())
     yield "to load", f"about {format_size(entry['load_bytes'])} of memory" if entry.get("load_bytes") else None
     yield "pinned", "yes" if entry.get("pinned") else None
+    held_since = when(parse_stored(entry.get("held_since")))
+    yield "held", f"since {held_since} UTC: {entry.get('held')}" if entry.get("held") else None
     yield "aliases", ", ".join(entry.get("aliases") or ())
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
     yield "description", entry.get("description")

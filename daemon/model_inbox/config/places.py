@@ -33,7 +33,9 @@ CONFIG_DEPTH_MAX = 16
 SECTIONS: Final = frozenset(
     {"inbox", "registry", "pickle", "checks", "permits", "quota", "retention", "logging", "metrics"}
 )
-REGISTRY_KEYS: Final = frozenset({"path", "storage_dir", "lock_timeout", "checkpoint_seconds", "history_keep"})
+REGISTRY_KEYS: Final = frozenset(
+    {"path", "storage_dir", "lock_timeout", "checkpoint_seconds", "history_keep", "held_keep"}
+)
 INBOX_KEYS: Final = frozenset(
     {
         *("path", "watcher", "settle_seconds", "rescan_seconds", "incomplete_timeout", "orphan_timeout"),

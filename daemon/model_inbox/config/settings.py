@@ -213,6 +213,7 @@ class RegistrySection(_Section):
         5, "The shortest time between two writes of the registry's file while models arrive."
     )
     history_keep: Duration = _setting("730d", "How long the history of the registry is kept.")
+    held_keep: Duration = _setting("30d", "How long a model that is held is kept before it is retired to the trash.")
 
 
 class PickleSection(_Section):

@@ -33,6 +33,7 @@ CHANGES_SHOWN = 50
 _COMMANDS = {
     "aliases": "model-inbox alias",
     "pinned": "model-inbox pin / unpin",
+    "held": "model-inbox hold / unhold",
     "recorded": "model-inbox record",
     "tags": "model-inbox tag",
     "scaler_path": "model-inbox replace-scaler",

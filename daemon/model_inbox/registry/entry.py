@@ -137,6 +137,13 @@ class EntryFields(SeedEntry, total=False):
         Field("The aliases that name it; each names one model of a pair, type and variant.", uniqueItems=True),
     ]
     pinned: Annotated[bool, Field("Whether it is protected from retirement.")]
+    held: Annotated[
+        str | None,
+        Field(
+            "Why it is held: it is never newest, no alias names it, and retention does not count it; null: it is not."
+        ),
+    ]
+    held_since: Annotated[str | None, Field("Since when it is held, in UTC; null: it is not.", format="date-time")]
     scaler_replaced: Annotated[
         int, Field("Only after replace_scaler: the number of the line that replaced its scaler.", minimum=1)
     ]
@@ -163,6 +170,8 @@ class EntryChanges(TypedDict, total=False):
     tags: dict[str, str]
     aliases: list[str]
     pinned: bool
+    held: str | None
+    held_since: str | None
     recorded: dict[str, Measurement]
 
 
@@ -190,10 +199,12 @@ def new_entry(
     frameworks: Mapping[str, str] | None = None,
     owner: OwnerFields | None = None,
     load_bytes: int | None = None,
+    held: str | None = None,
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
-    `registered_at` and `sequence` are those of its journal line, and are filled in when that is made.
+    `held` is why it is not to be served. `registered_at` and `sequence` are those of its journal line, and are filled
+    in when that is made.
     """
     fields = {
         **metadata,
@@ -214,13 +225,18 @@ def new_entry(
         "integrity": integrity,
         "aliases": [],
         "pinned": False,
+        "held": held,
+        "held_since": None,
     }
     return as_fields(fields)
 
 
 def numbered_entry(entry: EntryFields, *, sequence: int, registered_at: str) -> EntryFields:
     """Return a new entry with the number and the time of the line that registers it."""
-    return {**entry, "registered_at": registered_at, "sequence": sequence}
+    made: EntryFields = {**entry, "registered_at": registered_at, "sequence": sequence}
+    if made.get("held"):
+        made["held_since"] = registered_at
+    return made
 
 
 def changed_entry(entry: EntryFields, **changes: Unpack[EntryChanges]) -> EntryFields:
@@ -256,7 +272,17 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
 
 
 _SOMETIMES = frozenset(
-    {*LATER_FIELDS, "owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"}
+    {
+        *LATER_FIELDS,
+        "held",
+        "held_since",
+        "owner",
+        "frameworks",
+        "load_bytes",
+        "scaler_replaced",
+        "scaler_imports",
+        "recorded",
+    }
 )
 
 

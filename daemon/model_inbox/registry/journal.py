@@ -90,6 +90,8 @@ Operation = Literal[
     "unalias",
     "pin",
     "unpin",
+    "hold",
+    "unhold",
     "tag",
     "replace_scaler",
     "record",
@@ -206,9 +208,9 @@ def format_of_line(line: Draft | Line) -> str:
 def format_of_entry(entry: Mapping[str, Any]) -> str:
     """Return the format that a segment must have to hold this entry.
 
-    A version that knows no later format than /2 does not keep variants apart.
+    A version that knows no later format than /2 does not keep variants apart, and serves a model that is held.
     """
-    return FORMAT_FOR_LATER if entry.get("variant") else FORMAT
+    return FORMAT_FOR_LATER if entry.get("variant") or entry.get("held") else FORMAT
 
 
 def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list[Line]:

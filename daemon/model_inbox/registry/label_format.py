@@ -56,6 +56,9 @@ class LabelFields(TypedDict):
         dict[str, Annotated[Setting, Field("Who let it name the model.")]], Field("The aliases that name the model.")
     ]
     pinned: Annotated[Setting | None, Field("Who pinned the model; null: it is not pinned.")]
+    held: Annotated[
+        Setting | None, Field("Since when the model is held, by whom, and why; null: it is not. Earlier files lack it.")
+    ]
     tags: Annotated[dict[str, str], Field("All tags of the model.")]
     recorded: Annotated[
         dict[str, Measurement], Field("The latest value of each metric that was measured after the registration.")
@@ -76,6 +79,7 @@ class Labelled:
     sequence: int
     aliases: Mapping[str, Setting]
     pinned: Setting | None
+    held: Setting | None
     tags: Mapping[str, str]
     recorded: Mapping[str, Measurement]
     other: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +95,8 @@ class Labelled:
         known = {
             "aliases": sorted(entry.get("aliases") or ()),
             "pinned": bool(entry.get("pinned")),
+            "held": entry.get("held"),
+            "held_since": entry.get("held_since"),
             "tags": entry.get("tags") or {},
             "recorded": entry.get("recorded") or {},
         }
@@ -101,6 +107,8 @@ class Labelled:
         return {
             "aliases": sorted(self.aliases),
             "pinned": self.pinned is not None,
+            "held": self.held["reason"] if self.held is not None else None,
+            "held_since": self.held["at"] if self.held is not None else None,
             "tags": dict(self.tags),
             "recorded": dict(self.recorded),
         }
@@ -113,7 +121,7 @@ class Labelled:
 
 def has_labels(entry: Mapping[str, Any]) -> bool:
     """Return whether an entry has labels that its sidecar cannot tell of. Tags may be the sidecar's."""
-    return bool(entry.get("aliases") or entry.get("pinned") or entry.get("recorded"))
+    return bool(entry.get("aliases") or entry.get("pinned") or entry.get("held") or entry.get("recorded"))
 
 
 def labelled(
@@ -125,16 +133,20 @@ def labelled(
 ) -> Labelled:
     """Return the labels of an entry as of a line.
 
-    Who set an alias or the pin is known from the labels `before` and from `changes` since then, the oldest first.
+    Who set an alias, the pin or the hold is known from the labels `before` and from `changes` since then, the oldest
+    first.
     """
     aliases = dict(before.aliases) if before is not None else {}
     pinned = before.pinned if before is not None else None
+    held = before.held if before is not None else None
     for change in changes:
         setting: Setting = {"at": change.at, "actor": change.actor, "reason": change.reason}
         if change.operation == "alias" and change.alias is not None:
             aliases[change.alias] = setting
         elif change.operation == "pin":
             pinned = setting
+        elif change.operation == "hold":
+            held = setting
     unknown: Setting = {"at": None, "actor": "", "reason": ""}
     return Labelled(
         str(entry["model_id"]),
@@ -143,6 +155,7 @@ def labelled(
         sequence,
         {alias: aliases.get(alias, unknown) for alias in sorted(entry.get("aliases") or ())},
         (pinned or unknown) if entry.get("pinned") else None,
+        _held(entry, held["actor"] if held is not None else ""),
         dict(entry.get("tags") or {}),
         dict(entry.get("recorded") or {}),
         before.other if before is not None else {},
@@ -161,6 +174,7 @@ def label_bytes(labels: Labelled) -> bytes:
             "sequence": labels.sequence,
             "aliases": labels.aliases,
             "pinned": labels.pinned,
+            "held": labels.held,
             "tags": labels.tags,
             "recorded": labels.recorded,
             **labels.other,
@@ -185,6 +199,7 @@ def parse_labels(path: Path, data: bytes) -> Labelled:
             int(fields.pop("sequence")),
             {_text(alias): _setting(one) for alias, one in fields.pop("aliases").items()},
             _setting(pinned) if (pinned := fields.pop("pinned")) is not None else None,
+            _setting(held) if (held := fields.pop("held", None)) is not None else None,
             {_text(tag): _text(value) for tag, value in fields.pop("tags").items()},
             {_text(metric): _measurement(one) for metric, one in fields.pop("recorded").items()},
             fields,
@@ -201,6 +216,12 @@ def labels_schema() -> dict[str, Any]:
         "What was put on a model after its registration: <model_id>.labels.json beside its stored sidecar.",
         object_schema(LabelFields),
     )
+
+
+def _held(entry: EntryFields, actor: str) -> Setting | None:
+    """Return who holds a model, since when, and why. A rule that held it at its registration has no name here."""
+    reason = entry.get("held")
+    return None if not reason else {"at": entry.get("held_since"), "actor": actor, "reason": reason}
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Pins, aliases and tags: what people put on a registered model, each change one line of the journal.
+"""Pins, holds, aliases and tags: what people put on a registered model, each change one line of the journal.
 
 Owns how they change. The line is the commit, and the model's labels file follows it. Never touches its other files.
 """
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Unpack
 
-from ..errors import EntryNotFound, MetadataError
+from ..errors import EntryNotFound, EntryProtected, MetadataError
 from ..model.checks import check_fields
 from ..model.metadata import is_valid_id
 from ..model.slot import slot_of
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
-from .journal import Draft, Operation
+from .journal import Draft, Operation, format_time
 from .label_files import LabelFiles
 from .store import Store
 from .trash import Trash
@@ -24,7 +24,7 @@ __all__ = ["Labels"]
 
 
 class Labels:
-    """Changes pins, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
+    """Changes pins, holds, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
 
     def __init__(self, store: Store, label_files: LabelFiles, trash: Trash) -> None:
         self._store = store
@@ -34,6 +34,31 @@ class Labels:
     def pin(self, model_id: str, *, pinned: bool, reason: str, actor: str) -> Entry:
         """Protect a model from retirement, or no longer."""
         return self._change("pin" if pinned else "unpin", model_id, reason, actor, pinned=pinned)
+
+    def hold(self, model_id: str, *, now: datetime, reason: str, actor: str) -> Entry:
+        """Take a model out of service: it is never newest, and no alias may name it. A held one gets the new reason.
+
+        Raises ValueError without a reason, EntryProtected for a model that an alias names.
+        """
+        if not reason.strip():
+            raise ValueError(f"cannot hold {quoted(model_id)} without a reason")
+        with self._store.writing():
+            self._trash.set_aside_once()
+            entry = self._store.state.entry(model_id)
+            if entry.get("held") == reason:
+                return self._unchanged(model_id)
+            if aliases := entry.get("aliases"):
+                named = " and ".join(map(quoted, aliases))
+                raise EntryProtected(
+                    f"cannot hold {quoted(model_id)}: {named} {'names' if len(aliases) == 1 else 'name'} it",
+                    hint="Let the alias name another model first, or remove it: `model-inbox alias --help`",
+                )
+            since = entry.get("held_since") or format_time(now)
+            return self._change("hold", model_id, reason, actor, held=reason, held_since=since)
+
+    def unhold(self, model_id: str, *, reason: str, actor: str) -> Entry:
+        """Let a held model be served again."""
+        return self._change("unhold", model_id, reason, actor, held=None, held_since=None)
 
     def tag(self, model_id: str, tags: Mapping[str, str | None], *, now: datetime, reason: str, actor: str) -> Entry:
         """Set tags; a value of None removes one. Raises MetadataError for tags that a sidecar could not have."""
@@ -54,8 +79,13 @@ class Labels:
             self._trash.set_aside_once()
             state = self._store.state
             entry = state.entry(model_id)
-            held = state.aliased(slot_of(entry), alias)
-            holder = held["model_id"] if held is not None else None
+            if entry.get("held"):
+                raise EntryProtected(
+                    f"cannot let {quoted(alias)} name {quoted(model_id)}: it is held ({quoted(entry['held'])})",
+                    hint=f"`model-inbox unhold {model_id}` lets it be served again",
+                )
+            named = state.aliased(slot_of(entry), alias)
+            holder = named["model_id"] if named is not None else None
             if holder == model_id:
                 return self._unchanged(model_id)
             detail: dict[str, Any] = {"alias": alias}
@@ -85,7 +115,7 @@ class Labels:
             self._trash.set_aside_once()
             entry = self._store.state.entry(model_id)
             changed = changed_entry(entry, **changes)
-            if changed == entry:
+            if all(entry.get(name) == value for name, value in changes.items()):
                 return self._unchanged(model_id)
             return self._commit(operation, model_id, reason, actor, changed)
 

@@ -41,8 +41,9 @@ def register_staged(
             with suppress(ModelInboxError):
                 _take_back(store, storage, placed)
             raise
-        if not trash.label_files.has_looked:
-            # These lines took a registry of version 0.1 over. A crash before leaves that to the next change.
+        if not trash.label_files.has_looked or store.unfinished.labels:
+            # These lines took a registry of version 0.1 over, or hold a model. A crash before leaves that to the next
+            # change.
             trash.label_files.write()
         entries = store.state.entries
         return [

@@ -252,11 +252,11 @@ class ModelRegistry:
     ) -> Entry | None:
         """Return the newest model of a pair, type and variant, or None.
 
-        Newest is by `trained_at` as an instant, ties by the order of registration; an entry dated in the future
-        is never newest. With `alias` it is the model that the alias names. With `calibrated=True` only models whose
-        `calibration_ok` is true count, with `trained_before` only those that were trained before that instant; None is
-        returned if the model of the alias is not one of them. With `as_of` the registry is taken as it was at that
-        instant: after the last change whose time is not after it.
+        Newest is by `trained_at` as an instant, ties by the order of registration; an entry that is held or dated in
+        the future is never newest. With `alias` it is the model that the alias names. With `calibrated=True` only
+        models whose `calibration_ok` is true count, with `trained_before` only those that were trained before that
+        instant; None is returned if the model of the alias is not one of them. With `as_of` the registry is taken as it
+        was at that instant: after the last change whose time is not after it.
         """
         state, now = self._at(as_of)
         slot = Slot(currency_pair, model_type, variant)
@@ -489,10 +489,23 @@ class ModelRegistry:
         """Take the protection away again. Raises EntryNotFound."""
         return self._labels.pin(model_id, pinned=False, reason=reason, actor=actor or self.actor)
 
+    def hold(self, model_id: str, *, reason: str, actor: str | None = None) -> Entry:
+        """Take a model out of service without retiring it: it is never newest, and no alias may name it.
+
+        Retention does not count it; `registry.held_keep` says when the daemon retires it. Raises EntryNotFound,
+        EntryProtected for a model that an alias names, and ValueError without a reason.
+        """
+        return self._labels.hold(model_id, now=self._clock(), reason=reason, actor=actor or self.actor)
+
+    def unhold(self, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
+        """Let a held model be served again. Raises EntryNotFound."""
+        return self._labels.unhold(model_id, reason=reason, actor=actor or self.actor)
+
     def set_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
         """Let an alias such as `champion` name a model, within its slot; moving one is one commit.
 
-        Raises EntryNotFound, and ValueError for a name that is none (see `metadata.MODEL_ID`).
+        Raises EntryNotFound, EntryProtected for a model that is held, and ValueError for a name that is none (see
+        `metadata.MODEL_ID`).
         """
         return self._labels.set_alias(alias, model_id, reason=reason, actor=actor or self.actor)
 

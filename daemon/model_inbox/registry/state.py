@@ -116,14 +116,15 @@ class State:
         return stored
 
     def newest(self, slot: Slot, last_microseconds: int, *, calibrated: bool) -> Entry | None:
-        """Return the newest entry of the slot that was not trained after that instant."""
+        """Return the newest entry of the slot that is not held and was not trained after that instant."""
         with self._lock:
             if self._order is None:
                 self._index()
             keys = self._slots.get(slot, [])
             for at in range(bisect_left(keys, (last_microseconds + 1, 0, "")) - 1, -1, -1):
                 model_id = keys[at][2]
-                if not calibrated or self.entries[model_id].get("calibration_ok"):
+                entry = self.entries[model_id]
+                if not entry.get("held") and (not calibrated or entry.get("calibration_ok")):
                     return self.view(model_id)
             return None
 

@@ -287,8 +287,9 @@ class Store:
     def _apply(self, lines: Sequence[Line]) -> None:
         for line in lines:
             self.state.apply(line)
-            if line.operation != "register" or self.unfinished.moves or self.unfinished.labels:
-                self.unfinished.note(line)  # a registration leaves nothing undone
+            is_plain = line.operation == "register" and line.entry is not None and not line.entry.get("held")
+            if not is_plain or self.unfinished.moves or self.unfinished.labels:
+                self.unfinished.note(line)  # a plain registration leaves nothing undone
             if line.operation == "register":
                 continue  # nearly all lines: of no model in the trash, and not about the clock
             if self._held is not None:

@@ -13,11 +13,11 @@ from .journal import Line, also_changed
 __all__ = ["LabelChange", "Unfinished"]
 
 # After these, the labels file of each model that they change is written again.
-_SETS_LABELS = frozenset({"alias", "unalias", "pin", "unpin", "tag", "record", "rebuild"})
+_SETS_LABELS = frozenset({"alias", "unalias", "pin", "unpin", "hold", "unhold", "tag", "record", "rebuild"})
 
 
 class LabelChange(NamedTuple):
-    """Who set an alias or a pin by a line. `alias` is None for a pin."""
+    """Who set an alias, a pin or a hold by a line. `alias` is None for the other two."""
 
     operation: str
     alias: str | None
@@ -47,10 +47,12 @@ class Unfinished:
             # In this order: a crash between the two files leaves an alias that moved in both, never in none.
             for model_id in (line.model_id, *also_changed(line)):
                 changes = self.labels.setdefault(model_id, [])
-                if line.operation in ("alias", "pin"):
+                if line.operation in ("alias", "pin", "hold"):
                     changes.append(_change(line))
         if line.operation in ("register", "retire"):
             self.labels.pop(line.model_id, None)  # a retired model's file was right before the line
+        if line.operation == "register" and line.entry is not None and line.entry.get("held"):
+            self.labels[line.model_id] = []
 
 
 def _change(line: Line) -> LabelChange:

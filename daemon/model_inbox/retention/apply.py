@@ -10,12 +10,16 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ..base.disk import Disk
+from ..base.instants import parse_stored
 from ..base.log import log
+from ..base.units import format_duration
 from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import escaped
@@ -23,7 +27,7 @@ from ..registry.registry import ModelRegistry
 from .outcomes import RetentionPlan, ToRetire, breakers_in_words
 from .plan import plan
 
-__all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash"]
+__all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash", "retire_held"]
 
 _LEFTOVER = re.compile(r"(?P<file>.+)\.leftover-[0-9]+", re.ASCII)
 _ATTEMPTS_MAX = 3
@@ -91,17 +95,8 @@ def apply_retention(
             log.info("entry.spared", model_id=escaped(item.model_id), sequence=item.sequence)
             continue
         retired.append(item.model_id)
-        group = dict(item.group)
-        log.info(
-            "entry.retired",
-            model_id=escaped(item.model_id),
-            currency_pair=group.get("currency_pair"),
-            model_type=group.get("model_type"),
-            variant=group.get("variant") or None,
-            reasons=list(item.reasons),
-            bytes=item.bytes,
-            sequence=item.sequence,
-        )
+        told = {**dict(item.group), "model_id": item.model_id, "size_bytes": item.bytes, "sequence": item.sequence}
+        _log_retired(told, list(item.reasons))
     return Applied(made, tuple(retired), tuple(skipped), refused)
 
 
@@ -137,6 +132,49 @@ class _Retirement:
                 return True
         # Other processes write faster than we can plan. The next run tries again.
         return False
+
+
+def retire_held(registry: ModelRegistry, keep_seconds: float, now: datetime, *, actor: str = "retention") -> list[str]:
+    """Retire the models that have been held for more than `keep_seconds`, but for pinned ones. Return their ids.
+
+    The rules of retention do not count these models. One that somebody unholds or pins meanwhile stays.
+    """
+    keep = timedelta(seconds=keep_seconds)
+    reason = f"held for {format_duration(keep_seconds)} (registry.held_keep)"
+    retired = []
+    for entry in registry.stored_entries()[2]:
+        if not _is_due(entry, keep, now):
+            continue
+        for _ in range(_ATTEMPTS_MAX):
+            # If anything is committed after this, the model is looked at again.
+            position = registry.position
+            found = registry.get_model_info(entry["model_id"])
+            if found is None or found.get("sequence") != entry.get("sequence") or not _is_due(found, keep, now):
+                break
+            if registry.delete_model(entry["model_id"], reason=reason, actor=actor, at=position):
+                retired.append(entry["model_id"])
+                _log_retired(entry, [reason])
+                break
+    return retired
+
+
+def _is_due(entry: Mapping[str, Any], keep: timedelta, now: datetime) -> bool:
+    """Return whether a held model has been held for longer than that. One that a person pinned stays."""
+    since = parse_stored(entry.get("held_since")) if entry.get("held") and not entry.get("pinned") else None
+    return since is not None and now - since > keep
+
+
+def _log_retired(entry: Mapping[str, Any], reasons: list[str]) -> None:
+    log.info(
+        "entry.retired",
+        model_id=escaped(str(entry["model_id"])),
+        currency_pair=entry.get("currency_pair"),
+        model_type=entry.get("model_type"),
+        variant=entry.get("variant") or None,
+        reasons=reasons,
+        bytes=entry.get("size_bytes"),
+        sequence=entry.get("sequence"),
+    )
 
 
 def purge_trash(

@@ -72,7 +72,7 @@ class EntryReader:
         self._future: list[str] = []
 
     def read(self, entry: EntryFields) -> Model | None:
-        """Return the model, or None for one that cannot be sorted or grouped, which is added to `unordered`.
+        """Return the model, or None for one that is held, or cannot be sorted or grouped: it is added to `unordered`.
 
         Any value is checked: an adopted entry, or one that a person edited, can contain anything.
         """
@@ -100,7 +100,9 @@ class EntryReader:
         if faults:
             self._unreadable.append(f"{quoted(model_id)} ({', '.join(faults)})")
             protection = (*protection, f"unreadable: {', '.join(faults)}")
-        if moment is None or group is None:
+        if held := entry.get("held"):
+            protection = (*protection, f"held, and not counted: {quoted(held)}")
+        if moment is None or group is None or held:
             text = moment[2] if moment else ""
             self.unordered.append(ToKeep(model_id, protection, size, group or (), text))
             return None

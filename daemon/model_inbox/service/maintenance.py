@@ -26,7 +26,7 @@ from ..registry.entry import EntryFields, as_fields
 from ..registry.journal import format_time
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
-from ..retention.apply import apply_retention, purge_leftovers, purge_trash
+from ..retention.apply import apply_retention, purge_leftovers, purge_trash, retire_held
 from ..retention.foresight import foreseen
 from ..retention.outcomes import breakers_in_words
 from ..telemetry.metrics import Tally
@@ -276,10 +276,23 @@ class Maintenance:
                 self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem, traceback=history.traceback)
+        if not self._is_held:
+            self._retire_held(now)
         self._check_history()
         self._has_leftovers = True  # another writer may have died meanwhile
         if self._config.retention.mode != "enforce":  # else it is done at each run
             self.settle_leftovers()
+
+    def _retire_held(self, now: datetime) -> None:
+        """Retire the models that have been held long enough, whatever the retention rules say."""
+        keep = self._config.registry.held_keep
+        with self._attempt() as models:
+            retired = retire_held(self._registry, keep, now)
+            self._tally.retired += len(retired)
+            if retired:
+                self.checkpointing.expect()
+        if models.problem:
+            log.error("retention.failed", problem=models.problem, traceback=models.traceback)
 
     def _check_history(self) -> None:
         """Look for damage in closed segments. No drop depends on them, so it is only said, once for each cause."""

@@ -67,6 +67,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
             "lock_timeout": 10.0,
             "checkpoint_seconds": 5.0,
             "history_keep": 63_072_000.0,
+            "held_keep": 2_592_000.0,
         },
         "pickle": {
             "frameworks": None,

@@ -73,6 +73,7 @@ def test_it_says_what_was_put_on_the_model(registry: ModelRegistry) -> None:
         "sequence": 6,
         "aliases": {"champion": {"at": "2026-11-24T12:00:00.000000Z", "actor": "cli:ann", "reason": "won"}},
         "pinned": {"at": "2026-11-24T12:00:00.000000Z", "actor": "cli:bob", "reason": "audit"},
+        "held": None,
         "tags": {"stage": "live"},
         "recorded": {"rmse": {"value": 0.5, "at": "2026-01-02T00:00:00Z"}},
     }
@@ -94,9 +95,9 @@ def test_an_alias_that_moves_changes_both_files(registry: ModelRegistry) -> None
 def test_fields_of_a_later_version_stay(registry: ModelRegistry) -> None:
     """A rewrite keeps what this version does not know."""
     registry.pin("one")
-    write(path_of(registry, "one"), held={"reason": "drift"})
+    write(path_of(registry, "one"), seen={"reason": "drift"})
     registry.unpin("one")
-    assert (found(registry, "one")["held"], found(registry, "one")["pinned"]) == ({"reason": "drift"}, None)
+    assert (found(registry, "one")["seen"], found(registry, "one")["pinned"]) == ({"reason": "drift"}, None)
 
 
 @pytest.mark.parametrize(

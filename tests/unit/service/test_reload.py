@@ -214,6 +214,19 @@ def history_keep(it: Reloaded) -> None:
     assert "register" not in [line.operation for line in it.service.registry.history()]
 
 
+def held_keep(it: Reloaded) -> None:
+    it.register("m")
+    it.register("pinned")
+    it.service.registry.pin("pinned")
+    for model_id in ("m", "pinned"):
+        it.service.registry.hold(model_id, reason="odd")
+    it.live(10 * DAY)
+    assert sorted(it.service.registry.registry) == ["m", "pinned"]
+    it.reload(registry={"held_keep": "1d"})
+    assert sorted(it.service.registry.registry) == ["pinned"]
+    assert it.service.registry.history("m")[-1].reason == "held for 1d (registry.held_keep)"
+
+
 def frameworks(it: Reloaded) -> None:
     with_class(it, "before", LINEAR, "registered")
     it.reload(pickle={"frameworks": ["numpy"]})
@@ -447,6 +460,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "registry.lock_timeout": lock_timeout,
     "registry.checkpoint_seconds": checkpoint_seconds,
     "registry.history_keep": history_keep,
+    "registry.held_keep": held_keep,
     "pickle.frameworks": frameworks,
     "pickle.allow": allow,
     "pickle.load_budget": load_budget,

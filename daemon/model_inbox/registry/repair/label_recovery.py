@@ -182,6 +182,10 @@ def _lines_of(
             kept = {name: measured for name, measured in recorded.items() if measured["at"] <= at}
             entry = changed_entry(now[model_id], recorded=kept)
             yield LabelLine("record", model_id, REASON, entry, {"metrics": metrics, "at": at})
+    held = labels.as_changes()["held"]
+    if now[model_id].get("held") != held:
+        entry = changed_entry(now[model_id], held=held, held_since=labels.as_changes()["held_since"])
+        yield LabelLine("hold" if held else "unhold", model_id, _reason(labels.held), entry, None)
     if bool(now[model_id].get("pinned")) != (labels.pinned is not None):
         operation: Operation = "pin" if labels.pinned is not None else "unpin"
         entry = changed_entry(now[model_id], pinned=labels.pinned is not None)
@@ -218,7 +222,14 @@ def told_until(evidence: Evidence, from_sidecars: Collection[str]) -> Callable[[
 
 def in_words(line: LabelLine) -> str:
     """Return what a line brings back."""
-    words = {"tag": "tags", "record": "recorded", "pin": "pinned", "unpin": "not pinned"}
+    words = {
+        "tag": "tags",
+        "record": "recorded",
+        "pin": "pinned",
+        "unpin": "not pinned",
+        "hold": "held",
+        "unhold": "not held",
+    }
     alias = (line.detail or {}).get("alias")
     return words.get(line.operation) or f"{'alias' if line.operation == 'alias' else 'no alias'} {alias}"
 
