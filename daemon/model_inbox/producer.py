@@ -12,8 +12,8 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from .base.abandoned import abandoned, hold, temporary_names
 from .base.copying import digest_open_file
-from .base.disk import Disk, open_regular, read_open_file, read_regular, remove_quietly, temporary_name
+from .base.disk import Disk, open_regular, read_open_file, remove_quietly, temporary_name
 from .errors import DropRefused, ModelInboxError, StorageError, is_transient
 from .model.checks import check_metadata, check_pair
 from .model.file_names import SIDECAR_SUFFIX, STATUS_IN_INBOX, stem_of
@@ -139,47 +139,64 @@ def drop_files(
     wait: bool | float = False,
     pair_pattern: str | None = PAIR_PATTERN,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    on_opened: Callable[[Path], None] = lambda _: None,
 ) -> DropResult:
     """Copy existing files into the inbox, with a sidecar that has their names and digests.
 
     The file names start with the sidecar's stem. The names of files in the given sidecar are replaced. `wait` is as in
     `drop`. Raises DropRefused if the sidecar has problems or a name is taken in the inbox, and StorageError if a file
-    cannot be read or written. Nothing is left in the inbox then.
+    cannot be read or written. Nothing is left in the inbox then. `on_opened` is called with the inbox when the given
+    files are open, and before anything in the inbox is read or written: root gives up its rights there.
     """
+    folder = _inbox_folder(inbox)
+    given = {"sidecar": sidecar, "model": model, **({"scaler": scaler} if scaler is not None else {})}
+    with ExitStack() as stack:
+        opened = {role: stack.enter_context(_opened(path, role)) for role, path in given.items()}
+        on_opened(folder)
+        return _drop_opened(given, opened, folder, wait=wait, pair_pattern=pair_pattern, now=now())
+
+
+def _drop_opened(
+    given: Mapping[str, Path],
+    opened: Mapping[str, int],
+    folder: Path,
+    *,
+    wait: bool | float,
+    pair_pattern: str | None,
+    now: datetime,
+) -> DropResult:
+    """Do as `drop_files` says with the files that are open: sidecar, model and perhaps scaler, by role."""
     # Imported here, because a training job that only calls `drop` needs no YAML library.
     from .model.sidecar import parse_sidecar
 
-    folder = _inbox_folder(inbox)
+    sidecar = given["sidecar"]
     own_stem, limit = stem_of(sidecar.name), max_sidecar_size(folder / STATUS_IN_INBOX)
     try:
-        text = read_regular(sidecar, limit)
-        size = os.stat(sidecar).st_size if len(text) > limit else None
-        parsed = parse_sidecar(text, stem=own_stem, now=now(), name=sidecar.name, bytes_max=limit, size=size)
+        text = read_open_file(opened["sidecar"], limit)
+        size = os.fstat(opened["sidecar"]).st_size if len(text) > limit else None
     except OSError as error:
         raise StorageError("read the sidecar", sidecar, error) from error
+    parsed = parse_sidecar(text, stem=own_stem, now=now, name=sidecar.name, bytes_max=limit, size=size)
+    has_scaler = "scaler" in given
     problems = parsed.problems
     if parsed.metadata is not None:
         problems = (*problems, *check_pair(parsed.metadata.currency_pair, pair_pattern))
     if problems or parsed.metadata is None:
         raise DropRefused(f"cannot drop {str(sidecar)!r}: the sidecar has problems", problems)
-    _check_size(folder, parsed.metadata, has_scaler=scaler is not None)
+    _check_size(folder, parsed.metadata, has_scaler=has_scaler)
     stem = _free_stem(folder, own_stem)
-    sources = {"model": (f"{stem}.pkl", model)}
-    if scaler is not None:
-        sources["scaler"] = (f"{stem}_scaler.pkl", scaler)
+    names = {"model": f"{stem}.pkl", **({"scaler": f"{stem}_scaler.pkl"} if has_scaler else {})}
     digests: dict[str, str] = {}
     with _DropWriter(folder, stem) as writer:
-        for role, (name, source) in sources.items():
-            digests[role] = writer.add(name, functools.partial(_copy_all, source=source))
+        for role, name in names.items():
+            source = given[role]
+            digests[role] = writer.add(name, functools.partial(_copy_all, source=opened[role]))
             said = parsed.digests.get(role)
             if said is not None and said != digests[role]:
                 problem = artifact_digest_mismatch(role, str(source), said, digests[role])
                 raise DropRefused(f"cannot drop {str(source)!r}", [problem])
         text = dump_sidecar(
-            parsed.metadata,
-            model_file=sources["model"][0],
-            scaler_file=sources["scaler"][0] if "scaler" in sources else None,
-            digests=digests,
+            parsed.metadata, model_file=names["model"], scaler_file=names.get("scaler"), digests=digests
         )
         writer.add(f"{stem}{SIDECAR_SUFFIX}", functools.partial(_write_all, data=text))
         answers = Answers(folder, stem, text, writer.uid, wait)
@@ -421,17 +438,23 @@ def _write_all(fd: int, *, data: bytes) -> str:
     return writer.hexdigest()
 
 
-def _copy_all(fd: int, *, source: Path) -> str:
-    writer = _DigestingWriter(fd)
+@contextmanager
+def _opened(path: Path, role: str) -> Iterator[int]:
+    """Open a regular file for reading. Raises StorageError."""
     try:
-        opened = open_regular(source)
+        fd = open_regular(path)
     except OSError as error:
-        raise StorageError("read", source, error) from error
+        raise StorageError("read the sidecar" if role == "sidecar" else "read", path, error) from error
     try:
-        while chunk := os.read(opened, _COPY_BYTES):
-            writer.write(chunk)
+        yield fd
     finally:
-        os.close(opened)
+        os.close(fd)
+
+
+def _copy_all(fd: int, *, source: int) -> str:
+    writer = _DigestingWriter(fd)
+    while chunk := os.read(source, _COPY_BYTES):
+        writer.write(chunk)
     return writer.hexdigest()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.home import Home
+from support.home import SIDECAR, Home
 from support.users import as_user, let_through
 
 ALICE = 54321
@@ -71,3 +72,34 @@ def test_owners_that_differ_are_said(alices: Home) -> None:
     status, output, user = called(alices, "list")
     assert (status, user) == (1, 0)
     assert "several users" in output
+
+
+@pytest.mark.parametrize("words", [(), ("--wait", "0.01")])
+def test_root_drops_as_the_owner_of_the_inbox(alices: Home, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Root's own files are read; what is written belongs to the inbox's owner, and nothing is followed there."""
+    source = tmp_path / "roots"
+    source.mkdir(0o700)
+    (source / "m.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (source / "m.yaml").write_text(SIDECAR)
+    alices.run("drop", "--help")
+    inbox = alices.folder / "inbox"
+    status, output, user = called(alices, "drop", f"{source}/m.pkl", "--meta", f"{source}/m.yaml", *words)
+    assert (status, user) == (75 if words else 0, ALICE), output
+    made = {path.name: path.stat().st_uid for path in inbox.iterdir() if path.is_file()}
+    assert made == {"m.pkl": ALICE, "m.yaml": ALICE}
+    status, output, user = called(alices, "wait", "m", "--timeout", "0.01")
+    assert (status, user) == (75, ALICE), output
+
+
+def test_root_drops_into_no_folder_that_others_have_exchanged(alices: Home, tmp_path: Path) -> None:
+    """A link in the inbox's place that another user can change is refused, and nothing is written where it leads."""
+    goal = tmp_path / "roots"
+    goal.mkdir(0o700)
+    (goal / "m.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (goal / "m.yaml").write_text(SIDECAR)
+    (alices.folder / "inbox" / "link").symlink_to(goal)
+    files = (f"{goal}/m.pkl", "--meta", f"{goal}/m.yaml")
+    status, output, _ = called(alices, "drop", *files, "--inbox", str(alices.folder / "inbox" / "link"))
+    assert status == 1
+    assert "is a symlink that another user can change" in output
+    assert sorted(path.name for path in goal.iterdir()) == ["m.pkl", "m.yaml"]

@@ -1,6 +1,7 @@
 """`model-inbox drop`: copies a model and its sidecar into the inbox, and can wait for the answer.
 
-A thin layer over `producer.drop_files`. Never changes its user: the inbox gives producers the right to write to it.
+A thin layer over `producer.drop_files`. The inbox gives producers the right to write to it, so that they stay who they
+are. Root becomes the owner of the inbox: it never works by path where producers can change what a path names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ..base.units import format_duration, parse_duration
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .arguments import as_seconds
-from .common import App, Command, pass_app
+from .common import App, Command, act_as_owner, pass_app
 from .output import print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def drop(
     """Drop a model into the inbox.
 
     The files are copied to names made from the sidecar's name. The sidecar, with their digests, is written last, so
-    the daemon takes the drop at once. Your own files are not changed.
+    the daemon takes the drop at once. Your own files are not changed. If root runs it, the drop is one of the owner of
+    the inbox: run it as the user whose model it is.
     """
     from ..model.metadata import PAIR_PATTERN
     from ..producer import drop_files
@@ -110,7 +112,13 @@ def drop(
     if folder is None:
         folder, pattern = app.config.inbox.path, app.config.checks.pair_pattern
     result = drop_files(
-        model, sidecar, inbox=folder, scaler=scaler, wait=False if wait is None else wait, pair_pattern=pattern
+        model,
+        sidecar,
+        inbox=folder,
+        scaler=scaler,
+        wait=False if wait is None else wait,
+        pair_pattern=pattern,
+        on_opened=act_as_owner,
     )
     if as_json:
         print_json(result.as_dict())

@@ -13,7 +13,7 @@ from ..base.units import format_duration
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .arguments import as_seconds
-from .common import App, Command, pass_app
+from .common import App, Command, act_as_owner, pass_app
 from .drop import NO_ANSWER, exit_code_of, inbox_option, print_answer
 from .output import print_json, print_lines
 
@@ -51,6 +51,8 @@ def wait(app: App, *, drop: str, timeout: float, inbox: Path | None, as_json: bo
     from ..producer import wait_for_answer
 
     folder = inbox if inbox is not None else app.config.inbox.path
+    # As `drop` does: root's drops are those of the owner of the inbox.
+    act_as_owner(folder)
     name = Path(drop).name
     stem = scaler_stem(name) or stem_of(name)
     result = wait_for_answer(stem, inbox=folder, seconds=timeout, is_in_work=lambda: is_in_work(stem, folder))
