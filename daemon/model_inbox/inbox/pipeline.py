@@ -78,7 +78,7 @@ class Intake:
         self._claims = Claims(inbox, machine)
         self._answers = Answers(inbox.receipts_dir, inbox.privacy, registry, machine)
         self._staging = Staging(Path(registry.storage_dir) / ".staging", inbox, machine)
-        self.judge = Judge(inbox, self._staging, scanner, checks, machine)
+        self.judge = Judge(inbox, self._staging, scanner, checks, machine, over_quota=registry.over_quota)
         self._beside = Beside(self._judge_beside, make_scanner, machine, wake)
         self._between_drops = between_drops
         self.tally = Tally()
@@ -207,7 +207,7 @@ class Intake:
     def _judge_beside(self, machine: Machine, scanner: Scanner) -> Judge:
         """Return a judge that shares nothing with the one of the loop but what it reads."""
         staging = Staging(Path(self.registry.storage_dir) / ".staging", self.inbox, machine)
-        return Judge(self.inbox, staging, scanner, self.judge.checks, machine)
+        return Judge(self.inbox, staging, scanner, self.judge.checks, machine, over_quota=self.registry.over_quota)
 
     def _turn(self, accepted: Sequence[tuple[Claim, Candidate]], claims: Sequence[Claim]) -> None:
         """Take all that is on its way one step on, and the `accepted` drops and those committed of `claims` the first.

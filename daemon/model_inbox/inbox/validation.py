@@ -27,6 +27,7 @@ from ..config.settings import PermitSection, QuotaSection
 from ..errors import StorageError
 from ..model.file_names import SIDECAR, choose
 from ..model.metadata import ModelMetadata, fields_of
+from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
@@ -60,6 +61,10 @@ class Checks:
     quota: tuple[QuotaSection, ...] = ()
 
 
+OverQuota = Callable[[str, Quota, OwnerFields, int], Problem | None]
+"""Returns why a model of that id, quota, owner and size may not be registered now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judging:
     """A drop that is being judged: what it says, and its staged files with the scans that were asked for."""
@@ -74,7 +79,10 @@ class Judging:
 
 
 class Judge:
-    """Decides about claimed drops. `scanner` and `checks` may be replaced between two of them. One thread."""
+    """Decides about claimed drops. `scanner` and `checks` may be replaced between two of them. One thread.
+
+    `over_quota` is that of the registry. Several judges may share it.
+    """
 
     def __init__(
         self,
@@ -83,9 +91,12 @@ class Judge:
         scanner: Scanner,
         checks: Checks,
         machine: Machine,
+        *,
+        over_quota: OverQuota,
     ) -> None:
         self.scanner = scanner
         self.checks = checks
+        self._over_quota = over_quota
         self._inbox = inbox
         self._staging = staging
         self._clock = machine.clock
@@ -125,6 +136,8 @@ class Judge:
             return None
         claim.model_id = stage.sidecar.model_id
         if (refused := self._not_permitted(claim, stage.sidecar)) is not None:
+            return refused
+        if self.checks.quota and (refused := self._refused_by_quota(claim, stage.sidecar)) is not None:
             return refused
         reports = {name: self.scanner.begin(claim.files[name].path).report() for name in roles.values()}
         if any(_is_cut(report) for report in reports.values()):
@@ -177,6 +190,8 @@ class Judge:
             return NotWhole(sidecar.problems) if sidecar.cut_short else Rejected(sidecar.problems)
         if self.checks.permits is not None and (refused := self._not_permitted(claim, sidecar)) is not None:
             return refused
+        if self.checks.quota and (refused := self._refused_by_quota(claim, sidecar)) is not None:
+            return refused
         if (rivals := sorted(filter(SIDECAR.fullmatch, claim.files)))[1:]:
             return Rejected((sidecar_ambiguous(rivals),))
         roles, unclear = (claim.roles, {}) if claim.roles else choose(claim.stem, claim.files, sidecar.declared)[:2]
@@ -214,6 +229,18 @@ class Judge:
             return None
         account = partial(self._accounts.of, claim.uid)
         problem = not_permitted(self.checks.permits, claim.uid, account, sidecar.metadata)
+        return Rejected((problem,)) if problem is not None else None
+
+    def _refused_by_quota(self, claim: Claim, sidecar: Sidecar) -> Rejected | None:
+        """Return the refusal of a drop whose user is over the quota already, before the files cost anything.
+
+        The commit decides: what is committed meanwhile counts there. Raises StorageError.
+        """
+        quota = self._quota(claim)
+        if quota is None or sidecar.model_id is None:
+            return None
+        size = sum(claim.files[name].content[1] for name in claim.roles.values() if name in claim.files)
+        problem = self._over_quota(sidecar.model_id, quota, claim.owner, size)
         return Rejected((problem,)) if problem is not None else None
 
     def _linked_by_others(self, claim: Claim, sidecar: Sidecar, roles: Mapping[Role, str]) -> Rejected | None:

@@ -111,10 +111,9 @@ def _over_quota(store: Store, candidate: Candidate, pending: dict[int, tuple[int
     """
     if candidate.quota is None or (uid := uid_of_owner(candidate.owner)) is None:
         return None
-    usage, now = store.usage()
     size = candidate.files.model_bytes + candidate.files.scaler_bytes
     models, used = pending.get(uid, (0, 0))
-    problem = usage.refusal(candidate.quota, candidate.owner, size, now, (models, used))
+    problem = store.over_quota(candidate.quota, candidate.owner, size, (models, used))
     if problem is None:
         pending[uid] = models + 1, used + size
     return problem

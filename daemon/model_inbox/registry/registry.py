@@ -52,10 +52,12 @@ from .trash import Trash
 
 # Imported at the first change: a process that only reads needs none of them.
 if TYPE_CHECKING:
+    from ..problems import Problem
     from .finding import Table
     from .labels import Labels
     from .measurements import Measurements, Metrics, When
     from .scaler import Scalers
+    from .usage import Quota
 
 __all__ = ["ModelRegistry"]
 
@@ -437,6 +439,14 @@ class ModelRegistry:
         metadata.scaler_path = entry["scaler_path"]
         self._tidy()
         return entry
+
+    def over_quota(self, model_id: str, quota: Quota, owner: object, size: int) -> Problem | None:
+        """Return why a new model of `size` bytes would be over its owner's quota now; None if it may be registered.
+
+        None for an id that is taken: a duplicate counts for nothing. `register_staged` asks again. Raises StorageError.
+        """
+        self._refresh()
+        return None if model_id in self._store.state.entries else self._store.over_quota(quota, owner, size)
 
     def register_staged(self, candidates: Sequence[Candidate]) -> list[Registered]:
         """Commit staged models together, in the order given: their names, one sync of the folder, one append.

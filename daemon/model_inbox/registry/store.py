@@ -19,6 +19,7 @@ from pathlib import Path
 from ..base.disk import Disk, exists
 from ..base.log import log
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, RegistryLocked, StorageError
+from ..problems import Problem
 from .checkpoint import checkpoint_bytes
 from .checkpoint_file import CheckpointFile
 from .clock import ClockLine, clock_line
@@ -33,7 +34,7 @@ from .position import Identity
 from .segments import JournalFile, all_lines, lines_of_operation
 from .state import State
 from .unfinished import Unfinished
-from .usage import DAY, Usage
+from .usage import DAY, Quota, Usage
 from .writer_lock import WriterLock
 
 __all__ = ["Store"]
@@ -231,18 +232,26 @@ class Store:
         lines = self.clock_lines()
         return lines[-1] if lines else None
 
-    def usage(self) -> tuple[Usage, datetime]:
-        """Return what each owner has of the registry, and the time of now. Inside `writing`.
+    def _usage(self) -> tuple[Usage, datetime]:
+        """Return what each owner has of the registry, and the time of now. With `_state_lock` held.
 
         The first call reads the models that were retired in the last day from the journal. Raises StorageError.
         """
         now = self._clock()
+        if self.state.usage is None:
+            lines = lines_of_operation(self.files.journal, self.files.history, "retire", since=now - DAY)
+            retired = [line.removed for line in lines if line.removed is not None]
+            self.state.usage = Usage(self.state.entries.values(), retired, now)
+        return self.state.usage, now
+
+    def over_quota(self, quota: Quota, owner: object, size: int, pending: tuple[int, int] = (0, 0)) -> Problem | None:
+        """Return why one more model is over the quota of its owner, by what this handle has seen: see `Usage.refusal`.
+
+        Only inside `writing` it holds until the model is committed. Raises StorageError.
+        """
         with self._state_lock:
-            if self.state.usage is None:
-                lines = lines_of_operation(self.files.journal, self.files.history, "retire", since=now - DAY)
-                retired = [line.removed for line in lines if line.removed is not None]
-                self.state.usage = Usage(self.state.entries.values(), retired, now)
-            return self.state.usage, now
+            usage, now = self._usage()
+            return usage.refusal(quota, owner, size, now, pending)
 
     def _take_in(self) -> None:
         """Read new lines, and follow a change of segment. Starts over when lines were taken back.

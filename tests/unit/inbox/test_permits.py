@@ -15,9 +15,12 @@ import pytest
 from model_inbox.base.accounts import Account, Accounts
 from model_inbox.config.load import parse_config
 from model_inbox.config.settings import Config
+from model_inbox.inbox.beside import LARGE_BYTES
 from model_inbox.inbox.permits import not_permitted, quota_of
 from model_inbox.registry.usage import Quota
+from model_inbox.service.service import Service
 from support.crash_kit import metadata
+from support.waiting import wait_until
 from support.world import World, must_be_root, pickled, sidecar
 
 ALICE, BOB = 61001, 61002
@@ -167,6 +170,38 @@ def test_a_batch_of_one_user_leaves_the_quota_of_another(tmp_path: Path, put: Ca
     assert len(refusals) == 8
     said = f"drop.quota: uid {BOB} has 2 registrations in the last 24 hours, and 2 a day are allowed"
     assert all(messages[0].startswith(said) for messages in refusals.values())
+
+
+def live_until_answered(world: World, service: Service, *stems: str) -> None:
+    """Let a service live until drops have their receipts: large ones are validated beside its loop."""
+
+    def answered() -> bool:
+        world.live_on(service, 1)
+        return all(world.receipt(stem) is not None for stem in stems)
+
+    wait_until(answered)
+
+
+@pytest.mark.parametrize("large_bytes", [1, LARGE_BYTES])
+@pytest.mark.parametrize("quota", [{"models_per_day": 1}, {"bytes": 30}])
+def test_who_is_over_the_quota_already_is_refused_before_the_files_cost_anything(
+    tmp_path: Path, put: Callable[..., None], quota: dict[str, int], large_bytes: int
+) -> None:
+    """Nothing of the drop is read or scanned: its reasons have no digest. A duplicate is none the less one."""
+    world = World(tmp_path, {"quota": [{"users": ["*"], **quota}]})
+    put("first", BOB)
+    with world.running() as service:
+        service.intake.large_bytes = large_bytes
+        live_until_answered(world, service, "first")
+        put("again", BOB, model_id="first")
+        (world.inbox / "again.pkl").write_bytes(pickled("first"))
+        put("second", BOB)
+        live_until_answered(world, service, "again", "second")
+    receipts = {name: world.receipt(name) for name in ("again", "second")}
+    again, second = receipts["again"], receipts["second"]
+    assert again is not None and again["outcome"] == "duplicate"
+    assert second is not None and (second["outcome"], second["digests"]) == ("rejected", {})
+    assert [problem["code"] for problem in second["problems"]] == ["drop.quota"]
 
 
 def test_an_id_that_is_taken_says_whose_it_is(tmp_path: Path, put: Callable[..., None]) -> None:
