@@ -83,7 +83,7 @@ def test_labels_that_were_recovered_are_not_said_to_be_lost(home: Home) -> None:
         path.unlink()
     said = " ".join(home.text("rebuild").split())
     assert "'new' got from its labels file: alias champion" in said
-    assert "Not recovered for the models from sidecars: registered_at, drop_id, origin, and their history." in said
+    assert "Not recovered for the models from sidecars: registered_at, drop_id, origin, owner, and their history." in said
     without, _, models = said.partition("These have no labels file. If they had any of these, set them again")[
         2
     ].partition("): ")
@@ -121,3 +121,26 @@ def test_rebuild_waits_for_nobody_and_makes_nothing_of_nothing(home: Home, empty
     (home.folder / "config.yaml").write_text("registry: {path: none/registry.json, storage_dir: none/prediction}\n")
     assert home.error("rebuild", status=1)["code"] == "registry.failed"
     assert not (home.folder / "none").exists()
+
+
+def test_the_owner_of_a_model_that_only_a_sidecar_tells_of_is_in_its_receipt(home: Home) -> None:
+    """For the id and the bytes that were registered. Without such an answer the owner is said to be lost."""
+    digests = {name: entry["sha256"] for name, entry in home.stored().items()}
+    for path in home.registry_path.parent.glob("prediction_registry.*json*"):
+        path.unlink()
+    receipts = home.folder / "inbox" / "receipts"
+    receipts.mkdir(parents=True)
+    alice, bob = {"name": "alice", "uid": 1001}, {"name": None, "uid": 1002}
+    for stem, model_id, outcome, digest, owner in (
+        ("a", "old", "registered", digests["old"], alice),
+        ("b", "old", "duplicate", digests["old"], bob),
+        ("c", "new", "registered", digests["old"], bob),
+        ("d", "other", "registered", digests["other"], bob),
+        ("e", "other", "registered", digests["other"], "carol"),
+    ):
+        answer = {"model_id": model_id, "outcome": outcome, "digests": {"model": digest}, "owner": owner}
+        (receipts / f"{stem}.json").write_text(json.dumps(answer))
+    made = home.json("rebuild")
+    assert sorted(made["from_sidecars"]) == ["new", "old", "other"]
+    assert {name: entry["owner"] for name, entry in home.stored().items()} == {"old": alice, "new": None, "other": bob}
+    assert "owner" in made["not_recovered"]

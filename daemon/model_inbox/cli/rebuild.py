@@ -44,7 +44,7 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
     """
     from ..base.disk import Disk
     from ..inbox.older_copy import told_by_receipts, told_by_status
-    from ..inbox.receipts import identities_told
+    from ..inbox.receipts import identities_told, owners_told
     from ..pickles import Allowlist, Scanner
     from ..registry.repair.evidence import read_evidence
     from ..registry.repair.rebuild import rebuild as rebuild_registry
@@ -71,6 +71,7 @@ def rebuild(app: App, *, accept_loss: bool, as_json: bool) -> None:
             disk=Disk(),
             clock=now,
             scanner=scanner,
+            owners=owners_told(receipts_dir),
             told=(*identities_told(receipts_dir), *(one.identity for one in told)),
         )
     if as_json:

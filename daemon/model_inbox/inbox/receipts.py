@@ -20,6 +20,7 @@ from ..base.instants import millisecond_stamp
 from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.metadata import MODEL_ID
+from ..model.owner import OwnerFields, names_of_owner
 from ..model.receipt import (
     REASON_NAME,
     RECEIPT_BYTES_MAX,
@@ -36,7 +37,7 @@ from ..registry.registry import ModelRegistry
 from .claims import Claim
 from .privacy import Privacy
 
-__all__ = ["Answers", "Receipt", "identities_told"]
+__all__ = ["Answers", "Receipt", "identities_told", "owners_told"]
 
 ANSWER_MODE = 0o644
 # For the service alone. `privacy` adds the owner of the drop.
@@ -200,6 +201,22 @@ def identities_told(receipts_dir: Path) -> list[Identity]:
             found.append((str(receipt["at"]), Identity(receipt["registry_id"], receipt["epoch"])))
     found.sort(key=lambda told: told[0], reverse=True)
     return list(dict.fromkeys(identity for _, identity in found))
+
+
+def owners_told(receipts_dir: Path) -> dict[tuple[str, str], OwnerFields]:
+    """Return who dropped the models that receipts say were registered, by id and SHA-256 of the model.
+
+    A folder that is missing has none; a receipt that cannot be read, or names no owner, is left out.
+    """
+    found: dict[tuple[str, str], OwnerFields] = {}
+    for path in receipts_dir.glob("*.json"):
+        with suppress(OSError, TypeError, KeyError, ValueError):
+            receipt = read_receipt_file(path) or {}
+            name, uid = names_of_owner(receipt["owner"])
+            if receipt["outcome"] == "registered" and uid:
+                key = str(receipt["model_id"]), str(receipt["digests"]["model"])
+                found[key] = OwnerFields(name=name or None, uid=int(uid))
+    return found
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

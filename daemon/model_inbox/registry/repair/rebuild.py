@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from ...base.copying import move_file
 from ...base.disk import Disk, make_folder, open_regular, remove_quietly, replace_file
@@ -38,7 +39,7 @@ from ..stored_sidecar import has_sidecar, sidecar_of_entry
 from ..unfinished import Unfinished
 from .evidence import read_evidence
 from .label_recovery import Recovered
-from .rebuild_plan import Lost, Plan, nothing_to_do
+from .rebuild_plan import Lost, Owners, Plan, nothing_to_do
 from .undone import Undone
 from .verify import check_sidecar
 
@@ -87,14 +88,16 @@ def rebuild(
     clock: Callable[[], datetime],
     scanner: Scanner | None = None,
     told: Iterable[Identity] = (),
+    owners: Owners = MappingProxyType({}),
 ) -> Rebuilt:
     """Rebuild the registry at `registry_path`; afterwards `audit.verify` finds nothing.
 
     `told` are identities that others were told of, as in receipts, the last one first: they count where the registry's
-    own files name none, and no epoch gets the number of one of them. `scanner` judges models of which only a sidecar
-    is left (default: the shipped allowlist). Raises RegistryLocked when a daemon or another writer holds the registry,
-    RegistryTooNew for files of a newer version, RegistryError when there is nothing to make it from, StorageError and
-    ScanError; what was there then is there still, and a further rebuild goes on.
+    own files name none, and no epoch gets the number of one of them. `owners` are the users who dropped models, as
+    receipts tell: sidecars do not. `scanner` judges models of which only a sidecar is left (default: the shipped
+    allowlist). Raises RegistryLocked when a daemon or another writer holds the registry, RegistryTooNew for files of a
+    newer version, RegistryError when there is nothing to make it from, StorageError and ScanError; what was there then
+    is there still, and a further rebuild goes on.
     """
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
     if not path.parent.is_dir():
@@ -109,7 +112,7 @@ def rebuild(
         own = scanner if scanner is not None else Scanner(Allowlist.load())
         if scanner is None:
             stack.callback(own.close)
-        plan = Plan(read_evidence(path), Storage(path.parent, folder, disk), own, clock())
+        plan = Plan(read_evidence(path), Storage(path.parent, folder, disk), own, clock(), owners)
         plan.decide()
         known = newest((*plan.evidence.identities, *plan.labels.identities, *told))
         identity = known.next_epoch(disk.token) if known is not None else Identity.new(disk.token)

@@ -11,15 +11,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from ...base.copying import digest_regular
 from ...base.disk import open_regular, read_regular
 from ...errors import RegistryError, RegistryTooNew, StorageError, raise_if_transient
 from ...model.metadata import fields_of, is_valid_id
+from ...model.owner import OwnerFields
 from ...model.sidecar import parse_sidecar
 from ...model.sidecar_fields import SIDECAR_BYTES_MAX
 from ...pickles import PickleReport, Scanner, claimed_versions, current, imports_of
@@ -38,12 +40,16 @@ from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, st
 __all__ = ["Lost", "Plan", "nothing_to_do"]
 
 ACTOR = "rebuild"
-# What neither a stored sidecar nor a labels file tells.
+# What neither a stored sidecar nor a labels file tells. The owner is in the receipt of a drop, while that is kept.
 NOT_IN_SIDECARS = ("registered_at", "drop_id", "origin")
 # What a labels file tells: a sidecar says what the producer wrote, not what was changed afterwards.
 NOT_WITHOUT_LABELS = ("aliases", "pinned", "tags set after the registration", "recorded")
 _LOST_AT_THE_END_MAX = 100_000
 _NUMBERED = re.compile(r".+(?:\.|_scaler@)([0-9]{1,18})(?:\.pkl)?", re.ASCII)
+
+
+Owners = Mapping[tuple[str, str], OwnerFields]
+"""Who dropped a model, by its id and the SHA-256 of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,20 @@ def nothing_to_do(path: Path, why: str) -> RegistryError:
 class Plan:
     """What the new registry will hold. `decide` reads files, changes nothing, and fills in the rest."""
 
-    def __init__(self, evidence: Evidence, storage: Storage, scanner: Scanner, now: datetime) -> None:
+    def __init__(
+        self,
+        evidence: Evidence,
+        storage: Storage,
+        scanner: Scanner,
+        now: datetime,
+        owners: Owners = MappingProxyType({}),
+    ) -> None:
         self.evidence = evidence
         self.labels = LabelEvidence.read(storage, evidence.identities)
         self.storage = storage
         self.scanner = scanner
         self.now = now
+        self.owners = owners
         self.entries: dict[str, EntryFields] = {}
         self.lines: dict[int, bytes] = {}
         self.times: dict[int, str] = {}
@@ -96,7 +110,9 @@ class Plan:
         """The fields that entries made from sidecars may have had otherwise."""
         if not self.from_sidecars:
             return ()
-        return (*NOT_WITHOUT_LABELS, *NOT_IN_SIDECARS) if self.without_labels else NOT_IN_SIDECARS
+        unowned = any(self.entries[model_id].get("owner") is None for model_id in self.from_sidecars)
+        lost = (*NOT_IN_SIDECARS, *(("owner",) if unowned else ()))
+        return (*NOT_WITHOUT_LABELS, *lost) if self.without_labels else lost
 
     def decide(self) -> None:
         """Find out what can be registered. Raises what `rebuild` does."""
@@ -408,6 +424,7 @@ class Plan:
             verdict=current(self.scanner.allowlist, judged),
             integrity="rebuild",
             frameworks=claimed_versions(judged),
+            owner=self.owners.get((model_id, digests["model"])),
             load_bytes=sum(report.load_bytes for _, report in judged.values()),
         )
 
