@@ -83,7 +83,9 @@ def test_labels_that_were_recovered_are_not_said_to_be_lost(home: Home) -> None:
         path.unlink()
     said = " ".join(home.text("rebuild").split())
     assert "'new' got from its labels file: alias champion" in said
-    assert "Not recovered for the models from sidecars: registered_at, drop_id, origin, owner, and their history." in said
+    assert (
+        "Not recovered for the models from sidecars: registered_at, drop_id, origin, owner, and their history." in said
+    )
     without, _, models = said.partition("These have no labels file. If they had any of these, set them again")[
         2
     ].partition("): ")

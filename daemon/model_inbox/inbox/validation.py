@@ -26,7 +26,7 @@ from ..base.machine import Machine
 from ..config.settings import PermitSection, QuotaSection
 from ..errors import StorageError
 from ..model.file_names import SIDECAR, choose
-from ..model.metadata import ModelMetadata, fields_of
+from ..model.metadata import ModelMetadata, fields_of, filled_in
 from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
@@ -236,11 +236,15 @@ class Judge:
 
         The commit decides: what is committed meanwhile counts there. Raises StorageError.
         """
+        metadata = sidecar.metadata
+        # Whether a model under an automatic id is a duplicate, only its bytes tell.
+        if metadata is None or "model_id" in filled_in(metadata.provenance):
+            return None
         quota = self._quota(claim)
-        if quota is None or sidecar.model_id is None:
+        if quota is None:
             return None
         size = sum(claim.files[name].content[1] for name in claim.roles.values() if name in claim.files)
-        problem = self._over_quota(sidecar.model_id, quota, claim.owner, size)
+        problem = self._over_quota(metadata.model_id, quota, claim.owner, size)
         return Rejected((problem,)) if problem is not None else None
 
     def _linked_by_others(self, claim: Claim, sidecar: Sidecar, roles: Mapping[Role, str]) -> Rejected | None:
