@@ -30,6 +30,7 @@ from model_inbox.model.sidecar_fields import SIDECAR_FIELDS
 from model_inbox.problems.catalogue import CODES, NOUNS
 from model_inbox.registry.entry import entry_schema
 from model_inbox.registry.label_format import labels_schema
+from model_inbox.serving.metrics import FOLLOWER_METRICS
 from model_inbox.telemetry.events import EVENTS
 from model_inbox.telemetry.journald import message_id
 from model_inbox.telemetry.metrics import METRICS
@@ -205,6 +206,12 @@ def metrics() -> str:
     return table(["Metric", "Kind", "Labels", "Meaning"], rows)
 
 
+def follower_metrics() -> str:
+    """Every metric of a follower."""
+    rows: list[list[object]] = [[f"`{name}`", told.kind, told.help] for name, told in FOLLOWER_METRICS.items()]
+    return table(["Metric", "Kind", "Meaning"], rows)
+
+
 def commands() -> str:
     """Every command with its summary and options."""
 
@@ -286,6 +293,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "config-keys": config_keys,
     "commands": commands,
     "metrics": metrics,
+    "follower-metrics": follower_metrics,
     "transient": transient,
     "problems": problems,
     "problems-artifact": lambda: problems_of("artifact"),

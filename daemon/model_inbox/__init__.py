@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .producer import DropResult, drop
     from .registry.position import Position
     from .registry.registry import ModelRegistry
+    from .serving import FallenBack, Follower, Followers, Served
 
     __version__: str
 
@@ -50,7 +51,10 @@ __all__ = [
     "EntryNeeded",
     "EntryNotFound",
     "EntryProtected",
+    "FallenBack",
     "FileOutside",
+    "Follower",
+    "Followers",
     "LoadRefused",
     "MetadataError",
     "ModelInboxError",
@@ -65,16 +69,21 @@ __all__ = [
     "RegistryTooNew",
     "RestoreRefused",
     "ScanError",
+    "Served",
     "StorageError",
     "drop",
 ]
 
 _MODULES = {
     "DropResult": "producer",
+    "FallenBack": "serving",
+    "Follower": "serving",
+    "Followers": "serving",
     "ModelMetadata": "model.metadata",
     "ModelRegistry": "registry.registry",
     "Position": "registry.position",
     "Problem": "problems",
+    "Served": "serving",
     "drop": "producer",
 }
 """The module of each public name. The others, which are errors, are in `errors`."""

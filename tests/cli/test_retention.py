@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ def test_the_plan_gives_reasons_and_changes_nothing(home: Home) -> None:
     assert "Keep 2 models:" in shown
     assert "last 1/1" in shown
     assert home.tree() == before
+
+
+def test_the_plan_tells_what_is_in_use(home: Home) -> None:
+    """A model that a server follows is retired all the same; the plan says that it will not be purged yet."""
+    (home.folder / "config.yaml").write_text(rules())
+    entry = home.json("show", "old")
+    assert [item["in_use"] for item in home.json("retention", "plan")["retire"]] == [False]
+    with Path(entry["model_path"]).open("rb"):
+        assert [item["in_use"] for item in home.json("retention", "plan")["retire"]] == [True]
+        assert "in use" in home.text("retention", "plan")
+    assert "in use" not in home.text("retention", "plan")
 
 
 def test_the_plan_can_be_tried_with_other_rules_and_another_time(home: Home) -> None:

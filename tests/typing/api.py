@@ -21,7 +21,10 @@ from model_inbox import (
     EntryNeeded,
     EntryNotFound,
     EntryProtected,
+    FallenBack,
     FileOutside,
+    Follower,
+    Followers,
     LoadRefused,
     MetadataError,
     ModelInboxError,
@@ -36,6 +39,7 @@ from model_inbox import (
     RegistryTooNew,
     RestoreRefused,
     ScanError,
+    Served,
     StorageError,
     drop,
 )
@@ -156,10 +160,27 @@ def drop_into(inbox: Path) -> DropResult:
     return result
 
 
+def follow(folder: Path) -> None:
+    """Serve what the registry names, as a server does."""
+    with ModelRegistry(folder / "prediction_registry.json", read_only=True) as registry:
+        with registry.follow("USD/EUR", try_out=lambda model, _: print(model)) as follower:
+            assert_type(follower, Follower)
+            assert_type(follower.current, Served)
+            assert_type(follower.fallen_back, FallenBack | None)
+            entry, model, _ = follower.current
+            print(entry["model_id"], model, follower.age, follower.is_stale)
+        with registry.follow(wait=1, max_age=60, give_up_after=2) as followers:
+            assert_type(followers, Followers)
+            for slot, one in followers.items():
+                print(slot, one.current.entry["model_id"])
+        assert_type(registry.follower_metrics(), bytes)
+
+
 def main(folder: Path) -> None:
     """Do it all in `folder`."""
     print("model-inbox", model_inbox.__version__)
     register_and_serve(folder / "models")
+    follow(folder / "models")
     result = drop_into(folder / "inbox")
     if not result.ok:
         sys.exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,16 +69,24 @@ def retention() -> None:
 @click.option("--now", "moment", callback=as_instant, metavar="TIME", help="Plan as if it were that time.")
 @pass_app
 def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json: bool) -> None:
-    """Show which models the rules keep and which they would retire, with all reasons. Changes nothing."""
+    """Show which models the rules keep and which they would retire, with all reasons. Changes nothing.
+
+    "In use" is a model whose file a process has open, such as a server that follows it. It is retired all the same, and
+    purged once nobody has it open.
+    """
     from ..retention.apply import plan_retention
 
     section = _policy(policy_file) if policy_file is not None else app.config.retention
     with app.reading() as registry:
         made = plan_retention(registry, section, moment if moment is not None else now())
+        in_use = {model.model_id for model in made.retire if registry.is_in_use(model.model_id)}
     if as_json:
-        print_json(made.as_dict())
+        document = made.as_dict()
+        for model in document["retire"]:
+            model["in_use"] = model["model_id"] in in_use
+        print_json(document)
         return
-    _print_plan(made, section)
+    _print_plan(made, section, in_use)
 
 
 @retention.command(
@@ -180,13 +188,13 @@ def _applied(made: RetentionPlan, retired: Sequence[str], skipped: Sequence[str]
     return {**made.as_dict(), "retired": list(retired), "skipped": list(skipped)}
 
 
-def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
+def _print_plan(made: RetentionPlan, section: RetentionSection, in_use: Collection[str] = ()) -> None:
     if not made.keep and not made.retire:
         print_lines("No models are registered.")
         return
     if made.retire:
         print_lines(f"Retire {counted(len(made.retire), 'model')} ({format_size(made.bytes_freed)}):\n")
-        _print_models(made.retire)
+        _print_models(made.retire, in_use)
         print_lines("")
     print_lines(f"Keep {counted(len(made.keep), 'model')}{':' if made.keep else '.'}\n")
     if made.keep:
@@ -201,14 +209,14 @@ def _print_plan(made: RetentionPlan, section: RetentionSection) -> None:
         print_lines(f"\nretention.mode is {section.mode}: {effect}.")
 
 
-def _print_models(models: Sequence[ToKeep | ToRetire]) -> None:
+def _print_models(models: Sequence[ToKeep | ToRetire], in_use: Collection[str] = ()) -> None:
     rows = [
         (
             model.model_id,
             " ".join(value for _, value in model.group),
             when(parse_stored(model.trained_at)),
             format_size(model.bytes),
-            "; ".join(model.reasons),
+            "; ".join([*model.reasons, *(["in use"] if model.model_id in in_use else [])]),
         )
         for model in models
     ]

@@ -81,6 +81,11 @@ class Wakeups:
                 self._is_closed = True
                 os.close(self._wake)
 
+    def after_fork(self) -> None:
+        """Close the descriptors in the child of a fork, where no other thread uses them."""
+        self._lock = threading.Lock()
+        self.close()
+
     def _follow_path(self) -> bool:
         """Watch the file that is at the path now. Return whether that is another one than before."""
         try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from .store import Store
 __all__ = ["load_object"]
 
 
-def load_object(store: Store, storage: Storage, given: object, role: Role) -> Any:
+def load_object(store: Store, storage: Storage, given: object, role: Role, held: list[FileIO] | None = None) -> Any:
     """Return the model or the scaler of an entry; None where the entry names no such file.
+
+    With `held` the file stays open and is added to that list: as long as it is open nobody purges the model.
 
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
     ones or import what the entry does not list, EntryNeeded when what was given is no entry, StorageError.
@@ -37,7 +40,9 @@ def load_object(store: Store, storage: Storage, given: object, role: Role) -> An
     for file in files_of_entry(entry):
         if file.role == role:
             path = storage.path_of(entry, file)
-            data = _read_whole(path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry))
+            data = _read_whole(
+                path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry), held
+            )
             others = version_differences(entry.get("frameworks") or {})
             if role == "model" and others:
                 warnings.warn(
@@ -72,7 +77,9 @@ def _newer(store: Store, entry: EntryFields) -> int | None:
     return sequence_of(known) if known is not None and sequence_of(known) != sequence_of(entry) else None
 
 
-def _read_whole(path: Path, retired: Path, wanted: str | None, newer: Callable[[], int | None]) -> bytes:
+def _read_whole(
+    path: Path, retired: Path, wanted: str | None, newer: Callable[[], int | None], held: list[FileIO] | None
+) -> bytes:
     """Return the bytes of the file with the digest `wanted` (None: any), searching the trash too.
 
     The trash has the file when the model was retired meanwhile; its own name may belong to another model by then.
@@ -90,14 +97,18 @@ def _read_whole(path: Path, retired: Path, wanted: str | None, newer: Callable[[
             continue
         except OSError as error:
             raise StorageError("open", place, error) from error
-        try:
-            with open(fd, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+        with ExitStack() as stack:
+            file = stack.enter_context(FileIO(fd))
+            try:
                 # Exactly the file's bytes, which the unpickler's reader shares.
                 data = file.read()
-        except OSError as error:
-            raise StorageError("read", place, error) from error
-        if wanted is None or sha256(data).hexdigest() == wanted:
-            return data
+            except OSError as error:
+                raise StorageError("read", place, error) from error
+            if wanted is None or sha256(data).hexdigest() == wanted:
+                if held is not None:
+                    stack.pop_all()
+                    held.append(file)
+                return data
         # Damage in the trash is told first: nothing but this model was ever there.
         other = other if other == retired else place
     if other == path and (number := newer()) is not None:

@@ -36,6 +36,7 @@ from .access import absolute, remove_old_temporaries, user_name, why_not_writabl
 from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, shown
 from .files import Storage
+from .following import Followable
 from .healing import Rewritten
 from .history import HistoryCheck, prune_history, registrations_in, state_at
 from .journal import Line, also_changed
@@ -48,7 +49,7 @@ from .position import Identity, Position
 from .segments import missing_lines, read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
-from .trash import Trash
+from .trash import Trash, files_in_use
 
 # Imported at the first change: a process that only reads needs none of them.
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Summary:
     rewritten: tuple[Rewritten, ...]
 
 
-class ModelRegistry:
+class ModelRegistry(Followable):
     """The registry at `registry_path` with its model files in `storage_dir` (default: `prediction/` beside it).
 
     Opening makes an empty registry where there is none, if its name ends in `.json`, and its own folder, if the folder
@@ -369,6 +370,15 @@ class ModelRegistry:
         """
         return missing_lines(self._store.files.history, self._store.journal.base_sequence)
 
+    def is_in_use(self, model_id: str) -> bool:
+        """Return whether a process has a file of a registered model open, as a purge asks: one that serves it does.
+
+        False where that cannot be known: on a file system without leases, and for another user than the owner.
+        """
+        self._refresh()
+        entry = self._store.state.entries.get(model_id)
+        return entry is not None and files_in_use(self._storage.files_of(entry))
+
     def retired(self) -> list[Retired]:
         """Return the retired models whose files are still in the trash, in the order of their retirement."""
         return self._trash.retired()
@@ -640,7 +650,8 @@ class ModelRegistry:
         return self._trash.set_aside_leftovers()
 
     def close(self) -> None:
-        """Bring the JSON file up to date if this handle changed something, and close the files."""
+        """End all followers, bring the JSON file up to date if this handle changed something, and close the files."""
+        self._end_following()
         _open_handles.discard(self)
         self._store.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from .position import Position
 from .store import Store
 from .stored_sidecar import has_sidecar, sidecar_of_entry
 
-__all__ = ["Trash"]
+__all__ = ["Trash", "files_in_use"]
 
 _LEFTOVER = re.compile(r".+\.leftover-[0-9]+", re.ASCII)
 
@@ -135,7 +135,7 @@ class Trash:
                 return None
             # What a failed move left at its final name goes with the rest.
             self.finish(retired.model_id)
-            if not retired.folder.is_dir() or _in_use(retired.folder):
+            if not retired.folder.is_dir() or files_in_use(retired.folder.iterdir()):
                 return None
             detail = {"sequence": retired.sequence}
             # A crash before this line leaves the model in the trash; after it, the next start removes the files.
@@ -331,12 +331,13 @@ def _refuse_protected(model_id: str, entry: EntryFields) -> None:
         )
 
 
-def _in_use(folder: Path) -> bool:
-    """Return whether a process has a file of the folder open.
+def files_in_use(paths: Iterable[Path]) -> bool:
+    """Return whether a process has one of these files open.
 
-    On a file system without leases the answer is no: what is open stays readable after its name is gone.
+    On a file system without leases, and where the files belong to another user, the answer is no: what is open stays
+    readable after its name is gone.
     """
-    for path in folder.iterdir():
+    for path in paths:
         try:
             fd = open_regular(path)
         except OSError:

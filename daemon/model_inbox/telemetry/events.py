@@ -484,5 +484,70 @@ EVENTS: dict[str, Event] = {
         ("model_id", "sequence", "bytes"),
         "A retired model's files were removed permanently after the grace.",
     ),
+    # --- following, in the process of a server
+    "follower.swapped": Event(
+        "info",
+        ("name", "model_id", "before", "seconds"),
+        "A server serves another model from now on. `name` is the slot or alias that it follows; `seconds` is how long "
+        "the load and the trial took.",
+    ),
+    "follower.load_failed": Event(
+        "warning",
+        ("name", "model_id", "serving", "problem", "attempt", "retry_in_seconds"),
+        "A model that should be served could not be loaded, or the server's `try_out` refused it. The model `serving` "
+        "stays. It is tried again as long as the registry names it; without `retry_in_seconds` it was only a candidate "
+        "to go back to.",
+        "Correct what `problem` names, or let the alias name another model.",
+    ),
+    "follower.model_failed": Event(
+        "warning",
+        ("name", "model_id", "problem"),
+        "The server reported (`current.failed(error)`) that the model misbehaves. After `give_up_after` reports the "
+        "one before is served.",
+        "Look at `problem`; if the model is at fault, let the alias name another one.",
+    ),
+    "follower.fallen_back": Event(
+        "error",
+        ("name", "model_id", "serving", "problem"),
+        "The model `model_id`, which the registry names, is not served by this process, but `serving`, which was named "
+        "before. It stays so until the alias moves.",
+        "Let the alias name a model that works: `model-inbox alias`.",
+    ),
+    "follower.not_fallen_back": Event(
+        "error",
+        ("name", "model_id", "problem"),
+        "The model was reported as failing too often, and no model that was named before can be served. It stays.",
+        "Let the alias name a model that works.",
+    ),
+    "follower.holder_lost": Event(
+        "warning",
+        ("name", "serving"),
+        "The registry names no model any more where this process follows; it goes on with the one that it has.",
+        "Set the alias again, or register a model, unless that was meant.",
+    ),
+    "follower.registry_lost": Event(
+        "warning",
+        ("path", "problem"),
+        "The registry cannot be read now. What is loaded is served, and the registry is looked for all the time.",
+        "Restore the folder (rename, mount), or do what `problem` says.",
+    ),
+    "follower.registry_found": Event("info", ("path",), "The registry can be read again."),
+    "follower.became_stale": Event(
+        "error",
+        ("name", "age_seconds"),
+        "For longer than `max_age` it is not known, or not so, that the model which is served is the one that the "
+        "registry names.",
+        "See the lines before: the registry is away, a replica is not pulled, or the model cannot be loaded.",
+    ),
+    "follower.became_fresh": Event(
+        "info", ("name",), "The model that is served is the one that the registry names, again."
+    ),
+    "follower.failed_unexpectedly": Event(
+        "error",
+        ("problem", "attempt", "traceback"),
+        "Following failed in a way that nobody foresaw. What is loaded is served, and following goes on; logged again "
+        "when the number of failures in a row has doubled. Line breaks in `traceback` are escaped.",
+        "Report it, with the traceback.",
+    ),
 }
 """Every event that can be logged."""

@@ -37,7 +37,7 @@ def begin_epoch(folder: Path, identity: Identity) -> None:
     """Begin an epoch with the lines that the journal has, as a restore does."""
     file = JournalFile(files_of(folder).journal, QuickDisk(), writable=True)
     file.read_new()
-    file.begin_epoch(identity)
+    file.take_over(identity, file.format)
     file.close()
     files_of(folder).mark.unlink(missing_ok=True)
 

@@ -218,6 +218,21 @@ _REGISTRY: dict[str, _Words] = {
     "entry.purged": lambda f: (
         "removed permanently from the trash" + (f", {_bytes(f['bytes'])}" if "bytes" in f else "")
     ),
+    "follower.swapped": lambda f: f"served as {f.get('name')}{_with(f, 'before', ', in the place of ')}",
+    "follower.load_failed": lambda f: (
+        f"cannot be served as {f.get('name')}: {_problem(f)}{_with(f, 'serving', '; the model served is ')}{_retry(f)}"
+    ),
+    "follower.model_failed": lambda f: f"the server says that it fails as {f.get('name')}: {_problem(f)}",
+    "follower.fallen_back": lambda f: f"given up as {f.get('name')}; {f.get('serving')} is served: {_problem(f)}",
+    "follower.not_fallen_back": lambda f: f"fails as {f.get('name')}, and no model before can be served: {_problem(f)}",
+    "follower.holder_lost": lambda f: f"the registry names no model any more; {f.get('serving')} is served",
+    "follower.registry_lost": lambda f: f"the registry {f.get('path')} cannot be followed: {_problem(f)}",
+    "follower.registry_found": lambda f: f"the registry {f.get('path')} is followed again",
+    "follower.became_stale": lambda f: (
+        f"what is served may be outdated: it was last known to be right {_seconds(f.get('age_seconds'))} ago"
+    ),
+    "follower.became_fresh": lambda _: "what is served is what the registry names, again",
+    "follower.failed_unexpectedly": lambda f: f"following failed unexpectedly: {_problem(f)}",
 }
 _OTHERS: dict[str, _Words] = {
     UNIT_EXITED: lambda f: str(f.get("message")),
