@@ -336,6 +336,7 @@ def drop_examples(folder: Path) -> dict[str, Example]:
         "explain.unknown": explain.explain_unknown("usd_eur.pkl", "ann", 0o600),
         "inbox.not_a_folder": inbox.inbox_not_a_folder(STATE / "inbox/rejected"),
         "inbox.not_ours": inbox.inbox_not_ours(STATE / "inbox", 1000, 998),
+        "inbox.not_sticky": inbox.inbox_not_sticky(STATE / "inbox", 0o2770),
         "inbox.open_to_others": inbox.inbox_open_to_others(STATE / "inbox/receipts", 0o777),
     }
 

@@ -16,7 +16,7 @@ from ..base.leases import Lease
 from ..base.machine import Machine
 from ..errors import ConfigError, StorageError
 from ..problems import Problem
-from ..problems.inbox import inbox_not_a_folder, inbox_not_ours, inbox_open_to_others
+from ..problems.inbox import inbox_not_a_folder, inbox_not_ours, inbox_not_sticky, inbox_open_to_others
 from .privacy import Privacy
 from .suspects import Died, Suspects, work_heading
 
@@ -48,12 +48,15 @@ class OwnFolders:
         """What the last daemon had in work when it died."""
         self._suspects = Suspects(machine.monotonic)
         self.privacy = Privacy(machine)
+        self.not_sticky: Problem | None = None
+        """That users can take each other's drops out of the inbox, if they can. Known once it is prepared."""
 
     def prepare(self, *, make: bool = True) -> None:
         """Make the inbox (unless `make` is false) and our folders in it, and see that they are ours.
 
         Raises StorageError, and ConfigError when one is a symlink, no folder, somebody else's, or one that others can
-        write in: they could exchange our files, or may have left some there before the first start.
+        write in: they could exchange our files, or may have left some there before the first start. A private inbox
+        must be sticky, too: others could take a drop out of it, and read or replace it.
         """
         if make:
             make_folder(self._disk, self.path, INBOX_MODE)
@@ -62,7 +65,7 @@ class OwnFolders:
         except OSError as error:
             raise StorageError("open the inbox", self.path, error) from error
         try:
-            self._prepare_folders(os.fstat(handle).st_uid)
+            self._prepare_folders(os.fstat(handle))
         except BaseException:
             os.close(handle)
             raise
@@ -76,17 +79,22 @@ class OwnFolders:
         self.died = Died()
         self.work.write(*self._suspects.words)
 
-    def _prepare_folders(self, owner: int) -> None:
+    def _prepare_folders(self, found: os.stat_result) -> None:
         problems = []
+        owner, mode = found.st_uid, stat.S_IMODE(found.st_mode)
+        is_shared = mode & 0o022 and not mode & stat.S_ISVTX
+        self.not_sticky = inbox_not_sticky(self.path, mode) if is_shared else None
+        if self.not_sticky is not None and self.privacy.is_on:
+            problems.append(self.not_sticky)
         if os.geteuid() not in (0, owner):
             problems.append(inbox_not_ours(self.path, owner, os.geteuid()))
         else:
-            for folder, mode in (
+            for folder, own_mode in (
                 (self.processing_dir, OWN_MODE),
                 (self.rejected_dir, RECEIPTS_MODE),
                 (self.receipts_dir, RECEIPTS_MODE),
             ):
-                problems += self._prepare_own(folder, mode, {owner, os.geteuid()})
+                problems += self._prepare_own(folder, own_mode, {owner, os.geteuid()})
         if problems:
             raise ConfigError(f"cannot use the inbox {str(self.path)!r}", problems)
         self._apply_privacy(owner)

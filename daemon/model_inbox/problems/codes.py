@@ -91,6 +91,7 @@ Code = Literal[
     "inbox.not_a_folder",
     "inbox.not_ours",
     "inbox.open_to_others",
+    "inbox.not_sticky",
     "config.invalid",
     "config.not_found",
     "config.not_readable",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .value import Problem
 
-__all__ = ["inbox_not_a_folder", "inbox_not_ours", "inbox_open_to_others"]
+__all__ = ["inbox_not_a_folder", "inbox_not_ours", "inbox_not_sticky", "inbox_open_to_others"]
 
 
 def inbox_not_a_folder(folder: Path) -> Problem:
@@ -28,6 +28,17 @@ def inbox_not_ours(folder: Path, owner: int, we: int, *, reserved: bool = False)
         _move_away(folder)
         if reserved
         else f"chown -h {we} {shlex.quote(str(folder))} (without -R), or run the daemon as user {owner}",
+        file=str(folder),
+    )
+
+
+def inbox_not_sticky(folder: Path, mode: int) -> Problem:
+    """The inbox can be written by several users, and each can rename and remove what another one drops."""
+    return Problem(
+        "inbox.not_sticky",
+        f"{str(folder)!r} has mode {mode:04o}: other users can write in it, and it is not sticky, so each of them can "
+        "rename, replace and remove the drops of the others",
+        f"chmod +t {shlex.quote(str(folder))}",
         file=str(folder),
     )
 

@@ -151,6 +151,8 @@ class Service:
     def _say_if_not_private(self) -> None:
         if self.inbox.privacy.is_on and not self.inbox.privacy.has_acls:
             log.warning("inbox.without_acls", path=str(self.inbox.path))
+        if (shared := self.inbox.not_sticky) is not None:
+            log.warning("inbox.unprotected", path=str(self.inbox.path), problem=shared.message, hint=shared.hint)
         if left_open := self.inbox.privacy.left_open:
             log.warning("inbox.left_open", path=str(left_open[0]), count=len(left_open))
 

@@ -131,6 +131,13 @@ EVENTS: dict[str, Event] = {
         "Put the inbox on a file system with POSIX access control lists (ext4, XFS, Btrfs, tmpfs; ZFS with "
         "`acltype=posix`), or set `inbox.private` to false.",
     ),
+    "inbox.unprotected": Event(
+        "warning",
+        ("path", "problem", "hint"),
+        "Several users can write in the inbox, and it is not sticky: each can rename, replace and remove the drops of "
+        "the others. With `inbox.private` the daemon does not start.",
+        "Set the sticky bit: `chmod +t`.",
+    ),
     "inbox.left_open": Event(
         "warning",
         ("path", "count"),

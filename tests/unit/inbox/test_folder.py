@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -878,6 +879,26 @@ def test_a_folder_that_others_can_write_in_is_refused_at_the_start(world: World,
     (world.inbox / name).chmod(0o755)
     with world.running():
         pass
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o2770, 0o720])
+def test_an_inbox_that_others_can_write_and_that_is_not_sticky(world: World, mode: int) -> None:
+    """A private one is refused at the start; another one is served, with a warning that names the command."""
+    world.inbox.mkdir()
+    world.inbox.chmod(mode)
+    with structlog.testing.capture_logs() as said, world.running():
+        pass
+    (told,) = [line for line in said if line["event"] == "inbox.unprotected"]
+    assert told["hint"] == f"chmod +t {world.inbox}"
+    world.configure(inbox={"private": True})
+    with pytest.raises(ConfigError) as caught:
+        world.service().start()
+    assert caught.value.exit_status == 78
+    assert [problem.code for problem in caught.value.problems] == ["inbox.not_sticky"]
+    world.inbox.chmod(mode | 0o1000)
+    with structlog.testing.capture_logs() as said, world.running():
+        pass
+    assert "inbox.unprotected" not in [line["event"] for line in said]
 
 
 def assert_remedy_trusts_nothing(folder: Path, hint: str) -> None:

@@ -151,4 +151,10 @@ ROWS: Mapping[Code, About] = {
         "A producer made the folder before the first start, or its mode was changed.",
         "Look at it and move it away; the daemon makes the folder.",
     ),
+    "inbox.not_sticky": About(
+        "Several users can write in the inbox, and each can rename, replace and remove the drops of the others. With "
+        "`inbox.private` the daemon does not start; otherwise it logs a warning.",
+        "The folder was made by hand, or its mode was changed; the installation makes it with mode 3770.",
+        "Set the sticky bit, as `hint` says.",
+    ),
 }

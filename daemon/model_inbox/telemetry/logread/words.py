@@ -108,6 +108,7 @@ _DAEMON: dict[str, _Words] = {
     "inbox.unreadable": lambda f: f"the inbox {f.get('path')} cannot be listed: {_problem(f)}",
     "inbox.purge_failed": lambda f: f"old rejected drops or receipts cannot be removed: {_problem(f)}",
     "inbox.without_acls": lambda f: f"the file system of {f.get('path')} has no access control lists",
+    "inbox.unprotected": lambda f: f"users can take each other's drops: {_problem(f)}",
     "inbox.left_open": lambda f: f"others may read {_counted(f.get('count'), 'file')} of before, as {f.get('path')}",
     "inbox.receipts_purged": lambda f: f"{_counted(f.get('purged'), 'old receipt')} removed",
 }
