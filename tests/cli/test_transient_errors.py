@@ -294,7 +294,7 @@ def test_an_answer_that_cannot_be_read_just_now_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`drop --wait` ends with 75, and not as if the receipts were closed to this user."""
-    monkeypatch.setattr("model_inbox.producer.read_receipt", refuse(errno.EIO))
+    monkeypatch.setattr("model_inbox.producer.answers.read_receipt", refuse(errno.EIO))
     with pytest.raises(StorageError) as caught:
         Answers(tmp_path, "m", b"", os.geteuid(), 1.0)
     assert caught.value.exit_status == 75

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.producer import drop_files
+from model_inbox.producer.files import drop_files
 from support.people import ALICE, BOB, PRODUCERS, SERVICE, Installation
 from support.world import digest, pickled, sidecar
 

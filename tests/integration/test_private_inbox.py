@@ -16,7 +16,7 @@ import pytest
 from model_inbox import drop
 from model_inbox.base.acl import Acl, acl_of, default_acl_of
 from model_inbox.base.disk import Disk
-from model_inbox.producer import drop_files
+from model_inbox.producer.files import drop_files
 from support.crash_kit import metadata
 from support.people import ALICE, BOB, CAROL, DAVE, PRODUCERS, SERVICE, Installation
 from support.waiting import wait_until

@@ -39,7 +39,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "serving": words("problems errors base model registry feed"),
     "retention": words("problems errors base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),
-    "producer": words("problems errors base model"),
+    "producer": words("problems errors exit_codes base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
     "service": words("problems errors exit_codes base model pickles config registry retention telemetry inbox"),
@@ -71,6 +71,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "receipt",
         "checks sidecar_fields",
         "published",
+        "sidecar_parts",
         "sidecar sidecar_writer",
         "sidecar_schema",
         "__init__",
@@ -107,6 +108,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "make",
         "__init__",
     ),
+    "producer": ("answers archive filling provenance writer", "limits remote", "described", "drops files", "__init__"),
     "telemetry": (
         "events journald sd_notify metrics metrics_server",
         "logread watchdog status_file",
@@ -202,7 +204,8 @@ PURE = words("""
     exit_codes problems errors
     base/instants base/shapes base/units base/strict_yaml base/yaml_faults base/yaml_numbers
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
-    model/sidecar_writer model/slot model/conditions/condition model/conditions/paths model/conditions/words
+    model/sidecar_parts model/sidecar_writer model/slot
+    model/conditions/condition model/conditions/paths model/conditions/words
     config/retention config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
     registry/journal registry/label_format

@@ -17,7 +17,8 @@ from model_inbox import ModelMetadata, drop
 from model_inbox.base.disk import Disk
 from model_inbox.errors import DropRefused, ModelInboxError, StorageError
 from model_inbox.model.sidecar import parse_sidecar
-from model_inbox.producer import Answers, drop_files
+from model_inbox.producer import Answers
+from model_inbox.producer.files import drop_files
 from support.world import World, digest, sidecar
 
 

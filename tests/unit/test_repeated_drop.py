@@ -15,7 +15,7 @@ import pytest
 
 from model_inbox import DropRefused, ModelMetadata, drop
 from model_inbox.base.disk import Disk
-from model_inbox.producer import drop_files
+from model_inbox.producer.files import drop_files
 from support.world import StoppingDisk, World, sidecar
 
 METADATA = ModelMetadata(
@@ -65,7 +65,7 @@ def killed(what: Callable[[], object], at: int, *, behind: bool, disk: type[Dead
         with contextlib.suppress(BaseException), pytest.MonkeyPatch.context() as patch:
             patch.setattr(disk, "at", at)
             patch.setattr(disk, "behind", behind)
-            patch.setattr("model_inbox.producer.Disk", disk)
+            patch.setattr("model_inbox.producer.writer.Disk", disk)
             what()
             os._exit(0)
         os._exit(1)

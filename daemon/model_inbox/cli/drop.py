@@ -1,24 +1,31 @@
-"""`model-inbox drop`: copies a model and its sidecar into the inbox, and can wait for the answer.
+"""`model-inbox drop`: copies a model into the inbox, with what is known of it, and can wait for the answer.
 
-A thin layer over `producer.drop_files`. The inbox gives producers the right to write to it, so that they stay who they
-are. Root becomes the owner of the inbox: it never works by path where producers can change what a path names.
+A thin layer over `producer.files`. The inbox gives producers the right to write to it, so that they stay who they are.
+Root becomes the owner of the inbox: it never works by path where producers can change what a path names. Never reads a
+pickle.
 """
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..base.instants import canonical_instant
 from ..base.units import format_duration, parse_duration
+from ..errors import DropRefused
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
-from ..problems import quoted
-from .arguments import as_seconds
-from .common import App, Command, act_as_owner, pass_app
+from ..problems import Problem, quoted
+from .arguments import OptionWithOldNames, as_instant, as_seconds
+from .common import App, Command, act_as_owner, now, pass_app
 from .output import print_json, print_lines, print_problems
 
 if TYPE_CHECKING:
+    from ..base.strict_yaml import Document, Node
     from ..producer import DropResult
 
 __all__ = ["NO_ANSWER", "drop", "exit_code_of", "inbox_option", "print_answer"]
@@ -36,6 +43,22 @@ inbox_option = click.option(
 )
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE_OR_PIPE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_YAML_BYTES_MAX = 1 << 20
+# The fields of which a dotted name means a value inside them.
+_NESTED = ("validation_metrics", "tags", "provenance", "sha256")
+_OTHER_NAMES = {"subject": "currency_pair"}
+_OPTIONS = {
+    "currency_pair": "--pair USD/EUR",
+    "model_type": "--type lightgbm",
+    "validation_metrics": "--metrics metrics.json",
+    "trained_at": "--trained-at TIME",
+    "version": "--set version=1.0",
+    "min_samples": "--set min_samples=500",
+    "calibration_ok": "--set calibration_ok=true",
+    "features_used": "--set 'features_used=[sma_5, rsi_14]'",
+    "horizons": "--set 'horizons=[1, 7]'",
+}
 
 
 class _Drop(Command):
@@ -58,68 +81,176 @@ def _is_duration(words: list[str]) -> bool:
     return True
 
 
+def _pairs(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Parse several KEY=VALUE; the callback of options with them."""
+    found = []
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not name.strip() or not equals:
+            raise click.BadParameter(f"{quoted(value)} is not KEY=VALUE", param=param)
+        found.append((name.strip(), text))
+    return tuple(found)
+
+
 @click.command(
     cls=_Drop,
     examples=[
-        "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --scaler usd_eur_scaler.pkl --wait",
-        "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --wait 30 --json",
+        "model-inbox drop m.pkl --pair USD/EUR --type lightgbm --metrics metrics.json --set version=1.0 \\",
+        "    --set min_samples=500 --set calibration_ok=true --set 'features_used=[sma_5, rsi_14]' --wait",
+        "model-inbox drop m.pkl --wait   # with m.yaml beside it, and m_scaler.pkl if there is one",
+        "model-inbox drop usd_eur.pkl --meta usd_eur.yaml --scaler usd_eur_scaler.pkl --wait 30 --json",
+        "model-inbox drop m.pkl --inbox ssh://host/srv/inbox --wait",
+        "tar -c m.pkl m.yaml | ssh host model-inbox drop - --wait",
     ],
     exits={
         EXIT_DONE: "dropped; with --wait: registered, or already registered with the same bytes and metadata",
-        EXIT_REFUSED: "rejected, already registered with other metadata, or not dropped: the sidecar has problems",
-        EXIT_TRY_AGAIN: "dropped, but no answer came in time",
+        EXIT_REFUSED: "rejected, already registered with other metadata, or not dropped: the metadata has problems",
+        EXIT_TRY_AGAIN: "dropped, but no answer came in time; or the other machine cannot be reached",
     },
 )
-@click.argument("model", type=_FILE, metavar="MODEL.pkl")
+@click.argument("model", type=_FILE_OR_PIPE, metavar="MODEL.pkl|-")
+@click.option(
+    "--pair",
+    cls=OptionWithOldNames,
+    old=["--currency-pair", "--subject"],
+    metavar="PAIR",
+    help="What it forecasts, like USD/EUR.",
+)
+@click.option(
+    "--type",
+    "model_type",
+    cls=OptionWithOldNames,
+    old=["--model-type"],
+    metavar="TYPE",
+    help="The kind of model, like lightgbm.",
+)
+@click.option("--variant", metavar="VARIANT", help="Its variant, like 30d.")
+@click.option(
+    "--metrics",
+    multiple=True,
+    metavar="FILE|KEY=NUMBER",
+    help="Its validation metrics: a JSON or YAML file, or one number with its dotted name.",
+)
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="Any field of a sidecar, or one of its values (tags.desk=fx). The value is YAML.",
+)
+@click.option(
+    "--id",
+    "model_id",
+    metavar="ID",
+    help="Its id. {pair}, {type}, {variant}, {version}, {trained_at} and {sha8} are filled in.",
+)
+@click.option(
+    "--trained-at", callback=as_instant, metavar="TIME", help="When it was trained. Default: when its file was written."
+)
+@click.option(
+    "--provenance",
+    "facts",
+    multiple=True,
+    callback=_pairs,
+    metavar="KEY=VALUE",
+    help="Where it comes from, beside what is collected.",
+)
+@click.option("--no-provenance", is_flag=True, help="Collect nothing about this machine, its user and the job.")
 @click.option(
     "--meta",
     "sidecar",
     type=_FILE,
-    required=True,
     metavar="META.yaml",
-    help="The sidecar. Its name gives the names in the inbox.",
+    help="The sidecar. Its name gives the names in the inbox. Default: the one beside the model, if there is one.",
 )
-@click.option("--scaler", type=_FILE, metavar="SCALER.pkl", help="The model's scaler.")
-@inbox_option
+@click.option(
+    "--scaler",
+    type=_FILE,
+    metavar="SCALER.pkl",
+    help="The model's scaler. Default, without --meta: MODEL_scaler.pkl beside the model, if there is one.",
+)
+@click.option("--no-scaler", is_flag=True, help="The model has no scaler, whatever is beside it.")
+@click.option(
+    "--inbox",
+    metavar="DIR|ssh://HOST/DIR",
+    help="The inbox; with ssh:// that of another machine. Default: that of the configuration.",
+)
 @click.option(
     "--wait",
     callback=as_seconds,
     metavar="[DURATION]",
     help="Wait for the daemon's answer, for a minute or for the given time (30, 90s, 5m).",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing on success.")
 @pass_app
 def drop(
     app: App,
     *,
     model: Path,
-    sidecar: Path,
+    pair: str | None,
+    model_type: str | None,
+    variant: str | None,
+    metrics: tuple[str, ...],
+    sets: tuple[tuple[str, str], ...],
+    model_id: str | None,
+    trained_at: datetime | None,
+    facts: tuple[tuple[str, str], ...],
+    no_provenance: bool,
+    sidecar: Path | None,
     scaler: Path | None,
-    inbox: Path | None,
+    no_scaler: bool,
+    inbox: str | None,
     wait: float | None,
+    quiet: bool,
     as_json: bool,
 ) -> int:
     """Drop a model into the inbox.
 
-    The files are copied to names made from the sidecar's name. The sidecar, with their digests, is written last, so
-    the daemon takes the drop at once. Your own files are not changed. If root runs it, the drop is one of the owner of
-    the inbox: run it as the user whose model it is.
+    What the options do not say is read from the sidecar beside the model, if there is one. What that does not say
+    either is filled in where it can be known. The files are copied, and the sidecar is written last, with their
+    digests, so the daemon takes the drop at once. Your own files are not changed, and no pickle is loaded. If root runs
+    it, the drop is one of the owner of the inbox: run it as the user whose model it is.
+
+    With `-` the drop is a tar archive on standard input: the model, and its sidecar and scaler if it has them.
     """
     from ..model.metadata import PAIR_PATTERN
-    from ..producer import drop_files
+    from ..producer.files import drop_archive, drop_files, files_beside
+    from ..producer.remote import is_remote
 
-    folder: Path | None = inbox
-    pattern: str | None = PAIR_PATTERN
-    if folder is None:
-        folder, pattern = app.config.inbox.path, app.config.checks.pair_pattern
-    result = drop_files(
-        model,
-        sidecar,
-        inbox=folder,
-        scaler=scaler,
-        wait=False if wait is None else wait,
-        pair_pattern=pattern,
-        on_opened=act_as_owner,
-    )
+    is_archive = str(model) == "-"
+    if is_archive and (sidecar is not None or scaler is not None or no_scaler or is_remote(inbox)):
+        raise click.UsageError("With `-` all files are in the archive: no --meta, --scaler, --no-scaler or ssh://.")
+    if scaler is not None and no_scaler:
+        raise click.UsageError("--scaler and --no-scaler do not go together.")
+    if facts and no_provenance:
+        raise click.UsageError("--provenance and --no-provenance do not go together.")
+    texts = {"currency_pair": pair, "model_type": model_type, "variant": variant, "model_id": model_id}
+    if trained_at is not None:
+        texts["trained_at"] = canonical_instant(trained_at)
+    folder: str | Path = inbox if inbox is not None else app.config.inbox.path
+    options: dict[str, Any] = {
+        "inbox": folder,
+        "wait": False if wait is None else wait,
+        "pair_pattern": PAIR_PATTERN if inbox is not None else app.config.checks.pair_pattern,
+        "given": _given(texts, metrics, sets),
+        "provenance": False if no_provenance else dict(facts),
+        "on_opened": act_as_owner,
+    }
+    try:
+        if is_archive:
+            result = drop_archive(sys.stdin.buffer, **options)
+        else:
+            if sidecar is None:
+                beside = files_beside(model, now=now())
+                sidecar, scaler = beside.sidecar, scaler if scaler is not None else beside.scaler
+            result = drop_files(model, sidecar, scaler=None if no_scaler else scaler, **options)
+    except DropRefused as error:
+        error.problems = tuple(_with_option(problem) for problem in error.problems)
+        raise
+    status = exit_code_of(result)
+    if quiet and status == EXIT_DONE:
+        return status
     if as_json:
         print_json(result.as_dict())
     elif result.outcome == "dropped":
@@ -131,7 +262,83 @@ def drop(
         print_lines(NO_ANSWER, indent=2)
     else:
         print_answer(result)
-    return exit_code_of(result)
+    return status
+
+
+def _given(
+    texts: dict[str, str | None], metrics: tuple[str, ...], sets: tuple[tuple[str, str], ...]
+) -> list[tuple[list[str], Node]]:
+    """Return the values that the options give, each with its path in a sidecar. What --set says counts most."""
+    from ..model.sidecar_parts import a_text
+
+    given: list[tuple[list[str], Node]] = [([name], a_text(text)) for name, text in texts.items() if text is not None]
+    for source in metrics:
+        if "=" in source:
+            name, _, value = source.partition("=")
+            given.append((["validation_metrics", *name.split(".")], _parsed(value, f"--metrics {name}")))
+        else:
+            given.append((["validation_metrics"], _metrics(Path(source))))
+    for key, value in sets:
+        first, _, rest = key.partition(".")
+        field = _OTHER_NAMES.get(first, first)
+        if not rest:
+            path = [field]
+        elif field == "validation_metrics":
+            path = [field, *rest.split(".")]
+        else:
+            path = [field, rest] if field in _NESTED else [key]
+        given.append((path, _parsed(value, f"--set {key}")))
+    return given
+
+
+def _parsed(value: str, what: str) -> Node:
+    """Return a value of an option, which is YAML. Raises UsageError."""
+    from ..model.sidecar_parts import a_text, without_places
+
+    document = _read(value.encode("utf-8", "surrogateescape"))
+    if document.problems:
+        said = document.problems[0].message
+        raise click.UsageError(f"The value of {quoted(what)} is not YAML: {said}. Put such text in quotes.")
+    return a_text("") if document.root is None else without_places(document.root)
+
+
+def _metrics(path: Path) -> Node:
+    """Return the metrics in a file. Raises DropRefused and StorageError."""
+    from ..base.disk import read_regular
+    from ..base.strict_yaml import Pairs
+    from ..errors import StorageError
+    from ..model.sidecar_parts import without_places
+
+    try:
+        data = read_regular(path, _YAML_BYTES_MAX)
+    except OSError as error:
+        raise StorageError("read the metrics in", path, error) from error
+    document = _read(data)
+    if document.problems:
+        problems = [
+            replace(problem, message=problem.message.replace("sidecar", "file")) for problem in document.problems
+        ]
+        raise DropRefused(f"cannot use the metrics in {quoted(path)}", problems)
+    if not isinstance(document.root, Pairs):
+        raise DropRefused(
+            f"cannot use the metrics in {quoted(path)}: they are no mapping of names to numbers",
+            hint='Write it like {"1d": {"rmse": 0.0032}}',
+        )
+    return without_places(document.root)
+
+
+def _read(data: bytes) -> Document:
+    from ..base.strict_yaml import read_yaml
+
+    return read_yaml(data, noun="sidecar", bytes_max=_YAML_BYTES_MAX, depth_max=8, nodes_max=200_000)
+
+
+def _with_option(problem: Problem) -> Problem:
+    """Return the problem of a missing field with the option that gives it."""
+    option = _OPTIONS.get(problem.field or "")
+    if problem.code != "sidecar.missing_field" or option is None:
+        return problem
+    return replace(problem, hint=f"Add {option}, or write it into a sidecar")
 
 
 def print_answer(result: DropResult) -> None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
-from ..model.checks import check_pair
+from ..model.checks import check_accepted
 from ..model.metadata import ModelMetadata
 from ..pickles import PickleReport
 from ..problems import Problem
-from ..problems.checks import checks_currency_pair, checks_model_type
 
 __all__ = ["verdict"]
 
@@ -30,15 +28,9 @@ def verdict(
 
     `model_types` and `currency_pairs` are the patterns of config.yaml and `pair_pattern` its expression, None for any.
     """
-    problems = check_pair(metadata.currency_pair, pair_pattern)
-    if model_types is not None and not _matches(metadata.model_type, model_types):
-        problems.append(checks_model_type(metadata.model_type, model_types))
-    if currency_pairs is not None and not _matches(metadata.currency_pair, currency_pairs):
-        problems.append(checks_currency_pair(metadata.currency_pair, currency_pairs))
+    problems = check_accepted(
+        metadata, model_types=model_types, currency_pairs=currency_pairs, pair_pattern=pair_pattern
+    )
     for name, report in reports.items():
         problems.extend(problem if problem.file else replace(problem, file=name) for problem in report.problems)
     return problems
-
-
-def _matches(value: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(value, pattern) for pattern in patterns)

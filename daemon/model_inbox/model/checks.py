@@ -11,13 +11,14 @@ import math
 import numbers
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ..base.instants import INSTANT_HELP, as_instant, canonical_instant
 from ..problems import Problem, quoted
-from ..problems.checks import checks_pair_pattern
+from ..problems.checks import checks_currency_pair, checks_model_type, checks_pair_pattern
 from ..problems.sidecar import sidecar_future_date, sidecar_invalid_name, sidecar_invalid_value, sidecar_wrong_type
 from .metadata import (
     DEPTH_MAX,
@@ -42,7 +43,7 @@ from .metadata import (
     plain_values,
 )
 
-__all__ = ["Path", "check_fields", "check_instant", "check_metadata", "check_metrics", "check_pair"]
+__all__ = ["Path", "check_accepted", "check_fields", "check_instant", "check_metadata", "check_metrics", "check_pair"]
 
 
 def check_metadata(metadata: ModelMetadata, *, now: datetime, pair_pattern: str | None = PAIR_PATTERN) -> list[Problem]:
@@ -62,6 +63,26 @@ def check_pair(currency_pair: str, pattern: str | None) -> list[Problem]:
     if pattern is None or re.fullmatch(pattern, currency_pair):
         return []
     return [checks_pair_pattern(currency_pair, pattern, default=pattern == PAIR_PATTERN)]
+
+
+def check_accepted(
+    metadata: ModelMetadata,
+    *,
+    model_types: Sequence[str] | None,
+    currency_pairs: Sequence[str] | None,
+    pair_pattern: str | None,
+) -> list[Problem]:
+    """Return why the operator's `checks` do not accept the metadata. None is any type, any pair, any form of a pair."""
+    problems = check_pair(metadata.currency_pair, pair_pattern)
+    if model_types is not None and not _matches(metadata.model_type, model_types):
+        problems.append(checks_model_type(metadata.model_type, model_types))
+    if currency_pairs is not None and not _matches(metadata.currency_pair, currency_pairs):
+        problems.append(checks_currency_pair(metadata.currency_pair, currency_pairs))
+    return problems
+
+
+def _matches(value: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(value, pattern) for pattern in patterns)
 
 
 def check_fields(values: Mapping[str, object], *, now: datetime, stored: bool = False) -> Iterator[FieldProblem]:

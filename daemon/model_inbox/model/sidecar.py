@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
@@ -58,6 +58,7 @@ from .metadata import (
     is_valid_id,
 )
 from .sidecar_fields import SIDECAR_BYTES, SIDECAR_BYTES_MAX, SIDECAR_NAMES
+from .sidecar_parts import EMPTY
 
 __all__ = ["Sidecar", "parse_sidecar"]
 
@@ -135,12 +136,14 @@ def parse_sidecar(
     bytes_max: int = SIDECAR_BYTES,
     size: int | None = None,
     stored: bool = False,
+    amend: Callable[[Pairs], Pairs] | None = None,
 ) -> Sidecar:
     """Parse the bytes of a sidecar. Never raises for bad bytes: see `Sidecar.problems`.
 
     `name` is the name of its file, if that is not `<stem>.yaml`; `size` is how many bytes that has, if `data` are only
     its first ones. More than `bytes_max` are a problem. With `stored` it is the sidecar of a registered model: what an
-    earlier version accepted, or a larger limit, is no problem.
+    earlier version accepted, or a larger limit, is no problem. `amend` gets what was parsed and returns what is read in
+    its place (`sidecar_parts`); an empty text is a mapping without fields then.
     """
     document = read_yaml(
         data,
@@ -151,7 +154,10 @@ def parse_sidecar(
         nodes_max=SIDECAR_BYTES_MAX if stored else bytes_max // _BYTES_OF_NODE,
         size=size,
     )
-    reading = _Reading(document, stem, name or f"{stem}{SIDECAR_SUFFIX}", stored)
+    if amend is not None and not document.problems:
+        root = EMPTY if document.root is None else document.root
+        document = replace(document, root=amend(_with_the_pair(root)) if isinstance(root, Pairs) else root)
+    reading = _Reading(document, stem, f"{stem}{SIDECAR_SUFFIX}" if name is None else name, stored)
     fields = reading.fields(reading.root, now) if reading.root is not None else {}
     problems = reading.sorted_problems()
     metadata = None
@@ -200,7 +206,7 @@ class _Reading:
 
     def __post_init__(self) -> None:
         if VALID_ID.fullmatch(self.stem):
-            self.file = self.name
+            self.file = self.name or None
         else:
             self.stem_problem = drop_invalid_name(self.stem, self.name, id_fault(self.stem))
             self.found.append((self.stem_problem, False))
@@ -219,7 +225,12 @@ class _Reading:
             self._add(sidecar_empty())
 
     def _add(self, problem: Problem, *, completable: bool = False) -> None:
-        self.found.append((replace(problem, file=self.file), completable))
+        if problem.line == 0:
+            # It is about a value that is not in the text.
+            problem = replace(problem, line=None, column=None)
+            self.found.append((problem, False))
+        else:
+            self.found.append((replace(problem, file=self.file), completable))
 
     def _add_field_problem(self, located: FieldProblem) -> None:
         if len(self.found) > _LOCATED_MAX:

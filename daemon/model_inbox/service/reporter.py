@@ -411,6 +411,12 @@ class Reporter:
                 "problem": None,
                 "watcher": None,
                 "max_sidecar_size": config.inbox.max_sidecar_size,
+                "max_artifact_size": config.inbox.max_artifact_size,
+            },
+            "checks": {
+                "model_types": config.checks.model_types,
+                "currency_pairs": config.checks.currency_pairs,
+                "pair_pattern": config.checks.pair_pattern,
             },
             "registry": {"path": str(started.registry.path), **self._position},
             "retention": {"mode": config.retention.mode},
