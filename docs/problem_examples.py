@@ -22,6 +22,7 @@ from click.testing import CliRunner
 
 from model_inbox import ModelMetadata, ModelRegistry, drop
 from model_inbox.backup.manifest import Manifest
+from model_inbox.base.accounts import Account
 from model_inbox.base.flocks import FileLock, Holding
 from model_inbox.base.leases import Lease
 from model_inbox.base.remedies import remedy_for
@@ -51,6 +52,7 @@ from model_inbox.problems.codes import Code
 from model_inbox.registry.clock import ClockDoubt, Jump, in_words
 from model_inbox.registry.clock_watch import Looked
 from model_inbox.registry.entry import as_fields
+from model_inbox.registry.protection import Protection
 from model_inbox.registry.registration import id_taken
 from model_inbox.retention.foresight import foreseen
 from model_inbox.retention.plan import plan
@@ -367,6 +369,11 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         found["registry.entry_needed"] = raised(lambda: writer.load_model("usd_eur"))  # type: ignore[arg-type]  # the mistake
         found["registry.not_found"] = raised(lambda: writer.pin("usd_eurr"))
         found["registry.protected"] = raised(lambda: writer.delete_model("usd_eur"))
+        writer.promote("usd_eur")
+        found["registry.promotion_refused"] = raised(lambda: writer.rollback("USD/EUR"))
+        protection = Protection({"champion": ("alice", "@risk")}, 12, NOW, "daemon")
+        found["registry.alias_protected"] = raised(lambda: protection.check("champion", Account(1003, "bob")))
+        writer.remove_alias("champion", "usd_eur")
         writer.register_model(metadata("gbp_usd"), {})
         writer.delete_model("gbp_usd")
         (rotten,) = (path.parent / ".trash").glob("gbp_usd.*/gbp_usd.pkl")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import (
+        AliasProtected,
         ConditionError,
         ConfigError,
         DropRefused,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         LoadRefused,
         MetadataError,
         ModelInboxError,
+        PromotionRefused,
         RegistryCorrupted,
         RegistryError,
         RegistryLocked,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AliasProtected",
     "ConditionError",
     "ConfigError",
     "DropRefused",
@@ -62,6 +65,7 @@ __all__ = [
     "ModelRegistry",
     "Position",
     "Problem",
+    "PromotionRefused",
     "RegistryCorrupted",
     "RegistryError",
     "RegistryLocked",

@@ -16,6 +16,8 @@
         EntryNeeded                 something else than an entry was given to be loaded (also TypeError)
         EntryExists                 the id is taken (also ValueError)
         EntryProtected              the model is pinned, or an alias names it
+        PromotionRefused            an alias cannot be given to the model, or there is none to go back to
+        AliasProtected              this user may not move the alias
         RestoreRefused              files of the model in the trash are damaged: which, and how (also problems)
       ConditionError                a condition on models, or a name in one, cannot be used (also ValueError)
       ClockHeld                     the clock has jumped: nothing is removed by it for a while (exit 75)
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TRANSIENT",
+    "AliasProtected",
     "ClockHeld",
     "ConditionError",
     "ConfigError",
@@ -54,6 +57,7 @@ __all__ = [
     "LoadRefused",
     "MetadataError",
     "ModelInboxError",
+    "PromotionRefused",
     "RegistryCorrupted",
     "RegistryError",
     "RegistryLocked",
@@ -246,6 +250,18 @@ class EntryProtected(RegistryError):
     """The model is pinned or named by an alias, so it cannot be retired."""
 
     code = "registry.protected"
+
+
+class PromotionRefused(RegistryError):
+    """An alias cannot be given to a model, or there is no model that a rollback could go back to."""
+
+    code = "registry.promotion_refused"
+
+
+class AliasProtected(RegistryError):
+    """The alias is protected, and this user is not one of those who may move it."""
+
+    code = "registry.alias_protected"
 
 
 class RestoreRefused(_WithProblems, RegistryError):

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "pin": ("pin", "m"),
     "unpin": ("unpin", "m"),
     "alias": ("alias", "champion", "m"),
+    "promote": ("promote", "m"),
     "tag": ("tag", "m", "a=b"),
     "delete": ("delete", "m"),
     "record": ("record", "m", "--metrics", "rmse=1"),
@@ -51,6 +52,7 @@ def test_a_reason_in_other_bytes_is_a_wrong_command_line(
 
 CALLS: dict[str, Callable[[ModelRegistry, dict[str, str]], object]] = {
     "pin": lambda registry, text: registry.pin("m", **text),
+    "promote": lambda registry, text: registry.promote("m", **text),
     "set_alias": lambda registry, text: registry.set_alias("champion", "m", **text),
     "tag": lambda registry, text: registry.tag("m", {"a": "b"}, **text),
     "record": lambda registry, text: registry.record("m", {"rmse": 1.0}, **text),

@@ -93,8 +93,11 @@ MODELS = {
     "history": (["history"], []),
     "pin": (["pin"], []),
     "unpin": (["unpin"], []),
+    "hold": (["hold"], ["--reason", "drifts"]),
+    "unhold": (["unhold"], []),
     "tag": (["tag"], ["a=b"]),
-    "alias": (["alias", "best"], []),
+    "alias set": (["alias", "best"], []),
+    "promote": (["promote"], ["--alias", "best"]),
     "record": (["record"], ["--metrics", "rmse=1"]),
     "delete": (["delete"], []),
     "logs": (["logs", "--model"], []),
@@ -111,7 +114,7 @@ def test_a_model_is_named_by_pair_and_type(home: Home, name: str) -> None:
     named = home.run(*before, "USD/EUR:lightgbm@champion", *after)
     assert "'USD/EUR:lightgbm@champion' is 'old', trained 2026-01-01T00:00:00Z." in named.stderr
     # A model that is named by an alias is not deleted, and without a log the answer is not complete.
-    statuses = {"delete": (0, 1), "logs": (75, 75)}.get(name, (0, 0))
+    statuses = {"delete": (0, 1), "hold": (0, 1), "logs": (75, 75)}.get(name, (0, 0))
     assert (newest.exit_code, named.exit_code) == statuses, newest.output + named.output
 
 

@@ -153,6 +153,22 @@ def _alias(registry: ModelRegistry) -> object:
     return registry.set_alias("champion", "plain")
 
 
+def some_promoted(folder: Path) -> None:
+    """As `some`; the alias went from `champ` to `scaled` to `plain`, and `scaled` was retired since."""
+    some(folder)
+    with ModelRegistry(
+        folder / "registry.json", folder / "prediction", clock=Clock(), disk=QuickDisk(), actor="test"
+    ) as registry:
+        registry.tag("scaled", {"stage": "live"})
+        registry.promote("scaled")
+        registry.promote("plain")
+        registry.delete_model("scaled")
+
+
+def _roll_back(to: str) -> Step:
+    return lambda registry: registry.rollback(*GROUP.values(), to=to)
+
+
 def _delete(registry: ModelRegistry) -> object:
     return registry.delete_model("scaled")
 
@@ -200,6 +216,10 @@ SCENARIOS = (
     Scenario("register two together", some, (_batch,), batch=True),
     Scenario("register and change the segment", some, (_api, lambda r: r.change_segment()), segment_bytes=1),
     Scenario("alias", some, (_alias, lambda r: r.remove_alias("champion", "plain"))),
+    Scenario("promote", some, (lambda r: r.promote("plain"), lambda r: r.promote("scaled"))),
+    Scenario("roll back", some_promoted, (_roll_back("champ"), lambda r: r.promote("plain"))),
+    Scenario("roll back to a retired model", some_promoted, (_roll_back("scaled"), _roll_back("champ"))),
+    Scenario("protect", some, (lambda r: r.protect_aliases({"next": ["root"]}), lambda r: r.change_segment())),
     Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
     Scenario("record", some, (lambda r: r.record("plain", {"rmse": 0.5}, "2026-01-01"),)),
     Scenario(

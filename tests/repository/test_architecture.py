@@ -82,16 +82,17 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "boundary entry paths position",
         "access",
         "journal usage",
-        "clock",
+        "alias_stack clock protection",
         "checkpoint state segments files stored_sidecar",
         "derived doubt history outcomes writer_lock",
         "comparison finding opening unfinished",
         "healing label_format",
         "checkpoint_file",
         "store",
-        "clock_watch label_files",
+        "clock_watch label_files live_entries",
         "following loading pickling trash",
-        "labels measurements registration scaler",
+        "labels measurements promotions registration",
+        "scaler upkeep",
         "registry",
         "repair",
         "__init__",
@@ -149,8 +150,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "common",
         "arguments conditions",
         """
-        alias allowlist backup check config_trial delete drop history inbox listing log_source pin rebuild record
-        rejected reload replace_scaler retention run schema status tag trash verify
+        alias allowlist backup check config_trial delete drop history inbox listing log_source pin promote rebuild
+        record rejected reload replace_scaler retention run schema status tag trash verify
         """,
         "config wait",
         "log_traces show",

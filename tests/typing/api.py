@@ -13,6 +13,7 @@ from typing import Any, assert_type
 
 import model_inbox
 from model_inbox import (
+    AliasProtected,
     ConditionError,
     ConfigError,
     DropRefused,
@@ -32,6 +33,7 @@ from model_inbox import (
     ModelRegistry,
     Position,
     Problem,
+    PromotionRefused,
     RegistryCorrupted,
     RegistryError,
     RegistryLocked,
@@ -85,6 +87,8 @@ def advice(error: ModelInboxError) -> str:
             | EntryExists()
             | EntryProtected()
             | FileOutside()
+            | PromotionRefused()
+            | AliasProtected()
             | LoadRefused()
         ):
             return error.hint
@@ -117,6 +121,13 @@ def register_and_serve(folder: Path) -> None:
 
         registry.set_alias("champion", "usd-eur-1")
         registry.pin("usd-eur-1", reason="in production")
+        try:
+            print("back to", registry.rollback("USD/EUR", alias="champion", reason="errors").to_id)
+        except PromotionRefused as error:
+            print("refused:", advice(error))
+        move = registry.promote("usd-eur-1", alias="next", reason="best of the backtest")
+        assert_type(move.from_id, str | None)
+        print("moved", move.alias, move.to_id, [holder.model_id for holder in registry.aliases()])
         champion = registry.get_model("USD/EUR", alias="champion", as_of=datetime.now(UTC))
         print("champion", champion["model_id"] if champion is not None else "none yet")
         try:

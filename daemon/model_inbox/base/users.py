@@ -11,6 +11,7 @@ import grp
 import os
 import pwd
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ..errors import ModelInboxError, StorageError, is_transient
@@ -18,11 +19,24 @@ from ..problems import escaped
 from .disk import no_op
 from .owners import Owner, owner_of
 
-__all__ = ["act_as_any_owner", "act_as_owner", "is_private_group", "name_of_group", "name_of_user", "person"]
+__all__ = [
+    "act_as_any_owner",
+    "act_as_owner",
+    "invoker",
+    "is_private_group",
+    "name_of_group",
+    "name_of_user",
+    "person",
+]
 
 
 # From linux/prctl.h.
 _PR_SET_NO_NEW_PRIVS = 38
+_LOGIN_UID = Path("/proc/self/loginuid")
+# What the kernel says of a process that no login began.
+_NO_LOGIN = 2**32 - 1
+# Who ran this process before it became somebody else.
+_before: list[int | None] = []
 
 
 def name_of_user(uid: int) -> str:
@@ -57,6 +71,25 @@ def person() -> str:
     if os.geteuid() == 0 and (invoker := os.environ.get("SUDO_USER")) and invoker != "root":
         return f"{escaped(invoker)} (sudo)"
     return name_of_user(os.getuid())
+
+
+def invoker() -> int | None:
+    """Return the number of the user who runs this process, as far as the system knows; None: it does not.
+
+    That is the process's user. Behind root it is the user who logged in, as the kernel notes it, or else the one who
+    called sudo. A change by `act_as_owner` does not count.
+    """
+    if _before:
+        return _before[0]
+    uid = os.getuid()
+    if uid != 0:
+        return uid
+    with suppress(OSError, ValueError):
+        login = int(_LOGIN_UID.read_text("ascii"))
+        if login != _NO_LOGIN:
+            return login
+    called = os.environ.get("SUDO_UID", "")
+    return int(called) if called.isascii() and called.isdecimal() and int(called) < _NO_LOGIN else None
 
 
 def act_as_owner(*folders: Path, before: Callable[[], None] = no_op) -> None:
@@ -116,6 +149,8 @@ def _become(uid: int, gid: int, folder: Path) -> None:
     else:
         name, gid = owner.pw_name, owner.pw_gid
         groups = os.getgrouplist(name, gid)
+    if not _before:
+        _before.append(invoker())
     try:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)

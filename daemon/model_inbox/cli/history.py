@@ -84,6 +84,12 @@ def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
         what = f"{what} {detail['alias']}"
         if model_id is not None and line.model_id != model_id:
             what = f"{what} moved to {line.model_id}"
+        elif detail.get("from"):
+            what = f"{what} from {detail['from']}"
+        if detail.get("override_gates"):
+            what = f"{what} past its gates"
+    if line.operation == "protect":
+        what = f"{what} {', '.join(detail.get('aliases') or ()) or 'no alias'}"
     if line.operation == "clock" and not detail.get("confirmed"):
         what = f"{what} from {detail.get('before')} to {detail.get('after')}"
     if line.operation == "record":
@@ -112,6 +118,11 @@ def _as_dict(line: Line) -> dict[str, Any]:
     if line.detail and "alias" in line.detail:
         fields["alias"] = line.detail["alias"]
         fields["also"] = sorted(line.detail.get("also", {}))
+        fields |= {
+            name: line.detail[name] for name in ("from", "rule", "restored", "override_gates") if name in line.detail
+        }
+    if line.detail and line.operation == "protect":
+        fields["aliases"] = line.detail.get("aliases")
     if line.detail and line.operation == "record":
         fields["metrics"] = line.detail.get("metrics")
         fields["measured_at"] = line.detail.get("at")

@@ -119,6 +119,8 @@ Code = Literal[
     "registry.model_id_taken",
     "registry.not_found",
     "registry.protected",
+    "registry.promotion_refused",
+    "registry.alias_protected",
     "registry.restore_refused",
     "registry.locked",
     "registry.missing",

@@ -32,13 +32,16 @@ __all__ = [
     "Entry",
     "EntryChanges",
     "EntryFields",
+    "Former",
     "Integrity",
     "Measurement",
     "Origin",
+    "Promotion",
     "Role",
     "StoredFile",
     "as_fields",
     "changed_entry",
+    "dated_entry",
     "entry_schema",
     "files_of_entry",
     "imports_when_loaded",
@@ -76,6 +79,26 @@ class Measurement(TypedDict):
 
     value: Annotated[float, Field("The value: a finite number.")]
     at: Annotated[str, Field("When it was measured, in UTC.", format="date-time")]
+
+
+class Former(TypedDict):
+    """A model that held an alias before."""
+
+    model_id: Annotated[str, Field("The model's id.", pattern=f"^{MODEL_ID.pattern}$")]
+    sequence: Annotated[int, Field("Its `sequence`: another model may have the id by now.", minimum=0)]
+
+
+class Promotion(TypedDict):
+    """How a model came to an alias, and who held it before."""
+
+    at: Annotated[str | None, Field("When it got the alias, in UTC; null: not known.", format="date-time")]
+    actor: Annotated[str, Field("Who gave it; empty: not known.")]
+    reason: Annotated[str, Field("Why.")]
+    line: Annotated[int, Field("The number of the journal line; 0: not known.", minimum=0)]
+    former: Annotated[
+        list[Annotated[Former, Field("One of them.")]],
+        Field("The models that held it before, the latest last: a rollback goes back to that. At most 100."),
+    ]
 
 
 class SeedEntry(SeedMetadata):
@@ -136,6 +159,20 @@ class EntryFields(SeedEntry, total=False):
         list[Annotated[str, Field("The name of an alias.", pattern=f"^{MODEL_ID.pattern}$")]],
         Field("The aliases that name it; each names one model of a pair, type and variant.", uniqueItems=True),
     ]
+    promotions: Annotated[
+        dict[str, Annotated[Promotion, Field("Since when it holds the alias.")]],
+        Field(
+            "Only where there are some: how it came to each of its aliases. One that was removed from it stays here "
+            "until another model gets it."
+        ),
+    ]
+    barred: Annotated[
+        list[Annotated[str, Field("The name of an alias.", pattern=f"^{MODEL_ID.pattern}$")]],
+        Field(
+            "Only after a rollback: the aliases that no rule gives to it any more. A promotion by hand ends that.",
+            uniqueItems=True,
+        ),
+    ]
     pinned: Annotated[bool, Field("Whether it is protected from retirement.")]
     held: Annotated[
         str | None,
@@ -169,6 +206,8 @@ class EntryChanges(TypedDict, total=False):
     size_bytes: int
     tags: dict[str, str]
     aliases: list[str]
+    promotions: dict[str, Promotion]
+    barred: list[str]
     pinned: bool
     held: str | None
     held_since: str | None
@@ -239,6 +278,12 @@ def numbered_entry(entry: EntryFields, *, sequence: int, registered_at: str) -> 
     return made
 
 
+def dated_entry(entry: EntryFields, alias: str, *, at: str) -> EntryFields:
+    """Return a new entry with the time of the line that gives it the alias."""
+    promotions = entry["promotions"]
+    return {**entry, "promotions": {**promotions, alias: {**promotions[alias], "at": at}}}
+
+
 def changed_entry(entry: EntryFields, **changes: Unpack[EntryChanges]) -> EntryFields:
     """Return a copy of an entry with some fields changed. All others stay, also those that are not defined here."""
     return {**entry, **changes}
@@ -274,14 +319,8 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
 _SOMETIMES = frozenset(
     {
         *LATER_FIELDS,
-        "held",
-        "held_since",
-        "owner",
-        "frameworks",
-        "load_bytes",
-        "scaler_replaced",
-        "scaler_imports",
-        "recorded",
+        *("held", "held_since", "owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"),
+        *("promotions", "barred"),
     }
 )
 

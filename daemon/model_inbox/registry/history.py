@@ -16,7 +16,7 @@ from ..errors import RegistryCorrupted, RegistryError, StorageError
 from .checkpoint import CHECKPOINT_MODE, checkpoint_bytes, parse_checkpoint
 from .clock import ClockLine, corrected
 from .entry import EntryFields, sequence_of
-from .journal import Line, format_time
+from .journal import Line, brings_back, format_time
 from .paths import RegistryFiles
 from .segments import (
     all_lines,
@@ -62,7 +62,7 @@ def note_retirement(held: Held, line: Line) -> None:
     """Bring the retirements up to date with one more line."""
     if line.operation == "retire" and line.removed is not None:
         held[(line.model_id, sequence_of(line.removed))] = line
-    elif line.operation == "restore" and line.entry is not None:
+    elif brings_back(line) and line.entry is not None:
         held.pop((line.model_id, sequence_of(line.entry)), None)
     elif line.operation == "purge" and line.detail is not None:
         held.pop((line.model_id, sequence_of(line.detail)), None)

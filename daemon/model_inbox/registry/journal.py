@@ -32,7 +32,7 @@ import orjson
 from ..errors import MetadataError
 from ..problems import is_unicode, quoted
 from ..problems.registry import registry_text_not_unicode
-from .entry import EntryFields, numbered_entry
+from .entry import EntryFields, dated_entry, numbered_entry
 from .position import Identity
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "TooNew",
     "also_changed",
     "also_set",
+    "brings_back",
     "decode_line",
     "encode_header",
     "encode_line",
@@ -94,6 +95,9 @@ Operation = Literal[
     "unhold",
     "tag",
     "replace_scaler",
+    "promote",
+    "rollback",
+    "protect",
     "record",
     "rebuild",
     "clock",
@@ -141,7 +145,10 @@ class Line:
 
 @dataclass(slots=True)
 class Draft:
-    """A line before it has its sequence and time; see `Line`. `format` is that of a segment that can hold it."""
+    """A line before it has its sequence and time; see `Line`.
+
+    `gives` is the alias that the line gives to its model, `format` that of a segment that can hold it.
+    """
 
     operation: Operation
     model_id: str
@@ -152,6 +159,7 @@ class Draft:
     entry: EntryFields | None = None
     removed: EntryFields | None = None
     detail: dict[str, Any] | None = None
+    gives: str = ""
     format: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -213,10 +221,15 @@ def format_of_entry(entry: Mapping[str, Any]) -> str:
     return FORMAT_FOR_LATER if entry.get("variant") or entry.get("held") else FORMAT
 
 
+def brings_back(line: Line) -> bool:
+    """Return whether a line makes a retired model a registered one again."""
+    return line.entry is not None and (line.operation == "restore" or bool((line.detail or {}).get("restored")))
+
+
 def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list[Line]:
     """Return the lines of these drafts, which follow line `sequence`, as of `now`.
 
-    A registered entry gets its `sequence` and `registered_at` here.
+    A registered entry gets its `sequence` and `registered_at` here, and one that gets an alias the time of that.
     """
     time = format_time(now)
     lines = []
@@ -224,6 +237,8 @@ def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list
         entry = draft.entry
         if draft.operation == "register" and entry is not None:
             entry = numbered_entry(entry, sequence=number, registered_at=time)
+        elif draft.gives and entry is not None:
+            entry = dated_entry(entry, draft.gives, at=time)
         lines.append(
             Line(
                 number,

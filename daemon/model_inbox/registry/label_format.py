@@ -141,12 +141,12 @@ def labelled(
     held = before.held if before is not None else None
     for change in changes:
         setting: Setting = {"at": change.at, "actor": change.actor, "reason": change.reason}
-        if change.operation == "alias" and change.alias is not None:
-            aliases[change.alias] = setting
-        elif change.operation == "pin":
+        if change.operation == "pin":
             pinned = setting
         elif change.operation == "hold":
             held = setting
+        elif change.alias is not None:
+            aliases[change.alias] = setting
     unknown: Setting = {"at": None, "actor": "", "reason": ""}
     return Labelled(
         str(entry["model_id"]),

@@ -1,4 +1,4 @@
-"""Pins, holds, aliases and tags: what people put on a registered model, each change one line of the journal.
+"""Pins, holds and tags: what people put on a registered model, each change one line of the journal.
 
 Owns how they change. The line is the commit, and the model's labels file follows it. Never touches its other files.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Unpack
+from typing import Unpack
 
-from ..errors import EntryNotFound, EntryProtected, MetadataError
+from ..errors import EntryProtected, MetadataError
 from ..model.checks import check_fields
-from ..model.metadata import is_valid_id
-from ..model.slot import slot_of
 from ..problems import quoted
 from .entry import Entry, EntryChanges, EntryFields, changed_entry
 from .journal import Draft, Operation, format_time
@@ -24,7 +22,7 @@ __all__ = ["Labels"]
 
 
 class Labels:
-    """Changes pins, holds, aliases and tags in one registry. Every change raises EntryNotFound for an unknown model."""
+    """Changes pins, holds and tags in one registry. Every change raises EntryNotFound for an unknown model."""
 
     def __init__(self, store: Store, label_files: LabelFiles, trash: Trash) -> None:
         self._store = store
@@ -71,42 +69,6 @@ class Labels:
                 raise MetadataError(f"cannot tag {quoted(model_id)}", [finding.problem for finding in findings])
             return self._change("tag", model_id, reason, actor, tags=kept)
 
-    def set_alias(self, alias: str, model_id: str, *, reason: str, actor: str) -> Entry:
-        """Let an alias name a model, and no other of its slot. Raises ValueError for a name that is none."""
-        if not is_valid_id(alias):
-            raise ValueError(f"cannot set the alias {quoted(alias)}: an alias is written like a model_id")
-        with self._store.writing():
-            self._trash.set_aside_once()
-            state = self._store.state
-            entry = state.entry(model_id)
-            if entry.get("held"):
-                raise EntryProtected(
-                    f"cannot let {quoted(alias)} name {quoted(model_id)}: it is held ({quoted(entry['held'])})",
-                    hint=f"`model-inbox unhold {model_id}` lets it be served again",
-                )
-            named = state.aliased(slot_of(entry), alias)
-            holder = named["model_id"] if named is not None else None
-            if holder == model_id:
-                return self._unchanged(model_id)
-            detail: dict[str, Any] = {"alias": alias}
-            if holder is not None:
-                detail["also"] = {holder: _without_alias(state.entry(holder), alias)}
-            changed = changed_entry(entry, aliases=sorted({*(entry.get("aliases") or ()), alias}))
-            return self._commit("alias", model_id, reason, actor, changed, detail)
-
-    def remove_alias(self, alias: str, model_id: str, *, reason: str, actor: str) -> Entry:
-        """Take an alias away from the model that it names. Raises EntryNotFound when it names another or none."""
-        with self._store.writing():
-            self._trash.set_aside_once()
-            entry = self._store.state.entries.get(model_id)
-            if entry is None or alias not in (entry.get("aliases") or ()):
-                raise EntryNotFound(
-                    f"cannot remove the alias {quoted(alias)}: it does not name {quoted(model_id)}",
-                    hint="`model-inbox list --json` shows the aliases",
-                )
-            changed = _without_alias(entry, alias)
-            return self._commit("unalias", model_id, reason, actor, changed, {"alias": alias})
-
     def _change(
         self, operation: Operation, model_id: str, reason: str, actor: str, **changes: Unpack[EntryChanges]
     ) -> Entry:
@@ -132,13 +94,8 @@ class Labels:
         reason: str,
         actor: str,
         entry: EntryFields,
-        detail: dict[str, Any] | None = None,
     ) -> Entry:
-        self._store.commit([Draft(operation, model_id, reason, actor, changes_entry=True, entry=entry, detail=detail)])
+        self._store.commit([Draft(operation, model_id, reason, actor, changes_entry=True, entry=entry)])
         # A crash here leaves labels files behind the line: the next writer writes them.
         self._label_files.write()
         return self._store.state.show(model_id)
-
-
-def _without_alias(entry: EntryFields, alias: str) -> EntryFields:
-    return changed_entry(entry, aliases=[name for name in entry.get("aliases") or () if name != alias])

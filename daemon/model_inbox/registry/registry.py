@@ -14,7 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,21 +26,22 @@ from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk
 from ..base.instants import instant_microseconds
 from ..base.log import log
-from ..errors import MetadataError, ModelInboxError, RegistryCorrupted, RegistryError, StorageError
+from ..errors import MetadataError, ModelInboxError, RegistryCorrupted
 from ..model.checks import check_metadata
 from ..model.metadata import PAIR_PATTERN, ModelMetadata, fields_of
 from ..model.published import max_sidecar_size
 from ..model.slot import Slot
 from ..problems import escaped, quoted
-from .access import absolute, remove_old_temporaries, user_name, why_not_writable
+from .access import absolute, user_name, why_not_writable
 from .clock_watch import ClockWatch
 from .entry import Entry, EntryFields, shown
 from .files import Storage
 from .following import Followable
 from .healing import Rewritten
-from .history import HistoryCheck, prune_history, registrations_in, state_at
+from .history import HistoryCheck, registrations_in, state_at
 from .journal import Line, also_changed
 from .label_files import LabelFiles
+from .live_entries import LiveEntries
 from .loading import load_object
 from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
@@ -50,13 +51,16 @@ from .segments import missing_lines, read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
 from .trash import Trash, files_in_use
+from .upkeep import Upkeep
 
 # Imported at the first change: a process that only reads needs none of them.
 if TYPE_CHECKING:
     from ..problems import Problem
+    from .alias_stack import Target
     from .finding import Table
     from .labels import Labels
     from .measurements import Measurements, Metrics, When
+    from .promotions import Holder, Move
     from .scaler import Scalers
     from .usage import Quota
 
@@ -86,7 +90,7 @@ class Summary:
     rewritten: tuple[Rewritten, ...]
 
 
-class ModelRegistry(Followable):
+class ModelRegistry(Followable, Upkeep):
     """The registry at `registry_path` with its model files in `storage_dir` (default: `prediction/` beside it).
 
     Opening makes an empty registry where there is none, if its name ends in `.json`, and its own folder, if the folder
@@ -156,7 +160,7 @@ class ModelRegistry(Followable):
     def _scalers(self) -> Scalers:
         from .scaler import Scalers
 
-        return Scalers(self._store, self._storage, self._trash)
+        return Scalers(self._store, self._storage, self._trash, self._promotions)
 
     @cached_property
     def _labels(self) -> Labels:
@@ -233,7 +237,7 @@ class ModelRegistry(Followable):
     @property
     def registry(self) -> Mapping[str, Entry]:
         """The mapping {model_id: entry}, read-only and always up to date."""
-        return _Entries(self)
+        return LiveEntries(self._store, self)
 
     def get_model_info(self, model_id: str, *, as_of: datetime | None = None) -> Entry | None:
         """Return the entry of a model, or None; with `as_of` as it was at that instant."""
@@ -522,16 +526,77 @@ class ModelRegistry(Followable):
         return self._labels.unhold(model_id, reason=reason, actor=actor or self.actor)
 
     def set_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
-        """Let an alias such as `champion` name a model, within its slot; moving one is one commit.
-
-        Raises EntryNotFound, EntryProtected for a model that is held, and ValueError for a name that is none (see
-        `metadata.MODEL_ID`).
-        """
-        return self._labels.set_alias(alias, model_id, reason=reason, actor=actor or self.actor)
+        """Let an alias such as `next` name a model, within its slot. Obeys and raises what `promote` does."""
+        actor = actor or self.actor
+        return self._promotions.promote(alias, model_id, reason=reason, actor=actor, operation="alias").entry
 
     def remove_alias(self, alias: str, model_id: str, *, reason: str = "", actor: str | None = None) -> Entry:
-        """Take an alias away from the model that it names. Raises EntryNotFound when it names another or none."""
-        return self._labels.remove_alias(alias, model_id, reason=reason, actor=actor or self.actor)
+        """Take an alias away from the model that it names. A rollback gives it back.
+
+        Raises EntryNotFound when it names another or none, AliasProtected.
+        """
+        return self._promotions.remove(alias, model_id, reason=reason, actor=actor or self.actor)
+
+    def promote(
+        self,
+        model_id: str,
+        alias: str = "champion",
+        *,
+        reason: str = "",
+        override_gates: bool = False,
+        actor: str | None = None,
+    ) -> Move:
+        """Let an alias name a model, and no other of its slot, in one commit. `rollback` goes back to the one before.
+
+        Raises EntryNotFound, AliasProtected where config.yaml lets only others move the alias, EntryProtected for a
+        model that is held, unless `override_gates` ends that with a reason, and ValueError for a name that is no alias.
+        """
+        if override_gates and not reason.strip():
+            raise ValueError(f"cannot promote {quoted(model_id)} past its gates without a reason")
+        actor = actor or self.actor
+        return self._promotions.promote(alias, model_id, reason=reason, actor=actor, override_gates=override_gates)
+
+    def promote_by_rule(
+        self, target: Target, alias: str, *, reason: str, actor: str, at: Position | int
+    ) -> Move | None:
+        """Promote for a rule of config.yaml, if nothing at all was committed since `at`. None otherwise."""
+        return self._promotions.promote_by_rule(alias, target, reason=reason, actor=actor, at=at)
+
+    def rollback(
+        self,
+        currency_pair: str,
+        model_type: str = "lightgbm",
+        *,
+        variant: str = "",
+        alias: str = "champion",
+        steps: int | None = None,
+        to: str | None = None,
+        at: datetime | None = None,
+        reason: str = "",
+        actor: str | None = None,
+    ) -> Move:
+        """Give an alias of a slot back to the model that held it before, also one that was retired since.
+
+        With `steps` it goes further back, with `to` to that model, with `at` to the one that held it at that time. What
+        it leaves is promoted by no rule any more. Raises PromotionRefused, which names the nearest model that is there,
+        AliasProtected, RestoreRefused, and ValueError for more than one of the three.
+        """
+        if sum(one is not None for one in (steps, to, at)) > 1 or (steps is not None and steps < 1):
+            raise ValueError("cannot roll back: give one of steps (1 or more), to and at")
+        slot, actor = Slot(currency_pair, model_type, variant), actor or self.actor
+        moment = _with_zone(at) if at is not None else None
+        return self._promotions.rollback(slot, alias, steps=steps, to=to, at=moment, reason=reason, actor=actor)
+
+    def aliases(self, *, as_of: datetime | None = None) -> list[Holder]:
+        """Return which model each alias of each slot names, since when, by whom and why, and those before it."""
+        return self._promotions.holders(self._at(as_of)[0])
+
+    def protect_aliases(self, may_move: Mapping[str, Sequence[str]], *, actor: str | None = None) -> bool:
+        """Let only these users (names, numbers, `@group`) move these aliases. Return whether that is new.
+
+        The daemon does so by `aliases` in config.yaml.
+        """
+        return self._promotions.protect(may_move, actor or self.actor)
 
     def tag(
         self, model_id: str, tags: Mapping[str, str | None], *, reason: str = "", actor: str | None = None
@@ -571,83 +636,7 @@ class ModelRegistry(Followable):
         """
         return self._scalers.replace_by_file(model_id, scaler_fd, judge, reason=reason, actor=actor or self.actor)
 
-    # --- keeping the JSON file and the segments ---------------------------------------------------------------
-
-    def checkpoint(self, *, force: bool = False) -> bool:
-        """Bring `prediction_registry.json` up to date. Return whether it was written."""
-        return self._store.checkpoint(force=force)
-
-    def change_segment(self) -> None:
-        """Write a checkpoint and begin a new journal segment; the old one goes to `history/`."""
-        with self._store.writing():
-            # The next segment no longer tells of them.
-            self._label_files.write()
-            for model_id in list(self._store.unfinished.moves):
-                self._trash.finish(model_id)
-            self._store.change_segment()
-
-    def change_segment_when_outgrown(self) -> bool:
-        """Change the segment if the journal is larger than the checkpoint. Return whether it was changed."""
-        if not self._store.is_outgrown:
-            return False
-        with self._store.writing():
-            if not self._store.is_outgrown:  # another process was faster
-                return False
-            self.change_segment()
-            return True
-
-    def prune_history(self, keep_seconds: float) -> int:
-        """Remove closed journal segments whose last line is older than that; return how many.
-
-        A segment that tells of a model in the trash stays until that is purged, and so do the later ones.
-        """
-        with self._store.writing():
-            return prune_history(
-                self._store.files,
-                self._disk,
-                oldest=self._clock().timestamp() - keep_seconds,
-                current=self._store.journal.inode,
-                needed=self._trash.oldest_needed_line(),
-                clock_lines=self._store.clock_lines(),
-            )
-
-    def finish_retirements(self) -> int:
-        """Move files that a crash left where no entry names them to the trash. Return of how many models.
-
-        Every model is tried; the first StorageError is raised at the end.
-        """
-        return self._trash.finish_retirements()
-
-    def check_labels(self) -> None:
-        """Write every labels file that is behind the journal, missing or damaged. All are read: this is for a start.
-
-        Every model is tried; the first StorageError is raised at the end. Raises RegistryCorrupted when a file names a
-        line beyond the end of the journal: an older journal was put in its place.
-        """
-        with self._store.writing():
-            self._label_files.check()
-
-    def finish_purges(self) -> int:
-        """Remove what a crash left in the trash of models that were purged or restored. Return of how many.
-
-        Temporary files beside the registry that are a day old are removed, too. Every model is tried; the first
-        StorageError is raised at the end.
-        """
-        folders = (self._path.parent, self._store.files.history, Path(self.storage_dir))
-        remove_old_temporaries(self._disk, folders, self._clock())
-        return self._trash.finish_purges()
-
-    def unfinished_purges(self) -> list[str]:
-        """Return the ids of purged models whose files a crash left in the trash, for `finish_purges` to remove."""
-        return self._trash.unfinished_purges()
-
-    def set_aside_leftovers(self) -> int:
-        """Move the files of registrations that a crash cut short, which no line committed, to the trash.
-
-        Return how many. They are kept under `<file>.leftover-<n>`. A handle does so by itself before the first change
-        that it makes. Every file is tried; the first StorageError is raised at the end.
-        """
-        return self._trash.set_aside_leftovers()
+    # --- the end -----------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """End all followers, bring the JSON file up to date if this handle changed something, and close the files."""
@@ -668,19 +657,6 @@ class ModelRegistry(Followable):
 
     # --- inside -----------------------------------------------------------------------------------------------
 
-    def _tidy(self) -> None:
-        """Change the segment or write a checkpoint if it is time. A failure is logged: the commit stands."""
-        try:
-            if self.change_segment_when_outgrown():
-                return
-        except (StorageError, RegistryError) as error:
-            log.error("journal.rotation_failed", problem=str(error))
-        try:
-            if self._store.json_file.is_stale:
-                self.checkpoint()
-        except (StorageError, RegistryError) as error:
-            log.error("registry.checkpoint_failed", problem=str(error))
-
     def _at(self, as_of: datetime | None) -> tuple[State, datetime]:
         """Return the state and the moment that a query is about."""
         if as_of is None:
@@ -688,32 +664,6 @@ class ModelRegistry(Followable):
             return self._store.state, self._clock()
         moment = _with_zone(as_of)
         return state_at(self._store.files, moment, reached=self._store.state.sequence), moment
-
-
-class _Entries(Mapping[str, Entry]):
-    """The live mapping that `ModelRegistry.registry` returns."""
-
-    def __init__(self, registry: ModelRegistry) -> None:
-        self._registry = registry
-
-    def _state(self) -> State:
-        self._registry._refresh()
-        return self._registry._store.state
-
-    def __getitem__(self, model_id: str) -> Entry:
-        entry = self._registry.get_model_info(model_id)
-        if entry is None:
-            raise KeyError(model_id)
-        return entry
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._state().ids())
-
-    def __len__(self) -> int:
-        return len(self._state().entries)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
 
 
 def _with_zone(moment: datetime) -> datetime:

@@ -21,6 +21,7 @@ from .entry import Entry, changed_entry
 from .files import STORED_MODE, Storage, staged_paths
 from .journal import Draft
 from .pickling import pickled
+from .promotions import Promotions
 from .store import Store
 from .trash import Trash
 
@@ -30,10 +31,11 @@ __all__ = ["Scalers"]
 class Scalers:
     """Replaces scalers in one registry."""
 
-    def __init__(self, store: Store, storage: Storage, trash: Trash) -> None:
+    def __init__(self, store: Store, storage: Storage, trash: Trash, promotions: Promotions) -> None:
         self._store = store
         self._storage = storage
         self._trash = trash
+        self._promotions = promotions
 
     def replace(self, model_id: str, scaler_obj: Any, *, reason: str, actor: str) -> Entry:
         """Pickle an object and put it in the place of a model's scaler, if it has one.
@@ -95,6 +97,7 @@ class Scalers:
         """Give the staged scaler its name, commit the line, and move the old scaler to the trash."""
         with self._store.writing():
             entry = self._store.state.entry(model_id)
+            self._promotions.check_user(entry.get("aliases") or ())
             self._trash.prepare()
             self._trash.finish(model_id)
             number = self._store.state.sequence + 1

@@ -473,12 +473,15 @@ def all_lines(journal: Path, history: Path, *, over_gaps: bool = False) -> list[
     raise RegistryError(f"cannot read {str(history)!r}: it changed during each of many tries")
 
 
-def lines_of_operation(journal: Path, history: Path, operation: str, *, since: datetime | None = None) -> list[Line]:
+def lines_of_operation(
+    journal: Path, history: Path, operation: str, *, since: datetime | None = None, newest: bool = False
+) -> list[Line]:
     """Return the lines of an operation that is rare, in order, as far as they can be read.
 
     Lines are searched as bytes, so that it costs little more than reading the files. Damaged ones are left out: other
     readers tell of them. The current segment is read first: it may be closed meanwhile. With `since` no segment is read
-    whose lines are all from before that time. Raises StorageError.
+    whose lines are all from before that time, with `newest` none before the newest segment that has such a line. Raises
+    StorageError.
     """
     needle = b'"operation":"%s"' % operation.encode()
     found: dict[int, Line] = {}
@@ -497,7 +500,7 @@ def lines_of_operation(journal: Path, history: Path, operation: str, *, since: d
                 if line.operation == operation and end >= 0:
                     found[line.sequence] = line
             at = data.find(needle, end) if end >= 0 else -1
-        if since is not None and _begins_before(data, since):
+        if (since is not None and _begins_before(data, since)) or (newest and found):
             break
     return [found[sequence] for sequence in sorted(found)]
 

@@ -213,6 +213,13 @@ class State:
         with self._lock:
             return list(self.entries)
 
+    def slot_entries(self, slot: Slot) -> list[EntryFields]:
+        """Return the entries of a slot as they are stored, oldest first."""
+        with self._lock:
+            if self._order is None:
+                self._index()
+            return [self.entries[key[2]] for key in self._slots.get(slot, ())]
+
     def _new_view(self, model_id: str) -> Entry:
         view = self._views[model_id] = shown(self.entries[model_id], self.folder)
         return view

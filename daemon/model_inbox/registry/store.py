@@ -31,6 +31,7 @@ from .journal import Draft, Line, number_drafts
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
+from .protection import Protection, protection_in
 from .segments import JournalFile, all_lines, lines_of_operation
 from .state import State
 from .unfinished import Unfinished
@@ -91,6 +92,8 @@ class Store:
         self._faults: tuple[Fault, ...] = ()
         self._held: Held | None = None
         self._clock_lines: list[ClockLine] | None = None
+        self._protection: Protection | None = None
+        self._protection_is_known = False
         self._seen = _NEVER
         self._path_look_due = 0.0
         self._journal: JournalFile | None = None
@@ -144,6 +147,7 @@ class Store:
         self._follow(journal)
         self.json_file.note_read(opened.mark, opened.data, None if opened.faults else look)
         self.state, self.unfinished, self._held, self._clock_lines = state, unfinished, None, None
+        self._protection_is_known = False
         self._faults, self._unsettled = opened.faults, False
 
     def _follow(self, journal: JournalFile) -> None:
@@ -227,6 +231,20 @@ class Store:
                 self._clock_lines = [clock_line(line) for line in found if line.sequence <= reached]
         return self._clock_lines
 
+    def protection(self) -> Protection | None:
+        """Return which aliases are protected, as of the last look, or None. Searches the history once.
+
+        Raises StorageError.
+        """
+        if not self._protection_is_known:
+            with self._state_lock:
+                reached = self.state.sequence
+                found = lines_of_operation(self.files.journal, self.files.history, "protect", newest=True)
+                told = [line for line in found if line.sequence <= reached]
+                self._protection = protection_in(told[-1]) if told else None
+                self._protection_is_known = True
+        return self._protection
+
     def newest_clock_line(self) -> ClockLine | None:
         """Return the last of `clock_lines`, or None."""
         lines = self.clock_lines()
@@ -305,6 +323,8 @@ class Store:
                 note_retirement(self._held, line)
             if line.operation == "clock" and self._clock_lines is not None:
                 self._clock_lines.append(clock_line(line))
+            if line.operation == "protect":
+                self._protection = protection_in(line)
 
     def _went_bad(self, error: ModelInboxError) -> None:
         """Go on serving what we hold, and say once that it no longer follows the files."""

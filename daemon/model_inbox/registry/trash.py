@@ -21,7 +21,7 @@ from ..problems import escaped, quoted
 from .clock import corrected
 from .entry import Entry, EntryFields, as_fields, files_of_entry, sequence_of
 from .files import STORED_MODE, Storage, trash_name
-from .journal import Draft, Line
+from .journal import Draft, Line, brings_back
 from .label_files import LabelFiles
 from .outcomes import Retired
 from .position import Position
@@ -103,24 +103,34 @@ class Trash:
                     f"cannot restore {quoted(model_id)}: the trash does not hold it",
                     hint="`model-inbox trash list` shows what can be restored",
                 )
-            entry = held[-1].entry
-            named = self._named_by_others(entry)
-            self._adopted = None
-            try:
-                self._storage.bring_back(entry, named)
-                self._write_lost_sidecar(entry)
-                # A crash before this line leaves files at their final names, and the model retired and restorable.
-                # After it, the model is restored, and the next start removes what is still in the trash.
+            with self.brought_back(held[-1]) as entry:
                 self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
-            except BaseException:
-                with suppress(ModelInboxError):
-                    # The line counts if its bytes came to the journal, whatever interrupted its append.
-                    self._store.look_again()
-                    if model_id not in self._store.state.entries:
-                        self._storage.take_away(entry, named)
-                raise
-            self._storage.let_go(entry)
             return self._store.state.show(model_id)
+
+    @contextmanager
+    def brought_back(self, retired: Retired) -> Iterator[EntryFields]:
+        """Give a retired model's files their names again, around the commit of the line that registers it again.
+
+        Yields its entry. Under the writer lock, while its id is free. Raises RestoreRefused when files are damaged.
+        """
+        entry, model_id = retired.entry, retired.model_id
+        self.finish(model_id)
+        named = self._named_by_others(entry)
+        self._adopted = None
+        try:
+            self._storage.bring_back(entry, named)
+            self._write_lost_sidecar(entry)
+            # A crash before the line leaves files at their final names, and the model retired and restorable. After
+            # it, the model is registered, and the next start removes what is still in the trash.
+            yield entry
+        except BaseException:
+            with suppress(ModelInboxError):
+                # The line counts if its bytes came to the journal, whatever interrupted its append.
+                self._store.look_again()
+                if model_id not in self._store.state.entries:
+                    self._storage.take_away(entry, named)
+            raise
+        self._storage.let_go(entry)
 
     def purge(self, retired: Retired, *, reason: str, actor: str) -> int | None:
         """Remove a retired model's files permanently and return the bytes freed.
@@ -220,7 +230,8 @@ class Trash:
             names -= {self._retirement(line).folder.name for line in self._store.held().values()}
         if names:  # else the whole history need not be read
             for line in self._store.lines(over_gaps=True):
-                said = {"retire": line.removed, "restore": line.entry, "purge": line.detail}.get(line.operation)
+                said = {"retire": line.removed, "purge": line.detail}.get(line.operation)
+                said = line.entry if brings_back(line) else said
                 name = trash_name(line.model_id, sequence_of(said)) if said is not None else ""
                 if name in names:
                     last[name] = line

@@ -8,12 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .journal import Line, also_changed
+from .journal import Line, also_changed, brings_back
 
 __all__ = ["LabelChange", "Unfinished"]
 
 # After these, the labels file of each model that they change is written again.
-_SETS_LABELS = frozenset({"alias", "unalias", "pin", "unpin", "hold", "unhold", "tag", "record", "rebuild"})
+_SETS_LABELS = frozenset(
+    ("alias", "unalias", "promote", "rollback", "pin", "unpin", "hold", "unhold", "tag", "record", "rebuild")
+)
+# These say who set the label that they set.
+_TELLS_WHO = frozenset({"alias", "promote", "rollback", "pin", "hold"})
 
 
 class LabelChange(NamedTuple):
@@ -41,13 +45,13 @@ class Unfinished:
         """Take in a line."""
         if line.operation in ("retire", "replace_scaler"):
             self.moves.setdefault(line.model_id, []).append(line)
-        elif line.operation in ("register", "restore"):
+        elif line.operation == "register" or brings_back(line):
             self.moves.pop(line.model_id, None)  # its writer finished what was left of an earlier model of that id
-        elif line.operation in _SETS_LABELS and line.changes_entry and line.entry is not None:
+        if line.operation in _SETS_LABELS and line.changes_entry and line.entry is not None:
             # In this order: a crash between the two files leaves an alias that moved in both, never in none.
             for model_id in (line.model_id, *also_changed(line)):
                 changes = self.labels.setdefault(model_id, [])
-                if line.operation in ("alias", "pin", "hold"):
+                if line.operation in _TELLS_WHO:
                     changes.append(_change(line))
         if line.operation in ("register", "retire"):
             self.labels.pop(line.model_id, None)  # a retired model's file was right before the line

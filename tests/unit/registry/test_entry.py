@@ -74,7 +74,7 @@ def test_a_new_entry_has_every_field_but_what_later_changes_add() -> None:
     """
     added = EntryFields.__annotations__.keys() - an_entry({"numpy": "2"}).keys()
     assert "frameworks" not in an_entry({})
-    assert added == {"scaler_replaced", "scaler_imports", "recorded"}
+    assert added == {"scaler_replaced", "scaler_imports", "recorded", "promotions", "barred"}
     assert an_entry().keys() <= EntryFields.__annotations__.keys()
 
 

@@ -70,6 +70,8 @@ FIELDS: Mapping[str, Kind] = {
     "pinned": Kind.YES_NO,
     "scaler_replaced": Kind.NUMBER,
     "scaler_imports": Kind.NAMES,
+    "promotions": Kind.NAMES,
+    "barred": Kind.NAMES,
     "recorded": Kind.NAMES,
     "provenance": Kind.NAMES,
     "held": Kind.TEXT,

@@ -26,6 +26,16 @@ ROWS: Mapping[Code, About] = {
         "Somebody protected it.",
         "Unpin it, or move the alias, first.",
     ),
+    "registry.promotion_refused": About(
+        "An alias cannot be given to the model, or there is no model to roll back to. Nothing was changed.",
+        "The model is held, or the model to go back to was purged, is held, or its id belongs to another model now.",
+        "The message names what is possible: another model to go back to, or `--override-gates`.",
+    ),
+    "registry.alias_protected": About(
+        "The alias is protected, and the user who runs the command may not move it. Nothing was changed.",
+        "`aliases` in the daemon's config.yaml names the users who may.",
+        "Let one of them do it, or add the user to `may_move` and run `model-inbox reload`.",
+    ),
     "registry.restore_refused": About(
         "A retired model cannot be restored: files of it in the trash are not those that were registered.",
         "A file was changed, or damaged on the disk, while it was in the trash.",
