@@ -324,23 +324,32 @@ class App:
 
 def act_as_owner(*folders: Path) -> None:
     """Let root become the owner of the folders, before anything in them is read. See `base.users`."""
-    users.act_as_owner(*folders, before=_import_everything)
+    users.act_as_owner(*folders, before=_import_what_is_closed)
 
 
 def act_as_any_owner(*folders: Path) -> None:
     """Let root become the owner of the first folder that is not root's: for commands that only look."""
-    users.act_as_any_owner(*folders, before=_import_everything)
+    users.act_as_any_owner(*folders, before=_import_what_is_closed)
 
 
-def _import_everything() -> None:
-    """Import what any command may import later: the other user may not be able to read Python's modules.
+# What commands import of other packages, some only at need.
+_OTHER_PACKAGES = ("click", "difflib", "json", "orjson", "pydantic", "rich", "structlog", "subprocess", "yaml")
 
-    An installation below /root, or in a home that is closed to others, is such a case.
+
+def _import_what_is_closed() -> None:
+    """Import what any command may import later, unless every user can read Python's modules.
+
+    An installation below /root, or in a home that is closed to others, is such a case. To import all takes longer than
+    most commands.
     """
     import codecs
     import importlib
     import pkgutil
 
+    from ..base.importable import everybody_can_import
+
+    if everybody_can_import(Path(__file__).parents[1], _OTHER_PACKAGES):
+        return
     for encoding in ("ascii", "latin-1", "utf-8-sig", "utf-16", "idna"):
         codecs.lookup(encoding)
     for name in ("difflib", "json", "subprocess", "yaml", "rich.console", "rich.progress", "rich.table", "rich.text"):
