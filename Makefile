@@ -61,6 +61,10 @@ example-lstm: env-example-lstm ## the same with a PyTorch LSTM (needs a line in 
 	$(VENV)-example-lstm/bin/python examples/lstm_fx/forecast.py \
 		--registry $(MODELS)/prediction_registry.json --storage-dir $(MODELS)/prediction
 
+example-server: env-example-server ## serve forecasts with the models of the registry, with two workers
+	MODEL_INBOX_REGISTRY=$(MODELS)/prediction_registry.json $(VENV)-example-server/bin/uvicorn \
+		--app-dir examples/server --workers 2 serve:app
+
 # --- checks ---------------------------------------------------------------------------------------------------------
 
 check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-examples ## everything that must hold
@@ -146,9 +150,10 @@ fuzz: env-frameworks ## scan damaged and recombined real models, and load in a c
 fuzz-boosters: env-frameworks ## change numbers in real boosters, and use in a child what is still accepted
 	$(VENV)-frameworks/bin/python tools/fuzz_boosters.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
-test-examples: env env-example env-example-lstm ## the tests of the examples, and README.md from top to bottom
+test-examples: env env-example env-example-lstm env-example-server ## the tests of the examples, and README.md from top to bottom
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx examples/tests/readme $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)
+	$(VENV)-example-server/bin/python -m pytest examples/tests/server $(PYTEST_ARGS)
 
 # --- environments ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +174,9 @@ env-classics-older: libgomp
 
 env-example: libgomp
 	$(MAKE_VENV) $(VENV)-example requirements/example.txt
+
+env-example-server:
+	$(MAKE_VENV) $(VENV)-example-server requirements/example-server.txt
 
 env-example-lstm:
 	$(MAKE_VENV) $(VENV)-example-lstm requirements/example-lstm.txt $(TORCH) $(FXMODELS)
@@ -195,6 +203,7 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/test.txt --group dev --group classics-older -o requirements/classics.txt
 	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
+	$(LOCK) -c requirements/frameworks.txt --group example-server -o requirements/example-server.txt
 
 dist: env-test ## build sdist and wheel into dist/
 	$(VENV)-test/bin/python -m hatchling build

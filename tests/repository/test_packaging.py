@@ -199,6 +199,7 @@ WANTED = {
     "older": [*GROUPS["dev"], *GROUPS["frameworks-older"]],
     "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
     "example": GROUPS["example"],
+    "example-server": GROUPS["example-server"],
     "example-lstm": [*GROUPS["torch"], *GROUPS["example-lstm"]],
 }
 

@@ -67,7 +67,8 @@ class Followable:
         `type` and `variant` choose among them. All followers of a handle share one thread, and one load of a model.
 
         Without a model to serve it waits up to `wait` seconds for one, then raises EntryNotFound, or what loading
-        raised. `max_age` is the number of seconds after which `is_stale` says that what is served may be outdated.
+        raised; a mapping may be empty then. `max_age` is the number of seconds after which `is_stale` says that what is
+        served may be outdated.
         """
         from ..serving import FollowerHub, wanted
 

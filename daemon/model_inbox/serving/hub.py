@@ -116,7 +116,10 @@ class FollowerHub:
     # --- for those who follow ---------------------------------------------------------------------------------
 
     def follow(self, asked: Wanted, wait_seconds: float) -> Follower | Followers:
-        """Return what follows, once it has something to serve. Raises what kept it from that after `wait_seconds`."""
+        """Return what follows, once it has something to serve.
+
+        Raises what kept one name from that for `wait_seconds`. All slots together may be none after that time.
+        """
         followed: Follower | Followers
         with self._lock:
             if self._is_closed:
@@ -138,8 +141,8 @@ class FollowerHub:
                     if self._looks_done >= first_look and left <= 0:
                         break
                     self._looked.wait(max(left, 0.0) or CLOCK_SECONDS)
-            if not _has_model(followed):
-                raise self._why_nothing(asked, followed)
+            if isinstance(followed, Follower) and not _has_model(followed):
+                raise self._why_nothing(followed)
         except BaseException:
             self.stop(followed)
             raise
@@ -332,6 +335,9 @@ class FollowerHub:
             step = state.course.look(state.course.holder, has_moved=False, now=self.monotonic())
         if step is Step.BACK:
             self._go_back(follower)
+        if state.course.is_fresh() and follower.fallen_back is not None:
+            # The registry names the model now that was gone back to.
+            follower._fallen_back, state.problem = None, ""
         self._tell_holder_lost(follower, holder)
         self._tell_age(follower, is_known=is_known)
 
@@ -478,21 +484,14 @@ class FollowerHub:
             else:
                 log.info("follower.became_fresh", name=str(follower._name))
 
-    def _why_nothing(self, asked: Wanted, followed: Follower | Followers) -> BaseException:
+    def _why_nothing(self, follower: Follower) -> BaseException:
         """Return why there is nothing to serve."""
-        with self._lock:
-            members = [followed] if isinstance(followed, Follower) else self._followers_of(followed)
-        for follower in members:
-            if follower._state.error is not None:
-                return follower._state.error
-        named = str(Name(asked.slot, asked.alias)) if asked.slot is not None else "all slots"
+        if follower._state.error is not None:
+            return follower._state.error
         return EntryNotFound(
-            f"cannot follow {quoted(named)} of {self._source.path!r}: there is no such model yet",
+            f"cannot follow {quoted(str(follower._name))} of {self._source.path!r}: there is no such model yet",
             hint="`model-inbox list` shows what there is; `wait=SECONDS` waits for the first one",
         )
-
-    def _followers_of(self, followed: Followers) -> list[Follower]:
-        return [one for group in self._groups if group.followers is followed for one in group.members.values()]
 
 
 def _has_model(followed: Follower | Followers) -> bool:

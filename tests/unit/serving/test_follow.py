@@ -124,8 +124,7 @@ def test_without_a_model_it_raises_or_waits(writer: ModelRegistry, reader: Model
     """At once without `wait`; with it, it begins with the first model that comes."""
     with pytest.raises(EntryNotFound, match="no such model yet"):
         reader.follow(PAIR)
-    with pytest.raises(EntryNotFound):
-        reader.follow()
+    assert len(reader.follow()) == 0
     with pytest.raises(EntryNotFound):
         reader.follow(PAIR, wait=0.05)
     timer = threading.Timer(0.1, lambda: register(writer, "a"))
@@ -365,6 +364,20 @@ def test_a_model_that_fails_is_given_up(writer: ModelRegistry, reader: ModelRegi
     writer.set_alias("champion", "c")
     wait_until(lambda: served(follower) == "c")
     assert follower.fallen_back is None
+
+
+def test_a_fallback_ends_when_the_alias_names_what_is_served(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """The operator rolls back to the model that the server went back to: nothing is loaded, and all is well."""
+    for name in "ab":
+        register(writer, name)
+        writer.set_alias("champion", name)
+    follower = reader.follow(PAIR, alias="champion", give_up_after=1)
+    follower.current.failed("no")
+    wait_until(lambda: follower.fallen_back)
+    before = follower.current
+    writer.set_alias("champion", "a")
+    wait_until(lambda: follower.fallen_back is None)
+    assert (follower.problem, follower.current is before) == ("", True)
 
 
 def test_an_alias_that_is_set_again_is_served_again(writer: ModelRegistry, reader: ModelRegistry) -> None:
