@@ -26,6 +26,8 @@ FORBIDDEN: dict[str, frozenset[str]] = {
     "list --currency-pair USD/EUR": HEAVY,
     "list --where 1d.rmse<1 --sort 1d.rmse": HEAVY,
     "show new": HEAVY,
+    "diff new old": HEAVY,
+    "get --pair USD/EUR --type lightgbm": HEAVY,
     "history": HEAVY,
     "history new --json": HEAVY,
     "trash list": HEAVY - {"pydantic"},  # the grace is a setting of `retention`

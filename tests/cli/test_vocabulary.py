@@ -90,6 +90,7 @@ def test_what_is_no_time_is_refused_with_its_form(text: str) -> None:
 
 MODELS = {
     "show": (["show"], []),
+    "diff": (["diff"], ["other"]),
     "history": (["history"], []),
     "pin": (["pin"], []),
     "unpin": (["unpin"], []),
@@ -113,7 +114,7 @@ def test_a_model_is_named_by_pair_and_type(home: Home, name: str) -> None:
     assert "'USD/EUR:lightgbm' is 'new', trained 2026-01-02T00:00:00Z." in newest.stderr
     named = home.run(*before, "USD/EUR:lightgbm@champion", *after)
     assert "'USD/EUR:lightgbm@champion' is 'old', trained 2026-01-01T00:00:00Z." in named.stderr
-    # A model that is named by an alias is not deleted, and without a log the answer is not complete.
+    # A model that is named by an alias is neither deleted nor held, and without a log the answer is not complete.
     statuses = {"delete": (0, 1), "hold": (0, 1), "logs": (75, 75)}.get(name, (0, 0))
     assert (newest.exit_code, named.exit_code) == statuses, newest.output + named.output
 

@@ -77,7 +77,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "model/conditions": ("paths words", "condition", "__init__"),
-    "config": ("retention values", "search settings", "changes places problems", "load", "__init__"),
+    "config": ("retention values", "search settings", "changes metric_orders places problems", "load", "__init__"),
     "registry": (
         "boundary entry paths position",
         "access",
@@ -150,8 +150,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "common",
         "arguments conditions",
         """
-        alias allowlist backup check config_trial delete drop history inbox listing log_source pin promote rebuild
-        record rejected reload replace_scaler retention run schema status tag trash verify
+        alias allowlist backup check config_trial delete diff drop get history inbox listing log_source pin promote
+        rebuild record rejected reload replace_scaler retention run schema status tag trash verify
         """,
         "config wait",
         "log_traces show",

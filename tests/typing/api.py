@@ -141,6 +141,7 @@ def register_and_serve(folder: Path) -> None:
         print("measured", measured["recorded"])
         found = registry.search("1d.rmse<0.005", tags={"run": None}, sort="-trained_at", limit=2)
         before = registry.get_model("USD/EUR", trained_before=datetime.now(UTC))
+        assert_type(registry.file_of(newest, "scaler"), Path | None)
         print("found", [one["model_id"] for one in found], before is not None)
 
         entries: Mapping[str, Mapping[str, Any]] = registry.registry

@@ -33,6 +33,7 @@ __all__ = [
     "as_seconds",
     "find_model",
     "find_retired",
+    "no_slot",
     "pair_option",
     "type_option",
     "variant_option",
@@ -141,7 +142,7 @@ def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = 
                     hint="`model-inbox list` shows the models with their aliases",
                 )
             return _resolved(given, entry)
-    raise _no_group(given, entries, "is registered")
+    raise no_slot(given, entries, "is registered")
 
 
 def find_retired(retired: Sequence[Retired], given: str) -> str:
@@ -154,7 +155,7 @@ def find_retired(retired: Sequence[Retired], given: str) -> str:
     entries = [item.entry for item in retired]
     of_slot = [entry for entry in entries if given == str(slot_of(entry))]
     if not of_slot:
-        raise _no_group(given, entries, "is in the trash")
+        raise no_slot(given, entries, "is in the trash")
     return _resolved(given, max(of_slot, key=lambda entry: str(entry.get("trained_at"))))
 
 
@@ -169,7 +170,8 @@ def _slots(entries: Iterable[Mapping[str, Any]]) -> list[Slot]:
     return sorted({slot_of(entry) for entry in entries}, key=lambda slot: (-len(str(slot)), slot))
 
 
-def _no_group(given: str, entries: Iterable[Mapping[str, Any]], where: str) -> EntryNotFound:
+def no_slot(given: str, entries: Iterable[Mapping[str, Any]], where: str) -> EntryNotFound:
+    """Return the error for `PAIR:TYPE[:VARIANT]` of which no entry is, with what was probably meant."""
     names = sorted(str(slot) for slot in _slots(entries))
     near = nearest(given.partition("@")[0], names)
     shown = ", ".join(names[:_SHOWN_MAX]) + (", ..." if len(names) > _SHOWN_MAX else "")

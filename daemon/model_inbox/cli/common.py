@@ -183,6 +183,10 @@ class App:
 
         return parse_found(self._found, Path.cwd())
 
+    def config_mentions(self, word: bytes) -> bool:
+        """Return whether a word is in the configuration: without it, no setting of that name is worth the reading."""
+        return self._found is not None and word in self._found[1]
+
     @cached_property
     def places(self) -> Places:
         """Where registry and inbox are. Raises ConfigError with all problems of the configuration if that is unclear.

@@ -134,5 +134,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _recorded(value: object) -> dict[str, Any]:
-    return {name: one.get("value") for name, one in _mapping(value).items() if isinstance(one, Mapping)}
+def _recorded(value: object) -> dict[str, int | float]:
+    values = {name: one.get("value") for name, one in _mapping(value).items() if isinstance(one, Mapping)}
+    return dict(metrics_in(values))

@@ -18,8 +18,9 @@ from ..errors import ConditionError
 from ..model.conditions.condition import Comparison, Condition, has, parse_condition
 from ..model.conditions.paths import FieldPath, Kind, metrics_in, nearest_name, parse_path
 from ..problems import escaped, quoted
+from .entry import Entry
 
-__all__ = ["Found", "Sort", "Table", "Unknown", "conditions_of", "find", "parse_sort", "unknown_names"]
+__all__ = ["Found", "Sort", "Table", "Unknown", "conditions_of", "find", "parse_sort", "search", "unknown_names"]
 
 # From so many entries the names are collected that may have been meant.
 _ASKED_FOR_NAMES = 1000
@@ -159,6 +160,26 @@ class Found(NamedTuple):
     entries: list[Any]
     total: int
     unknown: list[Unknown]
+
+
+def search(
+    entries: Sequence[Entry],
+    before: Table | None,
+    conditions: Mapping[str, Any],
+    sort: str | None,
+    limit: int | None,
+    *,
+    now: datetime,
+) -> tuple[Found, Table]:
+    """Find entries for a program: parse what it gave, and use the table of the search before if it is of the same ones.
+
+    `conditions` are the arguments of `conditions_of`. Raises ConditionError, and ValueError for a negative limit.
+    """
+    if limit is not None and limit < 0:
+        raise ValueError(f"cannot search: limit is {limit}, and must not be negative")
+    wanted, order = conditions_of(**conditions, now=now), parse_sort(sort) if sort is not None else None
+    table = before.of(entries) if before is not None else Table(entries)
+    return find(table, wanted, order, limit), table
 
 
 def find(table: Table, conditions: Sequence[Condition], sort: Sort | None = None, limit: int | None = None) -> Found:

@@ -7,6 +7,7 @@ anything.
 from __future__ import annotations
 
 import errno
+import stat
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
@@ -21,7 +22,7 @@ from .entry import EntryFields, Role, as_fields, files_of_entry, imports_when_lo
 from .files import Storage
 from .store import Store
 
-__all__ = ["load_object"]
+__all__ = ["load_object", "place_of"]
 
 
 def load_object(store: Store, storage: Storage, given: object, role: Role, held: list[FileIO] | None = None) -> Any:
@@ -52,6 +53,29 @@ def load_object(store: Store, storage: Storage, given: object, role: Role, held:
                 )
             return load(data, imports_when_loaded(entry, role))
     return None
+
+
+def place_of(store: Store, storage: Storage, entry: EntryFields, role: Role) -> Path | None:
+    """Return where a file of an entry is: in the trash if it was retired, else at its own name. None: it is nowhere.
+
+    Nothing is read, so the bytes are not compared. Raises FileOutside.
+    """
+    for file in files_of_entry(entry):
+        if file.role == role:
+            path = storage.path_of(entry, file)
+            # The trash is asked first: the name may belong to another model by now.
+            places = [storage.trash_folder(entry) / path.name, *([path] if _newer(store, entry) is None else [])]
+            return next((place for place in places if _is_regular(place)), None)
+    return None
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError("look at", path, error) from error
 
 
 def _no_entry(given: object, role: Role) -> EntryNeeded:

@@ -34,7 +34,7 @@ from ..model.slot import Slot
 from ..problems import escaped, quoted
 from .access import absolute, user_name, why_not_writable
 from .clock_watch import ClockWatch
-from .entry import Entry, EntryFields, shown
+from .entry import Entry, EntryFields, Role, as_fields, shown
 from .files import Storage
 from .following import Followable
 from .healing import Rewritten
@@ -42,7 +42,7 @@ from .history import HistoryCheck, registrations_in, state_at
 from .journal import Line, also_changed
 from .label_files import LabelFiles
 from .live_entries import LiveEntries
-from .loading import load_object
+from .loading import load_object, place_of
 from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
@@ -311,16 +311,11 @@ class ModelRegistry(Followable, Upkeep):
         name, with a "-" in front for the largest first; `limit` is the largest number of entries. A name of a metric
         or a tag that no entry has is logged (`registry.name_unknown`). Raises ConditionError.
         """
-        from .finding import Table, conditions_of, find, parse_sort
+        from .finding import search
 
-        conditions = conditions_of(where, tags, alias, held, now=self._clock())
-        order = parse_sort(sort) if sort is not None else None
-        if limit is not None and limit < 0:
-            raise ValueError(f"cannot search: limit is {limit}, and must not be negative")
+        conditions = {"where": where, "tags": tags, "alias": alias, "held": held}
         entries = self.list_models(currency_pair, model_type, variant=variant, as_of=as_of)
-        table = self._table.of(entries) if self._table is not None else Table(entries)
-        found = find(table, conditions, order, limit)
-        self._table = table
+        found, self._table = search(entries, self._table, conditions, sort, limit, now=self._clock())
         for unknown in found.unknown:
             log.warning("registry.name_unknown", name=escaped(unknown.path.text), problem=str(unknown))
         return found.entries
@@ -420,6 +415,13 @@ class ModelRegistry(Followable, Upkeep):
     def load_scaler(self, entry: Mapping[str, Any]) -> Any:
         """Return the scaler alone, or None where the entry has none; see `load_model_objects`."""
         return load_object(self._store, self._storage, entry, "scaler")
+
+    def file_of(self, entry: Mapping[str, Any], role: Role = "model") -> Path | None:
+        """Return where the model or the scaler of an entry is; in the trash if it was retired. None if it is nowhere.
+
+        Raises FileOutside.
+        """
+        return place_of(self._store, self._storage, as_fields(entry), role)
 
     # --- changing ---------------------------------------------------------------------------------------------
 
