@@ -33,6 +33,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "dae
 
 from classics import CLASSICS
 from classics.siblings import classic_siblings
+from named_siblings import named_siblings
 from real_models import NUMPY_FUNCTIONS, NUMPY_LINALG, NUMPY_UFUNCS
 from real_models import SOURCES as OTHERS
 from torch_models import torch_models, torch_siblings
@@ -190,21 +191,8 @@ def siblings(frameworks: list[str]) -> dict[str, str]:
         found["numpy.iinfo"] = "bnr"
         found["numpy.random.default_rng"] = "r"
         found.update(dict.fromkeys(numpy_rules.RESULTS, "cnr"))
-        found.update(dict.fromkeys(numpy_rules.ERRORS, "cr"))
-        found.update(_functions_of("numpy.fft", "numpy.strings"))
+    found.update(named_siblings(frameworks))
     return found
-
-
-def _functions_of(*modules: str) -> Iterator[tuple[str, str]]:
-    """Yield the public functions of modules, by the names that pickles give them."""
-    for module in modules:
-        try:
-            members = vars(importlib.import_module(module))
-        except ImportError:  # a module of another version
-            continue
-        for last, function in members.items():
-            if callable(function) and inspect.isfunction(inspect.unwrap(function)) and not last.startswith("_"):
-                yield f"{function.__module__}.{last}", "r"
 
 
 PANDAS_KINDS = (
@@ -259,7 +247,6 @@ def _sklearn_siblings() -> Iterator[tuple[str, str]]:
             function = getattr(module, name)
             if inspect.isfunction(function) and function.__module__.startswith(module.__name__) and name[0] != "_":
                 yield f"{function.__module__}.{function.__qualname__}", "r"
-    yield from (one for one in _functions_of("scipy.stats") if one[0].startswith("scipy.stats._stats_py."))
     for function in (sklearn.neighbors.kneighbors_graph, sklearn.neighbors.radius_neighbors_graph):
         yield f"{function.__module__}.{function.__qualname__}", "r"
     for module in (sklearn.metrics, sklearn.inspection, sklearn.calibration, sklearn.model_selection):

@@ -14,7 +14,6 @@ from types import FunctionType
 from typing import Any
 
 from model_inbox.pickles.formats import ITEM_SIZES
-from model_inbox.pickles.names import METHODS
 from model_inbox.pickles.reviewed_code import hooks_of
 from model_inbox.pickles.rules import OPTIMIZERS
 
@@ -172,9 +171,6 @@ def torch_siblings() -> Iterator[tuple[str, str]]:
     yield "torch._C._VariableFunctionsClass", "r"
     for name in OPTIMIZERS:
         yield f"torch.optim.{name}", "bnr"
-    for owner, methods in METHODS.items():
-        if owner.startswith("torch."):
-            yield from ((f"{owner}.{method}", "r") for method in sorted(methods))
     yield "torch.nn.parallel.data_parallel.DataParallel", "bnr"
     yield "torch.nn.parameter.UninitializedBuffer", "cr"
     for name in ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams"):

@@ -19,6 +19,7 @@ import math
 import operator
 import pathlib
 import re
+import tempfile
 import uuid
 import warnings
 import zoneinfo
@@ -30,6 +31,7 @@ import dateutil.tz
 import numpy as np
 import pandas as pd
 from held_out_models import FRAME, LABELS, PRICES
+from pandas.tseries.holiday import Holiday, nearest_workday
 
 Held = tuple[str, str, Any]
 """A framework, a label and a value."""
@@ -233,6 +235,11 @@ def numpy_values() -> Iterator[Held]:
             )
         },
     )
+    with tempfile.NamedTemporaryFile() as file:
+        mapped = np.memmap(file, dtype="f4", mode="w+", shape=(3, 2))
+        yield "numpy", "mapped", {"whole": mapped, "part": mapped[1:]}
+    yield "numpy", "drawing", [np.random.normal, np.random.default_rng(1).integers]
+    yield "numpy", "masked", [np.ma.masked_invalid, np.polynomial.chebyshev.chebval, np.hanning]
     yield "numpy", "objects", np.array([{"a": 1}, [1, 2], None, "x", 1.5, np.ones(2)], dtype=object)
 
 
@@ -444,7 +451,22 @@ def pandas_values() -> Iterator[Held]:
                     "large": pd.Series(["abcd"] * 300_000, dtype=kind),
                 },
             )
-    yield "pandas", "functions", [pd.to_numeric, pd.isna]
+    yield "pandas", "functions", [pd.to_numeric, pd.isna, pd.cut, pd.merge, pd.date_range]
+    yield "pandas", "errors", [pd.errors.MergeError("a"), pd.errors.OutOfBoundsDatetime("b")]
+    spans = pd.interval_range(0, 3)
+    whole = pd.Series(spans)
+    yield "pandas", "series of intervals", {"whole": whole, "part": whole[1:], "frame": whole.to_frame("a")}
+    wide = pd.DataFrame({"a": [1.5, 2.5], "b": pd.array([1, None], "Int8"), "k": ["x", "y"]}).set_index(
+        "k", append=True
+    )
+    yield "pandas", "unstacked", wide.unstack(0)
+    yield "pandas", "names of levels", wide.index.names
+    yield "pandas", "groups", FRAME.head(4).groupby([0, 1, 0, 1]).groups
+    yield "pandas", "aggregation", {"a": pd.NamedAgg("a", np.mean), "b": pd.NamedAgg("b", "sum")}
+    yield "pandas", "windows", [
+        FRAME.head(9).rolling(3, min_periods=1), FRAME.head(9).ewm(span=2), FRAME.head(9).expanding(2)
+    ]  # fmt: skip
+    yield "pandas", "holiday", Holiday("x", month=7, day=4, observance=nearest_workday)
 
 
 def held_out() -> Iterator[Held]:

@@ -18,9 +18,9 @@ from ..errors import LoadRefused
 from ..problems import quoted
 from .formats import JoblibUnpickler, check_fields, read_zip_layout
 from .kinds import START_BYTES, TORCH_LEGACY, TORCH_ZIP, NeedsJoblib, kind_of_start
-from .names import JOBLIB_ARRAY, LOAD_FROM_BYTES, is_method, is_well_formed, resolve, root_of
+from .names import BUILTIN_TYPE, JOBLIB_ARRAY, LOAD_FROM_BYTES, is_method, is_well_formed, resolve, root_of
 from .report import problem_of
-from .rules import GETATTR, bound_attribute
+from .rules import GETATTR, bound_attribute, builtin_type
 from .scan import decompressed_max, new_recorder
 from .streams import BadStream, InflatedSource, MemorySource, Source, Stream, open_compressed
 from .unpicklers import PlainUnpickler, finish, open_stream
@@ -119,6 +119,7 @@ def _validated_array(parts: Any) -> Any:
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    BUILTIN_TYPE: builtin_type,
     GETATTR: bound_attribute,
     "pyarrow.lib.py_buffer": _copied_buffer,
     "pyarrow.lib._restore_array": _validated_array,

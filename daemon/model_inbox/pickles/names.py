@@ -9,8 +9,12 @@ from __future__ import annotations
 from sys import stdlib_module_names
 
 __all__ = [
+    "BUILTIN_TYPE",
+    "EMPIRICAL",
+    "ENTROPY",
     "ERRORS",
     "JOBLIB_ARRAY",
+    "LIBRARY_ERRORS",
     "LOAD_FROM_BYTES",
     "METHODS",
     "PATH_MODULES",
@@ -102,7 +106,19 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-METHODS = {
+METHODS: dict[str, frozenset[str]] = {
+    "scipy.interpolate._rbf.Rbf": frozenset(
+        f"_h_{name}"
+        for name in ("cubic", "gaussian", "inverse_multiquadric", "linear", "multiquadric", "quintic", "thin_plate")
+    ),
+    "scipy.stats._kde.gaussian_kde": frozenset({"scotts_factor", "silverman_factor"}),
+    "scipy.stats._qmc.LatinHypercube": frozenset({"_random_lhs", "_random_oa_lhs"}),
+    "scipy.stats._qmc.PoissonDisk": frozenset({"_hypersphere_surface_sample", "_hypersphere_volume_sample"}),
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.BaseHistGradientBoosting": frozenset({"_raw_predict"}),
+    "statsmodels.discrete.count_model.GenericZeroInflated": frozenset({"_hessian_logit", "_hessian_probit"}),
+    "statsmodels.nonparametric.kernel_regression.KernelReg": frozenset({"_est_loc_constant", "_est_loc_linear"}),
+    "statsmodels.tsa.exponential_smoothing.ets.ETSModel": frozenset({"loglike"}),
+    "torch.nn.modules.lazy.LazyModuleMixin": frozenset({"_infer_parameters", "_lazy_load_hook"}),
     "scipy.interpolate._interpolate.interp1d": frozenset(
         words("_call_linear _call_linear_np _call_nan_spline _call_nearest _call_previousnext _call_spline")
     ),
@@ -113,7 +129,7 @@ METHODS = {
     "torch.optim.swa_utils.SWALR": frozenset({"_cosine_anneal", "_linear_anneal"}),
 }
 """Classes whose objects keep one of these functions of the class as an attribute. Pickles name it with a dot:
-`interp1d._call_linear`."""
+`interp1d._call_linear`. cloudpickle writes bound methods in this way, too: as the function, and the object."""
 
 
 def is_method(module: object, name: object) -> bool:
@@ -121,7 +137,16 @@ def is_method(module: object, name: object) -> bool:
     if type(module) is not str or type(name) is not str:
         return False
     owner, dot, method = name.partition(".")
-    return bool(dot) and method in METHODS.get(f"{module}.{owner}", ())
+    full = f"{module}.{owner}"
+    return bool(dot) and (method in METHODS.get(full, ()) or (method == ENTROPY and _has_entropy(full)))
+
+
+ENTROPY = "_entropy"
+
+
+def _has_entropy(name: str) -> bool:
+    """Return whether this is a distribution, or the base class of all, whose objects keep this method of theirs."""
+    return is_distribution(name) or name.startswith("scipy.stats._distn_infrastructure.rv_")
 
 
 def root_of(name: str) -> str:
@@ -142,6 +167,33 @@ ERRORS = words("""
     RuntimeWarning StopIteration SyntaxWarning TimeoutError TypeError UserWarning ValueError Warning
     ZeroDivisionError
 """)
+LIBRARY_ERRORS = (
+    "_catboost.CatBoostError",
+    "lightgbm.basic.LightGBMError",
+    "numpy.linalg.LinAlgError",
+    "xgboost.core.XGBoostError",
+    *(
+        f"{module}.{name}"
+        for module, names in (
+            ("numpy.exceptions", "AxisError ComplexWarning RankWarning TooHardError VisibleDeprecationWarning"),
+            (
+                "pandas.errors",
+                "DataError DtypeWarning DuplicateLabelError EmptyDataError IntCastingNaNError InvalidIndexError "
+                "MergeError OutOfBoundsDatetime OutOfBoundsTimedelta ParserError ParserWarning PerformanceWarning "
+                "UnsortedIndexError",
+            ),
+            ("pandas._libs.tslibs.np_datetime", "OutOfBoundsDatetime OutOfBoundsTimedelta"),
+            (
+                "sklearn.exceptions",
+                "ConvergenceWarning DataConversionWarning DataDimensionalityWarning EfficiencyWarning "
+                "FitFailedWarning InconsistentVersionWarning NotFittedError PositiveSpectrumWarning "
+                "UndefinedMetricWarning",
+            ),
+        )
+        for name in words(names)
+    ),
+)
+"""Errors and warnings of libraries, which are made of a text."""
 _MATH = words("""
     acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh degrees dist erf erfc exp exp2 expm1 fabs
     floor fmod frexp fsum gamma gcd hypot isclose isfinite isinf isnan isqrt lcm ldexp lgamma log log10 log1p
@@ -200,24 +252,35 @@ STDLIB_VALUES = frozenset(
         "fractions.Fraction",
         "http.HTTPStatus",
         *(f"ipaddress.IPv{version}{kind}" for version in (4, 6) for kind in ("Address", "Network")),
+        "argparse.Namespace",
         "operator.itemgetter",
+        *(f"re.{name}" for name in ("findall", "fullmatch", "match", "search", "split", "sub")),
         "re.RegexFlag",
         "types.SimpleNamespace",
         "uuid.UUID",
     }
 )
 """The value types of the standard library, the functions that picklers write to make values, and functions of numbers
-that stand as parameters (they are referred to, never called by a load). Everything else in it
+and text that stand as parameters (they are referred to, never called by a load). Everything else in it
 can run code, or can be made to with one call (`functools.partial`, `operator.attrgetter`, `timeit.timeit`, ...)."""
+
+BUILTIN_TYPE = "cloudpickle.cloudpickle._builtin_type"
+"""cloudpickle writes a call of this function for types of Python without a module: those of methods and namespaces."""
 
 _ONLY_WITH_RULES = frozenset(
     {
+        BUILTIN_TYPE,
         "builtins.getattr",
         "functools.partial",
         "re._compile",
         "zoneinfo.ZoneInfo",
-        "torch.utils.data.dataset.Subset",
-        "torch.utils.data.dataset.TensorDataset",
+        # A dictionary with another text for people, in a package that opens files.
+        "pandas.io.formats.printing.PrettyDict",
+        *(f"torch.utils.data.dataset.{name}" for name in ("ConcatDataset", "StackDataset", "Subset", "TensorDataset")),
+        *(
+            f"torch.utils.data.sampler.{name}Sampler"
+            for name in ("Batch", "Random", "Sequential", "SubsetRandom", "WeightedRandom")
+        ),
         "torch.utils.hooks.RemovableHandle",
     }
 )
@@ -338,14 +401,17 @@ def only_shipped(name: str) -> str | None:
 _DISTRIBUTION_MODULES = (
     "scipy.stats._continuous_distns.",
     "scipy.stats._discrete_distns.",
+    "scipy.stats._levy_stable.",
     "statsmodels.distributions.discrete.",
 )
+EMPIRICAL = frozenset({"scipy.stats._continuous_distns.rv_histogram", "scipy.stats._distn_infrastructure.rv_sample"})
+"""Distributions that are made of values, which they keep."""
 _FROZEN = frozenset(f"scipy.stats._distn_infrastructure.rv_{kind}_frozen" for kind in ("continuous", "discrete"))
 
 
 def is_distribution(name: str) -> bool:
     """Return whether this is the name of a distribution of scipy or statsmodels. Rules check the text that they run."""
-    return name.startswith(_DISTRIBUTION_MODULES) and name.endswith("_gen")
+    return name in EMPIRICAL or (name.startswith(_DISTRIBUTION_MODULES) and name.endswith("_gen"))
 
 
 def never_allowed(name: str, uses: str = "") -> str | None:
@@ -396,7 +462,7 @@ _CODE_NAMES = frozenset(
 
 def carries_code(name: str) -> bool:
     """Return whether a pickle with this name contains functions or classes by value, not only their names."""
-    return name in _CODE_NAMES or name.startswith(_CODE_PACKAGES)
+    return name in _CODE_NAMES or (name.startswith(_CODE_PACKAGES) and name != BUILTIN_TYPE)
 
 
 # --- frameworks ----------------------------------------------------------------------------------------------
@@ -405,6 +471,7 @@ _FRAMEWORK_OF_PACKAGE = {
     # scikit-learn before 1.8 writes its losses with this module name.
     "_loss": "scikit-learn",
     "arch": "arch",
+    "_catboost": "catboost",
     "catboost": "catboost",
     # Zones and steps of dates, and the text of pandas' frames.
     "dateutil": "pandas",

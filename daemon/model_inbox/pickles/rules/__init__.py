@@ -7,7 +7,7 @@ too, and what a load looks up instead of `getattr`. Never says which names are a
 
 from __future__ import annotations
 
-from .callable_rules import GETATTR, bound_attribute
+from .callable_rules import GETATTR, bound_attribute, builtin_type
 from .costs import call_cost, state_microseconds
 from .numpy_rules import MATRIXES, DtypeValue, dtype_of, keeps_contents, new_array
 from .python_rules import PLAIN_TYPES
@@ -24,6 +24,7 @@ __all__ = [
     "WITH_KEYWORDS",
     "DtypeValue",
     "bound_attribute",
+    "builtin_type",
     "call_cost",
     "call_rules",
     "default_rule",

@@ -7,14 +7,15 @@ attributes and no other, from any caller.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from ..arguments import is_global, is_object, must
-from ..names import METHODS, is_distribution, words
+from ..arguments import is_global, is_object, is_text, must
+from ..names import BUILTIN_TYPE, ENTROPY, METHODS, is_distribution, is_method, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import UNPICKLE_ZONE
 
-__all__ = ["CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute"]
+__all__ = ["BIND", "CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute", "builtin_type"]
 
 GETATTR = "builtins.getattr"
 PARTIAL = "functools.partial"
@@ -38,11 +39,15 @@ _OF_TORCH = frozenset(
         log log10 log1p log2 log_softmax logsumexp matmul max maximum mean median min minimum mm mul multiply norm
         numel pairwise_distance permute pow prelu prod real reciprocal relu relu_ rms_norm round rrelu rsqrt selu
         sigmoid sigmoid_ sign sin sinh softmax softplus sqrt square squeeze stack std sub subtract sum tan tanh tanh_
-        transpose tril triu unsqueeze var where zeros_like ones_like
+        transpose tril triu unsqueeze var where zeros_like ones_like arange as_tensor bernoulli clone empty
+        empty_like from_numpy full full_like gather hypot index_select isclose linspace logspace masked_fill
+        masked_select meshgrid multinomial nan_to_num nanmean nansum narrow normal ones outer polygamma
+        quantile rand rand_like randint randn randn_like randperm repeat_interleave scatter searchsorted sort split
+        std_mean swapaxes take tensor tile topk trace triangular_solve unbind unflatten unique_consecutive
+        vander vdot xlogy zeros
     """)
 )
 _OF_PATTERNS = frozenset(words("findall finditer fullmatch match search split sub"))
-_OF_LAZY_MODULES = frozenset(words("_infer_parameters _lazy_load_hook"))
 _LAZY_MODULES = tuple(
     f"torch.nn.modules.{module}.Lazy{kind}{dimensions}"
     for module, kinds, every in (
@@ -61,35 +66,52 @@ _OF_CLASSES = {
     _TORCH_FUNCTIONS: _OF_TORCH,
     **METHODS,
 }
-_OF_OBJECTS = {
+_OF_GENERATORS = frozenset(
+    words("""
+        beta binomial bytes chisquare choice dirichlet exponential f gamma geometric gumbel hypergeometric integers
+        laplace logistic lognormal logseries multinomial multivariate_normal negative_binomial noncentral_chisquare
+        noncentral_f normal pareto permutation poisson power rand randint randn random random_sample rayleigh shuffle
+        standard_cauchy standard_exponential standard_gamma standard_normal standard_t triangular uniform vonmises wald
+        weibull zipf
+    """)
+)
+_OF_OBJECTS: dict[str, frozenset[str]] = {
+    "numpy.random._pickle.__generator_ctor": _OF_GENERATORS,
+    "numpy.random._pickle.__randomstate_ctor": _OF_GENERATORS,
+    "numpy.random._generator.Generator": _OF_GENERATORS,
+    "numpy.random.mtrand.RandomState": _OF_GENERATORS,
     # The first is the name in a pickle, the second that of the class.
     "re._compile": _OF_PATTERNS,
     "re.Pattern": _OF_PATTERNS,
     f"{_BOOSTING}HistGradientBoostingClassifier": frozenset({"_raw_predict"}),
     f"{_BOOSTING}HistGradientBoostingRegressor": frozenset({"_raw_predict"}),
-    "scipy.interpolate._rbf.Rbf": frozenset(
-        f"_h_{name}"
-        for name in ("cubic", "gaussian", "inverse_multiquadric", "linear", "multiquadric", "quintic", "thin_plate")
-    ),
-    "scipy.stats._kde.gaussian_kde": frozenset({"scotts_factor", "silverman_factor"}),
-    "scipy.stats._qmc.LatinHypercube": frozenset({"_random_lhs", "_random_oa_lhs"}),
-    "scipy.stats._qmc.PoissonDisk": frozenset({"_hypersphere_surface_sample", "_hypersphere_volume_sample"}),
     **{
-        f"statsmodels.discrete.count_model.ZeroInflated{name}": frozenset({"_hessian_logit", "_hessian_probit"})
+        name: METHODS[name]
+        for name in (
+            "scipy.interpolate._rbf.Rbf",
+            "scipy.stats._kde.gaussian_kde",
+            "scipy.stats._qmc.LatinHypercube",
+            "scipy.stats._qmc.PoissonDisk",
+            "statsmodels.nonparametric.kernel_regression.KernelReg",
+            "statsmodels.tsa.exponential_smoothing.ets.ETSModel",
+        )
+    },
+    **{
+        f"statsmodels.discrete.count_model.ZeroInflated{name}": METHODS[
+            "statsmodels.discrete.count_model.GenericZeroInflated"
+        ]
         for name in ("GeneralizedPoisson", "NegativeBinomialP", "Poisson")
     },
-    "statsmodels.nonparametric.kernel_regression.KernelReg": frozenset({"_est_loc_constant", "_est_loc_linear"}),
-    "statsmodels.tsa.exponential_smoothing.ets.ETSModel": frozenset({"loglike"}),
-    **dict.fromkeys(_LAZY_MODULES, _OF_LAZY_MODULES),
+    **dict.fromkeys(_LAZY_MODULES, METHODS["torch.nn.modules.lazy.LazyModuleMixin"]),
 }
-"""Bound methods in pickles: with `scoring=`, boosting of scikit-learn keeps its own method as an attribute. Discrete
-distributions of scipy keep `_entropy`, a few models of statsmodels the function that they were fitted with, and lazy
-modules of torch the hooks that end their laziness."""
+"""Bound methods in pickles: `numpy.random.normal` is one of a generator; with `scoring=`, boosting of scikit-learn
+keeps its own method as an attribute. Discrete distributions of scipy keep `_entropy`, a few models of statsmodels the
+function that they were fitted with, and lazy modules of torch the hooks that end their laziness."""
 
 
 def _methods_of(kind: str) -> frozenset[str]:
     if is_distribution(kind):
-        return frozenset({"_entropy"})
+        return frozenset({ENTROPY})
     return _OF_OBJECTS.get(kind, frozenset())
 
 
@@ -140,6 +162,40 @@ def bound_attribute(owner: Any, name: str) -> Any:
     return getattr(owner, name)
 
 
+# --- methods as cloudpickle writes them -----------------------------------------------------------------------
+
+BIND = "<type of methods>"
+_NAMESPACE = "SimpleNamespace"
+
+
+def _builtin_type(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
+    """`_builtin_type(name)`: the type of methods, to bind one, or another type, which the lists must have."""
+    must(len(args) == 1 and is_text(args[0]) and args[0].isidentifier() and args[0].isascii(), "not the name of a type")
+    if args[0] == "MethodType":
+        return recorder.internal(BIND)
+    found = recorder.named(f"types.{args[0]}")
+    found.uses.add("r")
+    return found
+
+
+def _bind(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """(function of a class, object): the same methods of the same objects that `getattr` may look up."""
+    must(len(args) == 2 and is_global(args[0]) and isinstance(args[1], Stub), "not (function, object)")
+    owner, _, method = args[0].name.rpartition(".")
+    module, _, last = owner.rpartition(".")
+    must(is_method(module, f"{last}.{method}"), "not a method that pickles bind")
+    must(method in _methods_of(type(args[1]).name), "not a method that pickles bind")
+
+
+def builtin_type(name: str) -> Any:
+    """Return what a load gets instead of `_builtin_type(name)`: `bound_attribute` for methods. Refuse other types."""
+    if name == "MethodType":
+        return lambda function, owner: bound_attribute(owner, getattr(function, "__name__", ""))
+    if name != _NAMESPACE:
+        raise AttributeError(f"no pickle that was accepted needs the type {name!r:.80}")
+    return SimpleNamespace
+
+
 # --- partial -------------------------------------------------------------------------------------------------
 
 
@@ -166,5 +222,7 @@ def _partial_state(recorder: Recorder, _target: Stub, state: Any) -> None:
     must(attributes is None or (type(attributes) is dict and not attributes), "it has attributes")
 
 
-CALLABLE_CALLS: dict[str, Rule] = {GETATTR: _getattr, PARTIAL: _partial}
+CALLABLE_CALLS: dict[str, Rule] = {
+    GETATTR: _getattr, PARTIAL: _partial, BUILTIN_TYPE: _builtin_type, BIND: _bind,
+}  # fmt: skip
 CALLABLE_STATES: dict[str, StateRule] = {PARTIAL: _partial_state}

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..arguments import is_count, is_global, is_object, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from .framework_rules import member
 from .numpy_rules import array_of
 from .scipy_rules import has_shape
 
@@ -45,8 +46,15 @@ def _bunch_state(recorder: Recorder, target: Stub, state: Any) -> None:
         recorder.check_attributes(kind, dict.fromkeys(keys))
 
 
-def _rolling_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    """Rolling results keep a window of pandas. With a second state, it would look up `__setstate__` in its columns."""
+_WINDOWS = (
+    *(f"pandas.api.typing.{name}" for name in ("Expanding", "ExponentialMovingWindow", "Rolling", "Window")),
+    *(f"pandas.core.window.{name}" for name in ("expanding.Expanding", "rolling.Rolling", "rolling.Window")),
+    "pandas.core.window.ewm.ExponentialMovingWindow",
+)
+
+
+def _window_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """A window of pandas. With a second state, a load would look up `__setstate__` in the columns that it is over."""
     must(not hasattr(target, "value"), "it is set a second time")
     must(type(state) is dict, "not a dictionary of attributes")
     target.value = True
@@ -122,14 +130,6 @@ def _ngboost_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         must("Dist" not in state, "not a state that ngboost writes")
 
 
-# --- prophet -------------------------------------------------------------------------------------------------
-
-
-def _member(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    """An enumeration looks its member up by the value, and would hash any other object."""
-    must(len(args) == 1 and type(args[0]) in (int, str), "not the value of a member")
-
-
 # --- quantile-forest -----------------------------------------------------------------------------------------
 
 
@@ -151,13 +151,13 @@ CLASSIC_CALLS: dict[str, Rule] = {
     **{f"{_RECURSIONS}{name}": _counts for name in ("EGARCHUpdater", "FIGARCHUpdater", "MIDASUpdater")},
     f"{_RECURSIONS}RiskMetrics2006Updater": _risk_metrics,
     "quantile_forest._quantile_forest_fast.QuantileForest": _quantile_forest,
-    "cmdstanpy.cmdstan_args.Method": _member,
-    "stanio.reshape.VariableType": _member,
+    "cmdstanpy.cmdstan_args.Method": member,
+    "stanio.reshape.VariableType": member,
 }
 CLASSIC_STATES: dict[str, StateRule] = {
     **{f"statsmodels.base.data.{name}": _model_data_state
        for name in ("FormulaicData", "ModelData", "PandasData", "PatsyData")},
-    "pandas.core.window.rolling.Rolling": _rolling_state,
+    **dict.fromkeys(_WINDOWS, _window_state),
     "statsmodels.tools.tools.Bunch": _bunch_state,
     "statsmodels.tsa.statespace.dynamic_factor_mq.FactorBlock": _bunch_state,
     **{f"statsmodels.discrete.discrete_model.{name}": _negative_binomial_state for name in ("NegativeBinomial",)},

@@ -11,8 +11,10 @@ import re
 from typing import Any
 
 from ..arguments import is_object, is_text, must, only_scalars, package_of
-from ..names import is_distribution
+from ..names import EMPIRICAL, is_distribution
 from ..stubs import Recorder, StateRule, Stub
+from .callable_rules import BIND, GETATTR
+from .numpy_rules import SCALARS
 
 __all__ = ["DISTRIBUTION_STATES", "distribution_state"]
 
@@ -26,7 +28,7 @@ def _parse_args_rvs(self, {shapes} {given}, size=None):
 def _parse_args_stats(self, {shapes} {given}, moments='mv'):
     return ({shapes}), {passed}, moments
 """
-_CONTINUOUS = "scipy.stats._continuous_distns."
+_CONTINUOUS = ("scipy.stats._continuous_distns.", "scipy.stats._levy_stable.")
 _SHAPES = re.compile(r"[A-Za-z_]\w{0,30}(, [A-Za-z_]\w{0,30}){0,7}\Z", re.ASCII)
 _PLAIN = frozenset(
     {
@@ -67,11 +69,27 @@ def distribution_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         if name == "_random_state":
             must(isinstance(value, Stub) and package_of(type(value)) == "numpy", "the random state is invalid")
         elif name == "_ctor_param":
-            must(type(value) is dict and only_scalars(tuple(value.values())), "not a state that scipy writes")
+            must(type(value) is dict and all(map(_is_parameter, value.values())), "not a state that scipy writes")
         elif name == _ENTROPY:
-            must(is_object(value, *_VECTORIZE), "not a state that scipy writes")
+            must(is_object(value, *_VECTORIZE, *_METHODS), "not a state that scipy writes")
+        elif type(target).name in EMPIRICAL and name in _VALUES:
+            must(_is_parameter(value), "not a state that scipy writes")
         else:
             must(name in _PLAIN and only_scalars(value), "not a state that scipy writes")
+
+
+_VALUES = frozenset(
+    {"_density", "_hbin_widths", "_hbins", "_hcdf", "_histogram", "_hpdf", "a", "b", "pk", "qvals", "xk"}
+)
+"""What a distribution keeps that is made of values."""
+_METHODS = (BIND, GETATTR)
+
+
+def _is_parameter(value: Any, levels: int = 2) -> bool:
+    """Return whether this is a plain value, an array or number of numpy, or a list or tuple of these."""
+    if type(value) in (list, tuple) and levels:
+        return all(_is_parameter(item, levels - 1) for item in value)
+    return only_scalars(value) or is_object(value, "numpy.ndarray", *SCALARS)
 
 
 _VECTORIZE = ("numpy.vectorize", "numpy.lib._function_base_impl.vectorize", "numpy.lib.function_base.vectorize")

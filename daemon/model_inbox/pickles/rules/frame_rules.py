@@ -11,11 +11,11 @@ from functools import partial
 from operator import le
 from typing import Any
 
-from ..arguments import LENGTH_MAX, is_count, is_global, is_object, is_shape, must
+from ..arguments import DIMENSIONS_MAX, LENGTH_MAX, is_count, is_global, is_object, is_shape, must
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of
 from .arrow_rules import ArrowValue
 from .framework_rules import is_offset, pandas_state
-from .numpy_rules import ArrayValue, array_of, integers_of, is_integers, must_lie_within
+from .numpy_rules import SCALARS, ArrayValue, array_of, integers_of, is_integers, must_lie_within
 
 __all__ = ["FRAME_CALLS", "FRAME_STATES", "count_of_places", "length_of"]
 
@@ -82,14 +82,16 @@ def length_of(value: Any, levels: int = 3) -> int | None:
     state = value.kept[1] if type(value.kept) is tuple and len(value.kept) == 2 else value.kept
     if not levels:
         return None
-    if type(state) is dict:
-        index = state.get("_sparse_index")
-        if is_object(index, *_SPARSE_INDEXES):
-            return int(index.value[0])
-        inner = next((state[name] for name in _INNER if name in state), None)
-        return length_of(inner, levels - 1)
-    parts = state if type(state) is tuple else ()
-    return next((length for part in parts if (length := length_of(part, levels - 1)) is not None), None)
+    for part in state if type(state) is tuple else (state,):
+        inner = part
+        if type(part) is dict:
+            index = part.get("_sparse_index")
+            if is_object(index, *_SPARSE_INDEXES):
+                return int(index.value[0])
+            inner = next((part[name] for name in _INNER if name in part), None)
+        if (length := length_of(inner, levels - 1)) is not None:
+            return length
+    return None
 
 
 def _known_length(value: Any, otherwise: str) -> int:
@@ -198,9 +200,15 @@ def count_of_places(places: Any, most: int = LENGTH_MAX) -> int:
         known = array_of(places)
         must(is_integers(known), "the places are invalid")
         return known.shape[0]
-    start, stop, step = places.start, places.stop, 1 if places.step is None else places.step
+    return len(_range_of(places, most))
+
+
+def _range_of(places: slice, most: int = LENGTH_MAX) -> range:
+    """Return the places of a slice. pandas leaves numbers of numpy in some slices, as `unstack` does."""
+    bounds = (places.start, places.stop, 1 if places.step is None else places.step)
+    start, stop, step = (bound.real if is_object(bound, *SCALARS) else bound for bound in bounds)
     must(all(is_count(bound, most) for bound in (start, stop, step)) and step > 0, "the places are invalid")
-    return len(range(start, stop, step))
+    return range(start, stop, step)
 
 
 def _block(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
@@ -234,7 +242,7 @@ def _manager(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
         taken = bytearray(columns)
         for block in blocks:
             places = block.value.places
-            pieces = [range(*places.indices(places.stop or 0))] if type(places) is slice else integers_of(places)
+            pieces = [_range_of(places)] if type(places) is slice else integers_of(places)
             for piece in pieces:
                 must(len(piece) == 0 or (min(piece) >= 0 and max(piece) < columns), "a block is outside of its frame")
                 for place in piece:
@@ -319,10 +327,10 @@ def _sparse_state(recorder: Recorder, target: Stub, state: Any) -> None:
 _COMPRESSED = {"csr": 0, "csc": 1, "bsr": 0}
 
 
-def _shape_of(state: Any) -> tuple[int, ...]:
+def _shape_of(state: Any, dimensions: int = 2) -> tuple[int, ...]:
     must(type(state) is dict, "not a dictionary of attributes")
     shape = state.get("_shape")
-    must(is_shape(shape) and 0 < len(shape) <= 2, "the shape is invalid")
+    must(is_shape(shape) and 0 < len(shape) <= dimensions, "the shape is invalid")
     return tuple(shape)
 
 
@@ -358,7 +366,7 @@ def _coordinates_state(recorder: Recorder, target: Stub, state: Any) -> None:
     """Items with coordinates: `coords` for each dimension, `row` and `col` before scipy 1.13."""
     must(target.kept is None, "it is set a second time")
     # `__setstate__` of coo_matrix takes items out of the dictionary.
-    shape = _shape_of(state)
+    shape = _shape_of(state, DIMENSIONS_MAX)
     coordinates = state.get("coords") or (state.get("row"), state.get("col"))
     must(type(coordinates) is tuple and len(coordinates) == len(shape), "its coordinates are invalid")
     known = [array_of(one) for one in coordinates]

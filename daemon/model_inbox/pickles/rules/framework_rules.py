@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from ..arguments import is_global, is_object, must, only_scalars, package_of
+from ..arguments import is_count, is_global, is_object, is_text, must, only_scalars, package_of
+from ..names import LIBRARY_ERRORS, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 from .zone_rules import is_zone
 
-__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "is_offset", "offset_call", "pandas_state"]
+__all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "is_offset", "member", "offset_call", "pandas_state"]
 
 
 # --- scikit-learn --------------------------------------------------------------------------------------------
@@ -29,6 +30,34 @@ def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) 
     must(len(args) == 1 and is_global(args[0]), "not one class")
     must(args[0].name.rpartition(".")[0] == callee.name.rpartition(".")[0], "the class is of another module")
     return instance_of(args[0])
+
+
+def _hyperparameter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """`Hyperparameter(name, kind, bounds, number, fixed)` of a kernel repeats its bounds for each number."""
+    must(len(args) == 5 and is_text(args[0]) and is_text(args[1]), "not the parts of a parameter")
+    must(args[2] == "fixed" if type(args[2]) is str else is_object(args[2], "numpy.ndarray"), "the bounds are invalid")
+    must(is_count(args[3], _NUMBERS_MAX) and type(args[4]) in (bool, type(None)), "not the parts of a parameter")
+
+
+_NUMBERS_MAX = 1 << 16
+
+
+# --- errors --------------------------------------------------------------------------------------------------
+
+
+def _error(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(only_scalars(args), "not plain values")
+
+
+def member(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    """An enumeration looks its member up by the value, and would hash any other object."""
+    must(len(args) == 1 and type(args[0]) in (int, str), "not the value of a member")
+
+
+_ENUMERATIONS = tuple(
+    f"catboost.core.E{name}"
+    for name in words("CalcTypes FeaturesSelectionAlgorithm FeaturesSelectionGrouping FstrType ShapCalcType")
+)
 
 
 # --- pandas --------------------------------------------------------------------------------------------------
@@ -149,11 +178,38 @@ def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
                 must(not foreign and not named, "an attribute could be called")
 
 
+_FROZEN_LISTS = ("pandas.api.typing.FrozenList", "pandas.core.indexes.frozen.FrozenList")
+
+
+def _frozen_list(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+    must(len(args) == 1 and type(args[0]) is list, "not one list")
+
+
+def _aggregation_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """A named aggregation keeps the function that it stands for. A load calls nothing of it."""
+    must(
+        type(state) is dict and set(state) <= {"column", "aggfunc", "args", "kwargs"}, "not a state that pandas writes"
+    )
+
+
+def _holiday_state(recorder: Recorder, target: Stub, state: Any) -> None:
+    """A rule for a holiday keeps the function that moves it to another day. A load calls nothing of it."""
+    must(type(state) is dict, "not a state that pandas writes")
+    function = state.get("observance")
+    must(function is None or (is_global(function) and function.name.startswith("pandas.tseries.holiday.")),
+         "the function that moves the holiday is not one of pandas")  # fmt: skip
+    pandas_state(recorder, target, {**state, "observance": None})
+
+
 FRAMEWORK_CALLS: dict[str, Rule] = {
     **{
         f"sklearn.{module}.newObj": _new_of_sklearn
         for module in ("neighbors._kd_tree", "neighbors._ball_tree", "metrics._dist_metrics")
     },
+    "sklearn.gaussian_process.kernels.Hyperparameter": _hyperparameter,
+    **dict.fromkeys(LIBRARY_ERRORS, _error),
+    **dict.fromkeys(_ENUMERATIONS, member),
+    **dict.fromkeys(_FROZEN_LISTS, _frozen_list),
     "pandas._libs.tslibs.timestamps._unpickle_timestamp": _timestamp,
     "pandas._libs.tslibs.timedeltas._timedelta_unpickle": _timestamp,
     **{f"pandas.{name}": _period for name in ("Period", "_libs.tslibs.period.Period")},
@@ -165,4 +221,7 @@ FRAMEWORK_CALLS: dict[str, Rule] = {
 
 FRAMEWORK_STATES: Mapping[str, StateRule] = {
     **dict.fromkeys(_DATE_OFFSETS, _date_offset_state),
+    "pandas.NamedAgg": _aggregation_state,
+    "pandas.core.groupby.generic.NamedAgg": _aggregation_state,
+    "pandas.tseries.holiday.Holiday": _holiday_state,
 }

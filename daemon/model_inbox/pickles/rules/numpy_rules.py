@@ -23,12 +23,14 @@ from ..streams import Source
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
 
 __all__ = [
-    "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "ArrayValue", "DtypeValue", "array_of", "bytes_of", "dtype_of",
-    "integers_of", "is_integers", "keeps_contents", "must_lie_within", "new_array",
+    "MATRIXES", "NUMPY_CALLS", "NUMPY_STATES", "RESULTS", "SCALARS", "ArrayValue", "DtypeValue", "array_of",
+    "bytes_of", "dtype_of", "integers_of", "is_integers", "keeps_contents", "must_lie_within", "new_array",
 ]  # fmt: skip
 
 CORES = ("numpy.core", "numpy._core")
 """numpy 1 and numpy 2 write the same functions with different module names."""
+SCALARS = tuple(f"{core}.multiarray.scalar" for core in CORES)
+"""The functions that make a number of numpy."""
 
 
 class DtypeValue:
@@ -333,13 +335,14 @@ _SUBCLASSES = (
     "numpy.chararray",
     "numpy.core.defchararray.chararray",
 )
-"""Classes of arrays that numpy makes as it makes arrays. `numpy.memmap` is none of them: it opens files."""
+"""Classes of arrays that numpy makes as it makes arrays."""
 
 
 def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     must(
         len(args) == 3
-        and is_global(args[0], "numpy.ndarray", *_SUBCLASSES)
+        # A load makes a plain array instead of a memmap, whose class opens files.
+        and is_global(args[0], "numpy.ndarray", "numpy.memmap", *_SUBCLASSES)
         and args[1] == (0,)
         and args[2] in (b"b", "b"),
         "not (ndarray, (0,), b'b')",
@@ -477,7 +480,7 @@ def _masked_state(recorder: Recorder, target: Stub, state: Any) -> None:
         "the mask has a wrong size",
     )
     is_array = is_object(fill_value, "numpy.ndarray") and count_of(array_of(fill_value).shape) == 1
-    is_scalar = is_object(fill_value, *(f"{core}.multiarray.scalar" for core in CORES))
+    is_scalar = is_object(fill_value, *SCALARS)
     must(is_array or is_scalar or only_scalars(fill_value), "the fill value is invalid")
     target.value.dtype, target.value.shape = dtype.value, shape
     # It copies the data, and again with the mask.
@@ -558,7 +561,7 @@ def _nothing(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Non
     must(args == (), "too many arguments")
 
 
-_RESULTS = tuple(
+RESULTS = tuple(
     f"numpy.{module}.{name}Result"
     for module, names in (
         ("linalg._linalg", "Eigh Eig QR Slogdet SVD"),
@@ -572,25 +575,16 @@ _RESULT_PARTS_MAX = 4
 
 def _result(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
     must(2 <= len(args) <= _RESULT_PARTS_MAX, "not the parts of a result")
-    kinds = ("numpy.ndarray", *(f"{core}.multiarray.scalar" for core in CORES))
-    must(all(is_object(arg, *kinds) for arg in args), "a part is not an array or number")
-
-
-_ERRORS = ("numpy.exceptions.AxisError", "numpy.linalg.LinAlgError")
-
-
-def _error(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
-    must(only_scalars(args), "not plain values")
+    must(all(is_object(arg, "numpy.ndarray", *SCALARS) for arg in args), "a part is not an array or number")
 
 
 NUMPY_CALLS: dict[str, Rule] = {
-    **dict.fromkeys(_RESULTS, _result),
-    **dict.fromkeys(_ERRORS, _error),
+    **dict.fromkeys(RESULTS, _result),
     "numpy.dtype": _dtype,
     **{f"{core}._internal._convert_to_stringdtype_kwargs": _string_dtype for core in CORES},
     "numpy.ma.core.MaskedConstant": _nothing,
     **{f"{core}.multiarray._reconstruct": _reconstruct for core in CORES},
-    **{f"{core}.multiarray.scalar": _scalar for core in CORES},
+    **dict.fromkeys(SCALARS, _scalar),
     **{f"{core}.numeric._frombuffer": _from_buffer for core in CORES},
     "numpy.ma.core._mareconstruct": _masked,
     _BIT_GENERATOR_CALL: _bit_generator,

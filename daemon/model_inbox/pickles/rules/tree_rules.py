@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from ..arguments import is_count, is_object, must
+from ..names import words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from ..trees import (
     NodeTable,
@@ -284,6 +285,24 @@ def _lightgbm_state(recorder: Recorder, target: Stub, state: Any) -> None:
         note_faults(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
 
 
+_KEPT_OF_DATA = frozenset(
+    words("""
+        _handle _need_slice _params_back_up _predictor _start_row _has_non_default_feature_names categorical_feature
+        data feature_name free_raw_data group init_score label monotone_constraints pandas_categorical params position
+        reference silent used_indices version weight
+    """)
+)
+
+
+def _data_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+    """Data that LightGBM has not read yet. It would free a handle in it as a pointer."""
+    must(type(state) is dict and set(state) <= _KEPT_OF_DATA, "not a state that LightGBM writes")
+    must(state.get("_handle") is None, "the data has a handle")
+    kept = {"reference": "lightgbm.basic.Dataset", "_predictor": "lightgbm.basic._InnerPredictor"}
+    must(all(state.get(key) is None or is_object(state[key], name) for key, name in kept.items()),
+         "there is an object of another class")  # fmt: skip
+
+
 _KEPT_OF_THE_FIRST: Mapping[str, tuple[type, ...]] = {
     "_InnerPredictor__is_manage_handle": (bool,),
     "num_class": (int,),
@@ -332,6 +351,7 @@ TREE_STATES: Mapping[str, StateRule] = {
     _BIN_MAPPER: _bin_mapper_state,
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
+    "lightgbm.basic.Dataset": _data_state,
     "lightgbm.basic._InnerPredictor": _first_booster_state,
     "lightgbm.engine.CVBooster": _cv_booster_state,
     **{
