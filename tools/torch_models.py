@@ -15,7 +15,8 @@ from typing import Any
 
 from model_inbox.pickles.formats import ITEM_SIZES
 from model_inbox.pickles.reviewed_code import hooks_of
-from model_inbox.pickles.rules import OPTIMIZERS
+from model_inbox.pickles.rules import OPTIMIZERS, SCRIPT_OBJECTS
+from model_inbox.pickles.rules.quantized_rules import QUANTIZED_MODULES
 
 __all__ = ["torch_models", "torch_siblings"]
 
@@ -133,7 +134,7 @@ WALKED = (
     "distributions", "optim.lr_scheduler", "optim.swa_utils", "nn.utils.parametrizations", "nn.utils.parametrize",
     "nn.utils.prune", "nn.utils.spectral_norm", "nn.utils.weight_norm", "nn.modules", "ao.quantization.fake_quantize",
     "ao.quantization.observer", "ao.quantization.stubs", "ao.nn.intrinsic.modules.fused", "ao.nn.qat",
-    "ao.nn.quantized.modules.functional_modules",
+    "ao.nn.quantized", "ao.nn.intrinsic.quantized",
 )  # fmt: skip
 SKIPPED = (
     "BasePruningMethod", "ConstraintRegistry", "FXFloatFunctional", "_DependentProperty", "_ChunkContext",
@@ -172,6 +173,8 @@ def torch_siblings() -> Iterator[tuple[str, str]]:
     for name in OPTIMIZERS:
         yield f"torch.optim.{name}", "bnr"
     yield "torch.nn.parallel.data_parallel.DataParallel", "bnr"
+    for name in (*SCRIPT_OBJECTS, *QUANTIZED_MODULES):
+        yield name, "bnr"
     yield "torch.nn.parameter.UninitializedBuffer", "cr"
     for name in ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams"):
         yield f"torch.{name}", "r"

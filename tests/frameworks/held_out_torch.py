@@ -75,8 +75,25 @@ def modules() -> Iterator[Held]:
     yield "pack", [nn.Unflatten(1, (2, 3)), nn.AdaptiveMaxPool2d((None, 2)), nn.RMSNorm((2, 3)), nn.CircularPad1d(2)]
     yield "observers", [quantization.MovingAveragePerChannelMinMaxObserver(), quantization.PlaceholderObserver()]
     yield "fused", torch.ao.nn.intrinsic.ConvBnReLU1d(nn.Conv1d(1, 2, 2), nn.BatchNorm1d(2), nn.ReLU())
-    dynamic = quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), {nn.Linear}, dtype=torch.qint8)
-    yield "dynamic", dynamic.state_dict()
+    parts = nn.Sequential(nn.Linear(4, 2), nn.LSTM(2, 3), nn.GRUCell(3, 2))
+    dynamic = quantization.quantize_dynamic(parts, {nn.Linear, nn.LSTM, nn.GRUCell}, dtype=torch.qint8)
+    yield "dynamic", dynamic
+    yield "dynamic weights", dynamic[0].state_dict()
+    yield "dynamic halves", quantization.quantize_dynamic(nn.Sequential(nn.Linear(4, 2)), dtype=torch.float16)
+    yield "static", _static()
+
+
+def _static() -> nn.Module:
+    """Return a small network after calibration and conversion."""
+    module = nn.Sequential(
+        quantization.QuantStub(), nn.Conv2d(2, 4, 3, groups=2), nn.ReLU(), nn.Flatten(), nn.Linear(4, 2),
+        quantization.DeQuantStub(),
+    ).eval()  # fmt: skip
+    module.qconfig = quantization.get_default_qconfig("x86")
+    quantization.fuse_modules(module, [["1", "2"]], inplace=True)
+    quantization.prepare(module, inplace=True)
+    module(torch.ones(1, 2, 3, 3))
+    return quantization.convert(module)
 
 
 def distributions() -> Iterator[Held]:

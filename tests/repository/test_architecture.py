@@ -173,9 +173,10 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/formats": ("joblib_parser torch_storages torch_zip", "torch_scan", "__init__"),
     "pickles/process": ("kill protocol", "fault worker_loop", "scanner worker", "__init__"),
     "pickles/rules": (
-        "costs distribution_rules numpy_rules torch_rules zone_rules",
-        "arrow_rules callable_rules framework_rules python_rules scipy_rules torch_object_rules tree_rules",
-        "classic_rules frame_rules neighbor_rules state_space_rules svm_rules",
+        "costs numpy_rules torch_rules zone_rules",
+        "arrow_rules callable_rules framework_rules python_rules quantized_rules scipy_rules torch_object_rules "
+        "tree_rules",
+        "classic_rules distribution_rules frame_rules neighbor_rules state_space_rules svm_rules",
         "hook_rules",
         "table",
         "__init__",

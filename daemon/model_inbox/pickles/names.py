@@ -273,6 +273,8 @@ _ONLY_WITH_RULES = frozenset(
         "builtins.getattr",
         "functools.partial",
         "re._compile",
+        "torch.ScriptObject",
+        "torch._C.ScriptObject",
         "zoneinfo.ZoneInfo",
         # A dictionary with another text for people, in a package that opens files.
         "pandas.io.formats.printing.PrettyDict",
@@ -332,7 +334,6 @@ _NEVER_SUBPACKAGES = {
 
 _IMPORTS_ANYTHING = "it imports or calls any name that the file gives"
 _OPENS_FILES = "it opens files"
-_OF_TORCHSCRIPT = "it is an object of TorchScript, as quantized modules keep their weights: save module.state_dict()"
 _NEVER_NAMES = {
     "joblib.numpy_pickle.NDArrayWrapper": _OPENS_FILES,
     "joblib.numpy_pickle.ZNDArrayWrapper": _OPENS_FILES,
@@ -343,8 +344,6 @@ _NEVER_NAMES = {
     "numpy.core._internal._reconstruct": _IMPORTS_ANYTHING,
     "torch.serialization.load": "it unpickles without restrictions",
     "torch.load": "it unpickles without restrictions",
-    "torch.ScriptObject": _OF_TORCHSCRIPT,
-    "torch._C.ScriptObject": _OF_TORCHSCRIPT,
     "torch.storage._load_from_file": _OPENS_FILES,
 }
 

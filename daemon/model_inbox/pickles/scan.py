@@ -23,6 +23,7 @@ from .names import JOBLIB_ARRAY
 from .places import PARTIAL, Place, TracingRecorder, places_in
 from .rules import (
     MATRIXES,
+    SCRIPT_OBJECTS,
     DtypeValue,
     call_cost,
     call_rules,
@@ -135,7 +136,9 @@ _STATE_RULES = {**state_rules, JOBLIB_ARRAY: _keep_wrapper_state}
 
 def new_recorder(kind: type[Recorder] = Recorder) -> Recorder:
     """Return a recorder with all rules, for a new scan."""
-    return kind(call_rules, _STATE_RULES, default_rule, default_state_rule, call_cost, state_microseconds)
+    return kind(
+        call_rules, _STATE_RULES, default_rule, default_state_rule, call_cost, state_microseconds, SCRIPT_OBJECTS
+    )
 
 
 TRACED_BYTES_MAX = 32 << 20

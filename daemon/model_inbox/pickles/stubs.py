@@ -11,7 +11,7 @@ puts it into words.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, NoReturn
 
 from .names import carries_code, is_method, is_nested, is_well_formed, resolve
@@ -212,6 +212,18 @@ class Stub(metaclass=Global):
         return f"<object of {type(self).name}>"
 
 
+def _awaited(cls: Global, *args: Any, **kwargs: Any) -> Any:
+    """Make an object that must get a state: the real one would crash the process that looks at it without."""
+    made = Stub.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]  # every `Global` is a sub-class of `Stub`
+
+    def check() -> None:
+        if made.kept is None:
+            raise BadArguments("it gets no state")
+
+    cls.recorder.check_later(cls.name, check)
+    return made
+
+
 def _is_dunder(name: Any) -> bool:
     return type(name) is str and name[:2] == "__" and name[-2:] == "__"
 
@@ -282,6 +294,7 @@ class Recorder:
         default_state_rule: Callable[[str], StateRule | None] = lambda _name: None,
         call_cost: Callable[[str], tuple[int, int]] = lambda _name: (0, 0),
         state_microseconds: Callable[[str], int] = lambda _name: 0,
+        need_a_state: Container[str] = (),
     ) -> None:
         self._call_rules = call_rules
         self._state_rules = state_rules
@@ -289,6 +302,7 @@ class Recorder:
         self._default_state_rule = default_state_rule
         self._call_cost = call_cost
         self._state_microseconds = state_microseconds
+        self._need_a_state = need_a_state
         self._classes: dict[str, Global] = {}
         self._internal: dict[str, Global] = {}
         self._findings: dict[Finding, None] = {}
@@ -342,11 +356,13 @@ class Recorder:
         rule = staticmethod(self.rule_of(name))
         has_rule = name in self._state_rules or self._default_state_rule(name) is not None
         attributes: set[str] | None = None if has_rule else set()
-        members = {
+        members: dict[str, Any] = {
             "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes,
             "cost": [0, 0], "call_cost": self._call_cost(name),
             "state_microseconds": self._state_microseconds(name) if has_rule else 0,
         }  # fmt: skip
+        if name in self._need_a_state:
+            members["__new__"] = _awaited
         return Global("stub", (self.STUB,), members)
 
     def rule_of(self, name: str) -> Rule:

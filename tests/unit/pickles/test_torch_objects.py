@@ -96,14 +96,6 @@ def test_results_are_tensors() -> None:
     }
 
 
-def test_objects_of_torchscript_are_refused_with_the_way_out() -> None:
-    """One without a state crashes the process that looks at it."""
-    data = build.torch_archive(build.pickled(build.new("torch", "ScriptObject"), protocol=2), {})
-    (problem,) = scan_bytes(data, ALLOWLIST).problems
-    assert problem.code == "artifact.never_allowed"
-    assert "save module.state_dict()" in problem.message
-
-
 def test_types_without_a_storage_are_refused_in_the_old_format() -> None:
     """torch writes float8 and others there, but cannot read them; a plain pickle has that format inside."""
     body = build.legacy_storage_id("UntypedStorage", items=8)

@@ -11,6 +11,7 @@ from .callable_rules import GETATTR, bound_attribute, builtin_type
 from .costs import call_cost, state_microseconds
 from .numpy_rules import MATRIXES, DtypeValue, dtype_of, keeps_contents, new_array
 from .python_rules import PLAIN_TYPES
+from .quantized_rules import SCRIPT_OBJECTS
 from .scipy_rules import WITH_KEYWORDS
 from .table import HASHABLE, call_rules, default_rule, default_state_rule, state_rules
 from .torch_rules import OPTIMIZERS
@@ -21,6 +22,7 @@ __all__ = [
     "MATRIXES",
     "OPTIMIZERS",
     "PLAIN_TYPES",
+    "SCRIPT_OBJECTS",
     "WITH_KEYWORDS",
     "DtypeValue",
     "bound_attribute",

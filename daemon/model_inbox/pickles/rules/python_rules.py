@@ -20,7 +20,7 @@ from typing import Any
 
 from ..arguments import is_count, is_global, is_object, is_text, must
 from ..names import ERRORS, PATH_MODULES, PATH_NAMES
-from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
+from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, stand_in
 from .zone_rules import is_zone
 
 __all__ = ["PLAIN_TYPES", "PYTHON_CALLS", "PYTHON_STATES"]
@@ -203,7 +203,7 @@ def _reconstructor(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) 
     kept = _made(kind, state, otherwise="an item cannot be hashed, or is no pair") if kind is not object else None
     # A tuple has its items from the call, as a class that is called has.
     cls.uses.update("nc" if kind is tuple else "n")
-    made = instance_of(cls)
+    made: Any = cls.__new__(cls)
     made.kept = kept
     return made
 
@@ -213,8 +213,7 @@ _BASES = {f"builtins.{kind.__name__}": kind for kind in (object, dict, list, set
 
 def _newobj(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     must(len(args) == 1 and is_global(args[0]), "not one class")
-    args[0].uses.add("n")
-    return instance_of(args[0])
+    return args[0].__new__(args[0])
 
 
 def _pattern(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -27,6 +27,7 @@ from .hook_rules import HOOK_STATES, module_state
 from .neighbor_rules import NEIGHBOR_STATES
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
+from .quantized_rules import QUANTIZED_STATES
 from .scipy_rules import SCIPY_STATES
 from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
 from .svm_rules import SVM_STATES
@@ -125,6 +126,7 @@ state_rules: Mapping[str, StateRule] = {
     **ARROW_STATES,
     **TORCH_STATES,
     **TORCH_OBJECT_STATES,
+    **QUANTIZED_STATES,
     **FRAMEWORK_STATES,
     **TREE_STATES,
     **SCIPY_STATES,

@@ -1,8 +1,7 @@
 """Rules for the objects around torch's tensors: their attributes, generators, results, handles of hooks. Pure.
 
 Owns what these objects may be made of, so that a load of them sets no attribute that torch computes by, and follows no
-number that torch does not check itself. `torch_rules` checks the tensors. Has no rule for objects of TorchScript: one
-that gets no state crashes the process that looks at it, so no list allows them.
+number that torch does not check itself. `torch_rules` checks the tensors, `quantized_rules` packed weights.
 """
 
 from __future__ import annotations
