@@ -38,11 +38,14 @@ ROOMS: dict[str, frozenset[str]] = {
     "feed": words("errors base registry"),
     "serving": words("problems errors base model registry feed"),
     "retention": words("problems errors base model config registry"),
+    "choosing": words("problems base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),
     "producer": words("problems errors exit_codes base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
-    "service": words("problems errors exit_codes base model pickles config registry retention telemetry inbox"),
+    "service": words(
+        "problems errors exit_codes base model pickles config registry retention choosing telemetry inbox"
+    ),
     "__init__": words("problems errors model registry serving producer"),
     "cli": words(
         "problems errors exit_codes base model pickles config registry retention backup producer telemetry inbox"
@@ -59,7 +62,9 @@ DOORS = {
 # A module imports only from rows below its own. `__init__` is what the package shows to others.
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
-        "accounts acl boot file_systems importable leases log owners shapes standard_streams units",
+        """
+        accounts acl boot file_systems importable leases log margins owners shapes standard_streams units
+        """,
         "disk flocks instants yaml_faults yaml_numbers",
         "strict_yaml",
         "abandoned copying users",
@@ -100,6 +105,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "feed": ("steps wakeups", "feed", "__init__"),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
+    "choosing": ("promotion", "apply", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply foresight", "__init__"),
     "backup": (
         "errors",
@@ -135,7 +141,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "service": (
         "attempt health reload unforeseen waiting_log",
-        "checkpointing watching",
+        "checkpointing promoting watching",
         "maintenance",
         "schedule",
         "reporter",
@@ -208,9 +214,9 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    config/retention config/values
+    base/margins config/retention config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
-    registry/journal registry/label_format
+    registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
     feed/steps serving/course serving/names

@@ -38,7 +38,7 @@ def settings_of(config: Config) -> dict[str, Any]:
 
 
 # Mappings whose keys are names of the user, not settings.
-_WHOLE = frozenset({"pickle.allow"})
+_WHOLE = frozenset({"pickle.allow", "aliases"})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

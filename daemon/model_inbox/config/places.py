@@ -31,7 +31,19 @@ CONFIG_NODES_MAX = 100_000
 CONFIG_DEPTH_MAX = 16
 
 SECTIONS: Final = frozenset(
-    {"inbox", "registry", "pickle", "checks", "permits", "quota", "retention", "logging", "metrics"}
+    {
+        "inbox",
+        "registry",
+        "pickle",
+        "checks",
+        "permits",
+        "quota",
+        "promotion",
+        "aliases",
+        "retention",
+        "logging",
+        "metrics",
+    }
 )
 REGISTRY_KEYS: Final = frozenset(
     {"path", "storage_dir", "lock_timeout", "checkpoint_seconds", "history_keep", "held_keep"}

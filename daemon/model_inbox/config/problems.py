@@ -84,7 +84,11 @@ def _known_names(model: type[BaseModel], path: Steps) -> list[str]:
     schema = model.model_json_schema()
     node: dict[str, Any] = schema
     for step in path:
-        node = node["items"] if isinstance(step, int) else node["properties"][step]
+        if isinstance(step, int):
+            node = node["items"]
+        else:
+            # A mapping whose keys are names of the user has one schema for all values.
+            node = node["properties"][step] if "properties" in node else node["additionalProperties"]
         while "$ref" in node or "anyOf" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else _mapping(node)
     return list(node["properties"])

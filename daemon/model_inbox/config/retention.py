@@ -320,6 +320,13 @@ class Best(_Section):
         return path
 
 
+class Holders(_Section):
+    """Keep the models that held an alias of their slot last, besides the one that holds it."""
+
+    alias: Text = Field("champion", description="The alias.")
+    last: Count = Field(description="How many former holders to keep; -1 is all that are known.")
+
+
 class Keep(_Section):
     """The rules that keep a model. A model is kept if at least one rule keeps it. -1 is all, 0 turns a rule off."""
 
@@ -340,6 +347,9 @@ class Keep(_Section):
     )
     yearly: Bucket = Field(0, description="Keep the newest model of each year, for this many years that have models.")
     best: Best | None = Field(None, description="Keep the best models by a metric.")
+    holders: Holders | None = Field(
+        None, description="Keep the models that held an alias before, so that a rollback finds them."
+    )
     tags: tuple[tuple[Text, ...], ...] = Field(
         (),
         description="Keep models with these tags: a list of alternatives, each a list of tags that must all be set.",
@@ -373,8 +383,8 @@ class Keep(_Section):
         if not self.rules():
             raise ValueError(
                 "no rule is set, or all are zero, so all models would be retired; set at least one of last, within, "
-                "registered_within, hourly, daily, weekly, monthly, yearly, best and tags, or remove the policy to "
-                "keep all"
+                "registered_within, hourly, daily, weekly, monthly, yearly, best, holders and tags, or remove the "
+                "policy to keep all"
             )
         return self
 
@@ -388,6 +398,7 @@ class Keep(_Section):
             if bucket.within if isinstance(bucket, Window) else bucket:
                 names.append(name)
         names += ["best"] if self.best is not None and self.best.n else []
+        names += ["holders"] if self.holders is not None and self.holders.last else []
         return (*names, *(["tags"] if self.tags else []))
 
 

@@ -19,6 +19,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    PlainValidator,
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
@@ -27,8 +29,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from ..base.margins import Margin, Order, parse_margin
 from ..base.units import parse_size
-from ..model.metadata import PAIR_PATTERN
+from ..errors import ConditionError
+from ..model.conditions.paths import Kind
+from ..model.conditions.paths import parse_path as parse_name
+from ..model.metadata import MODEL_ID, PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
 from .retention import RetentionSection, title_of_section, title_of_setting
@@ -45,6 +51,7 @@ from .values import (
 __all__ = [
     "LISTS",
     "AbsolutePath",
+    "AliasSection",
     "ChecksSection",
     "Config",
     "Duration",
@@ -55,6 +62,7 @@ __all__ = [
     "Patterns",
     "PermitSection",
     "PickleSection",
+    "PromotionSection",
     "QuotaSection",
     "RegistrySection",
     "Size",
@@ -98,6 +106,34 @@ def _expression(value: str) -> str:
 def _patterns(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("an empty list would accept nothing; write null to accept anything")
+    return value
+
+
+def _mover(value: str) -> str:
+    if not value.removeprefix("@") or not value.isprintable() or " " in value:
+        raise ValueError("not a user; write a name or a number, or the name of a group with an @ before it: '@risk'")
+    return value
+
+
+def _movers(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("an empty list would let nobody move the alias; write null to let everybody")
+    return value
+
+
+def _alias_name(value: str) -> str:
+    if not MODEL_ID.fullmatch(value):
+        raise ValueError("not an alias; it is written like a model_id")
+    return value
+
+
+def _number_path(value: str) -> str:
+    try:
+        kind = parse_name(value).kind
+    except ConditionError as error:
+        raise ValueError(str(error)) from None
+    if kind not in (Kind.NUMBER, Kind.SIZE):
+        raise ValueError(f"{value} is {kind.value}; write the name of a number, such as the metric 1d.rmse")
     return value
 
 
@@ -148,6 +184,15 @@ Size = Annotated[
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 Pattern = Annotated[str, AfterValidator(_pattern)]
+VariantPattern = Annotated[str, AfterValidator(lambda value: _pattern(value) if value else value)]
+AliasName = Annotated[str, AfterValidator(_alias_name)]
+NumberPath = Annotated[str, AfterValidator(_number_path)]
+MarginSetting = Annotated[
+    Margin,
+    PlainValidator(lambda value: value if isinstance(value, Margin) else parse_margin(value)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "examples": ["5%", 0.0001]}),
+]
 LogFile = Annotated[Path | Literal["auto"], BeforeValidator(_log_file), WithJsonSchema({"type": "string"})]
 Patterns = Annotated[
     tuple[Pattern, ...],
@@ -277,7 +322,7 @@ class MatchSection(_Section):
 
     currency_pair: Pattern | None = _setting(None, "The currency pair, like 'EUR/*'.")
     model_type: Pattern | None = _setting(None, "The model type, like 'lightgbm*'.")
-    variant: Pattern | None = _setting(None, "The variant, like '30d'; '' is a model without one.")
+    variant: VariantPattern | None = _setting(None, "The variant, like '30d'; '' is a model without one.")
 
 
 class PermitSection(_Section):
@@ -311,6 +356,37 @@ class QuotaSection(_Section):
         return self
 
 
+class AliasSection(_Section):
+    """An alias that not everybody may move."""
+
+    may_move: Annotated[tuple[Annotated[str, AfterValidator(_mover)], ...], AfterValidator(_movers)] | None = _setting(
+        None,
+        "The users who may move it by hand, as names or numbers, and groups of users as '@name'; null is everybody. It "
+        "stops mistakes, and nobody who can write to the registry's folder.",
+    )
+
+
+class WhenSection(_Section):
+    """When a new model is better than the one that has the alias."""
+
+    metric: NumberPath = Field(description="The number that is compared, like 1d.rmse.")
+    order: Order = Field(description="Whether the smaller or the greater number is better.")
+    by: MarginSetting = _setting(
+        "0", "By how much it must be better: a number, or like '5%' a part of the other one. 0 is by anything."
+    )
+
+
+class PromotionSection(_Section):
+    """A rule that gives an alias to a new model of each slot that matches."""
+
+    alias: AliasName = _setting("champion", "The alias.")
+    match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
+    when: WhenSection = Field(description="When a model gets the alias.")
+    mode: Literal["enforce", "dry-run"] = _setting(
+        "enforce", "enforce: the alias moves; dry-run: it is only logged which model would get it."
+    )
+
+
 class LoggingSection(_Section):
     """What is logged, in which format, and where."""
 
@@ -338,7 +414,7 @@ class MetricsSection(_Section):
     )
 
 
-LISTS = frozenset({"permits", "quota"})
+LISTS = frozenset({"permits", "quota", "promotion"})
 """The settings at the top of the file that are lists, and no sections. One that is null has its default."""
 
 
@@ -355,6 +431,12 @@ class Config(_Section):
     quota: tuple[QuotaSection, ...] = _setting(
         (), "How much users may drop. The first entry that names a user counts; a user without one has no limit."
     )
+    promotion: tuple[PromotionSection, ...] = _setting(
+        (),
+        "Which new models get an alias without being asked for. Of the rules for an alias, the first that matches a "
+        "slot counts.",
+    )
+    aliases: dict[AliasName, AliasSection] = _setting({}, "Who may move which aliases. All others are free.")
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)

@@ -16,12 +16,28 @@ from typing import Any, Final, NamedTuple
 from ..base.instants import canonical_instant, parse_instant
 from ..model.metadata import LATER_FIELDS
 from ..model.owner import names_of_owner
+from ..model.slot import Slot, slot_of
 from ..problems import Problem, quoted
 from ..problems.retention import retention_future, retention_unreadable
+from ..registry.alias_stack import promotion_of, read_stack
 from ..registry.entry import EntryFields, sequence_of
 from .outcomes import Group, ToKeep
 
-__all__ = ["LOCAL", "ORDER", "OWNER_UID", "TRAINED_AT", "EntryReader", "Model", "latest_names", "listing"]
+__all__ = [
+    "LOCAL",
+    "ORDER",
+    "OWNER_UID",
+    "TRAINED_AT",
+    "EntryReader",
+    "FormerHolders",
+    "Model",
+    "former_holders",
+    "latest_names",
+    "listing",
+]
+
+FormerHolders = Mapping[str, Mapping[tuple[str, int], int]]
+"""By alias, what `former_holders` returns."""
 
 
 class Model(NamedTuple):
@@ -169,6 +185,23 @@ def latest_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
             if uid not in found or sequence >= found[uid][0]:
                 found[uid] = sequence, name
     return {uid: name for uid, (_, name) in found.items()}
+
+
+def former_holders(entries: Iterable[EntryFields], alias: str) -> dict[tuple[str, int], int]:
+    """Return the models that held an alias of their slot before the one that holds it: the last of a slot is number 1.
+
+    Each is named by id and sequence. Of a model that held it more than once the last time counts.
+    """
+    slots: dict[Slot, list[EntryFields]] = {}
+    for entry in entries:
+        if promotion_of(entry, alias) is not None:
+            slots.setdefault(slot_of(entry), []).append(entry)
+    found: dict[tuple[str, int], int] = {}
+    for of_slot in slots.values():
+        stack = read_stack(of_slot, alias)
+        latest_first = dict.fromkeys(one for one in reversed(stack.former) if one != stack.holder)
+        found |= {(one.model_id, one.sequence): rank for rank, one in enumerate(latest_first, start=1)}
+    return found
 
 
 def _fault(field: str, value: object) -> str:

@@ -32,7 +32,7 @@ from ..problems import Problem
 from ..problems.retention import retention_breaker
 from ..registry.entry import EntryFields
 from .budget import over_budget
-from .entries import ORDER, OWNER_UID, EntryReader, Model, latest_names
+from .entries import ORDER, OWNER_UID, EntryReader, FormerHolders, Model, former_holders, latest_names
 from .outcomes import Group, RetentionPlan, ToKeep, ToRetire, group_text
 from .rules import rulings_of
 from .times import Times
@@ -80,6 +80,8 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
     for at, model in enumerate(models):
         groups.setdefault(model.group, []).append(at)
     policies = [(_matcher(policy), policy, policy.keep.rules()) for policy in section.policies]
+    aliases = {policy.keep.holders.alias for policy in section.policies if policy.keep.holders is not None}
+    former = {alias: former_holders(entries, alias) for alias in aliases}
     warnings = reader.warnings()
     outcomes: list[ToKeep | ToRetire | None] = [None] * len(models)
     breakers: list[tuple[Group, Problem]] = []
@@ -91,7 +93,7 @@ def _plan(entries: Iterable[EntryFields], section: RetentionSection, now: dateti
                 _kept(model, (*model.protection, "no policy matches its group")) for model in members
             )
         else:
-            planned = _plan_group(members, policy, rules, times, warnings)
+            planned = _plan_group(members, policy, rules, times, former, warnings)
         retired = 0
         for at, outcome in zip(positions, planned, strict=True):
             outcomes[at] = outcome
@@ -149,13 +151,18 @@ def _matcher(policy: Policy) -> Callable[[Group], bool]:
 
 
 def _plan_group(
-    models: Sequence[Model], policy: Policy, rules: Sequence[str], times: Times, warnings: list[Problem]
+    models: Sequence[Model],
+    policy: Policy,
+    rules: Sequence[str],
+    times: Times,
+    former: FormerHolders,
+    warnings: list[Problem],
 ) -> Iterator[ToKeep | ToRetire]:
     """Yield the outcome for each model of a group. `models` are newest first, `rules` the names of the policy's rules.
 
     Warnings are added to `warnings`.
     """
-    rulings = rulings_of(models, policy, rules, times, warnings)
+    rulings = rulings_of(models, policy, rules, times, former, warnings)
     kept = {at: list(model.protection) for at, model in enumerate(models) if model.protection}
     for ruling in rulings:
         for at, reason in ruling.kept.items():

@@ -14,10 +14,10 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from ..base.instants import canonical_instant, parse_stored
-from ..config.retention import Best, CalendarDuration, Policy, Window
+from ..config.retention import Best, CalendarDuration, Holders, Policy, Window
 from ..problems import Problem, quoted
 from ..problems.retention import retention_metric
-from .entries import LOCAL, TRAINED_AT, Model, listing
+from .entries import LOCAL, TRAINED_AT, FormerHolders, Model, listing
 from .outcomes import group_text
 from .times import Reach, Times
 
@@ -38,9 +38,17 @@ class Ruling(NamedTuple):
 
 
 def rulings_of(
-    models: Sequence[Model], policy: Policy, rules: Sequence[str], times: Times, warnings: list[Problem]
+    models: Sequence[Model],
+    policy: Policy,
+    rules: Sequence[str],
+    times: Times,
+    former: FormerHolders,
+    warnings: list[Problem],
 ) -> list[Ruling]:
-    """Return the result of each rule of a policy for a group (`models`, newest first), `min_keep` last."""
+    """Return the result of each rule of a policy for a group (`models`, newest first), `min_keep` last.
+
+    `former` are the models that held an alias before, in the whole registry.
+    """
     keep = policy.keep
     rulings = []
     reaches: dict[CalendarDuration, Reach] = {}
@@ -59,6 +67,8 @@ def rulings_of(
             rulings.append(_registered_within(models, keep.registered_within, times.now))
         elif rule == "best" and keep.best:
             rulings.append(_best(models, keep.best, warnings))
+        elif rule == "holders" and keep.holders:
+            rulings.append(_held_before(models, keep.holders, former))
         elif rule == "tags":
             rulings += [_tagged(models, alternative) for alternative in keep.tags]
         else:
@@ -238,6 +248,20 @@ def _best(models: Sequence[Model], best: Best, warnings: list[Problem]) -> Rulin
         ]
 
     kept = {at: f"{name} {numbers[at]:.10g} #{rank_of[at]}" for at in ranked[:count]}
+    return Ruling(kept, why_not, beats_budget=True)
+
+
+def _held_before(models: Sequence[Model], holders: Holders, former: FormerHolders) -> Ruling:
+    rank_of = former.get(holders.alias, {})
+    name = f"holders {holders.alias}"
+    ranks = {at: rank_of.get((model.model_id, model.sequence), 0) for at, model in enumerate(models)}
+    count = holders.last if holders.last >= 0 else len(models)
+    total = holders.last if holders.last >= 0 else "all"
+    kept = {at: f"{name} {rank}/{total}" for at, rank in ranks.items() if 0 < rank <= count}
+
+    def why_not(gone: Sequence[int]) -> list[str]:
+        return [f"{name}: {f'#{ranks[at]}' if ranks[at] else 'never held it, or long ago'}" for at in gone]
+
     return Ruling(kept, why_not, beats_budget=True)
 
 

@@ -33,6 +33,7 @@ from ..telemetry.metrics import Tally
 from .attempt import Attempt, attempt
 from .checkpointing import Checkpointing
 from .health import Health
+from .promoting import Promoting
 
 __all__ = ["Maintenance"]
 
@@ -86,6 +87,7 @@ class Maintenance:
         self._is_held = False
         self._logged_jump: int | None = None
         self.checkpointing = Checkpointing(config, registry, health, obstacles, machine)
+        self.promoting = Promoting(config, registry, tally, machine)
         self._has_leftovers = True  # an earlier daemon may have left some
 
     # --- when -------------------------------------------------------------------------------------------------
@@ -95,14 +97,14 @@ class Maintenance:
         due = [self._housekeeping_at - now]
         if self._config.retention.mode != "off":
             due.append(self.retention_at - now)
-        checkpoint = self.checkpointing.due_in(now)
-        if checkpoint is not None:
-            due.append(checkpoint)
-        return min(due)
+        others = (self.promoting.due_in(now), self.checkpointing.due_in(now))
+        return min(due + [seconds for seconds in others if seconds is not None])
 
     def committed(self) -> None:
         """Note that something was committed to the registry: rules and checkpoint are due soon."""
         self.retention_at = min(self.retention_at, self._monotonic() + RETENTION_DELAY_SECONDS)
+        if self._config.promotion:
+            self.promoting.expect()
         self.checkpointing.expect()
 
     @property
@@ -131,6 +133,7 @@ class Maintenance:
         """Go by another configuration, from now on and at once."""
         self._config = config
         self.retention_at = self._housekeeping_at = self._monotonic()
+        self.promoting.reconfigure(config)
         self.checkpointing.reconfigure(config)
 
     # --- what -------------------------------------------------------------------------------------------------
@@ -150,6 +153,9 @@ class Maintenance:
     def run(self) -> None:
         """Do what is due. What fails is logged, and tried again. Raises RegistryError for a damaged journal."""
         now = self._monotonic()
+        if self.promoting.run_if_due(now):
+            # Before the rules of retention: a model that has an alias by now is not retired.
+            self.checkpointing.expect()
         clock = self._look_at_clock(now)
         if now >= self.retention_at:
             self.retention_at = now + self._config.retention.interval.seconds

@@ -475,6 +475,37 @@ EVENTS: dict[str, Event] = {
         "Models in the trash for longer than the grace could not be removed; retried at the next run.",
         "Check that models/.trash and all in it belong to the service's user, and that the disk can be written.",
     ),
+    "entry.promoted": Event(
+        "info",
+        ("model_id", "alias", "currency_pair", "model_type", "variant", "before", "reason"),
+        "A rule of `promotion` gave an alias to a model. `before` is the model that had it.",
+        "`model-inbox rollback` gives it back; no rule promotes the model again then.",
+    ),
+    "promotion.proposed": Event(
+        "info",
+        ("model_id", "alias", "currency_pair", "model_type", "variant", "before", "reason"),
+        "A rule of `promotion` in dry-run mode would give the alias to this model. Logged once for each model.",
+        "`model-inbox promote MODEL_ID` does it; `mode: enforce` lets the rule do it.",
+    ),
+    "promotion.skipped": Event(
+        "warning",
+        ("alias", "currency_pair", "model_type", "variant", "problem"),
+        "A rule of `promotion` cannot compare new models with the one that has the alias. Logged once.",
+        "Promote a model that has the metric, or change the rule.",
+    ),
+    "promotion.failed": Event(
+        "error",
+        ("problem", "traceback"),
+        "The rules of `promotion` could not be applied, or the protection of aliases not be written. Both are tried "
+        "again in a minute.",
+        "Do what the problem says.",
+    ),
+    "registry.aliases_protected": Event(
+        "info",
+        ("aliases",),
+        "The journal has a line now that says who may move these aliases, as `aliases` in config.yaml does; all others "
+        "are free.",
+    ),
     "entry.retired": Event(
         "info",
         ("model_id", "currency_pair", "model_type", "variant", "reasons", "bytes", "sequence"),

@@ -62,6 +62,7 @@ class Tally:
     put_back: int = 0
     deferrals: int = 0
     retired: int = 0
+    promotions: int = 0
     rescans: int = 0
 
     def drop_ended(
@@ -131,6 +132,7 @@ METRICS: dict[str, _Told] = {
         "gauge", "1 if the next segment of the journal could not be started.", "registry.rotation_failed"
     ),
     "model_inbox_retired_total": _Told("counter", "Models that the rules retired to the trash."),
+    "model_inbox_promotions_total": _Told("counter", "How often a rule gave an alias to another model."),
     "model_inbox_retention_last_run_timestamp_seconds": _Told(
         "gauge", "When the rules were last applied; absent if they never were.", "retention.last_run_at"
     ),

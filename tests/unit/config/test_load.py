@@ -83,6 +83,8 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         },
         "permits": None,
         "quota": (),
+        "promotion": (),
+        "aliases": {},
         "logging": {"level": "info", "format": "auto", "file": "auto"},
         "metrics": {"textfile": None, "listen": None},
     }
@@ -101,6 +103,8 @@ def test_the_sample_says_the_defaults_and_sets_up_retention() -> None:
     (policy,) = retention.policies
     assert (policy.keep.last, str(policy.keep.within), policy.min_keep) == (10, "30d", 2)
     assert str(policy.keep.registered_within) == "7d"
+    assert policy.keep.holders is not None
+    assert (policy.keep.holders.alias, policy.keep.holders.last) == ("champion", 3)
     assert retention.model_dump(exclude={"mode", "policies"}) == RetentionSection().model_dump(
         exclude={"mode", "policies"}
     )
@@ -129,7 +133,7 @@ def test_the_sample_has_every_key_with_a_comment_above_it() -> None:
     data = SAMPLE.read_bytes()
     root = read_yaml(data, noun="config", bytes_max=10**6, depth_max=9, nodes_max=10**4).root
     assert isinstance(root, Pairs)
-    sections = frozenset(Config.model_fields) | {"retention.breaker"}
+    sections = frozenset(Config.model_fields) - {"aliases"} | {"retention.breaker"}
     assert list(text_keys(root, sections)) == list(model_keys(Config))
     lines = data.decode().splitlines()
     for key, section in root.pairs:
@@ -261,7 +265,7 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
     [
         ("inbox: {pth: x}", "'pth' is not a setting of inbox (line 1, column 9) — Did you mean path?"),
         ("inbx: {}", "'inbx' is not a setting (line 1, column 1) — Did you mean inbox?"),
-        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, retention, logging, metrics"),
+        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, promotion, aliases,"),
         ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
         ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),
         ("metrics: {listen: 'localhost:9477'}", "the address must be a number"),
@@ -400,8 +404,8 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
     sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
-    assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota"])
-    for name in ("permits", "quota"):
+    assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota", "promotion", "aliases"])
+    for name in ("permits", "quota", "promotion", "aliases"):
         assert schema["properties"][name]["description"].endswith(".")
     for name in sections:
         model = Config.model_fields[name]
@@ -476,3 +480,44 @@ def test_places_that_cannot_be_made_out_are_problems(tmp_path: Path, text: str) 
     assert caught.value.problems
     with pytest.raises(ConfigError, match="cannot use the configuration"):
         load_config(Path("gone.yaml"), env={}, cwd=tmp_path)
+
+
+# --- promotion and aliases -------------------------------------------------------------------------------------
+
+
+def test_a_rule_of_promotion() -> None:
+    """The alias is champion and any slot matches, unless said otherwise; a margin is a number or a part."""
+    config = parse("promotion: [{when: {metric: 1d.rmse, order: min, by: 5%}}]\n")
+    (rule,) = config.promotion
+    assert (rule.alias, rule.mode, rule.match.variant, str(rule.when.by)) == ("champion", "enforce", None, "5%")
+    assert str(parse("promotion: [{when: {metric: size_bytes, order: max}}]").promotion[0].when.by) == "0"
+    assert parse("promotion: ~\naliases: ~\n").promotion == ()
+    assert parse("promotion: [{match: {variant: ''}, when: {metric: a, order: max}}]").promotion[0].match.variant == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("promotion: [{when: {metric: tags.x, order: min}}]", "tags.x is text"),
+        ("promotion: [{when: {metric: rmse, order: up}}]", "min"),
+        ("promotion: [{when: {metric: rmse, order: min, by: -1}}]", "'5%'"),
+        ("promotion: [{alias: a/b, when: {metric: rmse, order: min}}]", "not an alias"),
+        ("promotion: [{alias: champion}]", "promotion[0].when is missing"),
+        ("aliases: {champion: {may_move: []}}", "an empty list would let nobody"),
+        ("aliases: {champion: {may_move: ['@']}}", "not a user"),
+        ("aliases: {a/b: {}}", "not an alias"),
+        ("aliases: {champion: {may: [alice]}}", "may_move"),
+    ],
+)
+def test_what_is_no_rule_of_promotion_and_no_protection(text: str, said: str) -> None:
+    """Each mistake says what is right."""
+    assert said in str(refused(text))
+
+
+def test_a_protected_alias() -> None:
+    """Users by name or number, and groups; null is everybody."""
+    config = parse("aliases: {champion: {may_move: [alice, '1000', '@risk']}, next: {}}\n")
+    assert {name: section.may_move for name, section in config.aliases.items()} == {
+        "champion": ("alice", "1000", "@risk"),
+        "next": None,
+    }

@@ -910,3 +910,59 @@ def test_kept_and_retired_can_be_made_by_hand() -> None:
     assert small.as_dict()["retire"] == [
         {"model_id": "b", "reasons": ["last 1"], "trained_at": "", "bytes": 0, "group": {}}
     ]
+
+
+# --- former holders of an alias --------------------------------------------------------------------------------
+
+
+def promoted(name: str, at: str, *former: str, aliases: tuple[str, ...] = ("champion",), **fields: Any) -> Any:
+    """Return an entry that has, or had last, the alias champion after these models."""
+    record = {
+        "at": None,
+        "actor": "",
+        "reason": "",
+        "line": 9,
+        "former": [{"model_id": f, "sequence": 1} for f in former],
+    }
+    return entry(name, at, sequence=1, aliases=list(aliases), promotions={"champion": record}, **fields)
+
+
+def test_former_holders_of_an_alias_are_kept() -> None:
+    """The last two before the holder; one that had it twice counts once, and another model of an id does not."""
+    entries = [promoted("e", days_ago(1), "a", "b", "c", "b", "d")]
+    entries += [entry(name, days_ago(days), sequence=1) for name, days in (("a", 9), ("b", 8), ("d", 6))]
+    entries += [entry("c", days_ago(7), sequence=2)]
+    made = plan(entries, section(holders={"alias": "champion", "last": 2}), now=NOW)
+    kept = {one.model_id: one.reasons for one in made.keep}
+    assert kept.keys() == {"b", "d", "e"}
+    assert (kept["d"], kept["b"]) == (("holders champion 1/2",), ("holders champion 2/2",))
+    assert {one.model_id: one.reasons[-1] for one in made.retire} == {
+        "a": "holders champion: #4",
+        "c": "holders champion: never held it, or long ago",
+    }
+
+
+def test_the_last_holder_of_an_alias_that_was_removed_is_a_former_one() -> None:
+    """A rollback gives it back to that model."""
+    entries = [
+        promoted("b", days_ago(2), "a", aliases=()),
+        entry("a", days_ago(3), sequence=1),
+        entry("c", days_ago(1)),
+    ]
+    made = plan(entries, section(last=1, holders={"alias": "champion", "last": -1}), now=NOW)
+    assert {one.model_id: one.reasons for one in made.keep if one.model_id != "c"} == {
+        "b": ("holders champion 1/all",),
+        "a": ("holders champion 2/all",),
+    }
+
+
+def test_former_holders_are_those_of_their_slot() -> None:
+    """Also where the groups of retention are larger or smaller than slots."""
+    entries = [
+        promoted("y", days_ago(1), "x", version="2"),
+        entry("x", days_ago(5), sequence=1, version="1"),
+        promoted("q", days_ago(1), "p", currency_pair="GBP/EUR", version="1"),
+        entry("p", days_ago(5), sequence=1, currency_pair="GBP/EUR", version="1"),
+    ]
+    keep = section(holders={"alias": "champion", "last": 1}).model_copy(update={"group_by": ("version",)})
+    assert plan(entries, keep, now=NOW).retire == ()

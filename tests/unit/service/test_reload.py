@@ -18,7 +18,7 @@ from model_inbox.base.acl import acl_of, one_reader
 from model_inbox.base.flocks import FileLock
 from model_inbox.config.changes import RESTART_KEYS
 from model_inbox.config.settings import Config, PickleSection
-from model_inbox.errors import RegistryLocked
+from model_inbox.errors import AliasProtected, RegistryLocked
 from model_inbox.model.metadata import ModelMetadata
 from model_inbox.service.reload import scanner_of
 from model_inbox.service.service import Service
@@ -307,6 +307,22 @@ def quota(it: Reloaded) -> None:
     assert it.outcome("m") == "rejected"
 
 
+def promotion(it: Reloaded) -> None:
+    it.world.put("a")
+    it.live(2.0)
+    it.reload(promotion=[{"when": {"metric": "1d.rmse", "order": "min"}}])
+    it.live(2.0)
+    assert [one.model_id for one in it.service.registry.aliases()] == ["a"]
+
+
+def aliases(it: Reloaded) -> None:
+    it.register("a")
+    it.reload(aliases={"champion": {"may_move": ["nobody-of-us"]}})
+    it.live(2.0)
+    with pytest.raises(AliasProtected):
+        it.service.registry.promote("a")
+
+
 def mode(it: Reloaded) -> None:
     it.register("a", "b")
     it.reload(retention={"mode": "dry-run", "policies": [KEEP_ONE]})
@@ -471,6 +487,8 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "checks.pair_pattern": pair_pattern,
     "permits": permits,
     "quota": quota,
+    "promotion": promotion,
+    "aliases": aliases,
     "retention.mode": mode,
     "retention.timezone": timezone,
     "retention.group_by": group_by,

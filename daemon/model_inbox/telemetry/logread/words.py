@@ -112,6 +112,13 @@ _DAEMON: dict[str, _Words] = {
     "inbox.left_open": lambda f: f"others may read {_counted(f.get('count'), 'file')} of before, as {f.get('path')}",
     "inbox.receipts_purged": lambda f: f"{_counted(f.get('purged'), 'old receipt')} removed",
 }
+
+
+def _instead(fields: Mapping[str, Any]) -> str:
+    """Return which model an alias is taken from, if one had it."""
+    return f" instead of {fields['before']}" if fields.get("before") else ""
+
+
 _DROPS: dict[str, _Words] = {
     "drop.registered": lambda f: (
         f"registered from a drop{_by(f)} for {f.get('currency_pair')} {f.get('model_type')}"
@@ -214,6 +221,13 @@ _REGISTRY: dict[str, _Words] = {
     "retention.refused": lambda f: f"nothing was retired by the rules: {_problem(f)}",
     "retention.failed": lambda f: f"the retention rules cannot be applied: {_problem(f)}",
     "retention.purge_failed": lambda f: f"old models in the trash cannot be removed: {_problem(f)}",
+    "entry.promoted": lambda f: f"{f.get('alias')} by rule{_instead(f)}: {f.get('reason')}",
+    "promotion.proposed": lambda f: (
+        f"a rule in dry-run mode would make it {f.get('alias')}{_instead(f)}: {f.get('reason')}"
+    ),
+    "promotion.skipped": lambda f: f"no rule can move the alias {f.get('alias')}: {_problem(f)}",
+    "promotion.failed": lambda f: f"the promotion rules cannot be applied: {_problem(f)}",
+    "registry.aliases_protected": lambda f: f"protected aliases: {_short(f.get('aliases') or 'none')}",
     "entry.retired": lambda f: f"retired to the trash: {_short(f.get('reasons') or '?')}",
     "entry.spared": lambda _: "not retired: it was protected, kept by a rule, or gone when its turn came",
     "entry.purged": lambda f: (
