@@ -15,7 +15,10 @@ def test_an_alias_goes_up_and_back_twice(home: Home) -> None:
     assert home.text("promote", "old") == "'champion' names 'old', and no longer 'new' (of 'USD/EUR' 'lightgbm').\n"
     assert home.json("rollback", *SLOT) == {"alias": "champion", "from": "old", "to": "new"}
     assert home.json("rollback", *SLOT, "--reason", "worse") == {"alias": "champion", "from": "new", "to": "old"}
-    assert home.error("rollback", *SLOT, status=1)["code"] == "registry.promotion_refused"
+    error = home.error("rollback", *SLOT, status=1)
+    assert error["code"] == "registry.promotion_refused"
+    assert error["message"].endswith("no model held it before 'old'")
+    assert "no rule gives it champion: a rollback left it" in home.text("show", "new")
     assert [(line["operation"], line["reason"]) for line in home.json("history", "old")][-1] == ("rollback", "worse")
     assert "rollback champion from new" in home.text("history", "old")
 

@@ -123,6 +123,8 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     held_since = when(parse_stored(entry.get("held_since")))
     yield "held", f"since {held_since} UTC: {entry.get('held')}" if entry.get("held") else None
     yield "aliases", ", ".join(entry.get("aliases") or ())
+    if barred := entry.get("barred"):
+        yield "barred", f"no rule gives it {', '.join(barred)}: a rollback left it"
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
     yield "description", entry.get("description")
     yield "provenance", "\n".join(f"{name}={value}" for name, value in (entry.get("provenance") or {}).items())

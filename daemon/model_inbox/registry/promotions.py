@@ -298,7 +298,8 @@ class Promotions:
         else:
             place = len(stack.former) - steps
             count = len(stack.former)
-            missing = f"only {count} held it before" if count else "no model held it before"
+            holder = f" {quoted(stack.holder.model_id)}" if stack.holder is not None else ""
+            missing = f"only {count} held it before{holder}" if count else f"no model held it before{holder}"
         if place < 0:
             names = ", ".join(quoted(one.model_id) for one in reversed(stack.former[-5:]))
             raise PromotionRefused(

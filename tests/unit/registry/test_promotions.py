@@ -93,7 +93,7 @@ def test_what_a_rollback_cannot_go_back_to(registry: ModelRegistry) -> None:
     """More steps than there are, a model that never held it, a time at which none did: said with those who did."""
     registry.promote("a")
     registry.promote("b")
-    with pytest.raises(PromotionRefused, match=r"only 1 held it before.*by 'a'"):
+    with pytest.raises(PromotionRefused, match=r"only 1 held it before 'b'.*by 'a'"):
         registry.rollback(PAIR, steps=2)
     with pytest.raises(PromotionRefused, match=r"'c' is not one of the models .*by 'a'"):
         registry.rollback(PAIR, to="c")
