@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ModelInboxError
 from ..feed import Feed, Wakeups
 from ..model.slot import Slot, slot_of
+from ..registry.alias_stack import Target, read_stack
 from ..registry.entry import Entry
 from ..registry.loading import load_object
 from ..registry.paths import RegistryFiles
@@ -113,9 +114,14 @@ class Source:
             newest = self.holder(name)
             ids = [entry["model_id"] for entry in models]
             return models[ids.index(newest["model_id"]) + 1 :] if newest is not None else models
-        lines = lines_of_operation(self._files.journal, self._files.history, "alias")
+        stored = self._registry.stored_entries()[2]
+        former = read_stack([entry for entry in stored if slot_of(entry) == name.slot], name.alias).former[::-1]
+        if not former:
+            # Earlier versions kept no stack.
+            lines = lines_of_operation(self._files.journal, self._files.history, "alias")
+            former = tuple(Target(*model) for model in holders_before(lines, name))
         entries = self._registry.registry
-        found = [(entries.get(model_id), sequence) for model_id, sequence in holders_before(lines, name)]
+        found = [(entries.get(model_id), sequence) for model_id, sequence in former]
         return [entry for entry, sequence in found if entry is not None and (entry.get("sequence") or 0) == sequence]
 
     def load(self, entry: Entry) -> Loaded:

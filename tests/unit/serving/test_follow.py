@@ -366,6 +366,22 @@ def test_a_model_that_fails_is_given_up(writer: ModelRegistry, reader: ModelRegi
     assert follower.fallen_back is None
 
 
+def test_promotions_and_rollbacks_are_followed(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """They move the alias; who goes back goes down the stack, and not to what was rolled back from."""
+    for name in "abc":
+        register(writer, name)
+        writer.promote(name)
+    follower = reader.follow(PAIR, alias="champion", give_up_after=1)
+    assert served(follower) == "c"
+    writer.rollback(PAIR, "lightgbm")
+    wait_until(lambda: served(follower) == "b")
+    follower.current.failed("no")
+    wait_until(lambda: served(follower) == "a")
+    writer.promote("c")
+    wait_until(lambda: served(follower) == "c")
+    assert follower.fallen_back is None
+
+
 def test_a_fallback_ends_when_the_alias_names_what_is_served(writer: ModelRegistry, reader: ModelRegistry) -> None:
     """The operator rolls back to the model that the server went back to: nothing is loaded, and all is well."""
     for name in "ab":
