@@ -250,6 +250,8 @@ put_files() {
     done
     put systemd/model-inbox.logrotate "$share/model-inbox.logrotate"
     put systemd/metrics-listen.conf "$share/metrics-listen.conf"
+    put systemd/model-inbox-replica.service "$share/model-inbox-replica.service"
+    put systemd/model-inbox-replica.timer "$share/model-inbox-replica.timer"
     version_of_systemd=${SYSTEMD_VERSION:-$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')}
     if [ "${version_of_systemd:-0}" -ge 254 ]; then
         put systemd/50-backoff.conf "$backoff_file"

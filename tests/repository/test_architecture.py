@@ -36,7 +36,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "config": words("problems errors base model pickles"),
     "registry": words("problems errors base model pickles"),
     "feed": words("errors base registry"),
-    "serving": words("problems errors base model registry feed"),
+    "replica": words("problems errors base registry"),
+    "serving": words("problems errors base model registry feed replica/record"),
     "retention": words("problems errors base model config registry"),
     "choosing": words("problems base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),
@@ -48,7 +49,9 @@ ROOMS: dict[str, frozenset[str]] = {
     ),
     "__init__": words("problems errors model registry serving producer"),
     "cli": words(
-        "problems errors exit_codes base model pickles config registry retention backup producer telemetry inbox"
+        """
+        problems errors exit_codes base model pickles config registry retention backup replica producer telemetry inbox
+        """
     ),
     "__main__": words("cli"),
 }
@@ -103,6 +106,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "feed": ("steps wakeups", "feed", "__init__"),
+    "replica": ("record transport", "pull", "__init__"),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
@@ -157,7 +161,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "arguments conditions",
         """
         alias allowlist backup check config_trial delete diff drop get history inbox listing log_source pin promote
-        rebuild record rejected reload replace_scaler retention run schema status tag trash verify
+        rebuild record rejected reload replace_scaler replica retention run schema status tag trash verify
         """,
         "config wait",
         "log_traces show",
@@ -219,7 +223,7 @@ PURE = words("""
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
-    feed/steps serving/course serving/names
+    feed/steps replica/record serving/course serving/names
     retention/budget retention/entries retention/foresight retention/outcomes retention/plan retention/rules
     retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage

@@ -65,6 +65,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Build a damaged registry again, from the journal, its history and the stored sidecars.",
     ),
     "backup": ("backup:backup", "Make, list, verify and restore backups."),
+    "replica": ("replica:replica", "Pull a registry from another machine, and tell how old the copy is."),
     "status": ("status:status", "Show what the daemon does, and its problems."),
     "reload": ("reload:reload", "Make the daemon read its config.yaml again, and show the result."),
     "allowlist": ("allowlist:allowlist", "Explain, compare and build the lists of names that pickles may contain."),

@@ -31,7 +31,11 @@ def absolute(path: str | os.PathLike[str]) -> Path:
 
 def why_not_writable(path: Path) -> str:
     """Return why a registry that is there cannot be written by this process; "" when it can, or is not there."""
-    journal = RegistryFiles(path).journal
+    journal, replica = RegistryFiles(path).journal, RegistryFiles(path).replica
+    if os.path.lexists(replica):
+        return (
+            f"its folder {str(path.parent)!r} is a replica: change the registry that {replica.name} names as its source"
+        )
     if not os.path.lexists(journal):
         return ""
     if is_mounted_read_only(path.parent):

@@ -60,6 +60,11 @@ class RegistryFiles:
         return self.path.with_name(f"{self.path.stem}.status.json")
 
     @property
+    def replica(self) -> Path:
+        """What says that the folder is a replica, and of what: nothing here is changed but by the next pull."""
+        return self.path.with_name("replica.json")
+
+    @property
     def log(self) -> Path:
         """The daemon's own log, of JSON lines; see `logs` for what it is renamed to when it is full."""
         return self.path.with_name(f"{self.path.stem}.log.jsonl")

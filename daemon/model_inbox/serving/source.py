@@ -6,12 +6,14 @@ use and leaves them. Never changes the registry.
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from io import FileIO
 from typing import TYPE_CHECKING, Any
 
+from ..base.disk import content_of, read_regular
 from ..errors import ModelInboxError
 from ..feed import Feed, Wakeups
 from ..model.slot import Slot, slot_of
@@ -21,6 +23,7 @@ from ..registry.loading import load_object
 from ..registry.paths import RegistryFiles
 from ..registry.position import Position
 from ..registry.segments import lines_of_operation
+from ..replica.record import pulled_at
 from .names import Name, holders_before
 
 if TYPE_CHECKING:
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Loaded", "Source", "after_fork"]
 
+_RECORD_BYTES_MAX = 1 << 28
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a replica was pulled of which nobody knows that."""
 _one_load = threading.Lock()
 """Never two loads at once in a process: each may need as much memory as all that is served."""
 
@@ -61,6 +67,8 @@ class Source:
         self._registry = registry
         self._files = RegistryFiles(registry._path)
         self._slots: tuple[int, frozenset[Slot]] | None = None
+        # When the replica was pulled, and what its record was like then.
+        self._pulled: tuple[tuple[int, int, int], datetime] | None = None
 
     @property
     def path(self) -> str:
@@ -73,7 +81,16 @@ class Source:
 
     def lag_seconds(self) -> float:
         """Return how many seconds ago this registry was the same as its source; 0 unless it is a replica."""
-        return 0.0
+        try:
+            found = os.stat(self._files.replica)
+            if self._pulled is None or self._pulled[0] != content_of(found):
+                at = pulled_at(read_regular(self._files.replica, _RECORD_BYTES_MAX))
+                self._pulled = content_of(found), at or _NEVER
+        except FileNotFoundError:
+            return 0.0
+        except (OSError, ValueError):
+            return (self.now() - _NEVER).total_seconds()
+        return (self.now() - self._pulled[1]).total_seconds()
 
     def feed(self, position: Position | None) -> Feed:
         """Return a feed of the journal."""
