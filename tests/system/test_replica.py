@@ -19,6 +19,7 @@ from model_inbox.base.disk import Disk
 from model_inbox.base.flocks import FileLock
 from model_inbox.cli import root
 from model_inbox.registry.position import Identity
+from model_inbox.registry.repair.verify import verify
 from model_inbox.registry.segments import JournalFile
 from model_inbox.replica.pull import Pulled, pull, read_record
 from support.crash_disk import QuickDisk
@@ -74,6 +75,8 @@ def test_a_replica_is_what_its_source_is(source: ModelRegistry, folder: Path) ->
     assert (done.new_files, done.removed_files, done.record.lacking) == (1, 2, ())
     assert opened(folder) == plain(source)
     assert files_here(folder) == {"b.pkl": b"model b"}
+    assert verify(folder / "registry.json", folder / "prediction") == []
+    assert sorted(path.name for path in (folder / "prediction").iterdir()) == ["b.labels.json", "b.pkl", "b.yaml"]
     assert done.record.position == str(source.position)
     with open_registry(folder) as replica:
         assert [line.operation for line in replica.history()] == [line.operation for line in source.history()]

@@ -95,7 +95,9 @@ def change_refused(path: Path, denied: str) -> RegistryError:
     """Return the error for a change by a handle that only reads. `denied` says why, if it was not asked for."""
     if denied:
         hint = "Change it as the user who owns its folder (the service); reading works as you are"
-        if is_mounted_read_only(path.parent):
+        if exists(RegistryFiles(path).replica):
+            hint = "Make the change there; the next pull brings it here"
+        elif is_mounted_read_only(path.parent):
             hint = "Reading works. Mount the file system for writing, when its disk works, to change the registry"
         return RegistryError(f"cannot change the registry {str(path)!r}: {denied}", hint=hint)
     return RegistryError(

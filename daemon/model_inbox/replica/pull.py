@@ -20,7 +20,7 @@ from ..base.flocks import FileLock
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..problems import escaped, quoted
 from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
-from ..registry.files import Storage
+from ..registry.files import LABELS_SUFFIX, Storage
 from ..registry.history import entries_after
 from ..registry.paths import RegistryFiles
 from ..registry.segments import JOURNAL_MODE, read_segment
@@ -156,6 +156,7 @@ def _pull(transport: Transport, folder: Path, record: Record, begun: datetime, d
             break
     record = replace(record, lacking=lacking if missing else ())
     _publish(seen, work / "registry", folder, disk)
+    _fetch_texts(transport, seen.state, set(record.aliases), storage, folder)
     files, removed = _without_retired(record.files, seen.state, storage, folder, disk)
     record = replace(
         record,
@@ -268,6 +269,20 @@ def _link_over(source: Path, target: Path, disk: Disk) -> None:
     disk.rename(temporary, target)
 
 
+def _fetch_texts(transport: Transport, state: State, aliases: set[str], storage: Storage, folder: Path) -> None:
+    """Fetch the sidecars and labels files of the models that are wanted: `verify` and `rebuild` read them, no server.
+
+    Labels change with each label, so rsync compares them each time. It replaces files as a whole.
+    """
+    names: list[str] = []
+    for entry in state.entries.values():
+        if not aliases or aliases & set(entry.get("aliases") or ()):
+            loaded = storage.needed_files_of(entry)
+            names += [str(path.relative_to(folder)) for path in storage.files_of(entry) if path not in loaded]
+    if names:
+        transport.fetch_files(names, folder)
+
+
 def _without_retired(
     files: Mapping[str, str], state: State, storage: Storage, folder: Path, disk: Disk
 ) -> tuple[dict[str, str], int]:
@@ -276,6 +291,10 @@ def _without_retired(
     doomed = [name for name in files if name not in registered and not files_in_use([folder / name])]
     for name in doomed:
         remove_quietly(disk, folder / name)
+        text = folder / name.removesuffix(".pkl")
+        if text.name not in state.entries:
+            remove_quietly(disk, text.with_name(f"{text.name}.yaml"))
+            remove_quietly(disk, text.with_name(f"{text.name}{LABELS_SUFFIX}"))
     return {name: digest for name, digest in files.items() if name not in doomed}, len(doomed)
 
 

@@ -64,7 +64,8 @@ class Transport:
         *,
         may_be_partly: bool = False,
     ) -> None:
-        command = ["rsync", "-tp", "--secluded-args", "--chmod=D0750,F0640", f"--timeout={_STALLED_SECONDS}"]
+        # -s: no shell at the source reads the folder's name.
+        command = ["rsync", "-tp", "-s", "--chmod=D0750,F0640", f"--timeout={_STALLED_SECONDS}"]
         command += [*self._options, *options, *more, "--", self._from, f"{target}/"]
         try:
             done = subprocess.run(command, input=listed, capture_output=True, check=False)  # noqa: S603  # a fixed list

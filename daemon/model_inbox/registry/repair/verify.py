@@ -144,6 +144,7 @@ class _Look:
     def __init__(self, path: Path, storage_dir: Path) -> None:
         self.evidence = read_evidence(path)
         self.storage = Storage(path.parent, storage_dir, Disk())
+        self.is_replica = os.path.lexists(RegistryFiles(path).replica)
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
         self.entries: Mapping[str, EntryFields] = state.entries
         self.held = held_in(self.evidence)
@@ -191,7 +192,9 @@ class _Look:
             removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if not folder.is_dir():
-                yield registry_trash_missing(folder, line.model_id, line.sequence)
+                # A replica has no trash.
+                if not self.is_replica:
+                    yield registry_trash_missing(folder, line.model_id, line.sequence)
             elif not is_complete(self.storage, removed):
                 yield registry_trash_incomplete(folder, line.model_id, line.sequence)
             for path in extra_files(self.storage, removed):
