@@ -582,6 +582,8 @@ def test_readers_never_see_parts_of_two_models(writer: ModelRegistry, reader: Mo
     assert (mixed, seen) == ([], {"a", "b", "c"})
 
 
+# Newer versions of Python warn of each fork of a process with threads, which is what this is about.
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_a_child_of_a_fork_follows_by_itself(writer: ModelRegistry, reader: ModelRegistry) -> None:
     """As gunicorn's workers do: it serves at once, starts its own thread when it is used, and sees what comes."""
     register(writer, "a")
