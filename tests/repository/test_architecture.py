@@ -85,7 +85,14 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "model/conditions": ("paths words", "condition", "__init__"),
-    "config": ("retention values", "search settings", "changes metric_orders places problems", "load", "__init__"),
+    "config": (
+        "sections values",
+        "retention",
+        "search settings",
+        "changes metric_orders places problems",
+        "load",
+        "__init__",
+    ),
     "registry": (
         "boundary entry paths position",
         "access",
@@ -218,7 +225,7 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    base/margins config/retention config/values
+    base/margins config/retention config/sections config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage

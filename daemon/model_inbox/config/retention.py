@@ -17,9 +17,7 @@ from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -30,10 +28,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from ..base.shapes import title_of
 from ..base.units import parse_size
 from ..errors import StorageError, is_transient
 from ..problems import quoted
+from .sections import Section
 
 __all__ = [
     "BUCKETS",
@@ -246,27 +244,7 @@ FixedDuration = Annotated[
 # -- the section --------------------------------------------------------------------------------------------
 
 
-def title_of_section(section: type) -> str:
-    """Return the title of a section in the schema: its class without the word Section."""
-    return section.__name__.removesuffix("Section")
-
-
-def title_of_setting(name: str, _: object) -> str:
-    """Return the title of a setting in the schema."""
-    return title_of(name)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        model_title_generator=title_of_section,
-        field_title_generator=title_of_setting,
-    )
-
-
-class Window(_Section):
+class Window(Section):
     """Keep one model for each bucket that is at most `within` older than the newest model of the group."""
 
     within: AnyDuration
@@ -301,7 +279,7 @@ Bucket = Annotated[
 ]
 
 
-class Best(_Section):
+class Best(Section):
     """Keep the `n` best models by the number at the dotted path `metric` in their validation_metrics."""
 
     metric: Text = Field(description="The dotted path of the number in validation_metrics, like 1d.rmse.")
@@ -320,14 +298,14 @@ class Best(_Section):
         return path
 
 
-class Holders(_Section):
+class Holders(Section):
     """Keep the models that held an alias of their slot last, besides the one that holds it."""
 
     alias: Text = Field("champion", description="The alias.")
     last: Count = Field(description="How many former holders to keep; -1 is all that are known.")
 
 
-class Keep(_Section):
+class Keep(Section):
     """The rules that keep a model. A model is kept if at least one rule keeps it. -1 is all, 0 turns a rule off."""
 
     last: Count = Field(0, description="Keep this many of the newest models.")
@@ -402,7 +380,7 @@ class Keep(_Section):
         return (*names, *(["tags"] if self.tags else []))
 
 
-class Policy(_Section):
+class Policy(Section):
     """What to keep of each group that matches. A field of group_by that `match` leaves out may have any value."""
 
     match: dict[str, Text] = Field(
@@ -419,7 +397,7 @@ class Policy(_Section):
     )
 
 
-class Breaker(_Section):
+class Breaker(Section):
     """How much of one group one run may retire. Nothing is retired from a group of which a plan would retire more."""
 
     max_deletes: ModelCount = Field(50, description="The most models of a group that one run may retire.")
@@ -428,7 +406,7 @@ class Breaker(_Section):
     )
 
 
-class RetentionSection(_Section):
+class RetentionSection(Section):
     """The settings of `retention:`. The first policy that matches a group is used for it."""
 
     mode: Literal["off", "dry-run", "enforce"] = Field(

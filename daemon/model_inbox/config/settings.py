@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -37,7 +36,8 @@ from ..model.conditions.paths import parse_path as parse_name
 from ..model.metadata import MODEL_ID, PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
-from .retention import RetentionSection, title_of_section, title_of_setting
+from .retention import RetentionSection
+from .sections import MatchSection, Pattern, Section, setting
 from .values import (
     INBOX_DEFAULT,
     LOCK_TIMEOUT_DEFAULT,
@@ -58,7 +58,6 @@ __all__ = [
     "InboxSection",
     "LoggingSection",
     "MetricsSection",
-    "Pattern",
     "Patterns",
     "PermitSection",
     "PickleSection",
@@ -87,12 +86,6 @@ def _log_file(value: object, info: ValidationInfo) -> Path | str:
 
 def _word(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
-
-
-def _pattern(value: str) -> str:
-    if not value or not value.isprintable():
-        raise ValueError("not a pattern; write text like 'lightgbm' or 'USD/*'")
-    return value
 
 
 def _expression(value: str) -> str:
@@ -183,8 +176,6 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": ["20GiB", "500MB"]}),
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-Pattern = Annotated[str, AfterValidator(_pattern)]
-VariantPattern = Annotated[str, AfterValidator(lambda value: _pattern(value) if value else value)]
 AliasName = Annotated[str, AfterValidator(_alias_name)]
 NumberPath = Annotated[str, AfterValidator(_number_path)]
 MarginSetting = Annotated[
@@ -201,47 +192,37 @@ Patterns = Annotated[
 ]
 
 
-def _setting(default: object, description: str) -> Any:
-    """Return a field whose default is written and parsed as in config.yaml."""
-    return Field(default=default, description=description)
+class _Section(Section):
+    """A section whose defaults are written as in config.yaml, and parsed like the settings."""
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        hide_input_in_errors=True,
-        model_title_generator=title_of_section,
-        field_title_generator=title_of_setting,
-    )
+    model_config = ConfigDict(validate_default=True)
 
 
 class InboxSection(_Section):
     """The inbox, and how long the daemon waits for incomplete drops."""
 
-    path: AbsolutePath = _setting(INBOX_DEFAULT, "The folder that producers write to.")
-    watcher: Annotated[Literal["auto", "inotify", "polling"], BeforeValidator(_word)] = _setting(
+    path: AbsolutePath = setting(INBOX_DEFAULT, "The folder that producers write to.")
+    watcher: Annotated[Literal["auto", "inotify", "polling"], BeforeValidator(_word)] = setting(
         "auto", "How changes are detected; auto polls network file systems and uses inotify elsewhere."
     )
-    settle_seconds: Duration | None = _setting(
+    settle_seconds: Duration | None = setting(
         None,
         "How long an unsealed drop must stay unchanged; null is 2 seconds, or 10 where the folder is polled.",
     )
-    rescan_seconds: Duration = _setting(30, "How often the folder is listed even if no change was detected.")
-    incomplete_timeout: Duration = _setting(
+    rescan_seconds: Duration = setting(30, "How often the folder is listed even if no change was detected.")
+    incomplete_timeout: Duration = setting(
         "15m", "When a drop that stays incomplete is rejected, counted from its last change."
     )
-    orphan_timeout: Duration = _setting(
+    orphan_timeout: Duration = setting(
         "24h", "When a file that belongs to no drop is rejected, counted from its last change."
     )
-    max_artifact_size: Size = _setting("20GiB", "The largest size of a model or scaler that is accepted.")
-    max_sidecar_size: Annotated[Size, AfterValidator(_sidecar_size)] = _setting(
+    max_artifact_size: Size = setting("20GiB", "The largest size of a model or scaler that is accepted.")
+    max_sidecar_size: Annotated[Size, AfterValidator(_sidecar_size)] = setting(
         "1MiB", "The largest size of a sidecar that is accepted, up to 16MiB. Producers read it in the status."
     )
-    rejected_keep: Duration = _setting("30d", "How long rejected drops are kept.")
-    receipts_keep: Duration = _setting("30d", "How long receipts are kept.")
-    private: bool = _setting(
+    rejected_keep: Duration = setting("30d", "How long rejected drops are kept.")
+    receipts_keep: Duration = setting("30d", "How long receipts are kept.")
+    private: bool = setting(
         False,  # noqa: FBT003  # as every default
         "Whether only the owner of a drop and the service can read it, its receipt, and its files if it is rejected. "
         "`make install` sets it to true.",
@@ -251,29 +232,29 @@ class InboxSection(_Section):
 class RegistrySection(_Section):
     """The registry and the folder of stored models."""
 
-    path: AbsolutePath = _setting(REGISTRY_DEFAULT, "The registry's file; its journal is beside it.")
-    storage_dir: AbsolutePath = _setting(STORAGE_DEFAULT, "The folder of the stored models.")
-    lock_timeout: Duration = _setting(LOCK_TIMEOUT_DEFAULT, "How long a writer waits for another writer.")
-    checkpoint_seconds: Duration = _setting(
+    path: AbsolutePath = setting(REGISTRY_DEFAULT, "The registry's file; its journal is beside it.")
+    storage_dir: AbsolutePath = setting(STORAGE_DEFAULT, "The folder of the stored models.")
+    lock_timeout: Duration = setting(LOCK_TIMEOUT_DEFAULT, "How long a writer waits for another writer.")
+    checkpoint_seconds: Duration = setting(
         5, "The shortest time between two writes of the registry's file while models arrive."
     )
-    history_keep: Duration = _setting("730d", "How long the history of the registry is kept.")
-    held_keep: Duration = _setting("30d", "How long a model that is held is kept before it is retired to the trash.")
+    history_keep: Duration = setting("730d", "How long the history of the registry is kept.")
+    held_keep: Duration = setting("30d", "How long a model that is held is kept before it is retired to the trash.")
 
 
 class PickleSection(_Section):
     """What a dropped pickle may contain, and the limits of the scan."""
 
-    frameworks: tuple[str, ...] | None = _setting(
+    frameworks: tuple[str, ...] | None = setting(
         None,
         "The frameworks whose classes are allowed, like [lightgbm, scikit-learn]; null is all shipped lists.",
     )
-    allow: dict[str, str] = _setting(
+    allow: dict[str, str] = setting(
         {}, "Your own classes by their full names, each with its allowed uses: 'fxmodels.lstm.FxLSTM: bnr'."
     )
-    memory_limit: Size = _setting("2GiB", "The most memory that the scan of one file may use.")
-    time_limit: Duration = _setting("120s", "The most time that the scan of one file may take.")
-    load_budget: Size | None = _setting(
+    memory_limit: Size = setting("2GiB", "The most memory that the scan of one file may use.")
+    time_limit: Duration = setting("120s", "The most time that the scan of one file may take.")
+    load_budget: Size | None = setting(
         None,
         "The most memory that a load of one file may need by the scan's estimate; null is 256 MiB, or 8 times the "
         "uncompressed size if that is more.",
@@ -304,34 +285,26 @@ class PickleSection(_Section):
 class ChecksSection(_Section):
     """Further conditions for accepting a model."""
 
-    model_types: Patterns | None = _setting(
+    model_types: Patterns | None = setting(
         None, "The model types that are accepted, as patterns like 'lightgbm*'; null is any."
     )
-    currency_pairs: Patterns | None = _setting(
+    currency_pairs: Patterns | None = setting(
         None, "The currency pairs that are accepted, as patterns like 'USD/*'; null is any."
     )
-    pair_pattern: Annotated[str, AfterValidator(_expression)] | None = _setting(
+    pair_pattern: Annotated[str, AfterValidator(_expression)] | None = setting(
         PAIR_PATTERN,
         "The form that every currency pair must have, as a regular expression; null is any. The default "
         "takes letters and digits of every script.",
     )
 
 
-class MatchSection(_Section):
-    """The slot of a drop, each as a pattern; null is any."""
-
-    currency_pair: Pattern | None = _setting(None, "The currency pair, like 'EUR/*'.")
-    model_type: Pattern | None = _setting(None, "The model type, like 'lightgbm*'.")
-    variant: VariantPattern | None = _setting(None, "The variant, like '30d'; '' is a model without one.")
-
-
 class PermitSection(_Section):
     """Who may drop which models. At least one of users and groups names somebody."""
 
-    users: tuple[Pattern, ...] = _setting((), "The users, as names, numbers or patterns of them.")
-    groups: tuple[Pattern, ...] = _setting((), "The groups of users, as names, numbers or patterns of them.")
+    users: tuple[Pattern, ...] = setting((), "The users, as names, numbers or patterns of them.")
+    groups: tuple[Pattern, ...] = setting((), "The groups of users, as names, numbers or patterns of them.")
     match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
-    ids: Pattern | None = _setting(None, "The model ids, as a pattern like 'alice-*'; null is any.")
+    ids: Pattern | None = setting(None, "The model ids, as a pattern like 'alice-*'; null is any.")
 
     @model_validator(mode="after")
     def _names_somebody(self) -> Self:
@@ -344,10 +317,10 @@ class QuotaSection(_Section):
     """How much each of these users may have."""
 
     users: Patterns = Field(description="The users, as names, numbers or patterns of them. Each has the quota alone.")
-    models_per_day: Annotated[int, Field(ge=0)] | None = _setting(
+    models_per_day: Annotated[int, Field(ge=0)] | None = setting(
         None, "How many drops of a user may be registered in 24 hours; null is no limit."
     )
-    bytes: Size | None = _setting(None, "How large a user's registered models may be together; null is no limit.")
+    bytes: Size | None = setting(None, "How large a user's registered models may be together; null is no limit.")
 
     @model_validator(mode="after")
     def _limits_something(self) -> Self:
@@ -359,7 +332,7 @@ class QuotaSection(_Section):
 class AliasSection(_Section):
     """An alias that not everybody may move."""
 
-    may_move: Annotated[tuple[Annotated[str, AfterValidator(_mover)], ...], AfterValidator(_movers)] | None = _setting(
+    may_move: Annotated[tuple[Annotated[str, AfterValidator(_mover)], ...], AfterValidator(_movers)] | None = setting(
         None,
         "The users who may move it by hand, as names or numbers, and groups of users as '@name'; null is everybody. It "
         "stops mistakes, and nobody who can write to the registry's folder.",
@@ -371,7 +344,7 @@ class WhenSection(_Section):
 
     metric: NumberPath = Field(description="The number that is compared, like 1d.rmse.")
     order: Order = Field(description="Whether the smaller or the greater number is better.")
-    by: MarginSetting = _setting(
+    by: MarginSetting = setting(
         "0", "By how much it must be better: a number, or like '5%' a part of the other one. 0 is by anything."
     )
 
@@ -379,10 +352,10 @@ class WhenSection(_Section):
 class PromotionSection(_Section):
     """A rule that gives an alias to a new model of each slot that matches."""
 
-    alias: AliasName = _setting("champion", "The alias.")
+    alias: AliasName = setting("champion", "The alias.")
     match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
     when: WhenSection = Field(description="When a model gets the alias.")
-    mode: Literal["enforce", "dry-run"] = _setting(
+    mode: Literal["enforce", "dry-run"] = setting(
         "enforce", "enforce: the alias moves; dry-run: it is only logged which model would get it."
     )
 
@@ -390,13 +363,13 @@ class PromotionSection(_Section):
 class LoggingSection(_Section):
     """What is logged, in which format, and where."""
 
-    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = _setting(
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_word)] = setting(
         "info", "The lowest level that is logged."
     )
-    format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_word)] = _setting(
+    format: Annotated[Literal["auto", "console", "json", "journal"], BeforeValidator(_word)] = setting(
         "auto", "auto is console (sentences for people) on a terminal, journal under systemd, json elsewhere."
     )
-    file: LogFile | None = _setting(
+    file: LogFile | None = setting(
         "auto",
         "A file to which the log is also written, as JSON lines; null is none. auto is a file beside the registry "
         "(10 MiB, and four older ones), and none under systemd.",
@@ -406,10 +379,10 @@ class LoggingSection(_Section):
 class MetricsSection(_Section):
     """Where the metrics for Prometheus are published."""
 
-    textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = _setting(
+    textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = setting(
         None, "A .prom file for the textfile collector of node_exporter; null is none."
     )
-    listen: Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})] | None = _setting(
+    listen: Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})] | None = setting(
         None, "A loopback address with a port that serves /metrics, like 127.0.0.1:9477; null is none."
     )
 
@@ -425,18 +398,18 @@ class Config(_Section):
     registry: RegistrySection = Field(default_factory=RegistrySection)
     pickle: PickleSection = Field(default_factory=PickleSection)
     checks: ChecksSection = Field(default_factory=ChecksSection)
-    permits: Annotated[tuple[PermitSection, ...], AfterValidator(_permits)] | None = _setting(
+    permits: Annotated[tuple[PermitSection, ...], AfterValidator(_permits)] | None = setting(
         None, "Who may drop what. A drop that no entry covers is refused; null is no limit."
     )
-    quota: tuple[QuotaSection, ...] = _setting(
+    quota: tuple[QuotaSection, ...] = setting(
         (), "How much users may drop. The first entry that names a user counts; a user without one has no limit."
     )
-    promotion: tuple[PromotionSection, ...] = _setting(
+    promotion: tuple[PromotionSection, ...] = setting(
         (),
         "Which new models get an alias without being asked for. Of the rules for an alias, the first that matches a "
         "slot counts.",
     )
-    aliases: dict[AliasName, AliasSection] = _setting({}, "Who may move which aliases. All others are free.")
+    aliases: dict[AliasName, AliasSection] = setting({}, "Who may move which aliases. All others are free.")
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)

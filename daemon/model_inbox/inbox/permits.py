@@ -13,6 +13,7 @@ from ..base.accounts import Account
 from ..config.settings import PermitSection, QuotaSection
 from ..model.metadata import ModelMetadata
 from ..model.owner import owner_in_words
+from ..model.slot import Slot
 from ..problems import Problem, quoted
 from ..problems.drop import drop_not_permitted
 from ..registry.usage import Quota
@@ -59,14 +60,8 @@ def _any(patterns: Iterable[str], values: Iterable[str]) -> bool:
 
 
 def _fits(permit: PermitSection, metadata: ModelMetadata) -> bool:
-    match = permit.match
-    pairs = (
-        (match.currency_pair, metadata.currency_pair),
-        (match.model_type, metadata.model_type),
-        (match.variant, metadata.variant),
-        (permit.ids, metadata.model_id),
-    )
-    return all(pattern is None or fnmatchcase(value, pattern) for pattern, value in pairs)
+    slot = Slot(metadata.currency_pair, metadata.model_type, metadata.variant)
+    return permit.match.matches(slot) and (permit.ids is None or fnmatchcase(metadata.model_id, permit.ids))
 
 
 def _in_words(permit: PermitSection) -> str:
