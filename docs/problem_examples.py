@@ -28,6 +28,7 @@ from model_inbox.base.leases import Lease
 from model_inbox.base.remedies import remedy_for
 from model_inbox.cli import root
 from model_inbox.cli.retention import ChangedMeanwhile
+from model_inbox.config.gates import GateSection
 from model_inbox.config.load import load_config, parse_config, parse_retention
 from model_inbox.errors import (
     ConfigError,
@@ -37,6 +38,7 @@ from model_inbox.errors import (
     ScanError,
     StorageError,
 )
+from model_inbox.gates import Gates
 from model_inbox.inbox.acceptance import verdict
 from model_inbox.inbox.readiness import Limits, Look, Rejection, Sighting, judge_stray
 from model_inbox.model.conditions.condition import parse_condition
@@ -257,6 +259,26 @@ def checks_examples() -> dict[str, Problem]:
     odd = replace(metadata, currency_pair="../../etc")
     found = verdict(odd, {}, model_types=["lstm", "xgb*"], currency_pairs=["*/JPY"], pair_pattern=PAIR_PATTERN)
     return {problem.code: problem for problem in (*found, checks_near_pair("usd/eur", "USD/EUR", 12))}
+
+
+def gates_examples() -> dict[str, Problem]:
+    """A model beside the champion, at a gate that rejects and at one that holds."""
+    entry = {"model_id": "usd_eur_new", "validation_metrics": {"1d": {"rmse": 9.9}}, "sequence": 8}
+    champion = {"model_id": "usd_eur_old", "validation_metrics": {"1d": {"rmse": 0.01}}, "sequence": 7}
+    found = {}
+    for on_fail in ("reject", "hold"):
+        gate = GateSection.model_validate(
+            {
+                "name": "accuracy",
+                "against": "champion",
+                "max_regression": {"1d.rmse": "5%"},
+                "order": "min",
+                "on_fail": on_fail,
+            }
+        )
+        examined = Gates((gate,)).examine(entry, lambda _: champion)
+        found |= {problem.code: problem for problem in (*examined.problems, *examined.notes)}
+    return found
 
 
 # --- drops ---------------------------------------------------------------------------------------------------
@@ -639,6 +661,7 @@ def examples() -> dict[str, tuple[str, str]]:
             **config_examples(),
             **artifact_examples(),
             **checks_examples(),
+            **gates_examples(),
             **drop_examples(folder),
             **registry_examples(folder),
             **retention_examples(),

@@ -379,7 +379,9 @@ BROKEN: dict[str, list[tuple[tuple[str | int, ...], object]]] = {
         *(
             ((name,), GONE)
             for name in EntryFields.__annotations__
-            if not name.startswith(("owner", "frameworks", "load_bytes", "scaler_", "recorded", "held", *LATER_FIELDS))
+            if not name.startswith(
+                ("owner", "frameworks", "load_bytes", "scaler_", "recorded", "held", "gates", *LATER_FIELDS)
+            )
         ),
         (("owner",), "alice"),
         (("owner",), {"name": "alice"}),

@@ -38,19 +38,21 @@ ROOMS: dict[str, frozenset[str]] = {
     "feed": words("errors base registry"),
     "replica": words("problems errors base registry"),
     "serving": words("problems errors base model registry feed replica/record"),
+    "gates": words("problems base model config registry"),
     "retention": words("problems errors base model config registry"),
     "choosing": words("problems base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),
     "producer": words("problems errors exit_codes base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
-    "inbox": words("problems errors base model pickles config registry telemetry/metrics"),
+    "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
     "service": words(
-        "problems errors exit_codes base model pickles config registry retention choosing telemetry inbox"
+        "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
     ),
     "__init__": words("problems errors model registry serving producer"),
     "cli": words(
         """
-        problems errors exit_codes base model pickles config registry retention backup replica producer telemetry inbox
+        problems errors exit_codes base model pickles config registry gates retention backup replica producer telemetry
+        inbox
         """
     ),
     "__main__": words("cli"),
@@ -87,7 +89,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "model/conditions": ("paths words", "condition", "__init__"),
     "config": (
         "sections values",
-        "retention",
+        "gates retention",
         "search settings",
         "changes metric_orders places problems",
         "load",
@@ -115,6 +117,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "feed": ("steps wakeups", "feed", "__init__"),
     "replica": ("record transport", "pull", "__init__"),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
+    "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply foresight", "__init__"),
@@ -209,8 +212,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "problems": (
         "codes",
         "value",
-        "artifact backup catalogue checks clock config explain inbox journal registry retention sidecar status yaml",
-        "drop",
+        "artifact backup catalogue checks clock config explain gates inbox journal registry retention sidecar status",
+        "drop yaml",
         "__init__",
     ),
 }
@@ -225,7 +228,7 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    base/margins config/retention config/sections config/values
+    base/margins config/gates config/retention config/sections config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
@@ -235,6 +238,7 @@ PURE = words("""
     retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
+    gates/evaluate
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
     inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
@@ -254,6 +258,7 @@ VALUES_FROM = {
     ("inbox/readiness", "base/leases"): {"Lease"},
     ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
+    ("gates/evaluate", "registry/outcomes"): {"Examined", "InService"},
     ("inbox/permits", "base/accounts"): {"Account"},
     ("inbox/permits", "config/settings"): {"PermitSection", "QuotaSection"},
     ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},

@@ -176,11 +176,16 @@ _MICROSECOND = timedelta(microseconds=1)
 _UNREADABLE = -(1 << 63)
 
 
+def microseconds_of(moment: datetime) -> int:
+    """Return a datetime with a zone as whole microseconds since 1970 (UTC)."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 def instant_microseconds(text: object) -> int:
     """Return an instant as whole microseconds since 1970 (UTC). Text that cannot be parsed sorts before all others."""
     if not isinstance(text, str):
         return _UNREADABLE
     try:
-        return (parse_instant(text) - _EPOCH) // _MICROSECOND
+        return microseconds_of(parse_instant(text))
     except (ValueError, OverflowError):
         return _UNREADABLE

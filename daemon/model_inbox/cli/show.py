@@ -82,6 +82,12 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
             (name, f"{short_number(found['value'])} ({when(parse_stored(found['at']))} UTC)")
             for name, found in sorted(entry["recorded"].items())
         )
+    if entry.get("gates"):
+        print_lines("\ngates")
+        print_fields(
+            (outcome["gate"], f"{'passed' if outcome['passed'] else 'failed'}: {outcome['says']}")
+            for outcome in entry["gates"]
+        )
     print_lines("\nfiles")
     print_fields(_files(entry, Boundary(Path(registry.registry_path).parent, Path(registry.storage_dir))))
     print_lines("\nmay import")

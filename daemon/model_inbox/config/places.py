@@ -38,6 +38,7 @@ SECTIONS: Final = frozenset(
         "checks",
         "permits",
         "quota",
+        "gates",
         "promotion",
         "aliases",
         "retention",

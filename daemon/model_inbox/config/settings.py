@@ -36,6 +36,7 @@ from ..model.conditions.paths import parse_path as parse_name
 from ..model.metadata import MODEL_ID, PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
+from .gates import GateSection, unique_names
 from .retention import RetentionSection
 from .sections import MatchSection, Pattern, Section, setting
 from .values import (
@@ -387,7 +388,7 @@ class MetricsSection(_Section):
     )
 
 
-LISTS = frozenset({"permits", "quota", "promotion"})
+LISTS = frozenset({"permits", "quota", "gates", "promotion"})
 """The settings at the top of the file that are lists, and no sections. One that is null has its default."""
 
 
@@ -403,6 +404,9 @@ class Config(_Section):
     )
     quota: tuple[QuotaSection, ...] = setting(
         (), "How much users may drop. The first entry that names a user counts; a user without one has no limit."
+    )
+    gates: Annotated[tuple[GateSection, ...], AfterValidator(unique_names)] = setting(
+        (), "What models must fulfil before they are served."
     )
     promotion: tuple[PromotionSection, ...] = setting(
         (),

@@ -272,7 +272,7 @@ class Intake:
             self._defer_accepted(accepted, error)
             return
         commit_seconds = self._monotonic() - began
-        fresh = [result.entry for result in results if result.outcome == "registered" and result.problem is None]
+        fresh = [result.entry for result in results if result.outcome == "registered"]
         soon: Mapping[str, Problem] = {}
         if self.foresee is not None and fresh:
             # They are registered, whatever can be said of them.
@@ -286,13 +286,14 @@ class Intake:
                 if result.outcome == "taken":
                     taken = id_taken(entry["model_id"], entry.get("registered_at"), whose=_whose(entry, claim))
                     self._endings.reject(claim, (taken.as_problem(field="model_id"),))
-                elif result.problem is not None:
-                    self._endings.reject(claim, (result.problem,))
+                elif result.outcome == "refused":
+                    self._endings.reject(claim, result.problems)
                 else:
                     differing = self._differences(entry, candidate) if result.outcome == "duplicate" else ()
                     done: Literal["registered", "duplicate"]
                     done = "duplicate" if result.outcome == "duplicate" else "registered"
                     claim.stage = Committed(done, entry, differing)
+                    claim.notes += result.notes
                     if result.near_pair is not None:
                         claim.notes += (checks_near_pair(entry["currency_pair"], *result.near_pair),)
                     if done == "registered" and entry["model_id"] in soon:

@@ -23,12 +23,15 @@ from ..base.disk import content_of, read_open_file
 from ..base.leases import Lease
 from ..base.log import log
 from ..base.machine import Machine
+from ..config.gates import GateSection
 from ..config.settings import PermitSection, QuotaSection
 from ..errors import StorageError
+from ..gates import gates_for
 from ..model.file_names import SIDECAR, choose
 from ..model.metadata import ModelMetadata, fields_of, filled_in
 from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar, parse_sidecar
+from ..model.slot import slot_of
 from ..pickles import PickleReport, Scan, Scanner, claimed_versions, current, imports_of
 from ..problems import Problem
 from ..problems.artifact import artifact_ambiguous, artifact_digest_mismatch, artifact_missing
@@ -59,6 +62,7 @@ class Checks:
     max_artifact_size: int
     permits: tuple[PermitSection, ...] | None = None
     quota: tuple[QuotaSection, ...] = ()
+    gates: tuple[GateSection, ...] = ()
 
 
 OverQuota = Callable[[str, Quota, OwnerFields, int], Problem | None]
@@ -366,8 +370,9 @@ class Judge:
             scaler.size if scaler is not None else 0,
             judging.targets["sidecar"],
         )
+        fields = fields_of(metadata)
         return Candidate(
-            fields_of(metadata),
+            fields,
             files,
             "inbox",
             claim.drop_id,
@@ -380,6 +385,7 @@ class Judge:
             claim.owner,
             self._quota(claim) if self.checks.quota else None,
             sum(report.load_bytes for _, report in judged.values()),
+            gates_for(self.checks.gates, slot_of(fields)) if self.checks.gates else None,
         )
 
     def _quota(self, claim: Claim) -> Quota | None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Slot", "slot_of"]
+__all__ = ["NEWEST", "Slot", "slot_of"]
+
+NEWEST = "newest"
+"""The name of the newest model of a slot, where else the name of an alias stands."""
 
 
 class Slot(NamedTuple):

@@ -66,6 +66,8 @@ Code = Literal[
     "checks.currency_pair",
     "checks.near_pair",
     "checks.pair_pattern",
+    "gates.failed",
+    "gates.held",
     "drop.settling",
     "drop.changed",
     "drop.deferred",

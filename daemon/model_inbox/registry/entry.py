@@ -9,7 +9,7 @@ no clock.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unpack, cast
 
 from ..base.shapes import Field, document, object_schema
@@ -33,6 +33,7 @@ __all__ = [
     "EntryChanges",
     "EntryFields",
     "Former",
+    "GateOutcome",
     "Integrity",
     "Measurement",
     "Origin",
@@ -99,6 +100,26 @@ class Promotion(TypedDict):
         list[Annotated[Former, Field("One of them.")]],
         Field("The models that held it before, the latest last: a rollback goes back to that. At most 100."),
     ]
+
+
+class InService(TypedDict):
+    """A model that another one was compared with."""
+
+    model_id: Annotated[str, Field("Its id.")]
+    sequence: Annotated[int, Field("The number of the line that registered it.", minimum=0)]
+
+
+class GateOutcome(TypedDict):
+    """What one gate asked for, of one value, and what came of it."""
+
+    gate: Annotated[str, Field("The name of the gate.")]
+    name: Annotated[str, Field("The name of the value, like 1d.rmse.")]
+    rule: Annotated[str, Field("What was asked for: require, min, max, max_regression or min_gain.")]
+    passed: Annotated[bool, Field("Whether the model fulfils it.")]
+    value: Annotated[float | bool | None, Field("The value; null: it is missing, or no number.")]
+    bound: Annotated[float | None, Field("The value that just passes; null: there is none.")]
+    against: Annotated[InService | None, Field("The model in service that it was compared with; null: none.")]
+    says: Annotated[str, Field("The same in words.")]
 
 
 class SeedEntry(SeedMetadata):
@@ -180,6 +201,9 @@ class EntryFields(SeedEntry, total=False):
             "Why it is held: it is never newest, no alias names it, and retention does not count it; null: it is not."
         ),
     ]
+    gates: Annotated[
+        list[GateOutcome], Field("What the gates asked for when it was registered; it stays. Empty: no gate was asked.")
+    ]
     held_since: Annotated[str | None, Field("Since when it is held, in UTC; null: it is not.", format="date-time")]
     scaler_replaced: Annotated[
         int, Field("Only after replace_scaler: the number of the line that replaced its scaler.", minimum=1)
@@ -239,11 +263,12 @@ def new_entry(
     owner: OwnerFields | None = None,
     load_bytes: int | None = None,
     held: str | None = None,
+    gates: Sequence[GateOutcome] = (),
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
-    `held` is why it is not to be served. `registered_at` and `sequence` are those of its journal line, and are filled
-    in when that is made.
+    `held` is why it is not to be served, `gates` what the gates said of it. `registered_at` and `sequence` are those of
+    its journal line, and are filled in when that is made.
     """
     fields = {
         **metadata,
@@ -266,6 +291,7 @@ def new_entry(
         "pinned": False,
         "held": held,
         "held_since": None,
+        "gates": list(gates),
     }
     return as_fields(fields)
 
@@ -319,7 +345,17 @@ def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:
 _SOMETIMES = frozenset(
     {
         *LATER_FIELDS,
-        *("held", "held_since", "owner", "frameworks", "load_bytes", "scaler_replaced", "scaler_imports", "recorded"),
+        *(
+            "held",
+            "held_since",
+            "gates",
+            "owner",
+            "frameworks",
+            "load_bytes",
+            "scaler_replaced",
+            "scaler_imports",
+            "recorded",
+        ),
         *("promotions", "barred"),
     }
 )

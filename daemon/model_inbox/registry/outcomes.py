@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..model.metadata import MetadataFields
 from ..model.owner import OwnerFields
 from ..problems import Problem
-from .entry import EntryFields, Integrity, Origin
+from .entry import EntryFields, GateOutcome, Integrity, Origin
 from .files import StagedFiles
 from .usage import Quota
 
-__all__ = ["Candidate", "Outcome", "Registered", "Retired"]
+__all__ = ["Candidate", "Examined", "Gatekeeper", "InService", "Outcome", "Registered", "Retired"]
 
-Outcome = Literal["registered", "duplicate", "taken", "over_quota"]
+Outcome = Literal["registered", "duplicate", "taken", "refused"]
+InService = Callable[[str], Mapping[str, Any] | None]
+"""Returns the model of a slot that an alias names, or the newest one for `slot.NEWEST`; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the gates say of a model: all `outcomes`, and either the `problems` of one that is refused, or `held`.
+
+    `held` is why a model that is registered is not to be served, None if it is to be served; `notes` say so to the
+    producer.
+    """
+
+    outcomes: tuple[GateOutcome, ...]
+    problems: tuple[Problem, ...]
+    held: str | None
+    notes: tuple[Problem, ...] = ()
+
+
+class Gatekeeper(Protocol):
+    """Decides whether a model may be registered and served, beside the models in service."""
+
+    def examine(self, entry: Mapping[str, Any], in_service: InService) -> Examined:
+        """Return what comes of a model. Called under the writer lock, over all that is committed by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +51,8 @@ class Candidate:
     `integrity` what showed that the files were complete (`digest`, `lease`, `quiet`; `api` when we wrote them);
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
     versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it, `quota` how much that
-    user may have (None: as much as there is room for); `load_bytes` what a load of its pickles needs at most.
+    user may have (None: as much as there is room for); `load_bytes` what a load of its pickles needs at most; `gates`
+    decides beside the models in service (None: no gate is to be passed).
     """
 
     fields: MetadataFields
@@ -44,19 +68,22 @@ class Candidate:
     owner: OwnerFields | None = None
     quota: Quota | None = None
     load_bytes: int | None = None
+    gates: Gatekeeper | None = None
 
 
 class Registered(NamedTuple):
-    """What became of a candidate: `registered`, `duplicate` (same id, same bytes), `taken` (other bytes), `over_quota`.
+    """What became of a candidate: `registered`, `duplicate` (same id, same bytes), `taken` (other bytes), `refused`.
 
-    `entry` is the entry of its id as it is stored: its paths count from the registry's folder. A candidate that is over
-    its owner's quota has none, and `problem` says why. `near_pair` is the pair that is spelled in nearly the same way,
+    `entry` is the entry of its id as it is stored: its paths count from the registry's folder. A candidate that is
+    refused (it is over its owner's quota, or does not pass a gate) has none, and `problems` say why. `notes` are what
+    its producer is told of one that is registered. `near_pair` is the pair that is spelled in nearly the same way,
     and the number of its models, if one is in use.
     """
 
     outcome: Outcome
     entry: EntryFields
-    problem: Problem | None = None
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
     near_pair: tuple[str, int] | None = None
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
+from ..base.instants import instant_microseconds, microseconds_of
 from ..errors import EntryExists, ModelInboxError
 from ..model.owner import uid_of_owner
-from ..model.slot import slot_of
+from ..model.slot import NEWEST, slot_of
 from ..problems import Problem, quoted
 from .entry import EntryFields, as_fields, new_entry
 from .files import StagedFiles, Storage
 from .journal import Draft
-from .outcomes import Candidate, Outcome, Registered
+from .outcomes import Candidate, Examined, Outcome, Registered
 from .store import Store
 from .trash import Trash
 
 __all__ = ["id_taken", "register_staged"]
+
+_NO_GATES = Examined((), (), None)
 
 
 def register_staged(
@@ -47,14 +51,15 @@ def register_staged(
             trash.label_files.write()
         entries = store.state.entries
         return [
-            Registered("over_quota", as_fields({}), outcome)
-            if isinstance(outcome, Problem)
+            Registered("refused", as_fields({}), said)
+            if outcome == "refused"
             else Registered(
                 outcome,
                 entries[model_id],
+                notes=said,
                 near_pair=store.state.near_pair(candidate.fields["currency_pair"]) if outcome == "registered" else None,
             )
-            for candidate, (outcome, model_id) in zip(candidates, outcomes, strict=True)
+            for candidate, (outcome, model_id, said) in zip(candidates, outcomes, strict=True)
         ]
 
 
@@ -65,13 +70,13 @@ def _place_and_commit(
     candidates: Sequence[Candidate],
     actor: str,
     placed: dict[str, StagedFiles],
-) -> list[tuple[Outcome | Problem, str]]:
+) -> list[tuple[Outcome, str, tuple[Problem, ...]]]:
     """Give the files their names and commit the lines. `placed` is told which files may have got names, by id.
 
-    Returns what becomes of each candidate, and the id of the entry that it has or is the same as; the problem of one
-    that is over its owner's quota.
+    Returns what becomes of each candidate, the id of the entry that it has or is the same as, and what its producer is
+    told.
     """
-    outcomes: list[tuple[Outcome | Problem, str]] = []
+    outcomes: list[tuple[Outcome, str, tuple[Problem, ...]]] = []
     pending: dict[int, tuple[int, int]] = {}
     drafts: list[Draft] = []
     fresh: dict[str, EntryFields] = {}
@@ -80,18 +85,21 @@ def _place_and_commit(
         model_id = candidate.fields["model_id"]
         known = fresh.get(model_id) or entries.get(model_id) or _registered_before(store, fresh, candidate)
         if known is not None:
-            outcomes.append((_outcome(known, candidate), known["model_id"]))
+            outcomes.append((_outcome(known, candidate), known["model_id"], ()))
             continue
-        if (problem := _over_quota(store, candidate, pending)) is not None:
-            outcomes.append((problem, model_id))
+        examined = _examined(store, candidate, fresh)
+        # A model that a gate refuses takes nothing of its owner's quota.
+        over = None if examined.problems else _over_quota(store, candidate, pending)
+        if problems := examined.problems or (() if over is None else (over,)):
+            outcomes.append(("refused", model_id, problems))
             continue
         if model_id in store.unfinished.moves:
             trash.finish(model_id)
         placed[model_id] = candidate.files
         model_path, scaler_path = storage.place(model_id, candidate.files)
-        fresh[model_id] = _entry_of(candidate, model_path, scaler_path)
+        fresh[model_id] = _entry_of(candidate, model_path, scaler_path, examined)
         drafts.append(_draft(candidate, fresh[model_id], actor))
-        outcomes.append(("registered", model_id))
+        outcomes.append(("registered", model_id, examined.notes))
     if drafts:
         # A crash before this sync may forget the names; after it, and before the append, it leaves files without an
         # entry, which the next registration of the id uses (same bytes) or moves to the trash.
@@ -101,6 +109,31 @@ def _place_and_commit(
         # "duplicate" may rest on a line whose writer died before it was synced.
         store.sync()
     return outcomes
+
+
+def _examined(store: Store, candidate: Candidate, fresh: Mapping[str, EntryFields]) -> Examined:
+    """Return what the gates say of a candidate, beside the models in service.
+
+    Under the writer lock, over all that was committed by any process and over this batch: of two drops that are ready
+    together, the later one is compared with the earlier one.
+    """
+    if candidate.gates is None:
+        return _NO_GATES
+    slot = slot_of(candidate.fields)
+
+    def in_service(name: str) -> Mapping[str, Any] | None:
+        if name != NEWEST:
+            return store.state.aliased(slot, name)
+        now = microseconds_of(store.now())
+        newest: Mapping[str, Any] | None = store.state.newest(slot, now, calibrated=False)
+        for entry in fresh.values():
+            at = instant_microseconds(entry["trained_at"])
+            is_served = slot_of(entry) == slot and not entry.get("held") and at <= now
+            if is_served and (newest is None or at >= instant_microseconds(newest["trained_at"])):
+                newest = entry
+        return newest
+
+    return candidate.gates.examine(_entry_of(candidate, "", None, _NO_GATES), in_service)
 
 
 def _over_quota(store: Store, candidate: Candidate, pending: dict[int, tuple[int, int]]) -> Problem | None:
@@ -175,7 +208,7 @@ def _is_same(known: EntryFields, files: StagedFiles) -> bool:
     return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
 
 
-def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) -> EntryFields:
+def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None, examined: Examined) -> EntryFields:
     files = candidate.files
     return new_entry(
         candidate.fields,
@@ -192,6 +225,8 @@ def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None) ->
         frameworks=candidate.frameworks,
         owner=candidate.owner,
         load_bytes=candidate.load_bytes,
+        held=examined.held,
+        gates=examined.outcomes,
     )
 
 

@@ -17,14 +17,14 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk
-from ..base.instants import instant_microseconds
+from ..base.instants import instant_microseconds, microseconds_of
 from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted
 from ..model.checks import check_metadata
@@ -70,8 +70,6 @@ DEFAULT_LOCK_TIMEOUT_SECONDS = 10.0
 _SYSTEM_CLOCK: Callable[[], datetime] = lambda: datetime.now(UTC)  # noqa: E731  # a default that can be replaced
 
 _open_handles: weakref.WeakSet[ModelRegistry] = weakref.WeakSet()
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,9 +265,9 @@ class ModelRegistry(Followable, Upkeep):
         """
         state, now = self._at(as_of)
         slot = Slot(currency_pair, model_type, variant)
-        last = _microseconds(now)
+        last = microseconds_of(now)
         if trained_before is not None:
-            before = _microseconds(_with_zone(trained_before)) - 1
+            before = microseconds_of(_with_zone(trained_before)) - 1
             last = before if alias is not None else min(last, before)
         if alias is None:
             return state.newest(slot, last, calibrated=calibrated)
@@ -670,10 +668,6 @@ class ModelRegistry(Followable, Upkeep):
 
 def _with_zone(moment: datetime) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _close_at_exit() -> None:

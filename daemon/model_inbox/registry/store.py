@@ -262,6 +262,10 @@ class Store:
             self.state.usage = Usage(self.state.entries.values(), retired, now)
         return self.state.usage, now
 
+    def now(self) -> datetime:
+        """Return the time of now."""
+        return self._clock()
+
     def over_quota(self, quota: Quota, owner: object, size: int, pending: tuple[int, int] = (0, 0)) -> Problem | None:
         """Return why one more model is over the quota of its owner, by what this handle has seen: see `Usage.refusal`.
 

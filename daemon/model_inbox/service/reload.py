@@ -28,7 +28,9 @@ __all__ = ["Reloaded", "checks_of", "configure_logs", "open_server", "read_again
 def checks_of(config: Config) -> Checks:
     """Return what a drop must fulfil beside being safe."""
     checks, size = config.checks, config.inbox.max_artifact_size
-    return Checks(checks.model_types, checks.currency_pairs, checks.pair_pattern, size, config.permits, config.quota)
+    return Checks(
+        checks.model_types, checks.currency_pairs, checks.pair_pattern, size, config.permits, config.quota, config.gates
+    )
 
 
 def scanner_of(config: Config) -> Scanner:

@@ -83,6 +83,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         },
         "permits": None,
         "quota": (),
+        "gates": (),
         "promotion": (),
         "aliases": {},
         "logging": {"level": "info", "format": "auto", "file": "auto"},
@@ -265,7 +266,7 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
     [
         ("inbox: {pth: x}", "'pth' is not a setting of inbox (line 1, column 9) — Did you mean path?"),
         ("inbx: {}", "'inbx' is not a setting (line 1, column 1) — Did you mean inbox?"),
-        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, promotion, aliases,"),
+        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, gates, promotion, aliases,"),
         ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
         ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),
         ("metrics: {listen: 'localhost:9477'}", "the address must be a number"),
@@ -404,8 +405,8 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
     sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
-    assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota", "promotion", "aliases"])
-    for name in ("permits", "quota", "promotion", "aliases"):
+    assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota", "gates", "promotion", "aliases"])
+    for name in ("permits", "quota", "gates", "promotion", "aliases"):
         assert schema["properties"][name]["description"].endswith(".")
     for name in sections:
         model = Config.model_fields[name]

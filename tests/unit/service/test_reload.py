@@ -300,6 +300,14 @@ def permits(it: Reloaded) -> None:
     assert (it.outcome("m"), it.outcome("mine_m")) == ("rejected", "registered")
 
 
+def gates(it: Reloaded) -> None:
+    it.reload(gates=[{"name": "g", "bounds": {"1d.rmse": {"max": 1}}}])
+    it.world.put("bad", validation_metrics={"1d": {"rmse": 1.5}})
+    it.world.put("good", validation_metrics={"1d": {"rmse": 0.5}})
+    it.live()
+    assert (it.outcome("bad"), it.outcome("good")) == ("rejected", "registered")
+
+
 def quota(it: Reloaded) -> None:
     it.reload(quota=[{"users": ["*"], "models_per_day": 0}])
     it.world.put("m")
@@ -487,6 +495,7 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "checks.pair_pattern": pair_pattern,
     "permits": permits,
     "quota": quota,
+    "gates": gates,
     "promotion": promotion,
     "aliases": aliases,
     "retention.mode": mode,

@@ -29,6 +29,7 @@ NOUNS: Mapping[str, str] = {
     "artifact": "Model and scaler of a drop: whether they are there and complete, and what the scan found in them.",
     "clock": "The clock of the machine, after it has jumped.",
     "checks": "What the operator accepts, by `checks` in config.yaml.",
+    "gates": "What a model must fulfil before it is served, by `gates` in config.yaml.",
     "drop": "A drop as a whole: what it waits for, why it was rejected, what lies in the inbox without being a drop.",
     "explain": "What `model-inbox inbox` cannot find out.",
     "inbox": "The inbox itself. The daemon does not start with one of these.",

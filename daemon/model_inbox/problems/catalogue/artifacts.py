@@ -1,4 +1,4 @@
-"""The codes of models and scalers, and of the operator's checks."""
+"""The codes of models and scalers, and of the operator's checks and gates."""
 
 from __future__ import annotations
 
@@ -180,5 +180,18 @@ ROWS: Mapping[Code, About] = {
         "digits of every script and `._/-`, no `..`, no `/` at its begin or end, and no two in a row.",
         "Write the pair like `USD/EUR`, or have the operator change the pattern.",
         "`currency_pair`",
+    ),
+    # --- gates
+    "gates.failed": About(
+        "The model does not pass a gate.",
+        "A value that the gate asks for is missing or beyond its bound, or worse than that of the model in service.",
+        "Drop a better model. The operator sets the gates (`gates` in config.yaml).",
+        "the value, such as `validation_metrics.1d.rmse`",
+    ),
+    "gates.held": About(
+        "The model is registered, but it is held, so it is not served: it does not pass a gate that holds.",
+        "A value that the gate asks for is missing or beyond its bound, or worse than that of the model in service.",
+        "Drop a better model, or have this one served with `model-inbox unhold ID`.",
+        "the value, such as `validation_metrics.1d.rmse`",
     ),
 }
