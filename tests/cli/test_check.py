@@ -218,3 +218,51 @@ def test_check_says_where_functions_sit(files: Home) -> None:
     assert "  item 1 is a lambda\n" in said
     assert "pipeline step" not in files.run("check", "m.pkl").stdout
     assert files.json("check", "f.pkl", status=1)["pickles"][0]["places"] == ["item 1 is a lambda"]
+
+
+def drop_of(home: Home, rmse: float) -> str:
+    """Write a drop for the slot of the registered models; return the path of its sidecar."""
+    (home.folder / "m.pkl").write_bytes(pickle.dumps({"w": 1}))
+    path = home.folder / "m.yaml"
+    path.write_text(
+        "model_type: lightgbm\ncurrency_pair: USD/EUR\ntrained_at: 2026-01-03\nversion: 1\nmin_samples: 100\n"
+        f"validation_metrics: {{1d: {{rmse: {rmse}, r2: 0.5}}}}\n"
+        "calibration_ok: true\nfeatures_used: [a]\nhorizons: [1]\n"
+    )
+    return str(path)
+
+
+def test_a_model_is_compared_with_the_one_in_service(home: Home) -> None:
+    """`--against` shows both values of each metric, and what the gates would say."""
+    home.text("alias", "champion", "new")
+    text = home.text("check", drop_of(home, 0.5), "--against", "champion")
+    lines = [line.split() for line in text.splitlines()]
+    assert ["1d.rmse", "0.5", "0.25", "+0.25", "(+100.0%)"] in lines
+    assert ["1d.r2", "0.5", "-"] in lines
+    shown = home.json("check", drop_of(home, 0.5), "--against", "newest")["beside"][0]
+    assert (shown["against"]["model_id"], shown["metrics"]["1d.rmse"]) == ("new", [0.5, 0.25])
+
+
+def test_gates_are_evaluated_beforehand(home: Home) -> None:
+    """A model that a gate would reject is rejected, and says why; a better one is not."""
+    gate = {"name": "g", "against": "newest", "max_regression": {"1d.rmse": "10%"}, "order": "min"}
+    (home.folder / "config.yaml").write_text(yaml.safe_dump({"gates": [gate]}))
+    result = home.run("check", drop_of(home, 0.5))
+    assert result.exit_code == 1
+    assert "gates.failed" in result.output and "0.275" in result.output
+    assert home.json("check", drop_of(home, 0.26))["beside"][0]["gates"][0]["passed"] is True
+
+
+def test_a_comparison_with_nobody_is_refused(home: Home) -> None:
+    """With an alias that names no model of the slot, or for a pickle without metrics."""
+    error = home.error("check", drop_of(home, 0.5), "--against", "champion", status=1)
+    assert error["message"] == "cannot compare with 'champion': 'USD/EUR:lightgbm' has no such model in service"
+    assert home.run("check", str(home.folder / "m.pkl"), "--against", "newest").exit_code == 2
+
+
+def test_gates_without_a_registry_are_said_to_be_half_evaluated(empty: Home) -> None:
+    """Bounds count; what could not be compared is said."""
+    gate = {"name": "g", "against": "newest", "max_regression": {"1d.rmse": 0}, "order": "min"}
+    (empty.folder / "config.yaml").write_text(yaml.safe_dump({"gates": [gate]}))
+    text = empty.text("check", drop_of(empty, 0.5))
+    assert "Not compared with the models in service" in text

@@ -168,7 +168,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "tables",
         "output",
         "common",
-        "arguments conditions",
+        "arguments check_gates conditions",
         """
         alias allowlist backup check config_trial delete diff drop get history inbox listing log_source pin promote
         rebuild record rejected reload replace_scaler replica retention run schema status tag trash verify

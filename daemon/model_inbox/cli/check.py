@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from ..config.settings import Config
     from ..inbox.drop import Drop, Kind, Sighting
     from ..inbox.readiness import Limits, Look
+    from ..model.metadata import ModelMetadata
     from ..model.sidecar import Sidecar
     from ..pickles import PickleReport, Scanner
+    from .check_gates import Beside
 
 __all__ = ["check"]
 
@@ -45,6 +47,9 @@ class _Result:
     pickles: list[tuple[Path, int, PickleReport]] = field(default_factory=list)
     sidecars: list[Path] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
+    drops: list[tuple[str, ModelMetadata, int]] = field(default_factory=list)
+    """Each sidecar without problems, with its metadata and the size of its files."""
+    beside: list[Beside] = field(default_factory=list)
 
     @property
     def verdict(self) -> str:
@@ -56,6 +61,7 @@ class _Result:
     examples=[
         "model-inbox check usd_eur.yaml",
         "model-inbox check usd_eur.pkl usd_eur_scaler.pkl --json",
+        "model-inbox check usd_eur.yaml --against champion",
         "model-inbox check *.pkl --suggest-allow",
     ],
     exits={EXIT_DONE: "accept", EXIT_REFUSED: "reject", 75: "the scanner does not work"},
@@ -64,14 +70,20 @@ class _Result:
     "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--suggest-allow", is_flag=True, help="Print the lines for config.yaml that the files need, as YAML.")
+@click.option(
+    "--against", metavar="ALIAS", help="Compare with the model in service: an alias such as champion, or newest."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print all that is known of accepted files, too.")
 @pass_app
-def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bool, as_json: bool) -> int:
+def check(
+    app: App, *, files: tuple[Path, ...], suggest_allow: bool, against: str | None, verbose: bool, as_json: bool
+) -> int:
     """Check whether the inbox would accept a drop.
 
     FILE is a sidecar, whose model and scaler are found beside it as in the inbox, or a single pickle. No pickle is
-    loaded. Whether the model_id is free is checked only when the model is dropped. docs/reference/problems.md says for
-    each code what it means and what to do.
+    loaded. Whether the model_id is free is checked only when the model is dropped. The gates of the configuration are
+    evaluated beside the models that are in service now. docs/reference/problems.md says for each code what it means and
+    what to do.
 
     With --suggest-allow, the output is one YAML block for all files that lines of pickle.allow would make acceptable,
     with a comment on each line. Add a line only if you trust the code of its class.
@@ -98,14 +110,35 @@ def check(app: App, *, files: tuple[Path, ...], suggest_allow: bool, verbose: bo
         lines, needed_by = _suggestions(result, scanner, config) if suggest_allow else ({}, {})
     finally:
         scanner.close()
+    _pass_gates(app, result, against)
     if as_json:
         suggested = {"allow": lines} if suggest_allow else {}
-        print_json({**_as_dict(result), **suggested})
+        beside = {"beside": [one.as_dict() for one in result.beside]} if result.beside else {}
+        print_json({**_as_dict(result), **beside, **suggested})
     elif suggest_allow:
         _print_suggestions(result, lines, needed_by)
     else:
         _print(result, verbose=verbose)
+        for one in result.beside:
+            one.print()
     return EXIT_REFUSED if result.problems else EXIT_DONE
+
+
+def _pass_gates(app: App, result: _Result, against: str | None) -> None:
+    """Evaluate the gates for each drop. After the scans: the registry is read as its owner, the drops as the caller."""
+    if against is None and not app.config.gates:
+        return
+    from ..model.metadata import fields_of
+    from .check_gates import beside_those_in_service
+
+    if against is not None and not result.drops:
+        raise click.UsageError("--against needs a sidecar with the metrics of the model, and no problems in it")
+    for file, metadata, size in result.drops:
+        beside = beside_those_in_service(app, file, fields_of(metadata), size, against)
+        if beside is not None:
+            result.beside.append(beside)
+            result.problems += [_in(file, problem) for problem in beside.examined.problems]
+            result.notes += [_in(file, note) for note in beside.examined.notes]
 
 
 def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -> None:
@@ -142,6 +175,8 @@ def _check_drop(path: Path, config: Config, scanner: Scanner, result: _Result) -
             result.problems += _problem_of_digest(place, role, sidecar.digests.get(role))
             reports[file] = _scan(place, scanner, result)
     if sidecar.metadata is not None:
+        size = sum(sightings[file].size for file in drop.files.values() if file in sightings and file != path.name)
+        result.drops.append((path.name, sidecar.metadata, size))
         result.problems += verdict(
             sidecar.metadata,
             reports,
