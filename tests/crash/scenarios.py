@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
 from model_inbox.registry.label_files import read_labels
 from model_inbox.registry.label_format import has_labels
+from model_inbox.registry.outcomes import Examined
 from support.crash_disk import QuickDisk
 from support.crash_kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 
@@ -209,6 +210,18 @@ def _prune(registry: ModelRegistry) -> object:
     return registry.prune_history(10)
 
 
+class _Holds:
+    """A gatekeeper that holds every model."""
+
+    def examine(self, entry: object, in_service: object) -> Examined:  # it looks at nothing
+        return Examined((), (), "odd")
+
+
+def _held(registry: ModelRegistry) -> object:
+    """Register a model that a gate holds: the first one that earlier versions would serve wrongly."""
+    return registry.register_staged([replace(staged(registry, "held", b"held bytes"), gates=_Holds())])
+
+
 SCENARIOS = (
     Scenario("make", nothing, (_api,)),
     Scenario("adopt", stranger, (_api, _checkpoint)),
@@ -221,6 +234,8 @@ SCENARIOS = (
     Scenario("roll back to a retired model", some_promoted, (_roll_back("scaled"), _roll_back("champ"))),
     Scenario("protect", some, (lambda r: r.protect_aliases({"next": ["root"]}), lambda r: r.change_segment())),
     Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
+    Scenario("hold", some, (lambda r: r.hold("plain", reason="odd"), lambda r: r.unhold("plain"))),
+    Scenario("register a held model", some, (_held, lambda r: r.change_segment())),
     Scenario("record", some, (lambda r: r.record("plain", {"rmse": 0.5}, "2026-01-01"),)),
     Scenario(
         "the first change after labels without files",
