@@ -11,6 +11,7 @@ from typing import Any
 
 from ..arguments import is_count, is_global, is_object, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
+from .formula_rules import check_formula
 from .framework_rules import member
 from .numpy_rules import array_of
 from .scipy_rules import has_shape
@@ -19,15 +20,10 @@ __all__ = ["CLASSIC_CALLS", "CLASSIC_STATES"]
 
 # --- statsmodels ---------------------------------------------------------------------------------------------
 
-_RESTORES = ("restore_model_spec", "restore_design_info")
-"""With one of these keys, of 0.15 and of the versions before it, statsmodels evaluates the formula in the state."""
 
-
-def _model_data_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
+def _model_data_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(type(state) is dict, "not a state that statsmodels writes")
-    must(not any(key in state for key in _RESTORES),
-         "statsmodels would evaluate its formula while it is loaded. Fit the model from arrays or frames "
-         "(sm.OLS(y, X), with patsy.dmatrices for y and X)")  # fmt: skip
+    check_formula(recorder, target, state)
 
 
 def _negative_binomial_state(_recorder: Recorder, _target: Stub, state: Any) -> None:

@@ -17,7 +17,7 @@ from .arrow_rules import ArrowValue
 from .framework_rules import is_offset, pandas_state
 from .numpy_rules import SCALARS, ArrayValue, array_of, integers_of, is_integers, must_lie_within
 
-__all__ = ["FRAME_CALLS", "FRAME_STATES", "count_of_places", "length_of"]
+__all__ = ["FRAME_CALLS", "FRAME_STATES", "BlockValue", "count_of_places", "length_of"]
 
 # --- indexes -------------------------------------------------------------------------------------------------
 
@@ -179,13 +179,14 @@ def _levels(recorder: Recorder, callee: Global, fields: Mapping[str, Any]) -> in
 
 
 class BlockValue:
-    """A block of a frame: the places of its columns, and its number of rows."""
+    """A block of a frame: the places of its columns, its number of rows, and the values."""
 
-    __slots__ = ("places", "rows")
+    __slots__ = ("places", "rows", "values")
 
-    def __init__(self, places: slice | ArrayValue, rows: int) -> None:
+    def __init__(self, places: slice | ArrayValue, rows: int, values: Stub) -> None:
         self.places = places
         self.rows = rows
+        self.values = values
 
 
 COLUMNS_MAX = 1 << 24
@@ -222,7 +223,7 @@ def _block(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
     count = count_of_places(places, COLUMNS_MAX)
     must(shape is None or count == shape[0], "a block has another number of places than of values")
     known = places if type(places) is slice else array_of(places)
-    return instance_of(callee, BlockValue(known, -1 if shape is None else shape[-1]))
+    return instance_of(callee, BlockValue(known, -1 if shape is None else shape[-1], values))
 
 
 _BLOCK = "pandas._libs.internals._unpickle_block"

@@ -75,15 +75,17 @@ class ArrayValue:
     """An array: its dtype and shape. The dtype is None until the array gets its state.
 
     `contents` are the bytes of an array of nodes of a tree, or of single characters: rules look into them. None for
-    other arrays, and if there are too many characters. `items` are the items of an array of objects. `source` returns
-    where its bytes are, for rules that look at numbers. None if they were not kept.
+    other arrays, and if there are too many characters. `items` are the items of an array of objects, `item_types` what
+    they were when the array was made. `source` returns where its bytes are, for rules that look at numbers. None if
+    they were not kept.
     """
 
-    __slots__ = ("contents", "dtype", "items", "shape", "source")
+    __slots__ = ("contents", "dtype", "item_types", "items", "shape", "source")
 
     def __init__(self, dtype: DtypeValue | None, shape: tuple[int, ...]) -> None:
         self.contents: bytes | None = None
         self.items: list[Any] | None = None
+        self.item_types: frozenset[type] = frozenset()
         self.source: Callable[[], Source] | None = None
         self.dtype = dtype
         self.shape = shape
@@ -368,6 +370,8 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
             known.source = partial(recorder.stream.payload, data)
     elif dtype.value.kind == "O":
         known.items = data
+        # A pickle can change the list later, but not the array that was made of it.
+        known.item_types = frozenset(map(type, data))
 
 
 def _check_array(shape: Any, dtype: Any, fortran: Any, data: Any) -> None:

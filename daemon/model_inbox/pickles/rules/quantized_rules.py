@@ -1,4 +1,4 @@
-"""Rules for the quantized modules of torch: packed weights, and convolutions that pack them while they load. Pure.
+"""Rules for the quantized modules of torch: packed weights, and convolutions that pack them while they load.
 
 Owns the states of the few objects of TorchScript that quantized modules keep (`torch.ScriptObject`), and of quantized
 convolutions. torch makes packed weights from tensors in C++, which divides by numbers of the state; an object without
