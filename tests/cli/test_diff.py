@@ -52,6 +52,24 @@ def test_better_and_worse_are_known_from_the_configuration(home: Home) -> None:
     assert home.json("diff", "a", "b")["better"] == {}
 
 
+def test_gates_are_compared_by_what_came_of_them(empty: Home) -> None:
+    """One line for each gate with another outcome, with what failed."""
+    empty.registry_path.parent.mkdir()
+
+    def entry(model_id: str, passed: list[bool]) -> dict[str, object]:
+        outcomes = [
+            {"gate": "accuracy", "passed": one, "says": f"1d.rmse {at} is over 0.2"} for at, one in enumerate(passed)
+        ]
+        return {"model_id": model_id, "model_path": "", "gates": outcomes}
+
+    entries = {"a": entry("a", [True, True]), "b": entry("b", [True, False]), "c": entry("c", [])}
+    empty.registry_path.write_text(json.dumps(entries))
+    empty.open().close()
+    assert empty.text("diff", "a", "b").endswith("\ngates\n  accuracy  passed -> failed: 1d.rmse 1 is over 0.2\n")
+    assert empty.text("diff", "b", "c").endswith("\ngates\n  accuracy  failed: 1d.rmse 1 is over 0.2 -> none\n")
+    assert "gates" not in empty.text("diff", "a", "a")
+
+
 def test_a_model_and_itself(home: Home) -> None:
     """Nothing differs, which is said; a model that is not there is exit 1."""
     assert home.text("diff", "b", "USD/EUR:lightgbm").splitlines()[2] == "They are the same model."

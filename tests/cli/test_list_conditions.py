@@ -61,6 +61,7 @@ def test_nothing_found_and_more_found_are_said(home: Home) -> None:
     done = home.run("list", "--limit", "3")
     assert (done.exit_code, done.stderr, len(done.stdout.splitlines())) == (0, "3 of 4 models.\n", 4)
     assert home.text("list", "--where", "1d.rmse>1") == "No models match.\n"
+    assert home.run("list", "--alias", "champoin").stderr == "None of 4 models has the alias 'champoin'.\n"
     done = home.run("list", "--where", "1d.rsme<1", "--columns", "model_id,tags.stge", "--json")
     assert (done.exit_code, done.stdout) == (0, "[]\n")
     assert done.stderr.splitlines() == [

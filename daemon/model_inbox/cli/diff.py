@@ -28,7 +28,7 @@ __all__ = ["diff"]
 _OWN = frozenset(
     {
         *("model_path", "scaler_path", "sha256", "scaler_sha256", "sequence", "registered_at", "drop_id", "verdict"),
-        *("scaler_imports", "scaler_replaced"),
+        *("scaler_imports", "scaler_replaced", "gates"),
     }
 )
 _METRICS = (
@@ -143,9 +143,31 @@ def _sections(found: Comparison, *, everything: bool) -> Iterator[tuple[str, lis
         ]
         if lines:
             yield title, lines
+    gates = found.fields.get("gates")
+    if gates is not None and (lines := [*_gates(gates, everything=everything)]):
+        yield "gates", lines
     digests = found.fields.get("sha256")
     if digests is not None and digests.first is not None and not digests.differs:
         yield "files", [("model", "the same bytes")]
+
+
+def _gates(pair: Pair, *, everything: bool) -> Iterator[tuple[str, str]]:
+    """Yield the gates with another outcome for one of the models than for the other, with what failed."""
+    first, second = map(_outcomes, pair)
+    for name in dict.fromkeys((*first, *second)):
+        said = Pair(first.get(name), second.get(name))
+        if everything or said.differs:
+            yield name, _both(said, is_size=False)
+
+
+def _outcomes(gates: object) -> dict[str, str]:
+    """Return what came of each gate of an entry, by its name. A gate has an outcome for each value that it asks for."""
+    failed: dict[str, list[str]] = {}
+    for one in gates if isinstance(gates, list) else ():
+        if isinstance(one, Mapping):
+            says = failed.setdefault(str(one.get("gate")), [])
+            says += [] if one.get("passed") else [str(one.get("says", "failed"))]
+    return {name: f"failed: {'; '.join(says)}" if says else "passed" for name, says in failed.items()}
 
 
 def _lines_of(change: SetChange, *, everything: bool) -> Iterator[tuple[str, str]]:

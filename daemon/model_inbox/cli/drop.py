@@ -142,7 +142,7 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--id",
     "model_id",
-    metavar="ID",
+    metavar="TEMPLATE",
     help="Its id. {pair}, {type}, {variant}, {version}, {trained_at} and {sha8} are filled in.",
 )
 @click.option(

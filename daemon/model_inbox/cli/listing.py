@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 import click
 
 from ..base.instants import parse_stored
+from ..base.units import counted
 from ..errors import EntryNotFound
 from ..exit_codes import EXIT_REFUSED
 from ..model.conditions.condition import Condition
@@ -115,6 +116,8 @@ def list_models(
     found = find(table, wanted, sort, limit)
     for unknown in dict.fromkeys([*found.unknown, *unknown_names(table, columns or ())]):
         print_lines(str(unknown), err=True)
+    if alias is not None and entries and not any(alias in (entry.get("aliases") or ()) for entry in entries):
+        print_lines(f"None of {counted(len(entries), 'model')} has the alias {quoted(alias)}.", err=True)
     if as_json:
         print_json(found.entries if columns is None else [as_values(entry, columns) for entry in found.entries])
     elif not found.entries:
