@@ -13,7 +13,7 @@ from ..base.instants import parse_stored
 from ..base.units import format_size
 from ..errors import ConfigError, EntryNotFound
 from ..exit_codes import EXIT_REFUSED
-from ..model.slot import slot_of
+from ..model.slot import Slot, slot_of
 from ..problems import quoted
 from ..registry.comparison import Comparison, OrderOf, Pair, SetChange, compare
 from ..registry.entry import Entry
@@ -60,7 +60,7 @@ def diff(app: App, *, first: str, second: str, everything: bool, as_json: bool) 
     """
     with app.reading() as registry:
         a, b = _entry_of(registry, first), _entry_of(registry, second)
-    found = compare(a, b, _order_of_metrics(app))
+    found = compare(a, b, _order_of_metrics(app, slot_of(b)))
     if as_json:
         print_json({"a": a["model_id"], "b": b["model_id"], **found.as_dict(everything=everything)})
         return
@@ -88,15 +88,15 @@ def _entry_of(registry: ModelRegistry, given: str) -> Entry:
     return entry
 
 
-def _order_of_metrics(app: App) -> OrderOf:
-    """Return what config.yaml says of the order of metrics. Without it, which one is better is not known."""
+def _order_of_metrics(app: App, slot: Slot) -> OrderOf:
+    """Return what config.yaml says of the order of the metrics of a slot. Without it, none is known to be better."""
     # To read all of the configuration takes longer than all else here.
     if app.config_mentions(b"order"):
         from ..config.metric_orders import order_of_metrics
 
         # As for other commands that only read, a problem of another setting does not matter.
         with contextlib.suppress(ConfigError):
-            return order_of_metrics(app.config)
+            return order_of_metrics(app.config, slot)
     return lambda _name: None
 
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from ..base.margins import Order
 from ..model.conditions.paths import metrics_in
 
-__all__ = ["Comparison", "Order", "OrderOf", "Pair", "SetChange", "compare"]
+__all__ = ["Comparison", "OrderOf", "Pair", "SetChange", "compare"]
 
-Order = Literal["min", "max"]
 OrderOf = Callable[[str], Order | None]
 """Returns whether the least or the largest value of a metric is best, by its dotted name; None if nobody said so."""
 
