@@ -20,8 +20,8 @@ export PYTHON
 MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
-SYSTEM_PROGRAMS = curl jq perl promtool rsync scp sftp
-SYSTEM_PACKAGES = curl jq openssh-client openssh-sftp-server perl prometheus rsync
+SYSTEM_PROGRAMS = curl jq perl promtool rsync scp sftp sshd
+SYSTEM_PACKAGES = curl jq openssh-client openssh-server openssh-sftp-server perl prometheus rsync
 
 # Further arguments of the storm: `--drops`, `--seed`, `--timeout`.
 STORM_ARGS ?=
@@ -94,7 +94,7 @@ storm: env-test system-programs ## thousands of drops in every way at once, some
 	$(VENV)-test/bin/python tests/storm.py $(STORM_ARGS)
 
 system-programs:
-	@for program in $(SYSTEM_PROGRAMS); do command -v $$program >/dev/null || { \
+	@PATH=$$PATH:/usr/sbin; for program in $(SYSTEM_PROGRAMS); do command -v $$program >/dev/null || { \
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install $(SYSTEM_PACKAGES)' >&2; exit 1; }; done
 	@perl -MJSON::PP -e 1 || { echo 'cannot run these tests: sudo apt-get install perl' >&2; exit 1; }

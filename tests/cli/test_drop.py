@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import shutil
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import yaml
 
+from model_inbox.model.metadata import REQUIRED_FIELDS
 from model_inbox.producer import Answers
 from support.home import SIDECAR, Home
 
@@ -63,3 +70,115 @@ def test_the_answer_decides_the_status(
     assert answered["outcome"] == (outcome or "waiting")
     assert answered["problems"] == problems
     assert waits == [90, 60]
+
+
+OPTIONS = (
+    *("--pair", "USD/EUR", "--type", "lightgbm", "--metrics", "metrics.json", "--set", "version=1.10"),
+    *("--set", "min_samples=500", "--set", "calibration_ok=yes", "--set", "features_used=[a, b]"),
+)
+
+
+@pytest.fixture(name="lone")
+def _lone(files: Home) -> Home:
+    """A folder with a model and its metrics, which no sidecar describes."""
+    (files.folder / "metrics.json").write_text(json.dumps({"1d": {"rmse": 0.003}, "7d": {"rmse": 0.01}}, indent="\t"))
+    os.utime(files.folder / "m.pkl", (0, 1_761_393_600))
+    return files
+
+
+def sidecar_in(home: Home) -> dict[str, Any]:
+    """The only sidecar in the inbox, as another reader of YAML sees it."""
+    (path,) = (home.folder / "inbox").glob("*.yaml")
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return {**found, "stem": path.stem}
+
+
+def test_a_model_is_dropped_without_a_sidecar(lone: Home) -> None:
+    """Options give what only the producer knows; id, time and horizons are filled in and marked."""
+    done = lone.json("drop", "m.pkl", *OPTIONS, "--variant", "30d", "--provenance", "data=v3", "--set", "tags.desk=fx")
+    digest = hashlib.sha256((lone.folder / "m.pkl").read_bytes()).hexdigest()
+    assert done["model_id"] == f"usd-eur-lightgbm-30d-20251025T120000Z-{digest[:8]}"
+    found = sidecar_in(lone)
+    assert (found["stem"], found["model_id"]) == (done["model_id"], done["model_id"])
+    assert found["trained_at"] == datetime(2025, 10, 25, 12, tzinfo=UTC)
+    assert (found["version"], found["min_samples"], found["horizons"]) == ("1.10", 500, [1, 7])
+    assert (found["variant"], found["tags"], found["features_used"]) == ("30d", {"desk": "fx"}, ["a", "b"])
+    assert found["validation_metrics"] == {"1d": {"rmse": 0.003}, "7d": {"rmse": 0.01}}
+    assert found["provenance"]["data"] == "v3"
+    assert found["provenance"]["filled"] == "model_id,trained_at,horizons"
+    assert found["provenance"].keys() >= {"python", "host", "user"}
+
+
+def test_what_is_missing_is_told_with_its_option(lone: Home) -> None:
+    """All at once, and nothing is written."""
+    error = lone.error("drop", "m.pkl", "--pair", "USD/EUR", status=1)
+    hints = {problem["field"]: problem["hint"] for problem in error["problems"]}
+    assert hints["model_type"].startswith("Add --type lightgbm, or")
+    assert hints["validation_metrics"].startswith("Add --metrics metrics.json, or")
+    assert set(hints) == set(REQUIRED_FIELDS) - {"currency_pair", "trained_at"}
+    assert list((lone.folder / "inbox").iterdir()) == []
+
+
+def test_the_sidecar_and_the_scaler_beside_the_model_are_taken(lone: Home) -> None:
+    """Options count more than the sidecar; --no-scaler leaves the scaler out."""
+    (lone.folder / "m.yaml").write_text(SIDECAR)
+    (lone.folder / "m_scaler.pkl").write_bytes(b"")
+    shutil.copy(lone.folder / "s.pkl", lone.folder / "m_scaler.pkl")
+    lone.text("drop", "m.pkl", "--pair", "GBP/CHF", "--set", "version=2", "--no-provenance", "-q")
+    found = sidecar_in(lone)
+    assert (found["stem"], found["currency_pair"], found["version"]) == ("m", "GBP/CHF", "2")
+    assert (found["scaler_file"], "provenance" in found) == ("m_scaler.pkl", False)
+    for path in (lone.folder / "inbox").iterdir():
+        path.unlink()
+    lone.text("drop", "m.pkl", "--no-scaler")
+    assert sidecar_in(lone)["scaler_file"] is None
+
+
+def test_quiet_says_nothing_on_success_and_everything_else(lone: Home) -> None:
+    """So cron sends a mail only about what went wrong."""
+    assert lone.text("drop", "m.pkl", *OPTIONS, "-q") == ""
+    for path in (lone.folder / "inbox").iterdir():
+        path.unlink()
+    assert "no answer came within" in lone.text("drop", "m.pkl", *OPTIONS, "-q", "--wait", "0", status=75)
+    assert "version is missing" in lone.run("drop", "m.pkl", "--pair", "USD/EUR", "-q").stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["m.pkl", "--set", "version"],
+        ["m.pkl", "--set", "version={"],
+        ["m.pkl", "--provenance", "=x"],
+        ["m.pkl", "--provenance", "a=b", "--no-provenance"],
+        ["m.pkl", "--scaler", "s.pkl", "--no-scaler"],
+        ["m.pkl", "--trained-at", "soon"],
+        ["-", "--meta", "usd_eur.yaml"],
+        ["-", "--inbox", "ssh://host"],
+    ],
+)
+def test_options_that_make_no_sense_are_usage(lone: Home, words: list[str]) -> None:
+    """Exit code 2, and nothing is dropped."""
+    assert lone.run("drop", *words).exit_code == 2
+    assert list((lone.folder / "inbox").iterdir()) == []
+
+
+def test_the_published_checks_are_kept_before_anything_is_written(lone: Home) -> None:
+    """What the daemon of that inbox does not accept is refused, whatever configuration is here."""
+    receipts = lone.folder / "inbox" / "receipts"
+    receipts.mkdir()
+    checks = {"model_types": ["ridge*"], "currency_pairs": ["USD/*"], "pair_pattern": "[A-Z]{3}/[A-Z]{3}"}
+    (receipts / ".status.json").write_text(json.dumps({"inbox": {}, "checks": checks}))
+    error = lone.error("drop", "m.pkl", *OPTIONS, "--pair", "gbp/usd", "--inbox", "inbox", status=1)
+    assert {problem["code"] for problem in error["problems"]} == {
+        "checks.model_type",
+        "checks.currency_pair",
+        "checks.pair_pattern",
+    }
+    assert [path.name for path in (lone.folder / "inbox").iterdir()] == ["receipts"]
+
+
+def test_a_pickle_is_never_loaded(lone: Home) -> None:
+    """A model that would do something when it is loaded is copied like any other: the scanner judges it."""
+    (lone.folder / "m.pkl").write_bytes(b"cos\nsystem\n(S'touch was-loaded'\ntR.")
+    lone.text("drop", "m.pkl", *OPTIONS)
+    assert not (lone.folder / "was-loaded").exists()

@@ -176,6 +176,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "config wait",
         "log_traces show",
         "logs",
+        "init",
         "__init__",
     ),
     "pickles": (

@@ -54,7 +54,9 @@ def test_the_program_runs(tmp_path: Path) -> None:
     assert any(line.startswith("newest ") and "{'weights': [1.0, 2.0]} {'mean': 0.0}" in line for line in said)
     assert "['usd-eur-1', 'usd-eur-2'] ['usd-eur-1', 'usd-eur-2'] ['register', 'retire', 'restore', 'record']" in said
     assert "dropped True usd-eur-3 None" in said
-    assert sorted(os.listdir(tmp_path / "inbox")) == ["usd-eur-3.pkl", "usd-eur-3.yaml"]
+    assert sorted(os.listdir(tmp_path / "inbox")) == [
+        f"usd-eur-{number}.{end}" for number in (3, 4) for end in ("pkl", "yaml")
+    ]
 
 
 def test_the_program_uses_every_name() -> None:

@@ -162,6 +162,21 @@ def drop_into(inbox: Path) -> DropResult:
     """Hand a model to the daemon; nobody need be there to take it."""
     inbox.mkdir()
     result = drop({"weights": [3.0]}, metadata("usd-eur-3", datetime.now(UTC)), inbox=inbox, scaler=None, wait=False)
+    by_name = drop(
+        [4.0],
+        inbox=inbox,
+        model_id="{pair}-4",
+        currency_pair="USD/EUR",
+        model_type="ridge",
+        version="1",
+        validation_metrics={"1d": {"rmse": 0.5}},
+        min_samples=5,
+        calibration_ok=True,
+        features_used=["sma_5"],
+        variant="1d",
+        provenance={"data": "v3"},
+    )
+    print("filled in", by_name.model_id)
     assert_type(result.problems, tuple[Problem, ...])
     assert_type(result.files, tuple[Path, ...])
     print(result.outcome, result.ok, result.model_id, result.drop_id)

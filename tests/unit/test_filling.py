@@ -115,7 +115,9 @@ def test_a_training_job_says_what_only_it_knows(inbox: Path) -> None:
     """Id, time, features and horizons are filled in and named; what was said is not."""
     before = datetime.now(UTC)
     model = Fitted()
-    result = drop(model.__dict__, inbox=inbox, scaler=model.feature_names_in_, features_used=["x"], **FIELDS)
+    result = drop(
+        model.__dict__, {**FIELDS, "model_id": None, "features_used": ["y"]}, inbox=inbox, features_used=["x"]
+    )
     metadata = described(inbox)
     assert isinstance(metadata.trained_at, datetime)
     assert before.replace(microsecond=0) <= metadata.trained_at <= datetime.now(UTC)
@@ -136,7 +138,9 @@ def test_what_is_missing_is_told_together_with_what_is_wrong(inbox: Path) -> Non
     missing = {"version", "min_samples", "calibration_ok", "features_used", "horizons"}
     assert found == {*((name, "missing_field") for name in missing), ("validation_metrics.rmse", "wrong_type")}
     assert list(inbox.iterdir()) == []
-    with pytest.raises(TypeError, match="pair"):
+    with pytest.raises(TypeError, match="'pair'"):
+        drop({}, {"pair": "USD/EUR"}, inbox=inbox)
+    with pytest.raises(TypeError, match="'pair'"):
         drop({}, inbox=inbox, pair="USD/EUR")  # type: ignore[call-arg]  # what this test is about
 
 

@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "schema:schema",
         "Print the JSON schema of a sidecar, an entry, a labels file, a receipt or config.yaml.",
     ),
+    "init": ("init:init", "Make an inbox, a configuration, and a template of a sidecar."),
 }
 """The module of each command in this package with the name of the command in it, and its line in the help.
 

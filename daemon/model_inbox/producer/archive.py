@@ -31,6 +31,7 @@ _KINDS = {
     b"5": "a folder",
     b"6": "a FIFO",
 }
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 _PAX = re.compile(rb"([0-9]{1,6}) ([^=]+)=")
 _HINT = "Make it with `tar -c MODEL SIDECAR`, of plain files in one folder"
 
@@ -60,8 +61,8 @@ def members(stream: BinaryIO, *, bytes_max: int) -> Iterator[Member]:
     `bytes_max` is the largest size of one file. Raises DropRefused for what is not such an archive.
     """
     said: dict[bytes, bytes] = {}
-    for _ in range(_MEMBERS_MAX):
-        header = _exactly(stream, _BLOCK)
+    for number in range(_MEMBERS_MAX):
+        header = _exactly(stream, _BLOCK) if number else _first(stream)
         if not header.strip(b"\0"):
             while stream.read(_CHUNK):
                 # The rest is padding; a writer that is not read to its end would fail.
@@ -89,14 +90,22 @@ def members(stream: BinaryIO, *, bytes_max: int) -> Iterator[Member]:
         if not 0 <= size <= bytes_max:
             raise _refused(f"{quoted(name)} has more than {bytes_max} bytes, the limit of inbox.max_artifact_size")
         member = Member(name, size, mtime, stream)
-        if is_ignored(name):
-            for _chunk in member.read():
-                pass
-            continue
         if "/" in name or "\\" in name or not name.isprintable() or name in ("", ".", ".."):
             raise _refused(f"{quoted(name)} is not the plain name of a file")
-        yield member
+        if not is_ignored(name):
+            yield member
+            continue
+        for _chunk in member.read():
+            pass
     raise _refused(f"it has more than {_MEMBERS_MAX} files")
+
+
+def _first(stream: BinaryIO) -> bytes:
+    """Return the first header. A compressed archive may be shorter than one."""
+    header = stream.read(_BLOCK)
+    if header.startswith(_COMPRESSED):
+        raise _refused("it is compressed")
+    return header + _exactly(stream, _BLOCK - len(header))
 
 
 def _refused(why: str) -> DropRefused:
@@ -132,8 +141,7 @@ def _check(header: bytes) -> None:
     except ValueError:
         told = -1
     if told != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]):
-        compressed = header.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))
-        raise _refused("it is compressed" if compressed else "what came is not a tar archive")
+        raise _refused("what came is not a tar archive")
 
 
 def _number(field: bytes) -> int:

@@ -51,7 +51,7 @@ class MetadataToDrop(TypedDict, total=False):
 
 def drop(
     model: Any,
-    metadata: ModelMetadata | None = None,
+    metadata: ModelMetadata | Mapping[str, Any] | None = None,
     *,
     inbox: str | os.PathLike[str] = "inbox",
     scaler: Any = None,
@@ -62,10 +62,10 @@ def drop(
 ) -> DropResult:
     """Pickle a model, and its scaler if it has one, into the inbox with a sealed sidecar.
 
-    The metadata are a `ModelMetadata`, or its fields by name; a field by name counts more. These are filled in if they
-    are left out: `trained_at` (now), `features_used` (if the model or the scaler names them), `horizons` (from names of
-    metrics like `1d`), and `model_id`, which is made from the others and the digest of the pickle. An id with braces,
-    like `"{pair}-{version}-{sha8}"`, is a template.
+    The metadata are a `ModelMetadata`, a mapping, or its fields by name, which count more. These are filled in if they
+    are left out or None: `trained_at` (now), `features_used` (if the model or the scaler names them), `horizons` (from
+    names of metrics like `1d`), and `model_id`, which is made from the others and the digest of the pickle. An id with
+    braces, like `"{pair}-{version}-{sha8}"`, is a template.
 
     `provenance` says where the model comes from, as names with text; the versions of Python and frameworks, the commit,
     host, user and job are added. False: nothing is. `inbox` is a folder, or `ssh://[USER@]HOST[:PORT][/FOLDER]` for
@@ -115,7 +115,7 @@ def drop(
 def _complete(
     model: Any,
     scaler: Any,
-    metadata: ModelMetadata | None,
+    metadata: ModelMetadata | Mapping[str, Any] | None,
     fields: MetadataToDrop,
     provenance: Mapping[str, Any] | Literal[False] | None,
     now: datetime,
@@ -125,10 +125,14 @@ def _complete(
 
     Raises DropRefused with all problems, and TypeError for a name that is no field.
     """
-    unknown = sorted(fields.keys() - set(METADATA_FIELDS))
+    values: dict[str, Any] = {}
+    if isinstance(metadata, Mapping):
+        values |= metadata
+    elif metadata is not None:
+        values |= {name: getattr(metadata, name) for name in METADATA_FIELDS}
+    unknown = sorted(str(name) for name in {*values, *fields} - set(METADATA_FIELDS))
     if unknown:
         raise TypeError(f"drop() got an unexpected keyword argument {unknown[0]!r}")
-    values = {name: getattr(metadata, name) for name in METADATA_FIELDS} if metadata is not None else {}
     values |= {name: value for name, value in fields.items() if value is not None}
     values = {name: value for name, value in values.items() if value is not None}
     fillings: dict[str, Callable[[], Any]] = {

@@ -36,6 +36,7 @@ FRAMEWORKS = {
 """The frameworks whose versions are collected: the name of the module, and that of the distribution."""
 
 ENVIRONMENT = {
+    "SLURM_JOBID": "slurm_job_id",
     "SLURM_JOB_ID": "slurm_job_id",
     "SLURM_JOB_NAME": "slurm_job_name",
     "SLURM_ARRAY_JOB_ID": "slurm_array_job_id",
@@ -65,6 +66,8 @@ ENVIRONMENT = {
     "CI_PIPELINE_ID": "gitlab_pipeline_id",
     "CI_PROJECT_PATH": "gitlab_project",
     "BUILD_TAG": "jenkins_build_tag",
+    "BUILD_NUMBER": "build_number",
+    "DRONE_BUILD_NUMBER": "drone_build",
     "BUILDKITE_BUILD_ID": "buildkite_build_id",
     "BUILDKITE_JOB_ID": "buildkite_job_id",
     "CIRCLE_WORKFLOW_ID": "circleci_workflow_id",
@@ -76,7 +79,7 @@ ENVIRONMENT = {
     "AWS_BATCH_JOB_ID": "aws_batch_job_id",
     "TRAINING_JOB_NAME": "sagemaker_job_name",
 }
-"""The variables of the environment that are collected, with their names in the provenance."""
+"""The variables of the environment that are collected, with their names in the provenance; of two, the last counts."""
 # What a build knows of its commit where the sources are no working tree.
 _COMMITS = ("GITHUB_SHA", "CI_COMMIT_SHA", "GIT_COMMIT", "BUILDKITE_COMMIT", "CIRCLE_SHA1", "BUILD_SOURCEVERSION")
 _NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

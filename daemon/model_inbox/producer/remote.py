@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from ..errors import DropRefused, StorageError
 from ..exit_codes import EXIT_TRY_AGAIN
 from ..model.file_names import Role
-from ..problems import problems_in, quoted
+from ..problems import escaped, problems_in, quoted
 from .answers import DEFAULT_WAIT_SECONDS, DropResult
 
 __all__ = ["SSH_VARIABLE", "Place", "drop_remotely", "is_remote", "place_of"]
@@ -137,8 +137,10 @@ def _result(place: Place, status: int, answer: bytes, said: str) -> DropResult:
         found = None
     if isinstance(found, dict) and isinstance(found.get("error"), dict):
         error = found["error"]
-        message = quoted(str(error.get("message")), _SAID_CHARACTERS_MAX)
-        refused = DropRefused(f"cannot drop: {place.destination} says {message}", problems_in(error.get("problems")))
+        message = escaped(str(error.get("message"))[:_SAID_CHARACTERS_MAX])
+        hint = escaped(str(error.get("hint") or "")[:_SAID_CHARACTERS_MAX])
+        problems = problems_in(error.get("problems"))
+        refused = DropRefused(f"cannot drop into {quoted(place.destination)}: it says: {message}", problems, hint=hint)
         if status == EXIT_TRY_AGAIN:
             refused.exit_status = EXIT_TRY_AGAIN
         raise refused

@@ -220,7 +220,8 @@ def held_keep(it: Reloaded) -> None:
     it.service.registry.pin("pinned")
     for model_id in ("m", "pinned"):
         it.service.registry.hold(model_id, reason="odd")
-    it.live(10 * DAY)
+    it.world.clock.advance(10 * DAY)
+    it.live()
     assert sorted(it.service.registry.registry) == ["m", "pinned"]
     it.reload(registry={"held_keep": "1d"})
     assert sorted(it.service.registry.registry) == ["pinned"]
