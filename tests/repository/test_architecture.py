@@ -38,7 +38,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "feed": words("errors base registry"),
     "replica": words("problems errors base registry"),
     "serving": words("problems errors base model registry feed replica/record"),
-    "gates": words("problems base model config registry"),
+    "gates": words("problems model config registry"),
     "retention": words("problems errors base model config registry"),
     "choosing": words("problems base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),

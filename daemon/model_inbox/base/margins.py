@@ -30,6 +30,10 @@ class Margin(NamedTuple):
             return self.amount
         return abs(_exact(other)) * self.amount / 100 if other or not self.amount else None
 
+    def compare(self, new: float, old: float, order: Order) -> tuple[Fraction, Fraction | None]:
+        """Return by how much a number is better than another, and by how much it must be: see `needed`."""
+        return gain_of(new, old, order), self.needed(old)
+
     def __str__(self) -> str:
         """Return it as it is written."""
         return f"{float(self.amount):g}{'%' if self.is_percent else ''}"

@@ -26,7 +26,7 @@ from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .sections import MatchSection, Section, setting
 
-__all__ = ["Bound", "GateSection", "unique_names"]
+__all__ = ["Bound", "GateSection", "Margin", "Order", "unique_names"]
 
 
 def _path(value: str) -> str:

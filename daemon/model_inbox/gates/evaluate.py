@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..base.margins import Margin, Order, gain_of
-from ..config.gates import Bound, GateSection
+from ..config.gates import Bound, GateSection, Margin, Order
 from ..model.conditions.paths import METRICS, FieldPath, metrics_in, parse_path
 from ..model.slot import NEWEST, Slot
 from ..problems import escaped, quoted
@@ -154,7 +153,7 @@ def _judged(
         return True, None, "is compared with nothing: the model in service does not have it"
     if value is None:
         return False, None, f"is missing, and the model in service has {reference:g}"
-    gain, needed = gain_of(value, reference, order), margin.needed(reference)
+    gain, needed = margin.compare(value, reference, order)
     if needed is None:
         if rule == "max_regression" and gain >= 0:
             return True, reference, f"is {value:g}, and not worse than {reference:g}"
