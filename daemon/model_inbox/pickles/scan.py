@@ -145,23 +145,26 @@ TRACED_BYTES_MAX = 32 << 20
 """Only files up to this size are parsed a second time, to find where their functions sit."""
 
 
-def record(source: Source, resident: Callable[[], int] = lambda: 0) -> Recording:
+def record(source: Source, memory: Callable[[], tuple[int, int]] = lambda: (0, 0)) -> Recording:
     """Scan a source. Any bytes give a recording; it contains what was found before an error, too.
 
-    `resident` returns the memory that this process has: what a scan keeps is what a load keeps. Raise ReadError if the
-    system refuses to read the file.
+    `memory` returns the memory that this process has, and the most that it had: what a scan makes is what a load makes.
+    Raise ReadError if the system refuses to read the file.
     """
     scan = _Scan(source)
-    at_first = resident()
+    at_first, most_at_first = memory()
     try:
         scan.run()
+        now, most = memory()
+        scan.recorder.run_later()
     except ReadError:
         raise
     except Exception as error:  # noqa: BLE001 - a hostile file can make the parser raise anything: a finding
         scan.recorder.note(*_finding_of(error, scan.start))
         return scan.recording()
     cost = scan.cost()
-    cost["bytes"] += max(0, resident() - at_first)
+    # Objects that are gone at the end of a load have been there, too.
+    cost["bytes"] += max(0, now - at_first, most - at_first if most > most_at_first else 0)
     return {**scan.recording(), "cost": cost, "places": _places(scan, source)}
 
 
@@ -215,7 +218,6 @@ class _Scan:
             scan_legacy(self.recorder, contents)
         else:
             self._scan_pickle(contents)
-        self.recorder.run_later()
 
     def _scan_zip(self, contents: Source) -> None:
         if isinstance(contents, InflatedSource):

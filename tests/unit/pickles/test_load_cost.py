@@ -314,6 +314,21 @@ def test_plain_objects_cost_what_they_take_in_the_scan(tmp_path: Path) -> None:
     assert report.load_bytes > 6_000_000 * 64
 
 
+@pytest.mark.parametrize(
+    "opcodes",
+    [b"(" + b"]" * 2_000_000 + b"1N", b"N" + b"\x85" * 3_500_000 + b"0N", b"N" + _memo(12_000_000)],
+    ids=["lists", "tuples", "memo"],
+)
+def test_objects_that_are_gone_at_the_end_have_cost_what_they_took(tmp_path: Path, opcodes: bytes) -> None:
+    """A load has them all at once: lists and tuples that are taken from the stack again, a place far behind in a memo.
+
+    The limit of the scan allows them, in a worker that has scanned another file before.
+    """
+    with Scanner(ALLOWLIST, load_budget=128 << 20) as scanner:
+        assert _codes(_scan(scanner, tmp_path, pickle.dumps(1))) == []
+        assert _codes(_scan(scanner, tmp_path, build.pickled(opcodes))) == ["artifact.load_cost"]
+
+
 def test_an_honest_array_costs_a_few_times_its_bytes(tmp_path: Path) -> None:
     """The file, the bytes in it and the array: far below the default budget of eight times."""
     path = tmp_path / "array.pkl"

@@ -103,7 +103,7 @@ def test_worker_inherits_nothing_and_takes_little_memory(scanner: Scanner, tmp_p
     assert set(targets) == {"0", "1", "2", "3"}
     assert targets["0"].startswith("socket:")
     assert targets["1"] == "/dev/null"
-    assert targets["3"].endswith("/statm")
+    assert targets["3"].endswith("/status")
     status = Path(f"/proc/{scanner.worker_pid}/status").read_text()
     resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
     assert resident < 24_000
@@ -470,8 +470,8 @@ class Unbounded:
     def is_cpu_half_used(self) -> bool:
         return False
 
-    def resident(self) -> int:
-        return self.grown
+    def memory(self) -> tuple[int, int]:
+        return self.grown, self.grown
 
 
 def test_loop_answers_until_it_has_grown_too_large(tmp_path: Path) -> None:

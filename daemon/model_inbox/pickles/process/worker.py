@@ -123,13 +123,13 @@ class ProcessBounds:
 
         self._resource = resource
         # It stays open, because an armed process cannot open a file.
-        self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
         self._stack_bytes = 0
 
-    def _pages(self) -> tuple[int, int]:
-        size, resident = os.pread(self._statm, 100, 0).split()[:2]
-        return int(size), int(resident)
+    def _bytes(self, *names: bytes) -> list[int]:
+        """Return what the kernel counts under these names for this process."""
+        status = os.pread(self._status, 1 << 14, 0)
+        return [int(status.partition(b"\n%s:" % name)[2].split(None, 1)[0]) * 1024 for name in names]
 
     def _within_hard(self, which: int, most: int) -> int:
         """Return `most`, or the hard limit if that is lower."""
@@ -159,7 +159,7 @@ class ProcessBounds:
         Return the limits that are lower than that, as bits in the order of `protocol.SHORT_LIMITS`.
         """
         limits = self._resource
-        space = self._pages()[0] * self._page + memory
+        space = self._bytes(b"VmSize")[0] + memory
         most_space, hard_space = self._within_hard(limits.RLIMIT_AS, space), limits.getrlimit(limits.RLIMIT_AS)[1]
         limits.setrlimit(limits.RLIMIT_AS, (most_space, hard_space))
         data = limits.getrlimit(limits.RLIMIT_DATA)[0]
@@ -199,9 +199,13 @@ class ProcessBounds:
         hard = self._resource.getrlimit(self._resource.RLIMIT_CPU)[1]
         return hard != self._resource.RLIM_INFINITY and self.cpu_seconds_used() * 2 > hard
 
-    def resident(self) -> int:
-        """Return the resident memory of this process in bytes."""
-        return self._pages()[1] * self._page
+    def memory(self) -> tuple[int, int]:
+        """Return the resident memory of this process in bytes: now, and the most that it has been.
+
+        What getrusage(2) knows as the most is that of the process which started this one, too.
+        """
+        now, most = self._bytes(b"VmRSS", b"VmHWM")
+        return now, max(now, most)
 
 
 def _be_the_first_to_go() -> None:

@@ -39,13 +39,13 @@ class Bounds(Protocol):
 
     def is_cpu_half_used(self) -> bool: ...
 
-    def resident(self) -> int: ...
+    def memory(self) -> tuple[int, int]: ...
 
 
 def serve(connection: socket, bounds: Bounds) -> None:
     """Answer requests until the other end is closed, or until this process has grown too much."""
     connection.sendall(READY)
-    at_first = bounds.resident()
+    at_first = bounds.memory()[0]
     while (request := _receive(connection)) is not None:
         size, memory, cpu_seconds, fd = request
         try:
@@ -58,7 +58,8 @@ def serve(connection: socket, bounds: Bounds) -> None:
         bounds.lift()
         if _ran_out_of_memory(answer) and not bounds.gives(memory):
             answer = {"failed": "memory"}
-        retires = bounds.resident() - at_first > RETIRE_GROWTH_BYTES or bounds.is_cpu_half_used()
+        # A higher peak than this would hide those of later scans.
+        retires = bounds.memory()[1] - at_first > RETIRE_GROWTH_BYTES or bounds.is_cpu_half_used()
         answer["retires"] = retires
         _answer(connection, answer)
         if retires:
@@ -67,7 +68,7 @@ def serve(connection: socket, bounds: Bounds) -> None:
 
 def _scanned(fd: int, size: int, bounds: Bounds) -> Recording:
     try:
-        return record(FileSource(fd, size), bounds.resident)
+        return record(FileSource(fd, size), bounds.memory)
     except ReadError as error:
         return {"failed": error.strerror or "it cannot be read", "errno": error.errno or 0}
 

@@ -244,6 +244,11 @@ _PARSED_BYTES_PER_MICROSECOND = 20
 """What a booster needs for each byte of its model, and how quickly it is parsed."""
 
 
+def _check_later(recorder: Recorder, name: str, check: Callable[[], None]) -> None:
+    """Check a booster when the whole file was parsed: no load needs the memory that the check needs."""
+    recorder.later.append(partial(note_faults, recorder, name, check))
+
+
 def _charge_model(recorder: Recorder, target: Stub, model: str | bytes | bytearray) -> None:
     kind: Global = type(target)
     recorder.charge(kind, _PARSED_BYTES * len(model), 1000 + len(model) // _PARSED_BYTES_PER_MICROSECOND)
@@ -263,7 +268,7 @@ def _xgboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
         model = recorder.real_bytes(handle)
         if match := _XGBOOST_VERSION.search(bytes(model[-_XGBOOST_END_BYTES:])):
             recorder.note_version("xgboost", ".".join(str(part[0]) for part in match.groups()))
-        note_faults(recorder, "xgboost.core.Booster", lambda: check_xgboost(model))
+        _check_later(recorder, "xgboost.core.Booster", lambda: check_xgboost(model))
 
 
 _LIGHTGBM_VERSION = re.compile(r"tree\nversion=(v\d{1,3})\n")
@@ -282,7 +287,7 @@ def _lightgbm_state(recorder: Recorder, target: Stub, state: Any) -> None:
             # The version of the text format, which changes with a major version of LightGBM.
             recorder.note_version("lightgbm", match[1])
         _charge_model(recorder, target, text)
-        note_faults(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
+        _check_later(recorder, "lightgbm.basic.Booster", partial(check_lightgbm, text))
 
 
 _KEPT_OF_DATA = frozenset(
@@ -340,7 +345,8 @@ def _catboost_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(not any(name in state for name in _CATBOOST_METHODS), "an attribute replaces a method")
     if model is not None:
         _charge_model(recorder, target, model)
-        note_faults(recorder, "catboost.core.CatBoost", lambda: check_catboost(recorder.real_bytes(model)))
+        data = recorder.real_bytes(model)
+        _check_later(recorder, "catboost.core.CatBoost", lambda: check_catboost(data))
 
 
 TREE_CALLS: dict[str, Rule] = {_TREE: _tree}
