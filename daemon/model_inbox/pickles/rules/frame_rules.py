@@ -379,6 +379,28 @@ def _coordinates_state(recorder: Recorder, target: Stub, state: Any) -> None:
         )
 
 
+def _lists_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """Rows that are lists: the columns of their items, and the items."""
+    must(target.kept is None, "it is set a second time")
+    shape = _shape_of(state)
+    rows, data = array_of(state.get("rows")), array_of(state.get("data"))
+    must(len(shape) == 2 and rows.shape == data.shape == shape[:1], "it has another number of rows than its shape")
+    if rows.items is None or data.items is None:
+        raise BadArguments("its rows are no lists")
+    for places, values in zip(rows.items, data.items, strict=True):
+        must(type(places) is type(values) is list and len(places) == len(values), "a row has other places than values")
+        must(all(is_count(place) and place < shape[1] for place in places), "a place is outside of the matrix")
+
+
+def _diagonals_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """Diagonals: how far each is from the main one, and a row of items for each."""
+    must(target.kept is None, "it is set a second time")
+    _shape_of(state)
+    offsets, data = array_of(state.get("offsets")), array_of(state.get("data"))
+    must(is_integers(offsets), "its offsets are no integers")
+    must(len(data.shape) == 2 and data.shape[:1] == offsets.shape, "it has other diagonals than offsets")
+
+
 FRAME_CALLS: dict[str, Rule] = {
     _BLOCK: _block,
     "pandas.core.internals.managers.BlockManager": _manager,
@@ -395,4 +417,6 @@ FRAME_STATES: dict[str, StateRule] = {
     **{f"scipy.sparse._{form}.{form}_{kind}": _compressed_state
        for form in _COMPRESSED for kind in ("array", "matrix")},
     **{f"scipy.sparse._coo.coo_{kind}": _coordinates_state for kind in ("array", "matrix")},
+    **{f"scipy.sparse._dia.dia_{kind}": _diagonals_state for kind in ("array", "matrix")},
+    **{f"scipy.sparse._lil.lil_{kind}": _lists_state for kind in ("array", "matrix")},
 }  # fmt: skip

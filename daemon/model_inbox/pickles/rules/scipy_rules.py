@@ -11,7 +11,7 @@ import struct
 from typing import Any
 
 from ..arguments import is_count, is_object, must, only_scalars, package_of
-from ..stubs import Recorder, StateRule, Stub
+from ..stubs import BadArguments, Recorder, StateRule, Stub
 from .numpy_rules import ArrayValue, array_of
 
 __all__ = ["SCIPY_STATES", "WITH_KEYWORDS", "has_shape"]
@@ -119,6 +119,49 @@ def _slots_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
         must(len(state) == 2 and type(state[1]) is dict and set(state[1]) <= _SLOTS, "not a state that scipy writes")
 
 
+DEGREE_MAX = 5
+"""The highest degree that FITPACK's own buffers have room for."""
+_SPLINE_DEGREE_MAX = 100
+
+
+def _is_degree(value: Any, most: int) -> bool:
+    return is_count(getattr(value, "real", None) if is_object(value, *_SCALARS) else value, most)
+
+
+_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+
+
+def _spline_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """Knots, coefficients and a degree: as many coefficients as knots, without one more than the degree."""
+    must(target.kept is None and type(state) is dict, "not a state that scipy writes")
+    degree = state.get("k")
+    if not _is_degree(degree, _SPLINE_DEGREE_MAX):
+        raise BadArguments("the degree is invalid")
+    degree = getattr(degree, "real", degree)
+    # scipy 1.15 and later have other names for the arrays.
+    known = [names for names in (("t", "c"), ("_t", "_c")) if any(name in state for name in names)]
+    must(bool(known), "it has no knots")
+    for of_knots, of_coefficients in known:
+        knots, coefficients = (array_of(state.get(name)).shape for name in (of_knots, of_coefficients))
+        must(len(knots) == 1 and knots[0] >= 2 * degree + 2, "there are too few knots")
+        must(len(coefficients) >= 1 and coefficients[0] >= knots[0] - degree - 1, "there are too few coefficients")
+
+
+def _fitted_spline_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """The knots, coefficients and degrees that FITPACK gets. It compares their numbers, but not the degree."""
+    must(target.kept is None and type(state) is dict, "not a state that scipy writes")
+    degrees = []
+    for name, place in (("_eval_args", 2), ("_data", 5)):
+        parts = state.get(name)
+        if parts is not None:
+            must(type(parts) is tuple and len(parts) > place, "not a state that scipy writes")
+            degrees.append(parts[place])
+    if "degrees" in state:
+        must(type(state["degrees"]) is tuple, "not a state that scipy writes")
+        degrees += state["degrees"]
+    must(all(_is_degree(degree, DEGREE_MAX) for degree in degrees), "a degree is invalid")
+
+
 _INTERPOLATE = "scipy.interpolate."
 SCIPY_STATES: dict[str, StateRule] = {
     **{f"scipy.spatial.{name}": _kd_tree_state for name in ("_ckdtree.cKDTree", "_kdtree.KDTree")},
@@ -126,6 +169,11 @@ SCIPY_STATES: dict[str, StateRule] = {
        for name in ("ConvexHull", "Delaunay", "HalfspaceIntersection", "Voronoi")},
     "scipy.spatial.transform._rotation.Rotation": _rotation_state,
     "scipy.interpolate._rbfinterp.RBFInterpolator": _rbf_state,
+    f"{_INTERPOLATE}_bsplines.BSpline": _spline_state,
+    **{f"{_INTERPOLATE}_fitpack2.{name}": _fitted_spline_state
+       for name in ("BivariateSpline", "InterpolatedUnivariateSpline", "LSQBivariateSpline", "LSQSphereBivariateSpline",
+                    "LSQUnivariateSpline", "RectBivariateSpline", "RectSphereBivariateSpline", "SmoothBivariateSpline",
+                    "SmoothSphereBivariateSpline", "SphereBivariateSpline", "UnivariateSpline")},
     **{f"{_INTERPOLATE}_cubic.{name}": _slots_state
        for name in ("Akima1DInterpolator", "CubicHermiteSpline", "CubicSpline", "PchipInterpolator")},
     **{f"{_INTERPOLATE}_interpolate.{name}": _slots_state for name in ("BPoly", "PPoly", "interp1d")},

@@ -186,6 +186,8 @@ def of_trees_state(recorder: Recorder, target: Stub, state: Any) -> None:
         return
     target.value = EnsembleValue(features)
     note_faults(recorder, name, lambda: _check_members(state, features))
+    if name.startswith("sklearn.ensemble._gb."):
+        note_faults(recorder, name, lambda: _check_outputs(state))
 
 
 def _check_members(state: Mapping[str, Any], features: int) -> None:
@@ -199,6 +201,21 @@ def _check_members(state: Mapping[str, Any], features: int) -> None:
     for place, stage in enumerate(_members(state.get("_predictors"))):
         for predictor in _members(stage):
             _check_predictor(predictor, state.get("_bin_mapper"), features, f"_predictors, place {place}")
+
+
+def _check_outputs(state: Mapping[str, Any]) -> None:
+    """Gradient boosting adds to a row of outputs by the number of trees in an iteration."""
+    trees = array_of(state.get("estimators_")).shape
+    if len(trees) != 2:
+        raise NotATree("estimators_ is no table of iterations")
+    told = state.get("n_trees_per_iteration_", trees[1])
+    if told != trees[1]:
+        raise NotATree(f"n_trees_per_iteration_ is {told!r:.20}, and there are {trees[1]} trees in each")
+    first = state.get("init_")
+    if is_object(first, "sklearn.dummy.DummyClassifier") and type(first.kept) is dict:
+        classes = array_of(first.kept.get("class_prior_")).shape
+        if classes != (trees[1] if trees[1] > 1 else 2,):
+            raise NotATree(f"init_ has another number of classes than {trees[1]} trees in each iteration are for")
 
 
 def _members(value: Any) -> list[Any]:

@@ -155,3 +155,33 @@ def test_nodes_of_histogram_gradient_boosting_are_a_tree() -> None:
     assert message(hist([(1, 1, 2, 0, 1, 0), *leaves], categories=1, bins=1)) == (
         "_predictors, place 0: it decides by category, and the bins are not those of 2 features"
     )
+
+
+def boosting(columns: int, told: int, **more: bytes) -> bytes:
+    """Opcodes of gradient boosting with one iteration of so many trees."""
+    made = build.called(
+        build.named("numpy._core.multiarray", "_reconstruct"),
+        build.named("numpy", "ndarray"), build.value((0,)), build.data(b"b"),
+    )  # fmt: skip
+    objects = build.dtype("O8", (3, "|", None, None, None, -1, -1, 63))
+    trees = b"](" + regressor(decision_tree()) * columns + b"e"
+    state = b"(" + build.value(1) + build.value((1, columns)) + objects + b"\x89" + trees + b"t"
+    return estimator(
+        "ensemble._gb", "GradientBoostingClassifier",
+        estimators_=build.built(made, state), n_features_in_=build.value(2), n_trees_per_iteration_=build.value(told),
+        **more,
+    )  # fmt: skip
+
+
+def test_gradient_boosting_has_an_output_for_each_tree_of_an_iteration() -> None:
+    """Each adds to its own column of a table that is made before."""
+
+    def first(classes: int) -> bytes:
+        return estimator("dummy", "DummyClassifier", class_prior_=build.array((classes,), bytes(8 * classes)))
+
+    assert faults(boosting(3, 3, init_=first(3))) == []
+    assert faults(boosting(1, 1, init_=first(2))) == []
+    assert message(boosting(3, 1)) == "n_trees_per_iteration_ is 1, and there are 3 trees in each"
+    assert message(boosting(3, 3, init_=first(1))) == (
+        "init_ has another number of classes than 3 trees in each iteration are for"
+    )
