@@ -1,24 +1,28 @@
-"""Runs this scanner beside picklescan, fickling and modelscan on the same files, and prints what each says.
+"""Runs this scanner beside picklescan, fickling, modelscan and modelaudit on the same files, and prints a table.
 
-For maintainers; every tool in an environment of its own or all in one:
+For maintainers, in an environment for it alone:
 
-    python -m pip install picklescan fickling modelscan
+    python -m pip install picklescan fickling modelscan modelaudit -r requirements/run.txt
     python tools/compare_scanners.py
 
 The payloads call or evaluate something by many names, in the manner of tests/unit/pickles/test_traps.py, each plain,
 compressed, in a torch archive and behind an array of joblib; the honest files are tests/data/pickles. No payload is
-run here: a folder is made only by loading, and nothing is loaded. The table in docs/security.md is this output.
+run here: a folder is made only by loading, and nothing is loaded. modelaudit gets settings in which it reports nothing
+to its makers. The table in docs/security.md is this output.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +30,8 @@ sys.path[:0] = [str(ROOT / "daemon"), str(ROOT / "tests")]
 
 from support import pickle_builders as build  # noqa: E402 - found by the line above
 
+TIMED_OUT = -1
+"""A scan that does not end is no refusal."""
 MARKER = Path("/nonexistent/model-inbox-comparison")
 
 
@@ -88,6 +94,19 @@ def malicious() -> Iterator[tuple[str, bytes]]:
         yield f"{name}.joblib", build.pickled(build.joblib_array() + b"0" + opcodes)
 
 
+def harmful() -> Iterator[tuple[str, bytes]]:
+    """Yield files that call nothing, and cost whoever loads or uses them memory, time or the process."""
+    modulus = (1 << 61) - 1
+    keys = b"".join(b"\x8a\x0b" + (number * modulus).to_bytes(11, "little") + b"N" for number in range(1, 60_000))
+    yield "memo.pkl", build.pickled(b"N", b"r\x00\x00\x00\x20")
+    yield "collisions.pkl", build.pickled(b"}(", keys, b"u")
+    yield "lists.pkl", build.pickled(b"(" + b"]" * 10_000_000 + b"1N")
+    yield "bomb.pkl.gz", gzip.compress(build.pickled(build.data(bytes(1 << 30))))
+    model = (ROOT / "tests" / "data" / "pickles" / "lightgbm.pkl").read_bytes()
+    # Children that are far outside, in a text of the same length.
+    yield "trees.pkl", re.sub(rb"(?<=\nleft_child=)[-0-9]+", lambda found: b"9" * len(found[0]), model, count=1)
+
+
 def honest() -> Iterator[tuple[str, bytes]]:
     """Yield the real model files of the test suite."""
     folder = ROOT / "tests" / "data" / "pickles"
@@ -100,15 +119,26 @@ def honest() -> Iterator[tuple[str, bytes]]:
 
 def model_inbox(path: Path) -> bool:
     """This scanner, with all shipped lists."""
-    from model_inbox.pickles import Allowlist, scan_bytes
+    from model_inbox.pickles import Allowlist, Scanner
 
-    return bool(scan_bytes(path.read_bytes(), Allowlist.load()).problems)
+    with Scanner(Allowlist.load()) as scanner:
+        return bool(scanner.scan(path).problems)
+
+
+# modelaudit reports to its makers what it scans, unless one of these is set.
+QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1"}
 
 
 def _run(command: str, *arguments: str) -> tuple[int, str]:
     """Run a command that stands beside this interpreter."""
     program = str(Path(sys.executable).with_name(command))
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    environment = {**os.environ, **QUIET}
+    try:
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT, ""
     return done.returncode, done.stdout + done.stderr
 
 
@@ -119,7 +149,7 @@ def picklescan(path: Path) -> bool:
 
 def fickling(path: Path) -> bool:
     """fickling's safety check: anything that it does not hold to be safe, or cannot read."""
-    return _run("fickling", "--check-safety", str(path))[0] != 0
+    return _run("fickling", "--check-safety", str(path))[0] not in (0, TIMED_OUT)
 
 
 def modelscan(path: Path) -> bool:
@@ -127,20 +157,34 @@ def modelscan(path: Path) -> bool:
     return _run("modelscan", "-p", str(path))[0] == 1
 
 
+def modelaudit(path: Path) -> bool:
+    """modelaudit: exit 1 where issues were found."""
+    return _run("modelaudit", "scan", "--no-cache", str(path))[0] == 1
+
+
+SCANNERS: tuple[Callable[[Path], bool], ...] = (model_inbox, picklescan, fickling, modelscan, modelaudit)
+KINDS = (
+    ("files refused that call something", malicious),
+    ("files refused that harm a load without a call", harmful),
+    ("honest files refused", honest),
+)
+
+
 def main() -> int:
-    scanners: list[Callable[[Path], bool]] = [model_inbox, picklescan, fickling, modelscan]
-    rows = []
+    names = [scanner.__name__.replace("_", "-") for scanner in SCANNERS]
+    print(", ".join(f"{name} {version(name)}" for name in names[1:]), "\n")
+    print("| | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        for kind, files in (("malicious", list(malicious())), ("honest", list(honest()))):
-            for scanner in scanners:
-                refused = 0
-                for name, data in files:
-                    path = Path(folder) / name.replace(" ", "_")
-                    path.write_bytes(data)
-                    refused += scanner(path)
-                    path.unlink()
-                rows.append(f"{kind:10} {scanner.__name__:12} refused {refused:3} of {len(files)}")
-                print(rows[-1], flush=True)
+        for kind, made in KINDS:
+            files = list(made())
+            refused = dict.fromkeys(SCANNERS, 0)
+            for name, data in files:
+                path = Path(folder) / name.replace(" ", "_")
+                path.write_bytes(data)
+                for scanner in SCANNERS:
+                    refused[scanner] += scanner(path)
+                path.unlink()
+            print(f"| {kind} (of {len(files)}) | " + " | ".join(map(str, refused.values())) + " |", flush=True)
     return 0
 
 

@@ -176,7 +176,8 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
         "Install lz4 where the daemon runs (`pip install 'model-inbox[lz4]'`), or use another compression",
     ),
     "decompression-bomb": lambda _, detail: artifact_scan_limits(
-        f"the {detail} data is far larger than its file when decompressed", _OTHERWISE
+        f"the {detail} data is more than 200 times as large as its file, and larger than 256 MiB",
+        "Write the file without compression. If it comes from nobody you know, treat it as hostile",
     ),
     "needs-memory": lambda _, __: artifact_scan_limits(
         "the scan needs more memory than its limit", f"{_HONEST} pickle.memory_limit"
