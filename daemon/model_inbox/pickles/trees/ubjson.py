@@ -18,24 +18,32 @@ __all__ = ["TypedArray", "read_ubjson"]
 _SIZES: Final = {"U": 1, "i": 1, "I": 2, "l": 4, "L": 8, "d": 4, "D": 8}
 _CODES: Final = {"U": "B", "i": "b", "I": "h", "l": "i", "L": "q", "d": "f", "D": "d"}
 _DEPTH_MAX: Final = 64
+_LONG: Final = struct.Struct(">q")
+_LONG_LENGTH: Final = ord("L")
 
 
 class TypedArray:
-    """An array of numbers of one type: the type's letter, the bytes, and how many numbers there are."""
+    """An array of numbers of one type: the type's letter, the bytes that it is part of and where, and its length."""
 
-    __slots__ = ("_data", "count", "kind")
+    __slots__ = ("_data", "_start", "count", "kind")
 
-    def __init__(self, kind: str, data: bytes) -> None:
+    def __init__(self, kind: str, data: bytes, start: int, count: int) -> None:
         self.kind = kind
         self._data = data
-        self.count = len(data) // _SIZES[kind]
+        self._start = start
+        self.count = count
+
+    @property
+    def is_of_integers(self) -> bool:
+        """Whether its type is one of integers."""
+        return self.kind not in "dD"
 
     def __len__(self) -> int:
         return self.count
 
     def values(self) -> list[Any]:
         """Return the numbers."""
-        return list(struct.unpack(f">{self.count}{_CODES[self.kind]}", self._data))
+        return [*struct.unpack_from(f">{self.count}{_CODES[self.kind]}", self._data, self._start)]
 
 
 def read_ubjson(data: bytes) -> Any:
@@ -85,15 +93,38 @@ class _Reader:
         return read(self, depth)
 
     def object(self, depth: int) -> dict[str, Any]:
+        data, end = self._data, len(self._data)
         found: dict[str, Any] = {}
-        while self._data[self.place] != 0x7D:
-            key = self._bytes(self._length()).decode()
+        while data[self.place] != 0x7D:
+            if data[self.place] == _LONG_LENGTH:
+                # The usual form, without a call for each of its parts.
+                start = self.place + 9
+                (length,) = _LONG.unpack_from(data, self.place + 1)
+                if not 0 <= length <= end - start:
+                    raise NotATree("a length in the model is wrong")
+                self.place = start + length
+                key = data[start : self.place].decode()
+            else:
+                key = self._bytes(self._length()).decode()
             if key in found:
                 raise NotATree(f"the model has {key!r:.40} twice")
-            found[key] = self.value(self.letter(), depth + 1)
+            head = data[self.place : self.place + 13]
+            if head[:2] == b"[$" and head[3:5] == b"#L" and depth < _DEPTH_MAX:
+                found[key] = self._typed_array(chr(head[2]), head[5:])
+            else:
+                found[key] = self.value(self.letter(), depth + 1)
         # The closing brace.
         self.place += 1
         return found
+
+    def _typed_array(self, kind: str, length: bytes) -> TypedArray:
+        """Return an array of one type with a long length, which begins here: most of a model is that."""
+        (count,) = _LONG.unpack(length)
+        start = self.place + 13
+        self.place = start + count * _SIZES[kind]
+        if count < 0 or self.place > len(self._data):
+            raise NotATree("an array in the model is cut off")
+        return TypedArray(kind, self._data, start, count)
 
     def array(self, depth: int) -> Any:
         kind = self.letter()
@@ -102,10 +133,11 @@ class _Reader:
             if self.letter() != "#":
                 raise NotATree("an array in the model has no length")
             length = self._length()
-            data = self._bytes(length * _SIZES[kind])
-            if len(data) != length * _SIZES[kind]:
+            start = self.place
+            self.place += length * _SIZES[kind]
+            if self.place > len(self._data):
                 raise NotATree("an array in the model is cut off")
-            return TypedArray(kind, data)
+            return TypedArray(kind, self._data, start, length)
         if kind == "#":
             return [self.value(self.letter(), depth + 1) for _ in range(self._length())]
         found = []

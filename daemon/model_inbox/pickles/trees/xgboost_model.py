@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 from operator import gt
 from typing import Any
 
@@ -101,6 +101,9 @@ def _numbers(holder: Mapping[str, Any], key: str, where: str) -> list[Any]:
 
 
 def _integers(holder: Mapping[str, Any], key: str, where: str) -> list[int]:
+    typed = holder.get(key)
+    if isinstance(typed, TypedArray) and typed.is_of_integers:
+        return typed.values()
     found = _numbers(holder, key, where)
     require({int}.issuperset(map(type, found)), f"{where}: {key} is not a list of integers")
     return found
@@ -231,13 +234,16 @@ def _check_parents(parents: Sequence[int], left: Sequence[int], right: Sequence[
     ):
         node = next(node for node, parent in enumerate(parents) if node and not 0 <= parent < node)
         raise NotATree(f"{where}, node {node}: its parent is {parents[node]}, which does not come before it")
-    splits = [node for node, child in enumerate(left) if child != -1]
-    for side in (left, right):
-        if [parents[side[node]] for node in splits] != splits:
-            node = next(node for node in splits if parents[side[node]] != node)
-            raise NotATree(f"{where}, node {side[node]}: its parent is {parents[side[node]]}, not {node}")
+    inner = [*map((-1).__ne__, left)]
+    splits = [*compress(range(len(left)), inner)]
+    before = [*compress(left, inner)]
+    behind = [*compress(right, inner)]
+    if not [*map(parents.__getitem__, before)] == splits == [*map(parents.__getitem__, behind)]:
+        for node, children in zip(splits, zip(before, behind, strict=True), strict=True):
+            for child in children:
+                require(parents[child] == node, f"{where}, node {child}: its parent is {parents[child]}, not {node}")
     # The predictor takes the number after the left child for the right one.
-    if [left[node] + 1 for node in splits] != [right[node] for node in splits]:
+    if [*map((1).__add__, before)] != behind:
         node = next(node for node in splits if left[node] + 1 != right[node])
         raise NotATree(f"{where}, node {node}: its right child does not come directly after its left one")
 
