@@ -7,7 +7,6 @@ A rule in dry-run mode only logs. What was logged is not logged again while it s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
 from ..base.log import log
 from ..config.settings import PromotionSection
@@ -101,9 +100,7 @@ def _rules_for(slot: Slot, rules: Sequence[PromotionSection]) -> list[PromotionS
     """Return the rules that count in a slot: for each alias the first that matches."""
     found: dict[str, PromotionSection] = {}
     for rule in rules:
-        match = rule.match
-        patterns = (match.currency_pair, match.model_type, match.variant)
-        if all(pattern is None or fnmatchcase(value, pattern) for pattern, value in zip(patterns, slot, strict=True)):
+        if rule.match.matches(slot):
             found.setdefault(rule.alias, rule)
     return list(found.values())
 

@@ -80,4 +80,6 @@ def _percent(gain: Fraction, old: float) -> str:
 
 def _may_get(entry: EntryFields, alias: str) -> bool:
     """Return whether a rule may give the alias to this model, whatever its metrics."""
-    return entry.get("origin") == "inbox" and not entry.get("held") and alias not in (entry.get("barred") or ())
+    if entry.get("origin") != "inbox" or entry.get("held") or alias in (entry.get("barred") or ()):
+        return False
+    return all(outcome["passed"] for outcome in entry.get("gates") or ())

@@ -26,7 +26,7 @@ from ..model.metadata import is_valid_id
 from ..problems import quoted
 from .sections import MatchSection, Section, setting
 
-__all__ = ["Bound", "GateSection", "Margin", "Order", "unique_names"]
+__all__ = ["Bound", "GateSection", "Margin", "MarginSetting", "Order", "unique_names"]
 
 
 def _path(value: str) -> str:
@@ -48,7 +48,7 @@ def _name(value: str) -> str:
     return value
 
 
-_Margin = Annotated[
+MarginSetting = Annotated[
     Margin,
     PlainValidator(lambda value: value if isinstance(value, Margin) else parse_margin(value)),
     PlainSerializer(str, return_type=str),
@@ -92,10 +92,10 @@ class GateSection(Section):
     against: Annotated[str, AfterValidator(_name)] | None = setting(
         None, "The model in service to compare with: the name of an alias, or newest. Without such a model it passes."
     )
-    max_regression: Mapping[_FinitePath, _Margin] = setting(
+    max_regression: Mapping[_FinitePath, MarginSetting] = setting(
         {}, "By how much a metric may be worse than that of the model in service: a number, or a part such as 5%."
     )
-    min_gain: Mapping[_FinitePath, _Margin] = setting(
+    min_gain: Mapping[_FinitePath, MarginSetting] = setting(
         {}, "By how much a metric must be better than that of the model in service: a number, or a part such as 5%."
     )
     order: Order | Mapping[_FinitePath, Order] | None = setting(

@@ -18,8 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainSerializer,
-    PlainValidator,
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
@@ -28,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from ..base.margins import Margin, Order, parse_margin
+from ..base.margins import Order
 from ..base.units import parse_size
 from ..errors import ConditionError
 from ..model.conditions.paths import Kind
@@ -36,7 +34,7 @@ from ..model.conditions.paths import parse_path as parse_name
 from ..model.metadata import MODEL_ID, PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
-from .gates import GateSection, unique_names
+from .gates import GateSection, MarginSetting, unique_names
 from .retention import RetentionSection
 from .sections import MatchSection, Pattern, Section, setting
 from .values import (
@@ -179,12 +177,6 @@ Size = Annotated[
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
 AliasName = Annotated[str, AfterValidator(_alias_name)]
 NumberPath = Annotated[str, AfterValidator(_number_path)]
-MarginSetting = Annotated[
-    Margin,
-    PlainValidator(lambda value: value if isinstance(value, Margin) else parse_margin(value)),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["5%", 0.0001]}),
-]
 LogFile = Annotated[Path | Literal["auto"], BeforeValidator(_log_file), WithJsonSchema({"type": "string"})]
 Patterns = Annotated[
     tuple[Pattern, ...],

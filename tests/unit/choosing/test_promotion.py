@@ -76,19 +76,20 @@ def test_the_best_of_several_gets_it() -> None:
         {"origin": "api"},
         {"held": "gate rmse"},
         {"barred": ["champion"]},
+        {"gates": [{"gate": "g", "passed": True}, {"gate": "h", "passed": False}]},
         {"sequence": 9},
         {"validation_metrics": {}},
         {"validation_metrics": {"1d": {"rmse": "4"}}},
     ],
 )
 def test_who_is_no_candidate(fields: dict[str, Any]) -> None:
-    """From Python, held, left by a rollback, older than the last move, no metric."""
+    """From Python, held, left by a rollback, with a gate that it failed, older than the last move, no metric."""
     assert decided(champion("a", 1, 5.0), as_fields({**model("b", 11, 1.0), **fields})) is None
 
 
 def test_what_is_allowed_to_a_candidate() -> None:
-    """A rollback of another alias."""
-    made = decided(champion("a", 1, 5.0), model("b", 11, 1.0, barred=["next"]))
+    """Gates that it passed, and a rollback of another alias."""
+    made = decided(champion("a", 1, 5.0), model("b", 11, 1.0, gates=[{"gate": "g", "passed": True}], barred=["next"]))
     assert made is not None
 
 
