@@ -75,6 +75,7 @@ FIELDS: Mapping[str, Kind] = {
     "recorded": Kind.NAMES,
     "provenance": Kind.NAMES,
     "held": Kind.TEXT,
+    "held_since": Kind.TIME,
     "gates": Kind.OTHER,
 }
 """Every field of an entry. A mapping counts as the list of its names."""
