@@ -42,7 +42,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "retention": words("problems errors base model config registry"),
     "choosing": words("problems base model config registry"),
     "backup": words("problems errors exit_codes base config registry retention"),
-    "producer": words("problems errors exit_codes base model"),
+    "producer": words("problems errors base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
     "service": words(

@@ -12,12 +12,12 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
+from errno import EIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import DropRefused, StorageError
-from ..exit_codes import EXIT_TRY_AGAIN
 from ..model.file_names import Role
 from ..problems import escaped, problems_in, quoted
 from .answers import DEFAULT_WAIT_SECONDS, DropResult
@@ -141,17 +141,16 @@ def _result(place: Place, status: int, answer: bytes, said: str) -> DropResult:
         hint = escaped(str(error.get("hint") or "")[:_SAID_CHARACTERS_MAX])
         problems = problems_in(error.get("problems"))
         refused = DropRefused(f"cannot drop into {quoted(place.destination)}: it says: {message}", problems, hint=hint)
-        if status == EXIT_TRY_AGAIN:
-            refused.exit_status = EXIT_TRY_AGAIN
+        refused.exit_status = status
         raise refused
     if not isinstance(found, dict) or not isinstance(found.get("outcome"), str):
         words = quoted(said.strip()[-_SAID_CHARACTERS_MAX:], _SAID_CHARACTERS_MAX)
-        failed = DropRefused(
-            f"cannot drop: ssh to {quoted(place.destination)} ended with {status} and said {words}",
-            hint="Try `ssh HOST model-inbox --version`: it must reach the machine, and find the command there. If the "
-            "connection was lost, the drop may have arrived; to repeat it is safe",
+        # An I/O error may pass, so the exit code is that of a retry.
+        failed = StorageError("drop into", place.destination, OSError(EIO, f"ssh ended with {status} and said {words}"))
+        failed.hint = (
+            "Try `ssh HOST model-inbox --version`: it must reach the machine, and find the command there. If the "
+            "connection was lost, the drop may have arrived; to repeat it is safe"
         )
-        failed.exit_status = EXIT_TRY_AGAIN
         raise failed
     drop_id = found.get("drop_id")
     return DropResult(
