@@ -160,6 +160,7 @@ _DROPS: dict[str, _Words] = {
 }
 _REGISTRY: dict[str, _Words] = {
     "registry.opened": lambda f: f"opened the registry with {_counted(f.get('entries'), 'registered model')}",
+    "registry.name_unknown": lambda f: f"a search asks for {f.get('name')}, which no model has: {_problem(f)}",
     "registry.taken_over": lambda f: (
         f"the registry {f.get('path')} of an earlier version has the format {f.get('format', '?')} now: "
         f"{f.get('position')}"
