@@ -18,9 +18,9 @@ __all__ = ["Comparison", "OrderOf", "Pair", "SetChange", "compare"]
 OrderOf = Callable[[str], Order | None]
 """Returns whether the least or the largest value of a metric is best, by its dotted name; None if nobody said so."""
 
-# These have their own parts in a comparison, or name the model itself.
+# These have their own parts in a comparison, or name the model itself; the aliases say what of the promotions differs.
 _ELSEWHERE = frozenset(
-    {"model_id", "validation_metrics", "recorded", "features_used", "imports", "size_bytes", "load_bytes"}
+    {"model_id", "validation_metrics", "recorded", "features_used", "imports", "size_bytes", "load_bytes", "promotions"}
 )
 _MAPPINGS = ("provenance", "frameworks", "tags")
 _SIZES = ("size_bytes", "load_bytes")
