@@ -455,12 +455,15 @@ class Intake:
         if committed.outcome == "duplicate":
             log.info("drop.duplicate", **shared, problems=[str(problem) for problem in committed.problems] or None)
             return
+        if entry.get("held"):
+            self.tally.holds += 1
         log.info(
             "drop.registered",
             **shared,
             currency_pair=entry["currency_pair"],
             model_type=entry["model_type"],
             variant=entry.get("variant") or None,
+            held=entry.get("held"),
             bytes=entry["size_bytes"],
             integrity=entry["integrity"],
             notes=[str(note) for note in claim.notes] or None,

@@ -210,6 +210,7 @@ EVENTS: dict[str, Event] = {
             "currency_pair",
             "model_type",
             "variant",
+            "held",
             "sha256",
             "scaler_sha256",
             "bytes",
@@ -220,7 +221,8 @@ EVENTS: dict[str, Event] = {
             "steps",
             "notes",
         ),
-        "The drop was registered as a model. `steps` has the seconds of each step.",
+        "The drop was registered as a model. `held` is why it is not served, if a gate holds it. `steps` has the "
+        "seconds of each step.",
     ),
     "drop.duplicate": Event(
         "info",

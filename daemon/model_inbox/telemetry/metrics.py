@@ -63,6 +63,7 @@ class Tally:
     deferrals: int = 0
     retired: int = 0
     promotions: int = 0
+    holds: int = 0
     rescans: int = 0
 
     def drop_ended(
@@ -133,6 +134,7 @@ METRICS: dict[str, _Told] = {
     ),
     "model_inbox_retired_total": _Told("counter", "Models that the rules retired to the trash."),
     "model_inbox_promotions_total": _Told("counter", "How often a rule gave an alias to another model."),
+    "model_inbox_holds_total": _Told("counter", "Drops that were registered, and held by a gate."),
     "model_inbox_retention_last_run_timestamp_seconds": _Told(
         "gauge", "When the rules were last applied; absent if they never were.", "retention.last_run_at"
     ),

@@ -92,6 +92,7 @@ def test_a_model_is_held_registered_and_not_served(tmp_path: Path) -> None:
             ["gates.held"],
         )
         registry = service.registry
+        assert service.intake.tally.holds == 1
         assert registry.registry["bad"]["held"] == (
             "gate no-worse: 1d.rmse is 0.9, and must be at most 0.5, 0 worse than 0.5 ('good', newest)"
         )

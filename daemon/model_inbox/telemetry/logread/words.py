@@ -126,6 +126,7 @@ _DROPS: dict[str, _Words] = {
         + (f", {_bytes(f['bytes'])}" if "bytes" in f else "")
         + (f", in {_seconds(f['seconds'])}" if "seconds" in f else "")
         + f" ({f.get('drop_id')})"
+        + (f"; held, so it is not served: {_short(f['held'])}" if f.get("held") else "")
     ),
     "drop.duplicate": lambda f: (
         f"already registered with the same bytes; the drop{_by(f)} changed nothing"
