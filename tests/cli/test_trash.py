@@ -63,7 +63,7 @@ def test_a_purge_that_was_killed_is_finished_by_the_next(home: Home) -> None:
 def test_a_model_that_is_being_read_stays_in_the_trash(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process has open is not purged: exit 75, and it can be restored still."""
     home.text("delete", "old")
-    monkeypatch.setattr("model_inbox.registry.trash._in_use", lambda _folder: True)
+    monkeypatch.setattr("model_inbox.registry.trash.files_in_use", lambda _paths: True)
     done = home.json("trash", "purge", "--all", "--yes", status=75)
     assert [item["model_id"] for item in done["in_use"]] == ["old"]
     assert "'old' stays" in home.text("trash", "purge", "--all", "--yes", status=75)

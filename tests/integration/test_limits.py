@@ -63,7 +63,7 @@ class Program:
     def __init__(self, folder: Path, limits: Mapping[int, int]) -> None:
         self.folder = folder
         self.limits = limits
-        (folder / "config.yaml").write_text("inbox: {settle_seconds: 50ms}\n")
+        (folder / "config.yaml").write_text("inbox: {settle_seconds: 50ms}\npickle: {load_budget: 1GiB}\n")
         give_to_plain_user(folder)
 
     def call(self, *words: str) -> subprocess.CompletedProcess[str]:

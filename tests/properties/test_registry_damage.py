@@ -75,6 +75,9 @@ def states(folder: Path) -> dict[int, dict[str, Any]]:
     # Backwards: the line before the last is the tag, which the checkpoint holds; the last moved the alias.
     before = json.loads(json.dumps(after[5]))
     before["a"]["aliases"], before["b"]["aliases"] = ["champion"], []
+    got = {"at": "2026-11-24T12:01:40.000000Z", "actor": "test", "reason": "", "line": 3, "former": []}
+    before["a"]["promotions"] = {"champion": got}
+    del before["b"]["promotions"]
     after[4] = before
     assert [line.get("sequence") for line in lines] == [None, 4, 5]
     return after

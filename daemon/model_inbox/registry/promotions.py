@@ -199,13 +199,21 @@ class Promotions:
     def protect(self, may_move: Mapping[str, Sequence[str]], actor: str) -> bool:
         """Let only these users move these aliases, and everybody all others. Return whether that is new."""
         wanted = {alias: tuple(allowed) for alias, allowed in may_move.items()}
+        # Nearly always there is nothing to do, and then no lock and no disk that can be written are needed.
+        self._store.refresh()
+        if self._may_move() == wanted:
+            return False
         with self._store.writing():
-            now = self._store.protection()
-            if (now.may_move if now is not None else {}) == wanted:
+            if self._may_move() == wanted:
                 return False
             # A crash before this line leaves the protection of before, and the daemon writes it at its next start.
             self._store.commit([protection_draft(wanted, actor)])
             return True
+
+    def _may_move(self) -> Mapping[str, tuple[str, ...]]:
+        """Return who may move which aliases, as of the last look."""
+        protection = self._store.protection()
+        return protection.may_move if protection is not None else {}
 
     def protect_again(self, oldest: float) -> None:
         """Write the protection again if its line is older than that timestamp: it may be pruned. Inside `writing`."""
@@ -218,8 +226,7 @@ class Promotions:
 
     def holders(self, state: State) -> list[Holder]:
         """Return who holds each alias in this state, ordered by alias and slot, and who may move it now."""
-        protection = self._store.protection()
-        may_move = protection.may_move if protection is not None else {}
+        may_move = self._may_move()
         found = []
         for entry in state.stored()[2]:
             for alias in entry.get("aliases") or ():

@@ -106,7 +106,7 @@ def test_with_a_labels_file_for_every_model_only_the_rest_is_not_recovered(folde
         registry.pin("three")
     lose_registry(folder)
     made = run(folder)
-    assert made.not_recovered == ("registered_at", "drop_id", "origin")
+    assert made.not_recovered == ("registered_at", "drop_id", "origin", "owner")
     assert made.without_labels == ()
 
 
