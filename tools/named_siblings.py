@@ -46,7 +46,19 @@ PLAIN: dict[str, dict[str, str]] = {
             bdate_range crosstab cut date_range factorize from_dummies infer_freq interval_range melt merge merge_asof
             merge_ordered period_range pivot pivot_table qcut timedelta_range unique
         """)},
+        # The same as pandas before 3.0 names them.
+        **{f"pandas.{name}": "r" for name in words("""
+            core.algorithms.factorize core.algorithms.unique core.indexes.datetimes.bdate_range
+            core.indexes.datetimes.date_range core.indexes.interval.interval_range core.indexes.period.period_range
+            core.indexes.timedeltas.timedelta_range core.reshape.encoding.from_dummies core.reshape.melt.melt
+            core.reshape.merge.merge core.reshape.merge.merge_asof core.reshape.merge.merge_ordered
+            core.reshape.pivot.crosstab core.reshape.pivot.pivot core.reshape.pivot.pivot_table core.reshape.tile.cut
+            core.reshape.tile.qcut tseries.frequencies.infer_freq
+        """)},
         **{f"pandas.api.typing.{name}": "bnr" for name in words("Expanding ExponentialMovingWindow Rolling Window")},
+        **{f"pandas.core.window.{name}": "bnr" for name in words("""
+            ewm.ExponentialMovingWindow expanding.Expanding rolling.Rolling rolling.Window
+        """)},
         "pandas.api.typing.FrozenList": "cr",
         "pandas.core.indexes.frozen.FrozenList": "cr",
         "pandas.io.formats.printing.PrettyDict": "nrs",

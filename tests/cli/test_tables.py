@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import pickle
 import re
 from pathlib import Path
 
@@ -80,6 +81,8 @@ def _full(empty: Home) -> Home:
         json.dumps({"drop_id": DROP, "stem": MODELS[0], "at": "2026-01-01T00:00:00Z", "problems": [problem]})
     )
     (empty.folder / "config.yaml").write_text(rules("dry-run"))
+    (empty.folder / "m.pkl").write_bytes(pickle.dumps({"w": 1}))
+    (empty.folder / "m.yaml").write_text(SIDECAR)
     (empty.folder / "log.jsonl").write_text("\n".join(LOG) + "\n")
     empty.text("backup", "backups")
     return empty
@@ -90,6 +93,9 @@ TABLES: dict[str, tuple[list[str], list[str]]] = {
     "history": (["history"], MODELS),
     "history of one": (["history", MODELS[1]], []),
     "show": (["show", MODELS[0]], [MODELS[0]]),
+    "alias list": (["alias", "list"], [MODELS[2]]),
+    "diff": (["diff", MODELS[0], MODELS[2]], [MODELS[0], MODELS[2]]),
+    "check": (["check", "m.yaml", "--against", "newest"], []),
     "trash list": (["trash", "list"], [MODELS[1]]),
     "inbox list": (["inbox", "list"], [f"{MODELS[1]}.yaml"]),
     "rejected list": (["rejected", "list"], [DROP]),
@@ -165,4 +171,5 @@ def test_every_command_with_a_table_is_tried_here() -> None:
     folder = Path(cli.__file__).parent
     printing = {path.stem for path in folder.glob("*.py") if re.search(r"(?<!def )print_table\(", path.read_text())}
     tried = {words[0] for words, _ in TABLES.values()}
-    assert printing == {{"list": "listing"}.get(word, word) for word in tried}
+    modules = {"list": "listing", "check": "check_gates"}
+    assert printing == {modules.get(word, word) for word in tried}

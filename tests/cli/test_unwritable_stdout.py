@@ -24,7 +24,14 @@ ANSWERING = {
     "list": "",
     "show": "old",
     "history": "",
-    "alias": "champion old",
+    "diff": "old new",
+    "get": "--pair USD/EUR --type lightgbm --path",
+    "alias set": "champion old",
+    "alias list": "",
+    "promote": "new --reason better",
+    "rollback": "--pair USD/EUR --type lightgbm --alias best",
+    "hold": "spare --reason odd",
+    "unhold": "old",
     "pin": "old",
     "unpin": "old",
     "tag": "old audit",
@@ -58,12 +65,14 @@ ANSWERING = {
     "config check": "",
     "config show": "",
     "config schema": "",
+    "init": "begun",
     "schema": "entry",
 }
 """The arguments with which each command prints an answer in the folder of `_folder`."""
 
 # `run` prints nothing; `reload` prints where a daemon answers, `allowlist build` where frameworks are installed.
-ELSEWHERE = {"run", "reload", "allowlist build"}
+# A replica is pulled by rsync, which need not be here: tests/system.
+ELSEWHERE = {"run", "reload", "allowlist build", "replica pull", "replica status"}
 
 
 def test_every_command_is_tried_here() -> None:
@@ -76,10 +85,12 @@ def _folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which every command has something to say."""
     folder = tmp_path_factory.mktemp("home")
     home = Home(folder)
-    for number, name in enumerate(("old", "new", "retired")):
+    for number, name in enumerate(("spare", "old", "new", "retired")):
         home.register(name, days=number)
     with home.open() as registry:
         registry.delete_model("retired")
+        for name in ("old", "new"):
+            registry.promote(name, "best")
     (folder / "config.yaml").write_text("{}\n")
     (folder / "m.pkl").write_bytes(pickle.dumps({"a": 1}))
     (folder / "s.pkl").write_bytes(pickle.dumps([1]))

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["alias"]
 
 _COLUMNS = (
-    Column("ALIAS"),
-    Column("PAIR"),
-    Column("TYPE"),
+    Column("ALIAS", rank=8, least=8),
+    Column("PAIR", rank=7, least=7),
+    Column("TYPE", rank=9, least=8),
     Column("VARIANT", rank=6),
     Column("MODEL"),
     Column("SINCE (UTC)", rank=2),
