@@ -422,7 +422,8 @@ def test_since_is_when_the_rule_let_go(entries: list[dict[str, Any]], rules: Ret
         mine = next(given for given in readable if given["model_id"] == model.model_id)
         for reason in model.reasons:
             rule, found, since = reason.partition(": since ")
-            if not found:
+            # That of registered_within is the time of a registration; a test of its own holds it.
+            if not found or rule.startswith("registered_within"):
                 continue
             then = parse_instant(since)
             by_then = [given for given in readable if parse_instant(given["trained_at"]) <= then]
@@ -886,6 +887,8 @@ def test_memory_grows_with_the_entries_and_no_faster() -> None:
     peaks = []
     for count in (2_000, 8_000):
         entries = [entry(f"m{n:06d}", days_ago(n / 24), validation_metrics={"x": n / count}) for n in range(count)]
+        # It empties the free lists: what other tests left in them would not be counted.
+        gc.collect()
         tracemalloc.start()
         try:
             plan(entries, section(**keep), now=NOW)
