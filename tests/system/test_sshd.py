@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox import drop
+from model_inbox import ModelRegistry, drop
 from model_inbox.producer.remote import SSH_VARIABLE
+from support.crash_kit import metadata
 from support.waiting import wait_until
 from support.world import World, pickled, sidecar
 
@@ -99,3 +100,29 @@ def test_a_training_job_drops_through_ssh(ssh: str, tmp_path: Path, monkeypatch:
         )
     assert (result.outcome, result.problems) == ("registered", ())
     assert world.registry().registry[result.model_id]["provenance"]["python"] == sys.version.split()[0]
+
+
+def test_two_replicas_are_pulled_through_ssh_while_their_source_changes(ssh: str, tmp_path: Path) -> None:
+    """A pull that is killed is taken up by the next one; each pull leaves what the source had committed by then."""
+    models = tmp_path / "models"
+    env = {**os.environ, "RSYNC_RSH": ssh}
+
+    def words(replica: str) -> list[str]:
+        command = [sys.executable, "-I", "-m", "model_inbox", "replica", "pull", f"there:{models}"]
+        return [*command, str(tmp_path / replica), "--json"]
+
+    with ModelRegistry(models / "prediction_registry.json", models / "prediction") as registry:
+        for number in range(4):
+            model = {"model": number, "weights": os.urandom(1_000_000)}
+            registry.register_model(metadata(f"m{number}"), model, [number])
+            killed = subprocess.Popen(words("one"), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if number % 2:
+                killed.kill()
+            killed.wait()
+            for replica in ("one", "two"):
+                done = subprocess.run(words(replica), env=env, capture_output=True, text=True, check=False)
+                assert done.returncode == 0, done.stderr
+                with ModelRegistry(tmp_path / replica / "prediction_registry.json", read_only=True) as copy:
+                    assert sorted(copy.registry) == [f"m{at}" for at in range(number + 1)]
+                    loaded, scaler = copy.load_model_objects(copy.registry[f"m{number}"])
+                    assert (loaded, scaler) == (model, [number])
