@@ -65,6 +65,7 @@ def test_the_manuals_questions_are_answered_from_the_journal(stopped: Installed)
         stopped.config.read_text(),
         ("        last: 10", "        last: 1"),
         ("        within: 30d", "        within: 1d"),
+        ("        registered_within: 7d", "        registered_within: 0h"),
         ("      min_keep: 2", "      min_keep: 1"),
         ("  trash_grace: 7d", "  trash_grace: 0h"),
     )

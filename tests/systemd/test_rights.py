@@ -340,6 +340,7 @@ def test_a_model_of_anybody_moves_to_the_trash_and_back(stocked: Installed) -> N
         stocked.config.read_text(),
         ("        last: 10", "        last: 1"),
         ("        within: 30d", "        within: 1d"),
+        ("        registered_within: 7d", "        registered_within: 0h"),
         ("      min_keep: 2", "      min_keep: 1"),
     )
     stocked.systemctl("reload")

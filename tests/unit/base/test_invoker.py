@@ -19,6 +19,8 @@ def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "loginuid"
     path.write_text(NO_LOGIN)
     monkeypatch.setattr(users, "_LOGIN_UID", path)
+    # A command that another test called in this process may have noted who that was.
+    monkeypatch.setattr(users, "_before", [])
     monkeypatch.delenv("SUDO_UID", raising=False)
     return path
 
