@@ -82,17 +82,17 @@ def test_the_whole_readme_runs_from_top_to_bottom(folder: Path) -> None:
     def after(part: str) -> str:
         return next(output for text, output in printed.items() if part in text)
 
-    assert after("Ridge").strip() == "registered"
-    assert "gbpchf_ridge_" in after("model.predict")
-    assert after("set_alias").startswith("gbpchf_ridge_")
-    assert after("set_alias").endswith(" None\n")
+    assert after("Ridge").startswith("registered gbp-chf-ridge-")
+    assert "gbp-chf-ridge-" in after("model.predict")
+    assert after("registry.promote").startswith("gbp-chf-ridge-")
+    assert after("registry.promote").endswith(" None\n")
     assert "usdeur_linear_20261120" in after("model-inbox show")
     assert "wrong" in after("rejected list")
     assert "site-packages" in after("pip wheel")
     assert (folder / "other").as_posix() in after("pip wheel")
     registry = json.loads((folder / "models" / "prediction_registry.json").read_text())
-    assert sorted(name.partition("-2")[0].partition("_ridge")[0] for name in registry) == [
-        "gbpchf",
+    assert sorted(name.partition("-2")[0].partition("-ridge")[0] for name in registry) == [
+        "gbp-chf",
         "lightgbm-gbp-eur",
         "lightgbm-gbp-usd",
         "lightgbm-jpy-eur",
