@@ -289,7 +289,7 @@ def check(
         # What was retired can be restored, and its files are nowhere lost.
         registry.finish_retirements()
         registry.finish_purges()
-        for line in registry._store.held().values():
+        for line in registry._store.retirements().values():
             assert line.removed is not None
             if line.removed["sequence"] not in scenario.gone or at == 0:
                 held = registry._storage.trash_folder(line.removed)
@@ -336,7 +336,7 @@ def _labels_agree(registry: ModelRegistry) -> None:
             assert labels.is_of(entry, identity.registry_id)
             assert labels.differences(entry) == [], model_id
     assert found == {}
-    for line in registry._store.held().values():
+    for line in registry._store.retirements().values():
         assert line.removed is not None
         held = registry._storage.trash_folder(line.removed) / f"{line.model_id}.labels.json"
         labels = read_labels(held)

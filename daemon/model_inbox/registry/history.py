@@ -31,8 +31,8 @@ from .segments import (
 from .state import State
 
 __all__ = [
-    "Held",
     "HistoryCheck",
+    "Retirements",
     "entries_after",
     "note_retirement",
     "prune_history",
@@ -43,29 +43,29 @@ __all__ = [
 
 _LOOKS_MAX = 5
 
-Held = dict[tuple[str, int], Line]
+Retirements = dict[tuple[str, int], Line]
 """The retirements whose models the trash should hold: (model_id, sequence of its registration) -> line."""
 
 
 # --- the trash -----------------------------------------------------------------------------------------------
 
 
-def retirements(lines: Iterable[Line]) -> Held:
+def retirements(lines: Iterable[Line]) -> Retirements:
     """Return the retirements whose models the trash should hold after these lines, in order."""
-    held: Held = {}
+    found: Retirements = {}
     for line in lines:
-        note_retirement(held, line)
-    return held
+        note_retirement(found, line)
+    return found
 
 
-def note_retirement(held: Held, line: Line) -> None:
+def note_retirement(found: Retirements, line: Line) -> None:
     """Bring the retirements up to date with one more line."""
     if line.operation == "retire" and line.removed is not None:
-        held[(line.model_id, sequence_of(line.removed))] = line
+        found[(line.model_id, sequence_of(line.removed))] = line
     elif brings_back(line) and line.entry is not None:
-        held.pop((line.model_id, sequence_of(line.entry)), None)
+        found.pop((line.model_id, sequence_of(line.entry)), None)
     elif line.operation == "purge" and line.detail is not None:
-        held.pop((line.model_id, sequence_of(line.detail)), None)
+        found.pop((line.model_id, sequence_of(line.detail)), None)
 
 
 def registrations_in(lines: Iterable[Line], drop_ids: Collection[str]) -> dict[str, Line]:

@@ -26,7 +26,7 @@ from .clock import ClockLine, clock_line
 from .derived import Fault, older_copy
 from .doubt import Doubt
 from .healing import log_ignored
-from .history import Held, note_retirement, retirements
+from .history import Retirements, note_retirement, retirements
 from .journal import Draft, Line, number_drafts
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
@@ -90,7 +90,7 @@ class Store:
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read again
         self.doubt = Doubt(self.files.journal)
         self._faults: tuple[Fault, ...] = ()
-        self._held: Held | None = None
+        self._retirements: Retirements | None = None
         self._clock_lines: list[ClockLine] | None = None
         self._protection: Protection | None = None
         self._protection_is_known = False
@@ -146,7 +146,7 @@ class Store:
                 raise
         self._follow(journal)
         self.json_file.note_read(opened.mark, opened.data, None if opened.faults else look)
-        self.state, self.unfinished, self._held, self._clock_lines = state, unfinished, None, None
+        self.state, self.unfinished, self._retirements, self._clock_lines = state, unfinished, None, None
         self._protection_is_known = False
         self._faults, self._unsettled = opened.faults, False
 
@@ -210,14 +210,14 @@ class Store:
         """Return every line that is kept, oldest first; see `segments.all_lines`."""
         return all_lines(self.files.journal, self.files.history, over_gaps=over_gaps)
 
-    def held(self) -> Held:
+    def retirements(self) -> Retirements:
         """Return the retirements whose models the trash should hold, in order. Reads the history once."""
         self.refresh()
         with self._state_lock:
-            if self._held is None:
+            if self._retirements is None:
                 reached = self.state.sequence
-                self._held = retirements(line for line in self.lines(over_gaps=True) if line.sequence <= reached)
-            return dict(self._held)
+                self._retirements = retirements(line for line in self.lines(over_gaps=True) if line.sequence <= reached)
+            return dict(self._retirements)
 
     def clock_lines(self) -> Sequence[ClockLine]:
         """Return what the journal says about the clock, oldest first, as of the last look. Searches the history once.
@@ -323,8 +323,8 @@ class Store:
                 self.unfinished.note(line)  # a plain registration leaves nothing undone
             if line.operation == "register":
                 continue  # nearly all lines: of no model in the trash, and not about the clock
-            if self._held is not None:
-                note_retirement(self._held, line)
+            if self._retirements is not None:
+                note_retirement(self._retirements, line)
             if line.operation == "clock" and self._clock_lines is not None:
                 self._clock_lines.append(clock_line(line))
             if line.operation == "protect":

@@ -50,12 +50,12 @@ class Trash:
         """Return the retired models whose files are still there, in the order of their retirement."""
         if not self._names():
             return []
-        found = (self._retirement(line) for line in self._store.held().values())
+        found = (self._retirement(line) for line in self._store.retirements().values())
         return [item for item in found if item.folder.is_dir()]
 
     def oldest_needed_line(self) -> int | None:
         """Return the number of the oldest line that tells of a model in the trash, or None. Under the writer lock."""
-        kept = [line.sequence for line in self._store.held().values() if self._retirement(line).folder.is_dir()]
+        kept = [line.sequence for line in self._store.retirements().values() if self._retirement(line).folder.is_dir()]
         return min(kept, default=None)
 
     # --- changes ----------------------------------------------------------------------------------------------
@@ -95,15 +95,15 @@ class Trash:
                     hint="Delete that one first, or leave the retired one in the trash",
                 )
             self.finish(model_id)
-            held = [item for item in self.retired() if item.model_id == model_id]
+            found = [item for item in self.retired() if item.model_id == model_id]
             if sequence is not None:
-                held = [item for item in held if item.sequence == sequence]
-            if not held:
+                found = [item for item in found if item.sequence == sequence]
+            if not found:
                 raise EntryNotFound(
                     f"cannot restore {quoted(model_id)}: the trash does not hold it",
                     hint="`model-inbox trash list` shows what can be restored",
                 )
-            with self.brought_back(held[-1]) as entry:
+            with self.brought_back(found[-1]) as entry:
                 self._store.commit([Draft("restore", model_id, "restore", actor, changes_entry=True, entry=entry)])
             return self._store.state.show(model_id)
 
@@ -140,7 +140,7 @@ class Trash:
         """
         with self._store.writing():
             self.prepare()
-            line = self._store.held().get((retired.model_id, retired.sequence))
+            line = self._store.retirements().get((retired.model_id, retired.sequence))
             if line is None or self._retirement(line) != retired:
                 return None
             # What a failed move left at its final name goes with the rest.
@@ -227,7 +227,7 @@ class Trash:
         last: dict[str, Line] = {}
         names = {name for name in self._names() if not _LEFTOVER.fullmatch(name)}
         if names:
-            names -= {self._retirement(line).folder.name for line in self._store.held().values()}
+            names -= {self._retirement(line).folder.name for line in self._store.retirements().values()}
         if names:  # else the whole history need not be read
             for line in self._store.lines(over_gaps=True):
                 said = {"retire": line.removed, "purge": line.detail}.get(line.operation)

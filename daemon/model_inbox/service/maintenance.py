@@ -84,7 +84,7 @@ class Maintenance:
         self.retention_at = machine.monotonic()
         """When, on the monotonic clock, they are applied next, if they are on."""
         self._housekeeping_at = machine.monotonic()
-        self._is_held = False
+        self._clock_in_doubt = False
         self._logged_jump: int | None = None
         self.checkpointing = Checkpointing(config, registry, health, obstacles, machine)
         self.promoting = Promoting(config, registry, tally, machine)
@@ -161,14 +161,14 @@ class Maintenance:
             self.retention_at = now + self._config.retention.interval.seconds
             if self._config.retention.mode == "off":
                 self._health.retention_problem = self._health.breaker = ""
-            elif self._is_held:
+            elif self._clock_in_doubt:
                 self.retention_at = now + min(self._config.retention.interval.seconds, clock.hold_seconds)
             else:
                 with self._work("applying the retention rules", MAINTENANCE_SECONDS):
                     self._apply_rules(clock.now)
         if now >= self._housekeeping_at:
             self._housekeeping_at = now + HOUSEKEEPING_SECONDS
-            if self._is_held:
+            if self._clock_in_doubt:
                 self._housekeeping_at = now + min(HOUSEKEEPING_SECONDS, clock.hold_seconds)
             with self._work("removing what is old", MAINTENANCE_SECONDS):
                 self._remove_old(clock.now)
@@ -181,8 +181,8 @@ class Maintenance:
         after it changes nothing.
         """
         clock = self._registry.clock_watch.look()
-        was_held, self._is_held = self._is_held, clock.hold_seconds > 0
-        if was_held and not self._is_held:
+        was_in_doubt, self._clock_in_doubt = self._clock_in_doubt, clock.hold_seconds > 0
+        if was_in_doubt and not self._clock_in_doubt:
             self.retention_at = self._housekeeping_at = now
         self._log_clock(clock)
         return clock
@@ -201,7 +201,7 @@ class Maintenance:
                 sequence=number,
             )
             self._logged_jump = number
-        elif self._logged_jump is not None and not self._is_held:
+        elif self._logged_jump is not None and not self._clock_in_doubt:
             log.info("registry.clock_believed", sequence=self._logged_jump)
             self._logged_jump = None
 
@@ -273,16 +273,16 @@ class Maintenance:
 
     def _remove_old(self, now: datetime) -> None:
         """Remove what has been kept long enough, if the clock can be believed, and look for what is wrong."""
-        if self._inbox.is_in_place and not self._is_held:
+        if self._inbox.is_in_place and not self._clock_in_doubt:
             self._purge_answers(now)
             self._publish_due()
         self.look_at_history()
         with self._attempt() as history:
-            if not self._is_held:
+            if not self._clock_in_doubt:
                 self._registry.prune_history(self._config.registry.history_keep)
         if history.problem:
             log.error("registry.prune_failed", problem=history.problem, traceback=history.traceback)
-        if not self._is_held:
+        if not self._clock_in_doubt:
             self._retire_held(now)
         self._check_history()
         self._has_leftovers = True  # another writer may have died meanwhile

@@ -231,7 +231,7 @@ class _Writing:
 
         The old sidecar goes to the old files first: a crash between leaves none, and the next rebuild writes it.
         """
-        for line in self.plan.held.values():
+        for line in self.plan.retirements.values():
             removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if check_sidecar(self.storage, removed, folder) is not None:

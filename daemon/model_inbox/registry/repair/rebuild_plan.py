@@ -28,14 +28,14 @@ from ...pickles import PickleReport, Scanner, claimed_versions, current, imports
 from ...problems import quoted
 from ..entry import EntryFields, as_fields, new_entry, numbered_entry, sequence_of
 from ..files import Storage
-from ..history import Held, note_retirement
+from ..history import Retirements, note_retirement
 from ..journal import Line, Operation, encode_line, format_time
 from ..position import newest
 from ..state import State
 from .evidence import Base, Evidence
 from .label_recovery import LabelEvidence, Recovered, in_words, recover, told_until
 from .undone import Undone, what_was_undone
-from .verify import check_file, extra_files, held_in, is_sound, leftovers_in, stranger_folders
+from .verify import check_file, extra_files, is_sound, leftovers_in, retirements_in, stranger_folders
 
 __all__ = ["Lost", "Plan", "nothing_to_do"]
 
@@ -225,7 +225,7 @@ class Plan:
                 self.lines[number] = encode_line(line)
             self.times[number] = time
         self.time = format_time(self.now)
-        self.held: Held = held_in(self.evidence)
+        self.retirements: Retirements = retirements_in(self.evidence)
 
     def _note_lost(self, first: int, last: int) -> None:
         """Count lost lines, and put together those that follow each other."""
@@ -241,7 +241,7 @@ class Plan:
         number = self.reached + len(self.added) + 1
         line = replace(line, sequence=number, time=self.time, actor=ACTOR)
         self.added.append(line)
-        note_retirement(self.held, line)
+        note_retirement(self.retirements, line)
 
     def _check_entries(self) -> None:
         """Keep the entries whose files are sound, and tell by lines where the journal does not say so."""
@@ -311,7 +311,7 @@ class Plan:
         """Decide about every stored file that no entry names: to the trash, registered again, or kept aside."""
         aside = {path for entry, _ in self.discards for path in self.storage.files_of(entry)}
         done = {str(entry["model_id"]) for entry, _ in self.discards}
-        for line in reversed(list(self.held.values())):
+        for line in reversed(list(self.retirements.values())):
             removed = as_fields(line.removed or {})
             if line.model_id not in self.entries.keys() | done and self._belongs_in_trash(removed):
                 done.add(line.model_id)
@@ -361,7 +361,7 @@ class Plan:
             digest = (line.detail or {}).get("replaced_sha256")
             is_free = self.storage.boundary.holds(replaced) and path not in named and path not in aside
             is_it = is_free and _fault(path, digest) is None
-            if is_it and (alive or (line.model_id, sequence_of(entry)) in self.held):
+            if is_it and (alive or (line.model_id, sequence_of(entry)) in self.retirements):
                 aside.add(path)
                 self.discards.append((entry, path))
 
@@ -459,7 +459,7 @@ class Plan:
     def _check_trash(self) -> None:
         """Tell by lines which retired models the trash does not hold, and find folders that nothing tells of."""
         coming = {self.storage.trash_folder(entry) for entry, path in self.discards if path is None}
-        for line in list(self.held.values()):
+        for line in list(self.retirements.values()):
             removed = as_fields(line.removed or {})
             if self.storage.trash_folder(removed) in coming or is_sound(self.storage, removed):
                 self.extra += extra_files(self.storage, removed)
@@ -467,7 +467,7 @@ class Plan:
             detail = {"sequence": sequence_of(removed)}
             self._add(replace(_line("purge", line.model_id, "rebuild: the trash does not hold it"), detail=detail))
         self._check_result()
-        self.strangers = stranger_folders(self.storage, self.held, self.entries.values())
+        self.strangers = stranger_folders(self.storage, self.retirements, self.entries.values())
         self.lost += [Lost(folder.name, "a folder of the trash that nothing tells of") for folder in self.strangers]
 
     def _check_result(self) -> None:

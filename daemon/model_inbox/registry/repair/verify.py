@@ -56,7 +56,7 @@ from ...problems.registry import (
 from ..entry import EntryFields, as_fields, files_of_entry, sequence_of
 from ..files import Storage
 from ..healing import is_set_aside
-from ..history import Held, retirements
+from ..history import Retirements, retirements
 from ..label_files import read_labels
 from ..label_format import has_labels
 from ..paths import RegistryFiles
@@ -69,9 +69,9 @@ __all__ = [
     "check_file",
     "check_sidecar",
     "extra_files",
-    "held_in",
     "is_sound",
     "leftovers_in",
+    "retirements_in",
     "stranger_folders",
     "verify",
 ]
@@ -115,7 +115,7 @@ def verify(
     whole = look.problems()
     count = look.counter(progress) if digests else None
     by_model = look.check_models(look.entries, count)
-    in_trash = look.check_trash(look.held, count)
+    in_trash = look.check_trash(look.retirements, count)
     if scanner is not None and digests:
         for model_id, problems in look.judge_again(look.entries.keys() - by_model.keys(), scanner, rescanned).items():
             by_model[model_id] = problems
@@ -147,7 +147,7 @@ class _Look:
         self.is_replica = os.path.lexists(RegistryFiles(path).replica)
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
         self.entries: Mapping[str, EntryFields] = state.entries
-        self.held = held_in(self.evidence)
+        self.retirements = retirements_in(self.evidence)
         lines = (self.evidence.lines[number].line for number in sorted(self.evidence.lines))
         self.tagged = {line.model_id: line.sequence for line in lines if line.operation == "tag"}
         """The last line that set tags by hand, by model."""
@@ -188,7 +188,7 @@ class _Look:
                 yield registry_leftover_file(path)
 
     def _trash(self) -> Iterator[Problem]:
-        for line in self.held.values():
+        for line in self.retirements.values():
             removed = as_fields(line.removed or {})
             folder = self.storage.trash_folder(removed)
             if not folder.is_dir():
@@ -200,7 +200,7 @@ class _Look:
             for path in extra_files(self.storage, removed):
                 yield registry_trash_extra(path, line.model_id)
         try:
-            strangers = stranger_folders(self.storage, self.held, self.entries.values())
+            strangers = stranger_folders(self.storage, self.retirements, self.entries.values())
         except OSError as error:
             yield unreadable(self.storage.trash_dir, error)
             return
@@ -226,7 +226,7 @@ class _Look:
             if not self.storage.outside(entry)
             for path in self.storage.needed_files_of(entry)
         ]
-        for line in self.held.values():
+        for line in self.retirements.values():
             paths += self.storage.held_files_of(as_fields(line.removed or {}))
         return _Counter(progress, sum(_size(path) or 0 for path in paths) if progress is not None else 0)
 
@@ -250,13 +250,13 @@ class _Look:
     def check_trash(
         self, keys: Collection[tuple[str, int]], count: _Counter | None
     ) -> dict[tuple[str, int], list[Problem]]:
-        """Return what is wrong with the files that the trash has of these retired models, as `held` names them.
+        """Return what is wrong with the files that the trash has of these retired models, as `retirements` names them.
 
         A missing model or scaler is in `problems` already.
         """
         found = {}
         for key in keys:
-            line = self.held.get(key)
+            line = self.retirements.get(key)
             removed = as_fields((line.removed if line is not None else None) or {})
             if line is None or not self.storage.trash_folder(removed).is_dir():
                 continue
@@ -469,7 +469,7 @@ def leftovers_in(storage: Storage, files: RegistryFiles, entries: Iterable[Entry
     return [path for path in found if not is_set_aside(files, path)]
 
 
-def held_in(evidence: Evidence) -> Held:
+def retirements_in(evidence: Evidence) -> Retirements:
     """Return the retirements whose models the trash should hold, as far as sound lines tell."""
     return retirements(evidence.lines[number].line for number in sorted(evidence.lines))
 
@@ -511,12 +511,12 @@ def extra_files(storage: Storage, entry: EntryFields) -> list[Path]:
     return [folder / name for name in names if name not in own and not scaler.fullmatch(name)]
 
 
-def stranger_folders(storage: Storage, held: Held, entries: Iterable[EntryFields]) -> list[Path]:
+def stranger_folders(storage: Storage, retired: Retirements, entries: Iterable[EntryFields]) -> list[Path]:
     """Return the folders in the trash that belong to no retired model and to no entry whose scaler was replaced.
 
     What was set aside under a name of its own (`<file>.leftover-<n>`) is none. Raises OSError.
     """
-    known = {storage.trash_folder(as_fields(line.removed or {})).name for line in held.values()}
+    known = {storage.trash_folder(as_fields(line.removed or {})).name for line in retired.values()}
     known |= {storage.trash_folder(entry).name for entry in entries}
     try:
         names = sorted(os.listdir(storage.trash_dir))
