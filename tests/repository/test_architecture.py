@@ -88,7 +88,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "model/conditions": ("paths words", "condition", "__init__"),
     "config": (
-        "sections values",
+        "names sections values",
         "gates retention",
         "search settings",
         "changes metric_orders places problems",
@@ -230,7 +230,7 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    base/margins config/gates config/retention config/sections config/values
+    base/margins config/gates config/names config/retention config/sections config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage

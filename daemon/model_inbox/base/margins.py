@@ -30,9 +30,12 @@ class Margin(NamedTuple):
             return self.amount
         return abs(_exact(other)) * self.amount / 100 if other or not self.amount else None
 
-    def compare(self, new: float, old: float, order: Order) -> tuple[Fraction, Fraction | None]:
-        """Return by how much a number is better than another, and by how much it must be: see `needed`."""
-        return gain_of(new, old, order), self.needed(old)
+    def bound(self, old: float, order: Order, *, better: bool) -> float | None:
+        """Return the number that is better than another by just this much, or worse; None if that is a part of zero."""
+        needed = self.needed(old)
+        if needed is None:
+            return None
+        return float(_exact(old) - needed if better == (order == "min") else _exact(old) + needed)
 
     def __str__(self) -> str:
         """Return it as it is written."""

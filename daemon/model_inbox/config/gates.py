@@ -5,36 +5,19 @@ Owns the meaning of each key, and which values are allowed. Never looks at a mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from ..base.margins import Margin, Order, parse_margin
+from ..base.margins import Margin, Order
 from ..base.units import parse_size
-from ..errors import ConditionError
-from ..model.conditions.paths import Kind, parse_path
-from ..model.metadata import is_valid_id
 from ..problems import quoted
+from .names import MarginSetting, Name, NumberName, ValueName
 from .sections import MatchSection, Section, setting
 
-__all__ = ["Bound", "GateSection", "Margin", "MarginSetting", "Order", "unique_names"]
-
-
-def _path(value: str) -> str:
-    try:
-        parse_path(value)
-    except ConditionError as error:
-        raise ValueError(f"{error.message} ({error.hint})" if error.hint else error.message) from None
-    return value
+__all__ = ["Bound", "GateSection", "Margin", "Order", "unique_names"]
 
 
 def _number(value: object) -> object:
@@ -42,25 +25,12 @@ def _number(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def _name(value: str) -> str:
-    if not is_valid_id(value):
-        raise ValueError(f"{quoted(value)} is not a name; write letters, digits, '.', '_' and '-', like accuracy")
-    return value
-
-
-MarginSetting = Annotated[
-    Margin,
-    PlainValidator(lambda value: value if isinstance(value, Margin) else parse_margin(value)),
-    PlainSerializer(str, return_type=str),
-    WithJsonSchema({"type": ["number", "string"], "examples": ["5%", 0.001]}),
-]
-_FinitePath = Annotated[str, AfterValidator(_path)]
-_Number = Annotated[
+_BoundNumber = Annotated[
     float,
     BeforeValidator(_number),
     Field(allow_inf_nan=False),
+    WithJsonSchema({"type": ["number", "string"], "examples": [0.01, "500MB"]}),
 ]
-_BoundNumber = Annotated[_Number, WithJsonSchema({"type": ["number", "string"], "examples": [0.01, "500MB"]})]
 
 
 class Bound(Section):
@@ -85,20 +55,20 @@ class GateSection(Section):
     features.NAME and tags.NAME are fields of the entry. In the name of a metric, * is any part between two dots.
     """
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="The name of the gate, for messages.")
+    name: Name = Field(description="The name of the gate, for messages.")
     match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
-    require: tuple[_FinitePath, ...] = setting((), "What a model must have, as names. calibration_ok must be true.")
-    bounds: Mapping[_FinitePath, Bound] = setting({}, "Names of numbers, each with its smallest and largest value.")
-    against: Annotated[str, AfterValidator(_name)] | None = setting(
+    require: tuple[ValueName, ...] = setting((), "What a model must have, as names. calibration_ok must be true.")
+    bounds: Mapping[NumberName, Bound] = setting({}, "Names of numbers, each with its smallest and largest value.")
+    against: Name | None = setting(
         None, "The model in service to compare with: the name of an alias, or newest. Without such a model it passes."
     )
-    max_regression: Mapping[_FinitePath, MarginSetting] = setting(
+    max_regression: Mapping[NumberName, MarginSetting] = setting(
         {}, "By how much a metric may be worse than that of the model in service: a number, or a part such as 5%."
     )
-    min_gain: Mapping[_FinitePath, MarginSetting] = setting(
+    min_gain: Mapping[NumberName, MarginSetting] = setting(
         {}, "By how much a metric must be better than that of the model in service: a number, or a part such as 5%."
     )
-    order: Order | Mapping[_FinitePath, Order] | None = setting(
+    order: Order | Mapping[NumberName, Order] | None = setting(
         None, "Whether small (min) or large (max) values are better: for all compared metrics, or for each by its name."
     )
     on_fail: Literal["reject", "hold"] = setting(
@@ -120,11 +90,15 @@ class GateSection(Section):
                     f"order does not say whether small or large values of {quoted(path)} are better; add it: "
                     f"order: {{{path}: min}}"
                 )
-        for path in (*self.bounds, *compared):
-            kind = parse_path(path).kind
-            if kind not in (Kind.NUMBER, Kind.SIZE):
-                raise ValueError(f"{quoted(path)} is {kind.value}, and only numbers have bounds; use require")
         return self
+
+    def comparisons(self) -> Iterator[tuple[str, str, Margin, Order]]:
+        """Yield what is asked for beside the model in service: rule, name of the metric, margin and order."""
+        for rule, margins in (("max_regression", self.max_regression), ("min_gain", self.min_gain)):
+            for name, margin in margins.items():
+                # `_can_be_evaluated` has seen that each has an order.
+                if (order := self.order_of(name)) is not None:
+                    yield rule, name, margin, order
 
     def order_of(self, path: str) -> Order | None:
         """Return whether small or large values of a metric are better; None if the gate does not say."""
@@ -133,8 +107,7 @@ class GateSection(Section):
 
 def unique_names(gates: tuple[GateSection, ...]) -> tuple[GateSection, ...]:
     """Return the gates. Raises ValueError if two have the same name."""
-    names: Any = [gate.name for gate in gates]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ValueError(f"two gates have the name {quoted(twice)}; a message must say which one it was")
+    for name, count in Counter(gate.name for gate in gates).items():
+        if count > 1:
+            raise ValueError(f"{count} gates have the name {quoted(name)}; a message must say which one it was")
     return gates

@@ -28,13 +28,11 @@ from pydantic_core import PydanticCustomError
 
 from ..base.margins import Order
 from ..base.units import parse_size
-from ..errors import ConditionError
-from ..model.conditions.paths import Kind
-from ..model.conditions.paths import parse_path as parse_name
-from ..model.metadata import MODEL_ID, PAIR_PATTERN
+from ..model.metadata import PAIR_PATTERN
 from ..model.sidecar_fields import SIDECAR_BYTES_MAX
 from ..problems import Problem
-from .gates import GateSection, MarginSetting, unique_names
+from .gates import GateSection, unique_names
+from .names import MarginSetting, Name, NumberName
 from .retention import RetentionSection
 from .sections import MatchSection, Pattern, Section, setting
 from .values import (
@@ -113,22 +111,6 @@ def _movers(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def _alias_name(value: str) -> str:
-    if not MODEL_ID.fullmatch(value):
-        raise ValueError("not an alias; it is written like a model_id")
-    return value
-
-
-def _number_path(value: str) -> str:
-    try:
-        kind = parse_name(value).kind
-    except ConditionError as error:
-        raise ValueError(str(error)) from None
-    if kind not in (Kind.NUMBER, Kind.SIZE):
-        raise ValueError(f"{value} is {kind.value}; write the name of a number, such as the metric 1d.rmse")
-    return value
-
-
 def _permits(value: tuple[PermitSection, ...]) -> tuple[PermitSection, ...]:
     if not value:
         raise ValueError("an empty list would permit nothing; remove permits to permit everything")
@@ -175,8 +157,6 @@ Size = Annotated[
     WithJsonSchema({"type": ["string", "integer"], "examples": ["20GiB", "500MB"]}),
 ]
 AbsolutePath = Annotated[Path, BeforeValidator(_path), WithJsonSchema({"type": "string"})]
-AliasName = Annotated[str, AfterValidator(_alias_name)]
-NumberPath = Annotated[str, AfterValidator(_number_path)]
 LogFile = Annotated[Path | Literal["auto"], BeforeValidator(_log_file), WithJsonSchema({"type": "string"})]
 Patterns = Annotated[
     tuple[Pattern, ...],
@@ -335,7 +315,7 @@ class AliasSection(_Section):
 class WhenSection(_Section):
     """When a new model is better than the one that has the alias."""
 
-    metric: NumberPath = Field(description="The number that is compared, like 1d.rmse.")
+    metric: NumberName = Field(description="The number that is compared, like 1d.rmse.")
     order: Order = Field(description="Whether the smaller or the greater number is better.")
     by: MarginSetting = setting(
         "0", "By how much it must be better: a number, or like '5%' a part of the other one. 0 is by anything."
@@ -345,7 +325,7 @@ class WhenSection(_Section):
 class PromotionSection(_Section):
     """A rule that gives an alias to a new model of each slot that matches."""
 
-    alias: AliasName = setting("champion", "The alias.")
+    alias: Name = setting("champion", "The alias.")
     match: MatchSection = Field(default_factory=MatchSection, description="The slots.")
     when: WhenSection = Field(description="When a model gets the alias.")
     mode: Literal["enforce", "dry-run"] = setting(
@@ -405,7 +385,7 @@ class Config(_Section):
         "Which new models get an alias without being asked for. Of the rules for an alias, the first that matches a "
         "slot counts.",
     )
-    aliases: dict[AliasName, AliasSection] = setting({}, "Who may move which aliases. All others are free.")
+    aliases: dict[Name, AliasSection] = setting({}, "Who may move which aliases. All others are free.")
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)

@@ -21,6 +21,8 @@ from ..registry.outcomes import Examined, InService
 __all__ = ["Gates", "gates_for"]
 
 _Entry = Mapping[str, Any]
+# Whole numbers below this are written without an exponent.
+_WRITTEN_OUT_MAX = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +105,8 @@ def _checks(gate: GateSection, entry: _Entry, in_service: InService) -> Iterator
     if gate.against is None:
         return
     other = in_service(gate.against)
-    for rule, margins in (("max_regression", gate.max_regression), ("min_gain", gate.min_gain)):
-        for name, margin in margins.items():
-            yield from _compared(gate, rule, name, margin, entry, other)
+    for rule, name, margin, order in gate.comparisons():
+        yield from _compared(gate, rule, name, margin, order, entry, other)
 
 
 def _required(gate: GateSection, name: str, entry: _Entry) -> Iterator[_Check]:
@@ -123,16 +124,14 @@ def _bounded(gate: GateSection, name: str, bound: Bound, entry: _Entry) -> Itera
             if limit is None:
                 continue
             passed = value is not None and (value >= limit if rule == "min" else value <= limit)
-            must = f"at {'least' if rule == 'min' else 'most'} {limit:g}"
-            says = f"is missing, and must be {must}" if value is None else f"is {value:g}, and must be {must}"
+            must = f"at {'least' if rule == 'min' else 'most'} {_shown(limit)}"
+            says = f"is missing, and must be {must}" if value is None else f"is {_shown(value)}, and must be {must}"
             yield _Check(gate, path, rule, passed, value, limit, says)
 
 
 def _compared(
-    gate: GateSection, rule: str, name: str, margin: Margin, entry: _Entry, other: _Entry | None
+    gate: GateSection, rule: str, name: str, margin: Margin, order: Order, entry: _Entry, other: _Entry | None
 ) -> Iterator[_Check]:
-    order = gate.order_of(name)
-    assert order is not None  # noqa: S101  # the configuration says an order for every compared metric
     which = gate.against if gate.against == NEWEST else f"alias {quoted(gate.against)}"
     for path in _paths(name, entry, other):
         value = path.read(entry)
@@ -152,24 +151,26 @@ def _judged(
     if reference is None:
         return True, None, "is compared with nothing: the model in service does not have it"
     if value is None:
-        return False, None, f"is missing, and the model in service has {reference:g}"
-    gain, needed = margin.compare(value, reference, order)
-    if needed is None:
-        if rule == "max_regression" and gain >= 0:
-            return True, reference, f"is {value:g}, and not worse than {reference:g}"
-        return (
-            False,
-            None,
-            (
-                f"is {value:g}, and {margin} of 0, the value of the model in service, says nothing: the gate needs a "
-                "number"
-            ),
-        )
-    needed = needed if rule == "min_gain" else -needed
-    bound = reference - float(needed) if order == "min" else reference + float(needed)
-    must = f"at {'most' if order == 'min' else 'least'} {bound:g}"
-    how = f"{margin} {'better' if rule == 'min_gain' else 'worse'} than {reference:g}"
-    return gain >= needed, bound, f"is {value:g}, and must be {must}, {how}"
+        return False, None, f"is missing, and the model in service has {_shown(reference)}"
+    better = rule == "min_gain"
+    bound = margin.bound(reference, order, better=better)
+    if bound is None and not better and _reaches(value, reference, order):
+        return True, reference, f"is {_shown(value)}, and not worse than {_shown(reference)}"
+    if bound is None:
+        nothing = f"{margin} of 0, the value of the model in service, says nothing: the gate needs a number"
+        return False, None, f"is {_shown(value)}, and {nothing}"
+    must = f"at {'most' if order == 'min' else 'least'} {_shown(bound)}"
+    how = f"{margin} {'better' if better else 'worse'} than {_shown(reference)}"
+    return _reaches(value, bound, order), bound, f"is {_shown(value)}, and must be {must}, {how}"
+
+
+def _reaches(value: float, bound: float, order: Order) -> bool:
+    return value <= bound if order == "min" else value >= bound
+
+
+def _shown(number: float) -> str:
+    """Return a number with all its digits: a value that just fails must not look like its bound."""
+    return str(int(number)) if number == int(number) and abs(number) < _WRITTEN_OUT_MAX else repr(number)
 
 
 def _paths(name: str, entry: _Entry, other: _Entry | None = None) -> list[FieldPath]:

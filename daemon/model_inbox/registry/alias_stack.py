@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from .entry import EntryFields, Former, Promotion, as_fields, sequence_of
+from .entry import EntryFields, ModelReference, Promotion, as_fields, sequence_of
 
 __all__ = ["FORMER_MAX", "Stack", "Target", "give", "promotion_of", "read_stack", "release", "take", "target_of"]
 
@@ -103,7 +103,7 @@ def give(
         "actor": actor,
         "reason": reason,
         "line": line,
-        "former": [Former(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]],
+        "former": [ModelReference(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]],
     }
     barred = [name for name in entry.get("barred") or () if by_rule or name != alias]
     return _with(
@@ -128,7 +128,7 @@ def release(entry: EntryFields, alias: str, former: Sequence[Target]) -> EntryFi
     """Return the entry of a model whose alias is removed, and which keeps the stack until the next one gets it."""
     promotions = _promotions(entry)
     if alias not in promotions:
-        kept = [Former(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]]
+        kept = [ModelReference(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]]
         promotions[alias] = {"at": None, "actor": "", "reason": "", "line": 0, "former": kept}
     aliases = [name for name in entry.get("aliases") or () if name != alias]
     return _with(entry, aliases=aliases, promotions=promotions, barred=entry.get("barred") or [])

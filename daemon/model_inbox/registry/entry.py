@@ -9,7 +9,7 @@ no clock.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unpack, cast
 
 from ..base.shapes import Field, document, object_schema
@@ -32,10 +32,10 @@ __all__ = [
     "Entry",
     "EntryChanges",
     "EntryFields",
-    "Former",
     "GateOutcome",
     "Integrity",
     "Measurement",
+    "ModelReference",
     "Origin",
     "Promotion",
     "Role",
@@ -82,8 +82,8 @@ class Measurement(TypedDict):
     at: Annotated[str, Field("When it was measured, in UTC.", format="date-time")]
 
 
-class Former(TypedDict):
-    """A model that held an alias before."""
+class ModelReference(TypedDict):
+    """A model that was registered once."""
 
     model_id: Annotated[str, Field("The model's id.", pattern=f"^{MODEL_ID.pattern}$")]
     sequence: Annotated[int, Field("Its `sequence`: another model may have the id by now.", minimum=0)]
@@ -97,16 +97,9 @@ class Promotion(TypedDict):
     reason: Annotated[str, Field("Why.")]
     line: Annotated[int, Field("The number of the journal line; 0: not known.", minimum=0)]
     former: Annotated[
-        list[Annotated[Former, Field("One of them.")]],
+        list[Annotated[ModelReference, Field("One of them.")]],
         Field("The models that held it before, the latest last: a rollback goes back to that. At most 100."),
     ]
-
-
-class InService(TypedDict):
-    """A model that another one was compared with."""
-
-    model_id: Annotated[str, Field("Its id.")]
-    sequence: Annotated[int, Field("The number of the line that registered it.", minimum=0)]
 
 
 class GateOutcome(TypedDict):
@@ -118,7 +111,7 @@ class GateOutcome(TypedDict):
     passed: Annotated[bool, Field("Whether the model fulfils it.")]
     value: Annotated[float | bool | None, Field("The value; null: it is missing, or no number.")]
     bound: Annotated[float | None, Field("The value that just passes; null: there is none.")]
-    against: Annotated[InService | None, Field("The model in service that it was compared with; null: none.")]
+    against: Annotated[ModelReference | None, Field("The model in service that it was compared with; null: none.")]
     says: Annotated[str, Field("The same in words.")]
 
 
@@ -262,13 +255,11 @@ def new_entry(
     frameworks: Mapping[str, str] | None = None,
     owner: OwnerFields | None = None,
     load_bytes: int | None = None,
-    held: str | None = None,
-    gates: Sequence[GateOutcome] = (),
 ) -> EntryFields:
     """Return the entry of a model that is about to be registered.
 
-    `held` is why it is not to be served, `gates` what the gates said of it. `registered_at` and `sequence` are those of
-    its journal line, and are filled in when that is made.
+    `registered_at` and `sequence` are those of its journal line, and are filled in when that is made. So are `held` and
+    `gates`, where gates have been asked.
     """
     fields = {
         **metadata,
@@ -289,9 +280,9 @@ def new_entry(
         "integrity": integrity,
         "aliases": [],
         "pinned": False,
-        "held": held,
+        "held": None,
         "held_since": None,
-        "gates": list(gates),
+        "gates": [],
     }
     return as_fields(fields)
 

@@ -49,7 +49,7 @@ class Labels:
                 named = " and ".join(map(quoted, aliases))
                 raise EntryProtected(
                     f"cannot hold {quoted(model_id)}: {named} {'names' if len(aliases) == 1 else 'name'} it",
-                    hint="Let the alias name another model first, or remove it: `model-inbox alias --help`",
+                    hint="Let it name another model first, with `model-inbox rollback` or `model-inbox promote`",
                 )
             since = entry.get("held_since") or format_time(now)
             return self._change("hold", model_id, reason, actor, held=reason, held_since=since)

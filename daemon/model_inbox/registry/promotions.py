@@ -340,13 +340,12 @@ class Promotions:
                 if nearest is not None
                 else "None of the models that held it before is there",
             )
-        entry = self._registered(target)
+        entry, retired = self._registered(target), self._retired(target)
         if entry is not None:
             yield entry, False
-            return
-        (item,) = [one for one in self._trash.retired() if (one.model_id, one.sequence) == target]
-        with self._trash.brought_back(item) as entry:
-            yield entry, True
+        elif retired is not None:
+            with self._trash.brought_back(retired) as entry:
+                yield entry, True
 
     def _why_not_there(self, target: Target) -> str:
         entry = self._registered(target)

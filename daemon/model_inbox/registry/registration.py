@@ -87,7 +87,8 @@ def _place_and_commit(
         if known is not None:
             outcomes.append((_outcome(known, candidate), known["model_id"], ()))
             continue
-        examined = _examined(store, candidate, fresh)
+        entry = _entry_of(candidate)
+        examined = _examined(store, candidate, entry, fresh)
         # A model that a gate refuses takes nothing of its owner's quota.
         over = None if examined.problems else _over_quota(store, candidate, pending)
         if problems := examined.problems or (() if over is None else (over,)):
@@ -96,8 +97,9 @@ def _place_and_commit(
         if model_id in store.unfinished.moves:
             trash.finish(model_id)
         placed[model_id] = candidate.files
-        model_path, scaler_path = storage.place(model_id, candidate.files)
-        fresh[model_id] = _entry_of(candidate, model_path, scaler_path, examined)
+        entry["model_path"], entry["scaler_path"] = storage.place(model_id, candidate.files)
+        entry["held"], entry["gates"] = examined.held, list(examined.outcomes)
+        fresh[model_id] = entry
         drafts.append(_draft(candidate, fresh[model_id], actor))
         outcomes.append(("registered", model_id, examined.notes))
     if drafts:
@@ -111,8 +113,8 @@ def _place_and_commit(
     return outcomes
 
 
-def _examined(store: Store, candidate: Candidate, fresh: Mapping[str, EntryFields]) -> Examined:
-    """Return what the gates say of a candidate, beside the models in service.
+def _examined(store: Store, candidate: Candidate, entry: EntryFields, fresh: Mapping[str, EntryFields]) -> Examined:
+    """Return what the gates say of a candidate, which has this entry, beside the models in service.
 
     Under the writer lock, over all that was committed by any process and over this batch: of two drops that are ready
     together, the later one is compared with the earlier one.
@@ -126,14 +128,14 @@ def _examined(store: Store, candidate: Candidate, fresh: Mapping[str, EntryField
             return store.state.aliased(slot, name)
         now = microseconds_of(store.now())
         newest: Mapping[str, Any] | None = store.state.newest(slot, now, calibrated=False)
-        for entry in fresh.values():
-            at = instant_microseconds(entry["trained_at"])
-            is_served = slot_of(entry) == slot and not entry.get("held") and at <= now
+        for other in fresh.values():
+            at = instant_microseconds(other["trained_at"])
+            is_served = slot_of(other) == slot and not other.get("held") and at <= now
             if is_served and (newest is None or at >= instant_microseconds(newest["trained_at"])):
-                newest = entry
+                newest = other
         return newest
 
-    return candidate.gates.examine(_entry_of(candidate, "", None, _NO_GATES), in_service)
+    return candidate.gates.examine(entry, in_service)
 
 
 def _over_quota(store: Store, candidate: Candidate, pending: dict[int, tuple[int, int]]) -> Problem | None:
@@ -208,12 +210,13 @@ def _is_same(known: EntryFields, files: StagedFiles) -> bool:
     return (known.get("sha256"), known.get("scaler_sha256")) == (files.sha256, files.scaler_sha256)
 
 
-def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None, examined: Examined) -> EntryFields:
+def _entry_of(candidate: Candidate) -> EntryFields:
+    """Return the entry of a candidate whose files have no names yet, and which no gate has seen."""
     files = candidate.files
     return new_entry(
         candidate.fields,
-        model_path=model_path,
-        scaler_path=scaler_path,
+        model_path="",
+        scaler_path=None,
         sha256=files.sha256,
         scaler_sha256=files.scaler_sha256,
         size_bytes=files.model_bytes + files.scaler_bytes,
@@ -225,8 +228,6 @@ def _entry_of(candidate: Candidate, model_path: str, scaler_path: str | None, ex
         frameworks=candidate.frameworks,
         owner=candidate.owner,
         load_bytes=candidate.load_bytes,
-        held=examined.held,
-        gates=examined.outcomes,
     )
 
 

@@ -499,14 +499,14 @@ def test_a_rule_of_promotion() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("promotion: [{when: {metric: tags.x, order: min}}]", "tags.x is text"),
+        ("promotion: [{when: {metric: tags.x, order: min}}]", "'tags.x' is text"),
         ("promotion: [{when: {metric: rmse, order: up}}]", "min"),
         ("promotion: [{when: {metric: rmse, order: min, by: -1}}]", "'5%'"),
-        ("promotion: [{alias: a/b, when: {metric: rmse, order: min}}]", "not an alias"),
+        ("promotion: [{alias: a/b, when: {metric: rmse, order: min}}]", "'a/b' is not a name"),
         ("promotion: [{alias: champion}]", "promotion[0].when is missing"),
         ("aliases: {champion: {may_move: []}}", "an empty list would let nobody"),
         ("aliases: {champion: {may_move: ['@']}}", "not a user"),
-        ("aliases: {a/b: {}}", "not an alias"),
+        ("aliases: {a/b: {}}", "'a/b' is not a name"),
         ("aliases: {champion: {may: [alice]}}", "may_move"),
     ],
 )

@@ -143,6 +143,19 @@ def test_a_refusal_names_gate_value_bound_and_the_other_model() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"bounds": {"rmse": {"max": 0.1}}}, "rmse is 0.1000000001, and must be at most 0.1"),
+        ({"bounds": {"size_bytes": {"max": 999_999}}}, "size_bytes is 1000000, and must be at most 999999"),
+    ],
+)
+def test_a_value_that_just_fails_does_not_look_like_its_bound(fields: dict[str, Any], says: str) -> None:
+    """Numbers are shown with all their digits."""
+    (outcome,) = examine(gate(**fields), entry(rmse=0.1000000001)).outcomes
+    assert (outcome["passed"], outcome["says"]) == (False, says)
+
+
 def test_without_a_model_in_service_a_comparison_passes_and_says_so() -> None:
     """The first model of a slot cannot lose."""
     section = gate(against="newest", min_gain={"rmse": 1}, order="min")
@@ -193,7 +206,7 @@ def test_gates_of_a_slot() -> None:
         ({"max_regression": {"a": True}, "against": "newest", "order": "min"}, "not a margin"),
         ({"bounds": {"a": {}}}, "it bounds nothing"),
         ({"bounds": {"a": {"min": 2, "max": 1}}}, "no value is from 2 to 1"),
-        ({"bounds": {"tags.stage": {"min": 2}}}, "'tags.stage' is text, and only numbers have bounds"),
+        ({"bounds": {"tags.stage": {"min": 2}}}, "'tags.stage' is text; write the name of a number"),
         ({"bounds": {"a": {"max": "inf"}}}, "not a size"),
         ({"require": ["tags."]}, "the name of a part of tags is missing"),
         ({"require": ["a"], "name": "no name"}, "is not a name"),
