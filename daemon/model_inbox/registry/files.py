@@ -279,7 +279,7 @@ class Storage:
             raise FileOutside(f"cannot use a file of {quoted(entry['model_id'])}: {problem.message}", hint=problem.hint)
         return self.folder / file.path
 
-    def held_files_of(self, entry: EntryFields) -> dict[Path, str | None]:
+    def files_in_trash(self, entry: EntryFields) -> dict[Path, str | None]:
         """Return where the trash has the model and the scaler of a retired entry, with their digests."""
         folder = self.trash_folder(entry)
         files = [file for file in files_of_entry(entry) if self.boundary.holds(file.path)]

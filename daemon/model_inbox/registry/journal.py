@@ -6,8 +6,8 @@ Owns the bytes of a line and of a segment, and what a damaged or torn one looks 
 A segment is a file of lines. The first is `{"format": "model-inbox-journal/2", "base_sequence": n, ...}`: the
 checkpoint holds everything through n, `base_time` is the time of line n, and `registry_id` and `epoch` say whose line n
 that is. Format /1 is the same without those two; it is read, and never written. Format /3 is the same as /2, and says
-that entries may be such as earlier versions would serve wrongly (`format_of_entry`): they refuse it. A
-journal of format /2 becomes one of format /3 before the first line with such an entry.
+that entries may be such as earlier versions would serve wrongly (`format_of_entry`): they refuse it. A journal of
+format /2 becomes one of format /3 before the first line with such an entry.
 
 Each later line has the next sequence number and ends with `,"checksum":"xxxxxxxx"}`: the CRC-32 (as in zlib) of all
 bytes of the line before that, in hex.

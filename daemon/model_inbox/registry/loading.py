@@ -25,10 +25,12 @@ from .store import Store
 __all__ = ["load_object", "place_of"]
 
 
-def load_object(store: Store, storage: Storage, given: object, role: Role, held: list[FileIO] | None = None) -> Any:
+def load_object(
+    store: Store, storage: Storage, given: object, role: Role, kept_open: list[FileIO] | None = None
+) -> Any:
     """Return the model or the scaler of an entry; None where the entry names no such file.
 
-    With `held` the file stays open and is added to that list: as long as it is open nobody purges the model.
+    With `kept_open` the file stays open and is added to that list: as long as it is open nobody purges the model.
 
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
     ones or import what the entry does not list, EntryNeeded when what was given is no entry, StorageError.
@@ -42,7 +44,7 @@ def load_object(store: Store, storage: Storage, given: object, role: Role, held:
         if file.role == role:
             path = storage.path_of(entry, file)
             data = _read_whole(
-                path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry), held
+                path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry), kept_open
             )
             others = version_differences(entry.get("frameworks") or {})
             if role == "model" and others:
@@ -102,7 +104,7 @@ def _newer(store: Store, entry: EntryFields) -> int | None:
 
 
 def _read_whole(
-    path: Path, retired: Path, wanted: str | None, newer: Callable[[], int | None], held: list[FileIO] | None
+    path: Path, retired: Path, wanted: str | None, newer: Callable[[], int | None], kept_open: list[FileIO] | None
 ) -> bytes:
     """Return the bytes of the file with the digest `wanted` (None: any), searching the trash too.
 
@@ -129,9 +131,9 @@ def _read_whole(
             except OSError as error:
                 raise StorageError("read", place, error) from error
             if wanted is None or sha256(data).hexdigest() == wanted:
-                if held is not None:
+                if kept_open is not None:
                     stack.pop_all()
-                    held.append(file)
+                    kept_open.append(file)
                 return data
         # Damage in the trash is told first: nothing but this model was ever there.
         other = other if other == retired else place

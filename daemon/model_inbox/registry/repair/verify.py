@@ -227,7 +227,7 @@ class _Look:
             for path in self.storage.needed_files_of(entry)
         ]
         for line in self.retirements.values():
-            paths += self.storage.held_files_of(as_fields(line.removed or {}))
+            paths += self.storage.files_in_trash(as_fields(line.removed or {}))
         return _Counter(progress, sum(_size(path) or 0 for path in paths) if progress is not None else 0)
 
     def check_models(self, model_ids: Collection[str], count: _Counter | None) -> dict[str, list[Problem]]:
@@ -476,7 +476,7 @@ def retirements_in(evidence: Evidence) -> Retirements:
 
 def is_complete(storage: Storage, entry: EntryFields) -> bool:
     """Return whether the trash holds the model and the scaler of a retired entry."""
-    return all(os.path.lexists(held) for held in storage.held_files_of(entry))
+    return all(os.path.lexists(place) for place in storage.files_in_trash(entry))
 
 
 def is_sound(storage: Storage, entry: EntryFields) -> bool:
@@ -488,14 +488,14 @@ def _damaged_in_trash(
     storage: Storage, model_id: str, entry: EntryFields, count: Callable[[int], None] | None
 ) -> Iterator[Problem]:
     """Yield the files of a retired entry that the trash has, and that are not those that were registered."""
-    for held, digest in storage.held_files_of(entry).items():
-        if not os.path.lexists(held):
+    for place, digest in storage.files_in_trash(entry).items():
+        if not os.path.lexists(place):
             continue
-        found = _read_digest(held, count if digest is not None else None)
+        found = _read_digest(place, count if digest is not None else None)
         if isinstance(found, Problem):
             yield found
         elif found is not None and digest is not None and found != digest:
-            yield registry_trash_damaged(held, model_id, found, digest)
+            yield registry_trash_damaged(place, model_id, found, digest)
 
 
 def extra_files(storage: Storage, entry: EntryFields) -> list[Path]:
