@@ -134,6 +134,23 @@ def test_the_sidecar_and_the_scaler_beside_the_model_are_taken(lone: Home) -> No
     assert sidecar_in(lone)["scaler_file"] is None
 
 
+@pytest.mark.parametrize(
+    ("words", "scaler"), [(["--no-scaler"], None), (["--scaler", "m_scaler.joblib"], "m_scaler.pkl")]
+)
+def test_an_unclear_scaler_is_refused_until_an_option_says_which_one(
+    lone: Home, words: list[str], scaler: str | None
+) -> None:
+    """What the message advises is accepted."""
+    (lone.folder / "m.yaml").write_text(SIDECAR)
+    for name in ("m_scaler.joblib", "m_scaler.pickle"):
+        shutil.copy(lone.folder / "s.pkl", lone.folder / name)
+    error = lone.error("drop", "m.pkl", status=1)
+    assert error["hint"] == "Say with --scaler which one is meant, or --no-scaler"
+    assert list((lone.folder / "inbox").iterdir()) == []
+    lone.text("drop", "m.pkl", *words)
+    assert sidecar_in(lone)["scaler_file"] == scaler
+
+
 def test_quiet_says_nothing_on_success_and_everything_else(lone: Home) -> None:
     """So cron sends a mail only about what went wrong."""
     assert lone.text("drop", "m.pkl", *OPTIONS, "-q") == ""

@@ -242,9 +242,9 @@ def drop(
             result = drop_archive(sys.stdin.buffer, **options)
         else:
             if sidecar is None:
-                beside = files_beside(model, now=now())
+                beside = files_beside(model, with_scaler=scaler is None and not no_scaler, now=now())
                 sidecar, scaler = beside.sidecar, scaler if scaler is not None else beside.scaler
-            result = drop_files(model, sidecar, scaler=None if no_scaler else scaler, **options)
+            result = drop_files(model, sidecar, scaler=scaler, **options)
     except DropRefused as error:
         error.problems = tuple(_with_option(problem) for problem in error.problems)
         raise

@@ -45,10 +45,11 @@ class Beside(NamedTuple):
     scaler: Path | None
 
 
-def files_beside(model: Path, *, now: datetime) -> Beside:
+def files_beside(model: Path, *, with_scaler: bool = True, now: datetime) -> Beside:
     """Return the sidecar and the scaler beside a model's file, by the names that they would have in the inbox.
 
-    Raises DropRefused if there are several sidecars, or if the sidecar is that of another model.
+    Without `with_scaler` no scaler is looked for. Raises DropRefused if there are several sidecars, if the sidecar is
+    that of another model, or if several files may be the scaler.
     """
     try:
         names = os.listdir(model.parent)
@@ -71,17 +72,18 @@ def files_beside(model: Path, *, now: datetime) -> Beside:
                 f"{quoted(declared.model_file)}",
                 hint="Drop that file, or say with --meta which sidecar is meant",
             )
+    beside = model.parent / sidecars[0] if sidecars else None
+    if not with_scaler:
+        return Beside(beside, None)
     own = Declared(model.name, declared.scaler_file, declared.has_scaler)
     chosen = choose(stem_of(model.name), [name for name in names if name not in sidecars], own)
     if "scaler" in chosen.unclear:
         raise DropRefused(
             f"cannot drop {quoted(model.name)}: {', '.join(map(quoted, chosen.unclear['scaler']))} may be its scaler",
-            hint="Say with --scaler which one is meant",
+            hint="Say with --scaler which one is meant, or --no-scaler",
         )
     scaler = chosen.roles.get("scaler")
-    return Beside(
-        model.parent / sidecars[0] if sidecars else None, model.parent / scaler if scaler is not None else None
-    )
+    return Beside(beside, model.parent / scaler if scaler is not None else None)
 
 
 def read_text(sidecar: Path) -> bytes:
