@@ -82,6 +82,17 @@ def test_a_machine_that_cannot_be_reached_may_be_reached_later(world: World, mon
         drop(1, inbox="ssh://there", **FIELDS)
 
 
+def test_another_command_than_ssh_must_be_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quote without an end is told; nothing but spaces is no command, and ssh is the default."""
+    monkeypatch.setenv(SSH_VARIABLE, "ssh -F 'my file")
+    with pytest.raises(DropRefused, match=r"cannot use \$MODEL_INBOX_SSH"):
+        drop(1, inbox="ssh://there", **FIELDS)
+    monkeypatch.setenv(SSH_VARIABLE, " ")
+    monkeypatch.setenv("PATH", str(world.root))
+    with pytest.raises(StorageError, match="'ssh'"):
+        drop(1, inbox="ssh://there", **FIELDS)
+
+
 @pytest.mark.parametrize(
     ("address", "place"),
     [
@@ -92,6 +103,9 @@ def test_a_machine_that_cannot_be_reached_may_be_reached_later(world: World, mon
         ("ssh://there:port/x", None),
         ("ssh://", None),
         ("ssh://me:secret@there/x", None),
+        ("ssh://[there/x", None),
+        ("ssh://there/a%00b", None),
+        ("ssh://th\0ere/x", None),
     ],
 )
 def test_an_address_is_never_an_option_of_ssh(address: str, place: Place | None) -> None:

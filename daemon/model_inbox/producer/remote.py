@@ -46,27 +46,29 @@ def is_remote(inbox: object) -> bool:
 
 def place_of(inbox: object) -> Place:
     """Return the place that an address names. Raises DropRefused for any other text."""
-    parts = urlsplit(str(inbox))
+    refused = DropRefused(
+        f"cannot drop into {quoted(str(inbox))}: that is no address of an inbox",
+        hint="Write it like ssh://user@host/path/of/the/inbox, or ssh://host for the inbox configured there",
+    )
     try:
+        parts = urlsplit(str(inbox))
         host, port = parts.hostname, parts.port
     except ValueError:
-        host, port = None, None
-    user = parts.username
-    # A word that begins with a hyphen would be an option of ssh.
+        raise refused from None
+    folder = unquote(parts.path)
+    destination = f"{parts.username}@{host}" if parts.username else str(host)
+    # A word that begins with a hyphen would be an option of ssh, and no word of a command can have a null character.
     if (
         not host
         or host.startswith("-")
-        or (user or "").startswith("-")
+        or destination.startswith("-")
+        or "\0" in f"{destination}{folder}"
         or parts.query
         or parts.fragment
         or parts.password
     ):
-        raise DropRefused(
-            f"cannot drop into {quoted(str(inbox))}: that is no address of an inbox",
-            hint="Write it like ssh://user@host/path/of/the/inbox, or ssh://host for the inbox configured there",
-        )
-    folder = unquote(parts.path)
-    return Place(f"{user}@{host}" if user else host, port, folder if folder not in ("", "/") else None)
+        raise refused
+    return Place(destination, port, folder if folder not in ("", "/") else None)
 
 
 def drop_remotely(
@@ -85,7 +87,7 @@ def drop_remotely(
         command += ["--inbox", place.folder]
     if wait is not False:
         command.append(f"--wait={DEFAULT_WAIT_SECONDS if wait is True else float(wait):g}")
-    words = [*shlex.split(os.environ.get(SSH_VARIABLE) or "ssh"), *(["-p", str(place.port)] if place.port else [])]
+    words = [*_ssh(), *(["-p", str(place.port)] if place.port else [])]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answer:
         try:
             process = subprocess.Popen(  # noqa: S603  # the words of the user
@@ -109,6 +111,17 @@ def drop_remotely(
             raise
         status = process.wait()
         return _result(place, status, _read(answer), _read(said).decode("utf-8", "replace"))
+
+
+def _ssh() -> list[str]:
+    """Return the words of the command that reaches another machine. Raises DropRefused for a quote without an end."""
+    text = os.environ.get(SSH_VARIABLE, "")
+    try:
+        return shlex.split(text) or ["ssh"]
+    except ValueError as error:
+        raise DropRefused(
+            f"cannot use ${SSH_VARIABLE}, which is {quoted(text)}: {error}", hint="Write it like `ssh -F FILE`"
+        ) from None
 
 
 def _write(pipe: IO[bytes], sidecar: bytes, stem: str, files: Mapping[Role, IO[bytes]]) -> None:
