@@ -119,6 +119,21 @@ def test_what_is_missing_is_told_with_its_option(lone: Home) -> None:
     assert list((lone.folder / "inbox").iterdir()) == []
 
 
+def test_metrics_that_cannot_be_read_are_told_in_their_own_words(lone: Home) -> None:
+    """No message speaks of a sidecar that nobody wrote, and names stay as they are in the file."""
+    (lone.folder / "twice.json").write_text('{"sidecar": 1, "sidecar": 2}')
+    (lone.folder / "cut.json").write_text('{"1d": {"rmse": 0.1}')
+    (lone.folder / "large.json").write_text(f'{{"rmse": 1}}{" " * (1 << 20)}')
+    for name, said in (
+        ("twice.json", "'sidecar' is there twice, first in line 1"),
+        ("cut.json", "the file is not YAML, or was cut off: "),
+        ("large.json", "the file has more than 1048576 bytes"),
+    ):
+        (problem,) = lone.error("drop", "m.pkl", "--metrics", name, status=1)["problems"]
+        assert problem["message"].startswith(said)
+    assert "--set version': the value is not YAML" in lone.run("drop", "m.pkl", "--set", "version={").stderr
+
+
 def test_the_sidecar_and_the_scaler_beside_the_model_are_taken(lone: Home) -> None:
     """Options count more than the sidecar; --no-scaler leaves the scaler out."""
     (lone.folder / "m.yaml").write_text(SIDECAR)

@@ -61,6 +61,9 @@ def test_what_cannot_be_recorded_is_refused(home: Home) -> None:
     (home.folder / "twice.json").write_text('{"rmse": 1, "rmse": 2}')
     error = home.error("record", "old", "--metrics", "twice.json", status=1)
     assert [problem["code"] for problem in error["problems"]] == ["sidecar.duplicate_key"]
+    (home.folder / "cut.json").write_text('{"rmse": 1')
+    error = home.error("record", "old", "--metrics", "cut.json", status=1)
+    assert error["problems"][0]["message"].startswith("the file is not YAML")
     (home.folder / "list.json").write_text("[1, 2]")
     assert "not a mapping" in home.error("record", "old", "--metrics", "list.json", status=1)["message"]
     assert home.stored() == before

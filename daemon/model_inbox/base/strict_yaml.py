@@ -28,7 +28,7 @@ from yaml.events import (
 
 from ..problems import Problem
 from ..problems.yaml import (
-    Noun,
+    Called,
     yaml_anchor,
     yaml_duplicate_key,
     yaml_key_not_text,
@@ -140,28 +140,28 @@ class _Open:
 
 
 def read_yaml(
-    data: bytes, *, noun: Noun, bytes_max: int, depth_max: int, nodes_max: int, size: int | None = None
+    data: bytes, *, called: Called, bytes_max: int, depth_max: int, nodes_max: int, size: int | None = None
 ) -> Document:
-    """Parse one document. `noun` names the kind of text, and is the first part of the codes: "sidecar.duplicate_key".
+    """Parse one document. `called` is what messages call the text.
 
     `depth_max` is the limit of nested collections, including the outermost; `nodes_max` of keys and values together.
     `size` is how many bytes the text has, if `data` are only its first ones. Never raises for bad input: see
     `Document.problems`.
     """
     if len(data) > bytes_max:
-        return Document(None, (yaml_too_large(noun, bytes_max, size),), parses=True, ended=False)
+        return Document(None, (yaml_too_large(called, bytes_max, size),), parses=True, ended=False)
     foreign = foreign_format(data)
     if foreign is not None:
-        problem = yaml_not_utf8(noun, foreign.reason, foreign.hint).at(foreign.line, foreign.column)
+        problem = yaml_not_utf8(called, foreign.reason, foreign.hint).at(foreign.line, foreign.column)
         return Document(None, (problem,), parses=False, ended=False, broken=True)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         fault = find_bad_byte(error)
         ended = _ENDED.search(data.decode("latin-1")) is not None
-        problem = yaml_not_utf8(noun, fault.reason, fault.hint).at(fault.line, fault.column)
+        problem = yaml_not_utf8(called, fault.reason, fault.hint).at(fault.line, fault.column)
         return Document(None, (problem,), parses=False, ended=ended, broken=ended or fault.is_final)
-    return _Reader(text, noun, depth_max, nodes_max).read()
+    return _Reader(text, called, depth_max, nodes_max).read()
 
 
 def _line_and_column(event: Event) -> tuple[int, int]:
@@ -172,9 +172,9 @@ def _line_and_column(event: Event) -> tuple[int, int]:
 class _Reader:
     """Builds the nodes of one text from libyaml's events, with its own stack instead of recursion."""
 
-    def __init__(self, text: str, noun: Noun, depth_max: int, nodes_max: int) -> None:
+    def __init__(self, text: str, called: Called, depth_max: int, nodes_max: int) -> None:
         self.text = text
-        self.noun = noun
+        self._called = called
         self.depth_max = depth_max
         self.nodes_left = nodes_max
         self.nodes_max = nodes_max
@@ -195,7 +195,7 @@ class _Reader:
                 elif isinstance(event, DocumentStartEvent):
                     documents += 1
                     if documents > 1:
-                        self._note(yaml_several_documents(self.noun), event)
+                        self._note(yaml_several_documents(self._called), event)
                         # The first document is complete, whatever follows it.
                         self.ended = True
                         break
@@ -208,13 +208,13 @@ class _Reader:
             fault = find_fault(error, self.text)
             # After the end of a document the error is in what follows it, which must not be there at all.
             if self.ended:
-                self.problems.append(yaml_several_documents(self.noun).at(fault.line, fault.column))
+                self.problems.append(yaml_several_documents(self._called).at(fault.line, fault.column))
             else:
                 parses, self.root = False, None
                 # The line `...` ends a document wherever it stands, also in brackets and quotes.
                 self.ended = _ENDED.search(self.text) is not None
                 broken = self.ended or fault.is_final
-                problem = yaml_not_yaml(self.noun, fault.reason, fault.hint, may_be_cut=not broken)
+                problem = yaml_not_yaml(self._called, fault.reason, fault.hint, may_be_cut=not broken)
                 self.problems.append(problem.at(fault.line, fault.column))
         if documents == 0:
             parses = False
@@ -243,7 +243,7 @@ class _Reader:
             self._add(Scalar("", "*", *_line_and_column(event), refused=True))
             return True
         if len(self.stack) >= self.depth_max:
-            self._note(yaml_too_deep(self.noun, self.depth_max), event)
+            self._note(yaml_too_deep(self._called, self.depth_max), event)
             return False
         self.stack.append(_Open(event, [], []))
         return True
@@ -268,18 +268,18 @@ class _Reader:
         self.nodes_left -= 1
         if self.nodes_left >= 0:
             return True
-        self._note(yaml_too_many_values(self.noun, self.nodes_max), event)
+        self._note(yaml_too_many_values(self._called, self.nodes_max), event)
         return False
 
     def _refuse_extras(self, event: ScalarEvent | AliasEvent | CollectionStartEvent) -> bool:
         refused = False
         if event.anchor is not None:
             sign = "*" if isinstance(event, AliasEvent) else "&"
-            self._note(yaml_anchor(self.noun, sign + event.anchor), event)
+            self._note(yaml_anchor(self._called, sign + event.anchor), event)
             refused = True
         tag = None if isinstance(event, AliasEvent) else event.tag
         if tag is not None:
-            self._note(yaml_tag(self.noun, tag.replace("tag:yaml.org,2002:", "!!")), event)
+            self._note(yaml_tag(self._called, tag.replace("tag:yaml.org,2002:", "!!")), event)
             refused = True
         return refused
 
@@ -311,16 +311,16 @@ class _Reader:
         if isinstance(node, Scalar):
             return node
         kind = "list" if isinstance(node, Items) else "mapping"
-        self.problems.append(yaml_key_not_text(self.noun, kind).at(node.line, node.column))
+        self.problems.append(yaml_key_not_text(self._called, kind).at(node.line, node.column))
         return Scalar("", "?", node.line, node.column, refused=True)
 
     def _is_new_key(self, parent: _Open, key: Scalar) -> bool:
         if key.refused:
             return False
         if key.text == "<<" and key.style == "":
-            problem = yaml_merge_key(self.noun)
+            problem = yaml_merge_key(self._called)
         elif key.text in parent.lines:
-            problem = yaml_duplicate_key(self.noun, key.text, parent.lines[key.text])
+            problem = yaml_duplicate_key(self._called, key.text, parent.lines[key.text])
         else:
             parent.lines[key.text] = key.line
             return True

@@ -11,7 +11,7 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -295,10 +295,10 @@ def _parsed(value: str, what: str) -> Node:
     """Return a value of an option, which is YAML. Raises UsageError."""
     from ..model.sidecar_parts import a_text, without_places
 
-    document = _read(value.encode("utf-8", "surrogateescape"))
+    document = _read(value.encode("utf-8", "surrogateescape"), "value")
     if document.problems:
         said = document.problems[0].message
-        raise click.UsageError(f"The value of {quoted(what)} is not YAML: {said}. Put such text in quotes.")
+        raise click.UsageError(f"Cannot use the value of {quoted(what)}: {said}. Put such text in quotes.")
     return a_text("") if document.root is None else without_places(document.root)
 
 
@@ -313,12 +313,9 @@ def _metrics(path: Path) -> Node:
         data = read_regular(path, _YAML_BYTES_MAX)
     except OSError as error:
         raise StorageError("read the metrics in", path, error) from error
-    document = _read(data)
+    document = _read(data, "file")
     if document.problems:
-        problems = [
-            replace(problem, message=problem.message.replace("sidecar", "file")) for problem in document.problems
-        ]
-        raise DropRefused(f"cannot use the metrics in {quoted(path)}", problems)
+        raise DropRefused(f"cannot use the metrics in {quoted(path)}", document.problems)
     if not isinstance(document.root, Pairs):
         raise DropRefused(
             f"cannot use the metrics in {quoted(path)}: they are no mapping of names to numbers",
@@ -327,10 +324,10 @@ def _metrics(path: Path) -> Node:
     return without_places(document.root)
 
 
-def _read(data: bytes) -> Document:
+def _read(data: bytes, called: Literal["file", "value"]) -> Document:
     from ..base.strict_yaml import read_yaml
 
-    return read_yaml(data, noun="sidecar", bytes_max=_YAML_BYTES_MAX, depth_max=8, nodes_max=200_000)
+    return read_yaml(data, called=called, bytes_max=_YAML_BYTES_MAX, depth_max=8, nodes_max=200_000)
 
 
 def _with_option(problem: Problem) -> Problem:

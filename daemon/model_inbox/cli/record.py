@@ -86,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
         data = read_regular(path, _FILE_BYTES_MAX)
     except OSError as error:
         raise StorageError("read the metrics in", path, error) from error
-    document = read_yaml(data, noun="sidecar", bytes_max=_FILE_BYTES_MAX, depth_max=_DEPTH_MAX, nodes_max=_VALUES_MAX)
+    document = read_yaml(data, called="file", bytes_max=_FILE_BYTES_MAX, depth_max=_DEPTH_MAX, nodes_max=_VALUES_MAX)
     if document.problems:
         what = f"cannot read the metrics in {quoted(path)} by the rules of a sidecar"
         raise MetadataError(what, document.problems)

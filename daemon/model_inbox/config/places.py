@@ -73,7 +73,7 @@ class Places(NamedTuple):
 def read_document(data: bytes) -> Document:
     """Parse the text of a configuration file, within its limits."""
     return read_yaml(
-        data, noun="config", bytes_max=CONFIG_BYTES_MAX, depth_max=CONFIG_DEPTH_MAX, nodes_max=CONFIG_NODES_MAX
+        data, called="config", bytes_max=CONFIG_BYTES_MAX, depth_max=CONFIG_DEPTH_MAX, nodes_max=CONFIG_NODES_MAX
     )
 
 

@@ -147,7 +147,7 @@ def parse_sidecar(
     """
     document = read_yaml(
         data,
-        noun="sidecar",
+        called="sidecar",
         bytes_max=SIDECAR_BYTES_MAX if stored else bytes_max,
         depth_max=SIDECAR_DEPTH_MAX,
         # The values of a stored one were counted when it was accepted, or came from an API writer's own objects.

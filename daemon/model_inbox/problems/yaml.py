@@ -1,7 +1,7 @@
 """Problems of a text as YAML, before anybody asks what its fields mean.
 
-A sidecar and config.yaml are read by the same rules, so each of these constructors makes two codes: the noun of the
-text, `sidecar` or `config`, is its first argument.
+A sidecar and config.yaml are read by the same rules, so each of these constructors makes two codes. Its first argument
+is what the message calls the text, and decides the noun of the code.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .codes import Code
 
 __all__ = [
+    "Called",
     "Noun",
     "yaml_anchor",
     "yaml_duplicate_key",
@@ -29,98 +30,102 @@ __all__ = [
 ]
 
 Noun = Literal["sidecar", "config"]
-"""What is read as YAML."""
+"""The nouns of the codes."""
+
+Called = Literal["sidecar", "config", "file", "value"]
+"""What is read as YAML: also a file with a part of a sidecar, and the value of an option. Both have the codes of it."""
 
 
-def yaml_too_large(noun: Noun, limit: int, size: int | None = None) -> Problem:
+def yaml_too_large(called: Called, limit: int, size: int | None = None) -> Problem:
     """The text has more bytes than are read. `size` is how many it has, if that is known."""
     has = "more" if size is None else f"{size} bytes, more"
-    if noun == "sidecar":
+    if called == "sidecar":
         of, hint = "inbox.max_sidecar_size, ", "Shorten it (features_used?), or ask the operator for a larger limit"
     else:
         of, hint = "", "Shorten it"
-    return Problem(_code(noun, "too_large"), f"the {noun} has {has} than {of}{limit} bytes", hint)
+    return Problem(_code(called, "too_large"), f"the {called} has {has} than {of}{limit} bytes", hint)
 
 
-def yaml_not_utf8(noun: Noun, what: str, hint: str = "Save it as UTF-8") -> Problem:
+def yaml_not_utf8(called: Called, what: str, hint: str = "Save it as UTF-8") -> Problem:
     """The bytes are no UTF-8. `what` says what they are instead, after "is"."""
-    return Problem(_code(noun, "not_utf8"), f"the {noun} is {what}", hint)
+    return Problem(_code(called, "not_utf8"), f"the {called} is {what}", hint)
 
 
-def yaml_not_yaml(noun: Noun, reason: str, hint: str, *, may_be_cut: bool) -> Problem:
+def yaml_not_yaml(called: Called, reason: str, hint: str, *, may_be_cut: bool) -> Problem:
     """The text is no YAML or, with `may_be_cut`, perhaps no YAML yet. `reason` says why, without text of the file."""
     what = "is not YAML, or was cut off" if may_be_cut else "is not YAML"
-    return Problem(_code(noun, "not_yaml"), f"the {noun} {what}: {reason}", hint)
+    return Problem(_code(called, "not_yaml"), f"the {called} {what}: {reason}", hint)
 
 
-def yaml_several_documents(noun: Noun) -> Problem:
+def yaml_several_documents(called: Called) -> Problem:
     """Something follows the end of the document."""
     return Problem(
-        _code(noun, "several_documents"),
-        f"something follows the end of the {noun}: a second document, or text behind the line '...'",
+        _code(called, "several_documents"),
+        f"something follows the end of the {called}: a second document, or text behind the line '...'",
         "Keep one document in one file, and nothing behind its last line",
     )
 
 
-def yaml_too_deep(noun: Noun, limit: int) -> Problem:
+def yaml_too_deep(called: Called, limit: int) -> Problem:
     """Collections are nested deeper than is read."""
     return Problem(
-        _code(noun, "too_deep"),
-        f"lists and mappings in the {noun} are nested more than {limit} levels deep",
+        _code(called, "too_deep"),
+        f"lists and mappings in the {called} are nested more than {limit} levels deep",
         "Use fewer levels",
     )
 
 
-def yaml_too_many_values(noun: Noun, limit: int) -> Problem:
+def yaml_too_many_values(called: Called, limit: int) -> Problem:
     """There are more names and values than are read."""
     return Problem(
-        _code(noun, "too_many_values"),
-        f"the {noun} has more than {limit} names and values; no more are read",
+        _code(called, "too_many_values"),
+        f"the {called} has more than {limit} names and values; no more are read",
         "Leave out what no reader needs",
     )
 
 
-def yaml_anchor(noun: Noun, anchor: str) -> Problem:
+def yaml_anchor(called: Called, anchor: str) -> Problem:
     """An anchor or an alias is used. `anchor` has its sign: "&a", "*a"."""
     return Problem(
-        _code(noun, "anchor"),
-        f"the {noun} uses an anchor or alias of YAML: {quoted(anchor)}",
+        _code(called, "anchor"),
+        f"the {called} uses an anchor or alias of YAML: {quoted(anchor)}",
         "Write the value out, or put it in quotes if it begins with '&' or '*'",
     )
 
 
-def yaml_tag(noun: Noun, tag: str) -> Problem:
+def yaml_tag(called: Called, tag: str) -> Problem:
     """A tag is used."""
     return Problem(
-        _code(noun, "tag"),
-        f"the {noun} uses a tag of YAML: {quoted(tag)}",
+        _code(called, "tag"),
+        f"the {called} uses a tag of YAML: {quoted(tag)}",
         "Write the plain value, or put it in quotes if it begins with '!'",
     )
 
 
-def yaml_merge_key(noun: Noun) -> Problem:
+def yaml_merge_key(called: Called) -> Problem:
     """The merge key is used."""
-    return Problem(_code(noun, "merge_key"), f"the {noun} uses the merge key '<<' of YAML", "Write the fields out")
+    return Problem(_code(called, "merge_key"), f"the {called} uses the merge key '<<' of YAML", "Write the fields out")
 
 
-def yaml_key_not_text(noun: Noun, kind: str) -> Problem:
+def yaml_key_not_text(called: Called, kind: str) -> Problem:
     """A list or a mapping stands where a name belongs. `kind` says which."""
     return Problem(
-        _code(noun, "key_not_text"),
-        f"a name in the {noun} is a {kind}",
+        _code(called, "key_not_text"),
+        f"a name in the {called} is a {kind}",
         "Names are plain text; put quotes around text that begins with '[' or '{'",
     )
 
 
-def yaml_duplicate_key(noun: Noun, key: str, first_line: int) -> Problem:
+def yaml_duplicate_key(called: Called, key: str, first_line: int) -> Problem:
     """A name is there twice."""
     return Problem(
-        _code(noun, "duplicate_key"),
+        _code(called, "duplicate_key"),
         f"{quoted(key)} is there twice, first in line {first_line}",
         "Keep one of the two",
     )
 
 
-def _code(noun: Noun, fault: str) -> Code:
-    """Return the code of a fault in a text of that noun; a test holds that the table has it."""
+def _code(called: Called, fault: str) -> Code:
+    """Return the code of a fault in such a text; a test holds that the table has it."""
+    noun: Noun = "config" if called == "config" else "sidecar"
     return cast("Code", f"{noun}.{fault}")

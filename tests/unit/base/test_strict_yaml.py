@@ -12,7 +12,7 @@ from model_inbox.base.yaml_numbers import number
 
 def read(text: str | bytes, *, bytes_max: int = 1000, depth_max: int = 4, nodes_max: int = 50) -> Document:
     data = text.encode() if isinstance(text, str) else text
-    return read_yaml(data, noun="sidecar", bytes_max=bytes_max, depth_max=depth_max, nodes_max=nodes_max)
+    return read_yaml(data, called="sidecar", bytes_max=bytes_max, depth_max=depth_max, nodes_max=nodes_max)
 
 
 def found(text: str | bytes) -> list[tuple[str, int | None, int | None]]:

@@ -12,7 +12,7 @@ from support.examples import examples
 
 def read(text: str | bytes) -> Document:
     data = text.encode() if isinstance(text, str) else text
-    return read_yaml(data, noun="sidecar", bytes_max=1 << 20, depth_max=8, nodes_max=10_000)
+    return read_yaml(data, called="sidecar", bytes_max=1 << 20, depth_max=8, nodes_max=10_000)
 
 
 CONFLICT = "a: 1\n<<<<<<< HEAD\nb: 1\n=======\nb: 2\n>>>>>>> other\n"

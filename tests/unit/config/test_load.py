@@ -132,7 +132,7 @@ def text_keys(node: Pairs, sections: frozenset[str], prefix: str = "") -> Iterat
 def test_the_sample_has_every_key_with_a_comment_above_it() -> None:
     """The sample is the manual: every setting of the models stands in it, in order, and is explained."""
     data = SAMPLE.read_bytes()
-    root = read_yaml(data, noun="config", bytes_max=10**6, depth_max=9, nodes_max=10**4).root
+    root = read_yaml(data, called="config", bytes_max=10**6, depth_max=9, nodes_max=10**4).root
     assert isinstance(root, Pairs)
     sections = frozenset(Config.model_fields) - {"aliases"} | {"retention.breaker"}
     assert list(text_keys(root, sections)) == list(model_keys(Config))
