@@ -112,6 +112,7 @@ def test_a_model_is_dropped_without_a_sidecar(lone: Home) -> None:
 def test_what_is_missing_is_told_with_its_option(lone: Home) -> None:
     """All at once, and nothing is written."""
     error = lone.error("drop", "m.pkl", "--pair", "USD/EUR", status=1)
+    assert error["message"] == "cannot drop the model: its metadata has problems"
     hints = {problem["field"]: problem["hint"] for problem in error["problems"]}
     assert hints["model_type"].startswith("Add --type lightgbm, or")
     assert hints["validation_metrics"].startswith("Add --metrics metrics.json, or")
@@ -201,6 +202,7 @@ def test_the_published_checks_are_kept_before_anything_is_written(lone: Home) ->
     checks = {"model_types": ["ridge*"], "currency_pairs": ["USD/*"], "pair_pattern": "[A-Z]{3}/[A-Z]{3}"}
     (receipts / ".status.json").write_text(json.dumps({"inbox": {}, "checks": checks}))
     error = lone.error("drop", "m.pkl", *OPTIONS, "--pair", "gbp/usd", "--inbox", "inbox", status=1)
+    assert error["message"] == "cannot drop the model: the daemon would reject it"
     assert {problem["code"] for problem in error["problems"]} == {
         "checks.model_type",
         "checks.currency_pair",

@@ -1,4 +1,4 @@
-"""What is known of a model before and after its files are written: its metadata, completed, and the limits it keeps.
+"""What is known of a model whose files exist: its metadata, completed.
 
 Owns the order in which metadata comes together: what the sidecar says, what the caller says, what is filled in, and at
 last the id, which may need the digest of the model. Never writes a file.
@@ -69,8 +69,8 @@ def described(
     )
     problems = [*sidecar.problems, *filling.problems]
     if problems or sidecar.metadata is None:
-        what = "the sidecar" if name is not None else "its metadata"
-        raise DropRefused(f"cannot drop {quoted(name or 'the model')}: {what} has problems", problems)
+        what = f"{quoted(name)}: the sidecar" if name is not None else "the model: its metadata"
+        raise DropRefused(f"cannot drop {what} has problems", problems)
     return Described(with_id(sidecar.metadata, filling.template), sidecar, filling.template)
 
 

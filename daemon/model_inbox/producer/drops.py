@@ -83,7 +83,7 @@ def drop(
     folder = inbox_folder(inbox) if place is None else Path(os.devnull)
     limits = limits_of(folder, pair_pattern)
     complete, template = _complete(model, scaler, metadata, fields, provenance, datetime.now(UTC), limits.pair_pattern)
-    must_be_accepted(complete, limits, has_scaler=scaler is not None)
+    must_be_accepted(complete, limits, template=template, has_scaler=scaler is not None)
     objects: dict[Role, Any] = {"model": model} if scaler is None else {"model": model, "scaler": scaler}
     digests: dict[Role, str] = {}
     if place is not None:

@@ -139,7 +139,7 @@ def drop_files(
             now=now(),
             limits=limits,
         )
-        must_be_accepted(found.metadata, limits, has_scaler=scaler is not None)
+        must_be_accepted(found.metadata, limits, template=found.template, has_scaler=scaler is not None)
         if place is not None:
             return _send(place, found, sources, opened, wait)
         stem = None
@@ -201,7 +201,7 @@ def drop_archive(
         for member in members(stream, bytes_max=limits.max_artifact_size):
             received.take(member)
         found, names = received.described(given, provenance, now())
-        must_be_accepted(found.metadata, limits, has_scaler="scaler" in received.digests)
+        must_be_accepted(found.metadata, limits, template=found.template, has_scaler="scaler" in received.digests)
         _must_match(found, names, received.digests)
         stem = None
         if found.template is None:

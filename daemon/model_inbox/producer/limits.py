@@ -30,8 +30,11 @@ def limits_of(folder: Path, pair_pattern: str | None = PAIR_PATTERN) -> Limits:
     return limits if pair_pattern == PAIR_PATTERN else replace(limits, pair_pattern=pair_pattern)
 
 
-def must_be_accepted(metadata: ModelMetadata, limits: Limits, *, has_scaler: bool) -> None:
-    """Raise DropRefused for metadata that the daemon would reject, before anything is written."""
+def must_be_accepted(metadata: ModelMetadata, limits: Limits, *, template: str | None, has_scaler: bool) -> None:
+    """Raise DropRefused for metadata that the daemon would reject, before anything is written.
+
+    `template` is that of an id that is not known yet.
+    """
     problems = check_accepted(
         metadata,
         model_types=limits.model_types,
@@ -49,7 +52,8 @@ def must_be_accepted(metadata: ModelMetadata, limits: Limits, *, has_scaler: boo
     )
     problems += sidecar_too_large(text, limits.max_sidecar_size)
     if problems:
-        raise DropRefused(f"cannot drop {quoted(metadata.model_id)}: the daemon would reject it", problems)
+        what = quoted(metadata.model_id) if template is None else "the model"
+        raise DropRefused(f"cannot drop {what}: the daemon would reject it", problems)
 
 
 def with_id(metadata: ModelMetadata, template: str | None, sha256: str = _NO_DIGEST) -> ModelMetadata:
