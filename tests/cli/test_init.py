@@ -50,3 +50,8 @@ def test_what_is_there_stays(home: Home) -> None:
     assert {Path(path).name for path in done["kept"]} == {"inbox", "config.yaml", "sidecar-template.yaml"}
     assert "7s" in config.read_text()
     assert len((home.folder / "sidecar.schema.json").read_text()) > 100
+
+
+def test_the_commands_that_are_printed_can_be_copied(home: Home) -> None:
+    """A folder with a space in its name is quoted for the shell."""
+    assert f"`cd '{home.folder}/two words'`, then `model-inbox run`" in home.text("init", "two words")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def init(*, folder: Path, as_json: bool) -> None:
     for paths, what in ((made, "written"), (kept, "was there, and is unchanged")):
         for path in paths:
             print_lines(f"{path.name}  {what}", indent=2)
-    where = "" if folder == _here() else f"`cd {folder}`, then "
+    where = "" if folder == _here() else f"`cd {shlex.quote(str(folder))}`, then "
     print_lines(f"Start the daemon: {where}`model-inbox run`.")
     print_lines("Drop a model: copy sidecar-template.yaml to MODEL.yaml beside MODEL.pkl, write its values there, then")
     print_lines("`model-inbox drop MODEL.pkl --wait`. Or say them as options: `model-inbox drop --help`.")
