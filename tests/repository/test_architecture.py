@@ -129,7 +129,13 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "make",
         "__init__",
     ),
-    "producer": ("answers archive filling provenance writer", "limits remote", "described", "drops files", "__init__"),
+    "producer": (
+        "answers archive filling provenance writer",
+        "limits remote",
+        "described publishing",
+        "drops files",
+        "__init__",
+    ),
     "telemetry": (
         "events journald sd_notify metrics metrics_server",
         "logread watchdog status_file",

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_ANSWER", "drop", "exit_code_of", "inbox_option", "print_answer"]
 
-WAIT_SECONDS = 60.0
-
 NO_ANSWER = "Is the daemon running (`model-inbox status`)? `model-inbox inbox list` says what the drop waits for."
 """What to do if no answer comes in time."""
 
@@ -69,7 +67,9 @@ class _Drop(Command):
             if word == "--":
                 break
             if word == "--wait" and not _is_duration(args[at + 1 : at + 2]):
-                args = [*args[:at], f"--wait={WAIT_SECONDS:g}", *args[at + 1 :]]
+                from ..producer.answers import DEFAULT_WAIT_SECONDS
+
+                args = [*args[:at], f"--wait={DEFAULT_WAIT_SECONDS:g}", *args[at + 1 :]]
         return super().parse_args(ctx, args)
 
 

@@ -18,7 +18,7 @@ from ..model.published import Limits
 from ..model.sidecar import Sidecar, parse_sidecar
 from ..model.sidecar_parts import a_list, a_mapping, a_text, names_in, with_value, without
 from ..problems import Problem, quoted
-from .filling import ID_TEMPLATE, horizons_in, is_template, template_problem, with_filled
+from .filling import ID_TEMPLATE, NO_ID_YET, horizons_in, is_template, template_problem, with_filled
 from .limits import with_id
 from .provenance import merged
 
@@ -26,8 +26,6 @@ __all__ = ["Described", "Given", "described"]
 
 Given = Sequence[tuple[Sequence[str], Node]]
 """Values from the command line: the path of each in a sidecar, and the value."""
-# Valid, so that the checks say nothing about an id that is not made yet.
-_NO_ID_YET = "automatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def described(
     filling = _Filling(given, mtime, facts, said, has_sidecar=name is not None)
     sidecar = parse_sidecar(
         data,
-        stem=stem if name is not None else _NO_ID_YET,
+        stem=stem if name is not None else NO_ID_YET,
         now=now,
         name=name or "",
         bytes_max=limits.max_sidecar_size,
@@ -109,7 +107,7 @@ class _Filling:
             if (problem := template_problem(self.template)) is not None:
                 self.problems.append(problem)
                 self.template = None
-            root = with_value(without(root, "model_id"), ["model_id"], a_text(_NO_ID_YET))
+            root = with_value(without(root, "model_id"), ["model_id"], a_text(NO_ID_YET))
         there = root.get("provenance")
         if there is None or isinstance(there, Pairs):
             pairs = there.pairs if there is not None else ()

@@ -20,15 +20,23 @@ from ..model.file_names import Role
 from ..model.metadata import METADATA_FIELDS, PAIR_PATTERN, REQUIRED_FIELDS, ModelMetadata, plain_values
 from ..problems import quoted
 from ..problems.sidecar import sidecar_missing_field
-from .answers import Answers, DropResult, inbox_folder
-from .filling import ID_TEMPLATE, features_of, horizons_in, is_template, names_of, template_problem, with_filled
+from .answers import DropResult, inbox_folder
+from .filling import (
+    ID_TEMPLATE,
+    NO_ID_YET,
+    features_of,
+    horizons_in,
+    is_template,
+    names_of,
+    template_problem,
+    with_filled,
+)
 from .limits import limits_of, must_be_accepted, sidecar_of, with_id
 from .provenance import collected, merged
-from .writer import DropWriter, free_stem, write_all, write_pickle
+from .publishing import publish
+from .writer import DropWriter, free_stem, write_pickle
 
 __all__ = ["MetadataToDrop", "drop"]
-
-_PLACEHOLDER = "automatic"
 
 
 class MetadataToDrop(TypedDict, total=False):
@@ -102,14 +110,7 @@ def drop(
     with DropWriter(folder, stem) as writer:
         for role, value in objects.items():
             digests[role] = writer.add(role, functools.partial(write_pickle, value=value, what=role))
-        complete = with_id(complete, template, digests["model"])
-        if stem is None:
-            stem = free_stem(folder, complete.model_id)
-            writer.name(stem)
-        text = writer.adopted(sidecar_of(complete, stem, digests))
-        writer.add("sidecar", functools.partial(write_all, data=text))
-        answers = Answers(folder, stem, text, writer.uid, wait)
-        return answers.result(complete.model_id, writer.publish())
+        return publish(writer, folder, complete, template, digests, wait)
 
 
 def _complete(
@@ -152,7 +153,7 @@ def _complete(
     problems = []
     if template is not None:
         filled.append("model_id")
-        values["model_id"] = _PLACEHOLDER
+        values["model_id"] = NO_ID_YET
         if (problem := template_problem(template)) is not None:
             problems.append(problem)
     if provenance is not None and provenance is not False and not isinstance(provenance, Mapping):

@@ -24,13 +24,14 @@ from ..model.sidecar import parse_sidecar
 from ..problems import quoted
 from ..problems.artifact import artifact_digest_mismatch
 from ..problems.sidecar import sidecar_ambiguous
-from .answers import Answers, DropResult, inbox_folder
+from .answers import DropResult, inbox_folder
 from .archive import Member, members
 from .described import Described, Given, described
 from .limits import limits_of, must_be_accepted, sidecar_of, with_id
 from .provenance import collected
+from .publishing import publish
 from .remote import Place, drop_remotely, is_remote, place_of
-from .writer import DropWriter, copy_all, free_stem, write_all, write_chunks
+from .writer import DropWriter, copy_all, free_stem, write_chunks
 
 __all__ = ["Beside", "drop_archive", "drop_files", "files_beside"]
 
@@ -65,7 +66,7 @@ def files_beside(model: Path, *, with_scaler: bool = True, now: datetime) -> Bes
         )
     declared = NOTHING
     if sidecars:
-        declared = parse_sidecar(read_text(model.parent / sidecars[0]), stem=stem_of(model.name), now=now).declared
+        declared = parse_sidecar(_read(model.parent / sidecars[0]), stem=stem_of(model.name), now=now).declared
         if declared.model_file not in (None, model.name):
             raise DropRefused(
                 f"cannot drop {quoted(model.name)}: the sidecar {quoted(sidecars[0])} names another file, "
@@ -86,7 +87,7 @@ def files_beside(model: Path, *, with_scaler: bool = True, now: datetime) -> Bes
     return Beside(beside, model.parent / scaler if scaler is not None else None)
 
 
-def read_text(sidecar: Path) -> bytes:
+def _read(sidecar: Path) -> bytes:
     """Return the bytes of a sidecar, as far as any limit goes. Raises StorageError."""
     try:
         return read_regular(sidecar, Limits().max_sidecar_size)
@@ -148,7 +149,7 @@ def drop_files(
         with DropWriter(folder, stem) as writer:
             digests = {role: writer.add(role, functools.partial(copy_all, source=fd)) for role, fd in opened.items()}
             _must_match(found, sources, digests)
-            return _publish(writer, folder, found, stem, digests, wait)
+            return publish(writer, folder, found.metadata, found.template, digests, wait)
 
 
 def _text(sidecar: Path | None, fd: int | None, limits: Limits) -> tuple[bytes, int | None]:
@@ -203,11 +204,7 @@ def drop_archive(
         found, names = received.described(given, provenance, now())
         must_be_accepted(found.metadata, limits, template=found.template, has_scaler="scaler" in received.digests)
         _must_match(found, names, received.digests)
-        stem = None
-        if found.template is None:
-            stem = free_stem(folder, found.metadata.model_id)
-            writer.name(stem)
-        return _publish(writer, folder, found, stem, received.digests, wait)
+        return publish(writer, folder, found.metadata, found.template, received.digests, wait)
 
 
 class _Received:
@@ -287,25 +284,6 @@ def _must_match(found: Described, sources: Mapping[Role, Path], digests: Mapping
         if told is not None and told != digest:
             problem = artifact_digest_mismatch(role, str(sources[role]), told, digest)
             raise DropRefused(f"cannot drop {str(sources[role])!r}", [problem])
-
-
-def _publish(
-    writer: DropWriter,
-    folder: Path,
-    found: Described,
-    stem: str | None,
-    digests: Mapping[Role, str],
-    wait: bool | float,
-) -> DropResult:
-    """Give the drop its id and its sidecar, and its files their names; wait for the answer if that is wanted."""
-    metadata = with_id(found.metadata, found.template, digests["model"])
-    if stem is None:
-        stem = free_stem(folder, metadata.model_id)
-        writer.name(stem)
-    text = writer.adopted(sidecar_of(metadata, stem, digests))
-    writer.add("sidecar", functools.partial(write_all, data=text))
-    answers = Answers(folder, stem, text, writer.uid, wait)
-    return answers.result(metadata.model_id, writer.publish())
 
 
 @contextmanager

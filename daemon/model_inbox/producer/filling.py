@@ -18,6 +18,7 @@ from ..problems.sidecar import sidecar_invalid_value
 
 __all__ = [
     "ID_TEMPLATE",
+    "NO_ID_YET",
     "automatic_id",
     "features_of",
     "horizons_in",
@@ -29,6 +30,9 @@ __all__ = [
 
 ID_TEMPLATE = "{pair}-{type}-{variant}-{trained_at}-{sha8}"
 """The id of a model that has none. A part that is empty, like most variants, is left out with its hyphen."""
+
+NO_ID_YET = "automatic"
+"""Stands for an id that is not made yet. It is valid, so that the checks say nothing about it."""
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _PARTS = ("pair", "type", "variant", "version", "trained_at", "sha8")

@@ -67,7 +67,8 @@ class DropWriter:
 
     def __init__(self, folder: Path, stem: str | None = None) -> None:
         self._folder = folder
-        self._stem = stem
+        self.stem = stem
+        """What the files will be called by; None while that is not known."""
         self._start = stem if stem is not None else _UNNAMED
         self._disk = Disk()
         self._parts: list[_Part] = []
@@ -96,7 +97,7 @@ class DropWriter:
             hidden, fd = self._new_file(target)
             try:
                 self.uid = os.fstat(fd).st_uid
-                if self._stem is not None:
+                if self.stem is not None:
                     self._must_be_free(target)
                 digest = write(fd)
                 self._disk.fsync(fd)
@@ -109,7 +110,7 @@ class DropWriter:
 
     def name(self, stem: str) -> None:
         """Tell which stem the files get. Raises DropRefused if one of the names is taken."""
-        self._stem = stem
+        self.stem = stem
         for part in self._parts:
             self._must_be_free(self._target(part))
 
@@ -118,12 +119,12 @@ class DropWriter:
 
         So a job that is repeated while its first drop still waits has nothing to do.
         """
-        with abandoned(self._folder / f"{self._stem}{SIDECAR_SUFFIX}", self.uid) as fd:
+        with abandoned(self._folder / f"{self.stem}{SIDECAR_SUFFIX}", self.uid) as fd:
             there = read_open_file(fd, SIDECAR_BYTES_MAX) if fd is not None else b""
         return there if _essence(there) == _essence(sidecar) else sidecar
 
     def _target(self, part: _Part) -> Path:
-        return self._folder / f"{self._stem}{_ENDS[part.role]}"
+        return self._folder / f"{self.stem}{_ENDS[part.role]}"
 
     def _must_be_free(self, target: Path) -> None:
         if os.path.lexists(target):
