@@ -28,7 +28,6 @@ _Callback = TypeVar("_Callback", bound=Callable[..., Any])
 __all__ = [
     "MODEL",
     "OneOf",
-    "OptionWithOldNames",
     "as_instant",
     "as_seconds",
     "find_model",
@@ -73,29 +72,42 @@ class OneOf(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
-def pair_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
-    """Return the option `--pair`."""
+def pair_option(
+    text: str = "Only models of this pair, like USD/EUR.", *, required: bool = False, multiple: bool = False
+) -> Callable[[_Callback], _Callback]:
+    """Return the option `--pair`. `text` is its help."""
     name = "pairs" if multiple else "pair"
     old = ["--currency-pair", "--subject"]
-    return _filter("pair", name, "Only models of this pair, like USD/EUR.", old=old, multiple=multiple)
+    return _of_slot("pair", name, text, old=old, required=required, multiple=multiple)
 
 
-def type_option(*, multiple: bool = False) -> Callable[[_Callback], _Callback]:
-    """Return the option `--type`."""
+def type_option(
+    text: str = "Only models of this type, like lightgbm.", *, required: bool = False, multiple: bool = False
+) -> Callable[[_Callback], _Callback]:
+    """Return the option `--type`. `text` is its help."""
     name = "types" if multiple else "model_type"
-    return _filter("type", name, "Only models of this type, like lightgbm.", old=["--model-type"], multiple=multiple)
+    return _of_slot("type", name, text, old=["--model-type"], required=required, multiple=multiple)
 
 
-def variant_option() -> Callable[[_Callback], _Callback]:
-    """Return the option `--variant`."""
-    return _filter("variant", "variant", "Only models of this variant, like 30d; '' is none.", old=[], multiple=False)
+def variant_option(
+    text: str = "Only models of this variant, like 30d; '' is none.",
+) -> Callable[[_Callback], _Callback]:
+    """Return the option `--variant`. `text` is its help."""
+    return _of_slot("variant", "variant", text)
 
 
-def _filter(
-    option: str, name: str, text: str, *, old: Sequence[str], multiple: bool
+def _of_slot(
+    option: str, name: str, text: str, *, old: Sequence[str] = (), required: bool = False, multiple: bool = False
 ) -> Callable[[_Callback], _Callback]:
     return click.option(
-        f"--{option}", name, cls=OptionWithOldNames, old=old, multiple=multiple, metavar=option.upper(), help=text
+        f"--{option}",
+        name,
+        cls=OptionWithOldNames,
+        old=old,
+        required=required,
+        multiple=multiple,
+        metavar=option.upper(),
+        help=text,
     )
 
 

@@ -20,7 +20,7 @@ from ..base.units import format_duration, parse_duration
 from ..errors import DropRefused
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import Problem, quoted
-from .arguments import OptionWithOldNames, as_instant, as_seconds
+from .arguments import as_instant, as_seconds, pair_option, type_option, variant_option
 from .common import App, Command, act_as_owner, now, pass_app
 from .output import print_json, print_lines, print_problems
 
@@ -109,22 +109,9 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
     },
 )
 @click.argument("model", type=_FILE_OR_PIPE, metavar="MODEL.pkl|-")
-@click.option(
-    "--pair",
-    cls=OptionWithOldNames,
-    old=["--currency-pair", "--subject"],
-    metavar="PAIR",
-    help="What it forecasts, like USD/EUR.",
-)
-@click.option(
-    "--type",
-    "model_type",
-    cls=OptionWithOldNames,
-    old=["--model-type"],
-    metavar="TYPE",
-    help="The kind of model, like lightgbm.",
-)
-@click.option("--variant", metavar="VARIANT", help="Its variant, like 30d.")
+@pair_option("What it forecasts, like USD/EUR.")
+@type_option("The kind of model, like lightgbm.")
+@variant_option("Its variant, like 30d.")
 @click.option(
     "--metrics",
     multiple=True,

@@ -29,9 +29,9 @@ __all__ = ["get"]
         "model-inbox get --pair USD/EUR --type lightgbm --as-of 2026-11-20 --scaler-path",
     ],
 )
-@pair_option()
-@type_option()
-@variant_option()
+@pair_option("The pair, like USD/EUR.", required=True)
+@type_option("The type, like lightgbm.", required=True)
+@variant_option("The variant, like 30d. Default: none.")
 @click.option("--alias", metavar="NAME", help="The model with this alias, in place of the newest.")
 @click.option("--calibrated", is_flag=True, help="Only a model whose calibration is good.")
 @click.option("--trained-before", callback=as_instant, metavar="TIME", help="Only a model trained before that time.")
@@ -42,8 +42,8 @@ __all__ = ["get"]
 def get(
     app: App,
     *,
-    pair: str | None,
-    model_type: str | None,
+    pair: str,
+    model_type: str,
     variant: str | None,
     alias: str | None,
     calibrated: bool,
@@ -56,8 +56,6 @@ def get(
 
     Of a model that was retired since --as-of it is the path in the trash. With --json, print the entry.
     """
-    if pair is None or model_type is None:
-        raise click.UsageError("Give --pair and --type.")
     slot = Slot(pair, model_type, variant or "")
     with app.reading() as registry:
         entry = registry.get_model(

@@ -10,7 +10,7 @@ import click
 
 from ..model.slot import slot_of
 from ..problems import quoted
-from .arguments import MODEL, OptionWithOldNames, as_instant, find_model
+from .arguments import MODEL, as_instant, find_model, pair_option, type_option, variant_option
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -70,24 +70,9 @@ def promote(app: App, *, model_id: str, alias: str, override_gates: bool, reason
         75: "another writer is at work",
     },
 )
-@click.option(
-    "--pair",
-    cls=OptionWithOldNames,
-    old=["--currency-pair", "--subject"],
-    required=True,
-    metavar="PAIR",
-    help="The pair, like USD/EUR.",
-)
-@click.option(
-    "--type",
-    "model_type",
-    cls=OptionWithOldNames,
-    old=["--model-type"],
-    required=True,
-    metavar="TYPE",
-    help="The type, like lightgbm.",
-)
-@click.option("--variant", default="", metavar="VARIANT", help="The variant, like 30d. Default: none.")
+@pair_option("The pair, like USD/EUR.", required=True)
+@type_option("The type, like lightgbm.", required=True)
+@variant_option("The variant, like 30d. Default: none.")
 @_alias_option()
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="How many promotions to go back. Default: 1.")
 @click.option("--to", metavar="MODEL_ID", help="Go back to this model, which had the alias before.")
@@ -101,7 +86,7 @@ def rollback(
     *,
     pair: str,
     model_type: str,
-    variant: str,
+    variant: str | None,
     alias: str,
     steps: int | None,
     to: str | None,
@@ -118,7 +103,7 @@ def rollback(
         raise click.UsageError("--steps, --to and --at exclude each other.")
     with app.writing() as registry:
         move = registry.rollback(
-            pair, model_type, variant=variant, alias=alias, steps=steps, to=to, at=at, reason=reason
+            pair, model_type, variant=variant or "", alias=alias, steps=steps, to=to, at=at, reason=reason
         )
     _print(move, as_json=as_json)
 
