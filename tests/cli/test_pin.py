@@ -25,4 +25,5 @@ def test_a_model_is_held_and_let_go(home: Home) -> None:
     home.text("alias", "champion", "old")
     assert home.error("hold", "old", "--reason", "x", status=1)["message"].startswith("cannot hold 'old': 'champion'")
     assert home.run("hold", "new").exit_code == 2
+    assert "is not valid text in UTF-8" in home.run("hold", "new", "--reason", "\udcff").stderr
     assert home.json("unhold", "new")["held"] is None

@@ -156,9 +156,13 @@ def as_text(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return value
 
 
-def reason_option(default: str = "") -> Callable[[_Callback], _Callback]:
-    """Return the option `--reason` of a command that changes the registry."""
-    return click.option("--reason", default=default, callback=as_text, metavar="TEXT", help="Why, for the history.")
+def reason_option(
+    default: str = "", *, required: bool = False, text: str = "Why, for the history."
+) -> Callable[[_Callback], _Callback]:
+    """Return the option `--reason` of a command that changes the registry. `text` is its help."""
+    # With a default, even None, an option counts as given.
+    given: dict[str, Any] = {"required": True} if required else {"default": default}
+    return click.option("--reason", **given, callback=as_text, metavar="TEXT", help=text)
 
 
 class App:
