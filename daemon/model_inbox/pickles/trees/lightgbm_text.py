@@ -273,9 +273,10 @@ def _check_tree(head: bytes, features: int, where: str, numbers: _Numbers, integ
         # LightGBM reads nothing else of it.
         return
     # Lines in which two spaces follow each other are counted again with their numbers.
-    for keys, between in ((_OF_LEAVES, leaves - 1), (_OF_SPLITS, leaves - 2)):
+    for keys, count in ((_OF_LEAVES, leaves), (_OF_SPLITS, leaves - 1)):
         for key in keys:
-            if key in fields and fields[key].count(b" ") != between:
+            line = fields.get(key)
+            if line is not None and line.count(b" ") + bool(line) != count:
                 _check_lengths(fields, leaves, where)
     require(b"threshold" in fields, f"{where} has no threshold")
     left = integers.of_length(fields, b"left_child", leaves - 1, where)

@@ -208,6 +208,13 @@ def test_sizes_are_those_in_bytes() -> None:
     assert fault(text("\ud800")) == "the text contains characters that LightGBM does not write"
 
 
+def test_empty_line_of_numbers_is_counted() -> None:
+    """Beside lines that are as LightGBM writes them, also where one number is missing."""
+    for line, key in (("split_gain=5\n", "split_gain"), ("internal_value=0\n", "internal_value")):
+        changed = CATEGORIES.replace(line, f"{key}=\n")
+        assert fault(text(changed)) == f"tree 0: {key} has 0 numbers, not 1"
+
+
 def number_is_accepted(number: str) -> bool:
     """Return whether a tree is accepted with this text in the place of a number."""
     return fault(text(NUMBERS.replace("leaf_value=0.1 0.2 0.3", f"leaf_value=0.1 {number} 0.3"))) == ""
