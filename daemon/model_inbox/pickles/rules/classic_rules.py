@@ -13,7 +13,7 @@ from ..arguments import is_count, is_global, is_object, must
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .formula_rules import check_formula
 from .framework_rules import member
-from .numpy_rules import array_of
+from .numpy_rules import SCALARS, array_of
 from .scipy_rules import has_shape
 
 __all__ = ["CLASSIC_CALLS", "CLASSIC_STATES"]
@@ -63,9 +63,7 @@ PERIODS_MAX = 1_000_000
 
 
 def _numbers(value: Any) -> bool:
-    return type(value) in (int, float) or is_object(
-        value, "numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"
-    )
+    return type(value) in (int, float) or is_object(value, *SCALARS)
 
 
 def _ewma(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from ..arguments import is_count, is_global, is_object, is_text, must, only_scalars, package_of
 from ..names import LIBRARY_ERRORS, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
+from .numpy_rules import SCALARS
 from .zone_rules import is_zone
 
 __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "is_offset", "member", "offset_call", "pandas_state"]
@@ -66,7 +67,6 @@ _OFFSETS = "pandas._libs.tslibs.offsets."
 _DATE_OFFSETS = (f"{_OFFSETS}DateOffset", "pandas.DateOffset", "pandas.tseries.offsets.DateOffset")
 _DATES = tuple(f"datetime.{name}" for name in ("datetime", "time"))
 """Those whose time zone is not real. All others are real values."""
-_NUMPY_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
 _PANDAS_DATES = tuple(
     f"pandas._libs.tslibs.{name}"
     for name in ("timestamps._unpickle_timestamp", "timedeltas._timedelta_unpickle", "nattype._nat_unpickle")
@@ -84,7 +84,7 @@ def _is_moment(value: Any) -> bool:
         return all(_is_moment(item) for item in value)
     if type(value) in (date, datetime, time, timedelta):
         return True
-    return only_scalars(value) or is_object(value, "numpy.ndarray", *_DATES, *_NUMPY_SCALARS, *_PANDAS_DATES)
+    return only_scalars(value) or is_object(value, "numpy.ndarray", *_DATES, *SCALARS, *_PANDAS_DATES)
 
 
 def offset_call(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 from ..arguments import is_count, is_global, is_object, is_text, must
 from ..names import ERRORS, PATH_MODULES, PATH_NAMES
 from ..stubs import BadArguments, Global, Recorder, Rule, StateRule, Stub, stand_in
+from .numpy_rules import SCALARS
 from .zone_rules import is_zone
 
 __all__ = ["PLAIN_TYPES", "PYTHON_CALLS", "PYTHON_STATES"]
@@ -81,8 +82,7 @@ def _value_of(kind: Callable[..., Any], accepted: frozenset[type], otherwise: st
 
 def _slice(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     # A slice only keeps its parts. numpy's numbers are among them where a library computed them.
-    scalars = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
-    must(all(type(arg) in _PLAIN or is_object(arg, *scalars) for arg in args), "not plain values")
+    must(all(type(arg) in _PLAIN or is_object(arg, *SCALARS) for arg in args), "not plain values")
     return _made(slice, *args, otherwise="not the parts of a slice")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..arguments import is_count, is_object, must, only_scalars, package_of
 from ..stubs import BadArguments, Recorder, StateRule, Stub
-from .numpy_rules import ArrayValue, array_of
+from .numpy_rules import SCALARS, ArrayValue, array_of
 
 __all__ = ["SCIPY_STATES", "WITH_KEYWORDS", "has_shape"]
 
@@ -125,10 +125,7 @@ _SPLINE_DEGREE_MAX = 100
 
 
 def _is_degree(value: Any, most: int) -> bool:
-    return is_count(getattr(value, "real", None) if is_object(value, *_SCALARS) else value, most)
-
-
-_SCALARS = ("numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar")
+    return is_count(getattr(value, "real", None) if is_object(value, *SCALARS) else value, most)
 
 
 def _spline_state(_recorder: Recorder, target: Stub, state: Any) -> None:

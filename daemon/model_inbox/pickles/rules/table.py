@@ -25,7 +25,7 @@ from .frame_rules import FRAME_CALLS, FRAME_STATES
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .hook_rules import HOOK_STATES, module_state
 from .neighbor_rules import NEIGHBOR_STATES
-from .numpy_rules import NUMPY_CALLS, NUMPY_STATES
+from .numpy_rules import NUMPY_CALLS, NUMPY_STATES, SCALARS
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .quantized_rules import QUANTIZED_STATES
 from .scipy_rules import SCIPY_STATES
@@ -146,8 +146,7 @@ HASHABLE = frozenset(
         "decimal.Decimal",
         "fractions.Fraction",
         "uuid.UUID",
-        "numpy._core.multiarray.scalar",
-        "numpy.core.multiarray.scalar",
+        *SCALARS,
         "numpy.dtype",
         "pandas.Interval",
         "pandas.Period",
