@@ -79,6 +79,17 @@ def test_other_binding_is_refused(opcodes: bytes) -> None:
     assert codes(opcodes) == REFUSED
 
 
+def test_method_that_was_bound_is_not_changed() -> None:
+    """The object may keep anything by the name of the method. What it keeps would be changed in the name's place."""
+    kept = build.mapping({"_h_cubic": build.named("torch.nn.modules.linear", "Linear")})
+    owner = build.built(build.new("scipy.interpolate._rbf", "Rbf"), kept)
+    method = bound(build.named("scipy.interpolate._rbf", "Rbf._h_cubic"), owner)
+    assert codes(method) == set()
+    assert codes(build.built(method, b"(N" + build.mapping({"append": build.value(1)}) + b"t")) == {
+        "artifact.forbidden_use"
+    }
+
+
 @pytest.mark.parametrize("name", ["CodeType", "FunctionType", "CellType"])
 def test_types_of_code_are_code(name: str) -> None:
     """cloudpickle names them in the same way when it writes a function by value."""

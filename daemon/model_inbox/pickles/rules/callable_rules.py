@@ -15,7 +15,7 @@ from ..names import BUILTIN_TYPE, ENTROPY, METHODS, is_distribution, is_method, 
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of
 from .zone_rules import UNPICKLE_ZONE
 
-__all__ = ["BIND", "CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute", "builtin_type"]
+__all__ = ["CALLABLE_CALLS", "CALLABLE_STATES", "GETATTR", "PARTIAL", "bound_attribute", "builtin_type"]
 
 GETATTR = "builtins.getattr"
 PARTIAL = "functools.partial"
@@ -164,7 +164,7 @@ def bound_attribute(owner: Any, name: str) -> Any:
 
 # --- methods as cloudpickle writes them -----------------------------------------------------------------------
 
-BIND = "<type of methods>"
+_BIND = "<type of methods>"
 _NAMESPACE = "SimpleNamespace"
 
 
@@ -172,19 +172,21 @@ def _builtin_type(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) ->
     """`_builtin_type(name)`: the type of methods, to bind one, or another type, which the lists must have."""
     must(len(args) == 1 and is_text(args[0]) and args[0].isidentifier() and args[0].isascii(), "not the name of a type")
     if args[0] == "MethodType":
-        return recorder.internal(BIND)
+        return recorder.internal(_BIND)
     found = recorder.named(f"types.{args[0]}")
     found.uses.add("r")
     return found
 
 
-def _bind(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _bind(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> Any:
     """(function of a class, object): the same methods of the same objects that `getattr` may look up."""
     must(len(args) == 2 and is_global(args[0]) and isinstance(args[1], Stub), "not (function, object)")
     owner, _, method = args[0].name.rpartition(".")
     module, _, last = owner.rpartition(".")
     must(is_method(module, f"{last}.{method}"), "not a method that pickles bind")
     must(method in _methods_of(type(args[1]).name), "not a method that pickles bind")
+    # The object may have an attribute of this name. What is done with it needs the permission that `getattr` has.
+    return instance_of(recorder.named(GETATTR))
 
 
 def builtin_type(name: str) -> Any:
@@ -223,6 +225,6 @@ def _partial_state(recorder: Recorder, _target: Stub, state: Any) -> None:
 
 
 CALLABLE_CALLS: dict[str, Rule] = {
-    GETATTR: _getattr, PARTIAL: _partial, BUILTIN_TYPE: _builtin_type, BIND: _bind,
+    GETATTR: _getattr, PARTIAL: _partial, BUILTIN_TYPE: _builtin_type, _BIND: _bind,
 }  # fmt: skip
 CALLABLE_STATES: dict[str, StateRule] = {PARTIAL: _partial_state}

@@ -13,7 +13,7 @@ from typing import Any
 from ..arguments import is_object, is_text, must, only_scalars, package_of
 from ..names import EMPIRICAL, is_distribution
 from ..stubs import Recorder, StateRule, Stub
-from .callable_rules import BIND, GETATTR
+from .callable_rules import GETATTR
 from .numpy_rules import SCALARS
 
 __all__ = ["DISTRIBUTION_STATES", "distribution_state"]
@@ -71,7 +71,7 @@ def distribution_state(_recorder: Recorder, target: Stub, state: Any) -> None:
         elif name == "_ctor_param":
             must(type(value) is dict and all(map(_is_parameter, value.values())), "not a state that scipy writes")
         elif name == _ENTROPY:
-            must(is_object(value, *_VECTORIZE, *_METHODS), "not a state that scipy writes")
+            must(is_object(value, *_VECTORIZE, GETATTR), "not a state that scipy writes")
         elif type(target).name in EMPIRICAL and name in _VALUES:
             must(_is_parameter(value), "not a state that scipy writes")
         else:
@@ -82,7 +82,6 @@ _VALUES = frozenset(
     {"_density", "_hbin_widths", "_hbins", "_hcdf", "_histogram", "_hpdf", "a", "b", "pk", "qvals", "xk"}
 )
 """What a distribution keeps that is made of values."""
-_METHODS = (BIND, GETATTR)
 
 
 def _is_parameter(value: Any, levels: int = 2) -> bool:
