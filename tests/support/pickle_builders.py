@@ -45,6 +45,21 @@ def built(target: bytes, state: bytes) -> bytes:
     return target + state + b"b"
 
 
+def noted(place: int, pushed: bytes) -> bytes:
+    """Opcodes that keep what `pushed` pushes at a place of the memo: 1000 or more, since `value` uses the first."""
+    return pushed + b"r" + struct.pack("<I", place)
+
+
+def again(place: int) -> bytes:
+    """Opcodes that push what is at a place of the memo."""
+    return b"j" + struct.pack("<I", place)
+
+
+def changed(place: int, key: bytes, item: bytes) -> bytes:
+    """Opcodes that set an item of the list or dictionary at a place of the memo, and push nothing."""
+    return again(place) + key + item + b"s0"
+
+
 def new(module: str, name: str) -> bytes:
     """Opcodes that push an instance made without __init__."""
     return named(module, name) + b")\x81"

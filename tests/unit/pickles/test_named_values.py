@@ -140,6 +140,15 @@ def test_bounds_of_a_kernel_are_repeated_a_bounded_number_of_times() -> None:
     assert codes(build.called(KERNEL, *parts[:2], KERNEL, build.value(3), b"\x88")) == REFUSED
 
 
+def test_each_copy_of_a_list_costs_what_it_takes() -> None:
+    """A list of the file is copied as often as the file says, with a few bytes for each copy."""
+    items = build.noted(1001, b"](" + b"N" * 100_000 + b"e") + b"0"
+    kind = build.noted(1002, build.named("pandas.api.typing", "FrozenList")) + b"0"
+    copy = build.called(build.again(1002), build.again(1001))
+    assert codes(items, kind, copy) == set()
+    assert codes(items, kind, b"](", copy * 1000, b"e") == {"artifact.load_cost"}
+
+
 def test_data_of_lightgbm_has_no_handle() -> None:
     """LightGBM frees it as a pointer when the data is deleted."""
     target = build.new("lightgbm.basic", "Dataset")

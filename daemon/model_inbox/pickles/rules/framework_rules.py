@@ -181,8 +181,10 @@ def pandas_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
 _FROZEN_LISTS = ("pandas.api.typing.FrozenList", "pandas.core.indexes.frozen.FrozenList")
 
 
-def _frozen_list(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _frozen_list(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     must(len(args) == 1 and type(args[0]) is list, "not one list")
+    # It copies the list.
+    recorder.charge(callee, 8 * len(args[0]))
 
 
 def _aggregation_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
