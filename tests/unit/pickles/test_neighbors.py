@@ -101,6 +101,18 @@ def test_nodes_of_a_neighbour_tree_stay_inside(rows: list[tuple[Any, ...]], expe
         ),
         ({"distance": distance("SEuclideanDistance64")}, "its distance has another number of weights than features"),
         ({"distance": distance("MahalanobisDistance64")}, "its distance has another number of weights than features"),
+        (
+            {"numbers": build.value(0) + build.value(2) + build.value(3) + 4 * build.value(0)},
+            "it has no size of a leaf",
+        ),
+        (
+            {
+                "numbers": build.value(2) + build.value(2) + 5 * build.value(0),
+                "nodes": build.table(NODE, "<qqqd", []),
+                "bounds": zeros(2, 0, 2),
+            },
+            "or no node",
+        ),
         ({"distance": build.text("euclidean")}, "its distance is none of scikit-learn's"),
     ],
 )
@@ -131,6 +143,8 @@ def test_labels_are_places_in_the_classes(name: str) -> None:
         (integers(0, 1, -1, 0), "a label is none of 2 classes"),
         (integers(0, 1), "there is another number of labels than of points"),
         (zeros(4), "the labels are no integers"),
+        # numpy would make an array of them.
+        (build.value([0, 1, 2, 0]), "not an array"),
     ):
         (message,) = problems(classifier(labels, name=name))
         assert expected in message

@@ -60,7 +60,8 @@ def _tree_state(recorder: Recorder, target: Stub, state: Any) -> None:
         all(type(number) is int and abs(number) < _NUMBER_MAX for number in state[_NUMBERS_OF_TREE]),
         "not a state that scikit-learn writes",
     )
-    count = state[6]
+    leaf_size, count = state[4], state[6]
+    must(leaf_size > 0 and count > 0, "it has no size of a leaf, or no node")
     must(has_shape(data, "f", 8, None, None), "the points are invalid")
     points, features = array_of(data).shape
     must(has_shape(order, "i", 8, points), "the order of the points has another length")
@@ -79,8 +80,9 @@ def _tree_state(recorder: Recorder, target: Stub, state: Any) -> None:
 def _classifier_state(recorder: Recorder, target: Stub, state: Any) -> None:
     """The labels of the points are places in the table of classes."""
     must(target.kept is None and type(state) is dict, "not a state that scikit-learn writes")
-    if not is_object(state.get("_y"), "numpy.ndarray"):
+    if "_y" not in state:
         return
+    # What is no array becomes one when it is used.
     labels = array_of(state["_y"])
     if len(labels.shape) != 1:
         # Several outputs are looked up by numpy, which checks.
