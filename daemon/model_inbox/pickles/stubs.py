@@ -70,7 +70,7 @@ class Global(type):
         cost[1] += time
         if result is None:
             result = instance_of(cls)
-            result.kept = args
+            result.kept = args if cls.attributes is not None else _copied(args)
         # A rule that knows the depth of what it made has set it.
         if isinstance(result, Stub) and not hasattr(result, "depth") and (depth := depth_of(args)):
             result.nest(depth)
@@ -139,7 +139,8 @@ class Stub(metaclass=Global):
         # A file can have millions of objects of one class with the same attributes: check each attribute once.
         if type(state) is not dict or cls.attributes is None or not cls.attributes.issuperset(state):
             cls.recorder.build(self, state)
-        self.kept = state if self.kept is None else (self.kept, state)
+        kept = state if cls.attributes is not None else _copied(state)
+        self.kept = kept if self.kept is None else (self.kept, kept)
         if type(state) is dict:
             # A file can give one dictionary to any number of objects, and each copies it.
             cls.cost[0] += _ITEM_BYTES * len(state)
@@ -212,9 +213,18 @@ class Stub(metaclass=Global):
         return f"<object of {type(self).name}>"
 
 
-def _awaited(cls: Global, *args: Any, **kwargs: Any) -> Any:
+def _copied(value: Any) -> Any:
+    """Return what an object of a class with rules keeps. A pickle can change a dictionary later, but not the object."""
+    if type(value) is dict:
+        return value.copy()
+    if type(value) is tuple and dict in map(type, value):
+        return tuple([item.copy() if type(item) is dict else item for item in value])
+    return value
+
+
+def _awaited(cls: type[Stub], *args: Any, **kwargs: Any) -> Any:
     """Make an object that must get a state: the real one would crash the process that looks at it without."""
-    made = Stub.__new__(cls, *args, **kwargs)  # type: ignore[arg-type]  # every `Global` is a sub-class of `Stub`
+    made = Stub.__new__(cls, *args, **kwargs)
 
     def check() -> None:
         if made.kept is None:

@@ -29,11 +29,21 @@ def integers(*numbers: int) -> bytes:
 
 def lists(*rows: Sequence[float]) -> bytes:
     """Opcodes of an array of lists."""
+    return objects(len(rows), build.value([*map(list, rows)]))
+
+
+def listed_rows() -> bytes:
+    """Opcodes of an array of two lists, of which the memo has the first."""
+    return objects(2, b"](" + build.noted(1001, build.value([0])) + b"]e")
+
+
+def objects(count: int, items: bytes) -> bytes:
+    """Opcodes of an array of so many objects."""
     made = build.called(
         build.named("numpy._core.multiarray", "_reconstruct"),
         build.named("numpy", "ndarray"), build.value((0,)), build.data(b"b"),
     )  # fmt: skip
-    state = b"(" + build.value(1) + build.value((len(rows),)) + OBJECTS + b"\x89" + build.value([*map(list, rows)])
+    state = b"(" + build.value(1) + build.value((count,)) + OBJECTS + b"\x89" + items
     return build.built(made, state + b"t")
 
 
@@ -60,6 +70,16 @@ def test_places_in_lists_are_columns() -> None:
     ):
         (message,) = matrix_of_lists(rows, data)
         assert expected in message
+
+
+def test_places_in_lists_are_checked_at_the_end() -> None:
+    """The matrix holds the lists of the file, which can change them later."""
+    matrix = {"_shape": build.value((2, 3)), "rows": listed_rows(), "data": lists([1.0], [])}
+    opcodes = build.built(build.new("scipy.sparse._lil", "lil_matrix"), build.mapping(matrix))
+    assert scan_bytes(build.pickled(opcodes), ALLOWLIST).problems == ()
+    changed = build.changed(1001, build.value(0), build.value(3))
+    (problem,) = scan_bytes(build.pickled(opcodes, changed), ALLOWLIST).problems
+    assert "a place is outside of the matrix" in problem.message
 
 
 def test_each_diagonal_has_its_row() -> None:

@@ -111,6 +111,16 @@ def test_numbers_of_a_machine_agree(changed: dict[str, bytes], expected: str) ->
     assert expected in message
 
 
+def test_matrix_is_looked_at_as_it_was_made() -> None:
+    """It has copied its attributes from a dictionary that the file can change later."""
+    state = {"_shape": build.value((1, 2)), "indptr": counts(0, 1), "indices": counts(0), "data": zeros(1)}
+    matrix = build.built(build.new("scipy.sparse._csr", "csr_matrix"), build.noted(1001, build.mapping(state)))
+    changed = build.changed(1001, build.text("indptr"), counts(0, 0, 0, 0, 1))
+    sparse = {"support_vectors_": build.again(1002), "_dual_coef_": rows(4, 4, columns=4)}
+    (message,) = problems(build.noted(1002, matrix) + b"0" + changed + machine(_sparse=b"\x88", **sparse))
+    assert "there are not 4 support vectors" in message
+
+
 def test_regressor_has_two_classes() -> None:
     """libsvm takes the number of classes from the length of a table that it does not read."""
     (message,) = problems(machine("SVR", _n_support=counts(4, 4, 4)))

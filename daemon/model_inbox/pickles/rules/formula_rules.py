@@ -69,15 +69,17 @@ def _contents_of(frame: Any) -> tuple[int, bool]:
     parts = manager.kept if isinstance(manager, Stub) else None
     if type(parts) is not tuple or len(parts) != 2:
         raise BadArguments("the frame of the formula is none")
-    blocks, axes = parts
-    rows = length_of(axes[1])
-    has_texts = False
-    for block in blocks:
+    rows, has_texts = 0, False
+    for block in parts[0]:
         known = getattr(block, "value", None)
         if not isinstance(known, BlockValue):
             raise BadArguments("the frame of the formula is none")
         has_texts |= _holds_text(known.values)
-    return rows or 0, has_texts
+        length = length_of(known.values) if known.rows < 0 else known.rows
+        if length is None:
+            raise BadArguments("a column of the formula has no length")
+        rows = max(rows, length)
+    return rows, has_texts
 
 
 def _holds_text(values: Any) -> bool:

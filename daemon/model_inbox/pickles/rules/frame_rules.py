@@ -379,7 +379,7 @@ def _coordinates_state(recorder: Recorder, target: Stub, state: Any) -> None:
         )
 
 
-def _lists_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+def _lists_state(recorder: Recorder, target: Stub, state: Any) -> None:
     """Rows that are lists: the columns of their items, and the items."""
     must(target.kept is None, "it is set a second time")
     shape = _shape_of(state)
@@ -387,9 +387,18 @@ def _lists_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     must(len(shape) == 2 and rows.shape == data.shape == shape[:1], "it has another number of rows than its shape")
     if rows.items is None or data.items is None:
         raise BadArguments("its rows are no lists")
-    for places, values in zip(rows.items, data.items, strict=True):
-        must(type(places) is type(values) is list and len(places) == len(values), "a row has other places than values")
-        must(all(is_count(place) and place < shape[1] for place in places), "a place is outside of the matrix")
+    pairs = [*zip(rows.items, data.items, strict=True)]
+
+    def check() -> None:
+        for places, values in pairs:
+            must(
+                type(places) is type(values) is list and len(places) == len(values),
+                "a row has other places than values",
+            )
+            must(all(is_count(place) and place < shape[1] for place in places), "a place is outside of the matrix")
+
+    # A pickle can change a list as long as it is read.
+    recorder.check_later(type(target).name, check)
 
 
 def _diagonals_state(_recorder: Recorder, target: Stub, state: Any) -> None:

@@ -369,8 +369,8 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
         if len(shape) == 1 and recorder.stream is not None:
             known.source = partial(recorder.stream.payload, data)
     elif dtype.value.kind == "O":
-        known.items = data
         # A pickle can change the list later, but not the array that was made of it.
+        known.items = [*data]
         known.item_types = frozenset(map(type, data))
 
 

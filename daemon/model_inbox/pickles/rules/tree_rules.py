@@ -185,9 +185,11 @@ def of_trees_state(recorder: Recorder, target: Stub, state: Any) -> None:
         recorder.note("not-a-tree", name, "n_features_in_ is missing, or is not a number")
         return
     target.value = EnsembleValue(features)
-    note_faults(recorder, name, lambda: _check_members(state, features))
+    # A pickle can change a list of trees as long as it is read.
+    kept = {**state}
+    _check_later(recorder, name, lambda: _check_members(kept, features))
     if name.startswith("sklearn.ensemble._gb."):
-        note_faults(recorder, name, lambda: _check_outputs(state))
+        _check_later(recorder, name, lambda: _check_outputs(kept))
 
 
 def _check_members(state: Mapping[str, Any], features: int) -> None:
@@ -212,10 +214,18 @@ def _check_outputs(state: Mapping[str, Any]) -> None:
     if told != trees[1]:
         raise NotATree(f"n_trees_per_iteration_ is {told!r:.20}, and there are {trees[1]} trees in each")
     first = state.get("init_")
-    if is_object(first, "sklearn.dummy.DummyClassifier") and type(first.kept) is dict:
+    if is_object(first, _FIRST) and first.kept is not None:
         classes = array_of(first.kept.get("class_prior_")).shape
         if classes != (trees[1] if trees[1] > 1 else 2,):
             raise NotATree(f"init_ has another number of classes than {trees[1]} trees in each iteration are for")
+
+
+_FIRST = "sklearn.dummy.DummyClassifier"
+
+
+def _first_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """What gradient boosting begins with, which makes a column for each of its classes."""
+    must(target.kept is None and type(state) is dict, "not a state that scikit-learn writes")
 
 
 def _members(value: Any) -> list[Any]:
@@ -262,8 +272,8 @@ _PARSED_BYTES_PER_MICROSECOND = 20
 
 
 def _check_later(recorder: Recorder, name: str, check: Callable[[], None]) -> None:
-    """Check a booster when the whole file was parsed: no load needs the memory that the check needs."""
-    recorder.later.append(partial(note_faults, recorder, name, check))
+    """Check trees when the whole file was parsed: no load needs the memory that the check of a booster needs."""
+    recorder.check_later(name, partial(note_faults, recorder, name, check))
 
 
 def _charge_model(recorder: Recorder, target: Stub, model: str | bytes | bytearray) -> None:
@@ -372,6 +382,7 @@ TREE_STATES: Mapping[str, StateRule] = {
     _TREE: _tree_state,
     _PREDICTOR: _predictor_state,
     _BIN_MAPPER: _bin_mapper_state,
+    _FIRST: _first_state,
     "xgboost.core.Booster": _xgboost_state,
     "lightgbm.basic.Booster": _lightgbm_state,
     "lightgbm.basic.Dataset": _data_state,

@@ -123,6 +123,20 @@ def test_members_of_a_forest_have_its_width() -> None:
     assert message(forest(build.value(1))).endswith("there is none that was checked")
 
 
+def forest(trees: bytes) -> bytes:
+    """Opcodes of a forest for two features."""
+    return estimator("ensemble._forest", "RandomForestRegressor", estimators_=trees, n_features_in_=build.value(2))
+
+
+def test_trees_of_a_forest_are_those_at_the_end() -> None:
+    """It holds the list of the file, which can change it later."""
+    trees = build.noted(1001, b"](" + regressor(decision_tree()) + b"e")
+    assert faults(forest(trees)) == []
+    wider = regressor(decision_tree(features=9), features=9)
+    expected = "estimators_, place 0: there should be a tree for 2 features, and there is one for 9 features"
+    assert message(forest(trees) + build.changed(1001, build.value(0), wider)) == expected
+
+
 def hist(rows: list[tuple[int, ...]], categories: int = 0, features: int = 2, bins: int = 2) -> bytes:
     """Opcodes of a HistGradientBoostingRegressor of one tree."""
     module = "ensemble._hist_gradient_boosting"
@@ -157,18 +171,20 @@ def test_nodes_of_histogram_gradient_boosting_are_a_tree() -> None:
     )
 
 
-def boosting(columns: int, told: int, **more: bytes) -> bytes:
-    """Opcodes of gradient boosting with one iteration of so many trees."""
+def boosting(
+    columns: int, told: int, tree: bytes = regressor(decision_tree()), changed: bytes = b"", **more: bytes
+) -> bytes:
+    """Opcodes of gradient boosting with one iteration of so many trees. The memo has the list at 1001."""
     made = build.called(
         build.named("numpy._core.multiarray", "_reconstruct"),
         build.named("numpy", "ndarray"), build.value((0,)), build.data(b"b"),
     )  # fmt: skip
     objects = build.dtype("O8", (3, "|", None, None, None, -1, -1, 63))
-    trees = b"](" + regressor(decision_tree()) * columns + b"e"
+    trees = build.noted(1001, b"](" + tree * columns + b"e")
     state = b"(" + build.value(1) + build.value((1, columns)) + objects + b"\x89" + trees + b"t"
-    return estimator(
+    return build.noted(1002, build.built(made, state)) + b"0" + changed + estimator(
         "ensemble._gb", "GradientBoostingClassifier",
-        estimators_=build.built(made, state), n_features_in_=build.value(2), n_trees_per_iteration_=build.value(told),
+        estimators_=build.again(1002), n_features_in_=build.value(2), n_trees_per_iteration_=build.value(told),
         **more,
     )  # fmt: skip
 
@@ -185,3 +201,13 @@ def test_gradient_boosting_has_an_output_for_each_tree_of_an_iteration() -> None
     assert message(boosting(3, 3, init_=first(1))) == (
         "init_ has another number of classes than 3 trees in each iteration are for"
     )
+    twice = build.built(first(1), build.mapping({"class_prior_": build.array((3,), bytes(24))}))
+    assert "artifact.forbidden_arguments" in faults(boosting(3, 3, init_=twice))
+
+
+def test_trees_in_an_array_are_those_that_it_was_made_of() -> None:
+    """It has copied the list of the file, which can change it later."""
+    wider = regressor(decision_tree(features=9), features=9)
+    changed = build.changed(1001, build.value(0), regressor(decision_tree()))
+    expected = "estimators_, place 0: there should be a tree for 2 features, and there is one for 9 features"
+    assert message(boosting(1, 1, wider, changed)) == expected
