@@ -39,7 +39,11 @@ class Wakeups:
 
     def __init__(self, path: Path) -> None:
         self._path = os.fsencode(path)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:
+            # No descriptor is left. Who waits goes by the clock.
+            self._wake = -1
         # The number of a closed descriptor may soon be that of another file: nobody writes to it then.
         self._lock = threading.Lock()
         self._is_closed = False
@@ -70,7 +74,7 @@ class Wakeups:
     def wake(self) -> None:
         """Let the thread that waits return. It may be called from any thread, also after `close`."""
         with self._lock:
-            if not self._is_closed:
+            if not self._is_closed and self._wake >= 0:
                 os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
@@ -79,7 +83,8 @@ class Wakeups:
         with self._lock:
             if not self._is_closed:
                 self._is_closed = True
-                os.close(self._wake)
+                if self._wake >= 0:
+                    os.close(self._wake)
 
     def after_fork(self) -> None:
         """Close the descriptors in the child of a fork, where no other thread uses them."""

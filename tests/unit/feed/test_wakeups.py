@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -50,6 +51,22 @@ def test_the_first_wait_returns_at_once(wakeups: Wakeups) -> None:
     wakeups.wait(LONG)
     assert time.monotonic() - begun < 1
     assert wakeups.has_events
+
+
+def test_without_descriptors_the_clock_wakes(folder: Path) -> None:
+    """A process may have none left: nothing is raised, and who waits looks again."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+    try:
+        wakeups = Wakeups(RegistryFiles(folder / "registry.json").journal)
+        begun = time.monotonic()
+        wakeups.wait(0.05)
+        assert 0.04 < time.monotonic() - begun < LONG / 2
+        assert not wakeups.has_events
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    wakeups.wake()
+    wakeups.close()
 
 
 def test_a_commit_wakes_within_100_ms(wakeups: Wakeups, folder: Path) -> None:
