@@ -73,9 +73,9 @@ class Followable:
         from ..serving import FollowerHub, wanted
 
         asked = wanted(pair, type, variant, alias, try_out, max_age, give_up_after)
-        if self._hub is None:
-            self._hub = FollowerHub.of(self)
-        return self._hub.follow(asked, wait)
+        # Of two threads that are the first at the same time both take the hub of one.
+        hub: FollowerHub = self._hub or self.__dict__.setdefault("_hub", FollowerHub.of(self))
+        return hub.follow(asked, wait)
 
     def follower_metrics(self) -> bytes:
         """Return the metrics of all followers of this handle as text for Prometheus, to serve at `/metrics`."""

@@ -188,7 +188,9 @@ class Follower:
 
         After `timeout` seconds it returns the same one. Raises ModelInboxError when the follower is closed.
         """
-        known = since if since is not None else self.current
+        # In the child of a fork this starts the thread that changes it.
+        present = self.current
+        known = since if since is not None else present
         with self._changed:
             self._changed.wait_for(lambda: self._served is not known or self._is_closed, timeout)
         return self.current
@@ -301,13 +303,19 @@ class Followers(Mapping[Slot, Follower]):
         """Replaced as a whole, by the hub's thread."""
 
     def __getitem__(self, slot: Slot | tuple[str, str, str]) -> Follower:
-        return self._followers[Slot(*slot)]
+        found = self._followers.get(Slot(*slot))
+        if found is None:
+            # In the child of a fork nobody would ever find it.
+            self._hub.resume()
+            raise KeyError(slot)
+        return found
 
     def __iter__(self) -> Iterator[Slot]:
         self._hub.resume()
         return iter(self._followers)
 
     def __len__(self) -> int:
+        self._hub.resume()
         return len(self._followers)
 
     def _add(self, follower: Follower) -> None:

@@ -73,13 +73,18 @@ def wanted(
     """Return what the arguments of `ModelRegistry.follow` ask for. Raises ValueError."""
     if give_up_after < 1:
         raise ValueError(f"cannot follow: give_up_after is {give_up_after}, and must be at least 1")
+    if max_age is not None and not max_age >= 0:
+        raise ValueError(f"cannot follow: max_age is {max_age}, and must be 0 or more seconds")
     slot = Slot(pair, type_ if type_ is not None else "lightgbm", variant) if pair is not None else None
     return Wanted(slot, type_, variant, alias, try_out, max_age, give_up_after)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Group:
-    """All slots together: what is handed out, and the followers of all slots, also of those that have no model yet."""
+    """All slots together: what is handed out, and the followers of all slots, also of those that have no model yet.
+
+    Two that were asked for alike are two.
+    """
 
     followers: Followers
     wanted: Wanted
@@ -97,6 +102,8 @@ class FollowerHub:
         self._followers: list[Follower] = []
         self._groups: list[_Group] = []
         self._loaded: dict[Key, Loaded] = {}
+        # What is being loaded or tried out, and is in `_loaded` from its load on.
+        self._in_hand: Key | None = None
         self._wakeups: Wakeups | None = None
         self._looks_begun = 0
         self._looks_done = 0
@@ -118,8 +125,11 @@ class FollowerHub:
     def follow(self, asked: Wanted, wait_seconds: float) -> Follower | Followers:
         """Return what follows, once it has something to serve.
 
-        Raises what kept one name from that for `wait_seconds`. All slots together may be none after that time.
+        Raises what kept one name from that for `wait_seconds`. All slots together may be none after that time; those
+        that have a model by now are all there.
         """
+        # Raises RegistryError for a handle that was closed before anybody followed.
+        self._source.refresh()
         followed: Follower | Followers
         with self._lock:
             if self._is_closed:
@@ -136,9 +146,12 @@ class FollowerHub:
         deadline = self.monotonic() + wait_seconds
         try:
             with self._looked:
-                while not _has_model(followed) and not self._is_closed:
-                    left = deadline - self.monotonic()
-                    if self._looks_done >= first_look and left <= 0:
+                while not self._is_closed:
+                    has_looked, left = self._looks_done >= first_look, deadline - self.monotonic()
+                    # Of all slots the first one may be there long before the last one.
+                    if _has_model(followed) and (has_looked or isinstance(followed, Follower)):
+                        break
+                    if has_looked and left <= 0:
                         break
                     self._looked.wait(max(left, 0.0) or CLOCK_SECONDS)
             if isinstance(followed, Follower) and not _has_model(followed):
@@ -207,6 +220,7 @@ class FollowerHub:
             self._wakeups = None
         self._feed.close()
         self._feed = self._source.feed(self._feed.position)
+        self._in_hand = None
         for follower in self._followers:
             # The thread may have been in the middle of a swap.
             served = follower._served
@@ -245,6 +259,9 @@ class FollowerHub:
             return True
 
     def _pause(self) -> float:
+        if self._unforeseen:
+            # What is due stays due, as it was not come to.
+            return CLOCK_SECONDS
         now = self.monotonic()
         dues = [due for one in list(self._followers) if (due := one._state.course.next_due(now)) is not None]
         return min([CLOCK_SECONDS, *dues])
@@ -252,7 +269,8 @@ class FollowerHub:
     def _look_guarded(self) -> None:
         """Look, whatever happens: what nobody foresaw must not end the thread, which would go unnoticed."""
         error = _attempt(self._look)
-        if isinstance(error, BaseException):
+        if isinstance(error, BaseException) and not self._is_closed:
+            self._discard()
             self._unforeseen += 1
             if self._unforeseen.bit_count() == 1:
                 lines = "".join(traceback.format_exception(error))
@@ -308,7 +326,9 @@ class FollowerHub:
             for slot in self._source.slots():
                 if slot not in group.members and group.wanted.matches(slot):
                     with self._lock:
-                        group.members[slot] = self._new_follower(group.wanted, slot)
+                        # Another thread may have closed it: nobody would end its followers.
+                        if group in self._groups:
+                            group.members[slot] = self._new_follower(group.wanted, slot)
 
     def _new_follower(self, asked: Wanted, slot: Slot) -> Follower:
         state = State(Course(asked.give_up_after), asked.try_out)
@@ -355,10 +375,13 @@ class FollowerHub:
                 state.error = loaded
             return
         # A load may take long. What nobody names any more is not served.
+        if follower.closed:
+            self._discard()
+            return
         self._source.refresh()
         again = self._source.holder(name)
         if again is None or key_of(again) != key_of(holder):
-            self._discard(loaded)
+            self._discard()
             self.wake()
             return
         follower.counts.load_seconds = self.monotonic() - begun
@@ -395,13 +418,20 @@ class FollowerHub:
 
     def _prepared(self, follower: Follower, entry: Entry) -> Loaded:
         """Return a model that was loaded, or is served already under another name, and that was tried out."""
-        shared = self._loaded.get(key_of(entry))
-        loaded = shared if shared is not None else self._source.load(entry)
+        key = key_of(entry)
+        with self._lock:
+            # Whoever closes another follower of this model does not let go of it from here on.
+            self._in_hand = key
+            loaded = self._loaded.get(key)
         try:
+            if loaded is None:
+                loaded = self._source.load(entry)
+                with self._lock:
+                    self._loaded[key] = loaded
             if follower._state.try_out is not None:
                 follower._state.try_out(loaded.model, loaded.scaler)
         except BaseException:
-            self._discard(loaded)
+            self._discard()
             raise
         return loaded
 
@@ -411,7 +441,7 @@ class FollowerHub:
         before = follower._served.entry["model_id"] if follower._served is not None else None
         with self._lock:
             if follower.closed:
-                self._discard(loaded)
+                self._discard()
                 return
             # Before the model is there, so that who sees it sees all of this.
             state.error = None
@@ -420,12 +450,11 @@ class FollowerHub:
             if fallen is None:
                 state.problem = ""
                 state.fresh_at = self.monotonic() - self._source.lag_seconds()
-            self._loaded[key_of(entry)] = loaded
             follower._serve(entry, loaded.model, loaded.scaler, fallen)
             for group in self._groups:
                 if group.members.get(follower.slot) is follower and follower.slot not in group.followers:
                     group.followers._add(follower)
-            self._let_go()
+            self._discard()
         name = str(follower._name)
         if fallen is None:
             seconds = round(follower.counts.load_seconds, 3)
@@ -439,16 +468,16 @@ class FollowerHub:
                 problem=fallen.problem,
             )
 
-    def _discard(self, loaded: Loaded) -> None:
-        """Let go of a model that is not served after all, unless somebody else serves it."""
+    def _discard(self) -> None:
+        """End what is in hand: it is served by now, or let go of."""
         with self._lock:
-            if self._loaded.get(key_of(loaded.entry)) is not loaded:
-                loaded.close()
+            self._in_hand = None
+            self._let_go()
 
     def _let_go(self) -> None:
-        """Let go of what nobody serves any more. Under the lock."""
-        served = {key_of(one._served.entry) for one in self._followers if one._served is not None}
-        for key in self._loaded.keys() - served:
+        """Let go of what nobody serves any more, and is not in hand. Under the lock."""
+        kept = {key_of(one._served.entry) for one in self._followers if one._served is not None}
+        for key in self._loaded.keys() - kept - {self._in_hand}:
             self._loaded.pop(key).close()
 
     def _log_failure(self, follower: Follower, entry: Entry, attempt: int, pause: float | None) -> None:

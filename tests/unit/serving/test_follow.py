@@ -22,8 +22,10 @@ from structlog.testing import capture_logs
 
 from model_inbox import EntryNotFound, LoadRefused, ModelInboxError, ModelRegistry
 from model_inbox.base.leases import in_use
+from model_inbox.model.slot import Slot
 from model_inbox.registry.position import Identity
 from model_inbox.registry.segments import JournalFile
+from model_inbox.serving.source import Source
 from support.crash_disk import QuickDisk
 from support.crash_kit import metadata
 from support.examples import examples
@@ -160,6 +162,87 @@ def follower_threads() -> int:
     return [thread.name for thread in threading.enumerate()].count("model-inbox-follower")
 
 
+def test_all_slots_are_there_when_it_returns(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """A mapping is handed out once each slot was tried, and not when the first one is there."""
+    register(writer, "a")
+    register(writer, "b", currency_pair="GBP/EUR")
+    second, go_on = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def try_out(model: Any, _: Any) -> None:
+        seen.append(model[1])
+        if len(seen) == 2:
+            second.set()
+            go_on.wait(10)
+
+    found: list[Any] = []
+    waiting = threading.Thread(target=lambda: found.append(reader.follow(try_out=try_out)))
+    waiting.start()
+    assert second.wait(10)
+    # Longer than the clock of who waits.
+    waiting.join(0.6)
+    assert found == []
+    go_on.set()
+    waiting.join(10)
+    assert len(found[0]) == 2
+
+
+def test_two_mappings_that_are_alike_are_closed_apart(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """Also while both are empty: the one that was not closed is filled."""
+    one, other = reader.follow(), reader.follow()
+    other.close()
+    register(writer, "a")
+    wait_until(lambda: len(one) == 1)
+    assert len(other) == 0
+    one.close()
+    wait_until(lambda: follower_threads() == 0)
+
+
+def test_a_mapping_that_is_closed_during_a_look_gets_no_followers(
+    writer: ModelRegistry, reader: ModelRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would end them: the thread stayed for ever."""
+    everything = reader.follow()
+    slots = Source.slots
+
+    def slots_and_close(source: Source) -> frozenset[Slot]:
+        found = slots(source)
+        if found:
+            everything.close()
+        return found
+
+    monkeypatch.setattr(Source, "slots", slots_and_close)
+    register(writer, "a")
+    wait_until(lambda: follower_threads() == 0)
+
+
+def test_the_first_followers_of_a_handle_share_a_thread(writer: ModelRegistry, folder: Path) -> None:
+    """Also when several threads follow first at the same time; closing the handle ends them all."""
+    register(writer, "a")
+    for _ in range(10):
+        with ModelRegistry(folder / "registry.json", read_only=True) as handle:
+            together = threading.Barrier(4)
+            threads = [
+                threading.Thread(target=lambda handle=handle: (together.wait(10), handle.follow(PAIR)))
+                for _ in range(4)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        wait_until(lambda: follower_threads() == 0)
+
+
+def test_what_is_asked_for_is_checked_at_once(reader: ModelRegistry) -> None:
+    """Not in the thread, which nobody sees."""
+    with pytest.raises(ValueError, match="give_up_after is 0"):
+        reader.follow(PAIR, give_up_after=0)
+    for max_age in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match="max_age is"):
+            reader.follow(PAIR, max_age=max_age)
+    assert follower_threads() == 0
+
+
 def test_variants_are_followed_apart(writer: ModelRegistry, reader: ModelRegistry) -> None:
     """A pair and type may have several slots, each with its newest model and its aliases."""
     register(writer, "a")
@@ -227,6 +310,26 @@ class Slow:
         Slow.pause.wait(0.02)
         Slow.now -= 1
         self.name = name
+
+
+def test_a_shared_model_stays_open_for_who_tries_it(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """The follower that has it is closed just then."""
+    register(writer, "a")
+    first = reader.follow(PAIR)
+    other = reader.follow(PAIR, try_out=lambda *_: first.close())
+    assert served(other) == "a"
+    assert is_open(writer, "a")
+    other.close()
+    assert not is_open(writer, "a")
+
+    def refuse(*_: Any) -> None:
+        shared.close()
+        raise ValueError("no")
+
+    shared = reader.follow(PAIR)
+    with pytest.raises(ValueError, match="no"):
+        reader.follow(PAIR, try_out=refuse)
+    assert not is_open(writer, "a")
 
 
 # --- when the new one is no good -----------------------------------------------------------------------------------
@@ -524,6 +627,38 @@ def test_after_close_nothing_is_served(writer: ModelRegistry, reader: ModelRegis
     assert not is_open(writer, "a")
 
 
+def test_a_handle_that_is_closed_is_not_followed(writer: ModelRegistry, folder: Path) -> None:
+    """Nor is one that nobody followed before."""
+    register(writer, "a")
+    reader = ModelRegistry(folder / "registry.json", read_only=True)
+    reader.close()
+    for pair in (PAIR, None):
+        with pytest.raises(ModelInboxError, match="closed"):
+            reader.follow(pair)  # type: ignore[call-overload]  # each of the two is fine
+    assert follower_threads() == 0
+
+
+def test_a_handle_is_closed_while_a_model_is_tried(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """Its files are let go of when the trial ends, and nobody calls that a failure."""
+    tried, go_on = threading.Event(), threading.Event()
+
+    def try_out(model: Any, _: Any) -> None:
+        if model[1] == "b":
+            tried.set()
+            go_on.wait(30)
+
+    register(writer, "a")
+    reader.follow(PAIR, try_out=try_out)
+    with capture_logs() as lines:
+        register(writer, "b")
+        assert tried.wait(10)
+        reader.close()
+        go_on.set()
+        wait_until(lambda: follower_threads() == 0)
+    assert [line["event"] for line in lines if line["event"].startswith("follower.")] == []
+    assert not is_open(writer, "b")
+
+
 # --- threads, asyncio, forks ---------------------------------------------------------------------------------------
 
 
@@ -613,6 +748,33 @@ def test_a_child_of_a_fork_follows_by_itself(writer: ModelRegistry, reader: Mode
     wait_until(lambda: served(follower) == "b")
     for fd in (go_read, go_write, told_read, told_write):
         os.close(fd)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("use", ["wait_changed", "get", "len"])
+def test_whatever_a_child_asks_first_it_follows(writer: ModelRegistry, reader: ModelRegistry, use: str) -> None:
+    """Waiting for a change from what the parent served, asking for a slot that is not there yet, or for how many."""
+    register(writer, "a")
+    follower, others = reader.follow(PAIR), reader.follow(type="lstm")
+    first = follower.current
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            threading.Timer(20, os._exit, (2,)).start()
+            if use == "wait_changed":
+                status = int(follower.wait_changed(first, 15).model != "c")
+            elif use == "get":
+                wait_until(lambda: others.get((PAIR, "lstm", "")) is not None)
+                status = 0
+            else:
+                wait_until(lambda: len(others) == 1)
+                status = 0
+        finally:
+            os._exit(status)
+    register(writer, "new", "c")
+    register(writer, "d", model_type="lstm")
+    assert os.waitpid(pid, 0)[1] == 0
 
 
 # --- registries that move, vanish, begin again ---------------------------------------------------------------------
