@@ -101,6 +101,29 @@ def test_a_replica_is_never_written_to(source: ModelRegistry, folder: Path) -> N
         replica.set_alias("champion", "a")
 
 
+@pytest.mark.parametrize("command", ["rebuild", "run"])
+def test_neither_a_rebuild_nor_a_daemon_changes_a_replica(
+    source: ModelRegistry, folder: Path, tmp_path: Path, command: str
+) -> None:
+    """Both say what it is and what to do, and leave everything as it is; of some aliases it lacks files, too."""
+    for name in "ab":
+        register(source, name)
+    source.set_alias("champion", "a")
+    pull_from(source, folder, aliases=["champion"])
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"inbox:\n  path: {tmp_path / 'inbox'}\nregistry:\n  path: {folder / 'registry.json'}\n"
+        f"  storage_dir: {folder / 'prediction'}\n"
+    )
+    before = {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
+    words = [sys.executable, "-m", "model_inbox", "--config", str(config), command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert "is a replica" in done.stderr
+    assert "pull again" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))} == before
+
+
 def test_only_the_holders_of_aliases(source: ModelRegistry, folder: Path) -> None:
     """With `aliases` other models are named, and their files are not fetched; former holders keep theirs."""
     for name in "abc":

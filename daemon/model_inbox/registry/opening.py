@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..base.disk import Disk, exists, is_mounted_read_only, make_folder, read_bytes, replace_file
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing
+from .access import why_not_writable
 from .checkpoint import CHECKPOINT_MODE, Mark, checkpoint_bytes, parse_checkpoint
 from .derived import Fault, Judged, judge_entries, judge_mark, older_copy
 from .entry import EntryFields, sequence_of
@@ -23,7 +24,15 @@ from .position import Identity
 from .segments import JournalFile, base_name, begin_segment, history_segments
 from .state import State
 
-__all__ = ["Opened", "bytes_or_none", "change_refused", "make_files", "open_journal", "read_files"]
+__all__ = [
+    "Opened",
+    "bytes_or_none",
+    "change_refused",
+    "make_files",
+    "must_be_no_replica",
+    "open_journal",
+    "read_files",
+]
 
 _TRIES_MAX = 100
 
@@ -96,7 +105,10 @@ def change_refused(path: Path, denied: str) -> RegistryError:
     if denied:
         hint = "Change it as the user who owns its folder (the service); reading works as you are"
         if exists(RegistryFiles(path).replica):
-            hint = "Make the change there; the next pull brings it here"
+            hint = (
+                "Make the change there; the next pull brings it here. If the replica is damaged, remove its folder and "
+                "pull again"
+            )
         elif is_mounted_read_only(path.parent):
             hint = "Reading works. Mount the file system for writing, when its disk works, to change the registry"
         return RegistryError(f"cannot change the registry {str(path)!r}: {denied}", hint=hint)
@@ -104,6 +116,12 @@ def change_refused(path: Path, denied: str) -> RegistryError:
         f"cannot change the registry {str(path)!r}: it was opened read-only",
         hint="Open it without read_only=True",
     )
+
+
+def must_be_no_replica(path: Path) -> None:
+    """Raise RegistryError if the registry's folder is a replica: only a pull changes it, and no daemon serves it."""
+    if exists(RegistryFiles(path).replica):
+        raise change_refused(path, why_not_writable(path))
 
 
 def open_journal(files: RegistryFiles, disk: Disk, *, writable: bool) -> JournalFile:

@@ -22,6 +22,7 @@ from ..base.machine import Machine
 from ..config.changes import settings_of
 from ..config.settings import Config
 from ..inbox.failures import FATAL_ERRORS
+from ..registry.opening import must_be_no_replica
 from ..registry.paths import status_paths
 from ..telemetry.status_file import Publisher
 from ..telemetry.watchdog import Heartbeat
@@ -48,6 +49,8 @@ def run(config: Config, adjust: Callable[[Config], Config] = lambda config: conf
 
     `adjust` is applied to each configuration that is read later: what the command line says holds on.
     """
+    # Before anything is written there, such as the log's file.
+    must_be_no_replica(config.registry.path)
     configure_logs(config)
     began = time.monotonic()
     alarm = _Alarm()

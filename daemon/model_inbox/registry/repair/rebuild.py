@@ -32,6 +32,7 @@ from ..entry import EntryFields, as_fields
 from ..files import STORED_MODE, Storage, same_bytes
 from ..journal import FORMAT, encode_line, format_of_entry, format_of_line
 from ..label_format import has_labels, label_bytes, labelled
+from ..opening import must_be_no_replica
 from ..paths import RegistryFiles
 from ..position import Identity, newest
 from ..segments import base_files, base_name, base_sequence, begin_segment, segment_name
@@ -96,12 +97,13 @@ def rebuild(
     own files name none, and no epoch gets the number of one of them. `owners` are the users who dropped models, as
     receipts tell: sidecars do not. `scanner` judges models of which only a sidecar is left (default: the shipped
     allowlist). Raises RegistryLocked when a daemon or another writer holds the registry, RegistryTooNew for files of a
-    newer version, RegistryError when there is nothing to make it from, StorageError and ScanError; what was there then
-    is there still, and a further rebuild goes on.
+    newer version, RegistryError for a replica and when there is nothing to make it from, StorageError and ScanError;
+    what was there then is there still, and a further rebuild goes on.
     """
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
     if not path.parent.is_dir():
         raise nothing_to_do(path, "its folder is missing")
+    must_be_no_replica(path)
     files = RegistryFiles(path)
     daemon = FileLock(files.daemon_lock, "daemon's")
     writer = FileLock(files.writer_lock, "registry writer's")
