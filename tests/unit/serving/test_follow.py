@@ -222,10 +222,12 @@ def test_the_first_followers_of_a_handle_share_a_thread(writer: ModelRegistry, f
     for _ in range(10):
         with ModelRegistry(folder / "registry.json", read_only=True) as handle:
             together = threading.Barrier(4)
-            threads = [
-                threading.Thread(target=lambda handle=handle: (together.wait(10), handle.follow(PAIR)))
-                for _ in range(4)
-            ]
+
+            def follow(handle: ModelRegistry = handle, together: threading.Barrier = together) -> None:
+                together.wait(10)
+                handle.follow(PAIR)
+
+            threads = [threading.Thread(target=follow) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
