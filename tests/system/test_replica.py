@@ -135,6 +135,18 @@ def test_only_the_holders_of_aliases(source: ModelRegistry, folder: Path) -> Non
     done = pull_from(source, folder, aliases=["champion"])
     assert set(files_here(folder)) == {"a.pkl", "b.pkl"}
     assert (done.record.aliases, done.record.models) == (("champion",), 3)
+    # The labels file of a former holder is that of now, and what nobody fetched is asked for by nobody.
+    assert verified(folder) == []
+    (folder / "prediction" / "a.pkl").unlink()
+    assert verified(folder) == ["registry.file_missing"]
+
+
+def verified(folder: Path) -> list[str]:
+    """Return the codes of what `model-inbox verify` finds in a replica."""
+    config = folder.with_name("config.yaml")
+    config.write_text(f"registry:\n  path: {folder / 'registry.json'}\n  storage_dir: {folder / 'prediction'}\n")
+    words = ["--config", str(config), "verify", "--no-digests", "--json"]
+    return [problem["code"] for problem in json.loads(CliRunner().invoke(root, words).stdout)["problems"]]
 
 
 def test_files_that_are_damaged_or_gone_are_not_put_in_place(source: ModelRegistry, folder: Path) -> None:

@@ -42,6 +42,7 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
     app.must_exist()
     from ..pickles import Allowlist, Scanner
     from ..registry.repair.verify import verify as audit
+    from ..replica.pull import record_of
 
     rescanned: dict[str, list[str]] = {}
     pickle = app.config.pickle
@@ -62,6 +63,7 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
             progress=progress,
             scanner=scanner,
             rescanned=lambda model_id, changed: rescanned.update({model_id: list(changed)}),
+            belongs_here=record_of(section.path.parent).covers,
         )
     if as_json:
         listed = [problem.as_dict() for problem in problems]

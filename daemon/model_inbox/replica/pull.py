@@ -8,18 +8,19 @@ commit: whenever a pull is cut short, the replica is what it was, and the next p
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from ..base.copying import digest_regular
-from ..base.disk import Disk, make_folder, read_bytes, remove_quietly, replace_file, sync_files, temporary_name
+from ..base.disk import Disk, exists, make_folder, read_bytes, remove_quietly, replace_file, sync_files, temporary_name
 from ..base.flocks import FileLock
 from ..errors import ModelInboxError, RegistryCorrupted, RegistryError, StorageError
 from ..problems import escaped, quoted
 from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_bytes, fingerprint, mark_bytes
+from ..registry.entry import EntryFields
 from ..registry.files import LABELS_SUFFIX, Storage
 from ..registry.history import entries_after
 from ..registry.paths import RegistryFiles
@@ -29,7 +30,7 @@ from ..registry.trash import files_in_use
 from .record import Record
 from .transport import Transport
 
-__all__ = ["Pulled", "pull", "read_record"]
+__all__ = ["Pulled", "pull", "read_record", "record_of"]
 
 WORK_NAME = ".replica"
 ROUNDS_MAX = 4
@@ -73,6 +74,11 @@ def read_record(folder: Path) -> Record:
         raise RegistryError(
             f"cannot read {str(path)!r}: {escaped(error)}", hint="Remove the folder, and pull again"
         ) from error
+
+
+def record_of(folder: Path) -> Record:
+    """Return what `read_record` does; for a folder that is no replica a record that covers everything."""
+    return read_record(folder) if exists(RegistryFiles(folder / "any.json").replica) else Record("")
 
 
 def pull(
@@ -136,7 +142,7 @@ def _pull(transport: Transport, folder: Path, record: Record, begun: datetime, d
             if left == 0:
                 raise
             continue
-        needed = _needed(seen.state, storage, folder, set(record.aliases))
+        needed = _needed(filter(record.covers, seen.state.entries.values()), storage, folder)
         missing = {
             name: digest
             for name, digest in needed.items()
@@ -156,7 +162,7 @@ def _pull(transport: Transport, folder: Path, record: Record, begun: datetime, d
             break
     record = replace(record, lacking=lacking if missing else ())
     _publish(seen, work / "registry", folder, disk)
-    _fetch_texts(transport, seen.state, set(record.aliases), storage, folder)
+    _fetch_texts(transport, filter(record.covers, seen.state.entries.values()), storage, folder)
     files, removed = _without_retired(record.files, seen.state, storage, folder, disk)
     record = replace(
         record,
@@ -192,12 +198,10 @@ def _look(fetched: Path, folder: Path) -> _Seen:
     return _Seen(name, read_bytes(files.journal)[: segment.end], state)
 
 
-def _needed(state: State, storage: Storage, folder: Path, aliases: set[str]) -> dict[str, str]:
-    """Return the files of the models that are wanted, by their paths below the folder, with their digests."""
+def _needed(entries: Iterable[EntryFields], storage: Storage, folder: Path) -> dict[str, str]:
+    """Return the files of these models, by their paths below the folder, with their digests."""
     needed: dict[str, str] = {}
-    for entry in state.entries.values():
-        if aliases and not aliases & set(entry.get("aliases") or ()):
-            continue
+    for entry in entries:
         for path, digest in storage.needed_files_of(entry).items():
             needed[str(path.relative_to(folder))] = digest or ""
     return needed
@@ -269,16 +273,15 @@ def _link_over(source: Path, target: Path, disk: Disk) -> None:
     disk.rename(temporary, target)
 
 
-def _fetch_texts(transport: Transport, state: State, aliases: set[str], storage: Storage, folder: Path) -> None:
-    """Fetch the sidecars and labels files of the models that are wanted: `verify` and `rebuild` read them, no server.
+def _fetch_texts(transport: Transport, entries: Iterable[EntryFields], storage: Storage, folder: Path) -> None:
+    """Fetch the sidecars and labels files of these models: `verify` reads them, no server does.
 
     Labels change with each label, so rsync compares them each time. It replaces files as a whole.
     """
     names: list[str] = []
-    for entry in state.entries.values():
-        if not aliases or aliases & set(entry.get("aliases") or ()):
-            loaded = storage.needed_files_of(entry)
-            names += [str(path.relative_to(folder)) for path in storage.files_of(entry) if path not in loaded]
+    for entry in entries:
+        loaded = storage.needed_files_of(entry)
+        names += [str(path.relative_to(folder)) for path in storage.files_of(entry) if path not in loaded]
     if names:
         transport.fetch_files(names, folder)
 
@@ -287,7 +290,7 @@ def _without_retired(
     files: Mapping[str, str], state: State, storage: Storage, folder: Path, disk: Disk
 ) -> tuple[dict[str, str], int]:
     """Remove the files of models that are registered no more, and that nobody has open. Return those that are left."""
-    registered = _needed(state, storage, folder, set())
+    registered = _needed(state.entries.values(), storage, folder)
     doomed = [name for name in files if name not in registered and not files_in_use([folder / name])]
     for name in doomed:
         remove_quietly(disk, folder / name)

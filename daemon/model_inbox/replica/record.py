@@ -54,6 +54,14 @@ class Record:
         }
         return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
+    def covers(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether the files of an entry belong here: of some aliases, those of their holders, and of former ones
+        what was fetched then.
+        """
+        if not self.aliases or entry.get("model_path") in self.files:
+            return True
+        return not set(self.aliases).isdisjoint(entry.get("aliases") or ())
+
     @classmethod
     def decode(cls, data: bytes) -> Record:
         """Return what `encode` wrote. Raises ValueError."""

@@ -89,6 +89,10 @@ _LATE = datetime(9000, 1, 1, tzinfo=UTC)  # whether trained_at was in the future
 _MAY_CHANGE = frozenset({"tags"})  # of what a sidecar says: by `model-inbox tag`
 
 
+def _all(_: EntryFields) -> bool:
+    return True
+
+
 def verify(
     registry_path: str | os.PathLike[str],
     storage_dir: str | os.PathLike[str],
@@ -97,16 +101,18 @@ def verify(
     progress: Progress | None = None,
     scanner: Scanner | None = None,
     rescanned: Callable[[str, Sequence[str]], None] | None = None,
+    belongs_here: Callable[[EntryFields], bool] = _all,
 ) -> list[Problem]:
     """Return everything that does not agree: registry, journal, history, stored files, trash; [] when all does.
 
     Each problem says what was found, in which file (damage: at which byte), and what to do. With `digests` every
     stored file is read; `progress` is told how far that is. With a `scanner`, a model whose verdict was another
-    Python's, or that of another allowlist, is scanned again: `rescanned` is told its id and what has changed. Raises
-    RegistryMissing when there is no registry at all, ScanError when no worker can be started.
+    Python's, or that of another allowlist, is scanned again: `rescanned` is told its id and what has changed. The
+    files of entries that do not belong here are not asked for: those that a replica of some aliases does without.
+    Raises RegistryMissing when there is no registry at all, ScanError when no worker can be started.
     """
     path, folder = Path(registry_path).absolute(), Path(storage_dir).absolute()
-    look = _Look(path, folder)
+    look = _Look(path, folder, belongs_here)
     if not look.evidence.pieces and look.evidence.data is None and look.evidence.mark is None:
         raise RegistryMissing(
             f"cannot verify the registry {str(path)!r}: there is none",
@@ -114,16 +120,16 @@ def verify(
         )
     whole = look.problems()
     count = look.counter(progress) if digests else None
-    by_model = look.check_models(look.entries, count)
+    by_model = look.check_models(look.here, count)
     in_trash = look.check_trash(look.retirements, count)
     if scanner is not None and digests:
-        for model_id, problems in look.judge_again(look.entries.keys() - by_model.keys(), scanner, rescanned).items():
+        for model_id, problems in look.judge_again(look.here.keys() - by_model.keys(), scanner, rescanned).items():
             by_model[model_id] = problems
     for seconds in _LOOK_AGAIN_SECONDS:
         if not whole and not by_model and not in_trash:
             break
         time.sleep(seconds)
-        look = _Look(path, folder)
+        look = _Look(path, folder, belongs_here)
         again = set(look.problems())
         whole = [problem for problem in whole if problem in again]
         unseen = look.counter(None) if digests else None
@@ -141,12 +147,14 @@ def verify(
 class _Look:
     """The registry and its folders at one moment."""
 
-    def __init__(self, path: Path, storage_dir: Path) -> None:
+    def __init__(self, path: Path, storage_dir: Path, belongs_here: Callable[[EntryFields], bool] = _all) -> None:
         self.evidence = read_evidence(path)
         self.storage = Storage(path.parent, storage_dir, Disk())
         self.is_replica = os.path.lexists(RegistryFiles(path).replica)
         state = self.evidence.seen() or self.evidence.known() or self._replayed()
         self.entries: Mapping[str, EntryFields] = state.entries
+        self.here = {model_id: entry for model_id, entry in state.entries.items() if belongs_here(entry)}
+        """The entries whose files are asked for."""
         self.retirements = retirements_in(self.evidence)
         lines = (self.evidence.lines[number].line for number in sorted(self.evidence.lines))
         self.tagged = {line.model_id: line.sequence for line in lines if line.operation == "tag"}
@@ -222,7 +230,7 @@ class _Look:
         """Return what adds up the bytes that are read: all of the models, and of what the trash holds."""
         paths = [
             path
-            for entry in self.entries.values()
+            for entry in self.here.values()
             if not self.storage.outside(entry)
             for path in self.storage.needed_files_of(entry)
         ]
@@ -237,8 +245,8 @@ class _Look:
         """
         found = {}
         for model_id in model_ids:
-            if model_id in self.entries:
-                entry = self.entries[model_id]
+            if model_id in self.here:
+                entry = self.here[model_id]
                 outside = self.storage.outside(entry)
                 files = {} if outside else self.storage.needed_files_of(entry)
                 problems = [_of_model(problem, model_id) for problem in outside]
