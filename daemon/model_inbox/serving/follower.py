@@ -105,6 +105,8 @@ class State:
     error: BaseException | None = None
     """Why nothing can be served yet: what the last attempt raised. None as soon as something is served."""
     problem: str = ""
+    trying: str = ""
+    """The model that is being loaded or tried out just now."""
     fresh_at: float | None = None
     is_stale: bool = False
     reports: list[tuple[Key, str]] = field(default_factory=list)
@@ -161,8 +163,13 @@ class Follower:
 
     @property
     def problem(self) -> str:
-        """Why the model that the registry names is not served, or why the registry cannot be followed; "" if it is."""
-        return self._state.problem
+        """Why the model that the registry names is not served, or why the registry cannot be followed; "" if it is.
+
+        A load or a `try_out` that does not end is named here, too, as long as nothing else is known.
+        """
+        # One look: the thread may end it meanwhile.
+        trying = self._state.trying
+        return self._state.problem or (f"the model {trying} is being loaded and tried out" if trying else "")
 
     @property
     def age(self) -> float:

@@ -422,6 +422,7 @@ class FollowerHub:
         with self._lock:
             # Whoever closes another follower of this model does not let go of it from here on.
             self._in_hand = key
+            follower._state.trying = key.model_id
             loaded = self._loaded.get(key)
         try:
             if loaded is None:
@@ -433,6 +434,8 @@ class FollowerHub:
         except BaseException:
             self._discard()
             raise
+        finally:
+            follower._state.trying = ""
         return loaded
 
     def _swap(self, follower: Follower, loaded: Loaded, fallen: FallenBack | None) -> None:

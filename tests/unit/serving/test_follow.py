@@ -418,6 +418,28 @@ def test_a_model_is_tried_out_before_it_is_served(writer: ModelRegistry, reader:
     assert (failed[0]["model_id"], failed[0]["serving"], failed[0]["retry_in_seconds"]) == ("b", "a", 0.25)
 
 
+def test_a_trial_that_does_not_end_is_told(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """What is served stays, is called stale in time, also that of other followers, and the model is named."""
+    go_on = threading.Event()
+
+    def try_out(model: Any, _: Any) -> None:
+        if model[1] == "b":
+            go_on.wait(30)
+
+    register(writer, "a")
+    register(writer, "other", currency_pair="GBP/EUR")
+    follower = reader.follow(PAIR, try_out=try_out, max_age=0.5)
+    other = reader.follow("GBP/EUR", max_age=0.5)
+    register(writer, "b")
+    wait_until(lambda: follower.is_stale and other.is_stale)
+    assert served(follower) == "a"
+    assert follower.problem == "the model b is being loaded and tried out"
+    go_on.set()
+    wait_until(lambda: served(follower) == "b")
+    wait_until(lambda: not follower.is_stale and not other.is_stale)
+    assert follower.problem == ""
+
+
 def test_what_is_named_no_more_after_its_load_is_not_served(writer: ModelRegistry, reader: ModelRegistry) -> None:
     """The alias moved on while the model was loading or being tried."""
     for name in "abc":
