@@ -26,7 +26,7 @@ def dump_sidecar(
     scaler_file: str | None,
     digests: Mapping[str, str | None] | None = None,
 ) -> bytes:
-    """Return the text of a sealed sidecar: every field but an empty variant, and `...` as the last line.
+    """Return the text of a sealed sidecar: every field but an empty variant or provenance, and `...` as the last line.
 
     `parse_sidecar` returns the same values. The metadata must have passed `check_metadata`. With tens of thousands of
     features the text can become larger than the inbox accepts: `published.sidecar_too_large` checks that.
