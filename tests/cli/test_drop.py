@@ -120,6 +120,21 @@ def test_what_is_missing_is_told_with_its_option(lone: Home) -> None:
     assert list((lone.folder / "inbox").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("version.", "'version.' is not a field of a sidecar"),
+        ("tags.", "cannot use '' as the name of a tag"),
+        ("validation_metrics.", "the name '' in validation_metrics is empty"),
+    ],
+)
+def test_a_name_with_nothing_behind_its_dot_is_refused(lone: Home, key: str, said: str) -> None:
+    """It does not mean the whole field."""
+    (problem,) = lone.error("drop", "m.pkl", *OPTIONS, "--set", f"{key}=1", status=1)["problems"]
+    assert problem["message"] == said
+    assert list((lone.folder / "inbox").iterdir()) == []
+
+
 def test_metrics_that_cannot_be_read_are_told_in_their_own_words(lone: Home) -> None:
     """No message speaks of a sidecar that nobody wrote, and names stay as they are in the file."""
     (lone.folder / "twice.json").write_text('{"sidecar": 1, "sidecar": 2}')

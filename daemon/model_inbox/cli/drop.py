@@ -266,9 +266,9 @@ def _given(
         else:
             given.append((["validation_metrics"], _metrics(Path(source))))
     for key, value in sets:
-        first, _, rest = key.partition(".")
+        first, dot, rest = key.partition(".")
         field = _OTHER_NAMES.get(first, first)
-        if not rest:
+        if not dot:
             path = [field]
         elif field == "validation_metrics":
             path = [field, *rest.split(".")]
