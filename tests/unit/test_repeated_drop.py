@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ def of_files(world: World) -> str:
 def of_a_training(world: World) -> str:
     """Drop a model that is another one in each process, under the same id."""
     return drop({"trained in": os.getpid()}, METADATA, scaler=[os.getpid()], inbox=world.inbox).outcome
+
+
+def test_a_drop_that_waits_stays_whole_when_another_of_its_name_is_refused(world: World) -> None:
+    """The other one has the same bytes and other metadata: neither of the files that wait is replaced or removed."""
+    drop({"a": 1}, METADATA, scaler=[1], inbox=world.inbox)
+    before = {path.name: path.stat().st_ino for path in world.inbox.iterdir()}
+    assert set(before) == {"m1.pkl", "m1_scaler.pkl", "m1.yaml"}
+    with pytest.raises(DropRefused, match="in the inbox already"):
+        drop({"a": 1}, replace(METADATA, version="2"), scaler=[1], inbox=world.inbox)
+    assert {path.name: path.stat().st_ino for path in world.inbox.iterdir()} == before
 
 
 @pytest.mark.parametrize("behind", [False, True], ids=["before", "after"])

@@ -199,13 +199,16 @@ class DropWriter:
     def _rename(self, part: _Part, proven: frozenset[str]) -> None:
         """Give a file its name, in place of a file that a dead process left there. A crash in between leaves neither,
         and the hidden files.
+
+        A file beside a sidecar was not left: it belongs to a complete drop, which waits, whatever its bytes are.
         """
         target = self._target(part)
         try:
             self._disk.rename_new(part.hidden, target)
         except FileExistsError:
             with abandoned(target, self.uid) as fd:
-                if fd is None or digest_open_file(fd) not in {part.digest, *proven}:
+                is_of_waiting = part.role != "sidecar" and os.path.lexists(self._target(self._parts[-1]))
+                if fd is None or is_of_waiting or digest_open_file(fd) not in {part.digest, *proven}:
                     raise _name_taken(target) from None
                 self._disk.unlink(target)
             try:
