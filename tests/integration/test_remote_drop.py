@@ -6,6 +6,7 @@ sshd.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def test_what_the_other_side_refuses_is_told_here(world: World) -> None:
     """With its own words."""
     with pytest.raises(DropRefused, match="no such folder"):
         drop(1, inbox=f"ssh://there{world.inbox}/nowhere", **FIELDS)
+
+
+@pytest.mark.parametrize("end", ["exit 0", "kill -9 $$"])
+def test_a_refusal_is_never_a_success(world: World, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """A wrapper may lose the exit code of the command there: the answer says that nothing was dropped."""
+    answer = '{"error": {"code": "drop.refused", "message": "it is full"}}'
+    monkeypatch.setenv(SSH_VARIABLE, shlex.join(["sh", "-c", f"cat > /dev/null; echo '{answer}'; {end}"]))
+    with pytest.raises(DropRefused, match="it is full") as refused:
+        drop(1, inbox="ssh://there", **FIELDS)
+    assert refused.value.exit_status == 1
 
 
 def test_a_machine_that_cannot_be_reached_may_be_reached_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

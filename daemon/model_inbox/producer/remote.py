@@ -154,7 +154,8 @@ def _result(place: Place, status: int, answer: bytes, said: str) -> DropResult:
         hint = escaped(str(error.get("hint") or "")[:_SAID_CHARACTERS_MAX])
         problems = problems_in(error.get("problems"))
         refused = DropRefused(f"cannot drop into {quoted(place.destination)}: it says: {message}", problems, hint=hint)
-        refused.exit_status = status
+        if status > 0:
+            refused.exit_status = status
         raise refused
     if not isinstance(found, dict) or not isinstance(found.get("outcome"), str):
         words = quoted(said.strip()[-_SAID_CHARACTERS_MAX:], _SAID_CHARACTERS_MAX)
