@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import EntryNotFound, RegistryError, StorageError
 from ..problems import escaped, quoted
-from .output import Column, print_lines, print_table
+from .output import Column, print_lines, print_table, short_number
 
 if TYPE_CHECKING:
     from ..registry.entry import GateOutcome
@@ -129,7 +129,7 @@ def _verdict(outcome: GateOutcome) -> str:
 
 
 def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.6g}"
+    return "-" if value is None else short_number(value)
 
 
 def _change(new: float | None, old: float | None) -> str:
