@@ -253,7 +253,8 @@ class Follower:
         """Answer no longer."""
         with self._changed:
             self._is_closed = True
-            self._ready = None
+            # Whoever keeps the follower keeps no model in memory by that.
+            self._served = self._ready = None
         self._tell()
 
     def _tell(self) -> None:

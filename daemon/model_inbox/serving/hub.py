@@ -408,11 +408,11 @@ class FollowerHub:
             state.problem = problem_of(loaded)
             self._log_failure(follower, entry, 1, None)
         state.course.went_back()
-        if follower._served is not None:
+        if (served := follower._served) is not None:
             log.error(
                 "follower.not_fallen_back",
                 name=str(follower._name),
-                model_id=follower._served.entry["model_id"],
+                model_id=served.entry["model_id"],
                 problem=state.problem,
             )
 
@@ -441,11 +441,11 @@ class FollowerHub:
     def _swap(self, follower: Follower, loaded: Loaded, fallen: FallenBack | None) -> None:
         """Serve a model, and let go of the one before if no other follower serves it."""
         state, entry = follower._state, loaded.entry
-        before = follower._served.entry["model_id"] if follower._served is not None else None
         with self._lock:
             if follower.closed:
                 self._discard()
                 return
+            before = follower._served.entry["model_id"] if follower._served is not None else None
             # Before the model is there, so that who sees it sees all of this.
             state.error = None
             follower.counts.swaps += 1
@@ -479,7 +479,7 @@ class FollowerHub:
 
     def _let_go(self) -> None:
         """Let go of what nobody serves any more, and is not in hand. Under the lock."""
-        kept = {key_of(one._served.entry) for one in self._followers if one._served is not None}
+        kept = {key_of(served.entry) for one in self._followers if (served := one._served) is not None}
         for key in self._loaded.keys() - kept - {self._in_hand}:
             self._loaded.pop(key).close()
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -627,6 +628,16 @@ def test_what_is_served_is_not_purged(writer: ModelRegistry, reader: ModelRegist
     follower.close()
     assert writer.purge(retired) is not None
     assert served(other) == "b"
+
+
+def test_a_closed_follower_keeps_no_model_in_memory(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """Servers may keep the follower for ever, and a model may be large."""
+    register(writer, "a", Slow("a"))
+    follower = reader.follow(PAIR)
+    model = weakref.ref(follower.current.model)
+    follower.close()
+    wait_until(lambda: model() is None)
+    assert "nothing" in repr(follower)
 
 
 def test_after_close_nothing_is_served(writer: ModelRegistry, reader: ModelRegistry) -> None:
