@@ -70,9 +70,9 @@ class Followable:
         raised; a mapping may be empty then. `max_age` is the number of seconds after which `is_stale` says that what is
         served may be outdated.
         """
-        from ..serving import FollowerHub, wanted
+        from ..serving import FollowerHub, Wanted
 
-        asked = wanted(pair, type, variant, alias, try_out, max_age, give_up_after)
+        asked = Wanted(pair, type, variant, alias, try_out, max_age, give_up_after)
         # Of two threads that are the first at the same time both take the hub of one.
         hub: FollowerHub = self._hub or self.__dict__.setdefault("_hub", FollowerHub.of(self))
         return hub.follow(asked, wait)

@@ -4,14 +4,14 @@ Owns how a server follows a registry: what it should serve (`course`), what it a
 that loads and swaps (`hub`), what servers hold (`follower`), and its numbers (`metrics`). Never changes a registry, and
 answers no requests.
 
-Public names: `FallenBack`, `Follower`, `FollowerHub`, `Followers`, `Served`, `TryOut`, `render`, `wanted`. Servers get
+Public names: `FallenBack`, `Follower`, `FollowerHub`, `Followers`, `Served`, `TryOut`, `Wanted`, `render`. Servers get
 what they need from `ModelRegistry.follow`.
 """
 
 from __future__ import annotations
 
 from .follower import FallenBack, Follower, Followers, Served, TryOut
-from .hub import FollowerHub, wanted
+from .hub import FollowerHub, Wanted
 from .metrics import render
 
-__all__ = ["FallenBack", "Follower", "FollowerHub", "Followers", "Served", "TryOut", "render", "wanted"]
+__all__ = ["FallenBack", "Follower", "FollowerHub", "Followers", "Served", "TryOut", "Wanted", "render"]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ..registry.following import Followable
     from ..registry.registry import ModelRegistry
 
-__all__ = ["FollowerHub", "Wanted", "wanted"]
+__all__ = ["FollowerHub", "Wanted"]
 
 JOIN_SECONDS = 2.0
 _TRACEBACK_CHARACTERS_MAX = 4000
@@ -46,9 +46,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What one call of `follow` asked for. Without a slot: all that match `type` and `variant`, if these are given."""
+    """The arguments of one call of `ModelRegistry.follow`. Raises ValueError for numbers that are none of its."""
 
-    slot: Slot | None
+    pair: str | None
     type: str | None
     variant: str
     alias: str | None
@@ -56,27 +56,22 @@ class Wanted:
     max_age: float | None
     give_up_after: int
 
+    def __post_init__(self) -> None:
+        if self.give_up_after < 1:
+            raise ValueError(f"cannot follow: give_up_after is {self.give_up_after}, and must be at least 1")
+        if self.max_age is not None and not self.max_age >= 0:
+            raise ValueError(f"cannot follow: max_age is {self.max_age}, and must be 0 or more seconds")
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot of the pair. Without a pair None: all that match `type` and `variant`, if these are given."""
+        if self.pair is None:
+            return None
+        return Slot(self.pair, self.type if self.type is not None else "lightgbm", self.variant)
+
     def matches(self, slot: Slot) -> bool:
         """Return whether a slot is one of those that were asked for."""
         return self.type in (None, slot.model_type) and self.variant in ("", slot.variant)
-
-
-def wanted(
-    pair: str | None,
-    type_: str | None,
-    variant: str,
-    alias: str | None,
-    try_out: TryOut | None,
-    max_age: float | None,
-    give_up_after: int,
-) -> Wanted:
-    """Return what the arguments of `ModelRegistry.follow` ask for. Raises ValueError."""
-    if give_up_after < 1:
-        raise ValueError(f"cannot follow: give_up_after is {give_up_after}, and must be at least 1")
-    if max_age is not None and not max_age >= 0:
-        raise ValueError(f"cannot follow: max_age is {max_age}, and must be 0 or more seconds")
-    slot = Slot(pair, type_ if type_ is not None else "lightgbm", variant) if pair is not None else None
-    return Wanted(slot, type_, variant, alias, try_out, max_age, give_up_after)
 
 
 @dataclass(slots=True, eq=False)
@@ -134,8 +129,8 @@ class FollowerHub:
         with self._lock:
             if self._is_closed:
                 raise RegistryError(f"cannot follow the registry {self._source.path!r}: this handle is closed")
-            if asked.slot is not None:
-                followed = self._new_follower(asked, asked.slot)
+            if (slot := asked.slot) is not None:
+                followed = self._new_follower(asked, slot)
             else:
                 group = _Group(Followers(self), asked)
                 self._groups.append(group)
