@@ -236,8 +236,9 @@ class FollowerHub:
             with self._lock:
                 if self._wakeups is wakeups:
                     self._wakeups = None
+                if self._thread is threading.current_thread():
+                    self._let_others_run()
             wakeups.close()
-            self._feed.close()
 
     def _has_work(self) -> bool:
         return bool(self._followers or self._groups) and not self._is_closed
@@ -248,10 +249,15 @@ class FollowerHub:
             if self._thread is not threading.current_thread():
                 return False
             if not self._has_work():
-                self._thread = None
+                self._let_others_run()
                 return False
             self._looks_begun += 1
             return True
+
+    def _let_others_run(self) -> None:
+        """End the turn of this thread, under the lock: the next one has the feed from here on."""
+        self._feed.close()
+        self._thread = None
 
     def _pause(self) -> float:
         if self._unforeseen:

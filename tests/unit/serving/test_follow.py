@@ -236,6 +236,16 @@ def test_the_first_followers_of_a_handle_share_a_thread(writer: ModelRegistry, f
         wait_until(lambda: follower_threads() == 0)
 
 
+def test_a_thread_that_ends_leaves_the_feed_to_the_next(writer: ModelRegistry, reader: ModelRegistry) -> None:
+    """Followers that come and go at once: each is served, and nobody calls the registry lost."""
+    register(writer, "a")
+    with capture_logs() as lines:
+        for _ in range(300):
+            reader.follow(PAIR).close()
+        wait_until(lambda: follower_threads() == 0)
+    assert {line["event"] for line in lines if line["event"].startswith("follower.")} == {"follower.swapped"}
+
+
 def test_what_is_asked_for_is_checked_at_once(reader: ModelRegistry) -> None:
     """Not in the thread, which nobody sees."""
     with pytest.raises(ValueError, match="give_up_after is 0"):
