@@ -6,6 +6,7 @@ nothing ran. Nothing here needs a framework.
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import struct
@@ -195,6 +196,18 @@ def array(
     """Opcodes of a numpy array."""
     made = called(named("numpy._core.multiarray", "_reconstruct"), named("numpy", "ndarray"), value((0,)), data(b"b"))
     return built(made, b"(" + value(1) + value(shape) + (kind or dtype()) + order + data(content) + b"t")
+
+
+def zeros(*shape: int) -> bytes:
+    """Opcodes of an array of floats, all of them zero."""
+    return array(shape, bytes(8 * math.prod(shape)))
+
+
+def objects(shape: tuple[int, ...], items: bytes) -> bytes:
+    """Opcodes of an array of objects, made of the list that `items` pushes."""
+    made = called(named("numpy._core.multiarray", "_reconstruct"), named("numpy", "ndarray"), value((0,)), data(b"b"))
+    kind = dtype("O8", (3, "|", None, None, None, -1, -1, 63))
+    return built(made, b"(" + value(1) + value(shape) + kind + b"\x89" + items + b"t")
 
 
 def record(fields: dict[str, str]) -> tuple[bytes, int]:

@@ -53,6 +53,7 @@ HOSTILE = {
     "projection that is no number": _recurrent(proj_size=build.array()),
     "thresholds that are a range": _isotonic(X_thresholds_=ENDLESS, y_thresholds_=ENDLESS),
     "thresholds of two lengths": _isotonic(X_thresholds_=build.array(), y_thresholds_=build.array((1,), bytes(8))),
+    "thresholds and a second state": build.built(_isotonic(X_thresholds_=build.array()), b"}"),
     "a method that is replaced": _isotonic(_build_f=build.named("numpy", "power")),
     "metadata that is a range": _frame(_metadata=ENDLESS),
     "flags that are a range": _frame(_flags=ENDLESS),

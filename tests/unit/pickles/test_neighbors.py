@@ -23,20 +23,14 @@ def integers(*numbers: int, code: str = "i8") -> bytes:
     return build.array((len(numbers),), struct.pack(f"<{len(numbers)}{letter}", *numbers), build.dtype(code))
 
 
-def zeros(*shape: int) -> bytes:
-    """Opcodes of an array of zeros."""
-    count = 1
-    for length in shape:
-        count *= length
-    return build.array(shape, bytes(8 * count))
-
-
 def made(module: str, name: str, state: bytes) -> bytes:
     """Opcodes of an object of a Cython type with a state."""
     return build.built(build.called(build.named(module, "newObj"), build.named(module, name)), state)
 
 
-def distance(name: str = "EuclideanDistance64", vector: bytes = zeros(1), matrix: bytes = zeros(1, 1)) -> bytes:
+def distance(
+    name: str = "EuclideanDistance64", vector: bytes = build.zeros(1), matrix: bytes = build.zeros(1, 1)
+) -> bytes:
     """Opcodes of a distance."""
     return made(METRICS, name, b"(" + build.value(2.0) + vector + matrix + b"t")
 
@@ -44,10 +38,10 @@ def distance(name: str = "EuclideanDistance64", vector: bytes = zeros(1), matrix
 def tree(name: str = "KDTree", rows: list[tuple[Any, ...]] = NODES, **changed: bytes) -> bytes:
     """Opcodes of a neighbour tree of four points with two features."""
     fields = {
-        "data": zeros(4, 2),
+        "data": build.zeros(4, 2),
         "order": integers(3, 1, 2, 0),
         "nodes": build.table(NODE, "<qqqd", rows),
-        "bounds": zeros(2 if name == "KDTree" else 1, 3, 2),
+        "bounds": build.zeros(2 if name == "KDTree" else 1, 3, 2),
         "numbers": build.value(2) + build.value(2) + build.value(3) + 4 * build.value(0),
         "distance": distance(),
         "weights": b"N",
@@ -66,7 +60,7 @@ def problems(opcodes: bytes) -> list[str]:
 def test_neighbour_tree_that_scikit_learn_writes_is_accepted(name: str) -> None:
     """With its order, its nodes, and the weights of its points."""
     assert problems(tree(name)) == []
-    assert problems(tree(name, weights=zeros(4))) == []
+    assert problems(tree(name, weights=build.zeros(4))) == []
 
 
 @pytest.mark.parametrize(
@@ -91,12 +85,12 @@ def test_nodes_of_a_neighbour_tree_stay_inside(rows: list[tuple[Any, ...]], expe
         ({"order": integers(4, 1, 2, 0)}, "the order has a number that is none of 4 points"),
         ({"order": integers(0, 1, 2, -1)}, "the order has a number that is none of 4 points"),
         ({"order": integers(0)}, "the order of the points has another length"),
-        ({"data": zeros(1, 2)}, "the order of the points has another length"),
-        ({"bounds": zeros(1, 3, 2)}, "the bounds of the nodes have another shape"),
-        ({"bounds": zeros(2, 3, 1)}, "the bounds of the nodes have another shape"),
-        ({"weights": zeros(1)}, "there is another number of weights than of points"),
+        ({"data": build.zeros(1, 2)}, "the order of the points has another length"),
+        ({"bounds": build.zeros(1, 3, 2)}, "the bounds of the nodes have another shape"),
+        ({"bounds": build.zeros(2, 3, 1)}, "the bounds of the nodes have another shape"),
+        ({"weights": build.zeros(1)}, "there is another number of weights than of points"),
         (
-            {"numbers": 2 * build.value(2) + build.value(7) + 4 * build.value(0), "bounds": zeros(2, 7, 2)},
+            {"numbers": 2 * build.value(2) + build.value(7) + 4 * build.value(0), "bounds": build.zeros(2, 7, 2)},
             "the number of nodes is wrong",
         ),
         ({"distance": distance("SEuclideanDistance64")}, "its distance has another number of weights than features"),
@@ -109,7 +103,7 @@ def test_nodes_of_a_neighbour_tree_stay_inside(rows: list[tuple[Any, ...]], expe
             {
                 "numbers": build.value(2) + build.value(2) + 5 * build.value(0),
                 "nodes": build.table(NODE, "<qqqd", []),
-                "bounds": zeros(2, 0, 2),
+                "bounds": build.zeros(2, 0, 2),
             },
             "or no node",
         ),
@@ -130,7 +124,7 @@ def test_tree_gets_its_state_once() -> None:
 
 def classifier(labels: bytes, classes: bytes = integers(0, 1), name: str = "KNeighborsClassifier") -> bytes:
     """Opcodes of a classifier that was fitted with four points."""
-    state = {"_fit_X": zeros(4, 2), "_y": labels, "classes_": classes, "n_features_in_": build.value(2)}
+    state = {"_fit_X": build.zeros(4, 2), "_y": labels, "classes_": classes, "n_features_in_": build.value(2)}
     return build.built(build.new("sklearn.neighbors._classification", name), build.mapping(state))
 
 
@@ -142,7 +136,7 @@ def test_labels_are_places_in_the_classes(name: str) -> None:
         (integers(0, 1, 2, 0), "a label is none of 2 classes"),
         (integers(0, 1, -1, 0), "a label is none of 2 classes"),
         (integers(0, 1), "there is another number of labels than of points"),
-        (zeros(4), "the labels are no integers"),
+        (build.zeros(4), "the labels are no integers"),
         # numpy would make an array of them.
         (build.value([0, 1, 2, 0]), "not an array"),
     ):

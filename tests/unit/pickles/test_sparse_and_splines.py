@@ -11,15 +11,6 @@ from tests.support import pickle_builders as build
 from model_inbox.pickles import Allowlist, scan_bytes
 
 ALLOWLIST = Allowlist.load()
-OBJECTS = build.dtype("O8", (3, "|", None, None, None, -1, -1, 63))
-
-
-def zeros(*shape: int) -> bytes:
-    """Opcodes of an array of zeros."""
-    count = 1
-    for length in shape:
-        count *= length
-    return build.array(shape, bytes(8 * count))
 
 
 def integers(*numbers: int) -> bytes:
@@ -29,22 +20,12 @@ def integers(*numbers: int) -> bytes:
 
 def lists(*rows: Sequence[float]) -> bytes:
     """Opcodes of an array of lists."""
-    return objects(len(rows), build.value([*map(list, rows)]))
+    return build.objects((len(rows),), build.value([*map(list, rows)]))
 
 
 def listed_rows() -> bytes:
     """Opcodes of an array of two lists, of which the memo has the first."""
-    return objects(2, b"](" + build.noted(1001, build.value([0])) + b"]e")
-
-
-def objects(count: int, items: bytes) -> bytes:
-    """Opcodes of an array of so many objects."""
-    made = build.called(
-        build.named("numpy._core.multiarray", "_reconstruct"),
-        build.named("numpy", "ndarray"), build.value((0,)), build.data(b"b"),
-    )  # fmt: skip
-    state = b"(" + build.value(1) + build.value((count,)) + OBJECTS + b"\x89" + items
-    return build.built(made, state + b"t")
+    return build.objects((2,), b"](" + build.noted(1001, build.value([0])) + b"]e")
 
 
 def problems(module: str, name: str, **state: bytes) -> list[str]:
@@ -66,7 +47,7 @@ def test_places_in_lists_are_columns() -> None:
         (lists([0, -1], []), lists([1.0, 1.0], []), "a place is outside of the matrix"),
         (lists([0, 2], []), lists([1.0], []), "a row has other places than values"),
         (lists([0]), lists([1.0]), "it has another number of rows than its shape"),
-        (zeros(2), zeros(2), "its rows are no lists"),
+        (build.zeros(2), build.zeros(2), "its rows are no lists"),
     ):
         (message,) = matrix_of_lists(rows, data)
         assert expected in message
@@ -85,15 +66,17 @@ def test_places_in_lists_are_checked_at_the_end() -> None:
 def test_each_diagonal_has_its_row() -> None:
     """There is an offset for each row of items."""
     shape = build.value((3, 3))
-    assert problems("scipy.sparse._dia", "dia_array", _shape=shape, offsets=integers(0, 1), data=zeros(2, 3)) == []
-    for offsets, data in ((integers(0, 1, 2), zeros(2, 3)), (integers(0), zeros(3))):
+    assert (
+        problems("scipy.sparse._dia", "dia_array", _shape=shape, offsets=integers(0, 1), data=build.zeros(2, 3)) == []
+    )
+    for offsets, data in ((integers(0, 1, 2), build.zeros(2, 3)), (integers(0), build.zeros(3))):
         (message,) = problems("scipy.sparse._dia", "dia_array", _shape=shape, offsets=offsets, data=data)
         assert "it has other diagonals than offsets" in message
 
 
 def spline(degree: int, knots: int, coefficients: int, prefix: str = "_") -> list[str]:
     """The problems of a spline."""
-    arrays = {f"{prefix}t": zeros(knots), f"{prefix}c": zeros(coefficients)}
+    arrays = {f"{prefix}t": build.zeros(knots), f"{prefix}c": build.zeros(coefficients)}
     return problems("scipy.interpolate._bsplines", "BSpline", k=build.value(degree), **arrays)
 
 
@@ -116,7 +99,7 @@ def test_degree_of_a_fitted_spline_is_one_that_fitpack_has() -> None:
     module = "scipy.interpolate._fitpack2"
 
     def arguments(degree: int) -> bytes:
-        return b"(" + zeros(8) + zeros(8) + build.value(degree) + b"t"
+        return b"(" + build.zeros(8) + build.zeros(8) + build.value(degree) + b"t"
 
     assert problems(module, "UnivariateSpline", _eval_args=arguments(3)) == []
     assert problems(module, "RectBivariateSpline", degrees=build.value((3, 3))) == []

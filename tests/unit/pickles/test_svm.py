@@ -17,14 +17,6 @@ def counts(*numbers: int) -> bytes:
     return build.array((len(numbers),), struct.pack(f"<{len(numbers)}i", *numbers), build.dtype("i4"))
 
 
-def zeros(*shape: int) -> bytes:
-    """Opcodes of an array of zeros."""
-    count = 1
-    for length in shape:
-        count *= length
-    return build.array(shape, bytes(8 * count))
-
-
 def rows(*lengths: int, columns: int = 2) -> bytes:
     """Opcodes of a sparse matrix with a row for each length."""
     ends = [sum(lengths[:place]) for place in range(len(lengths) + 1)]
@@ -32,7 +24,7 @@ def rows(*lengths: int, columns: int = 2) -> bytes:
         "_shape": build.value((len(lengths), columns)),
         "indptr": counts(*ends),
         "indices": counts(*(0 for _ in range(ends[-1]))),
-        "data": zeros(ends[-1]),
+        "data": build.zeros(ends[-1]),
     }
     return build.built(build.new("scipy.sparse._csr", "csr_matrix"), build.mapping(state))
 
@@ -46,12 +38,12 @@ def machine(name: str = "SVC", **changed: bytes) -> bytes:
         "_sparse": b"\x89",
         "shape_fit_": build.value((9, 2)),
         "support_": counts(0, 2, 5, 8),
-        "support_vectors_": zeros(4, 2),
+        "support_vectors_": build.zeros(4, 2),
         "_n_support": counts(1, 2, 1) if classes == 3 else counts(4, 4),
-        "_dual_coef_": zeros(classes - 1, 4),
-        "_intercept_": zeros(pairs),
-        "_probA": zeros(0),
-        "_probB": zeros(0),
+        "_dual_coef_": build.zeros(classes - 1, 4),
+        "_intercept_": build.zeros(pairs),
+        "_probA": build.zeros(0),
+        "_probB": build.zeros(0),
         **changed,
     }
     return build.built(build.new("sklearn.svm._classes", name), build.mapping(state))
@@ -67,7 +59,7 @@ def test_machine_that_scikit_learn_writes_is_accepted(name: str) -> None:
     """Dense, with a kernel that was computed before, sparse, and before it was fitted."""
     classes = 3 if name.endswith("SVC") else 2
     assert problems(machine(name)) == []
-    assert problems(machine(name, kernel=build.text("precomputed"), support_vectors_=zeros(0, 0))) == []
+    assert problems(machine(name, kernel=build.text("precomputed"), support_vectors_=build.zeros(0, 0))) == []
     sparse = {"support_vectors_": rows(1, 0, 1, 0), "_dual_coef_": rows(*[4] * (classes - 1), columns=4)}
     assert problems(machine(name, _sparse=b"\x88", **sparse)) == []
     unfitted = build.built(build.new("sklearn.svm._classes", name), build.mapping({"kernel": build.text("rbf")}))
@@ -82,11 +74,11 @@ def test_machine_that_scikit_learn_writes_is_accepted(name: str) -> None:
         ({"_n_support": counts()}, "it has another number of classes"),
         ({"_n_support": counts(2, 2)}, "there are not 1 intercepts"),
         ({"support_": counts(0)}, "the coefficients have another shape"),
-        ({"support_vectors_": zeros(1, 2)}, "there are not 4 support vectors"),
-        ({"_dual_coef_": zeros(1, 4)}, "the coefficients have another shape"),
-        ({"_intercept_": zeros(1)}, "there are not 3 intercepts"),
-        ({"_probA": zeros(3)}, "there are not 3 parameters of probabilities"),
-        ({"_probA": zeros(1), "_probB": zeros(1)}, "there are not 3 parameters of probabilities"),
+        ({"support_vectors_": build.zeros(1, 2)}, "there are not 4 support vectors"),
+        ({"_dual_coef_": build.zeros(1, 4)}, "the coefficients have another shape"),
+        ({"_intercept_": build.zeros(1)}, "there are not 3 intercepts"),
+        ({"_probA": build.zeros(3)}, "there are not 3 parameters of probabilities"),
+        ({"_probA": build.zeros(1), "_probB": build.zeros(1)}, "there are not 3 parameters of probabilities"),
         ({"_impl": build.text("one_class")}, "an attribute replaces one of its class"),
         ({"_sparse_kernels": build.value(["rbf"])}, "an attribute replaces one of its class"),
         (
@@ -113,7 +105,7 @@ def test_numbers_of_a_machine_agree(changed: dict[str, bytes], expected: str) ->
 
 def test_matrix_is_looked_at_as_it_was_made() -> None:
     """It has copied its attributes from a dictionary that the file can change later."""
-    state = {"_shape": build.value((1, 2)), "indptr": counts(0, 1), "indices": counts(0), "data": zeros(1)}
+    state = {"_shape": build.value((1, 2)), "indptr": counts(0, 1), "indices": counts(0), "data": build.zeros(1)}
     matrix = build.built(build.new("scipy.sparse._csr", "csr_matrix"), build.noted(1001, build.mapping(state)))
     changed = build.changed(1001, build.text("indptr"), counts(0, 0, 0, 0, 1))
     sparse = {"support_vectors_": build.again(1002), "_dual_coef_": rows(4, 4, columns=4)}
@@ -135,8 +127,8 @@ def kmeans(centers: bytes, **more: bytes) -> bytes:
 
 def test_centers_have_the_width_of_the_data() -> None:
     """A prediction compares each row with each center, and starts as many threads as the model says."""
-    assert problems(kmeans(zeros(3, 2), _n_threads=build.value(4))) == []
-    (message,) = problems(kmeans(zeros(3, 1)))
+    assert problems(kmeans(build.zeros(3, 2), _n_threads=build.value(4))) == []
+    (message,) = problems(kmeans(build.zeros(3, 1)))
     assert "the centers have another width than the data" in message
-    (message,) = problems(kmeans(zeros(3, 2), _n_threads=build.value(1_000_000)))
+    (message,) = problems(kmeans(build.zeros(3, 2), _n_threads=build.value(1_000_000)))
     assert "the number of threads is invalid" in message

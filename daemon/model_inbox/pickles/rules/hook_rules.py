@@ -94,6 +94,8 @@ _THRESHOLDS = ("X_thresholds_", "y_thresholds_")
 
 def _isotonic_state(recorder: Recorder, target: Stub, state: Any) -> None:
     """`__setstate__` interpolates between its thresholds, which sorts and copies them."""
+    # It would interpolate again at each further state, however small that is.
+    must(target.kept is None, "it is set a second time")
     must(type(state) is dict and "_build_f" not in state, "an attribute replaces a method")
     must(type(state.get("out_of_bounds", "")) is str, "the setting for values outside is no text")
     present = [name for name in _THRESHOLDS if name in state]

@@ -148,7 +148,7 @@ def _predictor_state(recorder: Recorder, target: Stub, state: Any) -> None:
 
 
 def _bin_mapper_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    must(type(state) is dict and not hasattr(target, "value"), "not a state that scikit-learn writes")
+    must(type(state) is dict and target.kept is None, "not a state that scikit-learn writes")
     if is_object(state.get("is_categorical_"), "numpy.ndarray"):
         target.value = EnsembleValue(array_of(state["is_categorical_"]).shape[0])
 
@@ -174,7 +174,8 @@ def is_of_trees(name: str) -> bool:
 
 def of_trees_state(recorder: Recorder, target: Stub, state: Any) -> None:
     """An estimator checks the width of its data. A tree that was made for more features would read past a row."""
-    must(type(state) is dict and not hasattr(target, "value"), "not a state that scikit-learn writes")
+    # Attributes of an earlier state would stay beside those that are checked here.
+    must(type(state) is dict and target.kept is None, "not a state that scikit-learn writes")
     features = state.get("n_features_in_")
     if not any(key in state for key in _HELD):
         if features is not None:

@@ -175,14 +175,8 @@ def boosting(
     columns: int, told: int, tree: bytes = regressor(decision_tree()), changed: bytes = b"", **more: bytes
 ) -> bytes:
     """Opcodes of gradient boosting with one iteration of so many trees. The memo has the list at 1001."""
-    made = build.called(
-        build.named("numpy._core.multiarray", "_reconstruct"),
-        build.named("numpy", "ndarray"), build.value((0,)), build.data(b"b"),
-    )  # fmt: skip
-    objects = build.dtype("O8", (3, "|", None, None, None, -1, -1, 63))
-    trees = build.noted(1001, b"](" + tree * columns + b"e")
-    state = b"(" + build.value(1) + build.value((1, columns)) + objects + b"\x89" + trees + b"t"
-    return build.noted(1002, build.built(made, state)) + b"0" + changed + estimator(
+    trees = build.objects((1, columns), build.noted(1001, b"](" + tree * columns + b"e"))
+    return build.noted(1002, trees) + b"0" + changed + estimator(
         "ensemble._gb", "GradientBoostingClassifier",
         estimators_=build.again(1002), n_features_in_=build.value(2), n_trees_per_iteration_=build.value(told),
         **more,
@@ -201,6 +195,13 @@ def test_gradient_boosting_has_an_output_for_each_tree_of_an_iteration() -> None
     assert message(boosting(3, 3, init_=first(1))) == (
         "init_ has another number of classes than 3 trees in each iteration are for"
     )
+    # What a first state says of the outputs would stay.
+    told = estimator("ensemble._gb", "GradientBoostingClassifier", n_trees_per_iteration_=build.value(1))
+    trees = {
+        "estimators_": build.objects((1, 3), b"](" + 3 * regressor(decision_tree()) + b"e"),
+        "n_features_in_": build.value(2),
+    }
+    assert "artifact.forbidden_arguments" in faults(build.built(told, build.mapping(trees)))
     twice = build.built(first(1), build.mapping({"class_prior_": build.array((3,), bytes(24))}))
     assert "artifact.forbidden_arguments" in faults(boosting(3, 3, init_=twice))
 
