@@ -140,6 +140,15 @@ def test_bounds_of_a_kernel_are_repeated_a_bounded_number_of_times() -> None:
     assert codes(build.called(KERNEL, *parts[:2], KERNEL, build.value(3), b"\x88")) == REFUSED
 
 
+def test_repeated_bounds_of_a_kernel_cost_what_they_take() -> None:
+    """There may be any number of bounds, and any number of parameters."""
+    parts = (build.text("length_scale"), build.text("numeric"))
+    assert codes(build.called(KERNEL, *parts, build.zeros(1, 2), build.value(60_000), b"\x88")) == set()
+    assert codes(build.called(KERNEL, *parts, build.zeros(60_000, 2), build.value(60_000), b"\x88")) == set()
+    for wide in (build.zeros(10_000), build.zeros(1, 10_000)):
+        assert codes(build.called(KERNEL, *parts, wide, build.value(60_000), b"\x88")) == {"artifact.load_cost"}
+
+
 def test_each_copy_of_a_list_costs_what_it_takes() -> None:
     """A list of the file is copied as often as the file says, with a few bytes for each copy."""
     items = build.noted(1001, b"](" + b"N" * 100_000 + b"e") + b"0"

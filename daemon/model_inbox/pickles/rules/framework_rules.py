@@ -14,7 +14,7 @@ from typing import Any
 from ..arguments import is_count, is_global, is_object, is_text, must, only_scalars, package_of
 from ..names import LIBRARY_ERRORS, words
 from ..stubs import Global, Recorder, Rule, StateRule, Stub, instance_of, stand_in
-from .numpy_rules import SCALARS
+from .numpy_rules import SCALARS, array_of, bytes_of
 from .zone_rules import is_zone
 
 __all__ = ["FRAMEWORK_CALLS", "FRAMEWORK_STATES", "is_offset", "member", "offset_call", "pandas_state"]
@@ -33,11 +33,16 @@ def _new_of_sklearn(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) 
     return instance_of(args[0])
 
 
-def _hyperparameter(_recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> None:
+def _hyperparameter(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> None:
     """`Hyperparameter(name, kind, bounds, number, fixed)` of a kernel repeats its bounds for each number."""
     must(len(args) == 5 and is_text(args[0]) and is_text(args[1]), "not the parts of a parameter")
     must(args[2] == "fixed" if type(args[2]) is str else is_object(args[2], "numpy.ndarray"), "the bounds are invalid")
     must(is_count(args[3], _NUMBERS_MAX) and type(args[4]) in (bool, type(None)), "not the parts of a parameter")
+    if is_object(args[2], "numpy.ndarray"):
+        bounds = array_of(args[2])
+        # What has a row for each number already is not repeated.
+        copies = args[3] if len(bounds.shape) < 2 or bounds.shape[0] == 1 else 1
+        recorder.charge(callee, copies * bytes_of(bounds.dtype, bounds.shape) if bounds.dtype is not None else 0)
 
 
 _NUMBERS_MAX = 1 << 16
