@@ -333,3 +333,15 @@ def test_what_the_producer_says_counts_more_and_always_fits(inbox: Path) -> None
         path.unlink()
     drop({}, dataclasses.replace(METADATA, provenance={"data": "v3"}), inbox=inbox, provenance=False)
     assert described(inbox).provenance == {"data": "v3"}
+
+
+def test_the_pair_may_be_called_the_subject(inbox: Path) -> None:
+    """By name or in a mapping; both names at once, and a name that is none, are refused with what was meant."""
+    without = {name: value for name, value in FIELDS.items() if name != "currency_pair"}
+    drop({}, inbox=inbox, subject="DE-LU", features_used=["a"], **without)
+    metadata = dropped(inbox).metadata
+    assert metadata is not None and metadata.currency_pair == "DE-LU"
+    with pytest.raises(TypeError, match="both 'currency_pair' and 'subject'"):
+        drop({}, {"subject": "DE-LU"}, inbox=inbox, **FIELDS)
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'modle_type'\. Did you mean 'model_type'"):
+        drop({}, {"modle_type": "x"}, inbox=inbox, **FIELDS)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, Literal, TypedDict, Unpack, cast
@@ -40,11 +41,15 @@ __all__ = ["MetadataToDrop", "drop"]
 
 
 class MetadataToDrop(TypedDict, total=False):
-    """The fields of `ModelMetadata`, as `drop` takes them by name. See there for what each means."""
+    """The fields of `ModelMetadata`, as `drop` takes them by name. See there for what each means.
+
+    `subject` is another name of `currency_pair`, for those who forecast something else.
+    """
 
     model_id: str
     model_type: str
     currency_pair: str
+    subject: str
     trained_at: datetime | str
     version: str
     validation_metrics: dict[str, Any]
@@ -131,11 +136,17 @@ def _complete(
         values |= metadata
     elif metadata is not None:
         values |= {name: getattr(metadata, name) for name in METADATA_FIELDS}
-    unknown = sorted(str(name) for name in {*values, *fields} - set(METADATA_FIELDS))
-    if unknown:
-        raise TypeError(f"drop() got an unexpected keyword argument {unknown[0]!r}")
     values |= {name: value for name, value in fields.items() if value is not None}
     values = {name: value for name, value in values.items() if value is not None}
+    if "subject" in values:
+        if "currency_pair" in values:
+            raise TypeError("drop() got both 'currency_pair' and 'subject', which are two names of one field")
+        values["currency_pair"] = values.pop("subject")
+    unknown = sorted(str(name) for name in {*values, *fields} - {*METADATA_FIELDS, "subject"})
+    if unknown:
+        near = get_close_matches(unknown[0][:64], METADATA_FIELDS, 1, 0.6)
+        meant = f". Did you mean {near[0]!r}?" if near else ""
+        raise TypeError(f"drop() got an unexpected keyword argument {unknown[0]!r}{meant}")
     fillings: dict[str, Callable[[], Any]] = {
         "trained_at": lambda: now,
         "features_used": lambda: features_of(model) or features_of(scaler),
