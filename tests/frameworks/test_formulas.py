@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from loading import Serving, same
 
 from model_inbox.pickles import Allowlist, scan_bytes
-
-smf = pytest.importorskip("statsmodels.formula.api")
 
 ALLOWLIST = Allowlist.load()
 RANDOM = np.random.default_rng(4)
