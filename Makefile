@@ -126,6 +126,16 @@ test-registry: env-test campaign-registry ## the registry at length: MINUTES und
 campaign-registry: env-test ## four writers, killed again and again, and two readers, for MINUTES (SEED)
 	$(VENV)-test/bin/python tests/campaign/registry.py --seed $(SEED) --minutes $(MINUTES)
 
+# A build from nothing: Sphinx does not notice every change of the navigation. It fetches nothing, and a warning is an
+# error: also a page that the navigation lacks, and a link into a page that leads nowhere.
+docs: env-docs ## build the documents as a site that can be searched, in site/: open site/index.html
+	$(VENV)-docs/bin/python docs/generate.py --check
+	rm -rf site
+	$(VENV)-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site --builder html \
+		--doctree-dir site/.doctrees . site
+	rm -rf site/.doctrees
+	@echo 'Open site/index.html'
+
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/repository/test_docs*.py) $(PYTEST_ARGS)
 
@@ -165,6 +175,9 @@ env: ## only make .venv, with the command .venv/bin/model-inbox
 env-test:
 	$(MAKE_VENV) $(VENV)-test requirements/test.txt
 
+env-docs:
+	$(MAKE_VENV) $(VENV)-docs requirements/docs.txt
+
 env-frameworks: libgomp
 	$(MAKE_VENV) $(VENV)-frameworks requirements/frameworks.txt $(TORCH)
 
@@ -200,6 +213,7 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	@test -x $(VENV)-lock/bin/uv || { $${PYTHON:-python3} -m venv $(VENV)-lock && $(VENV)-lock/bin/pip -q install uv; }
 	$(LOCK) -o requirements/run.txt
 	$(LOCK) -c requirements/run.txt --group dev -o requirements/test.txt
+	$(LOCK) -c requirements/test.txt --group docs -o requirements/docs.txt
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks --group torch -o requirements/frameworks.txt
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks-older -o requirements/older.txt
 	$(LOCK) -c requirements/test.txt --group dev --group classics-older -o requirements/classics.txt
@@ -211,5 +225,5 @@ dist: env-test ## build sdist and wheel into dist/
 	$(VENV)-test/bin/python -m hatchling build
 
 clean: ## remove environments, caches and builds; never inbox/ or models/
-	rm -rf .venv .venv-* build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find daemon tests examples benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -327,7 +327,7 @@ def main() -> int:
                     old.splitlines(keepends=True), new.splitlines(keepends=True), str(path), "as it should be"
                 )
             )
-            print(f"{path.name} is not up to date: run `make docs`")
+            print(f"{path.name} is not up to date: run `python docs/generate.py`")
         else:
             path.write_text(new)
     if not options.pages or CATALOG.name in options.pages:

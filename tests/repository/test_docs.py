@@ -84,7 +84,7 @@ PAGES = [
 
 @pytest.mark.parametrize("page", PAGES)
 def test_generated_tables_are_up_to_date(page: str) -> None:
-    """What `make docs` would write is what stands in the page."""
+    """What docs/generate.py would write is what stands in the page."""
     done = subprocess.run(
         [sys.executable, str(ROOT / "docs" / "generate.py"), "--check", page], capture_output=True, text=True
     )
@@ -107,6 +107,16 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text()):
             assert (path.parent / target).exists(), f"{path.relative_to(ROOT)} links to {target}"
+
+
+def test_links_to_other_sites_are_well_formed() -> None:
+    """Every address in a Markdown file names a host and has no stray sign. No host is asked whether it answers."""
+    found = []
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]:
+        for target in re.findall(r"\]\(([a-z][a-z+.-]*:[^)]*)\)", path.read_text()):
+            assert re.fullmatch(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w./#?=&%+~-]*)?", target), f"{path}: {target}"
+            found.append(target)
+    assert found
 
 
 @pytest.mark.parametrize("file", ["model-inbox.service", "model-inbox.catalog"])

@@ -195,6 +195,7 @@ GROUPS = {name: [Requirement(text) for text in group] for name, group in PYPROJE
 WANTED = {
     "run": [],
     "test": GROUPS["dev"],
+    "docs": GROUPS["docs"],
     "frameworks": [*GROUPS["dev"], *GROUPS["torch"], *GROUPS["frameworks"]],
     "older": [*GROUPS["dev"], *GROUPS["frameworks-older"]],
     "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
