@@ -67,7 +67,7 @@ example-server: env-example-server ## serve forecasts with the models of the reg
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-examples ## everything that must hold
+check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -84,8 +84,8 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 # In how many processes `test` runs. A file's tests stay together, so that what they share is made once.
 TEST_PROCESSES ?= 2
 test: env-test ## the tests, with at least 90 % of lines and branches covered
-	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/system --ignore=tests/systemd \
-		-n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
+	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/mlflow --ignore=tests/system \
+		--ignore=tests/systemd -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 test-system: env-test system-programs ## the tests that need programs of the system (SYSTEM_PACKAGES)
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
@@ -153,6 +153,16 @@ test-frameworks-older: env-frameworks-older ## the same with an earlier minor ve
 test-classics-older: env-classics-older ## the same with earlier versions of statsmodels, arch, ngboost and others
 	$(VENV)-classics-older/bin/python -m pytest tests/frameworks/test_classics.py $(PYTEST_ARGS)
 
+# On SQLite in one folder, as one person has it; each environment starts a server once.
+test-mlflow: env-mlflow ## the mirror against a real MLflow server, the newest 3.x
+	$(VENV)-mlflow/bin/python -m pytest tests/mlflow --ignore=tests/mlflow/test_company.py $(PYTEST_ARGS)
+
+test-mlflow-older: env-mlflow-older ## the same with the newest 2.x
+	$(VENV)-mlflow-older/bin/python -m pytest tests/mlflow --ignore=tests/mlflow/test_company.py $(PYTEST_ARGS)
+
+test-mlflow-stack: env-mlflow postgresql ## the mirror against MLflow on PostgreSQL with an S3 store, as a company has it
+	$(VENV)-mlflow/bin/python -m pytest tests/mlflow/test_company.py $(PYTEST_ARGS)
+
 # For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
@@ -187,6 +197,12 @@ env-frameworks-older: libgomp
 env-classics-older: libgomp
 	$(MAKE_VENV) $(VENV)-classics-older requirements/classics.txt
 
+env-mlflow: libgomp
+	$(MAKE_VENV) $(VENV)-mlflow requirements/mlflow.txt
+
+env-mlflow-older: libgomp
+	$(MAKE_VENV) $(VENV)-mlflow-older requirements/mlflow-older.txt
+
 env-example: libgomp
 	$(MAKE_VENV) $(VENV)-example requirements/example.txt
 
@@ -195,6 +211,11 @@ env-example-server:
 
 env-example-lstm:
 	$(MAKE_VENV) $(VENV)-example-lstm requirements/example-lstm.txt $(TORCH) $(FXMODELS)
+
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+		echo 'cannot run these tests: there is no PostgreSQL here.' >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install postgresql' >&2; exit 1; }
 
 libgomp:
 	@ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1' || /sbin/ldconfig -p 2>/dev/null | grep -q 'libgomp\.so\.1' || { \
@@ -217,6 +238,9 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks --group torch -o requirements/frameworks.txt
 	$(LOCK) -c requirements/test.txt --group dev --group frameworks-older -o requirements/older.txt
 	$(LOCK) -c requirements/test.txt --group dev --group classics-older -o requirements/classics.txt
+	$(LOCK) -c requirements/test.txt --group dev --group mlflow -o requirements/mlflow.txt
+	$(LOCK) -c requirements/test.txt --group dev --group mlflow-older \
+		--overrides requirements/mlflow-older-overrides.in -o requirements/mlflow-older.txt
 	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-server -o requirements/example-server.txt

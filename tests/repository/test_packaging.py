@@ -179,7 +179,7 @@ def test_the_version_is_said_once() -> None:
 def pins(lock: Path) -> dict[str, set[str]]:
     """Return {name: versions} of a lock; a version may differ from one Python to another."""
     found: dict[str, set[str]] = {}
-    for match in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE):
+    for match in re.finditer(r"^([A-Za-z0-9._-]+)(?:\[[a-z,]+\])?==([^ ;\\]+)", lock.read_text(), re.MULTILINE):
         found.setdefault(canonicalize_name(match[1]), set()).add(match[2])
     return found
 
@@ -199,6 +199,8 @@ WANTED = {
     "frameworks": [*GROUPS["dev"], *GROUPS["torch"], *GROUPS["frameworks"]],
     "older": [*GROUPS["dev"], *GROUPS["frameworks-older"]],
     "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
+    "mlflow": [*GROUPS["dev"], *GROUPS["mlflow"]],
+    "mlflow-older": [*GROUPS["dev"], *GROUPS["mlflow-older"]],
     "example": GROUPS["example"],
     "example-server": GROUPS["example-server"],
     "example-lstm": [*GROUPS["torch"], *GROUPS["example-lstm"]],

@@ -1,0 +1,18 @@
+"""One real MLflow server for all tests of a session: it takes many seconds to start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.mlflow_servers import Server, mlflow_on_sqlite
+
+
+@pytest.fixture(scope="session", name="mlflow_server")
+def _mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An MLflow server on SQLite that serves its artifacts itself. Tests use names of their own in it."""
+    server = mlflow_on_sqlite(tmp_path_factory.mktemp("mlflow"))
+    server.start()
+    yield server
+    server.stop()
