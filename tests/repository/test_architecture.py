@@ -45,6 +45,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "producer": words("problems errors base model"),
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
+    "report": words("problems base"),
     "service": words(
         "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
     ),
@@ -159,6 +160,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "pipeline",
         "__init__",
     ),
+    "report": ("charts", "__init__"),
+    "report/charts": ("labels scale svg thinning", "chart times", "metric", "__init__"),
     "service": (
         "attempt health reload unforeseen waiting_log",
         "checkpointing promoting watching",
@@ -247,6 +250,8 @@ PURE = words("""
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     gates/evaluate
+    report/charts/__init__ report/charts/chart report/charts/labels report/charts/metric report/charts/scale
+    report/charts/svg report/charts/thinning report/charts/times
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
     inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
