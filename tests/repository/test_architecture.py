@@ -37,6 +37,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "registry": words("problems errors base model pickles"),
     "feed": words("errors base registry"),
     "replica": words("problems errors base registry"),
+    "mirror": words("problems errors base model config registry feed"),
     "serving": words("problems errors base model registry feed replica/record"),
     "gates": words("problems model config registry"),
     "retention": words("problems errors base model config registry"),
@@ -117,6 +118,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "feed": ("steps wakeups", "feed", "__init__"),
     "replica": ("record transport", "pull", "__init__"),
+    "mirror": ("names tags", "__init__"),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
@@ -244,7 +246,7 @@ PURE = words("""
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
     registry/repair/undone
-    feed/steps replica/record serving/course serving/names
+    feed/steps replica/record mirror/names mirror/tags serving/course serving/names
     retention/budget retention/entries retention/foresight retention/outcomes retention/plan retention/rules
     retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
