@@ -179,6 +179,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "tables",
         "output",
         "common",
+        "completion",
         "arguments check_gates conditions",
         """
         alias allowlist backup check config_trial delete diff drop get history inbox listing log_source pin promote

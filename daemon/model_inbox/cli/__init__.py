@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..base.standard_streams import (
     OutputFailed,
@@ -97,6 +98,11 @@ class _LazyGroup(Group):
         module, name = where.split(":")
         found: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), name)
         return found
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands that begin so. None is imported."""
+        found = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
         """Write the list of commands. None is imported."""

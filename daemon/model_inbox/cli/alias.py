@@ -10,8 +10,9 @@ import click
 from ..base.instants import parse_instant
 from ..model.slot import slot_of
 from ..problems import quoted
-from .arguments import MODEL, as_instant, find_model, pair_option, type_option, variant_option
+from .arguments import as_instant, find_model, model_argument, pair_option, type_option, variant_option
 from .common import App, Command, Group, nearest, pass_app, reason_option
+from .completion import complete_alias
 from .output import Column, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def alias() -> None:
         75: "another writer holds the registry",
     },
 )
-@click.argument("name", metavar="NAME")
-@click.argument("model_id", metavar=MODEL)
+@click.argument("name", metavar="NAME", shell_complete=complete_alias)
+@model_argument()
 @click.option("--remove", is_flag=True, help="Remove the alias from the model.")
 @reason_option()
 @pass_app

@@ -17,6 +17,7 @@ from ..errors import EntryNotFound
 from ..model.slot import Slot, slot_of
 from ..problems import quoted
 from .common import nearest, now
+from .completion import Complete, complete_alias, complete_model, complete_pair, complete_type, complete_variant
 from .output import print_lines
 
 if TYPE_CHECKING:
@@ -28,10 +29,12 @@ _Callback = TypeVar("_Callback", bound=Callable[..., Any])
 __all__ = [
     "MODEL",
     "OneOf",
+    "alias_option",
     "as_instant",
     "as_seconds",
     "find_model",
     "find_retired",
+    "model_argument",
     "no_slot",
     "pair_option",
     "type_option",
@@ -72,13 +75,23 @@ class OneOf(click.Choice[str]):
         return super().convert(value, param, ctx)
 
 
+def model_argument(name: str = "model_id", *, complete: Complete = complete_model) -> Callable[[_Callback], _Callback]:
+    """Return an argument that is a model. `complete` finds what a shell completes."""
+    return click.argument(name, metavar=MODEL, shell_complete=complete)
+
+
+def alias_option(text: str, *, default: str | None = None) -> Callable[[_Callback], _Callback]:
+    """Return the option `--alias`. `text` is its help."""
+    return click.option("--alias", default=default, metavar="NAME", shell_complete=complete_alias, help=text)
+
+
 def pair_option(
     text: str = "Only models of this pair, like USD/EUR.", *, required: bool = False, multiple: bool = False
 ) -> Callable[[_Callback], _Callback]:
     """Return the option `--pair`. `text` is its help."""
     name = "pairs" if multiple else "pair"
     old = ["--currency-pair", "--subject"]
-    return _of_slot("pair", name, text, old=old, required=required, multiple=multiple)
+    return _of_slot("pair", name, text, complete_pair, old=old, required=required, multiple=multiple)
 
 
 def type_option(
@@ -86,18 +99,25 @@ def type_option(
 ) -> Callable[[_Callback], _Callback]:
     """Return the option `--type`. `text` is its help."""
     name = "types" if multiple else "model_type"
-    return _of_slot("type", name, text, old=["--model-type"], required=required, multiple=multiple)
+    return _of_slot("type", name, text, complete_type, old=["--model-type"], required=required, multiple=multiple)
 
 
 def variant_option(
     text: str = "Only models of this variant, like 30d; '' is none.",
 ) -> Callable[[_Callback], _Callback]:
     """Return the option `--variant`. `text` is its help."""
-    return _of_slot("variant", "variant", text)
+    return _of_slot("variant", "variant", text, complete_variant)
 
 
 def _of_slot(
-    option: str, name: str, text: str, *, old: Sequence[str] = (), required: bool = False, multiple: bool = False
+    option: str,
+    name: str,
+    text: str,
+    complete: Complete,
+    *,
+    old: Sequence[str] = (),
+    required: bool = False,
+    multiple: bool = False,
 ) -> Callable[[_Callback], _Callback]:
     return click.option(
         f"--{option}",
@@ -107,6 +127,7 @@ def _of_slot(
         required=required,
         multiple=multiple,
         metavar=option.upper(),
+        shell_complete=complete,
         help=text,
     )
 

@@ -6,8 +6,9 @@ import click
 
 from ..errors import EntryNotFound
 from ..problems import quoted
-from .arguments import MODEL, find_model, find_retired
+from .arguments import find_model, find_retired, model_argument
 from .common import App, Command, now, pass_app, reason_option
+from .completion import complete_retired
 from .output import print_json, print_lines
 
 __all__ = ["delete", "restore"]
@@ -18,7 +19,7 @@ __all__ = ["delete", "restore"]
     examples=["model-inbox delete usd_eur_20251025 --reason 'trained on wrong rates'"],
     exits={1: "no such model, or it is pinned or named by an alias", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @reason_option("deleted by hand")
 @pass_app
 def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
@@ -47,7 +48,7 @@ def delete(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     examples=["model-inbox restore usd_eur_20251025"],
     exits={1: "it is not in the trash, or its id is taken", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument(complete=complete_retired)
 @click.option("--sequence", type=int, metavar="N", help="Which of several retired models with this id (`trash list`).")
 @pass_app
 def restore(app: App, *, model_id: str, sequence: int | None, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from ..problems import quoted
 from ..registry.comparison import Comparison, OrderOf, Pair, SetChange, compare
 from ..registry.entry import Entry
 from ..registry.registry import ModelRegistry
-from .arguments import MODEL, find_model
+from .arguments import find_model, model_argument
 from .common import App, Command, pass_app
 from .output import Column, print_fields, print_json, print_lines, print_table, short_number, when
 
@@ -49,8 +49,8 @@ _METRICS = (
         "model-inbox diff USD/EUR:lightgbm@champion USD/EUR:lightgbm --json",
     ],
 )
-@click.argument("first", metavar=MODEL)
-@click.argument("second", metavar=MODEL)
+@model_argument("first")
+@model_argument("second")
 @click.option("--all", "everything", is_flag=True, help="Also show what is the same.")
 @pass_app
 def diff(app: App, *, first: str, second: str, everything: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from ..errors import EntryNotFound
 from ..exit_codes import EXIT_REFUSED
 from ..model.slot import Slot, slot_of
 from ..problems import quoted
-from .arguments import as_instant, no_slot, pair_option, type_option, variant_option
+from .arguments import alias_option, as_instant, no_slot, pair_option, type_option, variant_option
 from .common import App, Command, pass_app
 from .output import print_json, printable
 
@@ -32,7 +32,7 @@ __all__ = ["get"]
 @pair_option("The pair, like USD/EUR.", required=True)
 @type_option("The type, like lightgbm.", required=True)
 @variant_option("The variant, like 30d. Default: none.")
-@click.option("--alias", metavar="NAME", help="The model with this alias, in place of the newest.")
+@alias_option("The model with this alias, in place of the newest.")
 @click.option("--calibrated", is_flag=True, help="Only a model whose calibration is good.")
 @click.option("--trained-before", callback=as_instant, metavar="TIME", help="Only a model trained before that time.")
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The registry at that time.")

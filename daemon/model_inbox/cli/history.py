@@ -12,6 +12,7 @@ from ..errors import EntryNotFound
 from ..problems import quoted
 from .arguments import find_model
 from .common import App, Command, pass_app
+from .completion import complete_model
 from .output import Column, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _COLUMNS_OF_ONE = (
     examples=["model-inbox history usd_eur_20251025", "model-inbox history --json"],
     exits={1: "no model with this id was ever registered"},
 )
-@click.argument("model_id", metavar="[ID]", required=False)
+@click.argument("model_id", metavar="[ID]", required=False, shell_complete=complete_model)
 @pass_app
 def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     """Show the changes of one model, or of all.

@@ -18,7 +18,7 @@ from ..problems import quoted
 from ..registry.entry import Entry, as_fields
 from ..registry.finding import Sort, Table, conditions_of, find, unknown_names
 from ..registry.state import folded
-from .arguments import as_instant, pair_option, type_option, variant_option
+from .arguments import alias_option, as_instant, pair_option, type_option, variant_option
 from .common import App, Command, now, pass_app
 from .conditions import as_columns, as_conditions, as_sort, as_tags, as_values, table_of
 from .output import Column, age, print_json, print_lines, print_table, when
@@ -71,7 +71,7 @@ _SHOWN = frozenset(
 @click.option(
     "--tag", "tags", multiple=True, callback=as_tags, metavar="NAME[=VALUE]", help="Only models with this tag."
 )
-@click.option("--alias", metavar="NAME", help="Only models with this alias.")
+@alias_option("Only models with this alias.")
 @click.option("--held", is_flag=True, help="Only models that are held.")
 @click.option(
     "--sort",

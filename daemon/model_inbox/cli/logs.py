@@ -18,6 +18,7 @@ from ..telemetry.logread.records import LEVELS, Record, Wanted, belonging
 from ..telemetry.logread.words import in_words
 from .arguments import OneOf, as_instant, find_model, pair_option, type_option
 from .common import App, Command, now, pass_app
+from .completion import complete_model
 from .log_source import Found, Source
 from .log_traces import Traces, changes_by_hand, traces, with_traces
 from .output import Column, print_json, print_lines, print_table, printable, when
@@ -88,7 +89,14 @@ _COLUMNS: dict[str, tuple[tuple[str, Column], ...]] = {
 )
 @click.argument("question", required=False, type=OneOf(tuple(QUESTIONS)), metavar="[QUESTION]")
 @click.option("--drop", "drops", multiple=True, metavar="STEM", help="Only this drop: its stem or its drop_id.")
-@click.option("--model", "models", multiple=True, metavar="ID", help="Only this model, from its drop to its purge.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="ID",
+    shell_complete=complete_model,
+    help="Only this model, from its drop to its purge.",
+)
 @pair_option(multiple=True)
 @type_option(multiple=True)
 @click.option("--event", "events", multiple=True, metavar="EVENT", help="Only these events: drop.rejected, 'drop.*'.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..problems import quoted
-from .arguments import MODEL, find_model
+from .arguments import find_model, model_argument
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -22,7 +22,7 @@ _EXITS = {1: "no such model", 75: "another writer holds the registry"}
 
 
 @click.command(cls=Command, examples=["model-inbox pin usd_eur_20251025 --reason 'audit of October'"], exits=_EXITS)
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @reason_option()
 @pass_app
 def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
@@ -31,7 +31,7 @@ def pin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 
 
 @click.command(cls=Command, examples=["model-inbox unpin usd_eur_20251025"], exits=_EXITS)
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @reason_option()
 @pass_app
 def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
@@ -46,7 +46,7 @@ def unpin(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
     examples=["model-inbox hold usd_eur_20251025 --reason 'trained on the wrong rates'"],
     exits={1: "no such model, or an alias names it", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @reason_option(required=True, text="Why; it stands in the entry and in the history.")
 @pass_app
 def hold(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
@@ -66,7 +66,7 @@ def hold(app: App, *, model_id: str, reason: str, as_json: bool) -> None:
 
 
 @click.command(cls=Command, examples=["model-inbox unhold usd_eur_20251025"], exits=_EXITS)
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @reason_option()
 @pass_app
 def unhold(app: App, *, model_id: str, reason: str, as_json: bool) -> None:

@@ -10,8 +10,9 @@ import click
 
 from ..model.slot import slot_of
 from ..problems import quoted
-from .arguments import MODEL, as_instant, find_model, pair_option, type_option, variant_option
+from .arguments import alias_option, as_instant, find_model, model_argument, pair_option, type_option, variant_option
 from .common import App, Command, pass_app, reason_option
+from .completion import complete_model
 from .output import print_json, print_lines
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _CHAMPION = "champion"
 
 
 def _alias_option() -> Callable[[_Callback], _Callback]:
-    return click.option("--alias", default=_CHAMPION, metavar="NAME", help=f"The alias. Default: {_CHAMPION}.")
+    return alias_option(f"The alias. Default: {_CHAMPION}.", default=_CHAMPION)
 
 
 @click.command(
@@ -38,7 +39,7 @@ def _alias_option() -> Callable[[_Callback], _Callback]:
         75: "another writer is at work",
     },
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @_alias_option()
 @click.option("--override-gates", is_flag=True, help="Promote a model that is held, and end that. Needs --reason.")
 @reason_option()
@@ -75,7 +76,9 @@ def promote(app: App, *, model_id: str, alias: str, override_gates: bool, reason
 @variant_option("The variant, like 30d. Default: none.")
 @_alias_option()
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="How many promotions to go back. Default: 1.")
-@click.option("--to", metavar="MODEL_ID", help="Go back to this model, which had the alias before.")
+@click.option(
+    "--to", metavar="MODEL_ID", shell_complete=complete_model, help="Go back to this model, which had the alias before."
+)
 @click.option(
     "--at", callback=as_instant, metavar="TIME", help="Go back to the model of that time, in UTC unless it has a zone."
 )

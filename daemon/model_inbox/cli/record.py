@@ -14,7 +14,7 @@ from ..base.strict_yaml import plain_value, read_yaml
 from ..base.yaml_numbers import number
 from ..errors import MetadataError, StorageError
 from ..problems import quoted
-from .arguments import MODEL, as_instant, find_model
+from .arguments import as_instant, find_model, model_argument
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -33,7 +33,7 @@ _VALUES_MAX = 10_000
     ],
     exits={1: "no such model, or invalid metrics", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @click.option(
     "--metrics",
     "sources",

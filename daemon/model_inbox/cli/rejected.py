@@ -12,6 +12,7 @@ from ..model.owner import owner_in_words
 from ..problems import problems_in
 from .arguments import as_seconds
 from .common import App, Command, Group, act_as_owner, ask, now, pass_app
+from .completion import complete_rejected
 from .output import Column, age, print_fields, print_json, print_lines, print_problems, print_table, when
 
 __all__ = ["rejected"]
@@ -64,7 +65,7 @@ def list_drops(app: App, *, as_json: bool) -> None:
     examples=["model-inbox rejected show usd_eur_20251025"],
     exits={1: "no such rejected drop"},
 )
-@click.argument("drop_id", metavar="DROP")
+@click.argument("drop_id", metavar="DROP", shell_complete=complete_rejected)
 @pass_app
 def show(app: App, *, drop_id: str, as_json: bool) -> None:
     """Show a rejected drop with all problems: what was found, where, and what to do.
@@ -107,7 +108,7 @@ def show(app: App, *, drop_id: str, as_json: bool) -> None:
     examples=["model-inbox rejected retry usd_eur_20251025"],
     exits={1: "no such rejected drop, or the inbox has a newer file of the same name", 75: "a disk error"},
 )
-@click.argument("drop_id", metavar="DROP")
+@click.argument("drop_id", metavar="DROP", shell_complete=complete_rejected)
 @pass_app
 def retry(app: App, *, drop_id: str, as_json: bool) -> None:
     """Move the files of a rejected drop back to the inbox, where they are checked like a new drop.

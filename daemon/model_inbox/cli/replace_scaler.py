@@ -11,7 +11,7 @@ import click
 from ..base.disk import open_regular
 from ..errors import StorageError
 from ..problems import Problem, quoted
-from .arguments import MODEL, find_model
+from .arguments import find_model, model_argument
 from .common import App, Command, Refused, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -34,7 +34,7 @@ class ScalerRefused(Refused):
     examples=["model-inbox replace-scaler usd_eur_20251025 scaler.pkl --reason 'fitted on the wrong window'"],
     exits={1: "no such model, or the scan refuses the scaler", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @reason_option()
 @pass_app

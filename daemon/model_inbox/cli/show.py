@@ -17,7 +17,7 @@ from ..model.owner import owner_in_words
 from ..problems import quoted
 from ..registry.boundary import Boundary
 from ..registry.entry import EntryFields, as_fields, files_of_entry
-from .arguments import MODEL, as_instant, find_model
+from .arguments import as_instant, find_model, model_argument
 from .common import App, Command, now, pass_app
 from .history import change_of
 from .output import (
@@ -50,7 +50,7 @@ _SCALARS = (int, float, str, bool, type(None))
     examples=["model-inbox show usd_eur_20251025", "model-inbox show USD/EUR:lightgbm --json"],
     exits={1: "no such model"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @click.option("--as-of", callback=as_instant, metavar="TIME", help="The model at that time.")
 @pass_app
 def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> None:

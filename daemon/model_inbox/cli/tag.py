@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..problems import quoted
-from .arguments import MODEL, find_model
+from .arguments import find_model, model_argument
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -21,7 +21,7 @@ __all__ = ["tag"]
     ],
     exits={1: "no such model, or an invalid tag", 75: "another writer holds the registry"},
 )
-@click.argument("model_id", metavar=MODEL)
+@model_argument()
 @click.argument("tags", metavar="[NAME[=VALUE]]...", nargs=-1)
 @click.option("--remove", multiple=True, metavar="NAME", help="Remove a tag. May be given several times.")
 @reason_option()

@@ -15,6 +15,7 @@ from ..exit_codes import EXIT_DONE, EXIT_TRY_AGAIN
 from ..problems import quoted
 from .arguments import find_retired
 from .common import App, Command, Group, ask, now, pass_app
+from .completion import complete_retired
 from .output import Column, age, print_json, print_lines, print_table, when
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def list_trash(app: App, *, as_json: bool) -> None:
         75: "the clock has jumped, a process has one of the files open, or another writer holds the registry",
     },
 )
-@click.argument("model_ids", metavar="[ID]...", nargs=-1)
+@click.argument("model_ids", metavar="[ID]...", nargs=-1, shell_complete=complete_retired)
 @click.option("--all", "everything", is_flag=True, help="Also models whose grace is not over.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @pass_app

@@ -79,7 +79,7 @@ class Obstacles:
         self._files = RegistryFiles(registry_path)
         self._storage_dir = storage_dir
         self._staging_dir = storage_dir / ".staging"
-        self._trash_dir = registry_path.parent / ".trash"
+        self._trash_dir = RegistryFiles(registry_path).trash
         self._disk: Disk = machine.disk
         self._clock = machine.clock
         self._monotonic = machine.monotonic

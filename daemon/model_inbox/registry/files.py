@@ -25,6 +25,7 @@ from ..problems import Problem, quoted
 from ..problems.registry import registry_file_outside, registry_trash_damaged
 from .boundary import Boundary
 from .entry import EntryFields, StoredFile, files_of_entry, sequence_of
+from .paths import TRASH_NAME
 
 __all__ = ["LABELS_SUFFIX", "STORED_MODE", "StagedFiles", "Storage", "same_bytes", "staged_paths", "trash_name"]
 
@@ -73,7 +74,7 @@ class Storage:
         self.folder = registry_folder
         self.storage_dir = storage_dir
         self.staging_dir = storage_dir / ".staging"
-        self.trash_dir = registry_folder / ".trash"
+        self.trash_dir = registry_folder / TRASH_NAME
         self.disk = disk
         self.boundary = Boundary(registry_folder, storage_dir)
         self._stored_start = self.stored_path(storage_dir / "x")[:-1]

@@ -14,6 +14,7 @@ from ..model.file_names import STATUS_IN_INBOX
 __all__ = ["RegistryFiles", "daemon_lock", "status_paths"]
 
 HISTORY_NAME = "history"
+TRASH_NAME = ".trash"
 JOURNAL_SUFFIX = ".journal.jsonl"
 OLD_LOGS = 4
 
@@ -43,6 +44,11 @@ class RegistryFiles:
     def history(self) -> Path:
         """The folder of the closed segments."""
         return self.path.parent / HISTORY_NAME
+
+    @property
+    def trash(self) -> Path:
+        """The folder of the retired models."""
+        return self.path.parent / TRASH_NAME
 
     @property
     def writer_lock(self) -> Path:

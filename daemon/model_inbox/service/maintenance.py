@@ -265,7 +265,7 @@ class Maintenance:
             purge_trash(self._registry, grace_seconds, now)
         self._publish_due()
         with self._attempt() as others:
-            purge_leftovers(Path(self._registry.registry_path).parent / ".trash", grace_seconds, now, self._disk)
+            purge_leftovers(RegistryFiles(Path(self._registry.registry_path)).trash, grace_seconds, now, self._disk)
         failed = [attempt for attempt in (models, others) if attempt.problem]
         for one in failed:
             log.error("retention.purge_failed", problem=one.problem, traceback=one.traceback)
