@@ -20,8 +20,8 @@ export PYTHON
 MAKE_VENV = @sh tools/venv.sh
 TORCH = torch==2.13.0
 FXMODELS = ./examples/lstm_fx/fxmodels
-SYSTEM_PROGRAMS = curl jq perl promtool rsync scp sftp sshd
-SYSTEM_PACKAGES = curl jq openssh-client openssh-server openssh-sftp-server perl prometheus rsync
+SYSTEM_PROGRAMS = curl groff jq perl promtool rsync scp sftp sshd
+SYSTEM_PACKAGES = curl groff-base jq openssh-client openssh-server openssh-sftp-server perl prometheus rsync
 
 # Further arguments of the storm: `--drops`, `--seed`, `--timeout`.
 STORM_ARGS ?=

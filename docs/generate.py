@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from man_pages import keys
 from problem_examples import examples
-from pydantic import BaseModel
 
 from model_inbox.cli import main as command_line
 from model_inbox.config.settings import Config
@@ -178,23 +178,8 @@ def states() -> str:
 
 def config_keys() -> str:
     """Every key of config.yaml with its default."""
-
-    def walk(model: type[BaseModel], prefix: str) -> Iterator[list[object]]:
-        for name, field in model.model_fields.items():
-            inner = field.annotation
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from walk(inner, f"{prefix}{name}.")
-            else:
-                yield [f"`{prefix}{name}`", f"`{written(field.default)}`", field.description or "See retention.md."]
-
-    def written(default: Any) -> str:
-        if default is None:
-            return "null"
-        if isinstance(default, (dict, list, tuple)):
-            return str(list(default) if isinstance(default, tuple) else default)
-        return str(default)
-
-    return table(["Key", "Default", "Meaning"], list(walk(Config, "")))
+    rows: list[list[object]] = [[f"`{key}`", f"`{default}`", meaning] for key, default, meaning in keys(Config)]
+    return table(["Key", "Default", "Meaning"], rows)
 
 
 def metrics() -> str:

@@ -17,7 +17,7 @@ set -eu
 umask 022
 action=${1-}
 DESTDIR=${DESTDIR-} PREFIX=${PREFIX:-/opt/model-inbox}
-SYSCONF=/etc/model-inbox STATE=/var/lib/model-inbox LIB=/usr/local/lib BIN=/usr/local/bin
+SYSCONF=/etc/model-inbox STATE=/var/lib/model-inbox LIB=/usr/local/lib BIN=/usr/local/bin SHARE=/usr/local/share
 UNIT=model-inbox.service
 
 stop() {
@@ -116,12 +116,18 @@ sysusers_file=$DESTDIR$LIB/sysusers.d/model-inbox.conf
 tmpfiles_file=$DESTDIR$LIB/tmpfiles.d/model-inbox.conf
 # The one folder of catalogues that every version of systemd reads.
 catalog_file=$DESTDIR/usr/lib/systemd/catalog/model-inbox.catalog
+# Where man and the shells look: man pages, and what completes a command line.
+man_pages=$DESTDIR$SHARE/man
+bash_file=$DESTDIR$SHARE/bash-completion/completions/model-inbox
+zsh_file=$DESTDIR$SHARE/zsh/site-functions/_model-inbox
+fish_file=$DESTDIR$SHARE/fish/vendor_completions.d/model-inbox.fish
 config_file=$DESTDIR$SYSCONF/config.yaml
 share=$DESTDIR$PREFIX/share
 sample=$share/config.yaml
 
 enter_all() { # before anything is changed
     for file in "$unit_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file" "$config_file" "$sample" \
+        "$man_pages/man1/" "$man_pages/man5/" "$bash_file" "$zsh_file" "$fish_file" \
         "$DESTDIR$BIN/model-inbox" "$DESTDIR$PREFIX/releases/" "$DESTDIR$PREFIX/bin/model-inbox"; do
         enter "${file%/*}" "$@" || true
     done
@@ -198,6 +204,7 @@ make_release() {
     if [ -n "$DESTDIR" ]; then
         grep -rlIF "$there" "$there/bin" "$there/pyvenv.cfg" | xargs sed -i "s|$there|$release|g"
     fi
+    "$there/bin/python" -I docs/man_pages.py "$there/share/model-inbox" "$PREFIX/share/doc"
     "$there/bin/python" -m compileall -qf -s "$there" -p "$release" "$there/lib"
     chmod -R go+rX,go-w "$there"
     "$there/bin/python" -I -m model_inbox --version >/dev/null || stop 'what was installed does not run.'
@@ -238,6 +245,18 @@ put_config() {
         say "$config_file was kept as it is; this version's sample is beside it: config.yaml.new"
     fi
     mv -fT "$sample.new" "$sample"
+}
+
+put_help() {
+    remove_help # pages of commands that this version does not have
+    for file in $(cd "$there/share/model-inbox" && find . -type f); do
+        put "$there/share/model-inbox/$file" "$DESTDIR$SHARE/${file#./}"
+    done
+}
+
+remove_help() {
+    rm -f "$man_pages/man1/model-inbox.1" "$man_pages"/man1/model-inbox-*.1 "$man_pages/man5/model-inbox.yaml.5" \
+        "$bash_file" "$zsh_file" "$fish_file"
 }
 
 put_files() {
@@ -284,6 +303,7 @@ remove() {
     enter_all
     if systemd_runs; then systemctl --quiet disable --now $UNIT 2>/dev/null || true; fi
     if [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then rm -f "$config_file"; fi
+    remove_help
     rm -f "$config_file.new" "$unit_file" "$backoff_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file"
     if [ "$(readlink "$DESTDIR$BIN/model-inbox" || true)" = "$PREFIX/bin/model-inbox" ]; then
         rm -f "$DESTDIR$BIN/model-inbox"
@@ -305,6 +325,7 @@ case $action in
         use_release
         put_config
         put_files
+        put_help
         tell_the_machine
         ;;
     uninstall) remove ;;

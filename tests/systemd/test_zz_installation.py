@@ -20,6 +20,18 @@ def test_an_installation_tells_what_comes_next(installation: tuple[Installed, st
     assert installed.model_inbox("config", "check").stdout.strip() == "'/etc/model-inbox/config.yaml' has no problems."
 
 
+def test_man_pages_and_completion_are_where_they_are_looked_for(installation: tuple[Installed, str, str]) -> None:
+    """`man` finds a page for each command, and bash completes a command with the script in the folder that it reads."""
+    machine = installation[0].machine
+    share = machine.root / "usr/local/share"
+    assert (share / "man/man1/model-inbox-drop.1").read_text().startswith('.\\" Written by')
+    assert "/opt/model" in (share / "man/man1/model-inbox.1").read_text()
+    assert (share / "man/man5/model-inbox.yaml.5").stat().st_mode & 0o777 == 0o644
+    script = "/usr/local/share/bash-completion/completions/model-inbox"
+    press = "COMP_WORDS=(model-inbox rest); COMP_CWORD=1; _model_inbox_completion model-inbox; echo ${COMPREPLY[*]}"
+    assert machine.run("bash", "-c", f"source {script}; {press}", user="carol").stdout == "restore\n"
+
+
 def test_an_interpreter_that_a_service_cannot_run_is_refused(installation: tuple[Installed, str, str]) -> None:
     """A Python below a closed folder is refused with what to do, before anything is changed."""
     machine = installation[0].machine
