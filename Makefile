@@ -84,8 +84,8 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 # In how many processes `test` runs. A file's tests stay together, so that what they share is made once.
 TEST_PROCESSES ?= 2
 test: env-test ## the tests, with at least 90 % of lines and branches covered
-	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/mlflow --ignore=tests/system \
-		--ignore=tests/systemd -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
+	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/mlflow --ignore=tests/page \
+		--ignore=tests/system --ignore=tests/systemd -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 test-system: env-test system-programs ## the tests that need programs of the system (SYSTEM_PACKAGES)
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
@@ -104,6 +104,12 @@ test-systemd: env-test ## the tests that boot a real systemd in namespaces (root
 		echo "cannot run these tests: there is no $$program here." >&2; \
 		echo 'On Debian or Ubuntu: sudo apt-get install systemd iproute2 logrotate' >&2; exit 1; }; done
 	$(VENV)-test/bin/python -m pytest tests/systemd $(PYTEST_ARGS)
+
+test-page: env-page ## open the page in a real Chromium: layout, keyboard, contrast, print, and the server (chromium)
+	@command -v chromium >/dev/null || { echo 'cannot run these tests: there is no chromium here.' >&2; \
+		echo 'On Debian: sudo apt-get install chromium' >&2; exit 1; }
+	AXE=$(VENV)-page/npm/node_modules/axe-core/axe.min.js \
+		$(VENV)-page/bin/python -m pytest tests/page $(PYTEST_ARGS)
 
 # Where `bench-registry` measures: a folder on the disk in question.
 BENCH_FOLDER ?= .
@@ -188,6 +194,15 @@ env-test:
 env-docs:
 	$(MAKE_VENV) $(VENV)-docs requirements/docs.txt
 
+# axe-core is one file of JavaScript. npm checks it against the digest in the lock.
+env-page:
+	$(MAKE_VENV) $(VENV)-page requirements/page.txt
+	@command -v npm >/dev/null || { echo 'cannot make $(VENV)-page: there is no npm here.' >&2; \
+		echo 'On Debian or Ubuntu: sudo apt-get install npm' >&2; exit 1; }
+	@mkdir -p $(VENV)-page/npm && cd $(VENV)-page/npm && { cmp -s $(CURDIR)/tests/page/package-lock.json made-of || { \
+		cp $(CURDIR)/tests/page/package.json $(CURDIR)/tests/page/package-lock.json . && \
+		npm ci --silent --ignore-scripts --no-audit --no-fund && cp package-lock.json made-of; }; }
+
 env-frameworks: libgomp
 	$(MAKE_VENV) $(VENV)-frameworks requirements/frameworks.txt $(TORCH)
 
@@ -241,6 +256,7 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/test.txt --group dev --group mlflow -o requirements/mlflow.txt
 	$(LOCK) -c requirements/test.txt --group dev --group mlflow-older \
 		--overrides requirements/mlflow-older-overrides.in -o requirements/mlflow-older.txt
+	$(LOCK) -c requirements/test.txt --group dev --group page -o requirements/page.txt
 	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-server -o requirements/example-server.txt

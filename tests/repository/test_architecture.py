@@ -47,6 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
     "report": words("problems base"),
+    "web": words("problems errors exit_codes base config"),
     "service": words(
         "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
     ),
@@ -70,7 +71,7 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         """
-        accounts acl boot file_systems importable leases log margins owners shapes standard_streams units
+        accounts acl boot file_systems importable leases log loopback margins owners shapes standard_streams units
         """,
         "disk flocks instants yaml_faults yaml_numbers",
         "strict_yaml",
@@ -164,6 +165,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "report": ("charts", "__init__"),
     "report/charts": ("labels scale svg thinning", "chart times", "metric", "__init__"),
+    "web": ("answers sockets", "server", "__init__"),
     "service": (
         "attempt health reload unforeseen waiting_log",
         "checkpointing promoting watching",
@@ -242,7 +244,7 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    base/margins config/gates config/names config/retention config/sections config/values
+    base/loopback base/margins config/gates config/names config/retention config/sections config/values
     registry/checkpoint registry/clock registry/comparison registry/derived registry/entry registry/finding
     registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
@@ -255,6 +257,7 @@ PURE = words("""
     gates/evaluate
     report/charts/__init__ report/charts/chart report/charts/labels report/charts/metric report/charts/scale
     report/charts/svg report/charts/thinning report/charts/times
+    web/answers
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
     inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
@@ -314,6 +317,8 @@ STEPS_OUTSIDE_DISK = {
     ("telemetry/logging", "replace"): "and so is one that is full and gets another name",
     ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
     ("inbox/watch", "unlink"): "and is gone again at once",
+    ("web/sockets", "unlink"): "the path of a socket leads to nothing once its process has ended",
+    ("web/sockets", "chown"): "and its group counts only while it is served",
     ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
 }
 

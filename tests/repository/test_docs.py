@@ -20,7 +20,19 @@ from support.plain_reader import unsealed
 
 PACKAGE = Path(model_inbox.__file__).parent
 LEVELS = {"debug", "info", "warning", "error", "critical"}
-NOUNS = {"daemon", "config", "inbox", "drop", "entry", "registry", "journal", "retention", "follower", "promotion"}
+NOUNS = {
+    "daemon",
+    "config",
+    "inbox",
+    "drop",
+    "entry",
+    "registry",
+    "journal",
+    "retention",
+    "follower",
+    "web",
+    "promotion",
+}
 
 
 def _calls() -> list[tuple[str, int, str, str, set[str]]]:

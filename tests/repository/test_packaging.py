@@ -201,6 +201,7 @@ WANTED = {
     "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
     "mlflow": [*GROUPS["dev"], *GROUPS["mlflow"]],
     "mlflow-older": [*GROUPS["dev"], *GROUPS["mlflow-older"]],
+    "page": [*GROUPS["dev"], *GROUPS["page"]],
     "example": GROUPS["example"],
     "example-server": GROUPS["example-server"],
     "example-lstm": [*GROUPS["torch"], *GROUPS["example-lstm"]],

@@ -44,6 +44,7 @@ SECTIONS: Final = frozenset(
         "retention",
         "logging",
         "metrics",
+        "web",
     }
 )
 REGISTRY_KEYS: Final = frozenset(

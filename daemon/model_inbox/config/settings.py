@@ -6,6 +6,7 @@ Owns the meaning of each value and which values are allowed. Never reads a file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -62,7 +63,12 @@ __all__ = [
     "QuotaSection",
     "RegistrySection",
     "Size",
+    "WebSection",
 ]
+
+UNIX_PREFIX = "unix:"
+# sockaddr_un has 108, with a zero at the end.
+SOCKET_PATH_BYTES_MAX = 107
 
 
 def _size(value: object) -> int:
@@ -129,21 +135,53 @@ def _textfile(value: Path) -> Path:
     return value
 
 
-def _listen(value: object) -> str:
-    """Return `address:port` in canonical form. Raises ValueError unless it is a loopback address and a port."""
+def _loopback(value: object, port_usual: int, from_elsewhere: str) -> str:
+    """Return `address:port` in canonical form. Raises ValueError unless it is a loopback address and a port.
+
+    `from_elsewhere` says what to do instead to reach it from other machines.
+    """
+    like = f"write it like '127.0.0.1:{port_usual}' or '[::1]:{port_usual}'"
     host, colon, port = value.strip().rpartition(":") if isinstance(value, str) else ("", "", "")
     if not colon or not port.isdecimal() or not port.isascii() or not 1 <= int(port) <= 65535:
-        raise ValueError("not an address with a port; write it like '127.0.0.1:9477' or '[::1]:9477'")
+        raise ValueError(f"not an address with a port; {like}")
     try:
         address = ip_address(host.removeprefix("[").removesuffix("]"))
     except ValueError:
-        raise ValueError("the address must be a number; write it like '127.0.0.1:9477' or '[::1]:9477'") from None
+        raise ValueError(f"the address must be a number; {like}") from None
     if not address.is_loopback:
-        raise ValueError(
-            "it must be a loopback address; to reach the metrics from other machines, use a reverse proxy with "
-            "authentication, or node_exporter with metrics.textfile"
-        )
+        raise ValueError(f"it must be a loopback address; to reach {from_elsewhere}")
     return f"[{address}]:{int(port)}" if address.version == 6 else f"{address}:{int(port)}"
+
+
+def _metrics_address(value: object) -> str:
+    return _loopback(
+        value,
+        9477,
+        "the metrics from other machines, use a reverse proxy with authentication, or node_exporter with "
+        "metrics.textfile",
+    )
+
+
+def _web_address(value: object, info: ValidationInfo) -> str:
+    """Return `address:port`, or `unix:` and an absolute path. Raises ValueError for an address that is not loopback."""
+    text = value.strip() if isinstance(value, str) else value
+    if not isinstance(text, str) or not text.startswith(UNIX_PREFIX):
+        return _loopback(
+            text,
+            9478,
+            "the pages from other machines, use a reverse proxy with authentication before a loopback address or a "
+            "socket (unix:PATH), or an ssh tunnel",
+        )
+    path = _path(text.removeprefix(UNIX_PREFIX), info)
+    if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+        raise ValueError(f"the path of a socket can have {SOCKET_PATH_BYTES_MAX} bytes at most")
+    return f"{UNIX_PREFIX}{path}"
+
+
+def _group(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not value or " " in value:
+        raise ValueError("not a group; write its name or number")
+    return value
 
 
 Duration = Annotated[
@@ -355,9 +393,28 @@ class MetricsSection(_Section):
     textfile: Annotated[AbsolutePath, AfterValidator(_textfile)] | None = setting(
         None, "A .prom file for the textfile collector of node_exporter; null is none."
     )
-    listen: Annotated[str, BeforeValidator(_listen), WithJsonSchema({"type": "string"})] | None = setting(
+    listen: Annotated[str, BeforeValidator(_metrics_address), WithJsonSchema({"type": "string"})] | None = setting(
         None, "A loopback address with a port that serves /metrics, like 127.0.0.1:9477; null is none."
     )
+
+
+class WebSection(_Section):
+    """Where `model-inbox web` serves the pages. The daemon itself serves none."""
+
+    listen: Annotated[str, BeforeValidator(_web_address), WithJsonSchema({"type": "string"})] = setting(
+        "127.0.0.1:9478",
+        "A loopback address with a port, which every user of this machine can open; or a socket for one group: "
+        "unix:PATH.",
+    )
+    group: Annotated[str, BeforeValidator(_group), WithJsonSchema({"type": "string"})] | None = setting(
+        None, "The group whose members can open the socket unix:PATH; null is the group of the process."
+    )
+
+    @model_validator(mode="after")
+    def _group_has_a_socket(self) -> Self:
+        if self.group is not None and not self.listen.startswith(UNIX_PREFIX):
+            raise ValueError("a group needs a socket: every user of this machine can open a loopback address")
+        return self
 
 
 LISTS = frozenset({"permits", "quota", "gates", "promotion"})
@@ -389,6 +446,7 @@ class Config(_Section):
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)
+    web: WebSection = Field(default_factory=WebSection)
 
     _file: Path | None = PrivateAttr(default=None)
 

@@ -589,5 +589,19 @@ EVENTS: dict[str, Event] = {
         "when the number of failures in a row has doubled. Line breaks in `traceback` are escaped.",
         "Report it, with the traceback.",
     ),
+    # --- the pages
+    "web.page_failed": Event(
+        "error",
+        ("path", "problem", "traceback"),
+        "A page could not be made, for a reason that nobody foresaw. All others are served. Line breaks in `traceback` "
+        "are escaped.",
+        "Report it, with the traceback.",
+    ),
+    "web.server_warned": Event(
+        "warning",
+        ("problem",),
+        "The HTTP server reports an error of its own.",
+        "Report it if it comes again.",
+    ),
 }
 """Every event that can be logged."""

@@ -13,7 +13,6 @@ name resolves to a loopback address (DNS rebinding).
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import selectors
 import signal
 import socket
@@ -21,6 +20,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from ..base.loopback import host_of, is_loopback
 
 __all__ = ["MetricsServer"]
 
@@ -225,7 +226,7 @@ class MetricsServer:
             return _response("400 Bad Request", b"this is not HTTP/1\n")
         if method not in (b"GET", b"HEAD"):
             return _response("405 Method Not Allowed", b"only GET\n")
-        if not _is_loopback(_host_of(request)):
+        if not is_loopback(_host_of(request)):
             return _response("421 Misdirected Request", b"only for loopback hosts, such as localhost\n")
         if path.partition(b"?")[0] != b"/metrics":
             return _response("404 Not Found", b"see /metrics\n")
@@ -246,17 +247,7 @@ def _host_of(request: bytes) -> str:
         return "localhost"
     if len(hosts) > 1:
         return ""
-    host = hosts[0]
-    return host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().removesuffix(".") in ("localhost", "localhost.localdomain", "ip6-localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return host_of(hosts[0])
 
 
 def _response(

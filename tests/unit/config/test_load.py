@@ -88,6 +88,7 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         "aliases": {},
         "logging": {"level": "info", "format": "auto", "file": "auto"},
         "metrics": {"textfile": None, "listen": None},
+        "web": {"listen": "127.0.0.1:9478", "group": None},
     }
     assert config.retention == RetentionSection()
     assert config.retention.mode == "off"
@@ -273,6 +274,18 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
         ("metrics: {listen: '0.0.0.0:9477'}", "it must be a loopback address"),
         ("metrics: {listen: '[::]:9477'}", "it must be a loopback address"),
         ("metrics: {textfile: /var/x.txt}", "its name must end in .prom"),
+        ("web: {listen: 9478}", "Write it like '127.0.0.1:9478' or '[::1]:9478'"),
+        ("web: {listen: '0.0.0.0:9478'}", "use a reverse proxy with authentication"),
+        ("web: {listen: '10.1.2.3:9478'}", "use a reverse proxy with authentication"),
+        ("web: {listen: '[::]:9478'}", "use a reverse proxy with authentication"),
+        ("web: {listen: 'localhost:9478'}", "the address must be a number"),
+        ("web: {listen: null}", "not an address with a port"),
+        ("web: {listen: 'unix:'}", "not a path"),
+        ("web: {listen: 'unix:~/page.sock'}", "'~' is not expanded here"),
+        (f"web: {{listen: 'unix:/{'x' * 107}'}}", "107 bytes at most"),
+        ("web: {group: risk}", "a group needs a socket"),
+        ("web: {listen: 'unix:/run/p.sock', group: ''}", "not a group"),
+        ("web: {listen: 'unix:/run/p.sock', group: 'a b'}", "not a group"),
         ("retention: {breaker: {max_deletion: 1}}", "(line 1, column 23) — Did you mean max_deletes?"),
         ("retention: {policies: [{keep: {best: {metrc: a, metric: b, order: max}}}]}", "Did you mean metric?"),
         ("logging: {qqq: 1}", "The settings are level, format, file"),
@@ -404,7 +417,7 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     schema = config_schema()
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
-    sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics"]
+    sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics", "web"]
     assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota", "gates", "promotion", "aliases"])
     for name in ("permits", "quota", "gates", "promotion", "aliases"):
         assert schema["properties"][name]["description"].endswith(".")

@@ -512,7 +512,8 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "logging.file": log_file,
     "metrics.listen": listen,
 }
-ELSEWHERE = {"metrics.textfile"}  # written by a process of its own: tests/test_status_commands.py
+# Of other processes: tests/unit/telemetry, and tests/unit/web.
+ELSEWHERE = {"metrics.textfile", "web.listen", "web.group"}
 
 
 def model_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -252,6 +252,8 @@ _REGISTRY: dict[str, _Words] = {
     "follower.failed_unexpectedly": lambda f: f"following failed unexpectedly: {_problem(f)}",
 }
 _OTHERS: dict[str, _Words] = {
+    "web.page_failed": lambda f: f"the page {f.get('path')} could not be made: {_problem(f)}",
+    "web.server_warned": lambda f: f"the HTTP server: {_problem(f)}",
     UNIT_EXITED: lambda f: str(f.get("message")),
     UNIT_SAID: lambda f: str(f.get("message")),
     "history.changed": lambda f: f"{f.get('operation')} by {f.get('actor')}: {f.get('reason') or 'no reason given'}",
