@@ -178,6 +178,9 @@ fuzz: env-frameworks ## scan damaged and recombined real models, and load in a c
 fuzz-boosters: env-frameworks ## change numbers in real boosters, and use in a child what is still accepted
 	$(VENV)-frameworks/bin/python tools/fuzz_boosters.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
+fuzz-states: env-frameworks ## change one array or number in real models, and use in a child what is still accepted
+	$(VENV)-frameworks/bin/python tools/fuzz_states.py --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
 test-examples: env env-example env-example-lstm env-example-server ## the tests of the examples, and README.md from top to bottom
 	$(VENV)-example/bin/python -m pytest examples/tests/lightgbm_fx examples/tests/readme $(PYTEST_ARGS)
 	$(VENV)-example-lstm/bin/python -m pytest examples/tests/lstm_fx $(PYTEST_ARGS)

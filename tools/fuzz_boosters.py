@@ -13,8 +13,6 @@ import argparse
 import os
 import random
 import re
-import resource
-import signal
 import struct
 import sys
 import time
@@ -35,12 +33,10 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import xgboost
+from children import dies_of
 
 from model_inbox.pickles.trees import NotATree, check_catboost, check_lightgbm, check_xgboost
 
-CPU_SECONDS = 10
-MEMORY = 6 << 30
-OUT_OF_MEMORY_STATUS = 77
 COLUMNS_MAX = 5000
 RANDOM = np.random.default_rng(0)
 DATA = RANDOM.normal(size=(1000, 6))
@@ -224,30 +220,6 @@ class Booster:
     change: Callable[[random.Random, Any], Any]
     check: Callable[[Any], None]
     use: Callable[[Any], None]
-
-
-def dies_of(use: Callable[[Any], None], model: Any) -> str:
-    """Use a model in a child. Return what ended it, or ""."""
-    child = os.fork()
-    if not child:
-        try:
-            with Path(os.devnull).open("r+b", buffering=0) as nothing:
-                for fd in (0, 1, 2):
-                    os.dup2(nothing.fileno(), fd)
-            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-            signal.alarm(3 * CPU_SECONDS)
-            use(model)
-        except MemoryError:
-            os._exit(OUT_OF_MEMORY_STATUS)
-        except BaseException:  # noqa: BLE001 - the library may refuse the model with any error
-            os._exit(0)
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        return signal.Signals(os.WTERMSIG(status)).name
-    return "memory" if os.WEXITSTATUS(status) == OUT_OF_MEMORY_STATUS else ""
 
 
 def main() -> int:

@@ -211,7 +211,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "costs numpy_rules torch_rules zone_rules",
         "arrow_rules callable_rules framework_rules python_rules quantized_rules scipy_rules torch_object_rules "
         "tree_rules",
-        "distribution_rules frame_rules neighbor_rules state_space_rules svm_rules",
+        "distribution_rules frame_rules mesh_rules neighbor_rules spline_rules state_space_rules svm_rules",
         "formula_rules hook_rules",
         "classic_rules",
         "table",
@@ -267,7 +267,7 @@ PURE = words("""
     pickles/rules/distribution_rules pickles/rules/frame_rules pickles/rules/hook_rules
     pickles/rules/framework_rules pickles/rules/numpy_rules
     pickles/rules/formula_rules pickles/rules/python_rules pickles/rules/scipy_rules pickles/rules/costs
-    pickles/rules/state_space_rules
+    pickles/rules/mesh_rules pickles/rules/spline_rules pickles/rules/state_space_rules
     pickles/rules/neighbor_rules pickles/rules/svm_rules pickles/rules/tree_rules pickles/rules/zone_rules
     pickles/trees/__init__ pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/fault
     pickles/trees/flatbuffer pickles/trees/lightgbm_text pickles/trees/nodes pickles/trees/number_text

@@ -50,6 +50,8 @@ versions {framework: version}, places [[steps, what]] (see `places.Place`), cost
 _INDEX_KINDS = "iubBhHlLqQI"
 _INDEX_BYTES_MAX = 64 << 20
 """Arrays of integers in compressed files of joblib are kept up to this size: rules may have to look at them."""
+_INDEX_COLUMNS_MAX = 64
+"""Tables of integers with more columns are data, and no rule looks at them."""
 
 _END_BYTES = 1 << 16
 """The part of an archive that is searched for names of members."""
@@ -112,10 +114,11 @@ class ScanningJoblibUnpickler(JoblibUnpickler):
         length = count_of(shape) * dtype.itemsize
         if keeps_contents(dtype, shape):
             return new_array(self.recorder, dtype, shape, self.stream.read_exactly(length))
-        if len(shape) != 1 or self.recorder.stream is None:
+        is_table = len(shape) == 2 and shape[1] <= _INDEX_COLUMNS_MAX and dtype.kind in _INDEX_KINDS
+        if not (len(shape) == 1 or is_table) or self.recorder.stream is None:
             self.stream.skip(length)
             return new_array(self.recorder, dtype, shape)
-        # Rules look at the numbers of arrays that are indexes of others.
+        # Rules look at the numbers of arrays that are indexes of others, some with a row for each of several.
         ahead = self.recorder.stream.ahead(length)
         if ahead is None and dtype.kind in _INDEX_KINDS and length <= _INDEX_BYTES_MAX:
             ahead = MemorySource(self.stream.read_exactly(length))

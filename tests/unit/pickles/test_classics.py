@@ -165,7 +165,7 @@ def test_nodes_are_read_in_joblibs_files_too() -> None:
 
 # --- other types of scipy ------------------------------------------------------------------------------------
 
-MESH = ("scipy.spatial._qhull", "Delaunay")
+MESH = ("scipy.spatial._qhull", "ConvexHull")
 ROTATION = ("scipy.spatial.transform._rotation", "Rotation")
 SPLINE = ("scipy.interpolate._cubic", "CubicSpline")
 

@@ -78,8 +78,8 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
     formats = "joblib_parser torch_scan torch_storages torch_zip"
     rules = """
         arrow_rules callable_rules classic_rules costs distribution_rules formula_rules frame_rules framework_rules
-        hook_rules neighbor_rules numpy_rules python_rules quantized_rules scipy_rules state_space_rules svm_rules table
-        torch_object_rules torch_rules tree_rules zone_rules
+        hook_rules mesh_rules neighbor_rules numpy_rules python_rules quantized_rules scipy_rules spline_rules
+        state_space_rules svm_rules table torch_object_rules torch_rules tree_rules zone_rules
     """
     trees = (
         "catboost_model catboost_statistics fault flatbuffer lightgbm_text nodes number_text shape ubjson xgboost_model"

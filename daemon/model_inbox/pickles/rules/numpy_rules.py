@@ -301,18 +301,22 @@ _INTEGERS = {
 _PIECE_BYTES = 1 << 18
 
 
-def is_integers(known: ArrayValue) -> bool:
-    """Return whether this is an array of integers with one dimension."""
-    return len(known.shape) == 1 and known.dtype is not None and (known.dtype.kind, known.dtype.itemsize) in _INTEGERS
+def is_integers(known: ArrayValue, dimensions: int = 1) -> bool:
+    """Return whether this is an array of integers with so many dimensions."""
+    has_integers = known.dtype is not None and (known.dtype.kind, known.dtype.itemsize) in _INTEGERS
+    return has_integers and len(known.shape) == dimensions
 
 
-def integers_of(known: ArrayValue) -> Iterator[array[int]]:
-    """Yield the numbers of an array of integers with one dimension, in pieces. Raise BadArguments for any other."""
-    if known.dtype is None or not is_integers(known):
+def integers_of(known: ArrayValue, dimensions: int = 1) -> Iterator[array[int]]:
+    """Yield the numbers of an array of integers as they lie in memory, in pieces.
+
+    Raise BadArguments for an array of other items or another number of dimensions.
+    """
+    if known.dtype is None or not is_integers(known, dimensions):
         raise BadArguments("not an array of integers")
     if known.source is None:
         raise BadArguments("its numbers cannot be read: save it without compression")
-    source, size = known.source(), known.shape[0] * known.dtype.itemsize
+    source, size = known.source(), count_of(known.shape) * known.dtype.itemsize
     code = _INTEGERS[known.dtype.kind, known.dtype.itemsize]
     for start in range(0, size, _PIECE_BYTES):
         numbers = array(code)
@@ -366,7 +370,7 @@ def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
     recorder.charge(recorder.named("numpy.ndarray"), bytes_of(dtype.value, shape))
     if type(data) in (bytes, bytearray):
         known.contents = _contents(recorder, dtype.value, shape, data)
-        if len(shape) == 1 and recorder.stream is not None:
+        if recorder.stream is not None:
             known.source = partial(recorder.stream.payload, data)
     elif dtype.value.kind == "O":
         # A pickle can change the list later, but not the array that was made of it.
@@ -400,7 +404,7 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
     must(len(data) == count_of(shape) * described.itemsize, "the shape does not fit the contents")
     must(all(axes is None or is_shape(axes) for axes in args[4:]), "the order of the axes is invalid")
     made = new_array(recorder, described, shape, _contents(recorder, described, shape, data))
-    if len(shape) == 1 and recorder.stream is not None:
+    if recorder.stream is not None:
         made.value.source = partial(recorder.stream.payload, data)
     return made
 

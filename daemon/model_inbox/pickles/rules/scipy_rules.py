@@ -1,18 +1,19 @@
 """Rules for the calls and states of scipy. Pure.
 
-Owns the rules for its C and Cython types, which trust their states: k-d trees, meshes, rotations; and for splines whose
-attributes stand in slots. A k-d tree follows the places in its nodes while it is loaded, so each node is read here.
-Distributions are in `distribution_rules`.
+Owns the rules for its C and Cython types, which trust their states: k-d trees, rotations and densities. A k-d tree
+follows the places in its nodes while it is loaded, so each node is read here. Splines are in `spline_rules`, meshes in
+`mesh_rules`, distributions in `distribution_rules`.
 """
 
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import Any
 
-from ..arguments import is_count, is_object, must, only_scalars, package_of
-from ..stubs import BadArguments, Recorder, StateRule, Stub
-from .numpy_rules import SCALARS, ArrayValue, array_of
+from ..arguments import is_count, is_object, must
+from ..stubs import Recorder, StateRule, Stub
+from .numpy_rules import ArrayValue, array_of, must_lie_within
 
 __all__ = ["SCIPY_STATES", "WITH_KEYWORDS", "has_shape"]
 
@@ -47,7 +48,7 @@ _NODE = struct.Struct("<qqdqqqqqq")
 DEPTH_MAX = 1000
 
 
-def _kd_tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+def _kd_tree_state(recorder: Recorder, target: Stub, state: Any) -> None:
     must(not hasattr(target, "value"), "it is set a second time")
     must(type(state) is tuple and len(state) == 10, "not a state that scipy writes")
     nodes, data, count, dimensions, leafsize, most, least, indices, box, box_data = state
@@ -61,6 +62,10 @@ def _kd_tree_state(_recorder: Recorder, target: Stub, state: Any) -> None:
     contents = array_of(nodes).contents
     must(contents is not None, "it is too large to be checked: store the points, and make the tree again")
     _check_nodes(contents or b"", count, dimensions)
+    recorder.check_later(
+        type(target).name,
+        partial(must_lie_within, array_of(indices), 0, count, f"the order has a number that is none of {count} points"),
+    )
     target.value = True
 
 
@@ -83,96 +88,25 @@ def _check_nodes(contents: bytes, count: int, dimensions: int) -> None:
 # --- other types ---------------------------------------------------------------------------------------------
 
 
-def _mesh_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    # When the object is deleted it calls `close`, and `close` of this attribute.
-    must(type(state) is dict and "close" not in state, "an attribute replaces a method")
-    must(state.get("_qhull") is None, "it has a mesh that is still open")
-
-
 def _rotation_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
     must(type(state) is tuple and len(state) == 2, "not (quaternions, single)")
     must(has_shape(state[0], "f", 8, None, 4) or has_shape(state[0], "f", 8, 4), "the quaternions are invalid")
     must(type(state[1]) is bool, "not (quaternions, single)")
 
 
-def _is_numeric(value: Any) -> bool:
-    return only_scalars(value) or (isinstance(value, Stub) and package_of(type(value)) == "numpy")
-
-
-def _rbf_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """`__setstate__` looks at the kind of three arrays, and takes the rest as it is. Before 1.15 there was none."""
-    if type(state) is dict:
-        return
-    must(type(state) is tuple and len(state) == 2, "not a state that scipy writes")
-    first, second = state
-    must(type(first) is tuple and len(first) == 9 and type(second) is tuple, "not a state that scipy writes")
-    must(len(second) == (3 if first[4] is None else 1), "not a state that scipy writes")
-    must(all(_is_numeric(value) for value in (first[0], first[1], first[5])), "not a state that scipy writes")
-
-
-_SLOTS = frozenset({"_asarray", "_c", "_x", "_y_axis", "_y_extra_shape", "axis", "c", "dtype", "extrapolate", "x"})
-
-
-def _slots_state(_recorder: Recorder, _target: Stub, state: Any) -> None:
-    """Splines have slots. BUILD sets other names of slots with `setattr`, which runs the code of properties."""
-    if type(state) is tuple:
-        must(len(state) == 2 and type(state[1]) is dict and set(state[1]) <= _SLOTS, "not a state that scipy writes")
-
-
-DEGREE_MAX = 5
-"""The highest degree that FITPACK's own buffers have room for."""
-_SPLINE_DEGREE_MAX = 100
-
-
-def _is_degree(value: Any, most: int) -> bool:
-    return is_count(getattr(value, "real", None) if is_object(value, *SCALARS) else value, most)
-
-
-def _spline_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    """Knots, coefficients and a degree: as many coefficients as knots, without one more than the degree."""
+def _density_state(_recorder: Recorder, target: Stub, state: Any) -> None:
+    """A kernel density: a weight for each point. Compiled code reads as many weights as there are points."""
     must(target.kept is None and type(state) is dict, "not a state that scipy writes")
-    degree = state.get("k")
-    if not _is_degree(degree, _SPLINE_DEGREE_MAX):
-        raise BadArguments("the degree is invalid")
-    degree = getattr(degree, "real", degree)
-    # scipy 1.15 and later have other names for the arrays.
-    known = [names for names in (("t", "c"), ("_t", "_c")) if any(name in state for name in names)]
-    must(bool(known), "it has no knots")
-    for of_knots, of_coefficients in known:
-        knots, coefficients = (array_of(state.get(name)).shape for name in (of_knots, of_coefficients))
-        must(len(knots) == 1 and knots[0] >= 2 * degree + 2, "there are too few knots")
-        must(len(coefficients) >= 1 and coefficients[0] >= knots[0] - degree - 1, "there are too few coefficients")
+    shape = array_of(state.get("dataset")).shape
+    must(len(shape) == 2, "the points are invalid")
+    sizes = {"d": shape[0], "n": shape[1]}
+    must(all(type(state.get(name)) is int and state[name] == size for name, size in sizes.items()), "a size is wrong")
+    weights = state.get("_weights")
+    must(weights is None or array_of(weights).shape == shape[1:], "there is another number of weights than of points")
 
 
-def _fitted_spline_state(_recorder: Recorder, target: Stub, state: Any) -> None:
-    """The knots, coefficients and degrees that FITPACK gets. It compares their numbers, but not the degree."""
-    must(target.kept is None and type(state) is dict, "not a state that scipy writes")
-    degrees = []
-    for name, place in (("_eval_args", 2), ("_data", 5)):
-        parts = state.get(name)
-        if parts is not None:
-            must(type(parts) is tuple and len(parts) > place, "not a state that scipy writes")
-            degrees.append(parts[place])
-    if "degrees" in state:
-        must(type(state["degrees"]) is tuple, "not a state that scipy writes")
-        degrees += state["degrees"]
-    must(all(_is_degree(degree, DEGREE_MAX) for degree in degrees), "a degree is invalid")
-
-
-_INTERPOLATE = "scipy.interpolate."
 SCIPY_STATES: dict[str, StateRule] = {
     **{f"scipy.spatial.{name}": _kd_tree_state for name in ("_ckdtree.cKDTree", "_kdtree.KDTree")},
-    **{f"scipy.spatial._qhull.{name}": _mesh_state
-       for name in ("ConvexHull", "Delaunay", "HalfspaceIntersection", "Voronoi")},
     "scipy.spatial.transform._rotation.Rotation": _rotation_state,
-    "scipy.interpolate._rbfinterp.RBFInterpolator": _rbf_state,
-    f"{_INTERPOLATE}_bsplines.BSpline": _spline_state,
-    **{f"{_INTERPOLATE}_fitpack2.{name}": _fitted_spline_state
-       for name in ("BivariateSpline", "InterpolatedUnivariateSpline", "LSQBivariateSpline", "LSQSphereBivariateSpline",
-                    "LSQUnivariateSpline", "RectBivariateSpline", "RectSphereBivariateSpline", "SmoothBivariateSpline",
-                    "SmoothSphereBivariateSpline", "SphereBivariateSpline", "UnivariateSpline")},
-    **{f"{_INTERPOLATE}_cubic.{name}": _slots_state
-       for name in ("Akima1DInterpolator", "CubicHermiteSpline", "CubicSpline", "PchipInterpolator")},
-    **{f"{_INTERPOLATE}_interpolate.{name}": _slots_state for name in ("BPoly", "PPoly", "interp1d")},
-    **{f"{_INTERPOLATE}_polyint.{name}": _slots_state for name in ("BarycentricInterpolator", "KroghInterpolator")},
-}  # fmt: skip
+    "scipy.stats._kde.gaussian_kde": _density_state,
+}

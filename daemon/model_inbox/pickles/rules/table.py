@@ -24,11 +24,13 @@ from .distribution_rules import DISTRIBUTION_STATES, distribution_state
 from .frame_rules import FRAME_CALLS, FRAME_STATES
 from .framework_rules import FRAMEWORK_CALLS, FRAMEWORK_STATES, offset_call, pandas_state
 from .hook_rules import HOOK_STATES, module_state
+from .mesh_rules import MESH_STATES
 from .neighbor_rules import NEIGHBOR_STATES
 from .numpy_rules import NUMPY_CALLS, NUMPY_STATES, SCALARS
 from .python_rules import PYTHON_CALLS, PYTHON_STATES
 from .quantized_rules import QUANTIZED_STATES
 from .scipy_rules import SCIPY_STATES
+from .spline_rules import SPLINE_STATES
 from .state_space_rules import STATE_SPACE_CALLS, STATE_SPACE_STATES
 from .svm_rules import SVM_STATES
 from .torch_object_rules import TORCH_OBJECT_CALLS, TORCH_OBJECT_STATES, is_result, result_call
@@ -130,6 +132,8 @@ state_rules: Mapping[str, StateRule] = {
     **FRAMEWORK_STATES,
     **TREE_STATES,
     **SCIPY_STATES,
+    **SPLINE_STATES,
+    **MESH_STATES,
     **FRAME_STATES,
     **HOOK_STATES,
     **STATE_SPACE_STATES,
