@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
 from support.mlflow_servers import Server, mlflow_on_sqlite
+
+with warnings.catch_warnings():
+    # MLflow warns of its own code when it is imported.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc  # noqa: F401
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 
 @pytest.fixture(scope="session", name="mlflow_server")

@@ -119,7 +119,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "feed": ("steps wakeups", "feed", "__init__"),
     "replica": ("record transport", "pull", "__init__"),
-    "mirror": ("names tags", "__init__"),
+    "mirror": ("names tags model_inbox_pyfunc", "pyfunc", "__init__"),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
