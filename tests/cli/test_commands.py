@@ -66,7 +66,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("retention plan", "retention apply", "retention confirm-clock", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema", "schema"),
-        *("init", "status", "reload", "inbox list", "inbox explain", "logs"),
+        *("init", "status", "reload", "inbox list", "inbox explain", "report", "logs"),
     }
     help_text = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in help_text for name in COMMANDS)

@@ -24,6 +24,7 @@ ANSWERING = {
     "list": "",
     "show": "old",
     "history": "",
+    "report": "",
     "diff": "old new",
     "get": "--pair USD/EUR --type lightgbm --path",
     "alias set": "champion old",

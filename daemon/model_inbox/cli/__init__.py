@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "inbox": ("inbox:inbox", "Show the files in the inbox and what they wait for."),
     "rejected": ("rejected:rejected", "Show, retry and purge rejected drops."),
     "retention": ("retention:retention", "Show what the rules keep and retire, and apply them."),
+    "report": ("report:report", "Write a page that shows the registry and the inbox, as one HTML file."),
     "logs": ("logs:logs", "Show log lines, or the answer to a QUESTION."),
     "verify": ("verify:verify", "Compare the registry with the files on the disk."),
     "rebuild": (

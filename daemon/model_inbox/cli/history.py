@@ -10,6 +10,7 @@ import click
 from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
+from ..registry.changes import change_of
 from .arguments import find_model
 from .common import App, Command, pass_app
 from .completion import complete_model
@@ -18,7 +19,7 @@ from .output import Column, print_json, print_lines, print_table, when
 if TYPE_CHECKING:
     from ..registry.journal import Line
 
-__all__ = ["change_of", "history"]
+__all__ = ["history"]
 
 _COLUMNS = (
     Column("CHANGE", rank=5, right=True),
@@ -74,29 +75,6 @@ def history(app: App, *, model_id: str | None, as_json: bool) -> None:
     print_table(_COLUMNS if model_id is None else _COLUMNS_OF_ONE, rows)
     if missing:
         print_lines(f"Changes are missing in the history: {spans(missing)}. `model-inbox verify` says where.")
-
-
-def change_of(line: Line, model_id: str | None) -> tuple[str, str]:
-    """Return what a journal line changed, in words, and why. `model_id` is the model whose history is shown, if any."""
-    detail: Mapping[str, Any] = line.detail or {}
-    why = "" if line.reason == line.operation else line.reason
-    what = line.operation
-    if detail.get("alias"):
-        what = f"{what} {detail['alias']}"
-        if model_id is not None and line.model_id != model_id:
-            what = f"{what} moved to {line.model_id}"
-        elif detail.get("from"):
-            what = f"{what} from {detail['from']}"
-        if detail.get("override_gates"):
-            what = f"{what} past its gates"
-    if line.operation == "protect":
-        what = f"{what} {', '.join(detail.get('aliases') or ()) or 'no alias'}"
-    if line.operation == "clock" and not detail.get("confirmed"):
-        what = f"{what} from {detail.get('before')} to {detail.get('after')}"
-    if line.operation == "record":
-        values = ", ".join(f"{name}={value}" for name, value in (detail.get("metrics") or {}).items())
-        what = f"{what} {values} ({detail.get('at')})"
-    return what, why
 
 
 def owner_of_line(line: Line) -> Mapping[str, Any] | None:

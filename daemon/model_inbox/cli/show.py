@@ -16,10 +16,10 @@ from ..errors import EntryNotFound
 from ..model.owner import owner_in_words
 from ..problems import quoted
 from ..registry.boundary import Boundary
+from ..registry.changes import change_of
 from ..registry.entry import EntryFields, as_fields, files_of_entry
 from .arguments import as_instant, find_model, model_argument
 from .common import App, Command, now, pass_app
-from .history import change_of
 from .output import (
     Column,
     age,

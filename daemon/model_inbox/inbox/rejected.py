@@ -30,6 +30,7 @@ __all__ = [
     "find_rejected",
     "is_older",
     "list_rejected",
+    "newest_rejected",
     "purge_receipts",
     "purge_rejected",
     "retry_rejected",
@@ -70,14 +71,29 @@ class RejectedDrop:
 
 
 def list_rejected(rejected_dir: Path) -> list[RejectedDrop]:
-    """Return the rejected drops, oldest first."""
+    """Return the rejected drops, oldest first. Raises StorageError."""
+    return [_read(rejected_dir / name) for name in _drop_ids(rejected_dir)]
+
+
+def newest_rejected(rejected_dir: Path, count: int) -> tuple[list[RejectedDrop], int]:
+    """Return the newest rejected drops, newest first, and how many there are. The others are not read.
+
+    Raises StorageError.
+    """
+    drop_ids = _drop_ids(rejected_dir)
+    newest = drop_ids[: -count - 1 : -1]
+    return [_read(rejected_dir / name) for name in newest], len(drop_ids)
+
+
+def _drop_ids(rejected_dir: Path) -> list[str]:
+    """Return the names of the folders of rejected drops, oldest first."""
     try:
         names = sorted(os.listdir(rejected_dir))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise StorageError("list", rejected_dir, error) from error
-    return [_read(rejected_dir / name) for name in names if claimed_at(name) is not None]
+    return [name for name in names if claimed_at(name) is not None]
 
 
 def find_rejected(rejected_dir: Path, drop_id: str) -> RejectedDrop:

@@ -8,6 +8,8 @@ that is not a JSON object counts as no receipt, because other users may write to
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +27,7 @@ __all__ = [
     "ReceiptFields",
     "is_answer_to",
     "problem_fields",
+    "read_newest_receipts",
     "read_receipt",
     "read_receipt_file",
     "read_receipts",
@@ -158,6 +161,23 @@ def read_receipts(receipts_dir: Path, stem: str) -> list[Mapping[str, Any]]:
         others = [entry.name for entry in entries if entry.name.startswith(f"{stem}@") and entry.name.endswith(".json")]
     found = [_read_if_open(receipts_dir / name) for name in (f"{stem}.json", *others)]
     return [receipt for receipt in found if receipt is not None]
+
+
+def read_newest_receipts(receipts_dir: Path, count: int) -> tuple[list[Mapping[str, Any]], int]:
+    """Return the newest receipts, newest first, and how many there are.
+
+    One that this user may not read, or that is none, is left out. Raises OSError if the folder cannot be listed.
+    """
+    found: list[tuple[int, str]] = []
+    with os.scandir(receipts_dir) as entries:
+        for entry in entries:
+            if entry.name.endswith(".json") and not entry.name.startswith("."):
+                # It may be replaced or purged meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    newest = heapq.nlargest(count, found)
+    receipts = [receipt for _, name in newest if (receipt := _read_if_open(receipts_dir / name)) is not None]
+    return receipts, len(found)
 
 
 def _read_if_open(path: Path) -> Mapping[str, Any] | None:

@@ -12,7 +12,7 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +48,8 @@ __all__ = [
     "first_base",
     "history_segments",
     "lines_of_operation",
+    "lines_of_operations",
+    "newest_lines",
     "read_segment",
     "segment_name",
 ]
@@ -476,14 +478,25 @@ def all_lines(journal: Path, history: Path, *, over_gaps: bool = False) -> list[
 def lines_of_operation(
     journal: Path, history: Path, operation: str, *, since: datetime | None = None, newest: bool = False
 ) -> list[Line]:
-    """Return the lines of an operation that is rare, in order, as far as they can be read.
+    """Return the lines of an operation that is rare, in order; see `lines_of_operations`."""
+    return lines_of_operations(journal, history, {operation}, since=since, newest=newest)
+
+
+def lines_of_operations(
+    journal: Path,
+    history: Path,
+    operations: Collection[str],
+    *,
+    since: datetime | None = None,
+    newest: bool = False,
+) -> list[Line]:
+    """Return the lines of operations that are rare, in order, as far as they can be read.
 
     Lines are searched as bytes, so that it costs little more than reading the files. Damaged ones are left out: other
     readers tell of them. The current segment is read first: it may be closed meanwhile. With `since` no segment is read
     whose lines are all from before that time, with `newest` none before the newest segment that has such a line. Raises
     StorageError.
     """
-    needle = b'"operation":"%s"' % operation.encode()
     found: dict[int, Line] = {}
     for path in (journal, *reversed(history_segments(history))):
         try:
@@ -492,17 +505,63 @@ def lines_of_operation(
             continue  # pruned meanwhile
         except OSError as error:
             raise StorageError("read the journal segment", path, error) from error
-        at = data.find(needle)
-        while at >= 0:
-            end = data.find(b"\n", at)
-            with suppress(Damage):
-                line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)])
-                if line.operation == operation and end >= 0:
-                    found[line.sequence] = line
-            at = data.find(needle, end) if end >= 0 else -1
+        for operation in operations:
+            found |= {line.sequence: line for line in _lines_in(data, operation)}
         if (since is not None and _begins_before(data, since)) or (newest and found):
             break
     return [found[sequence] for sequence in sorted(found)]
+
+
+def _lines_in(data: bytes, operation: str) -> Iterator[Line]:
+    """Yield the sound lines of an operation in the bytes of a segment."""
+    needle = b'"operation":"%s"' % operation.encode()
+    at = data.find(needle)
+    while at >= 0:
+        end = data.find(b"\n", at)
+        with suppress(Damage):
+            line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)])
+            if line.operation == operation and end >= 0:
+                yield line
+        at = data.find(needle, end) if end >= 0 else -1
+
+
+def newest_lines(journal: Path, history: Path, count: int) -> list[Line]:
+    """Return the newest lines, the newest first, as far as they can be read. Reads little more than these.
+
+    Damaged ones are left out, as by `lines_of_operations`. Raises StorageError.
+    """
+    found: dict[int, Line] = {}
+    for path in (journal, *reversed(history_segments(history))):
+        try:
+            raw = _last_lines(path, count - len(found))
+        except FileNotFoundError:
+            continue  # pruned meanwhile
+        except OSError as error:
+            raise StorageError("read the journal segment", path, error) from error
+        for one in raw:
+            # The header is no line either.
+            with suppress(Damage):
+                line = decode_line(one)
+                found[line.sequence] = line
+        if len(found) >= count:
+            break
+    return [found[sequence] for sequence in sorted(found, reverse=True)[:count]]
+
+
+def _last_lines(path: Path, count: int) -> list[bytes]:
+    """Return the last whole lines of a file, at least `count` if it has so many, without their newlines."""
+    with path.open("rb") as file:
+        start = file.seek(0, os.SEEK_END)
+        data = b""
+        # One newline more than lines: the first piece may be the end of a line.
+        while start > 0 and data.count(b"\n") <= count:
+            step = min(start, max(_TAIL_BYTES, len(data)))
+            start -= step
+            file.seek(start)
+            data = file.read(step) + data
+    lines = data.split(b"\n")
+    # What is behind the last newline is no whole line, and nor is what a piece begins with.
+    return lines[(1 if start > 0 else 0) : -1]
 
 
 def _begins_before(data: bytes, moment: datetime) -> bool:

@@ -1,0 +1,380 @@
+"""Reads everything that the overview says, from the registry, the inbox and the status of the daemon.
+
+Owns the reading alone: what it means is worked out in `slots`, `decisions` and `attention`. Changes nothing, creates
+nothing, and locks nothing. A part that cannot be read is named in the facts, and costs no other part.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..base.disk import read_regular
+from ..base.file_systems import is_network_file_system
+from ..base.instants import parse_stored
+from ..config.metric_orders import order_of_metrics
+from ..config.settings import Config
+from ..errors import ModelInboxError
+from ..inbox.claims import claimed_at
+from ..inbox.explain import Explained, look_over
+from ..inbox.folder import limits_of
+from ..inbox.rejected import RejectedDrop, newest_rejected
+from ..model.file_names import SIDECAR
+from ..model.metadata import fields_of
+from ..model.owner import owner_in_words
+from ..model.receipt import read_newest_receipts
+from ..model.sidecar import parse_sidecar
+from ..model.slot import Slot, slot_of
+from ..problems import Problem, problems_in
+from ..registry.changes import change_of
+from ..registry.entry import EntryFields
+from ..registry.journal import Line
+from ..registry.outcomes import Retired
+from ..registry.paths import RegistryFiles
+from ..registry.registry import ModelRegistry
+from ..registry.segments import lines_of_operations, newest_lines
+from ..retention.apply import plan_retention
+from ..retention.outcomes import RetentionPlan
+from ..telemetry.health import Daemon, assess, find_daemon, state_of
+from ..telemetry.status_file import disk_left
+from .attention import needs
+from .decisions import OPERATIONS, by_slot
+from .facts import (
+    ANY,
+    Change,
+    Choice,
+    DiskUse,
+    Drop,
+    Overview,
+    Rejected,
+    Retention,
+    SlotFacts,
+    Taken,
+    Trashed,
+    Unread,
+    Waiting,
+)
+from .slots import Asked, groups_of, room_for, size_of, slot_facts
+
+__all__ = ["gather"]
+
+HISTORY_LINES = 60
+DROPS = 20
+REJECTED = 20
+WAITING = 40
+TRASHED = 40
+TAKEN = 60
+
+_Value = TypeVar("_Value")
+
+
+def gather(
+    registry: ModelRegistry,
+    config: Config,
+    now: datetime,
+    choice: Choice = ANY,
+    *,
+    version: str = "",
+) -> Overview:
+    """Return all that the overview says. Raises what reading the registry raises; other parts are named in `unread`.
+
+    `version` is that of this package.
+    """
+    return _Gathering(registry, config, now, choice, version).overview()
+
+
+@dataclass
+class _Gathering:
+    """The reading for one page. `unread` are the parts that could not be read so far."""
+
+    registry: ModelRegistry
+    config: Config
+    now: datetime
+    choice: Choice
+    version: str
+    unread: list[Unread] = field(default_factory=list)
+
+    def overview(self) -> Overview:
+        identity, sequence, stored = self.registry.stored_entries()
+        groups = groups_of(stored, self.choice)
+        plan = plan_retention(self.registry, self.config.retention, self.now)
+        daemon = self._try("the status of the daemon", self._find_daemon)
+        waiting, waiting_total = self._try("the inbox", lambda: self._waiting(daemon)) or ((), 0)
+        drops, drops_total = self._try("the receipts", self._drops) or ((), 0)
+        rejections, rejected_total = self._try("the rejected drops", self._rejections) or ([], 0)
+        rejected = tuple(drop for drop, _ in rejections)
+        lines = self._try("the decisions in the history", self._decision_lines) or {}
+        slots = self._slots(groups, lines, rejections)
+        retention = self._retention(plan, daemon)
+        trash = self._try("the trash", self._trash) or []
+        history = self._try("the history", self._history) or ()
+        disks = self._disks(groups, trash)
+        problems = self._problems(daemon)
+        breakers = [problem for _, problem in plan.breakers]
+        return Overview(
+            host=socket.gethostname(),
+            version=self.version,
+            at=self.now,
+            position=str(identity.at(sequence)) if identity is not None else str(sequence),
+            registry_path=self.registry.registry_path,
+            choice=self.choice,
+            daemon=state_of(daemon.document, daemon.holding) if daemon is not None else "unknown",
+            attention=needs(problems, rejected, waiting, slots, breakers, plan.warnings, _held(groups)),
+            slots=slots,
+            slots_total=len(groups),
+            models_total=sum(map(len, groups.values())),
+            drops=drops,
+            drops_total=drops_total,
+            waiting=waiting,
+            waiting_total=waiting_total,
+            rejected=rejected,
+            rejected_total=rejected_total,
+            retention=retention,
+            trash=tuple(trash[:TRASHED]),
+            trash_total=len(trash),
+            trash_bytes=sum(one.bytes for one in trash),
+            disks=disks,
+            history=history,
+            history_total=sequence,
+            unread=tuple(self.unread),
+        )
+
+    def _try(self, part: str, read: Callable[[], _Value]) -> _Value | None:
+        """Return what can be read of a part. None if it cannot, and then the page says so."""
+        try:
+            return read()
+        except (ModelInboxError, OSError) as error:
+            self.unread.append(Unread(part, str(error)))
+            return None
+
+    # --- the daemon and its folders -----------------------------------------------------------------------------------
+
+    def _find_daemon(self) -> Daemon:
+        return find_daemon(self.config.registry.path, self.config.inbox.path)
+
+    def _problems(self, daemon: Daemon | None) -> list[Problem]:
+        found = []
+        if daemon is not None:
+            found = assess(daemon.document, daemon.holding, self.now, disks=self._left())
+        if (problem := self.registry.problem) is not None:
+            found.append(problem.as_problem())
+        return found
+
+    def _left(self) -> list[dict[str, Any]]:
+        folders = (("inbox", self.config.inbox.path), ("models", self.config.registry.path.parent))
+        return [disk for name, path in folders if (disk := disk_left(name, path)) is not None]
+
+    def _waiting(self, daemon: Daemon | None) -> tuple[tuple[Waiting, ...], int]:
+        section = self.config.inbox
+        polling = section.watcher == "polling"
+        if section.watcher == "auto":
+            with contextlib.suppress(OSError):
+                polling = is_network_file_system(section.path)
+        status = daemon.document if daemon is not None and daemon.wrote_document else None
+        found = look_over(section.path, limits_of(section, polling=polling), lambda: self.now, status=status)
+        shown = [one for one in found if one.state not in ("ignored", "ours")]
+        return tuple(map(_waiting, shown[:WAITING])), len(shown)
+
+    def _drops(self) -> tuple[tuple[Drop, ...], int]:
+        receipts, total = read_newest_receipts(self.config.inbox.path / "receipts", DROPS)
+        return tuple(drop for receipt in receipts if self._is_since((drop := _drop(receipt)).at)), total
+
+    def _rejections(self) -> tuple[list[tuple[Rejected, Mapping[str, Any]]], int]:
+        found, total = newest_rejected(self.config.inbox.path / "rejected", REJECTED)
+        rejections = [self._rejection(drop) for drop in found if not drop.is_closed]
+        chosen = [
+            (drop, fields)
+            for drop, fields in rejections
+            if self._is_since(drop.at) and (drop.slot is None or self.choice.matches(drop.slot))
+        ]
+        return chosen, total
+
+    def _rejection(self, found: RejectedDrop) -> tuple[Rejected, Mapping[str, Any]]:
+        reason = found.reason
+        at = parse_stored(reason.get("at")) or claimed_at(found.drop_id)
+        fields = self._sidecar_of(found)
+        stem, model_id = str(reason.get("stem") or found.drop_id), reason.get("model_id")
+        named = model_id if isinstance(model_id, str) else None
+        later = self.registry.get_model_info(named or stem)
+        registered = parse_stored(later.get("registered_at")) if later is not None else None
+        drop = Rejected(
+            drop_id=found.drop_id,
+            stem=stem,
+            model_id=named,
+            at=at,
+            owner=owner_in_words(reason.get("owner")) or "",
+            slot=slot_of(fields) if fields else None,
+            problems=problems_in(reason.get("problems")),
+            kept_until=at + timedelta(seconds=self.config.inbox.rejected_keep) if at is not None else None,
+            is_answered=at is not None and registered is not None and registered > at,
+        )
+        return drop, fields
+
+    def _sidecar_of(self, found: RejectedDrop) -> dict[str, Any]:
+        """Return what the sidecar of a rejected drop says, {} if it cannot be read or has problems of its own."""
+        limit = self.config.inbox.max_sidecar_size
+        name = next((name for name in found.files if SIDECAR.fullmatch(name)), None)
+        if name is None:
+            return {}
+        try:
+            data = read_regular(found.folder / name, limit)
+        except OSError:
+            return {}
+        read = parse_sidecar(data, stem=Path(name).stem, now=self.now, name=name, bytes_max=limit)
+        return dict(fields_of(read.metadata)) if read.metadata is not None else {}
+
+    # --- the registry -------------------------------------------------------------------------------------------------
+
+    def _files(self) -> RegistryFiles:
+        return RegistryFiles(Path(self.registry.registry_path))
+
+    def _decision_lines(self) -> dict[Slot, list[Line]]:
+        files = self._files()
+        return by_slot(lines_of_operations(files.journal, files.history, OPERATIONS))
+
+    def _slots(
+        self,
+        groups: Mapping[Slot, Sequence[EntryFields]],
+        lines: Mapping[Slot, Sequence[Line]],
+        rejections: Sequence[tuple[Rejected, Mapping[str, Any]]],
+    ) -> tuple[SlotFacts, ...]:
+        room = room_for(len(groups), sum(map(len, groups.values())))
+        by_slots: dict[Slot | None, list[tuple[Rejected, Mapping[str, Any]]]] = {}
+        for drop, fields in rejections:
+            by_slots.setdefault(drop.slot, []).append((drop, fields))
+        shown = itertools.islice(groups.items(), room.slots)
+        return tuple(
+            slot_facts(
+                slot,
+                entries,
+                lines.get(slot, ()),
+                by_slots.get(slot, ()),
+                self._asked(slot),
+                room,
+                self.now,
+                known={str(entry["model_id"]): entry for entry in entries},
+            )
+            for slot, entries in shown
+        )
+
+    def _asked(self, slot: Slot) -> Asked:
+        compared = (rule.when.metric for rule in self.config.promotion if rule.match.matches(slot))
+        gates = tuple(gate for gate in self.config.gates if gate.match.matches(slot))
+        return Asked(gates, tuple(compared), order_of_metrics(self.config, slot))
+
+    def _retention(self, plan: RetentionPlan, daemon: Daemon | None) -> Retention:
+        status = (daemon.document or {}) if daemon is not None and daemon.wrote_document else {}
+        said = status.get("retention") or {}
+        next_run = parse_stored(said.get("next_run_at")) if isinstance(said, Mapping) else None
+        at = next_run or self.now
+        stopped = {group for group, _ in plan.breakers}
+        taken = []
+        for item in plan.retire:
+            slot = slot_of(dict(item.group))
+            if self.choice.matches(slot):
+                reason = "; ".join(item.reasons)
+                taken.append(Taken(item.model_id, slot, at, reason, item.bytes, item.group in stopped))
+        kept = Counter(kept.reasons[0] for kept in plan.keep if self.choice.matches(slot_of(dict(kept.group))))
+        days = Counter(one.at.date() for one in taken)
+        return Retention(
+            mode=self.config.retention.mode,
+            next_run=next_run,
+            taken=tuple(taken[:TAKEN]),
+            taken_total=len(taken),
+            taken_bytes=sum(one.bytes for one in taken),
+            by_day=tuple(
+                (datetime(day.year, day.month, day.day, tzinfo=UTC), count, 0) for day, count in sorted(days.items())
+            ),
+            kept=tuple(kept.most_common(8)),
+            kept_total=len(plan.keep),
+        )
+
+    def _trash(self) -> list[Trashed]:
+        grace = timedelta(seconds=self.config.retention.trash_grace.seconds)
+        found = [self._trashed(one, grace) for one in self.registry.retired()]
+        return sorted((one for one in found if self.choice.matches(one.slot)), key=lambda one: one.until)
+
+    def _trashed(self, found: Retired, grace: timedelta) -> Trashed:
+        return Trashed(
+            found.model_id,
+            slot_of(found.entry),
+            found.at,
+            found.at + grace,
+            found.actor,
+            found.reason,
+            size_of(found.entry),
+        )
+
+    def _history(self) -> tuple[Change, ...]:
+        files = self._files()
+        lines = newest_lines(files.journal, files.history, HISTORY_LINES)
+        return tuple(_change(line) for line in lines if self._is_since(line.at) and self._is_chosen(line))
+
+    def _is_chosen(self, line: Line) -> bool:
+        entry = line.entry or line.removed
+        return entry is None or self.choice.matches(slot_of(entry))
+
+    def _is_since(self, at: datetime | None) -> bool:
+        return self.choice.since is None or at is None or at >= self.choice.since
+
+    def _disks(self, groups: Mapping[Slot, Sequence[EntryFields]], trash: Sequence[Trashed]) -> tuple[DiskUse, ...]:
+        left = {disk["folder"]: disk for disk in self._left()}
+        disk = left.get("models") or {}
+        models = sum(size_of(entry) for entries in groups.values() for entry in entries)
+        registry = Path(self.registry.registry_path)
+        free, size = disk.get("free_bytes"), disk.get("size_bytes")
+        return (
+            DiskUse("Registered models", models, str(registry.parent), free, size),
+            DiskUse("Trash", sum(one.bytes for one in trash), str(registry.parent), free, size),
+            DiskUse("Registry and its history", _bytes_of(self._files()), str(registry.parent), free, size),
+        )
+
+
+def _bytes_of(files: RegistryFiles) -> int:
+    paths = [files.path, files.journal]
+    with contextlib.suppress(OSError):
+        paths += list(files.history.iterdir())
+    total = 0
+    for path in paths:
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size
+    return total
+
+
+def _held(groups: Mapping[Slot, Sequence[EntryFields]]) -> list[tuple[str, str]]:
+    """Return the models that are held, with why, the latest first."""
+    held = [entry for entries in groups.values() for entry in entries if entry.get("held")]
+    held.sort(key=lambda entry: str(entry.get("held_since") or ""), reverse=True)
+    return [(str(entry["model_id"]), str(entry["held"])) for entry in held]
+
+
+def _waiting(one: Explained) -> Waiting:
+    return Waiting(one.name, one.owner or "", one.state, one.words, one.since, one.until, one.then, one.problems)
+
+
+def _drop(receipt: Mapping[str, Any]) -> Drop:
+    drop_id, at = str(receipt.get("drop_id")), parse_stored(receipt.get("at"))
+    claimed, model_id = claimed_at(drop_id), receipt.get("model_id")
+    return Drop(
+        drop_id=drop_id,
+        stem=str(receipt.get("stem")),
+        model_id=model_id if isinstance(model_id, str) else None,
+        outcome=str(receipt.get("outcome")),
+        at=at,
+        owner=owner_in_words(receipt.get("owner")) or "",
+        seconds=(at - claimed).total_seconds() if at is not None and claimed is not None else None,
+        problems=problems_in(receipt.get("problems")),
+        notes=problems_in(receipt.get("notes")),
+    )
+
+
+def _change(line: Line) -> Change:
+    what, why = change_of(line, None)
+    return Change(line.sequence, line.at, what, line.model_id, line.actor, why)
