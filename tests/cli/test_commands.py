@@ -42,6 +42,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "get",
             "show",
             "diff",
+            "why",
             "history",
             "pin",
             "unpin",
@@ -93,6 +94,7 @@ def test_a_word_that_is_no_command_gets_the_nearest() -> None:
 READING = (
     ["list"],
     ["show", "a"],
+    ["why", "a"],
     ["history"],
     ["alias", "list"],
     ["trash", "list"],

@@ -23,6 +23,7 @@ ANSWERING = {
     "check": "usd_eur.yaml",
     "list": "",
     "show": "old",
+    "why": "old",
     "history": "",
     "report": "",
     "diff": "old new",

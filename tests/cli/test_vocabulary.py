@@ -90,6 +90,7 @@ def test_what_is_no_time_is_refused_with_its_form(text: str) -> None:
 
 MODELS = {
     "show": (["show"], []),
+    "why": (["why"], []),
     "diff": (["diff"], ["other"]),
     "history": (["history"], []),
     "pin": (["pin"], []),
@@ -121,7 +122,8 @@ def test_a_model_is_named_by_pair_and_type(home: Home, name: str) -> None:
 
 def test_every_argument_that_is_a_model_is_tried_here() -> None:
     """A new command with an ID takes these forms, too."""
-    with_id = {words for words, parameter in parameters() if (parameter.metavar or "").strip("[]. ") == "ID"}
+    named = [(words, (parameter.metavar or "").strip("[]. ").split("|")[0]) for words, parameter in parameters()]
+    with_id = {words for words, name in named if name == "ID"}
     assert with_id == MODELS.keys() | {"restore", "replace-scaler", "trash purge"}
 
 

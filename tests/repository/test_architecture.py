@@ -48,14 +48,15 @@ ROOMS: dict[str, frozenset[str]] = {
     "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
     "report": words("problems errors base model config registry retention telemetry inbox"),
     "web": words("problems errors exit_codes base config"),
+    "why": words("problems base registry"),
     "service": words(
         "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
     ),
     "__init__": words("problems errors model registry serving producer"),
     "cli": words(
         """
-        problems errors exit_codes base model pickles config registry gates retention backup replica producer telemetry
-        inbox report
+        problems errors exit_codes base model pickles config registry gates retention choosing backup replica producer
+        telemetry inbox report why
         """
     ),
     "__main__": words("cli"),
@@ -104,7 +105,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "journal usage",
         "alias_stack changes clock protection",
         "checkpoint state segments files stored_sidecar",
-        "derived doubt history outcomes writer_lock",
+        "excerpt derived doubt history outcomes writer_lock",
         "comparison finding opening unfinished",
         "healing label_format",
         "checkpoint_file",
@@ -123,6 +124,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
+    "why": ("evidence", "arrival keeping standing", "answers", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
     "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply foresight", "__init__"),
     "backup": (
@@ -190,10 +192,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "completion",
         "arguments check_gates conditions",
         """
-        alias allowlist backup check config_trial delete diff drop get history inbox listing log_source pin promote
-        rebuild record rejected reload replace_scaler replica report retention run schema status tag trash verify
+        alias allowlist backup check config_trial delete diff drop gathering get history inbox listing log_source
+        pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag trash
+        verify
         """,
-        "config wait",
+        "config wait why",
         "log_traces show",
         "logs",
         "init",
@@ -261,7 +264,8 @@ PURE = words("""
     retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
-    gates/evaluate
+    gates/evaluate choosing/promotion
+    why
     report/charts/__init__ report/charts/chart report/charts/labels report/charts/metric report/charts/scale
     report/charts/svg report/charts/thinning report/charts/times
     web/answers
@@ -286,6 +290,7 @@ VALUES_FROM = {
     ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
     ("gates/evaluate", "registry/outcomes"): {"Examined", "InService"},
+    ("choosing/promotion", "config/settings"): {"PromotionSection"},
     ("inbox/permits", "base/accounts"): {"Account"},
     ("inbox/permits", "config/settings"): {"PermitSection", "QuotaSection"},
     ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},

@@ -15,7 +15,7 @@ from ..problems import escaped
 from ..registry.entry import EntryFields
 from ..registry.position import Position
 from ..registry.registry import ModelRegistry
-from .promotion import Decision, decide
+from .promotion import Decision, decide, rules_for
 
 __all__ = ["ACTOR", "Promoter"]
 
@@ -40,7 +40,7 @@ class Promoter:
         at, slots = self._slots()
         moved = 0
         for slot, entries in slots.items():
-            for rule in _rules_for(slot, rules):
+            for rule in rules_for(slot, rules):
                 moved += self._apply(rule, slot, entries, at)
         return moved
 
@@ -94,15 +94,6 @@ class Promoter:
             before=escaped(decision.holder.model_id) if decision.holder is not None else None,
             reason=decision.reason,
         )
-
-
-def _rules_for(slot: Slot, rules: Sequence[PromotionSection]) -> list[PromotionSection]:
-    """Return the rules that count in a slot: for each alias the first that matches."""
-    found: dict[str, PromotionSection] = {}
-    for rule in rules:
-        if rule.match.matches(slot):
-            found.setdefault(rule.alias, rule)
-    return list(found.values())
 
 
 def _words(slot: Slot) -> dict[str, str | None]:

@@ -43,6 +43,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "show": ("show:show", "Show all data of a model."),
     "diff": ("diff:diff", "Show how the second model (B) differs from the first (A)."),
     "history": ("history:history", "Show the changes of one model, or of all."),
+    "why": (
+        "why:why",
+        "Say why a model was accepted, held, refused, is newest or not, was promoted, is kept or was retired.",
+    ),
     "promote": ("promote:promote", "Let an alias name the model ID, and no other of its pair, type and variant."),
     "rollback": ("promote:rollback", "Give an alias back to the model that had it before."),
     "alias": ("alias:alias", "Set, remove and list aliases."),

@@ -37,6 +37,7 @@ __all__ = [
     "model_argument",
     "no_slot",
     "pair_option",
+    "resolved",
     "type_option",
     "variant_option",
 ]
@@ -174,7 +175,7 @@ def find_model(registry: ModelRegistry, given: str, *, as_of: datetime | None = 
                     f"cannot find {quoted(given)}: {quoted(name)} has no {what}",
                     hint="`model-inbox list` shows the models with their aliases",
                 )
-            return _resolved(given, entry)
+            return resolved(given, entry)
     raise no_slot(given, entries, "is registered")
 
 
@@ -189,10 +190,11 @@ def find_retired(retired: Sequence[Retired], given: str) -> str:
     of_slot = [entry for entry in entries if given == str(slot_of(entry))]
     if not of_slot:
         raise no_slot(given, entries, "is in the trash")
-    return _resolved(given, max(of_slot, key=lambda entry: str(entry.get("trained_at"))))
+    return resolved(given, max(of_slot, key=lambda entry: str(entry.get("trained_at"))))
 
 
-def _resolved(given: str, entry: Mapping[str, Any]) -> str:
+def resolved(given: str, entry: Mapping[str, Any]) -> str:
+    """Return the id of the model that a person named by its slot. What that is is printed to stderr."""
     model_id = str(entry["model_id"])
     print_lines(f"{quoted(given)} is {quoted(model_id)}, trained {entry.get('trained_at')}.", err=True)
     return model_id

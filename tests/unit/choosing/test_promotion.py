@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model_inbox.choosing.promotion import Decision, decide
+from model_inbox.choosing.promotion import Decision, decide, why_not
 from model_inbox.config.settings import PromotionSection
 from model_inbox.registry.alias_stack import Target
 from model_inbox.registry.entry import EntryFields, as_fields
@@ -117,3 +117,44 @@ def test_a_holder_of_an_earlier_version() -> None:
     holder = as_fields({**champion("a", 5, 5.0), "promotions": {}})
     assert decided(holder, model("b", 4, 1.0)) is None
     assert decided(holder, model("b", 6, 1.0)) is not None
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (model("b", 11, 4.9, origin="api"), "it was registered from Python, and a rule takes only what came through"),
+        (model("b", 11, 4.0, held="odd"), "it is held"),
+        (model("b", 11, 4.0, barred=["champion"]), "a rollback left it"),
+        (
+            model("b", 11, 4.0, held="odd", gates=[{"gate": "g", "passed": False}]),
+            "it is held and it did not pass g of its gates",
+        ),
+        (model("b", 11), "it has no 1d.rmse, by which the rule chooses"),
+        (model("b", 9, 4.0), "the rule compares only models that came after the alias last moved. Change 10, by "),
+        (model("b", 11, 5.0), "its 1d.rmse 5 is not better than 5 of 'a', which has it"),
+        (
+            model("b", 11, 4.9),
+            "its 1d.rmse 4.9 is better than 5 of 'a', which has it, by only 0.1 (2%); the rule asks for 5%",
+        ),
+        (
+            model("b", 11, 4.0),
+            "'c' is a better one: 1d.rmse 3 is better than 5 of 'a' by 2 (40%); the rule",
+        ),
+        (model("b", 11, 2.0), "the daemon has not applied the rule yet: 1d.rmse 2 is better than 5 of 'a' by 3 (60%)"),
+    ],
+)
+def test_why_a_rule_has_not_promoted_a_model(entry: EntryFields, said: str) -> None:
+    """What bars it, what came before it, or its figures beside those of the holder and of the best candidate."""
+    entries = [champion("a", 1, 5.0), entry, model("c", 12, 3.0)]
+    assert why_not(rule(), entry, entries).text.startswith(said)
+
+
+def test_why_not_where_no_model_has_the_alias() -> None:
+    """After it was removed only a person gives it again; else the best candidate is the one that gets it."""
+    promotion = {"at": None, "actor": "", "reason": "", "line": 10, "former": []}
+    keeper, entry = model("a", 1, 5.0, promotions={"champion": promotion}), model("b", 11, 4.0)
+    assert why_not(rule(), entry, [keeper, entry]).text.startswith("somebody removed the alias")
+    assert why_not(rule(), entry, [entry]).text == (
+        "the daemon has not applied the rule yet: 1d.rmse 4; no model had the alias"
+    )
+    assert why_not(rule(), model("b", 9, 4.0), [champion("a", 1, 5.0), model("b", 9, 4.0)]).line == 10

@@ -1,0 +1,288 @@
+"""The evidence for `model-inbox why`: what files and rules say of a model or a drop.
+
+Owns which files are looked at, and which rules are asked. Searches the journal instead of opening the registry
+(`registry.excerpt`), so that the answer comes at once from a large one. Takes no lock, needs no daemon and changes
+nothing. What this user may not read is left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..base.instants import microseconds_of, parse_stored
+from ..base.units import spans
+from ..choosing.promotion import rules_for, why_not
+from ..config.settings import Config
+from ..errors import StorageError
+from ..inbox.claims import claimed_at
+from ..inbox.explain import Explained
+from ..inbox.rejected import RejectedDrop, list_rejected
+from ..model.file_names import SIDECAR_SUFFIX, scaler_stem, stem_of
+from ..model.metadata import is_valid_id
+from ..model.receipt import read_receipts
+from ..model.slot import Slot, slot_of
+from ..problems import problems_in
+from ..registry.entry import EntryFields, as_fields, sequence_of
+from ..registry.excerpt import Excerpt
+from ..registry.files import trash_name
+from ..registry.journal import Line, also_changed
+from ..registry.paths import RegistryFiles
+from ..registry.state import State
+from ..retention.plan import plan
+from ..why.evidence import Chance, Evidence, Planned, Refusal, Rules, Waiting
+
+__all__ = ["Gatherer", "Places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look. `explain` says what names in the inbox wait for; None if there is no inbox here."""
+
+    registry: Path
+    storage_dir: Path
+    inbox: Path
+    explain: Callable[[Sequence[str]], Sequence[Explained]] | None
+
+
+class Gatherer:
+    """Gathers evidence as of `at`, or as of now, when the rules of `config` are in force."""
+
+    def __init__(self, places: Places, config: Config, now: datetime, at: datetime | None = None) -> None:
+        self._places = places
+        self._files = RegistryFiles(places.registry)
+        self._config = config
+        self._is_past = at is not None
+        self._moment = at if at is not None else now
+        self._excerpt = Excerpt(self._files, at)
+        self.closed = 0
+        """How many rejected drops belong to other users, who alone may read why they were refused."""
+
+    def model_of_slot(self, given: str) -> EntryFields | None:
+        """Return the entry of the model that `PAIR:TYPE[:VARIANT][@ALIAS]` names, None if it names none."""
+        whole, _, alias = given.rpartition("@")
+        for text, name in ((given, None), *([(whole, alias)] if whole else [])):
+            parts = text.split(":")
+            for slot in _slots_of(parts):
+                entries = self._of_slot(self._excerpt.entries(slot.currency_pair, slot.model_type), slot)
+                if not entries:
+                    continue
+                if name is None:
+                    return _newest(entries, self._moment)
+                return next((entry for entry in entries if name in (entry.get("aliases") or ())), None)
+        return None
+
+    def of_model(self, model_id: str) -> Evidence:
+        """Return what is known of the model with this id."""
+        lines = self._excerpt.lines_about(model_id)
+        entry = self._entry_after(model_id, lines)
+        evidence = self._with_entry(Evidence(model_id, self._moment, tuple(lines), entry))
+        drop_id = next((line.drop_id for line in evidence.life if line.operation == "register"), None)
+        if entry is not None:
+            drop_id = entry.get("drop_id") or drop_id
+        return self._with_inbox(evidence, model_id, drop_id)
+
+    def of_drop(self, drop_id: str) -> Evidence:
+        """Return what is known of a drop, and of the model that it registered."""
+        lines = [line for line in self._excerpt.lines_of_drop(drop_id) if line.operation == "register"]
+        if not lines:
+            found = self._with_inbox(Evidence(None, self._moment), None, drop_id)
+            if (found.receipt or {}).get("outcome") == "duplicate" and found.model_id is not None:
+                return replace(self.of_model(found.model_id), receipt=found.receipt, refusals=())
+            return found
+        registered = lines[-1]
+        every = self._excerpt.lines_about(registered.model_id)
+        entry = self._entry_after(registered.model_id, every)
+        if entry is not None and sequence_of(entry) != registered.sequence:
+            # The id was used again.
+            entry = None
+        evidence = Evidence(registered.model_id, self._moment, tuple(every), entry, registration=registered.sequence)
+        return self._with_inbox(self._with_entry(evidence), None, drop_id)
+
+    def looked_at(self) -> str:
+        """Return where was looked, in words."""
+        reached = self._excerpt.reached
+        history = f"the history of {str(self._places.registry)!r} up to change {reached}, the stored sidecars"
+        if self._places.explain is None:
+            return f"{history}; there is no inbox at {str(self._places.inbox)!r}"
+        closed = f" ({self.closed} of other users are closed to this user)" if self.closed else ""
+        return f"{history}, the inbox {str(self._places.inbox)!r}, its receipts and its rejected drops{closed}"
+
+    # --- the registry -----------------------------------------------------------------------------------------
+
+    def _entry_after(self, model_id: str, lines: Sequence[Line]) -> EntryFields | None:
+        """Return the entry of a model after these lines, which are all that change it."""
+        for line in reversed(lines):
+            if line.model_id == model_id and line.changes_entry:
+                return line.entry
+            if model_id in also_changed(line):
+                return as_fields(also_changed(line)[model_id])
+        return self._excerpt.first_entry(model_id)
+
+    def _with_entry(self, evidence: Evidence) -> Evidence:
+        """Add what depends on the entry: those beside it, or what is left of a retired model."""
+        entry, model_id = evidence.entry, str(evidence.model_id)
+        evidence = replace(evidence, missing=spans(self._excerpt.missing()), is_past=self._is_past)
+        config = None if self._is_past else self._config
+        if entry is None:
+            removed = [line.removed for line in evidence.life if line.removed is not None]
+            name = trash_name(model_id, sequence_of(removed[-1]) if removed else 0)
+            in_trash = bool(removed) and (self._files.path.parent / ".trash" / name).is_dir()
+            rules = _rules(config) if config is not None else None
+            return replace(evidence, rules=rules, in_trash=in_trash, sidecar=self._sidecar_of(model_id))
+        slot = slot_of(entry)
+        group = self._group(slot, config)
+        entries = self._of_slot(group, slot)
+        return replace(
+            evidence,
+            rules=self._rules_for(config, entry, entries, group) if config is not None else None,
+            slot=str(slot),
+            models=len(entries),
+            newest=_newest(entries, self._moment),
+            aliases=frozenset(str(alias) for one in entries for alias in one.get("aliases") or ()),
+        )
+
+    def _rules_for(
+        self, config: Config, entry: EntryFields, entries: Sequence[EntryFields], group: Mapping[str, EntryFields]
+    ) -> Rules:
+        """Return what the rules say of the model with this entry, beside the entries of its slot and of its group."""
+        counting = rules_for(slot_of(entry), config.promotion)
+        chances = {rule.alias: Chance(*why_not(rule, entry, entries)) for rule in counting}
+        rules = replace(_rules(config), chances=chances)
+        if rules.mode == "off" or entry.get("held"):
+            return rules
+        made = plan(group.values(), config.retention, now=self._moment)
+        kept = next((one for one in made.keep if one.model_id == entry["model_id"]), None)
+        if kept is not None:
+            return replace(rules, planned=Planned(kept.reasons))
+        due = next((one for one in made.retire if one.model_id == entry["model_id"]), None)
+        if due is None:
+            return rules
+        return replace(rules, planned=Planned(due.reasons, is_kept=False, is_stopped=due not in made.allowed()))
+
+    def _group(self, slot: Slot, config: Config | None) -> dict[str, EntryFields]:
+        """Return the entries of a slot, and all that the rules of retention compare with them."""
+        retention = config.retention if config is not None and config.retention.policies else None
+        keys = retention.group_by if retention is not None else ("currency_pair", "model_type")
+        pair = slot.currency_pair if "currency_pair" in keys else None
+        return self._excerpt.entries(pair, slot.model_type if "model_type" in keys else None)
+
+    @staticmethod
+    def _of_slot(entries: Mapping[str, EntryFields], slot: Slot) -> list[EntryFields]:
+        return [entry for entry in entries.values() if slot_of(entry) == slot]
+
+    def _sidecar_of(self, model_id: str) -> str:
+        if self._is_past or not is_valid_id(model_id):
+            return ""
+        path = self._places.storage_dir / f"{model_id}.yaml"
+        return str(path) if path.is_file() else ""
+
+    # --- the inbox --------------------------------------------------------------------------------------------
+
+    def _with_inbox(self, evidence: Evidence, model_id: str | None, drop_id: str | None) -> Evidence:
+        """Add the receipt, the rejected drops and the files in the inbox."""
+        if self._places.explain is None:
+            return evidence
+        refused = self._refused(model_id, drop_id)
+        receipt = self._receipt(model_id, drop_id)
+        if evidence.model_id is None:
+            answers = [drop.reason for drop in refused[-1:]] + ([receipt] if receipt is not None else [])
+            named = next((answer.get("model_id") for answer in answers), None)
+            evidence = replace(evidence, model_id=named if isinstance(named, str) else None)
+        evidence = replace(evidence, refusals=tuple(map(_refusal, refused)), receipt=receipt)
+        stem = model_id or _stem_of(drop_id)
+        if self._is_past or (drop_id is not None and evidence.is_known and model_id is None):
+            return evidence
+        return replace(evidence, waiting=self._waiting(stem, even_if_absent=not evidence.is_known))
+
+    def _refused(self, model_id: str | None, drop_id: str | None) -> list[RejectedDrop]:
+        """Return the rejected drops of a model, or the one with that id; oldest first."""
+        try:
+            every = list_rejected(self._places.inbox / "rejected")
+        except StorageError:
+            return []
+        self.closed = sum(drop.is_closed for drop in every)
+        return [drop for drop in every if self._is_meant(drop, model_id, drop_id)]
+
+    def _is_meant(self, drop: RejectedDrop, model_id: str | None, drop_id: str | None) -> bool:
+        at = claimed_at(drop.drop_id)
+        names = (drop.reason.get("model_id"), drop.reason.get("stem"))
+        is_named = drop.drop_id == drop_id or (model_id is not None and model_id in names)
+        return is_named and at is not None and self._is_told(at)
+
+    def _receipt(self, model_id: str | None, drop_id: str | None) -> Mapping[str, Any] | None:
+        """Return the answer to a drop; where no drop is known, the one that names the model."""
+        for stem in dict.fromkeys((_stem_of(drop_id), model_id or "")):
+            if not is_valid_id(stem):
+                continue
+            with suppress(OSError):
+                for receipt in read_receipts(self._places.inbox / "receipts", stem):
+                    name, wanted = ("model_id", model_id) if drop_id is None else ("drop_id", drop_id)
+                    if receipt.get(name) == wanted and self._is_told(parse_stored(receipt.get("at"))):
+                        return receipt
+        return None
+
+    def _is_told(self, at: datetime | None) -> bool:
+        """Return whether an answer counts: one that came later than the time that is asked for was not there."""
+        return not self._is_past or (at is not None and at <= self._moment)
+
+    def _waiting(self, stem: str, *, even_if_absent: bool) -> tuple[Waiting, ...]:
+        """Return what the files of a stem in the inbox wait for.
+
+        With `even_if_absent` a drop is found, too, that the daemon has in its hands.
+        """
+        try:
+            every = sorted(os.listdir(self._places.inbox))
+        except OSError:
+            every = []
+        names = [name for name in every if stem in (name, stem_of(name), scaler_stem(name))]
+        if not names and even_if_absent and is_valid_id(stem):
+            names = [f"{stem}{SIDECAR_SUFFIX}"]
+        if not names or self._places.explain is None:
+            return ()
+        try:
+            explained = self._places.explain(names)
+        except StorageError:
+            return ()
+        return tuple(
+            Waiting(one.name, one.words, one.problems, one.until, one.then)
+            for one in explained
+            if one.belongs_to is None and one.state != "gone"
+        )
+
+
+def _rules(config: Config) -> Rules:
+    retention = config.retention
+    mode = retention.mode if retention.policies else "off"
+    return Rules(mode, retention.trash_grace.seconds, config.registry.held_keep)
+
+
+def _newest(entries: Sequence[EntryFields], moment: datetime) -> EntryFields | None:
+    """Return the newest of the entries of a slot, as the registry does."""
+    state = State("", {str(entry["model_id"]): entry for entry in entries}, 0)
+    found = state.newest(slot_of(entries[0]), microseconds_of(moment), calibrated=False) if entries else None
+    return state.entry(str(found["model_id"])) if found is not None else None
+
+
+def _refusal(drop: RejectedDrop) -> Refusal:
+    at = parse_stored(drop.reason.get("at")) or claimed_at(drop.drop_id)
+    return Refusal(drop.drop_id, at, problems_in(drop.reason.get("problems")))
+
+
+def _stem_of(drop_id: str | None) -> str:
+    """Return the stem in a drop_id, of which the first 64 characters are there."""
+    return drop_id.split("-", 2)[2] if drop_id is not None and drop_id.count("-") >= 2 else ""
+
+
+def _slots_of(parts: Sequence[str]) -> list[Slot]:
+    """Return the slots that a text may mean which has these parts between its colons. A pair may have colons, too."""
+    return [
+        Slot(":".join(parts[:at]), ":".join(parts[at:end]), ":".join(parts[end:]))
+        for at in range(1, len(parts))
+        for end in range(at + 1, len(parts) + 1)
+    ]

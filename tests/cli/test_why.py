@@ -1,0 +1,187 @@
+"""`why` says of a real daemon's work why each model and each drop is where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from model_inbox.cli import root
+from support.home import Home
+from support.world import World
+
+GATES = [
+    {"name": "sane", "bounds": {"1d.rmse": {"max": 10}}},
+    {"name": "fresh", "bounds": {"1d.rmse": {"max": 1}}, "on_fail": "hold"},
+]
+PROMOTION = [{"when": {"metric": "1d.rmse", "order": "min", "by": "10%"}}]
+RETENTION = {
+    "mode": "enforce",
+    "policies": [{"keep": {"last": 3}, "min_keep": 1}],
+    "breaker": {"max_fraction": 1, "max_deletes": 10},
+}
+DAY = 86_400
+
+
+class Lived:
+    """A world in which a daemon has worked, and the command line in it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(root, ["--config", str(self.world.config_path), *args], prog_name="model-inbox")
+
+    def document(self, *args: str, status: int = 0) -> Any:
+        result = self.run("why", *args, "--json")
+        assert result.exit_code == status, result.output
+        return json.loads(result.stdout)
+
+    def texts(self, *args: str) -> dict[str, str]:
+        """Return the answers by what they are about; of several the last."""
+        return {answer["about"]: answer["text"] for answer in self.document(*args)["answers"]}
+
+
+@pytest.fixture(name="lived", scope="module")
+def _lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+    """Six drops a day apart, and a file that waits when the daemon has ended."""
+    world = World(
+        tmp_path_factory.mktemp("world"), settings={"gates": GATES, "promotion": PROMOTION, "retention": RETENTION}
+    )
+    with world.running() as service:
+        for day, (stem, rmse) in enumerate(
+            [("first", 0.5), ("held", 5), ("refused", 50), ("same", 0.49), ("better", 0.4), ("last", 0.39)]
+        ):
+            world.put(stem, trained_at=f"2025-10-{day + 1:02d}T00:00:00Z", validation_metrics={"1d": {"rmse": rmse}})
+            world.live_on(service, 5)
+            world.clock.advance(DAY)
+    (world.inbox / "waits.yaml").write_bytes(b"model_type: lightgbm\n")
+    yield Lived(world)
+    structlog.reset_defaults()
+
+
+def test_a_champion_that_was_beaten(lived: Lived) -> None:
+    """Accepted by its gates, and its alias lost to a better one by the rule's figures."""
+    found = lived.document("first")
+    assert found["model_id"] == "first"
+    texts = lived.texts("first")
+    assert texts["accepted"].startswith("It was accepted: the drop ")
+    assert "sane: 1d.rmse is 0.5, and must be at most 10" in texts["accepted"]
+    assert texts["promoted"].endswith(
+        "when the rule of `promotion` gave it to 'better': 1d.rmse 0.4 is better than 0.5 of 'first' by 0.1 (20%); the "
+        "rule asks for 10%."
+    )
+
+
+def test_a_model_that_the_rules_retired(lived: Lived) -> None:
+    """By which rule, since when, and that it can be restored."""
+    texts = lived.texts("first")
+    assert texts.keys() == {"accepted", "promoted", "retired"}
+    assert "the rule `last 3` does not keep it since the model trained at 2025-10-06T00:00:00Z came" in texts["retired"]
+    assert "`model-inbox restore first`" in texts["retired"]
+
+
+def test_a_held_and_a_refused_drop(lived: Lived) -> None:
+    """The gate in its own words, and what to do."""
+    texts = lived.texts("held")
+    assert "because gate fresh: 1d.rmse is 5, and must be at most 1" in texts["held"]
+    assert "because it is held" in texts["newest"]
+    assert "It is retired 30d after it was held" in texts["kept"]
+    refused = lived.document("refused")
+    assert [answer["about"] for answer in refused["answers"]] == ["refused"]
+    assert "1d.rmse is 50, and must be at most 10" in refused["answers"][0]["text"]
+    assert "(gates.failed); what to do: " in refused["answers"][0]["text"]
+
+
+def test_models_that_are_not_promoted(lived: Lived) -> None:
+    """One came before the alias moved last, one is better by too little."""
+    assert (
+        "the rule compares only models that came after the alias last moved. Change " in lived.texts("same")["promoted"]
+    )
+    assert (
+        "its 1d.rmse 0.39 is better than 0.4 of 'better', which has it, by only 0.01 (2.5%); the rule asks for 10%"
+        in lived.texts("last")["promoted"]
+    )
+
+
+def test_a_model_that_is_kept(lived: Lived) -> None:
+    """By its alias and by its place among the last ones; it is the newest."""
+    assert "the alias 'champion' names it and it is number 2 of the last 3" in lived.texts("better")["kept"]
+    assert lived.texts("last")["newest"].startswith("It is the newest model of 'USD/EUR:lightgbm'")
+
+
+def test_a_drop_is_named_by_its_id(lived: Lived) -> None:
+    """A registered one gives its model's answers, a refused and a repeated one their own."""
+    with lived.world.registry() as registry:
+        drop_id = registry.registry["better"]["drop_id"]
+    assert lived.document(drop_id)["model_id"] == "better"
+    (refused,) = os.listdir(lived.world.inbox / "rejected")
+    found = lived.document(refused)
+    assert (found["model_id"], [answer["about"] for answer in found["answers"]]) == ("refused", ["refused"])
+    assert found["answers"][0]["sequence"] is None
+
+
+def test_a_drop_that_waits(lived: Lived) -> None:
+    """What the file in the inbox waits for, and until when."""
+    found = lived.document("waits")
+    (answer,) = found["answers"]
+    assert (found["model_id"], answer["about"]) == ("waits", "waiting")
+    assert answer["text"].startswith("'waits.yaml' waits, because ")
+    assert " UTC it is rejected, if nothing comes." in answer["text"]
+
+
+def test_a_model_is_named_by_its_slot(lived: Lived) -> None:
+    """PAIR:TYPE is the newest one, with @ALIAS the one that has it, also at an earlier time."""
+    assert lived.document("USD/EUR:lightgbm")["model_id"] == "last"
+    assert lived.document("USD/EUR:lightgbm@champion")["model_id"] == "better"
+    with lived.world.registry() as registry:
+        before = next(line.time for line in registry.history("first") if line.operation == "promote")
+    assert lived.document("USD/EUR:lightgbm@champion", "--at", before)["model_id"] == "first"
+
+
+def test_at_an_earlier_time(lived: Lived) -> None:
+    """The model is what it was then, and rules that are not known are said to be unknown."""
+    with lived.world.registry() as registry:
+        then = registry.history("same")[0].time
+    texts = lived.texts("same", "--at", then)
+    assert texts["newest"].startswith("It is the newest model of 'USD/EUR:lightgbm'")
+    assert "unknown" in texts["kept"]
+    assert lived.run("why", "last", "--at", then).exit_code == 1
+
+
+def test_what_nobody_knows(lived: Lived) -> None:
+    """Exit 1, and where was looked."""
+    error = lived.document("nothing", status=1)["error"]
+    assert error["code"] == "registry.not_found"
+    assert "the history of " in error["hint"]
+    assert "its receipts and its rejected drops" in error["hint"]
+    assert lived.document("USD/EUR:lightgmb", status=1)["error"]["hint"] == "Did you mean USD/EUR:lightgbm?"
+
+
+def test_for_people_it_is_a_card(lived: Lived) -> None:
+    """The id, then each answer with its name and the change that says it."""
+    shown = lived.run("why", "held").stdout
+    assert shown.startswith("held\n  accepted  It was accepted")
+    assert "(change 3)" in shown or "(change 2)" in shown
+
+
+def test_nothing_is_changed(lived: Lived) -> None:
+    """No file is made, and none is written."""
+    before = {path: path.stat().st_mtime_ns for path in lived.world.root.rglob("*")}
+    lived.texts("first")
+    assert {path: path.stat().st_mtime_ns for path in lived.world.root.rglob("*")} == before
+
+
+def test_without_an_inbox(home: Home) -> None:
+    """Where only the registry is, the answers come from it; a stored sidecar that nothing tells of is found."""
+    found = home.json("why", "new")
+    assert [answer["about"] for answer in found["answers"]] == ["accepted", "newest", "promoted", "kept"]
+    assert "there is no inbox at" in home.error("why", "nothing", status=1)["hint"]
+    (home.storage_dir / "lost.yaml").write_text("x: y\n")
+    (answer,) = home.json("why", "lost")["answers"]
+    assert "Its stored sidecar is there" in answer["text"]
