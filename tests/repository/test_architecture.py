@@ -172,7 +172,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "gather",
         "__init__",
     ),
-    "report/charts": ("labels scale svg thinning", "chart times", "metric", "__init__"),
+    "report/charts": ("labels scale svg thinning", "chart times", "axes", "amounts calendar metric", "__init__"),
     "web": ("answers sockets", "server", "__init__"),
     "service": (
         "attempt health reload unforeseen waiting_log",
@@ -266,8 +266,9 @@ PURE = words("""
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     gates/evaluate choosing/promotion
     why
-    report/charts/__init__ report/charts/chart report/charts/labels report/charts/metric report/charts/scale
-    report/charts/svg report/charts/thinning report/charts/times
+    report/charts/__init__ report/charts/amounts report/charts/axes report/charts/calendar report/charts/chart
+    report/charts/labels report/charts/metric report/charts/scale report/charts/svg report/charts/thinning
+    report/charts/times
     web/answers
     inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
     inbox/settle_time inbox/states

@@ -6,9 +6,11 @@ a wide one (DejaVu Sans): texts are rather narrower than it says. Pure.
 
 from __future__ import annotations
 
+import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 __all__ = ["Anchor", "Box", "Label", "Places", "fitted", "width_of"]
@@ -106,3 +108,21 @@ class Places:
                 self.taken.append(box)
                 return label
         return None
+
+    def around(self, x: float, y: float, room: float) -> None:
+        """Keep texts away from a sign."""
+        self.taken.append(Box(x - room, y - room, x + room, y + room))
+
+    def along(self, corners: Sequence[tuple[float, float]], room: float) -> None:
+        """Keep texts away from a line: from what it covers in each column of eight pixels."""
+        columns: dict[float, tuple[float, float]] = {}
+        for (x, y), (to_x, to_y) in pairwise(corners):
+            pieces = max(1, math.ceil(max(abs(to_x - x), abs(to_y - y)) / 8))
+            for piece in range(pieces + 1):
+                column = (x + (to_x - x) * piece / pieces) // 8
+                down = y + (to_y - y) * piece / pieces
+                least, most = columns.get(column, (down, down))
+                columns[column] = min(least, down), max(most, down)
+        self.taken += [
+            Box(column * 8, least - room, column * 8 + 8, most + room) for column, (least, most) in columns.items()
+        ]

@@ -6,22 +6,21 @@ cross rejected. The dashed line is a gate, the band below says which model was i
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from itertools import pairwise
 
 from ...base.margins import Order
 from ...base.units import counted
+from .axes import axes, path_of, stairs
 from .chart import Chart, ColumnHead, Table
 from .labels import Box, Label, Places, fitted, width_of
 from .scale import Scale, Tick, as_finite, exact, number_scale, number_ticks, short
 from .svg import Svg, element, number, picture, plain, text
 from .thinning import kept
-from .times import TimeScale, day_text, moment_text, seconds_of, time_scale, time_ticks
+from .times import TimeScale, day_text, moment_text, seconds_of, time_scale
 
 __all__ = ["GateLine", "GateStep", "How", "MetricChart", "Point", "Sign", "Tenure", "metric_chart"]
 
@@ -189,16 +188,10 @@ class _Drawing:
     def frame(self, ticks: Sequence[Tick]) -> Iterator[Svg]:
         """Yield the lines and texts of the axes, and what the chart is about."""
         spec, left = self._spec, self._times.start
-        for tick in ticks:
-            yield element("path", class_="grid", d=f"M{number(left)} {number(tick.at)}H{number(self._right)}")
-            yield text(tick.text, left - 8, tick.at + 4, "tick", "end")
+        if self._drawn or spec.tenures:
+            yield from axes(ticks, self._times, Box(left, _TOP, self._right, _BOTTOM))
         if not self._drawn:
             yield text("no values", (left + self._right) / 2, (_TOP + _BOTTOM) / 2, "note", "middle")
-        utc = Label("UTC", self._right, _BOTTOM + 20, "end")
-        for tick in time_ticks(self._times, 0, utc.box.left - 16):
-            yield element("path", class_="grid", d=f"M{number(tick.at)} {_BOTTOM}v4")
-            yield text(tick.text, tick.at, _BOTTOM + 20, "tick", "middle")
-        yield text(*utc[:3], "tick", utc.anchor)
         order = f", {_ORDERS[spec.order]}" if spec.order else ""
         name = fitted(plain(spec.metric), spec.width / 2 - width_of(order))
         head = self._places.put(Label(f"{name}{order}", 0, 13, "start"))
@@ -213,13 +206,13 @@ class _Drawing:
             x = [self._times(step.at) for step in steps]
             stay = kept(x, [step.bound for step in steps])
             steps, x = [steps[index] for index in stay], [x[index] for index in stay]
-            corners = _stairs(x, self._values.several(step.bound for step in steps), self._right)
+            corners = stairs(x, self._values.several(step.bound for step in steps), self._right)
             if all(as_finite(step.reference) is not None for step in steps):
                 references = self._values.several(step.reference or 0.0 for step in steps)
-                back = _stairs(x, references, self._right)[::-1]
-                yield element("path", class_="margin", d=f"{_path((*corners, *back))}Z")
-            yield element("path", class_="gate", d=_path(corners))
-            self._take(corners, 1)
+                back = stairs(x, references, self._right)[::-1]
+                yield element("path", class_="margin", d=f"{path_of((*corners, *back))}Z")
+            yield element("path", class_="gate", d=path_of(corners))
+            self._places.along(corners, 1)
             self._gate_ends.append((gate.label, corners[-1][1]))
 
     def band(self, holder: str) -> Iterator[Svg]:
@@ -284,29 +277,13 @@ class _Drawing:
             if not spots:
                 continue
             if sign is Sign.MODEL:
-                yield element("path", class_="line", d=_path(spots))
-                self._take(spots, 3)
+                yield element("path", class_="line", d=path_of(spots))
+                self._places.along(spots, 3)
                 if len(spots) > _DOTS_MAX:
                     continue
             yield element("path", class_=_CLASSES[sign], d="".join(draw(*spot) for spot in spots))
             for spot in spots:
-                self._take([spot], 5)
-
-    def _take(self, corners: Sequence[tuple[float, float]], room: float) -> None:
-        """Keep texts away from a line, in pieces of at most eight pixels along it."""
-        columns: dict[float, tuple[float, float]] = {}
-        for (x, y), (to_x, to_y) in pairwise((corners[0], *corners)):
-            pieces = max(1, math.ceil(max(abs(to_x - x), abs(to_y - y)) / 8))
-            for piece in range(pieces + 1):
-                column = (x + (to_x - x) * piece / pieces) // 8
-                down = y + (to_y - y) * piece / pieces
-                least, most = columns.get(column, (down, down))
-                columns[column] = min(least, down), max(most, down)
-        # A line lies in the columns that it passes; a sign around its own place.
-        across = 0.0 if len(corners) > 1 else room
-        for column, (least, most) in columns.items():
-            left, right = (column * 8, column * 8 + 8) if len(corners) > 1 else (corners[0][0], corners[0][0])
-            self._places.taken.append(Box(left - across, least - room, right + across, most + room))
+                self._places.around(*spot, 5)
 
     def texts(self) -> Iterator[Svg]:
         """Yield the texts: gates, the model that the page is about, holds, rejections, and what the signs are."""
@@ -377,20 +354,6 @@ def _cross(x: float, y: float) -> str:
 
 _SIGNS = {Sign.MODEL: _dot, Sign.RECORDED: _diamond, Sign.HELD: _ring, Sign.REJECTED: _cross}
 _CLASSES = {Sign.MODEL: "dots", Sign.RECORDED: "recorded", Sign.HELD: "held", Sign.REJECTED: "rej"}
-
-
-def _path(spots: Sequence[tuple[float, float]]) -> str:
-    return f"M{' '.join(f'{number(x)} {number(y)}' for x, y in spots)}"
-
-
-def _stairs(x: Sequence[float], y: Sequence[float], end: float) -> list[tuple[float, float]]:
-    """Return the corners of a line that stays at each value until the next one."""
-    corners: list[tuple[float, float]] = []
-    for index, place in enumerate(x):
-        if corners:
-            corners.append((place, corners[-1][1]))
-        corners.append((place, y[index]))
-    return [*corners, (end, y[-1])]
 
 
 def _common_beginning(names: Sequence[str]) -> int:
