@@ -106,7 +106,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "alias_stack changes clock protection",
         "checkpoint state segments files stored_sidecar",
         "excerpt derived doubt history outcomes writer_lock",
-        "comparison finding opening unfinished",
+        "comparison finding opening queries unfinished",
         "healing label_format",
         "checkpoint_file",
         "store",
@@ -256,7 +256,8 @@ PURE = words("""
     base/margins config/gates config/names config/retention config/sections config/values
     registry/changes registry/checkpoint registry/clock registry/comparison registry/derived registry/entry
     registry/finding registry/alias_stack registry/journal registry/label_format
-    registry/paths registry/position registry/state registry/stored_sidecar registry/unfinished registry/usage
+    registry/paths registry/position registry/queries registry/state registry/stored_sidecar registry/unfinished
+    registry/usage
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
     report/attention report/decisions report/facts report/figures report/pages report/slots

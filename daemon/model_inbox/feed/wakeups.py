@@ -31,14 +31,14 @@ _READ_BYTES = 1 << 16
 
 
 class Wakeups:
-    """Waits for changes of the file at `path`, which may be missing or replaced at any time.
+    """Waits for changes of the file at `path`, which may be missing or replaced at any time; None: by the clock alone.
 
     One thread waits; any thread may call `wake`. Never raises for what is wrong with the file or with inotify. After a
     fork the child makes its own.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = os.fsencode(path)
+    def __init__(self, path: Path | None) -> None:
+        self._path = os.fsencode(path) if path is not None else None
         try:
             self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         except OSError:
@@ -93,6 +93,8 @@ class Wakeups:
 
     def _follow_path(self) -> bool:
         """Watch the file that is at the path now. Return whether that is another one than before."""
+        if self._path is None:
+            return False
         try:
             found = os.stat(self._path)
         except OSError:

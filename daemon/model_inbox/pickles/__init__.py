@@ -15,7 +15,7 @@ from __future__ import annotations
 from .allowlist import FRAMEWORKS, Allowlist, check_extra, check_frameworks, explain
 from .kinds import looks_complete
 from .loading import load
-from .names import USES, describe_uses
+from .names import USES, describe_uses, never_allowed
 from .process import Scan, Scanner, scan_bytes
 from .report import PickleReport, imports_of, report_of
 from .reviewed_code import Difference, differences
@@ -45,6 +45,7 @@ __all__ = [
     "lines_for",
     "load",
     "looks_complete",
+    "never_allowed",
     "report_of",
     "scan_bytes",
     "verdict_basis",

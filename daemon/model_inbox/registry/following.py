@@ -14,7 +14,7 @@ __all__ = ["Followable"]
 
 
 class Followable:
-    """What can be followed. The one class that has it is `ModelRegistry`."""
+    """What can be followed: `ModelRegistry`, and a mirror of one, which makes a hub of its own."""
 
     _hub: FollowerHub | None = None
 
@@ -70,11 +70,11 @@ class Followable:
         raised; a mapping may be empty then. `max_age` is the number of seconds after which `is_stale` says that what is
         served may be outdated.
         """
-        from ..serving import FollowerHub, Wanted
+        from ..serving import Wanted
 
         asked = Wanted(pair, type, variant, alias, try_out, max_age, give_up_after)
         # Of two threads that are the first at the same time both take the hub of one.
-        hub: FollowerHub = self._hub or self.__dict__.setdefault("_hub", FollowerHub.of(self))
+        hub: FollowerHub = self._hub or self.__dict__.setdefault("_hub", self._new_hub())
         return hub.follow(asked, wait)
 
     def follower_metrics(self) -> bytes:
@@ -82,6 +82,12 @@ class Followable:
         from ..serving import render
 
         return render(self._hub.followers() if self._hub is not None else ())
+
+    def _new_hub(self) -> FollowerHub:
+        """Return what follows this registry."""
+        from ..serving import FollowerHub
+
+        return FollowerHub.of(self)
 
     def _end_following(self) -> None:
         """End all followers."""

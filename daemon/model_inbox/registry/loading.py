@@ -22,7 +22,7 @@ from .entry import EntryFields, Role, as_fields, files_of_entry, imports_when_lo
 from .files import Storage
 from .store import Store
 
-__all__ = ["load_object", "place_of"]
+__all__ = ["entry_given", "load_object", "object_in", "place_of"]
 
 
 def load_object(
@@ -35,26 +35,39 @@ def load_object(
     Raises FileNotFoundError with the path when the file is gone, LoadRefused when its bytes are not the registered
     ones or import what the entry does not list, EntryNeeded when what was given is no entry, StorageError.
     """
-    from ..pickles import load, version_differences
-
-    if not isinstance(given, Mapping) or not isinstance(given.get("model_path"), str):
-        raise _no_entry(given, role)
-    entry = as_fields(given)
+    entry = entry_given(given, role)
     for file in files_of_entry(entry):
         if file.role == role:
             path = storage.path_of(entry, file)
             data = _read_whole(
                 path, storage.trash_folder(entry) / path.name, file.sha256, lambda: _newer(store, entry), kept_open
             )
-            others = version_differences(entry.get("frameworks") or {})
-            if role == "model" and others:
-                warnings.warn(
-                    f"model {entry['model_id']}: {'; '.join(others)}. It may fail or predict something else: install "
-                    "the versions that made it, or train it again",
-                    stacklevel=4,
-                )
-            return load(data, imports_when_loaded(entry, role))
+            return object_in(data, entry, role)
     return None
+
+
+def entry_given(given: object, role: Role) -> EntryFields:
+    """Return what was given to be loaded. Raises EntryNeeded when it is no entry."""
+    if not isinstance(given, Mapping) or not isinstance(given.get("model_path"), str):
+        raise _no_entry(given, role)
+    return as_fields(given)
+
+
+def object_in(data: bytes, entry: EntryFields, role: Role) -> Any:
+    """Return the object in the bytes of a file of an entry, which were verified. Warns of other versions here.
+
+    Raises LoadRefused when they import what the entry does not list.
+    """
+    from ..pickles import load, version_differences
+
+    others = version_differences(entry.get("frameworks") or {})
+    if role == "model" and others:
+        warnings.warn(
+            f"model {entry['model_id']}: {'; '.join(others)}. It may fail or predict something else: install "
+            "the versions that made it, or train it again",
+            stacklevel=5,
+        )
+    return load(data, imports_when_loaded(entry, role))
 
 
 def place_of(store: Store, storage: Storage, entry: EntryFields, role: Role) -> Path | None:

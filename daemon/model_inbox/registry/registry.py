@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.boot import BootClock, boot_clock
 from ..base.disk import Disk
-from ..base.instants import instant_microseconds, microseconds_of
 from ..base.log import log
 from ..errors import MetadataError, ModelInboxError, RegistryCorrupted
 from ..model.checks import check_metadata
@@ -47,6 +46,7 @@ from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
 from .paths import RegistryFiles
 from .position import Identity, Position
+from .queries import model_in, with_zone
 from .segments import missing_lines, read_segment
 from .state import State
 from .store import SEGMENT_BYTES_MIN, Store
@@ -265,17 +265,7 @@ class ModelRegistry(Followable, Upkeep):
         """
         state, now = self._at(as_of)
         slot = Slot(currency_pair, model_type, variant)
-        last = microseconds_of(now)
-        if trained_before is not None:
-            before = microseconds_of(_with_zone(trained_before)) - 1
-            last = before if alias is not None else min(last, before)
-        if alias is None:
-            return state.newest(slot, last, calibrated=calibrated)
-        entry = state.aliased(slot, alias)
-        if entry is None or (calibrated and not entry.get("calibration_ok")):
-            return None
-        is_late = trained_before is not None and instant_microseconds(entry.get("trained_at")) > last
-        return None if is_late else entry
+        return model_in(state, now, slot, alias, trained_before, calibrated=calibrated)
 
     def list_models(
         self,
@@ -584,7 +574,7 @@ class ModelRegistry(Followable, Upkeep):
         if sum(one is not None for one in (steps, to, at)) > 1 or (steps is not None and steps < 1):
             raise ValueError("cannot roll back: give one of steps (1 or more), to and at")
         slot, actor = Slot(currency_pair, model_type, variant), actor or self.actor
-        moment = _with_zone(at) if at is not None else None
+        moment = with_zone(at) if at is not None else None
         return self._promotions.rollback(slot, alias, steps=steps, to=to, at=moment, reason=reason, actor=actor)
 
     def aliases(self, *, as_of: datetime | None = None) -> list[Holder]:
@@ -662,12 +652,8 @@ class ModelRegistry(Followable, Upkeep):
         if as_of is None:
             self._refresh()
             return self._store.state, self._clock()
-        moment = _with_zone(as_of)
+        moment = with_zone(as_of)
         return state_at(self._store.files, moment, reached=self._store.state.sequence), moment
-
-
-def _with_zone(moment: datetime) -> datetime:
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _close_at_exit() -> None:

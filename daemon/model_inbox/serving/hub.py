@@ -29,7 +29,7 @@ from ..registry.entry import Entry
 from .course import Course, Key, Step, key_of
 from .follower import FallenBack, Follower, Followers, State, TryOut, problem_of
 from .names import Name, moved_names
-from .source import Loaded, Source
+from .source import Followed, Loaded, Source
 from .source import after_fork as source_after_fork
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class _Group:
 class FollowerHub:
     """Follows one registry. Closed with it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Followed) -> None:
         self._source = source
         self._lock = threading.RLock()
         # All of these under the lock.

@@ -11,11 +11,11 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import FileIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..base.disk import content_of, read_regular
 from ..errors import ModelInboxError
-from ..feed import Feed, Wakeups
+from ..feed import Changes, Compare, Feed, Wakeups
 from ..model.slot import Slot, slot_of
 from ..registry.alias_stack import Target, read_stack
 from ..registry.entry import Entry
@@ -29,13 +29,18 @@ from .names import Name, holders_before
 if TYPE_CHECKING:
     from ..registry.registry import ModelRegistry
 
-__all__ = ["Loaded", "Source", "after_fork"]
+__all__ = ["Followed", "Lines", "Loaded", "Source", "after_fork", "one_load"]
 
 _RECORD_BYTES_MAX = 1 << 28
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """When a replica was pulled of which nobody knows that."""
 _one_load = threading.Lock()
 """Never two loads at once in a process: each may need as much memory as all that is served."""
+
+
+def one_load() -> threading.Lock:
+    """Return the lock that a load holds."""
+    return _one_load
 
 
 def after_fork() -> None:
@@ -60,8 +65,57 @@ class Loaded:
         self.files = []
 
 
+class Lines(Protocol):
+    """What a hub reads changes from; see `Feed`."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where the next `read` goes on."""
+
+    def read(self) -> Changes | Compare:
+        """Return what was committed since. Raises ModelInboxError while that cannot be known."""
+
+    def close(self) -> None:
+        """Let go of what is open. The next `read` opens it again."""
+
+
+class Followed(Protocol):
+    """What followers need of a registry, wherever it is. `Source` is that of a folder."""
+
+    @property
+    def path(self) -> str:
+        """Where the registry is, for messages."""
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+
+    def lag_seconds(self) -> float:
+        """Return how many seconds ago this was known to be the same as its source."""
+
+    def feed(self, position: Position | None) -> Lines:
+        """Return what tells of changes from a position on."""
+
+    def wakeups(self) -> Wakeups:
+        """Return what wakes a thread that waits for changes."""
+
+    def refresh(self) -> ModelInboxError | None:
+        """Take in what was changed. Return why the registry cannot be followed now, or None."""
+
+    def holder(self, name: Name) -> Entry | None:
+        """Return the entry that holds a name now."""
+
+    def slots(self) -> frozenset[Slot]:
+        """Return the slots of all registered models."""
+
+    def before(self, name: Name) -> list[Entry]:
+        """Return the registered models that held the name before its holder, the latest first."""
+
+    def load(self, entry: Entry) -> Loaded:
+        """Load the objects of a model. Raises what `load_model_objects` raises."""
+
+
 class Source:
-    """What followers need of one registry."""
+    """What followers need of one registry: the one in a folder."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -144,7 +198,7 @@ class Source:
     def load(self, entry: Entry) -> Loaded:
         """Load the objects of a model: digests and imports are verified. Raises what `load_model_objects` raises."""
         loaded = Loaded(entry, None, None)
-        with _one_load:
+        with one_load():
             try:
                 store, storage = self._registry._store, self._registry._storage
                 loaded.model = load_object(store, storage, entry, "model", loaded.files)
