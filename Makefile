@@ -67,7 +67,7 @@ example-server: env-example-server ## serve forecasts with the models of the reg
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types test test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
+check: lint types docs test test-tasks test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -85,7 +85,8 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 TEST_PROCESSES ?= 2
 test: env-test ## the tests, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/mlflow --ignore=tests/page \
-		--ignore=tests/system --ignore=tests/systemd -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
+		--ignore=tests/system --ignore=tests/systemd --ignore=tests/tasks \
+		-n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 test-system: env-test system-programs ## the tests that need programs of the system (SYSTEM_PACKAGES)
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)
@@ -141,6 +142,9 @@ docs: env-docs ## build the documents as a site that can be searched, in site/: 
 		--doctree-dir site/.doctrees . site
 	rm -rf site/.doctrees
 	@echo 'Open site/index.html'
+
+test-tasks: env-test ## the commands in docs/tasks, against a real daemon
+	$(VENV)-test/bin/python -m pytest tests/tasks $(PYTEST_ARGS)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/repository/test_docs*.py) $(PYTEST_ARGS)

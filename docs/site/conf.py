@@ -20,6 +20,7 @@ include_patterns = ["*.md", "docs/*.md", "docs/**/*.md", "examples/*.md", "examp
 nitpicky = True
 
 NAVIGATION = {
+    "Tasks": ["docs/tasks/README"],
     "Training": ["docs/producers", "docs/security", "examples/README"],
     "Serving": [
         "docs/operations/serving",
@@ -30,6 +31,7 @@ NAVIGATION = {
     "Running": [
         "docs/operations/systemd",
         "docs/operations/rights",
+        "docs/operations/why",
         "docs/operations/backup",
         "docs/reference/retention",
         "CHANGELOG",
@@ -49,6 +51,7 @@ NAVIGATION = {
 
 BELOW = {
     "docs/decisions/README": "/docs/decisions/0*",
+    "docs/tasks/README": "/docs/tasks/[a-z]*",
     "examples/README": "/examples/lstm_fx/README",
 }
 """Pages that have others below them in the navigation."""
