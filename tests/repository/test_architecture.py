@@ -126,7 +126,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "why": ("evidence", "arrival keeping standing", "answers", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
-    "retention": ("outcomes", "entries", "times", "rules", "budget", "plan", "apply foresight", "__init__"),
+    "retention": ("outcomes", "entries", "times", "rules", "budget", "groups", "plan", "apply foresight", "__init__"),
     "backup": (
         "errors",
         "manifest",
@@ -261,7 +261,7 @@ PURE = words("""
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
     report/attention report/decisions report/facts report/figures report/pages report/slots
-    retention/budget retention/entries retention/foresight retention/outcomes retention/plan retention/rules
+    retention/budget retention/entries retention/foresight retention/groups retention/outcomes retention/plan retention/rules
     retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words

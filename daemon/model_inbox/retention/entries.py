@@ -74,18 +74,16 @@ _CANONICAL: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0
 class EntryReader:
     """Converts entries to models, and collects the warnings about them."""
 
-    def __init__(self, group_by: Sequence[str], zone: tzinfo, now: datetime, owners: Mapping[str, str]) -> None:
+    def __init__(self, group_by: Sequence[str], zone: tzinfo, owners: Mapping[str, str]) -> None:
         self._group_by = group_by
         self._owner_at = group_by.index("owner") if "owner" in group_by else None
         self._owners = owners
         # Entries of earlier versions lack some fields.
         self._defaults = tuple(map(LATER_FIELDS.get, group_by))
         self._zone = zone
-        self._now = now
         self._groups: dict[tuple[Any, ...], Group] = {}
         self.unordered: list[ToKeep] = []
         self._unreadable: list[str] = []
-        self._future: list[str] = []
 
     def read(self, entry: EntryFields) -> Model | None:
         """Return the model, or None for one that is held, or cannot be sorted or grouped: it is added to `unordered`.
@@ -123,21 +121,18 @@ class EntryReader:
             self.unordered.append(ToKeep(model_id, protection, size, group or (), text))
             return None
         instant, local, text = moment
-        if instant > self._now:
-            self._future.append(f"{quoted(model_id)} ({text})")
-            protection = (*protection, f"dated in the future: {text}")
         registered_at = entry.get("registered_at")
         return Model(instant, sequence, model_id, local, text, size, group, protection, tags, metrics, registered_at)
 
-    def warnings(self) -> list[Problem]:
-        """Return the warnings for the operator about the entries that were read."""
+    def warnings(self, future: Sequence[Model], now: datetime) -> list[Problem]:
+        """Return the warnings for the operator about the entries that were read, and those dated after `now`."""
         found = []
         if self._unreadable:
             count = len(self._unreadable)
             found.append(retention_unreadable(count, listing(self._unreadable, count)))
-        if self._future:
-            count = len(self._future)
-            found.append(retention_future(count, canonical_instant(self._now), listing(self._future, count)))
+        if future:
+            listed = (f"{quoted(model.model_id)} ({model.trained_at})" for model in future)
+            found.append(retention_future(len(future), canonical_instant(now), listing(listed, len(future))))
         return found
 
     def _moment(self, text: object, faults: list[str]) -> tuple[datetime, datetime, str] | None:

@@ -20,8 +20,9 @@ from pydantic import ValidationError
 
 from model_inbox.base.instants import parse_instant
 from model_inbox.config.retention import Breaker, RetentionSection
+from model_inbox.retention.groups import breaker_problem
 from model_inbox.retention.outcomes import RetentionPlan, ToKeep, ToRetire
-from model_inbox.retention.plan import breaker_problem, plan
+from model_inbox.retention.plan import plan
 from support.examples import examples
 from support.places import GOLDEN, ROOT
 
