@@ -64,7 +64,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "replica status",
         ),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
-        *("retention plan", "retention apply", "retention confirm-clock", "verify", "rebuild"),
+        *("retention plan", "retention apply", "retention simulate", "retention confirm-clock", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema", "schema"),
         *("init", "status", "reload", "inbox list", "inbox explain", "report", "logs"),

@@ -124,3 +124,48 @@ def test_a_policy_may_be_a_whole_configuration(home: Home) -> None:
     (home.folder / "other.yaml").write_text("retention: {mode: sometimes}\n")
     (problem,) = home.error("retention", "plan", "--policy", "other.yaml", status=78)["problems"]
     assert problem["field"] == "retention.mode"
+
+
+def test_two_policies_are_compared(home: Home) -> None:
+    """`plan --diff` shows what the file changes and no more, with the reasons of both; nothing is changed."""
+    (home.folder / "config.yaml").write_text(rules(last=2))
+    (home.folder / "policy.yaml").write_text(rules())
+    before = home.tree()
+    found = home.json("retention", "plan", "--diff", "policy.yaml")
+    assert (found["kept"], [one["model_id"] for one in found["retired"]]) == ([], ["old"])
+    assert found["retired"][0]["before"] == {"outcome": "keep", "reasons": ["last 2/2"]}
+    assert found["retired"][0]["after"] == {
+        "outcome": "retire",
+        "reasons": ["last 1: since 2026-01-02T00:00:00Z"],
+    }
+    assert (found["before"]["retire"], found["after"]["retire"], found["after"]["bytes_freed"]) == (
+        0,
+        1,
+        found["retired"][0]["bytes"],
+    )
+    shown = home.text("retention", "plan", "--diff", "policy.yaml")
+    assert shown.startswith("Of 3 models, the rules in force retire 0 (0 B), those of the file 1 (")
+    assert "Only the file retires 1 model (" in shown
+    same = home.text("retention", "plan", "--policy", "policy.yaml", "--diff", "policy.yaml")
+    assert "Both do the same with every model." in same
+    other_way = home.json("retention", "plan", "--policy", "policy.yaml", "--diff", "config.yaml")
+    assert [one["model_id"] for one in other_way["kept"]] == ["old"]
+    assert home.tree() == before
+
+
+def test_the_past_is_simulated_under_other_rules(home: Home) -> None:
+    """`simulate` says what would have been retired and missed; nothing is changed. A bad policy is exit 78."""
+    (home.folder / "policy.yaml").write_text(rules())
+    before = home.tree()
+    done = home.json("retention", "simulate", "--policy", "policy.yaml")
+    assert [(one["model_id"], one["regret"]) for one in done["retired"]] == [("old", None)]
+    assert done["retired"][0]["reasons"] == ["last 1: since 2026-01-02T00:00:00Z"]
+    assert (done["regret"], done["models"]) == (0, 2)
+    assert done["bytes"][-1][1] == done["real_bytes"][-1][1] - done["retired"][0]["bytes"]
+    shown = home.text("retention", "simulate", "--policy", "policy.yaml", "--over", "30d")
+    assert "these rules would have retired 1 model (" in shown and "None of them was wanted later." in shown
+    assert home.json("retention", "simulate")["retired"] == []
+    assert home.tree() == before
+    (home.folder / "policy.yaml").write_text("policies: [{keep: {lst: 1}}]\n")
+    assert home.error("retention", "simulate", "--policy", "policy.yaml", status=78)["code"] == "config.invalid"
+    assert home.run("retention", "simulate", "--over", "long").exit_code == 2

@@ -50,6 +50,7 @@ ANSWERING = {
     "rejected retry": "20260101T000000000000Z-0001-bad",
     "rejected purge": "--all --yes",
     "retention plan": "",
+    "retention simulate": "",
     "retention apply": "--yes",
     "retention confirm-clock": "",
     "logs": "--file log.jsonl",

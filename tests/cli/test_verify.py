@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model_inbox.cli.verify import progress_bar
+from model_inbox.cli.progress import progress_bar
 from support.home import Home
 
 
@@ -28,9 +28,9 @@ def test_verify_tells_what_does_not_agree(home: Home) -> None:
 
 def test_the_progress_bar_is_shown_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
     """On a terminal the audit gets something to tell its progress to; elsewhere nothing."""
-    with progress_bar(shown=False) as progress:
+    with progress_bar("verify", shown=False) as progress:
         assert progress is None
-    with progress_bar(shown=True) as progress:
+    with progress_bar("verify", shown=True) as progress:
         assert progress is not None
         progress(1, 4)
         progress(4, 4)

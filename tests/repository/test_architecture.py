@@ -107,7 +107,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "checkpoint state segments files stored_sidecar",
         "excerpt derived doubt history outcomes writer_lock",
         "comparison finding opening queries unfinished",
-        "healing label_format",
+        "healing label_format past",
         "checkpoint_file",
         "store",
         "clock_watch label_files live_entries",
@@ -126,7 +126,18 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "why": ("evidence", "arrival keeping standing", "answers", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
-    "retention": ("outcomes", "entries", "times", "rules", "budget", "groups", "plan", "apply foresight", "__init__"),
+    "retention": (
+        "outcomes",
+        "entries",
+        "times",
+        "rules",
+        "budget",
+        "groups",
+        "plan",
+        "apply differences foresight occasions",
+        "simulation",
+        "__init__",
+    ),
     "backup": (
         "errors",
         "manifest",
@@ -186,9 +197,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "cli": (
-        "tables",
+        "progress tables",
         "output",
-        "common",
+        "common trials",
         "completion",
         "arguments check_gates conditions",
         """
@@ -261,8 +272,9 @@ PURE = words("""
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
     report/attention report/decisions report/facts report/figures report/pages report/slots
-    retention/budget retention/entries retention/foresight retention/groups retention/outcomes retention/plan retention/rules
-    retention/times
+    retention/budget retention/differences retention/entries retention/foresight retention/groups retention/occasions
+    retention/outcomes retention/plan retention/rules
+    retention/simulation retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words
     gates/evaluate choosing/promotion
@@ -293,6 +305,7 @@ VALUES_FROM = {
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
     ("gates/evaluate", "registry/outcomes"): {"Examined", "InService"},
     ("choosing/promotion", "config/settings"): {"PromotionSection"},
+    ("retention/simulation", "registry/past"): {"Past"},
     ("inbox/permits", "base/accounts"): {"Account"},
     ("inbox/permits", "config/settings"): {"PermitSection", "QuotaSection"},
     ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},

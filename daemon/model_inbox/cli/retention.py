@@ -1,9 +1,10 @@
-"""`model-inbox retention`: shows which models the rules retire and why, and retires them."""
+"""`model-inbox retention`: shows which models the rules retire or would have retired, and why, and retires them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,15 @@ from ..base.instants import canonical_instant, parse_stored
 from ..base.units import counted, format_size
 from ..errors import ModelInboxError, StorageError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .arguments import as_instant
+from .arguments import as_instant, as_seconds
 from .common import App, Command, Group, Refused, ask, now, pass_app
 from .output import Column, print_json, print_lines, print_problems, print_table, when
+from .progress import progress_bar
+from .trials import print_differences, print_simulation
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
+    from ..registry.registry import ModelRegistry
     from ..retention.outcomes import RetentionPlan, ToKeep, ToRetire
 
 __all__ = ["retention"]
@@ -57,6 +61,7 @@ def retention() -> None:
     examples=[
         "model-inbox retention plan",
         "model-inbox retention plan --policy stricter.yaml --now 2026-01-01 --json",
+        "model-inbox retention plan --diff stricter.yaml",
     ],
 )
 @click.option(
@@ -66,18 +71,31 @@ def retention() -> None:
     metavar="FILE",
     help="A file with other rules to try: the settings of `retention:`.",
 )
+@click.option(
+    "--diff",
+    "diff_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Show only what the rules in this file would do differently.",
+)
 @click.option("--now", "moment", callback=as_instant, metavar="TIME", help="Plan as if it were that time.")
 @pass_app
-def plan(app: App, *, policy_file: Path | None, moment: datetime | None, as_json: bool) -> None:
+def plan(app: App, *, policy_file: Path | None, diff_file: Path | None, moment: datetime | None, as_json: bool) -> None:
     """Show which models the rules keep and which they would retire, with all reasons. Changes nothing.
 
     "In use" is a model whose file a process has open, such as a server that follows it. It is retired all the same, and
     purged once nobody has it open.
+
+    With --diff, two sets of rules are compared: those in force (or of --policy) and those in the file.
     """
     from ..retention.apply import plan_retention
 
     section = _policy(policy_file) if policy_file is not None else app.config.retention
+    other = _policy(diff_file) if diff_file is not None else None
     with app.reading() as registry:
+        if other is not None:
+            _compare(registry, section, other, moment if moment is not None else now(), as_json=as_json)
+            return
         made = plan_retention(registry, section, moment if moment is not None else now())
         in_use = {model.model_id for model in made.retire if registry.is_in_use(model.model_id)}
     if as_json:
@@ -147,6 +165,53 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
 
 
 @retention.command(
+    cls=Command,
+    examples=[
+        "model-inbox retention simulate --policy stricter.yaml",
+        "model-inbox retention simulate --policy stricter.yaml --over 90d --json",
+    ],
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A file with the rules to try: the settings of `retention:`. Without it: the rules in force.",
+)
+@click.option(
+    "--over", default="365d", show_default=True, callback=as_seconds, metavar="DURATION", help="How far back to begin."
+)
+@click.option("--override-breaker", is_flag=True, help="Simulate without `retention.breaker`.")
+@pass_app
+def simulate(app: App, *, policy_file: Path | None, over: float, override_breaker: bool, as_json: bool) -> None:
+    """Show what other rules would have retired in the past, day by day, and what would have been missed.
+
+    Replays the history under these rules. A model is missed if somebody promoted it, rolled back to it, gave it an
+    alias, pinned it, restored it, measured it in service or replaced its scaler after the rules would have retired it.
+    Changes nothing.
+    """
+    from ..retention.simulation import simulate as replay
+
+    section = _policy(policy_file) if policy_file is not None else app.config.retention
+    with app.reading() as registry, progress_bar("read", shown=not as_json and sys.stderr.isatty()):
+        past = registry.past()
+    end = now()
+    with progress_bar("simulate", shown=not as_json and sys.stderr.isatty()) as progress:
+        done = replay(
+            past,
+            section,
+            begin=_before(end, over),
+            end=end,
+            override_breaker=override_breaker,
+            progress=progress,
+        )
+    if as_json:
+        print_json(done.as_dict())
+    else:
+        print_simulation(done)
+
+
+@retention.command(
     "confirm-clock",
     cls=Command,
     examples=["model-inbox retention confirm-clock"],
@@ -167,6 +232,30 @@ def confirm_clock(app: App, *, as_json: bool) -> None:
         print_lines(f"Nothing to confirm: the clock has not jumped. It shows {when(now(), seconds=True)} UTC.")
     else:
         print_lines(f"The clock is confirmed: {when(now(), seconds=True)} UTC (change {sequence} of the history).")
+
+
+def _compare(
+    registry: ModelRegistry, section: RetentionSection, other: RetentionSection, moment: datetime, *, as_json: bool
+) -> None:
+    """Print what `other` would do differently from `section`. Both plans are for the same entries."""
+    from ..retention.differences import compare_plans
+    from ..retention.plan import plan as planned
+
+    _, sequence, entries = registry.stored_entries()
+    before, after = (planned(entries, one, now=moment, sequence=sequence) for one in (section, other))
+    found = compare_plans(before, after)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_differences(found)
+
+
+def _before(end: datetime, seconds: float) -> datetime:
+    """Return the time so many seconds before `end`, as far as the calendar reaches."""
+    try:
+        return end - timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _policy(file: Path) -> RetentionSection:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Callable, Iterator
 
 import click
 
@@ -12,11 +10,9 @@ from ..base.units import counted
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from .common import App, Command, pass_app
 from .output import print_json, print_lines, print_problems
+from .progress import progress_bar
 
-__all__ = ["progress_bar", "verify"]
-
-Progress = Callable[[int, int], None]
-"""A function that is called with the bytes done and the bytes in total."""
+__all__ = ["verify"]
 
 
 @click.command(
@@ -54,7 +50,7 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
             time_limit=pickle.time_limit,
             load_budget=pickle.load_budget,
         ) as scanner,
-        progress_bar(shown=not as_json and sys.stderr.isatty()) as progress,
+        progress_bar("verify", shown=not as_json and sys.stderr.isatty()) as progress,
     ):
         problems = audit(
             section.path,
@@ -79,22 +75,3 @@ def verify(app: App, *, digests: bool, as_json: bool) -> int:
     else:
         print_lines("No problems found." if digests else "No problems found; the digests were not compared.")
     return EXIT_REFUSED if problems else EXIT_DONE
-
-
-@contextlib.contextmanager
-def progress_bar(*, shown: bool) -> Iterator[Progress | None]:
-    """Show a progress bar on stderr while the block runs. Yields the function to call with the progress, or None."""
-    if not shown:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("verify"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("verify", total=None)
-
-        def step(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield step

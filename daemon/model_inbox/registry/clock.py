@@ -20,6 +20,7 @@ from .journal import Draft, Line, format_time, parse_time
 
 __all__ = [
     "CLOCK_FORMAT",
+    "HOLD_SECONDS",
     "TOLERANCE_SECONDS",
     "ClockDoubt",
     "ClockLine",

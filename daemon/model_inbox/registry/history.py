@@ -34,6 +34,7 @@ __all__ = [
     "HistoryCheck",
     "Retirements",
     "entries_after",
+    "entries_before",
     "note_retirement",
     "prune_history",
     "registrations_in",
@@ -136,6 +137,15 @@ def entries_after(files: RegistryFiles, sequence: int) -> dict[str, EntryFields]
     if state.sequence != sequence:
         raise _lines_missing(base or files.history, state.sequence + 1, sequence)
     return state.entries
+
+
+def entries_before(files: RegistryFiles, sequence: int) -> tuple[int, dict[str, EntryFields]]:
+    """Return the entries of the newest base file from before line `sequence`, and the line that it stands behind.
+
+    Without such a file these are none, and 0. Raises RegistryCorrupted for a damaged file.
+    """
+    _, state = _first_state(files, sequence)
+    return state.sequence, state.entries
 
 
 def _lines_missing(path: Path, first: int, last: int) -> RegistryCorrupted:

@@ -44,6 +44,7 @@ from .live_entries import LiveEntries
 from .loading import load_object, place_of
 from .opening import must_be_wanted
 from .outcomes import Candidate, Registered, Retired
+from .past import Past, past_of
 from .paths import RegistryFiles
 from .position import Identity, Position
 from .queries import model_in, with_zone
@@ -348,6 +349,11 @@ class ModelRegistry(Followable, Upkeep):
         if model_id is None:
             return lines
         return [line for line in lines if line.model_id == model_id or model_id in also_changed(line)]
+
+    def past(self) -> Past:
+        """Return all lines that are kept, and the entries before the first. Raises RegistryCorrupted, StorageError."""
+        self._refresh()
+        return past_of(self._store.files, self._store.journal.base_sequence, self._store.state.stored()[2])
 
     def missing_lines(self) -> list[tuple[int, int]]:
         """Return the numbers of lines of the history that are in no file, as pairs of a first and a last one.

@@ -24,7 +24,7 @@ from ..config.retention import RetentionSection
 from ..errors import StorageError
 from ..problems import escaped
 from ..registry.registry import ModelRegistry
-from .outcomes import RetentionPlan, ToRetire, breakers_in_words
+from .outcomes import RetentionPlan, ToRetire, breakers_in_words, reason_of_rules
 from .plan import plan
 
 __all__ = ["Applied", "apply_retention", "plan_retention", "purge_leftovers", "purge_trash", "retire_held"]
@@ -122,7 +122,7 @@ class _Retirement:
             seen = self._to_retire.get((item.model_id, item.sequence))
             if seen is None:
                 return False
-            reason = "; ".join(seen.reasons)
+            reason = reason_of_rules(seen.reasons)
             at = self._identity.at(self._sequence) if self._identity is not None else self._sequence
             if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=at):
                 # Our own line does not change the plan of the other models, because no rule kept this one. The line

@@ -96,7 +96,7 @@ class EntryReader:
             faults.append(_fault("model_id", model_id))
             model_id = str(model_id)
         moment = self._moment(entry.get("trained_at"), faults)
-        group = self._group(entry, faults)
+        group = self.group_of(entry, faults)
         sequence, size = entry.get("sequence"), entry.get("size_bytes")
         if type(sequence) is not int or sequence < 0:
             sequence = _odd_number("sequence", sequence, faults)
@@ -150,7 +150,8 @@ class EntryReader:
             faults.append(_fault("trained_at", text))
             return None
 
-    def _group(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
+    def group_of(self, entry: Mapping[str, Any], faults: list[str]) -> Group | None:
+        """Return the group of an entry, or None where it cannot be read: the faults are added."""
         values = tuple(map(entry.get, self._group_by, self._defaults))
         if (at := self._owner_at) is not None:
             said, uid = names_of_owner(values[at])

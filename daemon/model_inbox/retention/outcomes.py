@@ -5,14 +5,25 @@ Owns these values and their JSON form. Never decides anything.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..base.units import counted
 from ..problems import Problem, quoted
 from ..registry.position import Identity
 
-__all__ = ["Group", "RetentionPlan", "ToKeep", "ToRetire", "breakers_in_words", "group_text"]
+__all__ = [
+    "Group",
+    "RetentionPlan",
+    "ToKeep",
+    "ToRetire",
+    "breakers_in_words",
+    "group_text",
+    "is_reason_of_rules",
+    "reason_of_rules",
+]
 
 Group = tuple[tuple[str, str], ...]
 """The common values of a group of models: ("currency_pair", "EUR/USD"), ("model_type", "lightgbm")."""
@@ -116,3 +127,19 @@ def group_text(group: Group) -> str:
     """Return the name of a group for a message."""
     named = [quoted(value) for name, value in group if value or name != "variant"]
     return f"the group {', '.join(named)}" if named else "the registry"
+
+
+_OF_RULES: Final = re.compile(
+    "(?:last|within|registered_within|hourly|daily|weekly|monthly|yearly|best|holders|tags|budget) .+?"
+    "(?:: (?:since [0-9-]|not set|not eligible, |#[0-9]|never held it|the rules keep ))"
+)
+
+
+def reason_of_rules(reasons: Iterable[str]) -> str:
+    """Return the reasons of a plan as the one text that the journal line of a retirement has."""
+    return "; ".join(reasons)
+
+
+def is_reason_of_rules(reason: str) -> bool:
+    """Return whether a journal line's reason is one that `reason_of_rules` writes: a rule retired the model."""
+    return _OF_RULES.match(reason) is not None

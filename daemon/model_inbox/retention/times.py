@@ -7,6 +7,7 @@ clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from ..config.retention import BEGINNING, CalendarDuration
@@ -23,6 +24,12 @@ class Times:
         self._zone = zone
         self._steps: dict[CalendarDuration, dict[int, timedelta | None]] = {}
         self._labels: dict[str, dict[int, str]] = {}
+
+    def at(self, now: datetime) -> Times:
+        """Return the same for another time of the plan, with the same cache."""
+        times = copy(self)
+        times.now = now
+        return times
 
     def labels(self, rule: str) -> dict[int, str]:
         """Return the cache of a rule's bucket names by number, which is shared by all groups."""
