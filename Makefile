@@ -32,9 +32,8 @@ STORM_ARGS ?=
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# -I: a yaml.py in this folder or on PYTHONPATH is not taken for ours.
-run: env ## start the daemon in the foreground on inbox/ and models/ with config.yaml; Ctrl-C ends it
-	@$(VENV)/bin/python -I -m model_inbox --config $(CONFIG) run
+run: env ## start the daemon on inbox/ and models/ with config.yaml, and the pages that show them; Ctrl-C ends both
+	@sh tools/run.sh $(VENV)/bin/python $(CONFIG)
 
 # --- installation: docs/operations/systemd.md -----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ action=${1-}
 DESTDIR=${DESTDIR-} PREFIX=${PREFIX:-/opt/model-inbox}
 SYSCONF=/etc/model-inbox STATE=/var/lib/model-inbox LIB=/usr/local/lib BIN=/usr/local/bin SHARE=/usr/local/share
 UNIT=model-inbox.service
+PAGES=model-inbox-web.service
 
 stop() {
     printf 'cannot %s: %s\n' "$action" "$1" >&2
@@ -112,6 +113,7 @@ others_write() { # can anybody but root and the owner write in this folder? A gr
 
 unit_file=$DESTDIR$LIB/systemd/system/$UNIT
 backoff_file=$unit_file.d/50-backoff.conf
+pages_file=$DESTDIR$LIB/systemd/system/$PAGES
 sysusers_file=$DESTDIR$LIB/sysusers.d/model-inbox.conf
 tmpfiles_file=$DESTDIR$LIB/tmpfiles.d/model-inbox.conf
 # The one folder of catalogues that every version of systemd reads.
@@ -261,6 +263,7 @@ remove_help() {
 
 put_files() {
     put systemd/model-inbox.service "$unit_file"
+    put systemd/model-inbox-web.service "$pages_file"
     put systemd/model-inbox.sysusers "$sysusers_file"
     put systemd/model-inbox.tmpfiles "$tmpfiles_file"
     put systemd/model-inbox.catalog "$catalog_file"
@@ -295,16 +298,21 @@ tell_the_machine() { # users, folders, units: what a package would do after it w
     else
         say "Look at $config_file, then: systemctl enable --now model-inbox"
     fi
+    if systemctl --quiet is-active $PAGES; then
+        say 'The pages are still those of before: systemctl restart model-inbox-web'
+    fi
 }
 
 # --- uninstall ------------------------------------------------------------------------------------------------------
 
 remove() {
     enter_all
-    if systemd_runs; then systemctl --quiet disable --now $UNIT 2>/dev/null || true; fi
+    if systemd_runs; then
+        for unit in $PAGES $UNIT; do systemctl --quiet disable --now $unit 2>/dev/null || true; done
+    fi
     if [ -e "$sample" ] && cmp -s "$sample" "$config_file"; then rm -f "$config_file"; fi
     remove_help
-    rm -f "$config_file.new" "$unit_file" "$backoff_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file"
+    rm -f "$config_file.new" "$unit_file" "$backoff_file" "$pages_file" "$sysusers_file" "$tmpfiles_file" "$catalog_file"
     if [ "$(readlink "$DESTDIR$BIN/model-inbox" || true)" = "$PREFIX/bin/model-inbox" ]; then
         rm -f "$DESTDIR$BIN/model-inbox"
     fi
@@ -313,7 +321,7 @@ remove() {
     rmdir "$DESTDIR$PREFIX/bin" "$DESTDIR$PREFIX" "$unit_file.d" "$DESTDIR$SYSCONF" 2>/dev/null || true
     if [ -z "$DESTDIR" ] && has journalctl; then journalctl --update-catalog; fi
     if systemd_runs; then systemctl daemon-reload; fi
-    say "Kept: $DESTDIR$STATE with all models, the user model-inbox and the groups model-producers and model-consumers"
+    say "Kept: $DESTDIR$STATE with all models, the users model-inbox and model-inbox-web, and the groups model-producers and model-consumers"
     if [ -e "$config_file" ]; then say "Kept: $config_file, which was edited"; fi
 }
 

@@ -67,7 +67,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("retention plan", "retention apply", "retention simulate", "retention confirm-clock", "verify", "rebuild"),
         *("allowlist explain", "allowlist diff", "allowlist build"),
         *("config check", "config show", "config schema", "schema"),
-        *("init", "status", "reload", "inbox list", "inbox explain", "report", "logs"),
+        *("init", "status", "reload", "inbox list", "inbox explain", "report", "web", "logs"),
     }
     help_text = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in help_text for name in COMMANDS)

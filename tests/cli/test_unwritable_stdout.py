@@ -73,9 +73,10 @@ ANSWERING = {
 }
 """The arguments with which each command prints an answer in the folder of `_folder`."""
 
-# `run` prints nothing; `reload` prints where a daemon answers, `allowlist build` where frameworks are installed.
+# `run` and `web` print nothing; `reload` prints where a daemon answers, `allowlist build` where frameworks are
+# installed.
 # A replica is pulled by rsync, which need not be here: tests/system.
-ELSEWHERE = {"run", "reload", "allowlist build", "replica pull", "replica status"}
+ELSEWHERE = {"run", "web", "reload", "allowlist build", "replica pull", "replica status"}
 
 
 def test_every_command_is_tried_here() -> None:

@@ -152,6 +152,7 @@ const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 for (let node = walker.nextNode(); node; node = walker.nextNode()) {{
   const element = node.parentElement;
   if (!node.data.trim() || element.closest('script, style, title, desc, option, datalist')) continue;
+  if (element.tagName === 'DETAILS' && !element.open) continue;
   if (!element.checkVisibility({{opacityProperty: true, visibilityProperty: true}})) continue;
   const range = document.createRange();
   range.selectNodeContents(node);

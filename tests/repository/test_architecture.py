@@ -47,7 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "telemetry": words("problems errors exit_codes base registry/paths"),
     "inbox": words("problems errors base model pickles config registry gates telemetry/metrics"),
     "report": words("problems errors base model config registry retention telemetry inbox"),
-    "web": words("problems errors exit_codes base config"),
+    "web": words("problems errors exit_codes base config registry report"),
     "why": words("problems base registry"),
     "service": words(
         "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
@@ -56,7 +56,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "cli": words(
         """
         problems errors exit_codes base model pickles config registry gates retention choosing backup replica producer
-        telemetry inbox report why
+        telemetry inbox report web why
         """
     ),
     "__main__": words("cli"),
@@ -184,7 +184,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "report/charts": ("labels scale svg thinning", "chart times", "axes", "amounts calendar metric", "__init__"),
-    "web": ("answers sockets", "server", "__init__"),
+    "web": ("answers sockets", "pages server", "__init__"),
     "service": (
         "attempt health reload unforeseen waiting_log",
         "checkpointing promoting watching",
@@ -205,7 +205,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         """
         alias allowlist backup check config_trial delete diff drop gathering get history inbox listing log_source
         pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag trash
-        verify
+        verify web
         """,
         "config wait why",
         "log_traces show",
@@ -264,7 +264,7 @@ PURE = words("""
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words
-    base/margins config/gates config/names config/retention config/sections config/values
+    base/loopback base/margins config/gates config/names config/retention config/sections config/values
     registry/changes registry/checkpoint registry/clock registry/comparison registry/derived registry/entry
     registry/finding registry/alias_stack registry/journal registry/label_format
     registry/paths registry/position registry/queries registry/state registry/stored_sidecar registry/unfinished

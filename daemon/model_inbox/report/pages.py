@@ -61,7 +61,7 @@ class Served:
 
     def slot(self, slot: Slot, *, is_here: bool) -> str | None:  # noqa: ARG002  # the form of Links
         """Return the path of a slot's page: the overview of that slot alone."""
-        return "/slot?" + urlencode({"pair": slot.currency_pair, "type": slot.model_type, "variant": slot.variant})
+        return "/?" + urlencode({"pair": slot.currency_pair, "type": slot.model_type, "variant": slot.variant})
 
     def model(self, model_id: str) -> str | None:
         """Return the path of a model's page."""
@@ -69,4 +69,4 @@ class Served:
 
     def comparison(self, one: str, other: str) -> str | None:
         """Return the path of a comparison."""
-        return f"/compare/{quote(one, safe='')}/{quote(other, safe='')}"
+        return "/compare?" + urlencode([("id", one), ("id", other)])

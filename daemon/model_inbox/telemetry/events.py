@@ -590,6 +590,26 @@ EVENTS: dict[str, Event] = {
         "Report it, with the traceback.",
     ),
     # --- the pages
+    "web.started": Event(
+        "info",
+        ("version", "pid", "address", "registry"),
+        "`model-inbox web` serves the pages at `address`: a link, or the path of a socket after `unix:`.",
+    ),
+    "web.stopped": Event("info", ("signal", "uptime_seconds"), "A signal told `model-inbox web` to end."),
+    "web.failed": Event(
+        "critical",
+        ("code", "problem", "hint"),
+        "The pages cannot be served, and `model-inbox web` ends. The daemon does not depend on it.",
+        "Do what the hint says, then start it again.",
+    ),
+    "web.registry_unreadable": Event(
+        "error",
+        ("code", "problem", "hint"),
+        "The registry or config.yaml cannot be read, and every page says so instead. Each request tries it again; "
+        "logged once for each cause.",
+        "Do what `hint` says.",
+    ),
+    "web.registry_readable": Event("info", ("registry",), "The registry can be read again, and the pages are served."),
     "web.page_failed": Event(
         "error",
         ("path", "problem", "traceback"),

@@ -115,7 +115,7 @@ def serve(listening: socket.socket, pages: Pages, ready: Callable[[], None]) -> 
     """Serve pages on a socket until SIGTERM or SIGINT, and return the signal's name.
 
     `ready` is called when requests are answered. A request that is being answered when the signal comes gets a few
-    seconds for its end.
+    seconds for its end. Further signals are ignored from then on, for the process is about to end.
     """
     server = make_server(listening, pages)
     stopped: list[str] = []
@@ -126,7 +126,8 @@ def serve(listening: socket.socket, pages: Pages, ready: Callable[[], None]) -> 
             # waitress ends its loop by this, and its threads.
             raise _Stop
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
     try:
         ready()
         server.run()
@@ -134,8 +135,6 @@ def serve(listening: socket.socket, pages: Pages, ready: Callable[[], None]) -> 
         server.task_dispatcher.shutdown()
     finally:
         server.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
     return stopped[0]
 
 

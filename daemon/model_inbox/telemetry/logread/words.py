@@ -252,6 +252,11 @@ _REGISTRY: dict[str, _Words] = {
     "follower.failed_unexpectedly": lambda f: f"following failed unexpectedly: {_problem(f)}",
 }
 _OTHERS: dict[str, _Words] = {
+    "web.started": lambda f: f"the pages are served at {f.get('address')} (process {f.get('pid')})",
+    "web.stopped": lambda f: f"the pages are no longer served, after {f.get('signal') or 'a signal'}",
+    "web.failed": lambda f: f"cannot serve the pages: {f.get('problem')}. {f.get('hint') or ''}".rstrip(),
+    "web.registry_unreadable": lambda f: f"the pages say only what is wrong: {f.get('problem')}",
+    "web.registry_readable": lambda f: f"the pages of {f.get('registry')} are served again",
     "web.page_failed": lambda f: f"the page {f.get('path')} could not be made: {_problem(f)}",
     "web.server_warned": lambda f: f"the HTTP server: {_problem(f)}",
     UNIT_EXITED: lambda f: str(f.get("message")),
