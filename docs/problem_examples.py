@@ -465,6 +465,8 @@ def registry_examples(folder: Path) -> dict[str, Example]:
         "registry.labels_differ": registry.registry_labels_differ(
             MODELS / "usd_eur.labels.json", "usd_eur", "aliases, pinned"
         ),
+        "registry.rules_missing": registry.registry_rules_missing(MODELS.parent / f"history/{'5d' * 32}.rules.json"),
+        "registry.rules_damaged": registry.registry_rules_damaged(MODELS.parent / f"history/{'5d' * 32}.rules.json"),
         "registry.storage_missing": registry.registry_storage_missing(MODELS),
         "registry.leftover_file": registry.registry_leftover_file(MODELS / "gbp_usd.pkl"),
         "registry.staging_leftover": registry.registry_staging_leftover(MODELS / ".staging/usd_eur.pkl"),

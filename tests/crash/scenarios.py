@@ -11,9 +11,11 @@ from typing import Any
 
 from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
+from model_inbox.registry.kept_rules import named_rules, read_rules
 from model_inbox.registry.label_files import read_labels
 from model_inbox.registry.label_format import has_labels
 from model_inbox.registry.outcomes import Examined
+from model_inbox.registry.paths import RegistryFiles
 from support.crash_disk import QuickDisk
 from support.crash_kit import START, Clock, as_version_0_1, metadata, plain, register, staged
 
@@ -222,6 +224,18 @@ def _held(registry: ModelRegistry) -> object:
     return registry.register_staged([replace(staged(registry, "held", b"held bytes"), gates=_Holds())])
 
 
+def _by_rules(registry: ModelRegistry) -> object:
+    """Register a model that rules accepted: the first line that names them."""
+    digest = registry.decide_by(b'{"format": "model-inbox-rules/1"}\n')
+    return registry.register_staged([replace(staged(registry, "ruled", b"ruled bytes"), rules=digest)])
+
+
+def _retire_by_rules(registry: ModelRegistry) -> object:
+    """Retire a model by other rules than those that accepted the one before."""
+    registry.decide_by(b'{"format": "model-inbox-rules/1", "retention": {}}\n')
+    return registry.delete_model("plain", by_rule=True)
+
+
 SCENARIOS = (
     Scenario("make", nothing, (_api,)),
     Scenario("adopt", stranger, (_api, _checkpoint)),
@@ -236,6 +250,7 @@ SCENARIOS = (
     Scenario("pin and tag", some, (lambda r: r.pin("plain"), lambda r: r.tag("plain", {"stage": "live"}))),
     Scenario("hold", some, (lambda r: r.hold("plain", reason="odd"), lambda r: r.unhold("plain"))),
     Scenario("register a held model", some, (_held, lambda r: r.change_segment())),
+    Scenario("decide by rules", some, (_by_rules, _retire_by_rules)),
     Scenario("record", some, (lambda r: r.record("plain", {"rmse": 0.5}, "2026-01-01"),)),
     Scenario(
         "the first change after labels without files",
@@ -282,6 +297,9 @@ def check(
         else:
             assert found in allowed, f"neither before nor after the step: {sorted(found)}"
             at = acknowledged + allowed.index(found)
+        # A line never names rules that are not kept.
+        for digest in named_rules(registry.history()):
+            assert read_rules(RegistryFiles(folder / "registry.json"), digest) is not None, digest
         # A plain reader gets JSON, always.
         assert isinstance(json.loads((folder / "registry.json").read_text()), dict)
         for entry in registry.registry.values():

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from model_inbox import ModelRegistry, RegistryError, RegistryLocked, StorageErr
 from model_inbox.base.disk import Disk
 from model_inbox.base.flocks import FileLock
 from model_inbox.cli import root
+from model_inbox.registry.kept_rules import named_rules, read_rules
+from model_inbox.registry.paths import RegistryFiles
 from model_inbox.registry.position import Identity
 from model_inbox.registry.repair.verify import verify
 from model_inbox.registry.segments import JournalFile
 from model_inbox.replica.pull import Pulled, pull, read_record
+from model_inbox.replica.transport import Transport
 from support.crash_disk import QuickDisk
-from support.crash_kit import START, Clock, metadata, open_registry, plain, register
+from support.crash_kit import START, Clock, metadata, open_registry, plain, register, staged
 from support.waiting import wait_until
 
 OTHER = Identity("0123456789abcdef" * 2, "7-0123456789abcdef")
@@ -81,6 +85,28 @@ def test_a_replica_is_what_its_source_is(source: ModelRegistry, folder: Path) ->
     with open_registry(folder) as replica:
         assert [line.operation for line in replica.history()] == [line.operation for line in source.history()]
     assert pull_from(source, folder).new_files == 0
+
+
+def test_the_rules_that_lines_name_come_along(
+    source: ModelRegistry, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the history, and those that were kept after the history was fetched."""
+    first = source.decide_by(b"first")
+    source.register_staged([replace(staged(source, "a", b"model a"), rules=first)])
+    fetch_journal = Transport.fetch_journal
+
+    def changed_meanwhile(transport: Transport, target: Path) -> None:
+        second = source.decide_by(b"second")
+        source.register_staged([replace(staged(source, "b", b"model b"), rules=second)])
+        fetch_journal(transport, target)
+
+    monkeypatch.setattr(Transport, "fetch_journal", changed_meanwhile)
+    pull_from(source, folder)
+    assert opened(folder) == plain(source)
+    files = RegistryFiles(folder / "registry.json")
+    with open_registry(folder) as replica:
+        kept = [read_rules(files, digest) for digest in sorted(named_rules(replica.history()))]
+    assert sorted(map(str, kept)) == ["b'first'", "b'second'"]
 
 
 def test_an_id_that_is_used_again_gets_its_new_bytes(source: ModelRegistry, folder: Path) -> None:

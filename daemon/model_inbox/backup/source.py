@@ -20,6 +20,7 @@ from ..errors import StorageError
 from ..problems import quoted
 from ..registry.entry import EntryFields
 from ..registry.files import Storage
+from ..registry.kept_rules import rules_files
 from ..registry.label_files import LabelFiles
 from ..registry.paths import RegistryFiles
 from ..registry.position import Identity
@@ -128,7 +129,7 @@ class Source:
         """Return the history, the files that entries name, and the trash."""
         files: dict[str, Wanted] = {}
         history = self.files.history
-        for path in (*history_segments(history), *base_files(history)):
+        for path in (*history_segments(history), *base_files(history), *rules_files(history)):
             # A crash can leave the current segment in the history, too. It grows, and the journal has all of it.
             if path.lstat().st_ino != current:
                 files[self._below(path)] = Wanted(path, None)

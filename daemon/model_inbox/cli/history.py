@@ -11,6 +11,7 @@ from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
 from ..registry.changes import change_of
+from ..registry.kept_rules import rules_of
 from .arguments import find_model
 from .common import App, Command, pass_app
 from .completion import complete_model
@@ -94,6 +95,8 @@ def _as_dict(line: Line) -> dict[str, Any]:
         "drop_id": line.drop_id,
         "owner": owner_of_line(line),
     }
+    if (digest := rules_of(line)) is not None:
+        fields["rules"] = digest
     if line.detail and "alias" in line.detail:
         fields["alias"] = line.detail["alias"]
         fields["also"] = sorted(line.detail.get("also", {}))

@@ -124,6 +124,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     Shows the plan and asks for confirmation. The daemon does this by itself if `retention.mode` is enforce. If it is
     off, only this command retires by the rules. If it is dry-run, nothing is retired.
     """
+    from ..config.rules import rules_text
     from ..retention.apply import apply_retention, plan_retention
 
     section = app.config.retention
@@ -146,6 +147,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
     ask(f"Retire {counted(len(to_retire), 'model')} to the trash?", yes=yes, to="apply the plan")
     with app.writing() as registry:
         registry.clock_watch.look().must_be_believed("apply the plan")
+        registry.decide_by(rules_text(app.config))
         made = plan_retention(registry, section, moment)
         if _registrations(made) != _registrations(shown):
             raise ChangedMeanwhile()

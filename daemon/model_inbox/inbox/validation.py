@@ -54,7 +54,10 @@ __all__ = ["Checks", "Judge", "Judging"]
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes; who may drop what, how much."""
+    """What the operator accepts: patterns, None for any; `max_artifact_size` in bytes; who may drop what, how much.
+
+    `rules` is the digest of the rules that say so, "" if they are not kept.
+    """
 
     model_types: tuple[str, ...] | None
     currency_pairs: tuple[str, ...] | None
@@ -63,6 +66,7 @@ class Checks:
     permits: tuple[PermitSection, ...] | None = None
     quota: tuple[QuotaSection, ...] = ()
     gates: tuple[GateSection, ...] = ()
+    rules: str = ""
 
 
 OverQuota = Callable[[str, Quota, OwnerFields, int], Problem | None]
@@ -386,6 +390,7 @@ class Judge:
             self._quota(claim) if self.checks.quota else None,
             sum(report.load_bytes for _, report in judged.values()),
             gates_for(self.checks.gates, slot_of(fields)) if self.checks.gates else None,
+            self.checks.rules,
         )
 
     def _quota(self, claim: Claim) -> Quota | None:

@@ -152,6 +152,8 @@ Code = Literal[
     "registry.labels_missing",
     "registry.labels_damaged",
     "registry.labels_differ",
+    "registry.rules_missing",
+    "registry.rules_damaged",
     "registry.storage_missing",
     "registry.leftover_file",
     "registry.staging_leftover",

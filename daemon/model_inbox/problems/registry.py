@@ -23,6 +23,8 @@ __all__ = [
     "registry_mark_damaged",
     "registry_mark_differs",
     "registry_mark_missing",
+    "registry_rules_damaged",
+    "registry_rules_missing",
     "registry_sidecar_damaged",
     "registry_sidecar_differs",
     "registry_sidecar_missing",
@@ -223,6 +225,26 @@ def registry_labels_damaged(path: Path, model_id: str, why: str) -> Problem:
         "registry.labels_damaged",
         f"the labels file of {quoted(model_id)} cannot be used: {why}",
         _REWRITE_LABELS,
+        file=str(path),
+    )
+
+
+def registry_rules_missing(path: Path) -> Problem:
+    """Rules that lines name are not kept."""
+    return Problem(
+        "registry.rules_missing",
+        "changes in the history name these rules, and the file that keeps them is missing",
+        "Copy it from a backup. Without it `model-inbox why` cannot show these rules",
+        file=str(path),
+    )
+
+
+def registry_rules_damaged(path: Path) -> Problem:
+    """The file of kept rules has other bytes than its name says."""
+    return Problem(
+        "registry.rules_damaged",
+        "the kept rules have not the SHA-256 that the file's name says",
+        "Copy it from a backup. If these rules are still in force, a start of the daemon writes it again",
         file=str(path),
     )
 

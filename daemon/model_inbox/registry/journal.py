@@ -147,7 +147,8 @@ class Line:
 class Draft:
     """A line before it has its sequence and time; see `Line`.
 
-    `gives` is the alias that the line gives to its model, `format` that of a segment that can hold it.
+    `gives` is the alias that the line gives to its model, `rules` the digest of the rules that decided on it ("": none
+    did), `format` that of a segment that can hold it.
     """
 
     operation: Operation
@@ -160,6 +161,7 @@ class Draft:
     removed: EntryFields | None = None
     detail: dict[str, Any] | None = None
     gives: str = ""
+    rules: str = ""
     format: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -251,7 +253,7 @@ def number_drafts(drafts: Sequence[Draft], sequence: int, now: datetime) -> list
                 draft.changes_entry,
                 entry,
                 draft.removed,
-                draft.detail,
+                {**(draft.detail or {}), "rules": draft.rules} if draft.rules else draft.detail,
             )
         )
     return lines

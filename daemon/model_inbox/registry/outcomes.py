@@ -52,7 +52,8 @@ class Candidate:
     `verdict` what the scan of its pickles holds for (`pickles.current`; None: they were not scanned); `frameworks` the
     versions that its pickles claim (`pickles.claimed_versions`); `owner` the user who dropped it, `quota` how much that
     user may have (None: as much as there is room for); `load_bytes` what a load of its pickles needs at most; `gates`
-    decides beside the models in service (None: no gate is to be passed).
+    decides beside the models in service (None: no gate is to be passed); `rules` is the digest of the rules that
+    accepted it ("": none did).
     """
 
     fields: MetadataFields
@@ -69,6 +70,7 @@ class Candidate:
     quota: Quota | None = None
     load_bytes: int | None = None
     gates: Gatekeeper | None = None
+    rules: str = ""
 
 
 class Registered(NamedTuple):

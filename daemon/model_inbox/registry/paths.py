@@ -50,6 +50,10 @@ class RegistryFiles:
         """The folder of the retired models."""
         return self.path.parent / TRASH_NAME
 
+    def rules(self, digest: str) -> Path:
+        """Return the file that keeps the rules whose text has that SHA-256."""
+        return self.history / f"{digest}.rules.json"
+
     @property
     def writer_lock(self) -> Path:
         """The lock that every change is made under."""

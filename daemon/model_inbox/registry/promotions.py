@@ -409,7 +409,17 @@ class Promotions:
         line = self._store.state.sequence + 1
         given = give(entry, alias, former, line=line, actor=actor, reason=reason, by_rule=by_rule)
         said = {"alias": alias, **detail, **({"also": dict(also)} if also else {})}
-        draft = Draft(operation, model_id, reason, actor, changes_entry=True, entry=given, detail=said, gives=alias)
+        draft = Draft(
+            operation,
+            model_id,
+            reason,
+            actor,
+            changes_entry=True,
+            entry=given,
+            detail=said,
+            gives=alias,
+            rules=self._store.rules_in_force if by_rule else "",
+        )
         # A crash before this line leaves the alias where it was; after it, with its new holder, in every entry at once.
         self._store.commit([draft])
         # A crash here leaves labels files behind the line: the next writer writes them.

@@ -240,4 +240,5 @@ def _draft(candidate: Candidate, entry: EntryFields, actor: str) -> Draft:
         candidate.drop_id,
         changes_entry=True,
         entry=entry,
+        rules=candidate.rules,
     )

@@ -475,14 +475,16 @@ class ModelRegistry(Followable, Upkeep):
         reason: str = "delete_model",
         actor: str | None = None,
         at: Position | int | None = None,
+        by_rule: bool = False,
     ) -> bool:
         """Retire a model to the trash; False for an unknown id. The id is free again afterwards.
 
         Raises EntryProtected for a pinned model or one that an alias names. With `at` (the registry's position, or
         its sequence alone) it is retired only if nothing at all was committed after that, and False returned
-        otherwise. A position also holds off when the same number stands for another line in another epoch.
+        otherwise. A position also holds off when the same number stands for another line in another epoch. `by_rule`
+        says that a rule decided it, so that the line names the rules (`decide_by`).
         """
-        return self._trash.retire(model_id, reason=reason, actor=actor or self.actor, at=at)
+        return self._trash.retire(model_id, reason=reason, actor=actor or self.actor, at=at, by_rule=by_rule)
 
     def restore(self, model_id: str, *, sequence: int | None = None, actor: str | None = None) -> Entry:
         """Bring a retired model back from the trash: the one retired last, or the one of that `sequence`.

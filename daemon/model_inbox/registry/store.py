@@ -28,6 +28,7 @@ from .doubt import Doubt
 from .healing import log_ignored
 from .history import Retirements, note_retirement, retirements
 from .journal import Draft, Line, number_drafts
+from .kept_rules import KeptRules
 from .opening import change_refused, make_files, open_journal, read_files
 from .paths import RegistryFiles
 from .position import Identity
@@ -89,6 +90,10 @@ class Store:
         self._state_lock = threading.RLock()
         self._unsettled = False  # lines are being taken in: when that was cut short, everything is read again
         self.doubt = Doubt(self.files.journal)
+        self.rules: dict[str, KeptRules] = {}
+        """The rules that lines of this handle may name, by digest."""
+        self.rules_in_force = ""
+        """The digest of those that decide now, "" if nothing is decided by rules here."""
         self._faults: tuple[Fault, ...] = ()
         self._retirements: Retirements | None = None
         self._clock_lines: list[ClockLine] | None = None
@@ -401,6 +406,10 @@ class Store:
         needed = max(draft.format for draft in drafts)
         if self.state.identity is None or needed > self.journal.format:
             self._take_over(max(needed, self.journal.format))
+        for draft in drafts:
+            # A crash after this and before the lines leaves a file that no line names.
+            if draft.rules and not self.rules[draft.rules].is_kept:
+                self.rules[draft.rules].keep()
         lines = number_drafts(drafts, self.state.sequence, self._clock())
         with self._state_lock:
             self._unsettled = True

@@ -60,7 +60,7 @@ class Trash:
 
     # --- changes ----------------------------------------------------------------------------------------------
 
-    def retire(self, model_id: str, *, reason: str, actor: str, at: Position | int | None) -> bool:
+    def retire(self, model_id: str, *, reason: str, actor: str, at: Position | int | None, by_rule: bool) -> bool:
         """Retire a model; False for an unknown id, and when the registry does not stand at `at` any more.
 
         Raises EntryProtected.
@@ -73,7 +73,10 @@ class Trash:
                 self._store.sync()
                 return False
             _refuse_protected(model_id, entry)
-            self._store.commit([Draft("retire", model_id, reason, actor, changes_entry=True, removed=entry)])
+            rules = self._store.rules_in_force if by_rule else ""
+            self._store.commit(
+                [Draft("retire", model_id, reason, actor, changes_entry=True, removed=entry, rules=rules)]
+            )
             # From here the model is retired. A crash before its files have moved leaves them at their names
             # without an entry; `finish` moves them when a writer meets them.
             self._storage.discard(entry, self._named_by_others(entry))

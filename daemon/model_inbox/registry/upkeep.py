@@ -6,6 +6,7 @@ Owns the public methods of this, which `ModelRegistry` inherits. Never changes a
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..base.log import log
 from ..errors import RegistryError, StorageError
 from .access import remove_old_temporaries
 from .history import prune_history
+from .kept_rules import KeptRules
 from .label_files import LabelFiles
 from .store import Store
 from .trash import Trash
@@ -43,6 +45,18 @@ class Upkeep:
         from .promotions import Promotions
 
         return Promotions(self._store, self._label_files, self._trash)
+
+    def decide_by(self, text: bytes) -> str:
+        """Go by these rules from now on: each line that a rule decides names them by their digest, which is returned.
+
+        `text` is what `config.rules.rules_text` makes. It is kept in the history at once. Where that fails it is tried
+        again before the first such line, whose change then raises the error.
+        """
+        rules = KeptRules(self._store.files, text, self._disk)
+        self._store.rules[rules.digest], self._store.rules_in_force = rules, rules.digest
+        with suppress(StorageError):
+            rules.keep()
+        return rules.digest
 
     def checkpoint(self, *, force: bool = False) -> bool:
         """Bring `prediction_registry.json` up to date. Return whether it was written."""

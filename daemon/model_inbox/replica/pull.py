@@ -23,6 +23,7 @@ from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_byt
 from ..registry.entry import EntryFields
 from ..registry.files import LABELS_SUFFIX, Storage
 from ..registry.history import entries_after
+from ..registry.kept_rules import named_rules
 from ..registry.paths import RegistryFiles
 from ..registry.segments import JOURNAL_MODE, read_segment
 from ..registry.state import State
@@ -53,11 +54,12 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The source as its journal tells: the bytes of its whole lines, and the entries after them."""
+    """The source as its journal tells: the bytes of its whole lines, the entries after them, the rules they name."""
 
     name: str
     journal: bytes
     state: State
+    rules: Collection[str]
 
 
 def read_record(folder: Path) -> Record:
@@ -137,6 +139,9 @@ def _pull(transport: Transport, folder: Path, record: Record, begun: datetime, d
             transport.fetch_history(work / "registry")
             transport.fetch_journal(work / "registry")
             seen = _look(work / "registry", folder)
+            if not all(exists(RegistryFiles(work / "registry" / "any.json").rules(digest)) for digest in seen.rules):
+                # A line names rules that were kept after the history was fetched.
+                transport.fetch_rules(work / "registry")
         except RegistryCorrupted:
             # A segment was closed between the two.
             if left == 0:
@@ -195,7 +200,7 @@ def _look(fetched: Path, folder: Path) -> _Seen:
     state = State(str(folder), entries, header.base_sequence, header.base_time, header.identity)
     for line in segment.lines:
         state.apply(line)
-    return _Seen(name, read_bytes(files.journal)[: segment.end], state)
+    return _Seen(name, read_bytes(files.journal)[: segment.end], state, named_rules(segment.lines))
 
 
 def _needed(entries: Iterable[EntryFields], storage: Storage, folder: Path) -> dict[str, str]:

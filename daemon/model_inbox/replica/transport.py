@@ -42,6 +42,10 @@ class Transport:
         """Make `target/history` hold the closed segments and the base files of the source, and no others."""
         self._run(["-r", "--delete", "--include=/history/", "--include=/history/*.json"], target, _HISTORY)
 
+    def fetch_rules(self, target: Path) -> None:
+        """Fetch the rules that the source keeps beside its history, also those that came after the history was."""
+        self._run(["-r", "--include=/history/", "--include=/history/*.rules.json", "--exclude=*"], target, ())
+
     def fetch_journal(self, target: Path) -> None:
         """Fetch the current segment of the journal, with the whole lines that it has by now."""
         self._run(["-r", "--delete", "--include=/*.journal.jsonl", "--exclude=*"], target, ())

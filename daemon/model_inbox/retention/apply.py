@@ -124,7 +124,7 @@ class _Retirement:
                 return False
             reason = reason_of_rules(seen.reasons)
             at = self._identity.at(self._sequence) if self._identity is not None else self._sequence
-            if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=at):
+            if self._registry.delete_model(item.model_id, reason=reason, actor=actor, at=at, by_rule=True):
                 # Our own line does not change the plan of the other models, because no rule kept this one. The line
                 # may be the one that gave the registry its identity.
                 self._sequence += 1
@@ -151,7 +151,7 @@ def retire_held(registry: ModelRegistry, keep_seconds: float, now: datetime, *, 
             found = registry.get_model_info(entry["model_id"])
             if found is None or found.get("sequence") != entry.get("sequence") or not _is_due(found, keep, now):
                 break
-            if registry.delete_model(entry["model_id"], reason=reason, actor=actor, at=position):
+            if registry.delete_model(entry["model_id"], reason=reason, actor=actor, at=position, by_rule=True):
                 retired.append(entry["model_id"])
                 _log_retired(entry, [reason])
                 break

@@ -25,11 +25,18 @@ from ..telemetry.metrics_server import MetricsServer
 __all__ = ["Reloaded", "checks_of", "configure_logs", "open_server", "read_again", "scanner_of"]
 
 
-def checks_of(config: Config) -> Checks:
-    """Return what a drop must fulfil beside being safe."""
+def checks_of(config: Config, rules: str = "") -> Checks:
+    """Return what a drop must fulfil beside being safe. `rules` is the digest by which the journal names all that."""
     checks, size = config.checks, config.inbox.max_artifact_size
     return Checks(
-        checks.model_types, checks.currency_pairs, checks.pair_pattern, size, config.permits, config.quota, config.gates
+        checks.model_types,
+        checks.currency_pairs,
+        checks.pair_pattern,
+        size,
+        config.permits,
+        config.quota,
+        config.gates,
+        rules,
     )
 
 

@@ -24,6 +24,7 @@ from ..base.disk import make_folder
 from ..base.flocks import FileLock
 from ..base.machine import Machine
 from ..config.changes import describe_changes, settings_of
+from ..config.rules import rules_text
 from ..config.settings import Config
 from ..errors import ConfigError, ModelInboxError, RegistryLocked, StorageError
 from ..exit_codes import EXIT_TRY_AGAIN
@@ -31,6 +32,7 @@ from ..inbox.failures import FATAL_ERRORS
 from ..inbox.folder import Inbox, Rescan, limits_of
 from ..inbox.older_copy import Told, refuse_older_copy, told_by_receipts
 from ..inbox.pipeline import Intake
+from ..inbox.validation import Checks
 from ..inbox.watch import Watch
 from ..pickles import Scanner
 from ..registry.paths import daemon_lock
@@ -204,7 +206,7 @@ class Service:
             self.inbox,
             self.registry,
             self.scanner,
-            checks_of(self.config),
+            self._checks_of(self.config),
             self._machine,
             between_drops=self.reporter.publish_if_due,
             make_scanner=lambda: self._make_scanner(self.config),
@@ -454,7 +456,7 @@ class Service:
     def _apply(self, new: Reloaded) -> None:
         self.config = new.config
         self._try("setting the rights of the inbox", lambda: self._set_private(new.config.inbox.private))
-        self.intake.judge.checks = checks_of(new.config)
+        self.intake.judge.checks = self._checks_of(new.config)
         self.registry.lock_timeout = new.config.registry.lock_timeout
         if new.scanner is not None:
             self.scanner.close()
@@ -465,6 +467,10 @@ class Service:
         self._taking.reconfigure(new.config)
         self._serve(new.server)
         configure_logs(new.config)
+
+    def _checks_of(self, config: Config) -> Checks:
+        """Return what drops must fulfil by a configuration, by whose rules the registry goes from now on."""
+        return checks_of(config, self.registry.decide_by(rules_text(config)))
 
     def _set_private(self, private: bool) -> None:
         if private != self.inbox.privacy.is_on:

@@ -187,6 +187,16 @@ ROWS: Mapping[Code, About] = {
         "A writer ended after its journal line, before the file; or a copy was put in its place.",
         "Nothing: a start of the daemon writes it again from the entry.",
     ),
+    "registry.rules_missing": About(
+        "Changes in the history name rules that are not kept any more.",
+        "Their file in `history/` was removed, or the registry was copied without it.",
+        "Copy it from a backup. Nothing but `model-inbox why` reads it: the answers then lack the text of those rules.",
+    ),
+    "registry.rules_damaged": About(
+        "The kept text of rules has other bytes than its name says.",
+        "It was edited, or damaged on the disk.",
+        "Copy it from a backup. If these rules are still in force, a start of the daemon writes it again.",
+    ),
     "registry.storage_missing": About(
         "The folder of the stored models is missing.",
         "Its file system is not mounted, or `registry.storage_dir` is wrong.",

@@ -39,6 +39,8 @@ from ...problems.registry import (
     registry_labels_differ,
     registry_labels_missing,
     registry_leftover_file,
+    registry_rules_damaged,
+    registry_rules_missing,
     registry_sidecar_damaged,
     registry_sidecar_differs,
     registry_sidecar_missing,
@@ -57,6 +59,7 @@ from ..entry import EntryFields, as_fields, files_of_entry, sequence_of
 from ..files import Storage
 from ..healing import is_set_aside
 from ..history import Retirements, retirements
+from ..kept_rules import named_rules, rules_files, sound_rules
 from ..label_files import read_labels
 from ..label_format import has_labels
 from ..paths import RegistryFiles
@@ -166,6 +169,7 @@ class _Look:
     def problems(self) -> list[Problem]:
         """Return what is wrong beside the models' own files."""
         found = [*self.evidence.problems, *self._replay(), *self._leftovers(), *self._trash(), *self._staging()]
+        found += self._rules()
         return list(dict.fromkeys(found))
 
     def _replay(self) -> Iterator[Problem]:
@@ -214,6 +218,21 @@ class _Look:
             return
         for folder in strangers:
             yield registry_trash_unknown(folder)
+
+    def _rules(self) -> Iterator[Problem]:
+        """Look whether the rules that lines name are kept, and are what they were."""
+        files = self.evidence.files
+        named = named_rules(self.evidence.lines[number].line for number in sorted(self.evidence.lines))
+        try:
+            there = rules_files(files.history)
+            damaged = [path for path in there if sound_rules(path) is None]
+        except OSError as error:
+            yield unreadable(files.history, error)
+            return
+        for path in damaged:
+            yield registry_rules_damaged(path)
+        for path in sorted({files.rules(digest) for digest in named} - {*there}):
+            yield registry_rules_missing(path)
 
     def _staging(self) -> Iterator[Problem]:
         names: list[str] = []
