@@ -134,7 +134,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "budget",
         "groups",
         "plan",
-        "apply differences foresight occasions",
+        "apply differences forecast foresight occasions",
         "simulation",
         "__init__",
     ),
@@ -178,7 +178,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "report": (
         "charts facts figures pages",
-        "attention decisions",
+        "attention decisions drawing",
         "render slots",
         "gather",
         "__init__",
@@ -271,9 +271,9 @@ PURE = words("""
     registry/usage
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
-    report/attention report/decisions report/facts report/figures report/pages report/slots
-    retention/budget retention/differences retention/entries retention/foresight retention/groups retention/occasions
-    retention/outcomes retention/plan retention/rules
+    report/attention report/decisions report/drawing report/facts report/figures report/pages report/slots
+    retention/budget retention/differences retention/entries retention/forecast retention/foresight retention/groups
+    retention/occasions retention/outcomes retention/plan retention/rules
     retention/simulation retention/times
     telemetry/events telemetry/metrics telemetry/logread/coverage
     telemetry/logread/questions telemetry/logread/records telemetry/logread/words

@@ -505,24 +505,29 @@ def lines_of_operations(
             continue  # pruned meanwhile
         except OSError as error:
             raise StorageError("read the journal segment", path, error) from error
-        for operation in operations:
-            found |= {line.sequence: line for line in _lines_in(data, operation)}
+        found |= {line.sequence: line for line in _lines_in(data, operations)}
         if (since is not None and _begins_before(data, since)) or (newest and found):
             break
     return [found[sequence] for sequence in sorted(found)]
 
 
-def _lines_in(data: bytes, operation: str) -> Iterator[Line]:
-    """Yield the sound lines of an operation in the bytes of a segment."""
-    needle = b'"operation":"%s"' % operation.encode()
-    at = data.find(needle)
-    while at >= 0:
+def _lines_in(data: bytes, operations: Collection[str]) -> Iterator[Line]:
+    """Yield the sound lines of these operations in the bytes of a segment."""
+    names = b"|".join(re.escape(operation.encode()) for operation in sorted(operations))
+    begin = 0
+    # One search for all: it is as quick as that for a single text.
+    for match in re.finditer(b'"operation":"(?:%s)"' % names, data):
+        at = match.start()
+        if at < begin:
+            continue
         end = data.find(b"\n", at)
+        if end < 0:
+            return
         with suppress(Damage):
-            line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : end if end >= 0 else len(data)])
-            if line.operation == operation and end >= 0:
+            line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : end])
+            if line.operation in operations:
                 yield line
-        at = data.find(needle, end) if end >= 0 else -1
+        begin = end
 
 
 def newest_lines(journal: Path, history: Path, count: int) -> list[Line]:

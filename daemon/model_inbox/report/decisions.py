@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -68,9 +69,10 @@ def tenures_of(lines: Sequence[Line], axis: TimeAxis, alias: str = CHAMPION) -> 
             continue
         at = axis.place(line.at, line.sequence)
         if found and found[-1].until is None:
-            found[-1] = Tenure(found[-1].model_id, found[-1].since, max(at, found[-1].since))
+            found[-1] = replace(found[-1], until=max(at, found[-1].since))
         if line.operation != "unalias":
-            found.append(Tenure(line.model_id, max(at, found[-1].since) if found else at, None))
+            since = max(at, found[-1].since) if found else at
+            found.append(Tenure(line.model_id, since, None, line.operation == "rollback"))
     return tuple(found)
 
 

@@ -5,6 +5,7 @@ Owns these values. Texts in them are as they were found: `render` escapes and sh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "Rejected",
     "Retention",
+    "SlotBytes",
     "SlotFacts",
     "Taken",
     "Tenure",
@@ -90,20 +92,25 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class GateBound:
-    """The value of a metric that a gate asks for now, such as "at most 0.0066". `name` is that of the gate."""
+    """The value of a metric that a gate asks for now, such as "at most 0.0066". `name` is that of the gate.
+
+    `reference` is the value of the model in service that it is worked out from, None for a fixed bound.
+    """
 
     name: str
     value: float
     side: Literal["max", "min"]
+    reference: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """How long a model held the alias. `until` is None for the one that holds it; `since` may be before the axis."""
+    """How long a model held the alias. `until` is None for the one that holds it."""
 
     model_id: str
     since: datetime
     until: datetime | None
+    is_rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +194,7 @@ class SlotFacts:
     marks: tuple[Mark, ...]
     models: tuple[ModelRow, ...]
     quiet: str = ""
-    taken: str = ""
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,29 +246,29 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A model that retention takes at a time, if nothing changes until then. `is_stopped`: the breaker stops it."""
+    """A model that retention takes at a time. `is_expected`: it goes if models go on coming as they came."""
 
     model_id: str
     slot: Slot
     at: datetime
     reason: str
     bytes: int
-    is_stopped: bool = False
+    is_expected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
     """What the rules take next, earliest first, and what keeps the rest: rules with the number of models.
 
-    `taken` are the first of `taken_total`.
+    `stopped` is how many models the rules would take, and the breaker stops.
     """
 
     mode: str
     next_run: datetime | None
     taken: tuple[Taken, ...]
-    taken_total: int
     taken_bytes: int
-    by_day: tuple[tuple[datetime, int, int], ...]
+    by_slot: Mapping[Slot, int]
+    stopped: int
     kept: tuple[tuple[str, int], ...]
     kept_total: int
 
@@ -288,6 +295,16 @@ class DiskUse:
     path: str = ""
     free: int | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotBytes:
+    """What the models of a slot take on the disk: those that are registered, and those in the trash."""
+
+    slot: Slot
+    bytes: int
+    models: int
+    trash: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +353,7 @@ class Overview:
     trash_total: int
     trash_bytes: int
     disks: tuple[DiskUse, ...]
+    slot_bytes: tuple[SlotBytes, ...]
     history: tuple[Change, ...]
     history_total: int
     unread: tuple[Unread, ...] = ()

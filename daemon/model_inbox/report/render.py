@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import datetime
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,8 @@ from markupsafe import Markup
 from ..base.units import counted, format_size
 from ..problems import escaped
 from . import figures
-from .facts import Overview
+from .drawing import calendar_of, chart_of, disk_of, sparkline
+from .facts import ANY, Metric, Overview, SlotFacts
 from .pages import Links, OneFile, anchor_of
 
 __all__ = ["TEXT_MAX", "content_policy", "environment", "render_overview"]
@@ -29,14 +33,16 @@ _FOLDER = Path(__file__).parent
 TEXT_MAX = 2_000
 """How many characters of one text a page contains at most. Ids and names have at most 128."""
 _START = 160
+_HYPHENED = re.compile(r"((?<!\S)[^\s-]+-\S{1,140}(?!\S))")
 
 
 def render_overview(facts: Overview, links: Links | None = None) -> str:
     """Return the overview as a document. `links` are those of a single file by default."""
-    return _render("overview.html", facts, links)
+    anchors = {anchor_of(one.slot) for one in facts.slots if one.models}
+    return _render("overview.html", facts, links, anchors=anchors)
 
 
-def _render(template: str, facts: Any, links: Links | None) -> str:
+def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
     return (
         environment()
         .get_template(template)
@@ -46,6 +52,7 @@ def _render(template: str, facts: Any, links: Links | None) -> str:
             style=Markup(style_sheet()),  # noqa: S704  # a file of this package
             script=Markup(page_script()),  # noqa: S704  # a file of this package
             policy=content_policy(),
+            **more,
         )
     )
 
@@ -90,6 +97,18 @@ def environment() -> Environment:
         auto_reload=False,
     )
     made.filters |= {
+        "calendar": calendar_of,
+        "chart": chart_of,
+        "disk": disk_of,
+        "spark": sparkline,
+        "gain": _gain,
+        "ident": identifier,
+        "lead": lead_metric,
+        "champion_value": _champion_value,
+        "columns": _columns,
+        "took": _took,
+        "anchor_of": anchor_of,
+        "advice": advice,
         "age": lambda moment, at: figures.age(moment, at) if moment is not None else "",
         "column": figures.column,
         "counted": counted,
@@ -97,11 +116,71 @@ def environment() -> Environment:
         "figure": figures.figure,
         "long": long_text,
         "minute": _time(figures.minute),
+        "plain_minute": lambda moment: figures.minute(moment) if moment is not None else "",
         "percent": figures.percent,
         "size": format_size,
     }
-    made.globals |= {"anchor_of": anchor_of}
+    made.globals |= {"any_choice": ANY}
     return made
+
+
+def _whole_words(text: str) -> Markup:
+    """Return a text whose words with hyphens, such as ids, are not broken at these."""
+    parts = _HYPHENED.split(text)
+    # Every second part is such a word.
+    whole = Markup('<span class="id">{}</span>')
+    return Markup().join(whole.format(part) if at % 2 else part for at, part in enumerate(parts))
+
+
+def advice(value: object) -> Markup:
+    """Return a sentence of ours that says what to do, with what stands between backticks as code."""
+    text = "" if value is None else str(value)
+    pieces = escaped(text, TEXT_MAX).split("`")
+    if len(pieces) % 2 == 0 or len(text) > TEXT_MAX:
+        return long_text(value)
+    # Every second piece stands between two backticks.
+    shown = (
+        Markup("<code>{}</code>").format(piece) if at % 2 else _whole_words(piece) for at, piece in enumerate(pieces)
+    )
+    return Markup().join(shown)
+
+
+def identifier(value: object) -> Markup:
+    """Return an id or a name of a file: never broken and never shortened, but for one that is no name at all."""
+    return Markup("<code>{}</code>").format(escaped("" if value is None else value))
+
+
+def _gain(metric: Metric) -> Markup:
+    """Return how the model in service compares with the one before it: a figure, and which way it is in words."""
+    if metric.gain is None:
+        return Markup()
+    shown = figures.percent(metric.gain)
+    if metric.order is None or not metric.gain:
+        return Markup("{}").format(shown)
+    kind, word = ("bad", "worse") if metric.gain < 0 else ("good", "better")
+    return Markup('{} <span class="{}">{}</span>').format(figures.percent(abs(metric.gain)).lstrip("+"), kind, word)
+
+
+def lead_metric(slots: Sequence[SlotFacts]) -> str:
+    """Return the metric that is the first of most slots, "" if there is none."""
+    counts = Counter(slot.metrics[0].name for slot in slots if slot.metrics)
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _champion_value(slot: SlotFacts, name: str) -> float | None:
+    """Return a metric of the model that a slot serves."""
+    return next((metric.champion for metric in slot.metrics if metric.name == name), None)
+
+
+def _columns(slot: SlotFacts) -> list[list[str]]:
+    """Return the texts of the columns of a slot's metrics."""
+    rows = [row.values for row in slot.models]
+    return [figures.column(values) for values in zip(*rows, strict=True)]
+
+
+def _took(seconds: float) -> str:
+    """Return a time in seconds with the digits of a millisecond, so that figures stand in line."""
+    return f"{seconds:,.3f} s"
 
 
 def _printable(value: object) -> object:
@@ -117,19 +196,21 @@ def _time(shown: Any) -> Any:
     def element(moment: datetime | None) -> Markup:
         if moment is None:
             return Markup()
-        stamp = moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+        stamp = moment.astimezone(UTC).isoformat(timespec="minutes").replace("+00:00", "Z")
         return Markup('<time datetime="{}">{}</time>').format(stamp, shown(moment))
 
     return element
 
 
 def long_text(value: object, start: int = _START) -> Markup:
-    """Return a text whose end can be opened if it is longer than `start`. Of a very long one the length is said."""
+    """Return a text whose rest can be opened if it is longer than `start`. Of a very long one the length is said."""
     text = "" if value is None else str(value)
     if len(text) <= start:
-        return Markup("{}").format(escaped(text, start))
+        return _whole_words(escaped(text, start))
     more = f"… {len(text):,} characters" + (f", the first {TEXT_MAX:,} here" if len(text) > TEXT_MAX else "")
-    begin, whole = escaped(text[:start], start), escaped(text, TEXT_MAX)
+    begin, rest = text[:start], text[start:]
+    if (space := begin.rfind(" ")) > start // 2:
+        begin, rest = text[:space], text[space:]
     return Markup('<details class="long"><summary>{} <span class="muted">{}</span></summary>{}</details>').format(
-        begin, more, whole
+        _whole_words(escaped(begin, start)), more, _whole_words(escaped(rest, TEXT_MAX - len(begin)))
     )

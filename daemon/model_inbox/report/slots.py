@@ -9,17 +9,17 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from ..base.instants import instant_microseconds, parse_stored
 from ..base.margins import Order
 from ..config.gates import GateSection
 from ..model.conditions.paths import METRICS, metrics_in
-from ..model.slot import Slot, slot_of
+from ..model.slot import NEWEST, Slot, slot_of
 from ..registry.alias_stack import promotion_of
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line
@@ -29,19 +29,30 @@ from .figures import age
 
 __all__ = ["Asked", "Room", "groups_of", "room_for", "slot_facts"]
 
+SMALL = 1_000
+"""Up to so many models a page stays below 300 kB."""
+METRICS_MAX = 12
 _USUAL_GAPS = 12
 _QUIET_FACTOR = 3
+_SPARK = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much a page shows: slots in the list, slots with charts, and of each of these metrics, points and models."""
+    """How much a page shows: slots in the list, slots with charts, and of each of these metrics, points and models.
+
+    A slot that has no charts has one metric and no models.
+    """
 
     slots: int
     charted: int
     metrics: int
     points: int
     models: int
+
+    def only_listed(self) -> Room:
+        """Return what is shown of a slot that has no charts."""
+        return replace(self, metrics=1, points=_SPARK, models=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +68,15 @@ class Asked:
 
 
 def room_for(slots: int, models: int) -> Room:
-    """Return how much of a registry of that size fits: some 300 kB up to 1,000 models, and 2 MB of any registry."""
-    charted = min(slots, 12 if models <= 1000 else 40)
-    share = max(charted, 1)
-    metrics = max(1, min(12, (36 if models <= 1000 else 120) // share))
+    """Return how much of a registry of that size fits into 300 kB up to 1,000 models, and into 2 MB above that."""
+    listed, charts, rows = (40, 24, 240) if models <= SMALL else (300, 60, 1_600)
+    charted = max(1, min(slots, charts // 2))
     return Room(
-        slots=120 if models <= 1000 else 400,
+        slots=listed,
         charted=charted,
-        metrics=metrics,
-        points=120,
-        models=max(10, min(200, (480 if models <= 1000 else 2400) // share)),
+        metrics=max(2, min(METRICS_MAX, charts // charted)),
+        points=120 if charted * 4 <= charts else 60,
+        models=max(8, min(120, rows // charted)),
     )
 
 
@@ -88,6 +98,34 @@ def _is_since(entry: EntryFields, since: datetime) -> bool:
     return bool(entry.get("aliases")) or any(at is not None and at >= since for at in times)
 
 
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A model of which everything is read once: its place on the axis, and its metrics by their names."""
+
+    entry: Mapping[str, Any]
+    model_id: str
+    trained: datetime | None
+    values: Mapping[str, float | None]
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> _Model:
+        """Return the model of an entry, or of the sidecar of a rejected drop."""
+        values = {name: _as_float(value) for name, value in metrics_in(entry.get(METRICS))}
+        return cls(entry, str(entry.get("model_id")), parse_stored(entry.get("trained_at")), values)
+
+    def value(self, name: str) -> float | None:
+        """Return a metric if it is a finite number."""
+        value = self.values.get(name)
+        return value if value is not None and math.isfinite(value) else None
+
+    def recorded(self, name: str) -> float | None:
+        """Return the latest recorded value of a metric if it is a finite number."""
+        recorded = self.entry.get("recorded")
+        said = recorded.get(name) if isinstance(recorded, Mapping) else None
+        value = _as_float(said.get("value")) if isinstance(said, Mapping) else None
+        return value if value is not None and math.isfinite(value) else None
+
+
 def slot_facts(
     slot: Slot,
     entries: Sequence[EntryFields],
@@ -97,28 +135,28 @@ def slot_facts(
     room: Room,
     now: datetime,
     *,
-    taken: str = "",
-    known: Mapping[str, EntryFields] | None = None,
+    taken: int = 0,
+    former: Mapping[str, EntryFields] | None = None,
 ) -> SlotFacts:
     """Return the facts of a slot. `lines` are those of its decisions, `rejected` its drops with their metrics.
 
-    `known` are all models by their ids, also retired ones, for the value of the one that was in service before.
+    `former` are models in the trash by their ids, for the value of the one that was in service before, `taken` is how
+    many models retention takes next.
     """
     newest_first = sorted(entries, key=_order, reverse=True)
-    axis = TimeAxis(entries)
+    axis = TimeAxis(newest_first[: room.points])
     service = _service(newest_first, now)
-    names = _metric_names(newest_first[: room.points], asked)
+    newest = [_Model.of(entry) for entry in newest_first[: max(room.points, room.models)]]
+    names = _metric_names(newest[: room.points], asked)
     shown = names[: room.metrics]
-    points = [entry for entry in reversed(newest_first[: room.points]) if parse_stored(entry.get("trained_at"))]
-    holder = next((one for one in newest_first if service and one["model_id"] == service.model_id), None)
-    before = (known or {}).get(service.former) if service is not None and service.former else None
-    metrics = [
-        _metric(name, points, len(newest_first), rejected, asked, (holder, before, newest_first)) for name in shown
-    ]
+    holder = _find(newest_first, service.model_id) if service is not None else None
+    before = _find(newest_first, service.former, former) if service is not None and service.former else None
+    served = _Served(holder, before, next((one for one in newest if not one.entry.get("held")), None))
+    drops = [(drop, _Model.of(fields)) for drop, fields in rejected]
+    points = [one for one in reversed(newest[: room.points]) if one.trained is not None]
     begins, ends = _span(points, axis.place(now))
-    tenures = tuple(one for one in tenures_of(lines, axis) if one.until is None or one.until >= begins)
     marks = [one for one in marks_of(lines, axis) if one.at >= begins]
-    for drop, _ in rejected:
+    for drop, _ in drops:
         if drop.at is not None and (at := axis.place(drop.at)) >= begins:
             marks.append(Mark(at, "rejected", drop.model_id or drop.stem, _why(drop)))
     return SlotFacts(
@@ -127,17 +165,24 @@ def slot_facts(
         bytes=sum(size_of(entry) for entry in newest_first),
         service=service,
         newest=_newest(newest_first, now),
-        newer=_newer(newest_first, holder),
+        newer=next((at for at, one in enumerate(newest_first) if holder and one["model_id"] == holder.model_id), 0),
         begins=begins,
         ends=ends,
-        metrics=tuple(metrics),
+        metrics=tuple(_metric(name, points, len(newest_first), drops, asked, served) for name in shown),
         metrics_total=len(names),
-        tenures=tenures,
+        tenures=tuple(one for one in tenures_of(lines, axis) if one.until is None or one.until >= begins),
         marks=tuple(sorted(marks, key=lambda one: one.at)),
-        models=tuple(_row(entry, shown) for entry in newest_first[: room.models]),
+        models=tuple(_row(model, shown) for model in newest[: room.models]),
         quiet=_quiet(newest_first, now),
         taken=taken,
     )
+
+
+def _find(
+    entries: Sequence[EntryFields], model_id: str, others: Mapping[str, EntryFields] | None = None
+) -> _Model | None:
+    found = next((one for one in entries if one["model_id"] == model_id), (others or {}).get(model_id))
+    return _Model.of(found) if found is not None else None
 
 
 def _order(entry: EntryFields) -> tuple[int, int, str]:
@@ -179,19 +224,25 @@ def _service(newest_first: Sequence[EntryFields], now: datetime) -> InService | 
     return InService(str(newest["model_id"]), "", parse_stored(newest.get("registered_at")), former=former)
 
 
-def _newer(newest_first: Sequence[EntryFields], holder: EntryFields | None) -> int:
-    return newest_first.index(holder) if holder is not None else 0
-
-
 # --- metrics ----------------------------------------------------------------------------------------------------------
 
 
-def _metric_names(entries: Sequence[EntryFields], asked: Asked) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """The model in service, the one before it, and the newest one that is not held."""
+
+    holder: _Model | None
+    before: _Model | None
+    newest: _Model | None
+
+
+def _metric_names(models: Sequence[_Model], asked: Asked) -> list[str]:
     """Return the metrics of the newest models: those that gates or rules name first, the others by their names."""
     found: dict[str, None] = {}
-    for entry in entries:
-        found |= dict.fromkeys(name for name, _ in metrics_in(entry.get("validation_metrics")))
-        found |= dict.fromkeys(name for name in (entry.get("recorded") or {}) if isinstance(name, str))
+    for model in models:
+        found |= dict.fromkeys(model.values)
+        recorded = model.entry.get("recorded")
+        found |= dict.fromkeys(name for name in recorded if isinstance(name, str)) if recorded else {}
     named = _names_of_rules(asked)
     return sorted(found, key=lambda name: (not any(pattern.fullmatch(name) for pattern in named), _natural(name)))
 
@@ -211,78 +262,50 @@ def _names_of_rules(asked: Asked) -> list[re.Pattern[str]]:
 
 def _metric(
     name: str,
-    entries: Sequence[EntryFields],
+    models: Sequence[_Model],
     total: int,
-    rejected: Sequence[tuple[Rejected, Mapping[str, Any]]],
+    rejected: Sequence[tuple[Rejected, _Model]],
     asked: Asked,
-    served: tuple[EntryFields | None, EntryFields | None, Sequence[EntryFields]],
+    served: _Served,
 ) -> Metric:
-    holder, before, newest_first = served
     order = asked.order_of(name)
-    points = [point for entry in entries if (point := _point(entry, name)) is not None]
+    points = [point for model in models if (point := _point(model, name)) is not None]
     points += [
-        Point(trained, value, drop.model_id or drop.stem, "rejected")
-        for drop, fields in rejected
-        if (value := value_of(fields, name)) is not None and (trained := parse_stored(fields.get("trained_at")))
+        Point(model.trained, value, drop.model_id or drop.stem, "rejected")
+        for drop, model in rejected
+        if (value := model.value(name)) is not None and model.trained is not None
     ]
-    champion = value_of(holder, name) if holder is not None else None
-    old = value_of(before, name) if before is not None else None
+    champion = served.holder.value(name) if served.holder is not None else None
+    old = served.before.value(name) if served.before is not None else None
     return Metric(
         name=name,
         order=order,
         points=tuple(sorted(points, key=lambda point: point.at)),
         total=total,
-        unplotted=sum(value_of(entry, name) is None for entry in entries),
-        gates=tuple(_bounds(name, asked.gates, holder, newest_first)),
+        unplotted=sum(model.value(name) is None for model in models),
+        gates=tuple(_bounds(name, asked.gates, served)),
         champion=champion,
         gain=_gain(champion, old, order),
     )
 
 
-def _point(entry: EntryFields, name: str) -> Point | None:
-    value, trained = value_of(entry, name), parse_stored(entry.get("trained_at"))
-    recorded = recorded_of(entry, name)
-    if trained is None or (value is None and recorded is None):
+def _point(model: _Model, name: str) -> Point | None:
+    value = model.value(name)
+    if model.trained is None or value is None:
         return None
-    kind = "held" if entry.get("held") else "model"
-    if value is None:
-        return None
-    return Point(trained, value, str(entry["model_id"]), kind, recorded)  # type: ignore[arg-type]  # one of two words
+    kind: Literal["model", "held"] = "held" if model.entry.get("held") else "model"
+    return Point(model.trained, value, model.model_id, kind, model.recorded(name))
 
 
-def value_of(entry: Mapping[str, Any], name: str) -> float | None:
-    """Return the validation value of a metric by its dotted name; None if there is none, or it is not finite."""
-    return next((_finite(value) for found, value in metrics_in(entry.get(METRICS)) if found == name), None)
-
-
-def recorded_of(entry: Mapping[str, Any], name: str) -> float | None:
-    """Return the latest recorded value of a metric; None if there is none, or it is not finite."""
-    recorded = entry.get("recorded")
-    said = recorded.get(name) if isinstance(recorded, Mapping) else None
-    return _finite(said.get("value")) if isinstance(said, Mapping) else None
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _gain(new: float | None, old: float | None, order: str | None) -> float | None:
+def _gain(new: float | None, old: float | None, order: Order | None) -> float | None:
     """Return the change as a part of the old value: positive is better; without an order, positive is larger."""
     if new is None or old is None or not old:
         return None
     change = (new - old) / abs(old)
-    return _finite(-change if order == "min" else change)
+    return (-change if order == "min" else change) if math.isfinite(change) else None
 
 
-def _bounds(
-    name: str, gates: Iterable[GateSection], holder: EntryFields | None, newest_first: Sequence[EntryFields]
-) -> Iterable[GateBound]:
+def _bounds(name: str, gates: Iterable[GateSection], served: _Served) -> Iterator[GateBound]:
     """Yield what the gates ask of the next model for a metric."""
     for gate in gates:
         for pattern, bound in gate.bounds.items():
@@ -291,17 +314,24 @@ def _bounds(
                     yield GateBound(gate.name, bound.max, "max")
                 if bound.min is not None:
                     yield GateBound(gate.name, bound.min, "min")
-        other = holder if gate.against == CHAMPION and holder and CHAMPION in (holder.get("aliases") or ()) else None
-        if gate.against == "newest":
-            other = next((one for one in newest_first if not one.get("held")), None)
-        reference = value_of(other, name) if other is not None else None
-        if reference is None:
+        reference = _in_service(gate.against, served)
+        value = reference.value(name) if reference is not None else None
+        if value is None:
             continue
         for rule, pattern, margin, order in gate.comparisons():
             if _names(pattern, name):
-                value = margin.bound(reference, order, better=rule == "min_gain")
-                if value is not None and math.isfinite(value):
-                    yield GateBound(gate.name, value, "max" if order == "min" else "min")
+                limit = margin.bound(value, order, better=rule == "min_gain")
+                if limit is not None and math.isfinite(limit):
+                    yield GateBound(gate.name, limit, "max" if order == "min" else "min", value)
+
+
+def _in_service(against: str | None, served: _Served) -> _Model | None:
+    """Return the model with which a gate compares, as far as it is known here."""
+    if against == NEWEST:
+        return served.newest
+    if served.holder is not None and against in (served.holder.entry.get("aliases") or ()):
+        return served.holder
+    return None
 
 
 def _names(pattern: str, name: str) -> bool:
@@ -312,15 +342,15 @@ def _names(pattern: str, name: str) -> bool:
 # --- rows, and the rest -----------------------------------------------------------------------------------------------
 
 
-def _row(entry: EntryFields, names: Sequence[str]) -> ModelRow:
-    values = dict(metrics_in(entry.get(METRICS)))
+def _row(model: _Model, names: Sequence[str]) -> ModelRow:
+    entry = model.entry
     notes = [word for word in ("held", "pinned") if entry.get(word)]
     aliases = [alias for alias in entry.get("aliases") or () if isinstance(alias, str)]
     return ModelRow(
-        model_id=str(entry["model_id"]),
-        trained_at=parse_stored(entry.get("trained_at")),
+        model_id=model.model_id,
+        trained_at=model.trained,
         registered_at=parse_stored(entry.get("registered_at")),
-        values=tuple(_as_float(values.get(name)) for name in names),
+        values=tuple(model.values.get(name) for name in names),
         size=size_of(entry),
         notes=(*aliases, *notes),
     )
@@ -334,9 +364,9 @@ def _as_float(value: object) -> float | None:
         return math.inf
 
 
-def _span(entries: Sequence[EntryFields], now: datetime) -> tuple[datetime, datetime]:
+def _span(models: Sequence[_Model], now: datetime) -> tuple[datetime, datetime]:
     """Return the axis of time: from the oldest point to now, a day at least."""
-    times = [at for entry in entries if (at := parse_stored(entry.get("trained_at"))) is not None]
+    times = [model.trained for model in models if model.trained is not None]
     begins, ends = min(times, default=now), max([*times, now])
     return (begins, ends) if ends - begins >= timedelta(days=1) else (ends - timedelta(days=1), ends)
 
