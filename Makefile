@@ -143,7 +143,7 @@ docs: env-docs ## build the documents as a site that can be searched, in site/: 
 	@echo 'Open site/index.html'
 
 test-tasks: env-test ## the commands in docs/tasks, against a real daemon
-	$(VENV)-test/bin/python -m pytest tests/tasks $(PYTEST_ARGS)
+	$(VENV)-test/bin/python -m pytest tests/tasks -n $(TEST_PROCESSES) $(PYTEST_ARGS)
 
 docs-check: env-test ## only the tests that hold the documents to the code
 	$(VENV)-test/bin/python -m pytest $(wildcard tests/repository/test_docs*.py) $(PYTEST_ARGS)

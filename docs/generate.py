@@ -9,18 +9,21 @@ from __future__ import annotations
 import argparse
 import difflib
 import errno
+import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from man_pages import keys
+from man_pages import inner_commands, keys
+from man_pages import options as option_texts
 from problem_examples import examples
 
 from model_inbox.cli import main as command_line
+from model_inbox.cli.common import Command
 from model_inbox.config.settings import Config
 from model_inbox.errors import TRANSIENT
 from model_inbox.inbox.states import STATES, State
@@ -197,24 +200,68 @@ def follower_metrics() -> str:
     return table(["Metric", "Kind", "Meaning"], rows)
 
 
+def every_command() -> Iterator[tuple[click.Command, click.Context]]:
+    """Yield every command that is no group, each with its context, in the order of the help."""
+
+    def walk(group: click.Group, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
+        for command, inside in inner_commands(group, context):
+            if isinstance(command, click.Group):
+                yield from walk(command, inside)
+            else:
+                yield command, inside
+
+    group = root_group()
+    yield from walk(group, click.Context(group, info_name="model-inbox", **group.context_settings))
+
+
+def words_of(context: click.Context) -> str:
+    """Return the words that call a command, without the program."""
+    return context.command_path.partition(" ")[2]
+
+
 def commands() -> str:
     """Every command with its summary and options."""
-
-    def walk(command: click.Command, words: str, context: click.Context) -> Iterator[list[object]]:
-        if isinstance(command, click.Group):
-            for name in command.list_commands(context):
-                inner = command.get_command(context, name)
-                assert inner is not None
-                yield from walk(inner, f"{words} {name}".strip(), click.Context(inner, info_name=name, parent=context))
-            return
+    rows: list[list[object]] = []
+    for command, context in every_command():
+        words = words_of(context)
         arguments = " ".join(p.make_metavar(context) for p in command.params if isinstance(p, click.Argument))
         options = ", ".join(
             f"`{'/'.join(p.opts)}`" for p in command.params if isinstance(p, click.Option) and p.name != "help"
         )
-        yield [f"`{words} {arguments}`".replace(" `", "`"), command.get_short_help_str(200), options]
+        link = f"[`{words}`](options.md#{words.replace(' ', '-')})"
+        rows.append([f"{link} `{arguments}`" if arguments else link, command.get_short_help_str(200), options])
+    return table(["Command", "What it does", "Options"], rows)
 
-    group = root_group()
-    return table(["Command", "What it does", "Options"], list(walk(group, "", click.Context(group))))
+
+def options_of_commands() -> str:
+    """Every command with all that its `--help` says."""
+    parts = []
+    for command, context in every_command():
+        assert isinstance(command, Command)
+        parts.append(f"## {words_of(context)}\n\n{help_text(command)}\n")
+        parts.append(fenced("sh", [f"{context.command_path} {' '.join(command.collect_usage_pieces(context))}"]))
+        rows: list[list[object]] = [
+            [f"`{names}`", text] for names, text in option_texts(command, context).items() if "--help" not in names
+        ]
+        parts.append(table(["Option", "Meaning"], rows))
+        parts.append("Examples:\n\n" + fenced("sh", command.examples))
+        exits: list[list[object]] = [[str(code), meaning] for code, meaning in command.exits.items()]
+        parts.append(table(["Exit code", "Meaning"], exits))
+    return "\n".join(parts)
+
+
+def help_text(command: click.Command) -> str:
+    """Return the help of a command as Markdown; lines that click does not fill are a block of text."""
+    parts = re.split(r"\n\s*\n", inspect.cleandoc(command.help or "").strip())
+    return "\n\n".join(
+        fenced("text", part.removeprefix("\b").strip("\n").split("\n")).strip() if part.startswith("\b") else part
+        for part in parts
+    )
+
+
+def fenced(language: str, lines: Sequence[str]) -> str:
+    """Return a block of lines as they are."""
+    return "\n".join([f"```{language}", *lines, "```"]) + "\n"
 
 
 def root_group() -> click.Group:
@@ -277,6 +324,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "condition-fields": condition_fields,
     "config-keys": config_keys,
     "commands": commands,
+    "options-of-commands": options_of_commands,
     "metrics": metrics,
     "follower-metrics": follower_metrics,
     "transient": transient,

@@ -6,6 +6,7 @@ lie. Never fetches anything: what the site needs to be read and searched is in i
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,6 +32,7 @@ NAVIGATION = {
     "Running": [
         "docs/operations/systemd",
         "docs/operations/rights",
+        "docs/operations/web",
         "docs/operations/why",
         "docs/operations/backup",
         "docs/reference/retention",
@@ -39,6 +41,7 @@ NAVIGATION = {
     "Reference": [
         "docs/README",
         "docs/reference/commands",
+        "docs/reference/options",
         "docs/reference/configuration",
         "docs/reference/problems",
         "docs/reference/logs",
@@ -49,12 +52,8 @@ NAVIGATION = {
 }
 """The captions of the navigation, by who reads, with their pages. A page that is nowhere fails the build."""
 
-BELOW = {
-    "docs/decisions/README": "/docs/decisions/0*",
-    "docs/tasks/README": "/docs/tasks/[a-z]*",
-    "examples/README": "/examples/lstm_fx/README",
-}
-"""Pages that have others below them in the navigation."""
+BELOW = {"docs/decisions/README", "docs/tasks/README", "examples/README"}
+"""Pages that have others below them in the navigation: those in their folder that they link to, in that order."""
 
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
@@ -62,6 +61,7 @@ html_theme = "furo"
 html_title = f"model-inbox {release}"
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 # The excerpts beside results are fetched, which a browser refuses for files.
 html_show_search_summary = False
 html_extra_path = ["index.html"]
@@ -73,12 +73,12 @@ def add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
     if page == root_doc:
         source[0] += "".join(toctree(pages, caption) for caption, pages in NAVIGATION.items())
     elif page in BELOW:
-        source[0] += toctree([BELOW[page]])
+        source[0] += toctree(list(dict.fromkeys(re.findall(r"\]\((\w[\w/-]*)\.md\)", source[0]))))
 
 
 def toctree(pages: list[str], caption: str = "") -> str:
     """Return a table of contents that only the navigation shows."""
-    lines = [":hidden:", ":glob:", *([f":caption: {caption}"] if caption else []), "", *pages]
+    lines = [":hidden:", *([f":caption: {caption}"] if caption else []), "", *pages]
     return "\n\n```{toctree}\n" + "\n".join(lines) + "\n```\n"
 
 

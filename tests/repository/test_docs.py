@@ -87,6 +87,7 @@ PAGES = [
     "formats.md",
     "configuration.md",
     "commands.md",
+    "options.md",
     "metrics.md",
     "security.md",
     "problems.md",
