@@ -72,10 +72,11 @@ def test_a_champion_that_was_beaten(lived: Lived) -> None:
     texts = lived.texts("first")
     assert texts["accepted"].startswith("It was accepted: the drop ")
     assert "sane: 1d.rmse is 0.5, and must be at most 10" in texts["accepted"]
-    assert texts["promoted"].endswith(
+    assert (
         "when the rule of `promotion` gave it to 'better': 1d.rmse 0.4 is better than 0.5 of 'first' by 0.1 (20%); the "
-        "rule asks for 10%."
-    )
+        "rule asks for 10%. The rules of that day ("
+    ) in texts["promoted"]
+    assert texts["promoted"].endswith("when: {by: 10%, metric: 1d.rmse, order: min}}].")
 
 
 def test_a_model_that_the_rules_retired(lived: Lived) -> None:
@@ -84,6 +85,23 @@ def test_a_model_that_the_rules_retired(lived: Lived) -> None:
     assert texts.keys() == {"accepted", "promoted", "retired"}
     assert "the rule `last 3` does not keep it since the model trained at 2025-10-06T00:00:00Z came" in texts["retired"]
     assert "`model-inbox restore first`" in texts["retired"]
+    assert "retention.policies: [{keep: {last: 3}, min_keep: 1}]." in texts["retired"]
+
+
+def test_rules_that_are_gone(lived: Lived) -> None:
+    """Each answer that needs them says so, with the digest that the line names; no others count at a past time."""
+    (path,) = (lived.world.models / "history").glob("*.rules.json")
+    with lived.world.registry() as registry:
+        then = registry.history("same")[0].time
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        for about in ("accepted", "retired"):
+            assert lived.texts("first")[about].endswith(
+                f"The rules of that day are not kept (digest {path.name[:12]})."
+            )
+        assert "is unknown" in lived.texts("same", "--at", then)["kept"]
+    finally:
+        aside.rename(path)
 
 
 def test_a_held_and_a_refused_drop(lived: Lived) -> None:
@@ -145,12 +163,12 @@ def test_a_model_is_named_by_its_slot(lived: Lived) -> None:
 
 
 def test_at_an_earlier_time(lived: Lived) -> None:
-    """The model is what it was then, and rules that are not known are said to be unknown."""
+    """The model is what it was then, by the rules that decided last before that."""
     with lived.world.registry() as registry:
         then = registry.history("same")[0].time
     texts = lived.texts("same", "--at", then)
     assert texts["newest"].startswith("It is the newest model of 'USD/EUR:lightgbm'")
-    assert "unknown" in texts["kept"]
+    assert "it is number 1 of the last 3 of its group" in texts["kept"]
     assert lived.run("why", "last", "--at", then).exit_code == 1
 
 

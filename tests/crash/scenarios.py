@@ -11,7 +11,8 @@ from typing import Any
 
 from model_inbox import ModelRegistry
 from model_inbox.base.disk import Disk
-from model_inbox.registry.kept_rules import named_rules, read_rules
+from model_inbox.registry.journal import named_rules
+from model_inbox.registry.kept_rules import read_rules
 from model_inbox.registry.label_files import read_labels
 from model_inbox.registry.label_format import has_labels
 from model_inbox.registry.outcomes import Examined

@@ -124,7 +124,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
-    "why": ("evidence", "arrival keeping standing", "answers", "__init__"),
+    "why": ("evidence", "rule_text", "arrival keeping standing", "answers", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),
     "retention": (
         "outcomes",

@@ -19,7 +19,8 @@ from model_inbox import ModelRegistry, RegistryError, RegistryLocked, StorageErr
 from model_inbox.base.disk import Disk
 from model_inbox.base.flocks import FileLock
 from model_inbox.cli import root
-from model_inbox.registry.kept_rules import named_rules, read_rules
+from model_inbox.registry.journal import named_rules
+from model_inbox.registry.kept_rules import read_rules
 from model_inbox.registry.paths import RegistryFiles
 from model_inbox.registry.position import Identity
 from model_inbox.registry.repair.verify import verify

@@ -15,9 +15,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ..base.instants import microseconds_of, parse_stored
 from ..base.units import spans
 from ..choosing.promotion import rules_for, why_not
+from ..config.rules import Deciding, past_rules, rules_text
 from ..config.settings import Config
 from ..errors import StorageError
 from ..inbox.claims import claimed_at
@@ -31,7 +34,8 @@ from ..problems import problems_in
 from ..registry.entry import EntryFields, as_fields, sequence_of
 from ..registry.excerpt import Excerpt
 from ..registry.files import trash_name
-from ..registry.journal import Line, also_changed
+from ..registry.journal import Line, also_changed, named_rules
+from ..registry.kept_rules import read_rules
 from ..registry.paths import RegistryFiles
 from ..registry.state import State
 from ..retention.plan import plan
@@ -128,19 +132,23 @@ class Gatherer:
         """Add what depends on the entry: those beside it, or what is left of a retired model."""
         entry, model_id = evidence.entry, str(evidence.model_id)
         evidence = replace(evidence, missing=spans(self._excerpt.missing()), is_past=self._is_past)
-        config = None if self._is_past else self._config
+        named = named_rules(evidence.life)
+        evidence = replace(evidence, kept={digest: self._kept(digest) for digest in named})
+        settings = self._settings()
+        deciding = past_rules(settings) if settings is not None else None
         if entry is None:
             removed = [line.removed for line in evidence.life if line.removed is not None]
             name = trash_name(model_id, sequence_of(removed[-1]) if removed else 0)
             in_trash = bool(removed) and (self._files.path.parent / ".trash" / name).is_dir()
-            rules = _rules(config) if config is not None else None
+            rules = _rules(deciding) if deciding is not None else None
             return replace(evidence, rules=rules, in_trash=in_trash, sidecar=self._sidecar_of(model_id))
         slot = slot_of(entry)
-        group = self._group(slot, config)
+        group = self._group(slot, deciding)
         entries = self._of_slot(group, slot)
+        rules = self._rules_for(deciding, entry, entries, group) if deciding is not None else None
         return replace(
             evidence,
-            rules=self._rules_for(config, entry, entries, group) if config is not None else None,
+            rules=replace(rules, settings=settings or {}) if rules is not None else None,
             slot=str(slot),
             models=len(entries),
             newest=_newest(entries, self._moment),
@@ -148,15 +156,15 @@ class Gatherer:
         )
 
     def _rules_for(
-        self, config: Config, entry: EntryFields, entries: Sequence[EntryFields], group: Mapping[str, EntryFields]
+        self, deciding: Deciding, entry: EntryFields, entries: Sequence[EntryFields], group: Mapping[str, EntryFields]
     ) -> Rules:
         """Return what the rules say of the model with this entry, beside the entries of its slot and of its group."""
-        counting = rules_for(slot_of(entry), config.promotion)
+        counting = rules_for(slot_of(entry), deciding.promotion)
         chances = {rule.alias: Chance(*why_not(rule, entry, entries)) for rule in counting}
-        rules = replace(_rules(config), chances=chances)
+        rules = replace(_rules(deciding), chances=chances)
         if rules.mode == "off" or entry.get("held"):
             return rules
-        made = plan(group.values(), config.retention, now=self._moment)
+        made = plan(group.values(), deciding.retention, now=self._moment)
         kept = next((one for one in made.keep if one.model_id == entry["model_id"]), None)
         if kept is not None:
             return replace(rules, planned=Planned(kept.reasons))
@@ -165,9 +173,9 @@ class Gatherer:
             return rules
         return replace(rules, planned=Planned(due.reasons, is_kept=False, is_stopped=due not in made.allowed()))
 
-    def _group(self, slot: Slot, config: Config | None) -> dict[str, EntryFields]:
+    def _group(self, slot: Slot, deciding: Deciding | None) -> dict[str, EntryFields]:
         """Return the entries of a slot, and all that the rules of retention compare with them."""
-        retention = config.retention if config is not None and config.retention.policies else None
+        retention = deciding.retention if deciding is not None and deciding.retention.policies else None
         keys = retention.group_by if retention is not None else ("currency_pair", "model_type")
         pair = slot.currency_pair if "currency_pair" in keys else None
         return self._excerpt.entries(pair, slot.model_type if "model_type" in keys else None)
@@ -181,6 +189,24 @@ class Gatherer:
             return ""
         path = self._places.storage_dir / f"{model_id}.yaml"
         return str(path) if path.is_file() else ""
+
+    # --- the rules --------------------------------------------------------------------------------------------
+
+    def _settings(self) -> Mapping[str, Any] | None:
+        """Return the settings of the rules in force: of config.yaml, or those that decided last before a past time."""
+        if not self._is_past:
+            settings: Mapping[str, Any] = orjson.loads(rules_text(self._config))
+            return settings
+        digest = self._excerpt.last_rules()
+        return self._kept(digest) if digest is not None else None
+
+    def _kept(self, digest: str) -> Mapping[str, Any] | None:
+        """Return the settings of rules that a line names, None if they are not kept."""
+        text = read_rules(self._files, digest)
+        with suppress(ValueError):
+            settings = orjson.loads(text or b"")
+            return settings if isinstance(settings, dict) else None
+        return None
 
     # --- the inbox --------------------------------------------------------------------------------------------
 
@@ -256,10 +282,10 @@ class Gatherer:
         )
 
 
-def _rules(config: Config) -> Rules:
-    retention = config.retention
+def _rules(deciding: Deciding) -> Rules:
+    retention = deciding.retention
     mode = retention.mode if retention.policies else "off"
-    return Rules(mode, retention.trash_grace.seconds, config.registry.held_keep)
+    return Rules(mode, retention.trash_grace.seconds, deciding.held_keep)
 
 
 def _newest(entries: Sequence[EntryFields], moment: datetime) -> EntryFields | None:

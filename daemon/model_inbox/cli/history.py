@@ -11,7 +11,7 @@ from ..base.units import spans
 from ..errors import EntryNotFound
 from ..problems import quoted
 from ..registry.changes import change_of
-from ..registry.kept_rules import rules_of
+from ..registry.journal import rules_of
 from .arguments import find_model
 from .common import App, Command, pass_app
 from .completion import complete_model

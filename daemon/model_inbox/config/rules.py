@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from .retention import RetentionSection
 from .settings import Config, PromotionSection
 
-__all__ = ["RULES_FORMAT", "PastRules", "past_rules", "rules_text"]
+__all__ = ["RULES_FORMAT", "Deciding", "past_rules", "rules_text"]
 
 RULES_FORMAT: Final = "model-inbox-rules/1"
 # The settings that decide whether a model is accepted, held, promoted or retired.
@@ -22,8 +22,8 @@ _SECTIONS: Final = ("checks", "permits", "quota", "gates", "promotion", "retenti
 _PROMOTION: Final = TypeAdapter(tuple[PromotionSection, ...])
 
 
-class PastRules(NamedTuple):
-    """Rules of an earlier time that this version can apply. `held_keep` is in seconds."""
+class Deciding(NamedTuple):
+    """The rules that can be asked again about a registered model. `held_keep` is in seconds."""
 
     retention: RetentionSection
     promotion: tuple[PromotionSection, ...]
@@ -40,10 +40,10 @@ def rules_text(config: Config) -> bytes:
     )
 
 
-def past_rules(settings: Mapping[str, Any]) -> PastRules | None:
+def past_rules(settings: Mapping[str, Any]) -> Deciding | None:
     """Return the rules in a text that was kept, None if this version does not know one of its settings."""
     try:
-        return PastRules(
+        return Deciding(
             RetentionSection.model_validate(settings["retention"]),
             _PROMOTION.validate_python(settings["promotion"]),
             float(settings["registry"]["held_keep"]),

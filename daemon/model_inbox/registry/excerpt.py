@@ -21,7 +21,18 @@ from ..base.disk import read_bytes
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew
 from .checkpoint import parse_checkpoint
 from .entry import EntryFields, as_fields
-from .journal import Damage, Header, Line, TooNew, also_changed, decode_line, format_time, parse_time, read_header
+from .journal import (
+    Damage,
+    Header,
+    Line,
+    TooNew,
+    also_changed,
+    decode_line,
+    format_time,
+    parse_time,
+    read_header,
+    rules_of,
+)
 from .paths import RegistryFiles
 from .segments import base_sequence, check_base, first_base, history_segments, missing_lines
 
@@ -29,7 +40,7 @@ __all__ = ["Excerpt"]
 
 # What `journal.encode_line` begins a line with.
 _HEAD = re.compile(rb'\{"sequence":([0-9]+),"time":"([^"]*)","operation":"[^"]*","model_id":("(?:[^"\\]|\\.)*")')
-_ENTRY, _ALSO = b'"entry":', b'"also":'
+_ENTRY, _ALSO, _RULES = b'"entry":', b'"also":', b'"rules":"'
 
 
 class Excerpt:
@@ -56,6 +67,17 @@ class Excerpt:
     def lines_of_drop(self, drop_id: str) -> list[Line]:
         """Return the lines of a drop, oldest first."""
         return self._lines(drop_id, lambda line: line.drop_id == drop_id)
+
+    def last_rules(self) -> str | None:
+        """Return the digest of the rules that the last line names which was decided by rules, None if none does."""
+        for data in self._segments():
+            at = len(data)
+            while (at := data.rfind(_RULES, 0, at)) >= 0:
+                with suppress(Damage):
+                    line = decode_line(data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)])
+                    if line.sequence <= self.reached and (digest := rules_of(line)) is not None:
+                        return digest
+        return None
 
     def first_entry(self, model_id: str) -> EntryFields | None:
         """Return the entry that a model had before the first line that is kept, or None."""

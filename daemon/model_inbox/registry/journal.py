@@ -21,8 +21,9 @@ the line before; `clock` lines tell of jumps.
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -53,10 +54,12 @@ __all__ = [
     "format_of_entry",
     "format_of_line",
     "format_time",
+    "named_rules",
     "number_drafts",
     "parse_segment",
     "parse_time",
     "read_header",
+    "rules_of",
     "seal",
     "unseal",
 ]
@@ -68,6 +71,7 @@ FORMAT_FOR_LATER = f"{FORMAT_NAME}3"
 _SEAL = b',"checksum":"'
 _SEAL_BYTES = len(_SEAL) + 8 + len(b'"}')
 
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _NONE = type(None)
 _FIELDS: dict[str, tuple[type, ...]] = {
     "sequence": (int,),
@@ -221,6 +225,17 @@ def format_of_entry(entry: Mapping[str, Any]) -> str:
     A version that knows no later format than /2 does not keep variants apart, and serves a model that is held.
     """
     return FORMAT_FOR_LATER if entry.get("variant") or entry.get("held") else FORMAT
+
+
+def rules_of(line: Line) -> str | None:
+    """Return the digest of the rules that decided a line, None if it names none."""
+    digest = (line.detail or {}).get("rules")
+    return digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else None
+
+
+def named_rules(lines: Iterable[Line]) -> set[str]:
+    """Return the digests of all rules that lines name."""
+    return {digest for line in lines if (digest := rules_of(line)) is not None}
 
 
 def brings_back(line: Line) -> bool:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from ..base.disk import Disk, make_folder, replace_file
 from ..errors import StorageError
-from .journal import Line
 from .paths import RegistryFiles
 
-__all__ = ["KeptRules", "named_rules", "read_rules", "rules_files", "rules_of", "sound_rules"]
+__all__ = ["KeptRules", "read_rules", "rules_files", "sound_rules"]
 
 RULES_MODE = 0o640
 _NAME = re.compile(r"([0-9a-f]{64})\.rules\.json", re.ASCII)
@@ -55,17 +53,6 @@ class KeptRules:
         else:
             replace_file(self._disk, self._path, self._text, RULES_MODE)
         self.is_kept = True
-
-
-def rules_of(line: Line) -> str | None:
-    """Return the digest of the rules that decided a line, None if it names none."""
-    digest = (line.detail or {}).get("rules")
-    return digest if isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) else None
-
-
-def named_rules(lines: Iterable[Line]) -> set[str]:
-    """Return the digests of all rules that lines name."""
-    return {digest for line in lines if (digest := rules_of(line)) is not None}
 
 
 def rules_files(history: Path) -> list[Path]:

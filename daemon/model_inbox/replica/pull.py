@@ -23,7 +23,7 @@ from ..registry.checkpoint import CHECKPOINT_MODE, NO_FILE, Mark, checkpoint_byt
 from ..registry.entry import EntryFields
 from ..registry.files import LABELS_SUFFIX, Storage
 from ..registry.history import entries_after
-from ..registry.kept_rules import named_rules
+from ..registry.journal import named_rules
 from ..registry.paths import RegistryFiles
 from ..registry.segments import JOURNAL_MODE, read_segment
 from ..registry.state import State

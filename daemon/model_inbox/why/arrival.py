@@ -13,6 +13,7 @@ from ..problems import Problem, escaped, problems_in, quoted
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line
 from .evidence import Answer, Evidence, Waiting, text_of_person, when
+from .rule_text import rules_of_line
 
 __all__ = ["arrival"]
 
@@ -87,7 +88,11 @@ def _accepted(evidence: Evidence) -> Iterator[Answer]:
                 f"It was registered from Python at {when(line.time)} by {escaped(line.actor)}. No rule of the inbox "
                 "and no gate was asked for that"
             )
-        yield Answer("accepted", f"{text}.{_notes(evidence, line)}", line.sequence)
+        text += f".{_notes(evidence, line)}"
+        if entry.get("origin") == "inbox":
+            names = {outcome["gate"] for outcome in entry.get("gates") or ()}
+            text += rules_of_line(evidence, line, "gates", names)
+        yield Answer("accepted", text, line.sequence)
         return
     rebuilt = next((line for line in evidence.life if line.operation == "rebuild" and line.entry is not None), None)
     if rebuilt is not None:

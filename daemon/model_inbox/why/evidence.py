@@ -94,7 +94,8 @@ class Rules:
     """What the rules in force say of the model. Times are in seconds.
 
     `mode` is that of retention, "off" if it has no policies. `planned` is None for a model that is not registered, or
-    held. `chances` has each alias for which a rule of `promotion` counts in the slot.
+    held. `chances` has each alias for which a rule of `promotion` counts in the slot. `settings` is the text of the
+    rules, as `config.rules` writes it.
     """
 
     mode: str
@@ -102,6 +103,7 @@ class Rules:
     held_keep: float
     planned: Planned | None = None
     chances: Mapping[str, Chance] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Evidence:
     `entry` is its entry then, None if it was not registered. `slot` names its slot, where `models` are registered;
     `newest` is the newest of them, and `aliases` are those that name one. `in_trash` is whether the trash has the files
     of the model that was retired last. `sidecar` is where a stored sidecar of that id is, "" if there is none.
+    `kept` are the settings of the rules that lines name, by their digests, None if they are not kept.
     `registration` is the number of the registration that is meant, None for the latest. `missing` names lines of the
     history that are in no file. `rules` is None if they are not known. `is_past` is true if somebody asked for an
     earlier time.
@@ -129,6 +132,7 @@ class Evidence:
     refusals: tuple[Refusal, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     rules: Rules | None = None
+    kept: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
     in_trash: bool = False
     sidecar: str = ""
     registration: int | None = None

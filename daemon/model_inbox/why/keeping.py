@@ -13,8 +13,9 @@ from datetime import timedelta
 from ..base.units import format_duration
 from ..problems import escaped
 from ..registry.entry import EntryFields
-from ..registry.journal import Line, brings_back
-from .evidence import Answer, Evidence, text_of_person, when
+from ..registry.journal import Line, brings_back, rules_of
+from .evidence import Answer, Evidence, Rules, text_of_person, when
+from .rule_text import retention_rules, rules_of_line
 
 __all__ = ["keeping"]
 
@@ -73,9 +74,13 @@ def _kept(evidence: Evidence, entry: EntryFields) -> Answer:
         return Answer("kept", "Why it is kept is unknown.")
     reasons = _joined(map(_in_words, planned.reasons))
     if planned.is_kept:
-        return Answer("kept", f"It is kept, because {reasons}.")
+        return Answer("kept", f"It is kept, because {reasons}.{_policies(rules)}")
     what_comes = _what_comes(rules.mode, is_stopped=planned.is_stopped)
-    return Answer("kept", f"No rule of retention keeps it: {reasons}. {what_comes}")
+    return Answer("kept", f"No rule of retention keeps it: {reasons}. {what_comes}{_policies(rules)}")
+
+
+def _policies(rules: Rules) -> str:
+    return f" The rules: {retention_rules(rules.settings)}." if rules.settings else ""
 
 
 def _what_comes(mode: str, *, is_stopped: bool) -> str:
@@ -140,13 +145,14 @@ def _joined(parts: Iterable[str]) -> str:
 
 
 def _retired(evidence: Evidence, line: Line) -> Answer:
-    by_rule = line.actor == "retention"
-    if by_rule:
-        reasons = _joined([_in_words(reason) for reason in line.reason.split("; ")])
-        text = f"It was retired at {when(line.time)} by the rules of retention: {reasons}"
-    else:
+    if line.actor != "retention" and rules_of(line) is None:
         text = f"It was retired at {when(line.time)} by {escaped(line.actor)}{_reason(line)}"
-    return Answer("retired", f"{text}.{_in_trash(evidence, line)}", line.sequence)
+        return Answer("retired", f"{text}.{_in_trash(evidence, line)}", line.sequence)
+    reasons = _joined([_in_words(reason) for reason in line.reason.split("; ")])
+    who = "" if line.actor == "retention" else f", applied by {escaped(line.actor)}"
+    text = f"It was retired at {when(line.time)} by the rules of retention{who}: {reasons}.{_in_trash(evidence, line)}"
+    part = ["held_keep"] if "held_keep" in line.reason else []
+    return Answer("retired", text + rules_of_line(evidence, line, "retention", part), line.sequence)
 
 
 def _in_trash(evidence: Evidence, line: Line) -> str:

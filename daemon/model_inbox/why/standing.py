@@ -13,6 +13,7 @@ from ..registry.alias_stack import promotion_of
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line
 from .evidence import Answer, Evidence, text_of_person, when
+from .rule_text import alias_rules, rules_of_line
 
 __all__ = ["standing"]
 
@@ -76,7 +77,7 @@ def _promoted(evidence: Evidence) -> Iterator[Answer]:
 def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
     entry, name = evidence.entry, quoted(alias)
     if entry is not None and alias in (entry.get("aliases") or ()):
-        return _holds(entry, alias, moves)
+        return _holds(evidence, entry, alias, moves)
     lost = next((line for line in reversed(moves) if _loses(evidence, line)), None)
     got = next((line for line in reversed(moves) if not _loses(evidence, line)), None)
     if got is None and lost is None:
@@ -95,6 +96,7 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
     reason = _reason(lost)
     barred = "" if entry is None or alias not in (entry.get("barred") or ()) else " No rule gives it back since then."
     text = f"The alias {name} named it{since}, until {when(lost.time)}, when {how}{reason}.{barred}"
+    text += _rules_of_move(evidence, lost, alias)
     return Answer("promoted", text, lost.sequence)
 
 
@@ -102,20 +104,25 @@ def _loses(evidence: Evidence, line: Line) -> bool:
     return line.operation == "unalias" or line.model_id != evidence.model_id
 
 
-def _holds(entry: EntryFields, alias: str, moves: Sequence[Line]) -> Answer:
+def _holds(evidence: Evidence, entry: EntryFields, alias: str, moves: Sequence[Line]) -> Answer:
     name = quoted(alias)
     if moves and moves[-1].model_id == entry["model_id"]:
         line = moves[-1]
         way = " by a rollback" if line.operation == "rollback" else ""
         way += " past its gates" if (line.detail or {}).get("override_gates") else ""
         text = f"The alias {name} names it since {when(line.time)}: {_who(line)} gave it{way}{_reason(line)}"
-        return Answer("promoted", f"{text}.", line.sequence)
+        return Answer("promoted", f"{text}.{_rules_of_move(evidence, line, alias)}", line.sequence)
     told = promotion_of(entry, alias)
     if told is None or not told["actor"]:
         return Answer("promoted", f"The alias {name} names it. Since when, and why, is unknown.")
     text = f"The alias {name} names it since {when(told['at'])}, given by {escaped(told['actor'])}"
     reason = f": {text_of_person(told['reason'])}" if told["reason"] else ""
     return Answer("promoted", f"{text}{reason}. That line is not in the history that is kept.")
+
+
+def _rules_of_move(evidence: Evidence, line: Line, alias: str) -> str:
+    by_rule = bool((line.detail or {}).get("rule"))
+    return rules_of_line(evidence, line, "promotion", [alias]) if by_rule else ""
 
 
 def _who(line: Line) -> str:
@@ -134,4 +141,5 @@ def _never(evidence: Evidence, alias: str) -> Answer:
     if chance is None:
         how = "nobody gave it to it by hand, and no rule of `promotion` does so here"
         return Answer("promoted", f"{text}: {how}.")
-    return Answer("promoted", f"{text}, because {chance.text}.", chance.line)
+    rule = f" The rule: {alias_rules(evidence.rules.settings, [alias])}." if evidence.rules.settings else ""
+    return Answer("promoted", f"{text}, because {chance.text}.{rule}", chance.line)

@@ -107,6 +107,24 @@ def test_a_time_before_the_history_is_refused(tmp_path: Path) -> None:
         Excerpt(RegistryFiles(tmp_path / "registry.json"), START + timedelta(days=2))
 
 
+def test_it_finds_the_rules_that_decided_last(tmp_path: Path) -> None:
+    """Of all lines, of those up to a time, and none where no rule decided."""
+    clock = Clock()
+    files = RegistryFiles(tmp_path / "registry.json")
+    with fill(tmp_path, clock) as registry:
+        assert Excerpt(files).last_rules() is None
+        digests = []
+        for name in ("m5", "m6", "m7"):
+            clock.ahead(DAY)
+            digests.append(registry.decide_by(name.encode()))
+            registry.unpin(name)
+            if name != "m6":
+                registry.delete_model(name, by_rule=True)
+            registry.change_segment()
+    assert Excerpt(files).last_rules() == digests[2]
+    assert Excerpt(files, clock.now - timedelta(days=1)).last_rules() == digests[0]
+
+
 def test_damage_is_left_out_or_said(tmp_path: Path) -> None:
     """A damaged line is not believed; a lost segment is in `missing`; a journal without its header is damage."""
     fill(tmp_path, Clock())

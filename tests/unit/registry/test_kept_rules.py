@@ -14,7 +14,8 @@ from model_inbox.backup.folder import Snapshot
 from model_inbox.backup.make import make_backup
 from model_inbox.backup.restore import restore
 from model_inbox.base.disk import Disk
-from model_inbox.registry.kept_rules import named_rules, read_rules, rules_of
+from model_inbox.registry.journal import named_rules, rules_of
+from model_inbox.registry.kept_rules import read_rules
 from model_inbox.registry.paths import RegistryFiles
 from model_inbox.registry.repair.rebuild import rebuild
 from model_inbox.registry.repair.verify import verify

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model_inbox.registry.kept_rules import read_rules, rules_of
+from model_inbox.registry.journal import rules_of
+from model_inbox.registry.kept_rules import read_rules
 from model_inbox.registry.paths import RegistryFiles
 from support.world import World
 

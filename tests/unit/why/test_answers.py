@@ -12,6 +12,20 @@ from model_inbox.registry.entry import EntryFields, as_fields
 from model_inbox.registry.journal import Line
 from model_inbox.why import Answer, Chance, Evidence, Planned, Refusal, Rules, Waiting, answers
 
+DIGEST = "5d" * 32
+SETTINGS: dict[str, Any] = {
+    "checks": {"model_types": ["lightgbm"], "currency_pairs": None},
+    "gates": [
+        {"name": "live", "match": {"variant": None}, "bounds": {"1d.rmse": {"min": None, "max": 1.0}}, "require": []},
+        {"name": "other", "require": ["calibration_ok"]},
+    ],
+    "promotion": [
+        {"alias": "champion", "when": {"metric": "1d.rmse", "order": "min", "by": "5%"}},
+        {"alias": "next", "when": {"metric": "1d.acc", "order": "max", "by": "0"}},
+    ],
+    "retention": {"mode": "enforce", "policies": [{"match": {}, "keep": {"last": 2, "weekly": 0}, "min_keep": 1}]},
+    "registry": {"held_keep": 2592000.0},
+}
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DAY = 86_400.0
 
@@ -43,7 +57,7 @@ def line(sequence: int, operation: str, of: EntryFields | None, reason: str = ""
 
 
 def registered(of: EntryFields) -> Line:
-    return line(3, "register", of, "drop", drop_id="D", actor="inbox:alice")
+    return line(3, "register", of, "drop", drop_id="D", actor="inbox:alice", detail={"rules": DIGEST})
 
 
 def rules(mode: str = "enforce", **fields: Any) -> Rules:
@@ -51,7 +65,9 @@ def rules(mode: str = "enforce", **fields: Any) -> Rules:
 
 
 def known(*lines: Line, now: EntryFields | None = None, **fields: Any) -> Evidence:
-    return Evidence("m", NOW, lines, now, **{"slot": "USD/EUR:lightgbm", "models": 1, **fields})
+    return Evidence(
+        "m", NOW, lines, now, **{"slot": "USD/EUR:lightgbm", "models": 1, "kept": {DIGEST: SETTINGS}, **fields}
+    )
 
 
 def about(evidence: Evidence, what: str) -> list[Answer]:
@@ -79,7 +95,8 @@ def test_a_model_from_the_inbox_was_accepted() -> None:
             "accepted",
             "It was accepted: the drop 'D' of alice was registered at 2026-11-03 10:00:00 UTC. Its sidecar and its "
             "pickles had no problem, and it was complete: its files had the SHA-256 that its sidecar gives. No gate "
-            "was asked.",
+            "was asked. The rules of that day (5d5d5d5d5d5d): checks: {model_types: [lightgbm]}, no gate for this "
+            "slot.",
             3,
         )
     ]
@@ -232,11 +249,14 @@ def test_a_model_with_an_alias() -> None:
     assert text(known(registered(here), by_hand, now=here), "promoted") == (
         "The alias 'champion' names it since 2026-11-07 10:00:00 UTC: cli:ann gave it: won."
     )
-    by_rule = promoted(7, "m", reason="1d.rmse 0.4 is better", actor="promotion", detail={"rule": True})
+    by_rule = promoted(
+        7, "m", reason="1d.rmse 0.4 is better", actor="promotion", detail={"rule": True, "rules": DIGEST}
+    )
     (found,) = about(known(registered(here), by_rule, now=here), "promoted")
     assert (found.text, found.sequence) == (
         "The alias 'champion' names it since 2026-11-07 10:00:00 UTC: the rule of `promotion` gave it: 1d.rmse 0.4 is "
-        "better.",
+        "better. The rules of that day (5d5d5d5d5d5d): promotion: [{alias: champion, when: {metric: 1d.rmse, order: "
+        "min, by: 5%}}].",
         7,
     )
 
@@ -343,13 +363,61 @@ def retired(**fields: Any) -> Line:
 
 def test_a_model_that_the_rules_retired() -> None:
     """Since when each rule did not keep it, and until when it can be restored."""
-    gone = retired(actor="retention", reason="last 1: since 2026-11-22T00:00:00Z")
+    gone = retired(actor="retention", reason="last 2: since 2026-11-22T00:00:00Z", detail={"rules": DIGEST})
     (found,) = about(known(registered(entry()), gone, rules=rules(), in_trash=True), "retired")
     assert (found.text, found.sequence) == (
-        "It was retired at 2026-11-09 10:00:00 UTC by the rules of retention: the rule `last 1` does not keep it since "
+        "It was retired at 2026-11-09 10:00:00 UTC by the rules of retention: the rule `last 2` does not keep it since "
         "the model trained at 2026-11-22T00:00:00Z came. Its files are in the trash until 2026-11-16 10:00:00 UTC at "
-        "least: `model-inbox restore m` brings it back.",
+        "least: `model-inbox restore m` brings it back. The rules of that day (5d5d5d5d5d5d): retention.policies: "
+        "[{keep: {last: 2}, min_keep: 1}].",
         9,
+    )
+
+
+def test_a_person_may_apply_the_rules_and_a_hold_may_last_too_long() -> None:
+    """Who applied them; and the setting that ends a hold."""
+    gone = retired(actor="cli:ann", reason="last 2: since 2026-11-22T00:00:00Z", detail={"rules": DIGEST})
+    applied = (
+        "It was retired at 2026-11-09 10:00:00 UTC by the rules of retention, applied by cli:ann: the rule `last 2`"
+    )
+    assert text(known(registered(entry()), gone), "retired").startswith(applied)
+    held = retired(actor="retention", reason="held for 30d (registry.held_keep)", detail={"rules": DIGEST})
+    assert text(known(registered(entry()), held), "retired").endswith(
+        "The rules of that day (5d5d5d5d5d5d): registry: {held_keep: 2592000} (in seconds)."
+    )
+
+
+def test_rules_that_are_not_known() -> None:
+    """A line of an earlier version names none; what a line names may not be kept."""
+    here = entry()
+    unnamed = line(3, "register", here, "drop", drop_id="D", actor="inbox:alice")
+    assert text(known(unnamed, now=here), "accepted").endswith(
+        "Which rules counted that day is unknown: the line does not name them."
+    )
+    lost = known(registered(here), now=here, kept={DIGEST: None})
+    assert text(lost, "accepted").endswith("The rules of that day are not kept (digest 5d5d5d5d5d5d).")
+
+
+def test_the_gates_that_were_asked_are_shown_as_they_were() -> None:
+    """Those that the entry names, without settings that say nothing."""
+    here = entry(gates=[{"gate": "live", "passed": True, "says": "1d.rmse is 0.5"}])
+    assert text(known(registered(here), now=here), "accepted").endswith(
+        "The rules of that day (5d5d5d5d5d5d): gates: [{name: live, bounds: {1d.rmse: {max: 1}}}]."
+    )
+
+
+def test_the_rules_in_force_are_shown() -> None:
+    """Those that keep a model, and those that have not promoted it."""
+    here = entry()
+    chance = Chance("it has no 1d.rmse, by which the rule chooses")
+    now = rules(planned=Planned(("last 1/2",)), chances={"champion": chance}, settings=SETTINGS)
+    found = known(registered(here), now=here, rules=now)
+    assert text(found, "kept") == (
+        "It is kept, because it is number 1 of the last 2 of its group. The rules: retention.policies: [{keep: {last: "
+        "2}, min_keep: 1}]."
+    )
+    assert text(found, "promoted").endswith(
+        "the rule chooses. The rule: promotion: [{alias: champion, when: {metric: 1d.rmse, order: min, by: 5%}}]."
     )
 
 

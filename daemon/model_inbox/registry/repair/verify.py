@@ -59,7 +59,8 @@ from ..entry import EntryFields, as_fields, files_of_entry, sequence_of
 from ..files import Storage
 from ..healing import is_set_aside
 from ..history import Retirements, retirements
-from ..kept_rules import named_rules, rules_files, sound_rules
+from ..journal import named_rules
+from ..kept_rules import rules_files, sound_rules
 from ..label_files import read_labels
 from ..label_format import has_labels
 from ..paths import RegistryFiles
