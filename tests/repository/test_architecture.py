@@ -106,7 +106,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "alias_stack changes clock protection",
         "checkpoint state segments files stored_sidecar",
         "excerpt derived doubt history kept_rules outcomes writer_lock",
-        "comparison finding opening queries unfinished",
+        "comparison described finding opening queries unfinished",
         "healing label_format past",
         "checkpoint_file",
         "store",

@@ -15,7 +15,7 @@ from ..errors import ConfigError, EntryNotFound
 from ..exit_codes import EXIT_REFUSED
 from ..model.slot import Slot, slot_of
 from ..problems import quoted
-from ..registry.comparison import Comparison, OrderOf, Pair, SetChange, compare
+from ..registry.comparison import OF_ONE_MODEL, Comparison, OrderOf, Pair, SetChange, compare, gates_in_words
 from ..registry.entry import Entry
 from ..registry.registry import ModelRegistry
 from .arguments import find_model, model_argument
@@ -24,13 +24,6 @@ from .output import Column, print_fields, print_json, print_lines, print_table, 
 
 __all__ = ["diff"]
 
-# What differs between any two models, and says nothing about them. --all and --json show it.
-_OWN = frozenset(
-    {
-        *("model_path", "scaler_path", "sha256", "scaler_sha256", "sequence", "registered_at", "drop_id", "verdict"),
-        *("scaler_imports", "scaler_replaced", "gates"),
-    }
-)
 _METRICS = (
     Column("METRIC", rank=1, least=10),
     Column("A", right=True),
@@ -139,7 +132,7 @@ def _sections(found: Comparison, *, everything: bool) -> Iterator[tuple[str, lis
         lines = [
             (name, _both(pair, is_size=title == "sizes"))
             for name, pair in pairs.items()
-            if everything or (pair.differs and not (title == "fields" and name in _OWN))
+            if everything or (pair.differs and not (title == "fields" and name in OF_ONE_MODEL))
         ]
         if lines:
             yield title, lines
@@ -153,21 +146,11 @@ def _sections(found: Comparison, *, everything: bool) -> Iterator[tuple[str, lis
 
 def _gates(pair: Pair, *, everything: bool) -> Iterator[tuple[str, str]]:
     """Yield the gates with another outcome for one of the models than for the other, with what failed."""
-    first, second = map(_outcomes, pair)
+    first, second = map(gates_in_words, pair)
     for name in dict.fromkeys((*first, *second)):
         said = Pair(first.get(name), second.get(name))
         if everything or said.differs:
             yield name, _both(said, is_size=False)
-
-
-def _outcomes(gates: object) -> dict[str, str]:
-    """Return what came of each gate of an entry, by its name. A gate has an outcome for each value that it asks for."""
-    failed: dict[str, list[str]] = {}
-    for one in gates if isinstance(gates, list) else ():
-        if isinstance(one, Mapping):
-            says = failed.setdefault(str(one.get("gate")), [])
-            says += [] if one.get("passed") else [str(one.get("says", "failed"))]
-    return {name: f"failed: {'; '.join(says)}" if says else "passed" for name, says in failed.items()}
 
 
 def _lines_of(change: SetChange, *, everything: bool) -> Iterator[tuple[str, str]]:

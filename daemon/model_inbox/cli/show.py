@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +16,8 @@ from ..model.owner import owner_in_words
 from ..problems import quoted
 from ..registry.boundary import Boundary
 from ..registry.changes import change_of
-from ..registry.entry import EntryFields, as_fields, files_of_entry
+from ..registry.described import imports_in_words, look_at_files, origin_in_words
+from ..registry.entry import EntryFields, as_fields
 from .arguments import as_instant, find_model, model_argument
 from .common import App, Command, now, pass_app
 from .output import (
@@ -36,12 +36,6 @@ from .output import (
 __all__ = ["show"]
 
 _HISTORY_LINES = 10
-# How it was known that a drop was complete.
-_COMPLETE = {
-    "digest": "; its files had the SHA-256 that its sidecar gives",
-    "lease": "; no process had its files open",
-    "quiet": "; its files had stayed unchanged for the settle time",
-}
 _SCALARS = (int, float, str, bool, type(None))
 
 
@@ -117,7 +111,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
         "registered",
         f"{when(registered)} UTC ({age(registered, moment)} ago), change {entry.get('sequence')} of the history",
     )
-    yield "from", _origin(entry)
+    yield "from", origin_in_words(entry)
     yield "owner", owner_in_words(entry.get("owner"))
     yield "calibrated", "yes" if entry.get("calibration_ok") else "no"
     yield "min samples", entry.get("min_samples")
@@ -134,13 +128,6 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
     yield "description", entry.get("description")
     yield "provenance", "\n".join(f"{name}={value}" for name, value in (entry.get("provenance") or {}).items())
-
-
-def _origin(entry: EntryFields) -> str:
-    if entry.get("origin") == "inbox":
-        how = _COMPLETE.get(str(entry.get("integrity")), "")
-        return f"the inbox, drop {entry.get('drop_id')}{how}"
-    return "Python (register_model)"
 
 
 def _print_metrics(metrics: Mapping[str, Any]) -> None:
@@ -170,24 +157,11 @@ def _flattened(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 
 def _files(entry: EntryFields, boundary: Boundary) -> Iterator[tuple[str, str]]:
-    for role, path, digest in files_of_entry(entry):
-        try:
-            is_inside = boundary.holds(path)
-            size = (
-                format_size(Path(path).lstat().st_size) if is_inside else "outside of the registry's folders: not used"
-            )
-        except FileNotFoundError:
-            size = "missing"
-        except OSError as error:
-            size = f"cannot be read: {error.strerror}"
-        yield role, f"{path} ({size})\nSHA-256 {digest or 'unknown'}"
+    for file, size, problem in look_at_files(entry, boundary):
+        said = format_size(size) if size is not None else problem
+        yield file.role, f"{file.path} ({said})\nSHA-256 {file.sha256 or 'unknown'}"
 
 
 def _imports(imports: Mapping[str, str] | None) -> str:
-    if imports is None:
-        return "anything: it was registered from Python, and is trusted as the code that registered it"
-    if not imports:
-        return "nothing"
-    roots = Counter(str(name).partition(".")[0] for name in imports)
-    parts = ", ".join(f"{root} ({count})" for root, count in sorted(roots.items()))
-    return f"{len(imports)} names: {parts}; --json lists them with their uses"
+    more = "; --json lists them with their uses" if imports else ""
+    return f"{imports_in_words(imports)}{more}"

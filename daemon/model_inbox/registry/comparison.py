@@ -13,10 +13,18 @@ from typing import Any, Literal, NamedTuple
 from ..base.margins import Order
 from ..model.conditions.paths import metrics_in
 
-__all__ = ["Comparison", "OrderOf", "Pair", "SetChange", "compare"]
+__all__ = ["OF_ONE_MODEL", "Comparison", "OrderOf", "Pair", "SetChange", "compare", "gates_in_words"]
 
 OrderOf = Callable[[str], Order | None]
 """Returns whether the least or the largest value of a metric is best, by its dotted name; None if nobody said so."""
+
+OF_ONE_MODEL = frozenset(
+    {
+        *("model_path", "scaler_path", "sha256", "scaler_sha256", "sequence", "registered_at", "drop_id", "verdict"),
+        *("scaler_imports", "scaler_replaced", "gates"),
+    }
+)
+"""Fields that differ between any two models, and say nothing about them."""
 
 # These have their own parts in a comparison, or name the model itself; the aliases say what of the promotions differs.
 _ELSEWHERE = frozenset(
@@ -137,3 +145,13 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _recorded(value: object) -> dict[str, int | float]:
     values = {name: one.get("value") for name, one in _mapping(value).items() if isinstance(one, Mapping)}
     return dict(metrics_in(values))
+
+
+def gates_in_words(gates: object) -> dict[str, str]:
+    """Return what came of each gate of an entry, by its name. A gate has an outcome for each value that it asks for."""
+    failed: dict[str, list[str]] = {}
+    for one in gates if isinstance(gates, list) else ():
+        if isinstance(one, Mapping):
+            says = failed.setdefault(str(one.get("gate")), [])
+            says += [] if one.get("passed") else [str(one.get("says", "failed"))]
+    return {name: f"failed: {'; '.join(says)}" if says else "passed" for name, says in failed.items()}
