@@ -103,6 +103,7 @@ MODELS = {
     "record": (["record"], ["--metrics", "rmse=1"]),
     "delete": (["delete"], []),
     "logs": (["logs", "--model"], []),
+    "report": (["report", "--model"], []),
 }
 
 

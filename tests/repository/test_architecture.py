@@ -178,9 +178,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "report": (
         "charts facts figures pages",
-        "attention decisions drawing",
-        "render slots",
-        "gather",
+        "attention beside decisions drawing",
+        "model_facts slots",
+        "gather gather_models render",
         "__init__",
     ),
     "report/charts": ("labels scale svg thinning", "chart times", "axes", "amounts calendar metric", "__init__"),
@@ -271,7 +271,8 @@ PURE = words("""
     registry/usage
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
-    report/attention report/decisions report/drawing report/facts report/figures report/pages report/slots
+    report/attention report/beside report/decisions report/drawing report/facts report/figures report/model_facts
+    report/pages report/slots
     retention/budget retention/differences retention/entries retention/forecast retention/foresight retention/groups
     retention/occasions retention/outcomes retention/plan retention/rules
     retention/simulation retention/times
@@ -307,6 +308,7 @@ VALUES_FROM = {
     ("choosing/promotion", "config/settings"): {"PromotionSection"},
     ("retention/simulation", "registry/past"): {"Past"},
     ("inbox/permits", "base/accounts"): {"Account"},
+    ("report/model_facts", "registry/described"): {"SeenFile", "imports_in_words", "origin_in_words"},
     ("inbox/permits", "config/settings"): {"PermitSection", "QuotaSection"},
     ("pickles/formats/torch_storages", "pickles/streams"): {"Source"},
     ("pickles/formats/torch_zip", "pickles/streams"): {"BadStream", "Source"},

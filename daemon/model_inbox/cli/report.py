@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
-from .arguments import as_instant, pair_option, type_option
+from .arguments import MODEL, as_instant, find_model, pair_option, type_option
 from .common import App, Command, now, pass_app
+from .completion import complete_model
 from .output import print_json
 
 __all__ = ["report"]
 
 _FILE_MODE = 0o644
+_COMPARED_MAX = 20
 
 
 @click.command(
@@ -21,8 +23,10 @@ _FILE_MODE = 0o644
     examples=[
         "model-inbox report -o report.html",
         "model-inbox report --pair EUR/USD --since 30d > eur-usd.html",
+        "model-inbox report --model USD/EUR:lightgbm@champion -o champion.html",
+        "model-inbox report --compare usd_eur_20251024 usd_eur_20251025 -o compared.html",
     ],
-    exits={75: "a disk error"},
+    exits={1: "no such model", 75: "a disk error"},
 )
 @click.option(
     "-o",
@@ -31,6 +35,9 @@ _FILE_MODE = 0o644
     metavar="FILE",
     help="The file to write. Without it the page is printed.",
 )
+@click.option("--model", "given", metavar=MODEL, shell_complete=complete_model, help="The page of this model.")
+@click.option("--compare", "is_comparison", is_flag=True, help="The page of what differs between models.")
+@click.argument("models", nargs=-1, metavar=f"[{MODEL}]...", shell_complete=complete_model)
 @pair_option()
 @type_option()
 @click.option("--since", callback=as_instant, metavar="TIME", help="Only what is not older, like 30d.")
@@ -39,6 +46,9 @@ def report(
     app: App,
     *,
     output: Path | None,
+    given: str | None,
+    is_comparison: bool,
+    models: tuple[str, ...],
     pair: str | None,
     model_type: str | None,
     since: datetime | None,
@@ -46,12 +56,42 @@ def report(
 ) -> None:
     """Write a page that shows the registry and the inbox, as one HTML file.
 
-    What needs somebody stands first, then what is in service, the inbox, retention and the history. The file needs no
-    other file and no network. FILE is replaced at once, so that who has it open never
-    sees a half. With --json, what was written where.
+    What needs somebody stands first, then what is in service, the inbox, retention and the history. With --model, all
+    that is known of one model, also of a retired one in the trash; with --compare, what differs between two models or
+    more, each beside the first. The file needs no other file and no network. FILE is replaced at once, so that who has
+    it open never sees a half. With --json, what was written where.
     """
+    _check_usage(given, models, is_comparison=is_comparison, is_limited=bool(pair or model_type or since))
+    if given is not None:
+        page = _page_of_model(app, given)
+    elif is_comparison:
+        page = _page_of_comparison(app, models)
+    else:
+        page = _overview(app, pair, model_type, since)
+    if output is not None:
+        from ..base.disk import Disk, replace_file
+
+        replace_file(Disk(), output.absolute(), page.encode(), _FILE_MODE)
+    if as_json:
+        print_json({"file": str(output.absolute()) if output is not None else None, "bytes": len(page.encode())})
+    elif output is None:
+        click.echo(page, nl=False)
+
+
+def _check_usage(given: str | None, models: tuple[str, ...], *, is_comparison: bool, is_limited: bool) -> None:
+    """Raise UsageError if what was asked for is not one page."""
+    if given is not None and is_comparison:
+        raise click.UsageError("--model and --compare are two pages: ask for one of them.")
+    if (given is not None or is_comparison) and is_limited:
+        raise click.UsageError("--pair, --type and --since limit the overview, not the page of a model.")
+    if models and not is_comparison:
+        raise click.UsageError("Write --compare before models, or --model before a single one.")
+    if is_comparison and not 2 <= len(models) <= _COMPARED_MAX:
+        raise click.UsageError(f"--compare needs 2 to {_COMPARED_MAX} models, and {len(models)} are given.")
+
+
+def _overview(app: App, pair: str | None, model_type: str | None, since: datetime | None) -> str:
     from .. import __version__
-    from ..base.disk import Disk, replace_file
     from ..report.facts import Choice
     from ..report.gather import gather
     from ..report.render import render_overview
@@ -59,10 +99,28 @@ def report(
     config = app.config
     with app.reading() as registry:
         facts = gather(registry, config, now(), Choice(pair, model_type, since=since), version=__version__)
-    page = render_overview(facts)
-    if output is not None:
-        replace_file(Disk(), output.absolute(), page.encode(), _FILE_MODE)
-    if as_json:
-        print_json({"file": str(output.absolute()) if output is not None else None, "bytes": len(page.encode())})
-    elif output is None:
-        click.echo(page, nl=False)
+    return render_overview(facts)
+
+
+def _page_of_model(app: App, given: str) -> str:
+    from .. import __version__
+    from ..report.gather_models import gather_model
+    from ..report.render import render_model
+
+    config = app.config
+    with app.reading() as registry:
+        model_id = find_model(registry, given)
+        facts = gather_model(registry, config, model_id, now(), version=__version__)
+    return render_model(facts)
+
+
+def _page_of_comparison(app: App, models: tuple[str, ...]) -> str:
+    from .. import __version__
+    from ..report.gather_models import gather_comparison
+    from ..report.render import render_comparison
+
+    config = app.config
+    with app.reading() as registry:
+        model_ids = [find_model(registry, given) for given in models]
+        facts = gather_comparison(registry, config, model_ids, now(), version=__version__)
+    return render_comparison(facts)

@@ -29,7 +29,7 @@ from .facts import GateBound, Metric, Overview, Point, SlotFacts
 from .figures import figure
 from .pages import anchor_of
 
-__all__ = ["calendar_of", "chart_of", "disk_of", "gate_words", "sparkline"]
+__all__ = ["calendar_of", "chart_of", "charts_with", "disk_of", "gate_words", "sparkline"]
 
 _SIGNS = {"model": Sign.MODEL, "held": Sign.HELD, "rejected": Sign.REJECTED}
 _ROWS_MAX = 12
@@ -39,8 +39,13 @@ _SPARK_POINTS = 16
 _SPARK_WIDTH, _SPARK_HEIGHT = 96, 24
 
 
-def chart_of(slot: SlotFacts, metric: Metric) -> Chart:
-    """Return the chart of a metric of a slot."""
+def charts_with(slot: SlotFacts, model_id: str) -> list[Chart]:
+    """Return the charts of a slot's metrics, in which one model is marked."""
+    return [chart_of(slot, metric, model_id) for metric in slot.metrics]
+
+
+def chart_of(slot: SlotFacts, metric: Metric, chosen: str | None = None) -> Chart:
+    """Return the chart of a metric of a slot. `chosen` is a model that is marked in it."""
     names = [one.name for one in slot.metrics]
     return metric_chart(
         MetricChart(
@@ -48,7 +53,7 @@ def chart_of(slot: SlotFacts, metric: Metric) -> Chart:
             subject=" ".join(filter(None, slot.slot)),
             metric=metric.name,
             order=metric.order,
-            points=[*_points(metric.points)],
+            points=[*_points(metric.points, chosen)],
             gates=[
                 GateLine(gate_words(bound), (GateStep(slot.begins, bound.value, bound.reference),))
                 for bound in metric.gates
@@ -65,9 +70,9 @@ def chart_of(slot: SlotFacts, metric: Metric) -> Chart:
     )
 
 
-def _points(points: Sequence[Point]) -> Iterator[Drawn]:
+def _points(points: Sequence[Point], chosen: str | None) -> Iterator[Drawn]:
     for point in points:
-        yield Drawn(point.at, point.value, point.model_id, _SIGNS[point.kind])
+        yield Drawn(point.at, point.value, point.model_id, _SIGNS[point.kind], chosen=point.model_id == chosen)
         if point.recorded is not None:
             yield Drawn(point.at, point.recorded, point.model_id, Sign.RECORDED)
 

@@ -6,12 +6,12 @@ Owns the digits that are shown. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ..base.units import format_duration
 
-__all__ = ["age", "column", "day", "figure", "minute", "percent"]
+__all__ = ["age", "aligned", "column", "day", "figure", "minute", "percent"]
 
 _SIGNIFICANT = 4
 _PLACES_MAX = 8
@@ -60,7 +60,8 @@ def percent(part: float) -> str:
     """Return a part as per cent with its sign: "+2.1 %"."""
     if not math.isfinite(part) or abs(part) >= 100:
         return f"{part:+.1e}".replace("-", "−")
-    return f"{100 * part:+.1f} %".replace("-", "−")
+    shown = f"{100 * part:+.1f} %".replace("-", "−")
+    return "0.0 %" if shown in ("+0.0 %", "−0.0 %") else shown
 
 
 def minute(moment: datetime) -> str:
@@ -84,3 +85,24 @@ def age(moment: datetime, at: datetime) -> str:
         if seconds >= 2 * length:
             return f"{int(seconds // length)} {unit}"
     return f"{int(seconds)} s" if seconds >= 1 else format_duration(seconds)
+
+
+def aligned(rows: Sequence[Sequence[float | None]]) -> list[list[tuple[str, str]]]:
+    """Return the texts of a table whose rows are of one kind each, such as metrics, so that columns can be compared.
+
+    The numbers of a row have the same digits. The second text of a pair is what is missing at the end of the first, so
+    that the points of a column stand under each other.
+    """
+    texts = [column(row) for row in rows]
+    widths = [max(map(_after_point, cells), default=0) for cells in zip(*texts, strict=True)]
+    return [[(cell, _padding(cell, width)) for cell, width in zip(row, widths, strict=True)] for row in texts]
+
+
+def _after_point(text: str) -> int:
+    """Return how many characters of a number stand at its point and after it."""
+    return len(text) - len(text.partition(".")[0]) if text else 0
+
+
+def _padding(text: str, width: int) -> str:
+    missing = width - _after_point(text)
+    return "" if not text or missing <= 0 else ("." + "0" * (missing - 1) if "." not in text else "0" * missing)

@@ -23,11 +23,13 @@ from markupsafe import Markup
 from ..base.units import counted, format_size
 from ..problems import escaped
 from . import figures
+from .beside import ComparisonFacts, Figures
 from .drawing import calendar_of, chart_of, disk_of, sparkline
 from .facts import ANY, Metric, Overview, SlotFacts
+from .model_facts import Measured, ModelFacts, Neighbour
 from .pages import Links, OneFile, anchor_of
 
-__all__ = ["TEXT_MAX", "content_policy", "environment", "render_overview"]
+__all__ = ["TEXT_MAX", "content_policy", "environment", "render_comparison", "render_model", "render_overview"]
 
 _FOLDER = Path(__file__).parent
 TEXT_MAX = 2_000
@@ -40,6 +42,16 @@ def render_overview(facts: Overview, links: Links | None = None) -> str:
     """Return the overview as a document. `links` are those of a single file by default."""
     anchors = {anchor_of(one.slot) for one in facts.slots if one.models}
     return _render("overview.html", facts, links, anchors=anchors)
+
+
+def render_model(facts: ModelFacts, links: Links | None = None) -> str:
+    """Return the page of a model as a document."""
+    return _render("model.html", facts, links)
+
+
+def render_comparison(facts: ComparisonFacts, links: Links | None = None) -> str:
+    """Return the page that compares models as a document."""
+    return _render("comparison.html", facts, links)
 
 
 def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
@@ -105,6 +117,9 @@ def environment() -> Environment:
         "ident": identifier,
         "lead": lead_metric,
         "champion_value": _champion_value,
+        "texts_of_figures": _texts_of_figures,
+        "texts_of_measured": _texts_of_measured,
+        "value_columns": _value_columns,
         "columns": _columns,
         "took": _took,
         "anchor_of": anchor_of,
@@ -176,6 +191,31 @@ def _columns(slot: SlotFacts) -> list[list[str]]:
     """Return the texts of the columns of a slot's metrics."""
     rows = [row.values for row in slot.models]
     return [figures.column(values) for values in zip(*rows, strict=True)]
+
+
+def _texts_of_figures(rows: Sequence[Figures]) -> list[list[Markup]]:
+    """Return the texts of rows of metrics, whose points stand under each other."""
+    return _padded([[figure.value for figure in row.figures] for row in rows])
+
+
+def _texts_of_measured(rows: Sequence[Measured]) -> list[list[Markup]]:
+    """Return the texts of the metrics of a model: its value, the recorded one, and those of the others."""
+    values = [[figure.value for figure in row.figures.figures] for row in rows]
+    return _padded([[first, row.recorded, *others] for row, (first, *others) in zip(rows, values, strict=True)])
+
+
+def _padded(rows: Sequence[Sequence[float | None]]) -> list[list[Markup]]:
+    """Return numbers with what is missing at their end as digits that are not seen."""
+    padded = Markup('{}<span class="pad">{}</span>')
+    return [
+        [padded.format(*cell) if cell[1] else Markup("{}").format(cell[0]) for cell in row]
+        for row in figures.aligned(rows)
+    ]
+
+
+def _value_columns(neighbours: Sequence[Neighbour]) -> list[list[str]]:
+    """Return the texts of the columns of metrics of some models."""
+    return [figures.column(values) for values in zip(*(one.values for one in neighbours), strict=True)]
 
 
 def _took(seconds: float) -> str:

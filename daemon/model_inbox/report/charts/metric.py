@@ -184,6 +184,7 @@ class _Drawing:
         self._y = values.several(point.value for point in drawn)
         self._drawn = drawn
         self._gate_ends: list[tuple[str, float]] = []
+        self._head_end = 0.0
 
     def frame(self, ticks: Sequence[Tick]) -> Iterator[Svg]:
         """Yield the lines and texts of the axes, and what the chart is about."""
@@ -195,6 +196,7 @@ class _Drawing:
         order = f", {_ORDERS[spec.order]}" if spec.order else ""
         name = fitted(plain(spec.metric), spec.width / 2 - width_of(order))
         head = self._places.put(Label(f"{name}{order}", 0, 13, "start"))
+        self._head_end = head.box.right
         yield text(*head[:3], "note")
 
     def gates(self) -> Iterator[Svg]:
@@ -295,20 +297,23 @@ class _Drawing:
             if point.chosen:
                 yield element("circle", class_="chosen", cx=self._x[index], cy=self._y[index], r=6)
             note = point.note or (point.sign.value if point.sign in (Sign.HELD, Sign.REJECTED) else "")
-            shown = plain(point.model_id) if point.chosen and not point.note else plain(note, 60)
-            if shown:
-                yield from self._note(shown, self._x[index], self._y[index])
+            if point.chosen and not point.note:
+                yield from self._note((plain(point.model_id), "this one"), self._x[index], self._y[index])
+            elif note:
+                yield from self._note((plain(note, 60),), self._x[index], self._y[index])
         yield from self._series_names()
 
     def _gate_label(self, name: str, y: float) -> Iterator[Svg]:
         """Yield the name of a gate: at its line, or where that has no room, at the right above all."""
-        shown = fitted(plain(name), (self._right - self._times.start) / 2)
-        width, start = width_of(shown), self._times.start + 4
+        start = self._times.start + 4
+        shown = fitted(plain(name), self._right - start)
+        width = width_of(shown)
         steps = range(max(1, int((self._right - width - start) // 24)))
         spots = [
             Label(shown, self._right - width - step * 24, place, "start") for step in steps for place in (y - 6, y + 15)
         ]
-        if label := self._places.find([*spots, Label(shown, self._right - width, 13, "start")]):
+        above = fitted(plain(name), self._right - self._head_end - 16)
+        if label := self._places.find([*spots, Label(above, self._right - width_of(above), 13, "start")]):
             yield text(*label[:3], "gatelabel", label.anchor)
 
     @staticmethod
@@ -320,17 +325,22 @@ class _Drawing:
         if Sign.RECORDED in signs:
             for sign in (Sign.RECORDED, Sign.MODEL):
                 if sign in signs:
-                    yield from self._note(sign.value, self._x[signs[sign]], self._y[signs[sign]])
+                    yield from self._note((sign.value,), self._x[signs[sign]], self._y[signs[sign]])
 
-    def _note(self, shown: str, x: float, y: float) -> Iterator[Svg]:
+    def _note(self, texts: Sequence[str], x: float, y: float) -> Iterator[Svg]:
+        """Yield the first of some texts that has a place at a point."""
         spots = [
-            Label(shown, x + 8, y + 4, "start"),
-            Label(shown, x - 8, y + 4, "end"),
-            *(
-                Label(shown, x + across, y + down, anchor)
-                for down in (-10, 18, -26, 34)
-                for across, anchor in ((0, "middle"), (4, "end"), (-4, "start"))
-            ),
+            spot
+            for shown in texts
+            for spot in (
+                Label(shown, x + 8, y + 4, "start"),
+                Label(shown, x - 8, y + 4, "end"),
+                *(
+                    Label(shown, x + across, y + down, anchor)
+                    for down in (-10, 18, -26, 34)
+                    for across, anchor in ((0, "middle"), (4, "end"), (-4, "start"))
+                ),
+            )
         ]
         if label := self._places.find(spots):
             yield text(*label[:3], "note", label.anchor)

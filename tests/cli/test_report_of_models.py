@@ -1,0 +1,76 @@
+"""`report --model` and `report --compare` write the pages of models."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.home import Home, rules
+
+
+def test_the_page_of_a_model_says_what_show_says(home: Home) -> None:
+    """The page has metadata, metrics, files with digests, imports and the history, and needs no other file."""
+    home.register("full", days=3, tags={"stage": "live"}, description="a <b>text</b>", provenance={"commit": "abc123"})
+    with home.open() as registry:
+        registry.record("full", {"1d": {"rmse": 0.3125}}, reason="realised")
+    home.text("promote", "full", "--reason", "better")
+    target = home.folder / "full.html"
+    home.text("report", "--model", "full", "-o", str(target))
+    page, entry = target.read_text(), home.json("show", "full")
+    for text in (
+        *("<code>full</code>", "USD/EUR", "lightgbm", "1.10", "stage=live", "commit=abc123", "in service as champion"),
+        *("a &lt;b&gt;text&lt;/b&gt;", "sma_5, rsi_14", "1 d, 7 d", "0.2500", "0.3125", "register"),
+        *(entry["model_path"], entry["sha256"], entry["scaler_path"], entry["scaler_sha256"]),
+        *("realised", "better", "promote champion"),
+    ):
+        assert text in page, text
+    assert "Content-Security-Policy" in page
+    assert 'href="http' not in page
+
+
+def test_a_model_is_named_as_in_other_commands(home: Home) -> None:
+    """A slot names its newest model, and one with an alias the model that has it; the page is printed without -o."""
+    home.text("promote", "old")
+    assert "<code>new</code>" in home.text("report", "--model", "USD/EUR:lightgbm")
+    assert "in service as champion" in home.text("report", "--model", "USD/EUR:lightgbm@champion")
+
+
+def test_a_retired_model_has_a_page(home: Home) -> None:
+    """A model in the trash says that it is retired and how it is brought back; one that never was is not found."""
+    home.text("delete", "old", "--reason", "a leak")
+    page = home.text("report", "--model", "old")
+    assert "retired, in the trash" in page
+    assert "a leak" in page
+    assert "neither registered nor in the trash" in home.error("report", "--model", "nobody", status=1)["message"]
+
+
+def test_a_comparison_has_only_the_differences(home: Home) -> None:
+    """Two models or more: what differs stands there with its change and, where the order is known, its verdict."""
+    (home.folder / "config.yaml").write_text(
+        "gates: [{name: g, against: champion, max_regression: {1d.rmse: 5%}, order: min}]\n" + rules("off")
+    )
+    home.register("better", days=3, validation_metrics={"1d": {"rmse": 0.2}}, features_used=["sma_5", "vol"])
+    target = home.folder / "c.html"
+    said = home.json("report", "--compare", "new", "better", "-o", str(target))
+    page = target.read_text()
+    assert said == {"file": str(target), "bytes": len(page.encode())}
+    assert '−20.0 % <span class="good">better</span>' in page
+    assert "vol" in page
+    assert "calibration_ok" not in page
+    assert "<h1>3 models compared</h1>" in home.text("report", "--compare", "old", "new", "other")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--model", "old", "--compare", "old", "new"), "ask for one of them"),
+        (("--model", "old", "--pair", "USD/EUR"), "limit the overview"),
+        (("--compare", "old"), "needs 2 to 20 models, and 1 are given"),
+        (("--compare",), "needs 2 to 20 models, and 0 are given"),
+        (("old", "new"), "Write --compare before models"),
+    ],
+)
+def test_what_is_no_page(home: Home, args, says) -> None:
+    """Options that do not fit together are an error of usage, which says what to do."""
+    result = home.run("report", *args)
+    assert result.exit_code == 2
+    assert says in result.stderr
