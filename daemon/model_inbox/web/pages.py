@@ -26,8 +26,9 @@ from ..registry.paths import status_paths
 from ..registry.registry import ModelRegistry
 from ..report.facts import Choice
 from ..report.gather import gather
+from ..report.gather_models import gather_comparison, gather_model
 from ..report.pages import Served
-from ..report.render import content_policy, render_overview
+from ..report.render import content_policy, render_comparison, render_model, render_overview
 from .answers import Page, page_about
 
 __all__ = ["Site"]
@@ -141,19 +142,42 @@ def _page_of(path: str, query: _Query, now: datetime, version: str) -> _Make:
         return lambda registry, config, at: render_overview(
             gather(registry, config, at, choice, version=version), _LINKS
         )
-    raise _NoPageError(f"There is no page {quoted(path)}. The overview is /, a model is /model/ID.")
+    first, _, model_id = path.removeprefix("/").partition("/")
+    if first == "model" and model_id:
+        _has_only(query, ())
+        return lambda registry, config, at: render_model(
+            gather_model(registry, config, model_id, at, version=version), _LINKS
+        )
+    if path == "/compare":
+        _has_only(query, ("id",))
+        ids = tuple(dict.fromkeys(query.get("id", ())))
+        if not 2 <= len(ids) <= COMPARED_MAX:
+            wanted = f"2 to {COMPARED_MAX} different models, as /compare?id=ID&id=ID"
+            raise _NoPageError(f"A comparison is of {wanted}, and not of {len(ids)}.")
+        return lambda registry, config, at: render_comparison(
+            gather_comparison(registry, config, ids, at, version=version), _LINKS
+        )
+    raise _NoPageError(
+        f"There is no page {quoted(path)}. The overview is /, a model is /model/ID, a comparison is "
+        "/compare?id=ID&id=ID."
+    )
 
 
 def _choice(query: _Query, now: datetime) -> Choice:
     """Return what the overview is limited to. An empty value limits nothing, but a variant may be empty."""
-    unknown = query.keys() - {"pair", "type", "variant", "since"}
-    if unknown:
-        raise _NoPageError(f"The overview has no choice {quoted(min(unknown))}. It has pair, type, variant and since.")
+    _has_only(query, ("pair", "type", "variant", "since"))
     pair, model_type, since = (_one(query, name) or None for name in ("pair", "type", "since"))
     try:
         return Choice(pair, model_type, _one(query, "variant"), parse_time(since, now) if since is not None else None)
     except ValueError as error:
         raise _NoPageError(f"since={quoted(since)} is {error}.") from None
+
+
+def _has_only(query: _Query, known: Sequence[str]) -> None:
+    unknown = query.keys() - set(known)
+    if unknown:
+        there = f"Its choices are {', '.join(known)}" if known else "It has no choices"
+        raise _NoPageError(f"This page has no choice {quoted(min(unknown))}. {there}.")
 
 
 def _one(query: _Query, name: str) -> str | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import parse_qs, unquote
 
 import pytest
 from structlog.testing import capture_logs
@@ -100,6 +103,21 @@ def test_the_overview_is_limited_by_the_query(shown: Shown) -> None:
     shown.text("/", {"since": ["30d"]})
 
 
+def test_a_model_and_a_comparison_have_pages(shown: Shown) -> None:
+    """Each links to the others by paths that there are; a retired model has its page as well."""
+    shown.home.register("second", days=1)
+    model = shown.text("/model/first")
+    assert "first" in model
+    both = shown.text("/compare", {"id": ["first", "second"]})
+    assert "/model/second" in both
+    for path in set(re.findall(r'href="(/[^"#]*)"', shown.text() + model + both)):
+        name, _, query = html.unescape(path).partition("?")
+        shown.text(unquote(name), parse_qs(query, keep_blank_values=True))
+    with shown.home.open() as registry:
+        registry.delete_model("first")
+    assert "first" in shown.text("/model/first")
+
+
 @pytest.mark.parametrize(
     ("path", "query", "said"),
     [
@@ -107,8 +125,17 @@ def test_the_overview_is_limited_by_the_query(shown: Shown) -> None:
         ("/static/page.css", {}, "There is no page"),
         ("/../../etc/passwd", {}, "There is no page"),
         ("/<script>\u202e", {}, "There is no page &#x27;/&lt;script&gt;\\u202e&#x27;"),
-        ("/", {"pairs": ["a"]}, "no choice &#x27;pairs&#x27;. It has pair, type, variant and since"),
+        ("/", {"pairs": ["a"]}, "no choice &#x27;pairs&#x27;. Its choices are pair, type, variant, since"),
         ("/", {"pair": ["a", "b"]}, "one pair, and 2 are given"),
+        ("/model", {}, "There is no page"),
+        ("/model/none", {}, "it is neither registered nor in the trash"),
+        ("/model/first", {"id": ["a"]}, "It has no choices"),
+        ("/model/../first", {}, "cannot show &#x27;../first&#x27;"),
+        ("/compare", {}, "2 to 20 different models"),
+        ("/compare", {"id": ["first", "first"]}, "and not of 1"),
+        ("/compare", {"id": [str(number) for number in range(21)]}, "and not of 21"),
+        ("/compare", {"id": ["first", "none"]}, "it is neither registered nor in the trash"),
+        ("/compare/a/b", {}, "There is no page"),
         ("/", {"since": ["soon"]}, "since=&#x27;soon&#x27; is not a date and time"),
     ],
 )
