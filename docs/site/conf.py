@@ -34,6 +34,7 @@ NAVIGATION = {
         "docs/operations/rights",
         "docs/operations/web",
         "docs/operations/why",
+        "docs/operations/report",
         "docs/operations/backup",
         "docs/reference/retention",
         "CHANGELOG",

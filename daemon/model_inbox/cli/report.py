@@ -26,7 +26,7 @@ _COMPARED_MAX = 20
         "model-inbox report --model USD/EUR:lightgbm@champion -o champion.html",
         "model-inbox report --compare usd_eur_20251024 usd_eur_20251025 -o compared.html",
     ],
-    exits={1: "no such model", 75: "a disk error"},
+    exits={1: "no such model, or FILE cannot be written", 75: "a disk error"},
 )
 @click.option(
     "-o",
@@ -59,7 +59,7 @@ def report(
     What needs somebody stands first, then what is in service, the inbox, retention and the history. With --model, all
     that is known of one model, also of a retired one in the trash; with --compare, what differs between two models or
     more, each beside the first. The file needs no other file and no network. FILE is replaced at once, so that who has
-    it open never sees a half. With --json, what was written where.
+    it open never sees a half. With --json, what was written where, or the page.
     """
     _check_usage(given, models, is_comparison=is_comparison, is_limited=bool(pair or model_type or since))
     if given is not None:
@@ -73,7 +73,8 @@ def report(
 
         replace_file(Disk(), output.absolute(), page.encode(), _FILE_MODE)
     if as_json:
-        print_json({"file": str(output.absolute()) if output is not None else None, "bytes": len(page.encode())})
+        said = {"file": str(output.absolute())} if output is not None else {"html": page}
+        print_json({**said, "bytes": len(page.encode())})
     elif output is None:
         click.echo(page, nl=False)
 

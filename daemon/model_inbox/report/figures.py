@@ -34,9 +34,11 @@ def column(values: Iterable[float | None]) -> list[str]:
     # The median, so that one value that is nearly zero does not give all others ten digits.
     middle = sorted(sizes)[len(sizes) // 2]
     places = max(0, _SIGNIFICANT - 1 - math.floor(math.log10(middle)))
+    # A number that is not 0 must not look like it.
+    places = max(places, -math.floor(math.log10(min(sizes))))
     if places > _PLACES_MAX or max(sizes) >= _WIDE:
         return [_exponential(value) for value in kept]
-    return [_shown(value, min(places, _PLACES_MAX)) for value in kept]
+    return [_shown(value, places) for value in kept]
 
 
 def figure(value: float | None) -> str:

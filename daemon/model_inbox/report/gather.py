@@ -199,7 +199,11 @@ class _Gathering:
         return tuple(map(_waiting, shown[:WAITING])), len(shown)
 
     def _drops(self) -> tuple[tuple[Drop, ...], int]:
-        receipts, total = read_newest_receipts(self.config.inbox.path / "receipts", DROPS)
+        try:
+            receipts, total = read_newest_receipts(self.config.inbox.path / "receipts", DROPS)
+        except FileNotFoundError:
+            # No daemon has run here yet.
+            return (), 0
         return tuple(drop for receipt in receipts if self._is_since((drop := _drop(receipt)).at)), total
 
     def _rejections(self) -> tuple[list[tuple[Rejected, Mapping[str, Any]]], int]:

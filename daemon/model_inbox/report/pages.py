@@ -13,9 +13,17 @@ from ..model.slot import Slot
 __all__ = ["Links", "OneFile", "Served", "anchor_of"]
 
 
+# A text that is no Unicode has links, too.
+_ERRORS = "surrogatepass"
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors=_ERRORS)
+
+
 def anchor_of(slot: Slot) -> str:
     """Return the name of a slot's part in a page: a word without a space, and another one for each slot."""
-    return "slot-" + "-".join(quote(part, safe="").replace("-", "%2D").replace("%", "_") for part in slot)
+    return "slot-" + "-".join(_quoted(part).replace("-", "%2D").replace("%", "_") for part in slot)
 
 
 class Links(Protocol):
@@ -61,12 +69,13 @@ class Served:
 
     def slot(self, slot: Slot, *, is_here: bool) -> str | None:  # noqa: ARG002  # the form of Links
         """Return the path of a slot's page: the overview of that slot alone."""
-        return "/?" + urlencode({"pair": slot.currency_pair, "type": slot.model_type, "variant": slot.variant})
+        fields = {"pair": slot.currency_pair, "type": slot.model_type, "variant": slot.variant}
+        return "/?" + urlencode(fields, errors=_ERRORS)
 
     def model(self, model_id: str) -> str | None:
         """Return the path of a model's page."""
-        return f"/model/{quote(model_id, safe='')}"
+        return f"/model/{_quoted(model_id)}"
 
     def comparison(self, one: str, other: str) -> str | None:
         """Return the path of a comparison."""
-        return "/compare?" + urlencode([("id", one), ("id", other)])
+        return "/compare?" + urlencode([("id", one), ("id", other)], errors=_ERRORS)

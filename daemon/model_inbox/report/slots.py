@@ -69,7 +69,7 @@ class Asked:
 
 def room_for(slots: int, models: int) -> Room:
     """Return how much of a registry of that size fits into 300 kB up to 1,000 models, and into 2 MB above that."""
-    listed, charts, rows = (40, 24, 240) if models <= SMALL else (300, 60, 1_600)
+    listed, charts, rows = (40, 36 if models <= SMALL // 3 else 24, 240) if models <= SMALL else (300, 60, 1_600)
     charted = max(1, min(slots, charts // 2))
     return Room(
         slots=listed,

@@ -14,7 +14,7 @@ from model_inbox import RegistryCorrupted, RegistryError, RegistryTooNew, Storag
 from model_inbox.base.disk import Disk
 from model_inbox.registry import segments
 from model_inbox.registry.journal import seal
-from model_inbox.registry.segments import JournalFile, all_lines
+from model_inbox.registry.segments import JournalFile, all_lines, lines_of_operations, newest_lines
 from support.crash_disk import QuickDisk
 from support.crash_kit import FailingDisk, open_registry, register
 
@@ -279,3 +279,40 @@ def test_closing_a_segment_waits_until_the_file_system_counts_on(
     monkeypatch.setattr(Disk, "touch", touch)
     registry.change_segment()
     assert len(ticks) == 5
+
+
+def test_the_newest_lines_are_read_across_segments(tmp_path: Path) -> None:
+    """Newest first, as many as are wanted or as there are, and not the header of a segment."""
+    registry = open_registry(tmp_path)
+    for name in "abc":
+        register(registry, name, name.encode())
+    registry.change_segment()
+    register(registry, "d", b"d")
+    paths = tmp_path / "registry.journal.jsonl", tmp_path / "history"
+    assert [line.model_id for line in newest_lines(*paths, 3)] == ["d", "c", "b"]
+    assert [line.model_id for line in newest_lines(*paths, 9)] == ["d", "c", "b", "a"]
+    assert newest_lines(*paths, 0) == []
+
+
+def test_a_torn_last_line_is_not_among_the_newest(tmp_path: Path) -> None:
+    """Its writer has not committed it."""
+    registry = open_registry(tmp_path)
+    register(registry, "a")
+    with (tmp_path / "registry.journal.jsonl").open("ab") as journal:
+        journal.write(b'{"sequence":2,"time"')
+    assert [line.model_id for line in newest_lines(tmp_path / "registry.journal.jsonl", tmp_path / "history", 5)] == [
+        "a"
+    ]
+
+
+def test_lines_of_several_operations_are_found_in_order(tmp_path: Path) -> None:
+    """In all segments, whatever other texts say: a reason that looks like an operation is none."""
+    registry = open_registry(tmp_path)
+    register(registry, "a")
+    registry.pin("a", reason='"operation":"hold"')
+    registry.change_segment()
+    registry.unpin("a")
+    registry.hold("a", reason="worse")
+    paths = tmp_path / "registry.journal.jsonl", tmp_path / "history"
+    found = lines_of_operations(*paths, {"pin", "hold"})
+    assert [(line.sequence, line.operation) for line in found] == [(2, "pin"), (4, "hold")]
