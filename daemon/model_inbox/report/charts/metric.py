@@ -192,7 +192,8 @@ class _Drawing:
         if self._drawn or spec.tenures:
             yield from axes(ticks, self._times, Box(left, _TOP, self._right, _BOTTOM))
         if not self._drawn:
-            yield text("no values", (left + self._right) / 2, (_TOP + _BOTTOM) / 2, "note", "middle")
+            none = self._places.put(Label("no values", (left + self._right) / 2, (_TOP + _BOTTOM) / 2, "middle"))
+            yield text(*none[:3], "note", none.anchor)
         order = f", {_ORDERS[spec.order]}" if spec.order else ""
         name = fitted(plain(spec.metric), spec.width / 2 - width_of(order))
         head = self._places.put(Label(f"{name}{order}", 0, 13, "start"))
