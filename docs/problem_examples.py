@@ -41,6 +41,8 @@ from model_inbox.errors import (
 from model_inbox.gates import Gates
 from model_inbox.inbox.acceptance import verdict
 from model_inbox.inbox.readiness import Limits, Look, Rejection, Sighting, judge_stray
+from model_inbox.mirror.errors import client_missing, unreachable
+from model_inbox.mirror.writer import must_be_mirrored
 from model_inbox.model.conditions.condition import parse_condition
 from model_inbox.model.file_names import SUFFIXES_IN_WORDS
 from model_inbox.model.metadata import PAIR_PATTERN
@@ -625,6 +627,16 @@ def backup_examples() -> dict[str, Example]:
     }
 
 
+def mlflow_examples() -> dict[str, Example]:
+    return {
+        "mlflow.client_missing": client_missing("No module named 'mlflow'"),
+        "mlflow.unreachable": unreachable(
+            "read the model versions in", "http://mlflow:5000", "ConnectionError: [Errno 111] Connection refused"
+        ),
+        "mlflow.refused": raised(lambda: must_be_mirrored({"model_id": "old model"})),
+    }
+
+
 def command_examples(folder: Path) -> dict[str, Example]:
     """What commands refuse, run in a folder with one registered model."""
     (folder / "config.yaml").write_text("inbox: {path: inbox}\nregistry: {path: models/prediction_registry.json}\n")
@@ -669,6 +681,7 @@ def examples() -> dict[str, tuple[str, str]]:
             **retention_examples(),
             **status_examples(),
             **backup_examples(),
+            **mlflow_examples(),
             **command_examples(folder),
         }
     for code, example in made.items():

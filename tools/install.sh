@@ -274,6 +274,7 @@ put_files() {
     put systemd/metrics-listen.conf "$share/metrics-listen.conf"
     put systemd/model-inbox-replica.service "$share/model-inbox-replica.service"
     put systemd/model-inbox-replica.timer "$share/model-inbox-replica.timer"
+    put systemd/model-inbox-mlflow.service "$share/model-inbox-mlflow.service"
     version_of_systemd=${SYSTEMD_VERSION:-$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')}
     if [ "${version_of_systemd:-0}" -ge 254 ]; then
         put systemd/50-backoff.conf "$backoff_file"

@@ -37,7 +37,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "registry": words("problems errors base model pickles"),
     "feed": words("errors base registry"),
     "replica": words("problems errors base registry"),
-    "mirror": words("problems errors base model config registry feed"),
+    "mirror": words("problems errors exit_codes base model config registry feed"),
     "serving": words("problems errors base model registry feed replica/record"),
     "gates": words("problems model config registry"),
     "retention": words("problems errors base model config registry"),
@@ -55,8 +55,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "__init__": words("problems errors model registry serving producer"),
     "cli": words(
         """
-        problems errors exit_codes base model pickles config registry gates retention choosing backup replica producer
-        telemetry inbox report web why
+        problems errors exit_codes base model pickles config registry gates retention choosing backup replica mirror
+        producer telemetry inbox report web why
         """
     ),
     "__main__": words("cli"),
@@ -120,7 +120,15 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "feed": ("steps wakeups", "feed", "__init__"),
     "replica": ("record transport", "pull", "__init__"),
-    "mirror": ("names tags model_inbox_pyfunc", "pyfunc", "__init__"),
+    "mirror": (
+        "errors names tags model_inbox_pyfunc",
+        "plan progress pyfunc",
+        "client comparison files",
+        "writer",
+        "reconcile",
+        "following",
+        "__init__",
+    ),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
@@ -204,8 +212,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "arguments check_gates conditions",
         """
         alias allowlist backup check config_trial delete diff drop gathering get history inbox listing log_source
-        pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag trash
-        verify web
+        mlflow pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag
+        trash verify web
         """,
         "config wait why",
         "log_traces show",
@@ -346,6 +354,9 @@ STEPS_OUTSIDE_DISK = {
     ("telemetry/logging", "replace"): "and so is one that is full and gets another name",
     ("inbox/watch", "O_CREAT"): "the canary is an empty file that tells whether the watch still hears",
     ("inbox/watch", "unlink"): "and is gone again at once",
+    ("mirror/writer", "mkdir"): "the folder of one upload is thrown away after it",
+    ("mirror/writer", "write_bytes"): "and so are the small files in it",
+    ("mirror/writer", "symlink"): "and the links to the open files of the model",
     ("web/sockets", "unlink"): "the path of a socket leads to nothing once its process has ended",
     ("web/sockets", "chown"): "and its group counts only while it is served",
     ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",

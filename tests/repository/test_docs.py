@@ -32,6 +32,7 @@ NOUNS = {
     "follower",
     "web",
     "promotion",
+    "mlflow",
 }
 
 

@@ -44,6 +44,7 @@ SECTIONS: Final = frozenset(
         "retention",
         "logging",
         "metrics",
+        "mlflow",
         "web",
     }
 )

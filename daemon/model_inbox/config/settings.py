@@ -56,6 +56,7 @@ __all__ = [
     "InboxSection",
     "LoggingSection",
     "MetricsSection",
+    "MlflowSection",
     "Patterns",
     "PermitSection",
     "PickleSection",
@@ -96,6 +97,12 @@ def _expression(value: str) -> str:
         re.compile(value)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+def _printed(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError("it must be text of characters that can be printed")
     return value
 
 
@@ -417,6 +424,29 @@ class WebSection(_Section):
         return self
 
 
+class MlflowSection(_Section):
+    """The mirror of the registry in MLflow."""
+
+    tracking_uri: Annotated[str, AfterValidator(_printed)] | None = setting(
+        None, "The MLflow to write to, like http://mlflow:5000; null is that of $MLFLOW_TRACKING_URI."
+    )
+    experiment: Annotated[str, AfterValidator(_printed)] = setting(
+        "model-inbox", "The experiment that the runs belong to; it is made if it is missing."
+    )
+    name: Annotated[str, AfterValidator(_printed)] = setting(
+        "{pair}.{type}{.variant}",
+        "The name of a slot's registered model. {.variant} is a dot and the variant, or nothing where it is empty.",
+    )
+    retired: Annotated[Literal["tag", "delete"], BeforeValidator(_word)] = setting(
+        "tag",
+        "What becomes of a version whose model was retired: it gets a tag that says so, or is deleted with its run, so "
+        "that `mlflow gc` frees its bytes.",
+    )
+    state: AbsolutePath | None = setting(
+        None, "The folder of the mirror's position; null is `mlflow-state` beside the registry's folder."
+    )
+
+
 LISTS = frozenset({"permits", "quota", "gates", "promotion"})
 """The settings at the top of the file that are lists, and no sections. One that is null has its default."""
 
@@ -446,6 +476,7 @@ class Config(_Section):
     retention: RetentionSection = Field(default_factory=RetentionSection)
     logging: LoggingSection = Field(default_factory=LoggingSection)
     metrics: MetricsSection = Field(default_factory=MetricsSection)
+    mlflow: MlflowSection = Field(default_factory=MlflowSection)
     web: WebSection = Field(default_factory=WebSection)
 
     _file: Path | None = PrivateAttr(default=None)

@@ -54,6 +54,7 @@ STAGE_TAG = f"{PREFIX}stage"
 
 _FORMAT_TAG = f"{PREFIX}mirror"
 _LINE_TAG = f"{PREFIX}line"
+_EPOCH_TAG = f"{PREFIX}epoch"
 _FILES_TAG = f"{PREFIX}artifacts"
 _BYTES_TAG = f"{PREFIX}bytes"
 _RETIRED_TAG = f"{PREFIX}retired"
@@ -64,7 +65,7 @@ _LABEL_PREFIX = f"{PREFIX}label."
 _OWN_TAGS = frozenset(
     {
         *(_FORMAT_TAG, REGISTRY_TAG, STAGE_TAG, _LINE_TAG, _FILES_TAG, _BYTES_TAG, _RETIRED_TAG),
-        *(_ENTRY_PATH_TAG, _ENTRY_SHA256_TAG, _IN_ARTIFACT_TAG, f"{PREFIX}slot"),
+        *(_ENTRY_PATH_TAG, _ENTRY_SHA256_TAG, _IN_ARTIFACT_TAG, _EPOCH_TAG, f"{PREFIX}slot"),
     }
 )
 _ELSEWHERE = "(in the artifact that model_inbox.entry_path names)"
@@ -133,8 +134,8 @@ class ReadBack:
     """What the tags of a model version say.
 
     `entry` lacks the fields named in `elsewhere`: those are only in the artifact `entry_file`. `files` has the roles
-    `model`, `scaler` and `sidecar`, as far as their bytes are there. `line` is the number of the journal line up to
-    which the entry is known. `retired` says when and why it was retired; None: it is not.
+    `model`, `scaler` and `sidecar`, as far as their bytes are there. `line` is the number of the journal line, in the
+    epoch `epoch`, up to which the entry is known. `retired` says when and why it was retired; None: it is not.
     """
 
     entry: EntryFields
@@ -144,6 +145,7 @@ class ReadBack:
     files: Mapping[str, MirroredFile] = field(default_factory=dict)
     entry_file: EntryFile | None = None
     retired: Mapping[str, Any] | None = None
+    epoch: str = ""
 
     @property
     def has_bytes(self) -> bool:
@@ -186,6 +188,7 @@ def version_tags(
     line: int,
     files: Mapping[str, MirroredFile],
     entry_file: EntryFile,
+    epoch: str = "",
     retired: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """Return all tags of the model version of an entry."""
@@ -210,6 +213,7 @@ def version_tags(
         _FORMAT_TAG: FORMAT,
         REGISTRY_TAG: registry_id,
         _LINE_TAG: str(line),
+        _EPOCH_TAG: epoch,
         _FILES_TAG: _json(placed),
         _BYTES_TAG: "stored" if "model" in files else "none: they were purged before they could be mirrored",
         _RETIRED_TAG: _json(dict(retired)) if retired is not None else "",
@@ -299,6 +303,7 @@ def entry_of_tags(tags: Mapping[str, str]) -> ReadBack | None:
             },
             entry_file=EntryFile(path, sha256) if path and sha256 else None,
             retired=dict(json.loads(retired)) if retired else None,
+            epoch=tags.get(_EPOCH_TAG, ""),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"the tags {_FILES_TAG} or {_RETIRED_TAG} are not as they were written") from error

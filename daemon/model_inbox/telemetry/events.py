@@ -623,5 +623,62 @@ EVENTS: dict[str, Event] = {
         "The HTTP server reports an error of its own.",
         "Report it if it comes again.",
     ),
+    # --- the mirror in MLflow
+    "mlflow.started": Event(
+        "info",
+        ("tracking_uri", "position"),
+        "The mirror runs, and goes on from that position; null: it compares both sides first.",
+    ),
+    "mlflow.stopped": Event("info", (), "A signal ended the mirror. Its next start goes on where this one ended."),
+    "mlflow.comparing": Event(
+        "info",
+        ("because",),
+        "The mirror cannot go on from its position, so it compares all models with MLflow and mends what differs.",
+    ),
+    "mlflow.compared": Event(
+        "info", ("pushed", "same", "failed"), "The comparison is done; the mirror follows the registry from here on."
+    ),
+    "mlflow.mirrored": Event(
+        "info",
+        ("model_id", "line", "outcome"),
+        "MLflow has the model as it was after that line of the journal; `outcome` is mirrored or retired.",
+    ),
+    "mlflow.swept": Event(
+        "info", ("runs",), "So many runs had been left half-way in MLflow; they were finished or deleted."
+    ),
+    "mlflow.unreachable": Event(
+        "warning",
+        ("problem", "failures", "retry_in_seconds"),
+        "MLflow, its artifact store or the registry cannot be used now. The mirror waits where it is and tries again; "
+        "logged again when the number of failures in a row has doubled. The daemon does not wait for it.",
+        "Do what `problem` says, if it lasts.",
+    ),
+    "mlflow.reached": Event("info", ("failures",), "The mirror goes on after so many failures in a row."),
+    "mlflow.set_aside": Event(
+        "error",
+        ("model_id", "line", "problem", "tries"),
+        "A model cannot be brought to MLflow. The others go on; this one is tried again at its next change.",
+        "Do what `problem` says, then `model-inbox mlflow retry`.",
+    ),
+    "mlflow.taken_back": Event("info", ("model_id",), "A model that had been set aside is in MLflow now."),
+    "mlflow.failed_unexpectedly": Event(
+        "error",
+        ("model_id", "problem", "traceback"),
+        "Something that nobody foresaw happened with a model, which is set aside. Line breaks in `traceback` are "
+        "escaped.",
+        "Report it, with the traceback.",
+    ),
+    "mlflow.proxied": Event(
+        "info",
+        ("scheme",),
+        "Artifacts go through MLflow's own server, because it offers no other way.",
+        "For large models start it with --no-serve-artifacts and a store such as S3: docs/operations/mlflow.md.",
+    ),
+    "mlflow.large_proxied": Event(
+        "warning",
+        ("run_id", "bytes"),
+        "A large model goes through MLflow's own server, which takes minutes and much of its memory.",
+        "Start the server with --no-serve-artifacts and a store such as S3: docs/operations/mlflow.md.",
+    ),
 }
 """Every event that can be logged."""

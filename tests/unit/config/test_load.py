@@ -88,6 +88,13 @@ def test_without_any_file_the_defaults_hold_relative_to_the_current_folder(tmp_p
         "aliases": {},
         "logging": {"level": "info", "format": "auto", "file": "auto"},
         "metrics": {"textfile": None, "listen": None},
+        "mlflow": {
+            "tracking_uri": None,
+            "experiment": "model-inbox",
+            "name": "{pair}.{type}{.variant}",
+            "retired": "tag",
+            "state": None,
+        },
         "web": {"listen": "127.0.0.1:9478", "group": None},
     }
     assert config.retention == RetentionSection()
@@ -267,7 +274,7 @@ def test_all_problems_are_told_at_once_with_their_places() -> None:
     [
         ("inbox: {pth: x}", "'pth' is not a setting of inbox (line 1, column 9) — Did you mean path?"),
         ("inbx: {}", "'inbx' is not a setting (line 1, column 1) — Did you mean inbox?"),
-        ("mlflow: {}", "The settings are inbox, registry, pickle, checks, permits, quota, gates, promotion, aliases,"),
+        ("hooks: {}", "The settings are inbox, registry, pickle, checks, permits, quota, gates, promotion, aliases,"),
         ("metrics: {listen: 9477}", "metrics.listen is '9477': not an address with a port"),
         ("metrics: {listen: '127.0.0.1:0'}", "not an address with a port"),
         ("metrics: {listen: 'localhost:9477'}", "the address must be a number"),
@@ -417,7 +424,7 @@ def test_the_schema_describes_every_setting_with_its_default() -> None:
     schema = config_schema()
     assert json.loads(json.dumps(schema)) == schema
     assert schema["additionalProperties"] is False
-    sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics", "web"]
+    sections = ["inbox", "registry", "pickle", "checks", "retention", "logging", "metrics", "mlflow", "web"]
     assert sorted(schema["properties"]) == sorted([*sections, "permits", "quota", "gates", "promotion", "aliases"])
     for name in ("permits", "quota", "gates", "promotion", "aliases"):
         assert schema["properties"][name]["description"].endswith(".")

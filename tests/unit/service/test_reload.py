@@ -512,8 +512,10 @@ SHOWN: dict[str, Callable[[Reloaded], None]] = {
     "logging.file": log_file,
     "metrics.listen": listen,
 }
-# Of other processes: tests/unit/telemetry, and tests/unit/web.
-ELSEWHERE = {"metrics.textfile", "web.listen", "web.group"}
+# Of other processes: tests/unit/telemetry, tests/unit/web and tests/mlflow.
+ELSEWHERE = {"metrics.textfile", "web.listen", "web.group"} | {
+    f"mlflow.{name}" for name in ("tracking_uri", "experiment", "name", "retired", "state")
+}
 
 
 def model_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -38,6 +38,7 @@ NOUNS: Mapping[str, str] = {
     "journal": "What `model-inbox verify` finds wrong with the journal and its history.",
     "retention": "What stops a retention plan, and its warnings: these retire nothing and keep what they name.",
     "backup": "What `model-inbox backup` cannot do, and what `backup verify` finds wrong with snapshots.",
+    "mlflow": "Errors of `model-inbox mlflow`, and what it sets aside.",
     "status": "What `model-inbox status` finds wrong with the daemon.",
     "metadata": "Errors of the Python API about metadata.",
     "condition": "Conditions on models that cannot be used.",

@@ -89,6 +89,23 @@ ROWS: Mapping[Code, About] = {
         "Damage of the medium, or somebody changed a file of it.",
         "Restore from another snapshot; `model-inbox backup verify` says which have no problems.",
     ),
+    # --- mlflow
+    "mlflow.client_missing": About(
+        "MLflow's client is not installed in the environment of model-inbox.",
+        "It is an extra of its own, for those who use it.",
+        "Install it: `pip install model-inbox[mlflow]`, and for a store in S3 also `model-inbox[s3]`.",
+    ),
+    "mlflow.unreachable": About(
+        "MLflow or its artifact store does not answer, or not as it should.",
+        "It is down, slow or overloaded, or the network, the address or the credentials are wrong.",
+        "Nothing is lost: the mirror tries again, and a push goes on where it ended. The message has the cause.",
+    ),
+    "mlflow.refused": About(
+        "A model cannot be brought to MLflow, and will not be at the next try either.",
+        "MLflow refuses a value, its registered model belongs to another slot, or the model's file is not what was "
+        "registered.",
+        "Do what the message says, then `model-inbox mlflow retry`.",
+    ),
     # --- status
     "status.not_running": About(
         "No daemon serves this registry.",

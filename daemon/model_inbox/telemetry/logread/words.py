@@ -257,6 +257,22 @@ _OTHERS: dict[str, _Words] = {
     "web.failed": lambda f: f"cannot serve the pages: {f.get('problem')}. {f.get('hint') or ''}".rstrip(),
     "web.registry_unreadable": lambda f: f"the pages say only what is wrong: {f.get('problem')}",
     "web.registry_readable": lambda f: f"the pages of {f.get('registry')} are served again",
+    "mlflow.started": lambda f: f"the mirror to {f.get('tracking_uri')} runs{_with(f, 'position', ', from position ')}",
+    "mlflow.stopped": lambda _: "the mirror was stopped",
+    "mlflow.comparing": lambda f: f"the mirror compares both sides: {f.get('because')}",
+    "mlflow.compared": lambda f: (
+        f"MLflow was compared: {_counted(f.get('pushed'), 'model')} brought up to date, {f.get('same')} were the same, "
+        f"{f.get('failed')} failed"
+    ),
+    "mlflow.mirrored": lambda f: f"{f.get('outcome')} in MLflow",
+    "mlflow.swept": lambda f: f"{_counted(f.get('runs'), 'run')} left half-way in MLflow: finished or deleted",
+    "mlflow.unreachable": lambda f: f"MLflow cannot be reached: {_problem(f)}{_retry(f)}",
+    "mlflow.reached": lambda f: f"MLflow is reached again, after {_counted(f.get('failures'), 'failure')}",
+    "mlflow.set_aside": lambda f: f"cannot be brought to MLflow: {_problem(f)}",
+    "mlflow.taken_back": lambda _: "is in MLflow now",
+    "mlflow.failed_unexpectedly": lambda f: f"the mirror failed unexpectedly with it: {_problem(f)}",
+    "mlflow.proxied": lambda f: f"artifacts go through MLflow's own server ({f.get('scheme')})",
+    "mlflow.large_proxied": lambda f: f"{_bytes(f.get('bytes'))} go through MLflow's own server, which is slow",
     "web.page_failed": lambda f: f"the page {f.get('path')} could not be made: {_problem(f)}",
     "web.server_warned": lambda f: f"the HTTP server: {_problem(f)}",
     UNIT_EXITED: lambda f: str(f.get("message")),
