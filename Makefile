@@ -140,6 +140,8 @@ docs: env-docs ## build the documents as a site that can be searched, in site/: 
 	$(VENV)-docs/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site --builder html \
 		--doctree-dir site/.doctrees . site
 	rm -rf site/.doctrees
+	@! grep -rE '(src|srcset|rel="stylesheet" href)="(https?:)?//|url\(["'"'"']?(https?:)?//' site --include='*.html' --include='*.css' \
+		|| { echo 'cannot use site/: a page loads something from another host, see above' >&2; exit 1; }
 	@echo 'Open site/index.html'
 
 test-tasks: env-test ## the commands in docs/tasks, against a real daemon

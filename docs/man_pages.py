@@ -279,7 +279,15 @@ def completion(shell: str) -> str:
         raise SystemExit(f"cannot write the completion for {shell}: click knows no such shell")
     maker = found(root, {}, PROGRAM, "_MODEL_INBOX_COMPLETE")
     # Not `source()`: for bash that looks for the version of the bash here.
-    return maker.source_template % maker.source_vars()
+    script = maker.source_template % maker.source_vars()
+    if shell != "zsh":
+        return script
+    # As a file that zsh loads at the first Tab, click's script does nothing at the second one: it finds out how it was
+    # loaded, and is not loaded then. A file of this kind has only to call the function.
+    function, how, _ = script.partition("if [[ $zsh_eval_context[-1] == loadautofunc ]]; then")
+    if not how:
+        raise SystemExit("cannot write the completion for zsh: click's script has another form than is known here")
+    return f'{function}{maker.func_name} "$@"\n'
 
 
 def main(folder: Path, documents: str = "/opt/model-inbox/share/doc") -> None:

@@ -80,3 +80,11 @@ def test_no_text_is_a_request_of_troff(share: Path) -> None:
 def test_each_shell_finds_its_script(share: Path, place: str, word: str) -> None:
     """It lies where the shell looks below a share folder."""
     assert word in (share / place).read_text()
+
+
+def test_zsh_completes_at_every_tab(share: Path) -> None:
+    """The file calls its function however it was loaded: click's own does nothing at the second Tab of a session."""
+    script = (share / "zsh/site-functions/_model-inbox").read_text()
+    assert script.startswith("#compdef model-inbox\n")
+    assert script.endswith('}\n\n_model_inbox_completion "$@"\n')
+    assert "zsh_eval_context" not in script

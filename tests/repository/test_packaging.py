@@ -40,6 +40,7 @@ PRIVATE = [
     ".hypothesis/examples/secret",
     ".mypy_cache/secret.json",
     "build/secret.py",
+    "site/index.html",
     "dist/model_inbox-0.0.1.tar.gz",
     "notes.txt",
     "daemon/model_inbox/__pycache__/secret.cpython-311.pyc",
