@@ -114,6 +114,9 @@ def test_a_held_and_a_refused_drop(lived: Lived) -> None:
     assert [answer["about"] for answer in refused["answers"]] == ["refused"]
     assert "1d.rmse is 50, and must be at most 10" in refused["answers"][0]["text"]
     assert "(gates.failed); what to do: " in refused["answers"][0]["text"]
+    assert refused["answers"][0]["text"].endswith(
+        "gates: [{bounds: {1d.rmse: {max: 10}}, name: sane, on_fail: reject}]."
+    )
 
 
 def test_models_that_are_not_promoted(lived: Lived) -> None:

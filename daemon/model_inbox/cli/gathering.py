@@ -8,6 +8,7 @@ nothing. What this user may not read is left out.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -220,7 +221,9 @@ class Gatherer:
             answers = [drop.reason for drop in refused[-1:]] + ([receipt] if receipt is not None else [])
             named = next((answer.get("model_id") for answer in answers), None)
             evidence = replace(evidence, model_id=named if isinstance(named, str) else None)
-        evidence = replace(evidence, refusals=tuple(map(_refusal, refused)), receipt=receipt)
+        refusals = tuple(map(_refusal, refused))
+        kept = {one.rules: self._kept(one.rules) for one in refusals if one.rules is not None}
+        evidence = replace(evidence, refusals=refusals, receipt=receipt, kept={**evidence.kept, **kept})
         stem = model_id or _stem_of(drop_id)
         if self._is_past or (drop_id is not None and evidence.is_known and model_id is None):
             return evidence
@@ -297,7 +300,9 @@ def _newest(entries: Sequence[EntryFields], moment: datetime) -> EntryFields | N
 
 def _refusal(drop: RejectedDrop) -> Refusal:
     at = parse_stored(drop.reason.get("at")) or claimed_at(drop.drop_id)
-    return Refusal(drop.drop_id, at, problems_in(drop.reason.get("problems")))
+    rules = drop.reason.get("rules")
+    is_digest = isinstance(rules, str) and re.fullmatch(r"[0-9a-f]{64}", rules) is not None
+    return Refusal(drop.drop_id, at, problems_in(drop.reason.get("problems")), rules if is_digest else None)
 
 
 def _stem_of(drop_id: str | None) -> str:

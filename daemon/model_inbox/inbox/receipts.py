@@ -172,7 +172,7 @@ class Answers:
         self, claim: Claim, outcome: Outcome, problems: Sequence[Problem], sequence: int | None = None
     ) -> ReceiptFields:
         identity = self._registry.identity
-        return {
+        answer: ReceiptFields = {
             "drop_id": claim.drop_id,
             "outcome": outcome,
             "model_id": claim.model_id,
@@ -187,6 +187,9 @@ class Answers:
             "problems": [problem_fields(problem) for problem in problems],
             "notes": [problem_fields(note) for note in claim.notes],
         }
+        if outcome == "rejected":
+            answer["rules"] = self._registry.rules_in_force
+        return answer
 
 
 def identities_told(receipts_dir: Path) -> list[Identity]:

@@ -110,6 +110,13 @@ class ReceiptFields(FirstReceipt, total=False):
             "that comes soon after is put to them; unprintable characters are escaped."
         ),
     ]
+    rules: Annotated[
+        Digest | None,
+        Field(
+            "Only of a rejected drop: the SHA-256 of the rules in force, which the registry keeps in its `history/`; "
+            "null if it does not."
+        ),
+    ]
     sequence: Annotated[
         int | None, Field("The sequence number of its journal line; null unless registered.", minimum=1)
     ]

@@ -58,6 +58,12 @@ class Upkeep:
             rules.keep()
         return rules.digest
 
+    @property
+    def rules_in_force(self) -> str | None:
+        """The digest of the rules that decide here, None if there are none or they could not be kept yet."""
+        rules = self._store.rules.get(self._store.rules_in_force)
+        return rules.digest if rules is not None and rules.is_kept else None
+
     def checkpoint(self, *, force: bool = False) -> bool:
         """Bring `prediction_registry.json` up to date. Return whether it was written."""
         return self._store.checkpoint(force=force)

@@ -12,8 +12,8 @@ from ..base.units import counted
 from ..problems import Problem, escaped, problems_in, quoted
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line
-from .evidence import Answer, Evidence, Waiting, text_of_person, when
-from .rule_text import rules_of_line
+from .evidence import Answer, Evidence, Refusal, Waiting, text_of_person, when
+from .rule_text import rules_of_line, text_of_rules
 
 __all__ = ["arrival"]
 
@@ -50,13 +50,20 @@ def _refused(evidence: Evidence) -> Iterator[Answer]:
     for refusal in evidence.refusals[-_SHOWN_MAX:]:
         text = f"The drop {quoted(refusal.drop_id, 120)} was refused at {when(refusal.at)}"
         if refusal.problems:
-            text += f", because {_because(refusal.problems)}."
+            text += f", because {_because(refusal.problems)}.{_rules_of_refusal(evidence, refusal)}"
         else:
             text += ". Why is not known: its reason.json is missing or damaged, or closed to this user."
         if earlier > 0:
             text += f" {counted(earlier, 'earlier drop')} of it {'was' if earlier == 1 else 'were'} refused, too."
             earlier = 0
         yield Answer("refused", text)
+
+
+def _rules_of_refusal(evidence: Evidence, refusal: Refusal) -> str:
+    """Return the rules that refused a drop. Other refusals are the same under any rules."""
+    if not any(problem.code == "gates.failed" or problem.code.startswith("checks.") for problem in refusal.problems):
+        return ""
+    return text_of_rules(evidence, refusal.rules, "refused", [problem.message for problem in refusal.problems])
 
 
 def _because(problems: Iterable[Problem]) -> str:

@@ -51,11 +51,15 @@ class Answer:
 
 
 class Refusal(NamedTuple):
-    """A rejected drop: when it was refused, and why. It has no problems if its reasons cannot be read."""
+    """A rejected drop: when it was refused, and why. It has no problems if its reasons cannot be read.
+
+    `rules` is the digest of the rules in force then, None if it is not known.
+    """
 
     drop_id: str
     at: datetime | None
     problems: tuple[Problem, ...]
+    rules: str | None = None
 
 
 class Waiting(NamedTuple):

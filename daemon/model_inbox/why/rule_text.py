@@ -9,27 +9,40 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ..problems import quoted
 from ..registry.journal import Line, rules_of
 from .evidence import Evidence, text_of_person
 
-__all__ = ["alias_rules", "gate_rules", "retention_rules", "rules_of_line"]
+__all__ = ["alias_rules", "gate_rules", "retention_rules", "rules_of_line", "text_of_rules"]
 
 _DIGITS = 12
 
 
 def rules_of_line(evidence: Evidence, line: Line, part: str, names: Collection[str] = ()) -> str:
-    """Return a sentence with a part of the rules that decided a line: `gates`, `promotion` or `retention`.
+    """Return a sentence with a part of the rules that decided a line; see `text_of_rules`."""
+    return text_of_rules(evidence, rules_of(line), part, names)
 
-    `names` are the gates or the aliases that are meant. It begins with a space, and says if nothing is known.
+
+def text_of_rules(evidence: Evidence, digest: str | None, part: str, names: Collection[str] = ()) -> str:
+    """Return a sentence with a part of rules: `gates`, `refused`, `promotion` or `retention`.
+
+    `names` are the gates or the aliases that are meant, or for `refused` the messages about gates and checks. It begins
+    with a space, and says if nothing is known.
     """
-    digest = rules_of(line)
     if digest is None:
-        return " Which rules counted that day is unknown: the line does not name them."
+        return " Which rules counted that day is unknown: they are not named."
     settings = evidence.kept.get(digest)
     if settings is None:
         return f" The rules of that day are not kept (digest {digest[:_DIGITS]})."
-    told = {"gates": gate_rules, "promotion": alias_rules}.get(part, _retention)(settings, names)
-    return f" The rules of that day ({digest[:_DIGITS]}): {told}."
+    tell = {"gates": gate_rules, "refused": _refusing, "promotion": alias_rules}.get(part, _retention)
+    return f" The rules of that day ({digest[:_DIGITS]}): {tell(settings, names)}."
+
+
+def _refusing(settings: Mapping[str, Any], messages: Collection[str]) -> str:
+    """Return the gates that messages name; the checks if none does."""
+    known = {str(gate.get("name")) for gate in _list(settings.get("gates"))}
+    names = {name for name in known for message in messages if message.startswith(f"gate {quoted(name)}: ")}
+    return gate_rules(settings, names) if names else f"checks: {_shown(settings.get('checks'))}"
 
 
 def gate_rules(settings: Mapping[str, Any], names: Collection[str]) -> str:

@@ -392,10 +392,31 @@ def test_rules_that_are_not_known() -> None:
     here = entry()
     unnamed = line(3, "register", here, "drop", drop_id="D", actor="inbox:alice")
     assert text(known(unnamed, now=here), "accepted").endswith(
-        "Which rules counted that day is unknown: the line does not name them."
+        "Which rules counted that day is unknown: they are not named."
     )
     lost = known(registered(here), now=here, kept={DIGEST: None})
     assert text(lost, "accepted").endswith("The rules of that day are not kept (digest 5d5d5d5d5d5d).")
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "rules", "said"),
+    [
+        ("gates.failed", "gate 'live': 1d.rmse is 9", DIGEST, "gates: [{name: live, bounds: {1d.rmse: {max: 1}}}]."),
+        ("checks.model_type", "model_type 'x' is not accepted here", DIGEST, "checks: {model_types: [lightgbm]}."),
+        (
+            "gates.failed",
+            "gate 'live': 1d.rmse is 9",
+            None,
+            "Which rules counted that day is unknown: they are not named.",
+        ),
+        ("gates.failed", "gate 'live': x", "ab" * 32, "The rules of that day are not kept (digest abababababab)."),
+        ("artifact.truncated", "it ends early", DIGEST, "because it ends early (artifact.truncated)."),
+    ],
+)
+def test_the_rules_that_refused_a_drop(code: Any, message: str, rules: str | None, said: str) -> None:
+    """The gate that its message names, or the checks; what any rules refuse has none."""
+    refusal = Refusal("D", NOW, (Problem(code, message),), rules)
+    assert text(known(refusals=(refusal,)), "refused").endswith(said)
 
 
 def test_the_gates_that_were_asked_are_shown_as_they_were() -> None:
