@@ -60,6 +60,14 @@ def _lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
             world.put(stem, trained_at=f"2025-10-{day + 1:02d}T00:00:00Z", validation_metrics={"1d": {"rmse": rmse}})
             world.live_on(service, 5)
             world.clock.advance(DAY)
+        world.put(
+            "again",
+            {"model": "better"},
+            model_id="better",
+            trained_at="2025-10-05T00:00:00Z",
+            validation_metrics={"1d": {"rmse": 0.4}},
+        )
+        world.live_on(service, 5)
     (world.inbox / "waits.yaml").write_bytes(b"model_type: lightgbm\n")
     yield Lived(world)
     structlog.reset_defaults()
@@ -147,6 +155,14 @@ def test_a_drop_is_named_by_its_id(lived: Lived) -> None:
     assert found["answers"][0]["sequence"] is None
 
 
+def test_a_drop_is_named_by_its_stem(lived: Lived) -> None:
+    """Of one whose model has another id, the answers about that model; here a repeated drop, which changed nothing."""
+    found = lived.document("again")
+    assert found["model_id"] == "better"
+    assert found["answers"][0]["about"] == "duplicate"
+    assert "changed nothing" in found["answers"][0]["text"]
+
+
 def test_a_drop_that_waits(lived: Lived) -> None:
     """What the file in the inbox waits for, and until when."""
     found = lived.document("waits")
@@ -181,6 +197,8 @@ def test_what_nobody_knows(lived: Lived) -> None:
     assert error["code"] == "registry.not_found"
     assert "the history of " in error["hint"]
     assert "its receipts and its rejected drops" in error["hint"]
+    for text in ("", "'\n", "a\udcff", "a\udcff:b", "x" * 5_000, "20261124T045315102455Z-0001-x"):
+        assert lived.document(text, status=1)["error"]["code"] == "registry.not_found"
     assert lived.document("USD/EUR:lightgmb", status=1)["error"]["hint"] == "Did you mean USD/EUR:lightgbm?"
 
 

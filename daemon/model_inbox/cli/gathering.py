@@ -65,8 +65,8 @@ class Gatherer:
         self._is_past = at is not None
         self._moment = at if at is not None else now
         self._excerpt = Excerpt(self._files, at)
-        self.closed = 0
-        """How many rejected drops belong to other users, who alone may read why they were refused."""
+        # What this user may not read of the rejected drops, in words.
+        self._closed = ""
 
     def model_of_slot(self, given: str) -> EntryFields | None:
         """Return the entry of the model that `PAIR:TYPE[:VARIANT][@ALIAS]` names, None if it names none."""
@@ -90,7 +90,11 @@ class Gatherer:
         drop_id = next((line.drop_id for line in evidence.life if line.operation == "register"), None)
         if entry is not None:
             drop_id = entry.get("drop_id") or drop_id
-        return self._with_inbox(evidence, model_id, drop_id)
+        evidence = self._with_inbox(evidence, model_id, drop_id)
+        if not evidence.is_known and (answer := self._last_answer(model_id)) is not None:
+            # The stem of a drop whose model has another id.
+            return self.of_drop(answer)
+        return evidence
 
     def of_drop(self, drop_id: str) -> Evidence:
         """Return what is known of a drop, and of the model that it registered."""
@@ -115,8 +119,7 @@ class Gatherer:
         history = f"the history of {str(self._places.registry)!r} up to change {reached}, the stored sidecars"
         if self._places.explain is None:
             return f"{history}; there is no inbox at {str(self._places.inbox)!r}"
-        closed = f" ({self.closed} of other users are closed to this user)" if self.closed else ""
-        return f"{history}, the inbox {str(self._places.inbox)!r}, its receipts and its rejected drops{closed}"
+        return f"{history}, the inbox {str(self._places.inbox)!r}, its receipts and its rejected drops{self._closed}"
 
     # --- the registry -----------------------------------------------------------------------------------------
 
@@ -234,8 +237,10 @@ class Gatherer:
         try:
             every = list_rejected(self._places.inbox / "rejected")
         except StorageError:
+            self._closed = " (which this user may not read)"
             return []
-        self.closed = sum(drop.is_closed for drop in every)
+        if closed := sum(drop.is_closed for drop in every):
+            self._closed = f" ({closed} of other users are closed to this user)"
         return [drop for drop in every if self._is_meant(drop, model_id, drop_id)]
 
     def _is_meant(self, drop: RejectedDrop, model_id: str | None, drop_id: str | None) -> bool:
@@ -259,6 +264,15 @@ class Gatherer:
     def _is_told(self, at: datetime | None) -> bool:
         """Return whether an answer counts: one that came later than the time that is asked for was not there."""
         return not self._is_past or (at is not None and at <= self._moment)
+
+    def _last_answer(self, stem: str) -> str | None:
+        """Return the drop of a stem that was answered last, None if none was."""
+        drops: list[str] = []
+        if self._places.explain is not None and is_valid_id(stem):
+            with suppress(OSError):
+                receipts = read_receipts(self._places.inbox / "receipts", stem)
+                drops = [str(one.get("drop_id")) for one in receipts if self._is_told(parse_stored(one.get("at")))]
+        return max(drops, default=None)
 
     def _waiting(self, stem: str, *, even_if_absent: bool) -> tuple[Waiting, ...]:
         """Return what the files of a stem in the inbox wait for.

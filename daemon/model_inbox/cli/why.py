@@ -38,7 +38,7 @@ def why(app: App, *, given: str, at: datetime | None, as_json: bool) -> None:
     """Say why a model was accepted, held, refused, is newest or not, was promoted, is kept or was retired.
 
     Answers from the history, the receipts, the rejected drops and the stored sidecars; no daemon is needed. DROP is a
-    drop_id, or the stem of a drop that waits in the inbox or was rejected. What is not known is said to be unknown.
+    drop_id, or the stem of a drop that waits in the inbox or was answered. What is not known is said to be unknown.
     """
     from ..why.answers import answers
     from .gathering import Gatherer

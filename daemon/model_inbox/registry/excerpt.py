@@ -19,6 +19,7 @@ import orjson
 
 from ..base.disk import read_bytes
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew
+from ..problems import is_unicode
 from .checkpoint import parse_checkpoint
 from .entry import EntryFields, as_fields
 from .journal import (
@@ -82,7 +83,7 @@ class Excerpt:
     def first_entry(self, model_id: str) -> EntryFields | None:
         """Return the entry that a model had before the first line that is kept, or None."""
         base = self._base()
-        if base is None:
+        if base is None or not is_unicode(model_id):
             return None
         path, data = base
         at = data.find(b"\n  " + orjson.dumps(model_id) + b": {")
@@ -91,6 +92,8 @@ class Excerpt:
     def entries(self, currency_pair: str | None = None, model_type: str | None = None) -> dict[str, EntryFields]:
         """Return the entries of a pair and type, by id and in no order; None is any."""
         found: dict[str, EntryFields | None] = {}
+        if not all(value is None or is_unicode(value) for value in (currency_pair, model_type)):
+            return {}
         with _collector_paused():
             for data in self._segments():
                 # By id: the last line of this segment that sets or removes the entry.
@@ -139,6 +142,9 @@ class Excerpt:
 
     def _lines(self, text: str, wanted: Callable[[Line], bool]) -> list[Line]:
         found: dict[int, Line] = {}
+        if not is_unicode(text):
+            # Bytes of a command line that are not UTF-8: no line has them.
+            return []
         for data in self._segments():
             for raw in _hits(data, orjson.dumps(text)):
                 with suppress(Damage):

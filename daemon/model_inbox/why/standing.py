@@ -91,7 +91,7 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
     if lost.operation == "unalias":
         how = f"{escaped(lost.actor)} removed the alias"
     else:
-        what = "a rollback" if lost.operation == "rollback" else _who(lost)
+        what = f"a rollback by {escaped(lost.actor)}" if lost.operation == "rollback" else _who(lost)
         how = f"{what} gave it to {quoted(lost.model_id)}"
     reason = _reason(lost)
     barred = "" if entry is None or alias not in (entry.get("barred") or ()) else " No rule gives it back since then."
