@@ -169,7 +169,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "telemetry/logread": ("coverage records", "words", "questions", "sources", "__init__"),
     "inbox": (
-        "watch acceptance permits differences failures outcomes permissions settle_time states",
+        "watch acceptance claim_names permits differences failures outcomes permissions settle_time states",
         "drop",
         "crowd readiness",
         "late_file",
@@ -292,8 +292,8 @@ PURE = words("""
     report/charts/labels report/charts/metric report/charts/scale report/charts/svg report/charts/thinning
     report/charts/times
     web/answers
-    inbox/acceptance inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits inbox/readiness
-    inbox/settle_time inbox/states
+    inbox/acceptance inbox/claim_names inbox/crowd inbox/differences inbox/drop inbox/outcomes inbox/permits
+    inbox/readiness inbox/settle_time inbox/states
     pickles/arguments pickles/names pickles/report pickles/stubs pickles/verdict
     pickles/formats/torch_storages pickles/formats/torch_zip
     pickles/process/protocol
@@ -310,6 +310,7 @@ PURE = words("""
 # What a pure module may import of one that is not: values, and nothing that does anything.
 VALUES_FROM = {
     ("inbox/readiness", "base/leases"): {"Lease"},
+    ("inbox/claim_names", "model/receipt"): {"REASON_NAME"},
     ("registry/clock", "base/boot"): {"BootTime"},
     ("inbox/acceptance", "pickles/__init__"): {"PickleReport"},
     ("gates/evaluate", "registry/outcomes"): {"Examined", "InService"},

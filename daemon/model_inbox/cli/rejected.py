@@ -141,7 +141,7 @@ def retry(app: App, *, drop_id: str, as_json: bool) -> None:
 def purge(app: App, *, older_than: float | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Remove rejected drops and their files permanently. Shows them and asks for confirmation."""
     from ..base.disk import Disk
-    from ..inbox.claims import is_older
+    from ..inbox.claim_names import is_older
     from ..inbox.rejected import list_rejected, purge_rejected
 
     if everything and older_than is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from .completion import complete_model
 from .output import print_fields, print_json, print_lines
 
 if TYPE_CHECKING:
+    from ..inbox.explain import Explained
     from ..why.evidence import Evidence
     from .gathering import Gatherer, Places
 
@@ -63,24 +65,32 @@ def why(app: App, *, given: str, at: datetime | None, as_json: bool) -> None:
 
 def _places(app: App) -> Places:
     """Return where to look. Root becomes the owner of that first. Raises RegistryMissing."""
-    from ..inbox.explain import explain
     from .gathering import Places
-    from .inbox import look_options
 
     where = app.places
     act_as_owner(where.registry.parent, where.storage_dir)
     app.must_exist()
     try:
-        inbox, options = look_options(app)
+        inbox = app.inbox()
     except StorageError:
         # A machine that only reads the registry has no inbox.
         return Places(where.registry, where.storage_dir, where.inbox, None)
-    return Places(where.registry, where.storage_dir, inbox, partial(explain, inbox=inbox, **options))
+    act_as_owner(inbox)
+    return Places(where.registry, where.storage_dir, inbox, partial(_explain, app))
+
+
+def _explain(app: App, names: Sequence[str]) -> Sequence[Explained]:
+    """Return what names in the inbox wait for."""
+    from ..inbox.explain import explain
+    from .inbox import look_options
+
+    inbox, options = look_options(app)
+    return explain(names, inbox, **options)
 
 
 def _find(app: App, gatherer: Gatherer, given: str, at: datetime | None) -> Evidence:
     """Return the evidence about what a person names: a drop, a model, or the model of a slot. Raises EntryNotFound."""
-    from ..inbox.claims import claimed_at
+    from ..inbox.claim_names import claimed_at
 
     if claimed_at(given) is not None:
         evidence = gatherer.of_drop(given)

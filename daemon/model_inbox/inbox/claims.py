@@ -13,11 +13,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -28,10 +27,10 @@ from ..base.machine import Machine
 from ..errors import StorageError
 from ..model.file_names import SIDECAR, SIDECAR_SUFFIX, Role, stem_of
 from ..model.owner import OwnerFields
-from ..model.receipt import REASON_NAME
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
+from .claim_names import DROP_ID, kept_name, original_name
 from .drop import TRIES_NAME, Sighting, safe_stem
 from .folder import Inbox
 
@@ -48,15 +47,11 @@ __all__ = [
     "Stage",
     "ToJudge",
     "ToRefuse",
-    "claimed_at",
-    "is_older",
-    "original_name",
 ]
 
 Integrity = Literal["digest", "lease", "quiet"]
 
 _SPARE = ".spare-"
-_DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
 
 
 Content = tuple[int, int, int]
@@ -212,7 +207,7 @@ class Claims:
             drop_id, folder, stem, stage, first if SIDECAR.fullmatch(first) else f"{stem}{SIDECAR_SUFFIX}", began=began
         )
         for name, found in sightings.items():
-            kept, there = _kept_name(name), self._inbox.path / name
+            kept, there = kept_name(name), self._inbox.path / name
             path = folder / kept
             try:
                 self._disk.rename(there, path)
@@ -282,7 +277,7 @@ class Claims:
     def join_rejected(self, stray: Sighting, drop_id: str) -> None:
         """Move a file to a rejected drop, durably, and never over a file there. Raises StorageError."""
         folder = self._inbox.rejected_dir / drop_id
-        move_file(self._disk, self._inbox.path / stray.name, folder / _kept_name(stray.name))
+        move_file(self._disk, self._inbox.path / stray.name, folder / kept_name(stray.name))
         try:
             self._disk.fsync_dir(folder)
             self._disk.fsync_dir(self._inbox.path)
@@ -294,7 +289,7 @@ class Claims:
         found = []
         for name in self._listed(self._inbox.processing_dir):
             folder = self._inbox.processing_dir / name
-            match = _DROP_ID.fullmatch(name)
+            match = DROP_ID.fullmatch(name)
             if match is not None and folder.is_dir() and not folder.is_symlink():
                 found.append(Claim(name, folder, match["stem"], Left(), began=self._monotonic()))
         return found
@@ -462,33 +457,3 @@ class Claims:
             return
         except OSError as error:
             raise StorageError("remove", folder, error) from error
-
-
-def claimed_at(drop_id: str) -> datetime | None:
-    """Return the moment in a drop_id, or None when it is none."""
-    match = _DROP_ID.fullmatch(drop_id)
-    return datetime.strptime(match["at"], "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC) if match else None
-
-
-def is_older(
-    drop_id: str,
-    now: datetime,
-    keep_seconds: float,
-    corrected: Callable[[datetime], datetime] = lambda at: at,
-) -> bool:
-    """Return whether a drop_id is from before the time for which things are kept. `corrected` corrects its time."""
-    at = claimed_at(drop_id)
-    return at is not None and now - corrected(at) > timedelta(seconds=keep_seconds)
-
-
-_REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")
-
-
-def _kept_name(name: str) -> str:
-    """Return the name of a file in its claim: its own, but where our reasons will have that one."""
-    return f"dropped.{name}" if _REASON_LIKE.fullmatch(name) else name
-
-
-def original_name(kept: str) -> str:
-    """Return the name that a file in a claim had in the inbox."""
-    return kept.removeprefix("dropped.") if _REASON_LIKE.fullmatch(kept) else kept

@@ -46,7 +46,7 @@ from ..problems.codes import Code
 from ..problems.drop import drop_deferred, drop_ignored, drop_storage_unwritable, drop_unexpected
 from ..problems.explain import explain_unknown
 from ..problems.sidecar import sidecar_cut_off
-from .claims import claimed_at, original_name
+from .claim_names import claimed_at, original_name
 from .drop import TRIES_NAME, Drop, Sighting, seen_as
 from .failures import cause_of
 from .folder import Inbox, Rescan

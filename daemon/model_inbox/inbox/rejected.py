@@ -23,7 +23,7 @@ from ..errors import EntryNotFound, ModelInboxError, StorageError
 from ..model.file_names import SIDECAR
 from ..model.receipt import REASON_NAME
 from ..problems import quoted
-from .claims import claimed_at, is_older, original_name
+from .claim_names import claimed_at, is_older, original_name
 
 __all__ = [
     "RejectedDrop",

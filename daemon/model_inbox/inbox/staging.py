@@ -24,7 +24,8 @@ from ..errors import StorageError
 from ..problems.artifact import artifact_too_large
 from ..problems.drop import drop_changed
 from ..registry.files import STORED_MODE, staged_paths
-from .claims import Claim, claimed_at
+from .claim_names import claimed_at
+from .claims import Claim
 from .drop import Role
 from .folder import Inbox
 from .outcomes import NotWhole, Rejected

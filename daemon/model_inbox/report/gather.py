@@ -23,7 +23,7 @@ from ..base.instants import parse_stored
 from ..config.metric_orders import order_of_metrics
 from ..config.settings import Config
 from ..errors import ModelInboxError
-from ..inbox.claims import claimed_at
+from ..inbox.claim_names import claimed_at
 from ..inbox.explain import Explained, look_over
 from ..inbox.folder import limits_of
 from ..inbox.rejected import RejectedDrop, newest_rejected

@@ -15,7 +15,8 @@ import pytest
 from model_inbox.base.disk import Disk
 from model_inbox.base.machine import Machine
 from model_inbox.errors import StorageError
-from model_inbox.inbox.claims import Claims, Left, ToJudge, claimed_at, is_older, original_name
+from model_inbox.inbox.claim_names import claimed_at, is_older, original_name
+from model_inbox.inbox.claims import Claims, Left, ToJudge
 from model_inbox.inbox.drop import Sighting, safe_stem
 from model_inbox.inbox.folder import Inbox
 from model_inbox.inbox.readiness import Limits

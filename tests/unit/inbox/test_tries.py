@@ -13,7 +13,7 @@ import structlog
 
 from model_inbox.base.disk import Disk
 from model_inbox.inbox import folder
-from model_inbox.inbox.claims import claimed_at
+from model_inbox.inbox.claim_names import claimed_at
 from model_inbox.inbox.explain import explain
 from model_inbox.inbox.rejected import find_rejected, retry_rejected
 from model_inbox.service.service import Service
