@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +111,7 @@ def by_keyboard(page: Opened) -> tuple[list[str], list[str]]:
             break
         reached.append(str(found["name"]))
         faults += [str(fault) for fault in found["faults"]]
-    faults += [f"not reached: {name}" for name in wanted if name not in reached]
+    faults += [f"not reached: {name}" for name in (Counter(wanted) - Counter(reached)).elements()]
     return reached, faults
 
 
@@ -136,7 +137,8 @@ const root = document.scrollingElement;
 if (root.scrollWidth <= root.clientWidth) return [];
 const found = [`the page is ${{root.scrollWidth}} wide, the window ${{root.clientWidth}}`];
 for (const element of document.body.querySelectorAll('*')) {{
-  if (element.getBoundingClientRect().right <= root.clientWidth + 1) continue;
+  const width = element.getBoundingClientRect().left + element.scrollWidth;
+  if (Math.max(element.getBoundingClientRect().right, width) <= root.clientWidth + 1) continue;
   let inside = false;
   for (let at = element.parentElement; at; at = at.parentElement) inside = inside || scrolls(at);
   if (!inside) found.push(`sticks out: ${{name(element)}}`);

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -68,8 +69,10 @@ def web(app: App, *, as_json: bool) -> int:
                     address=url_of(section.listen),
                     registry=str(settings.config.registry.path),
                 )
+                threading.Thread(target=site.prepare, name="prepare", daemon=True).start()
 
-            signal_name = serve(made, Site(settings, now, __version__), begin)
+            site = Site(settings, now, __version__)
+            signal_name = serve(made, site, begin)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]
         log.critical("web.failed", code=error.code, problem="; ".join([error.message, *problems]), hint=error.hint)

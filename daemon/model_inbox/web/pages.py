@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -33,9 +34,12 @@ from .answers import Page, page_about
 
 __all__ = ["Site"]
 
-# How long a page is given out again: what changes without a file of ours, such as a daemon that was killed, and what
-# depends on the time alone, is seen after this.
-KEPT_SECONDS = 10
+# How long a page is given out again if no file has changed: what depends on the time alone, or changes without a file,
+# such as a daemon that was killed, is seen after this. A page that takes long is kept for a multiple of that time.
+KEPT_SECONDS = 10.0
+KEPT_PARTS = 20.0
+# And while only the inbox or the daemon's status has changed: a large registry is not gone through for each of them.
+KEPT_PARTS_BESIDE = 4.0
 KEPT_PAGES_MAX = 32
 COMPARED_MAX = 20
 _LINKS = Served()
@@ -46,6 +50,23 @@ _Make = Callable[[ModelRegistry, Config, datetime], str]
 
 class _NoPageError(Exception):
     """There is no such page. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A page, what it was made of, when, and how long that took."""
+
+    page: Page
+    state: Hashable
+    beside: Hashable
+    at: datetime
+    seconds: float
+
+    def is_current(self, state: Hashable, beside: Hashable, now: datetime) -> bool:
+        """Return whether the page can be given out for what there is now."""
+        parts, least = (KEPT_PARTS, KEPT_SECONDS) if self.beside == beside else (KEPT_PARTS_BESIDE, 0.0)
+        age = (now - self.at).total_seconds()
+        return self.state == state and 0 <= age < max(parts * self.seconds, least)
 
 
 class Site:
@@ -60,7 +81,7 @@ class Site:
         self._clock = clock
         self._lock = threading.Lock()
         self._registry: ModelRegistry | None = None
-        self._kept: OrderedDict[Hashable, tuple[Hashable, Page]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._problem = ""
 
     def __call__(self, path: str, query: _Query) -> Page:
@@ -78,6 +99,11 @@ class Site:
                 self.close()
                 self._report(error)
                 return page_about(HTTPStatus.SERVICE_UNAVAILABLE, error.message, error.hint)
+
+    def prepare(self) -> None:
+        """Open the registry before the first request: a large one takes seconds. A problem is told by the requests."""
+        with self._lock, suppress(ModelInboxError):
+            self._opened(self._read_config())
 
     def close(self) -> None:
         """Close the registry, if it is open. The next request opens it again."""
@@ -101,20 +127,21 @@ class Site:
         """Return the page that was made last if it shows nothing that has changed, else make it."""
         asked = (path, tuple((name, tuple(values)) for name, values in sorted(query.items())))
         # A registry that was damaged after it was opened is shown as it was, with the problem.
-        found = (str(registry.position), str(registry.problem or ""))
-        state = (found, config, int(now.timestamp()) // KEPT_SECONDS, tuple(_stamps(config)))
+        state = (str(registry.position), str(registry.problem or ""), config)
+        beside = tuple(_stamps(config))
         kept = self._kept.pop(asked, None)
-        if kept is None or kept[0] != state:
+        if kept is None or not kept.is_current(state, beside, now):
             body = make(registry, config, now).encode()
             etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-            kept = (state, Page(HTTPStatus.OK, body, etag, f"{content_policy()}; frame-ancestors 'none'"))
+            page = Page(HTTPStatus.OK, body, etag, f"{content_policy()}; frame-ancestors 'none'")
+            kept = _Kept(page, state, beside, now, (self._clock() - now).total_seconds())
         self._kept[asked] = kept
         if len(self._kept) > KEPT_PAGES_MAX:
             self._kept.popitem(last=False)
         if self._problem:
             self._problem = ""
             log.info("web.registry_readable", registry=registry.registry_path)
-        return kept[1]
+        return kept.page
 
     def _report(self, error: ModelInboxError) -> None:
         if self._problem != error.message:

@@ -192,6 +192,31 @@ def test_another_registry_in_the_settings_is_shown(shown: Shown, tmp_path: Path)
     assert "elsewhere" in shown.text()
 
 
+def test_a_page_that_takes_long_is_kept_for_longer(shown: Shown) -> None:
+    """For 20 times as long as it took, 4 times while only the inbox changes; a commit is seen at once all the same."""
+    (shown.home.folder / "inbox").mkdir()
+    began = shown.now
+    times = iter([began, began + timedelta(seconds=3)])
+    shown.site = Site(lambda: shown.config, lambda: next(times, shown.now), "1.2.3")
+    slow = shown.page()
+    shown.now = began + timedelta(seconds=11)
+    (shown.home.folder / "inbox" / "stray.pkl").write_bytes(b"no pickle")
+    assert shown.page() is slow
+    shown.now = began + timedelta(seconds=12)
+    again = shown.page()
+    assert again is not slow
+    shown.home.register("second")
+    assert b"second" in shown.page().body
+
+
+def test_what_is_prepared_is_open_and_a_problem_waits_for_a_request(shown: Shown, tmp_path: Path) -> None:
+    """The registry is opened before the first request; where there is none, nothing is raised."""
+    shown.site.prepare()
+    assert shown.site._registry is not None
+    (tmp_path / "none").mkdir()
+    Shown(tmp_path / "none").site.prepare()
+
+
 def test_few_pages_are_kept(shown: Shown) -> None:
     """However many different queries come, the memory for pages has a bound."""
     for number in range(2 * KEPT_PAGES_MAX):

@@ -23,7 +23,8 @@
     const heads = [...table.tHead.rows[0].cells];
     if (rows.length < 2) continue;
     heads.forEach((head, at) => {
-      if (head.classList.contains("nosort")) return;
+      // A button must not have a link in it.
+      if (head.classList.contains("nosort") || head.querySelector("a")) return;
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);
