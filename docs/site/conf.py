@@ -37,6 +37,7 @@ NAVIGATION = {
         "docs/operations/report",
         "docs/operations/backup",
         "docs/reference/retention",
+        "docs/operations/",
         "CHANGELOG",
     ],
     "Reference": [
@@ -48,10 +49,14 @@ NAVIGATION = {
         "docs/reference/logs",
         "docs/reference/metrics",
         "docs/reference/formats",
+        "docs/reference/",
     ],
     "Decisions and code": ["docs/decisions/README", "ARCHITECTURE", "CONTRIBUTING"],
 }
-"""The captions of the navigation, by who reads, with their pages. A page that is nowhere fails the build."""
+"""The captions of the navigation, by who reads, with their pages; a folder stands for its pages that are not named.
+
+A page that is nowhere fails the build.
+"""
 
 BELOW = {"docs/decisions/README", "docs/tasks/README", "examples/README"}
 """Pages that have others below them in the navigation: those in their folder that they link to, in that order."""
@@ -72,9 +77,20 @@ html_theme_options = {"navigation_with_keys": True}
 def add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
     """Put the navigation behind the text of a page that has one."""
     if page == root_doc:
-        source[0] += "".join(toctree(pages, caption) for caption, pages in NAVIGATION.items())
+        source[0] += "".join(toctree(named(pages), caption) for caption, pages in NAVIGATION.items())
     elif page in BELOW:
         source[0] += toctree(list(dict.fromkeys(re.findall(r"\]\((\w[\w/-]*)\.md\)", source[0]))))
+
+
+def named(pages: list[str]) -> list[str]:
+    """Return pages with each folder replaced by its pages that the navigation does not name."""
+    known = {page for some in NAVIGATION.values() for page in some}
+    found: list[str] = []
+    for page in pages:
+        others = sorted(ROOT.glob(f"{page}*.md")) if page.endswith("/") else []
+        found += [name for path in others if (name := str(path.relative_to(ROOT).with_suffix(""))) not in known]
+        found += [] if page.endswith("/") else [page]
+    return found
 
 
 def toctree(pages: list[str], caption: str = "") -> str:
