@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ScanError,
         StorageError,
     )
+    from .mirrored import MirrorRegistry
     from .model.metadata import ModelMetadata
     from .problems import Problem
     from .producer import DropResult, drop
@@ -60,6 +61,7 @@ __all__ = [
     "Followers",
     "LoadRefused",
     "MetadataError",
+    "MirrorRegistry",
     "ModelInboxError",
     "ModelMetadata",
     "ModelRegistry",
@@ -83,6 +85,7 @@ _MODULES = {
     "FallenBack": "serving",
     "Follower": "serving",
     "Followers": "serving",
+    "MirrorRegistry": "mirrored",
     "ModelMetadata": "model.metadata",
     "ModelRegistry": "registry.registry",
     "Position": "registry.position",

@@ -25,3 +25,9 @@ def _mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def _proxy_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The servers are on loopback: no proxy of the machine is asked."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")

@@ -39,6 +39,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "replica": words("problems errors base registry"),
     "mirror": words("problems errors exit_codes base model config registry feed"),
     "serving": words("problems errors base model registry feed replica/record"),
+    "mirrored": words("problems errors base model pickles registry feed mirror serving"),
     "gates": words("problems model config registry"),
     "retention": words("problems errors base model config registry"),
     "choosing": words("problems base model config registry"),
@@ -52,7 +53,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "service": words(
         "problems errors exit_codes base model pickles config registry gates retention choosing telemetry inbox"
     ),
-    "__init__": words("problems errors model registry serving producer"),
+    "__init__": words("problems errors model registry serving mirrored producer"),
     "cli": words(
         """
         problems errors exit_codes base model pickles config registry gates retention choosing backup replica mirror
@@ -130,6 +131,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "__init__",
     ),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
+    "mirrored": ("cache reading", "registry source", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "why": ("evidence", "rule_text", "arrival keeping standing", "answers", "__init__"),
@@ -360,6 +362,8 @@ STEPS_OUTSIDE_DISK = {
     ("mirror/writer", "symlink"): "and the links to the open files of the model",
     ("web/sockets", "unlink"): "the path of a socket leads to nothing once its process has ended",
     ("web/sockets", "chown"): "and its group counts only while it is served",
+    ("mirrored/cache", "utime"): "when a file of the cache was used last is worth nothing after a crash",
+    ("mirrored/cache", "shutil.rmtree"): "and neither is what a killed process had fetched in part",
     ("inbox/own_folders", "O_CREAT"): "an empty file of our own tells whether this file system has leases",
 }
 

@@ -5,6 +5,7 @@ Run with a folder, it trains nothing and leaves a registry there. Every name in 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from model_inbox import (
     Followers,
     LoadRefused,
     MetadataError,
+    MirrorRegistry,
     ModelInboxError,
     ModelMetadata,
     ModelRegistry,
@@ -203,11 +205,25 @@ def follow(folder: Path) -> None:
         assert_type(registry.follower_metrics(), bytes)
 
 
+def read_mirror(uri: str) -> None:
+    """Ask a mirror in MLflow what a registry is asked."""
+    with MirrorRegistry(uri, registry_id=None, cache_dir=None, poll_seconds=1) as registry:
+        print([one["model_id"] for one in registry.list_models("USD/EUR")])
+        entry = registry.get_model("USD/EUR", alias="champion")
+        if entry is not None:
+            model, scaler = registry.load_model_objects(entry)
+            print(model, scaler, registry.file_of(entry), registry.search("1d.rmse<1", limit=1))
+        with registry.follow("USD/EUR") as follower:
+            assert_type(follower, Follower)
+
+
 def main(folder: Path) -> None:
     """Do it all in `folder`."""
     print("model-inbox", model_inbox.__version__)
     register_and_serve(folder / "models")
     follow(folder / "models")
+    if "MLFLOW_TRACKING_URI" in os.environ:
+        read_mirror(os.environ["MLFLOW_TRACKING_URI"])
     result = drop_into(folder / "inbox")
     if not result.ok:
         sys.exit(1)

@@ -20,7 +20,6 @@ import json
 import lzma
 import pickle
 import re
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any, ClassVar
@@ -190,33 +189,32 @@ def predicted(model: Any, values: Any) -> Any:
     )
 
 
-with warnings.catch_warnings():
-    # MLflow asks for type hints, to hold the input to them. A frame and an array are both welcome here.
-    warnings.simplefilter("ignore")
+class MirroredModel(mlflow.pyfunc.PythonModel):
+    """A model with its scaler. `unwrap_python_model()` returns this; `model` and `scaler` are the objects."""
 
-    class MirroredModel(mlflow.pyfunc.PythonModel):
-        """A model with its scaler. `unwrap_python_model()` returns this; `model` and `scaler` are the objects."""
+    # MLflow would warn that it cannot hold the input to a type: a frame and an array are both welcome.
+    _skip_type_hint_validation = True
 
-        def load_context(self, context: Any) -> None:
-            """Load the objects."""
-            folder = Path(context.artifacts["loading"])
-            known = about(folder)
-            self.features = known["features"]
-            self.scaler = load(folder, "scaler", known)
-            self.model = load(folder, "model", known)
+    def load_context(self, context: Any) -> None:
+        """Load the objects."""
+        folder = Path(context.artifacts["loading"])
+        known = about(folder)
+        self.features = known["features"]
+        self.scaler = load(folder, "scaler", known)
+        self.model = load(folder, "model", known)
 
-        def predict(self, model_input: Any) -> Any:
-            """Return what the model says about rows: a frame, an array, or lists.
+    def predict(self, model_input: Any) -> Any:
+        """Return what the model says about rows: a frame, an array, or lists.
 
-            Of a frame that has all features of the model as columns, those are taken, in the model's order.
-            """
-            values = model_input
-            columns = getattr(values, "columns", None)
-            if columns is not None and self.features and set(self.features) <= set(columns):
-                values = values[self.features]
-            if self.scaler is not None:
-                values = self.scaler.transform(values)
-            return predicted(self.model, values)
+        Of a frame that has all features of the model as columns, those are taken, in the model's order.
+        """
+        values = model_input
+        columns = getattr(values, "columns", None)
+        if columns is not None and self.features and set(self.features) <= set(columns):
+            values = values[self.features]
+        if self.scaler is not None:
+            values = self.scaler.transform(values)
+        return predicted(self.model, values)
 
 
 mlflow.models.set_model(MirroredModel())
