@@ -18,6 +18,11 @@ with warnings.catch_warnings():
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let MLflow use what its own dependencies call deprecated."""
+    config.addinivalue_line("filterwarnings", r"ignore:::mlflow(\.|$)")
+
+
 @pytest.fixture(scope="session", name="mlflow_server")
 def _mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An MLflow server on SQLite that serves its artifacts itself. Tests use names of their own in it."""

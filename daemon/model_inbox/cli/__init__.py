@@ -73,7 +73,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("backup:backup", "Make, list, verify and restore backups."),
     "replica": ("replica:replica", "Pull a registry from another machine, and tell how old the copy is."),
     "web": ("web:web", "Serve pages that show the registry and the inbox, until SIGTERM or Ctrl-C."),
-    "mlflow": ("mlflow:mlflow", "Mirror the registry in MLflow, and compare both."),
+    "mlflow": ("mlflow_import:mlflow", "Mirror the registry in MLflow, and compare both."),
     "status": ("status:status", "Show what the daemon does, and its problems."),
     "reload": ("reload:reload", "Make the daemon read its config.yaml again, and show the result."),
     "allowlist": ("allowlist:allowlist", "Explain, compare and build the lists of names that pickles may contain."),
