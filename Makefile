@@ -174,6 +174,12 @@ test-mlflow-older: env-mlflow-older ## the same with the newest 2.x
 test-mlflow-stack: env-mlflow postgresql ## the mirror against MLflow on PostgreSQL with an S3 store, as a company has it
 	$(VENV)-mlflow/bin/python -m pytest tests/mlflow/test_company.py $(PYTEST_ARGS)
 
+campaign-mlflow: env-mlflow ## a mirror through a failing network, both sides killed again and again, for MINUTES (SEED)
+	$(VENV)-mlflow/bin/python tests/mlflow/campaign.py --seed $(SEED) --minutes $(MINUTES)
+
+mirror-demo: env-mlflow postgresql ## drop a model on one side and load it from MLflow on PostgreSQL and S3, from nothing
+	@$(VENV)-mlflow/bin/python tools/mirror_demo.py
+
 # For as long as you like; the seed makes a run repeatable. What it finds is written to fuzz-<seed>-<number>.pkl.
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
