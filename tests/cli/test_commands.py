@@ -67,6 +67,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
             "mlflow verify",
             "mlflow status",
             "mlflow retry",
+            "mlflow import",
         ),
         *("trash list", "trash purge", "rejected list", "rejected show", "rejected retry", "rejected purge"),
         *("retention plan", "retention apply", "retention simulate", "retention confirm-clock", "verify", "rebuild"),

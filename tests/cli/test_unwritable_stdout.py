@@ -79,7 +79,7 @@ ANSWERING = {
 # A replica is pulled by rsync, which need not be here: tests/system.
 # The others of `mlflow` need one: tests/mlflow.
 ELSEWHERE = {"run", "web", "reload", "allowlist build", "replica pull", "replica status"} | {
-    f"mlflow {word}" for word in ("push", "mirror", "verify", "retry")
+    f"mlflow {word}" for word in ("push", "mirror", "verify", "retry", "import")
 }
 
 

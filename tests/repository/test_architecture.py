@@ -58,7 +58,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "cli": words(
         """
         problems errors exit_codes base model pickles config registry gates retention choosing backup replica mirror
-        producer telemetry inbox report web why
+        importing producer telemetry inbox report web why
         """
     ),
     "__main__": words("cli"),
@@ -133,7 +133,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "serving": ("course names", "follower source", "hub metrics", "__init__"),
     "importing": ("described", "source", "bring", "__init__"),
-    "mirrored": ("cache reading", "registry source", "__init__"),
+    "mirrored": ("cache reading source", "registry", "__init__"),
     "gates": ("evaluate", "__init__"),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "why": ("evidence", "rule_text", "arrival keeping standing", "answers", "__init__"),
@@ -219,7 +219,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
         mlflow pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag
         trash verify web
         """,
-        "config wait why",
+        "config mlflow_import wait why",
         "log_traces show",
         "logs",
         "init",

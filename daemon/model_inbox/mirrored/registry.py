@@ -205,6 +205,10 @@ class MirrorRegistry(Followable):
 
     # --- for the room -----------------------------------------------------------------------------------------
 
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+        return self._clock()
+
     def state_of_pair(self, currency_pair: str) -> State:
         """Return what MLflow says now of all models of a pair."""
         return self._state("model_inbox.currency_pair", currency_pair)

@@ -5,11 +5,10 @@ Owns that look. While MLflow does not answer, followers go on with what it said 
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ..errors import ModelInboxError
 from ..feed import Changes, Wakeups
@@ -22,10 +21,26 @@ from ..registry.state import State
 from ..serving.names import Name
 from ..serving.source import Loaded, one_load
 
-if TYPE_CHECKING:
-    from .registry import MirrorRegistry
-
 __all__ = ["MirrorSource"]
+
+
+class Asked(Protocol):
+    """What is asked of the mirror; see `MirrorRegistry`."""
+
+    tracking_uri: str
+    poll_seconds: float
+
+    def now(self) -> datetime:
+        """Return the time, in UTC."""
+
+    def state_of_pair(self, currency_pair: str) -> State:
+        """Return what MLflow says now of all models of a pair."""
+
+    def whole_state(self) -> State:
+        """Return what MLflow says now of all models."""
+
+    def load_model_objects(self, entry: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Return (model, scaler)."""
 
 
 class _NoLines:
@@ -44,9 +59,8 @@ class _NoLines:
 class MirrorSource:
     """What followers need of a mirror. The hub's thread alone looks."""
 
-    def __init__(self, registry: MirrorRegistry) -> None:
+    def __init__(self, registry: Asked) -> None:
         self._registry = registry
-        self._lock = threading.Lock()
         self._states: dict[str, State] = {}
         # The slots of all models, once somebody follows all.
         self._slots: frozenset[Slot] | None = None
@@ -61,7 +75,7 @@ class MirrorSource:
 
     def now(self) -> datetime:
         """Return the time, in UTC."""
-        return self._registry._clock()
+        return self._registry.now()
 
     def lag_seconds(self) -> float:
         """Return how many seconds ago MLflow answered last."""
