@@ -275,6 +275,9 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-server -o requirements/example-server.txt
 
+screenshots: env-page ## take the pictures of the page in README.md again (chromium)
+	$(VENV)-page/bin/python tools/screenshots.py
+
 dist: env-test ## build sdist and wheel into dist/
 	$(VENV)-test/bin/python -m hatchling build
 

@@ -270,6 +270,10 @@ put_files() {
     for file in README.md CHANGELOG.md LICENSE $(find docs -name '*.md'); do # in the same folders, so that links hold
         put "$file" "$share/doc/$file"
     done
+    for file in docs/images/*; do
+        enter "$share/doc/docs/images" make
+        copy "$file" "$share/doc/$file"
+    done
     put systemd/model-inbox.logrotate "$share/model-inbox.logrotate"
     put systemd/metrics-listen.conf "$share/metrics-listen.conf"
     put systemd/model-inbox-replica.service "$share/model-inbox-replica.service"
