@@ -82,7 +82,7 @@ def print_simulation(done: Simulation) -> None:
     print_lines(
         f"From {when(done.begin)} to {when(done.end)} UTC these rules would have retired "
         f"{counted(len(done.retired), 'model')} ({format_size(freed)}). "
-        f"{_regret(len(done.regretted))} {_size(done)}"
+        f"{_regret(done)}{_size(done)}"
     )
     _print_limits(done)
     if done.regretted:
@@ -93,10 +93,11 @@ def print_simulation(done: Simulation) -> None:
         print_table(_RETIRED, map(_retired, done.retired))
 
 
-def _regret(count: int) -> str:
+def _regret(done: Simulation) -> str:
+    count = len(done.regretted)
     if not count:
-        return "None of them was wanted later."
-    return f"{count} of them {'was' if count == 1 else 'were'} wanted later."
+        return "None of them was wanted later. " if done.retired else ""
+    return f"{count} of them {'was' if count == 1 else 'were'} wanted later. "
 
 
 def _size(done: Simulation) -> str:

@@ -526,4 +526,5 @@ def _missed(line: Line, at: datetime, gone_at: datetime) -> str | None:
     if what is None:
         return None
     told = what.format(quoted((line.detail or {}).get("alias")))
-    return f"{told} {canonical_instant(at)}, {format_duration((at - gone_at).total_seconds())} later"
+    then = canonical_instant(at.replace(microsecond=0))
+    return f"{told} {then}, {format_duration((at - gone_at).total_seconds())} later"
