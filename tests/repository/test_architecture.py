@@ -10,12 +10,14 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from support.places import ROOT
+from support.sources import forget, nodes_of, tree_of
 
 PACKAGE = ROOT / "daemon" / "model_inbox"
 
@@ -403,10 +405,6 @@ def unit_of(path: Path) -> str:
     return "/".join(module_of(path))
 
 
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
 def where(path: Path, line: int) -> str:
     return f"{path.relative_to(ROOT)}:{line}"
 
@@ -427,10 +425,15 @@ def is_module(parts: Module) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file() or (len(parts) == 1 and parts[0] in ROOMS)
 
 
-def own_imports(path: Path) -> Iterator[Import]:
+@cache
+def own_imports(path: Path) -> tuple[Import, ...]:
     """Every import of a module of ours, wherever it stands: in functions and for the type checker, too."""
+    return tuple(find_own_imports(path))
+
+
+def find_own_imports(path: Path) -> Iterator[Import]:
     importer = module_of(path)
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom):
             parts = tuple(node.module.split(".")) if node.module else ()
             if node.level:
@@ -470,6 +473,18 @@ def outside_imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield alias.name.split(".")[0], node.lineno
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield node.module.split(".")[0], node.lineno
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_let_go() -> Iterator[None]:
+    yield
+    read_again()
+
+
+def read_again() -> None:
+    """Let go of what was read of the sources."""
+    own_imports.cache_clear()
+    forget()
 
 
 def test_every_room_has_its_place() -> None:
@@ -628,7 +643,7 @@ def test_pure_modules_touch_nothing() -> None:
 
 def disk_steps(path: Path) -> Iterator[tuple[str, int]]:
     """The steps in a source that change names or make bytes durable, and are not asked of a Disk."""
-    for node in ast.walk(tree_of(path)):
+    for node in nodes_of(path):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             if node.value.id == "os" and node.attr in OS_STEPS:
                 yield node.attr, node.lineno
@@ -699,7 +714,7 @@ def test_the_library_never_configures_logging() -> None:
     configuring = {
         unit_of(path)
         for path in sources()
-        for node in ast.walk(tree_of(path))
+        for node in nodes_of(path)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("structlog.configure", "structlog.configure_once")
     }
     asking = {use.importer[0] for _, use in imports_that_count() if use.target == "telemetry/logging"}
@@ -842,6 +857,7 @@ def test_circles_are_seen(
         path.write_text(text)
     assert set(circle_of_imports()) == circle
     path.write_text("")
+    read_again()
     assert circle_of_imports() == []
 
 

@@ -18,6 +18,7 @@ from model_inbox.problems.catalogue import CODES, NOUNS
 from model_inbox.problems.codes import Code
 from model_inbox.problems.yaml import Noun
 from support.places import ROOT
+from support.sources import forget, tree_of
 
 PACKAGE = Path(model_inbox.__file__).parent
 EXAMPLES = ROOT / "docs" / "problem_examples.py"
@@ -32,7 +33,7 @@ def module_of(path: Path) -> str:
 def trees() -> Iterator[tuple[str, ast.Module]]:
     """Every module of the package with its tree."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        yield module_of(path), ast.parse(path.read_text(encoding="utf-8"))
+        yield module_of(path), tree_of(path)
 
 
 def constructors() -> list[tuple[str, ast.FunctionDef]]:
@@ -47,12 +48,19 @@ def constructors() -> list[tuple[str, ast.FunctionDef]]:
     ]
 
 
+def dotted(node: ast.expr) -> str:
+    """A name, or one of a module's, as it is written; "" for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def problem_calls(tree: ast.AST) -> list[ast.Call]:
     """The places where a Problem is made."""
     return [
         node
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Problem", "value.Problem", "problems.Problem")
+        if isinstance(node, ast.Call) and dotted(node.func) in ("Problem", "value.Problem", "problems.Problem")
     ]
 
 
@@ -78,6 +86,12 @@ def codes_of_errors() -> Counter[str]:
                 if isinstance(target, ast.Name) and target.id == "code" and isinstance(value, ast.Constant):
                     found[value.value] += 1
     return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_let_go() -> Iterator[None]:
+    yield
+    forget()
 
 
 def test_each_constructor_makes_the_code_of_its_name() -> None:
@@ -109,7 +123,7 @@ def test_nobody_else_makes_a_problem() -> None:
             if module != "errors" or ast.unparse(call.args[0]) != "self.code":  # an error as a problem
                 making.add(module)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("replace", "dataclasses.replace"):
+            if isinstance(node, ast.Call) and dotted(node.func) in ("replace", "dataclasses.replace"):
                 making |= {module for keyword in node.keywords if keyword.arg == "code"}
     assert making == set()
 
