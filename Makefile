@@ -66,7 +66,7 @@ example-server: env-example-server ## serve forecasts with the models of the reg
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types docs test test-tasks test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
+check: lint types docs test test-exhaustive test-tasks test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check
@@ -82,10 +82,16 @@ types: env-test ## mypy --strict: the package, and a program that uses it
 
 # In how many processes `test` runs. A file's tests stay together, so that what they share is made once.
 TEST_PROCESSES ?= 2
-test: env-test ## the tests, with at least 90 % of lines and branches covered
+test: env-test ## the tests but the exhaustive ones, with at least 90 % of lines and branches covered
 	$(VENV)-test/bin/python -m pytest tests --ignore=tests/frameworks --ignore=tests/mlflow --ignore=tests/page \
 		--ignore=tests/system --ignore=tests/systemd --ignore=tests/tasks \
-		-n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
+		-m 'not exhaustive' -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
+
+# The files with tests that are marked as exhaustive. Each test takes long, so they are shared out one by one.
+EXHAUSTIVE_TESTS = tests/crash/test_every_function.py tests/integration/test_large_sidecars.py \
+	tests/unit/backup/test_backup.py tests/unit/inbox/test_pipeline.py tests/unit/model/test_sidecar.py tests/unit/registry/test_rebuild.py
+test-exhaustive: env-test ## the tests that try every step, every function or the largest, which `test` leaves out
+	$(VENV)-test/bin/python -m pytest $(EXHAUSTIVE_TESTS) -m exhaustive -n $(TEST_PROCESSES) --dist load $(PYTEST_ARGS)
 
 test-system: env-test system-programs ## the tests that need programs of the system (SYSTEM_PACKAGES)
 	$(VENV)-test/bin/python -m pytest tests/system $(PYTEST_ARGS)

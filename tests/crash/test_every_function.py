@@ -181,6 +181,7 @@ def functions(daemon: Daemon) -> tuple[list[str], list[str]]:
     return [name for name in everything if name not in set(dropping)], dropping
 
 
+@pytest.mark.exhaustive
 def test_an_exception_in_any_function_changes_no_end(daemon: Daemon) -> None:
     """It is logged with its traceback, the daemon lives, what failed is done later, and both drops end as without."""
     maintaining, dropping = functions(daemon)
@@ -212,6 +213,7 @@ def fail(number: int) -> None:
     raise Fault(f"{number} {HOSTILE}")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("share", KILL_SHARES)
 def test_a_death_in_any_function_changes_no_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: int) -> None:
     """SIGKILL in it; the next daemon brings both drops to the ends that they have without it."""

@@ -54,7 +54,7 @@ def registry_of(world: World) -> ModelRegistry:
     return ModelRegistry(world.models / "prediction_registry.json", world.models / "prediction")
 
 
-@pytest.mark.parametrize("count", [10_000, 40_000])
+@pytest.mark.parametrize("count", [10_000, pytest.param(40_000, marks=pytest.mark.exhaustive)])
 def test_thousands_of_features_are_registered_listed_and_rebuilt(world: World, count: int) -> None:
     """By hand, by `drop` and by `register_model`; every reader sees all of them, and a rebuild from files alone too."""
     world.put("hand", features_used=features(count))

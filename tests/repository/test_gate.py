@@ -107,3 +107,18 @@ def test_what_a_worker_saw_counts_once(tmp_path: Path) -> None:
     assert status == 1
     assert "test_other.py" in output.partition("not listed")[2]
     assert counts == "2 1\n"
+
+
+def test_every_exhaustive_test_is_run() -> None:
+    """The files with tests that `make test` leaves out are those of `make test-exhaustive`, which the gate runs."""
+    marked = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "pytest.mark." + "exhaustive" in path.read_text(encoding="utf-8")
+    }
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (listed,) = [
+        line.partition("=")[2].split() for line in makefile.splitlines() if line.startswith("EXHAUSTIVE_TESTS")
+    ]
+    assert marked == set(listed)
+    assert (GATE / "run").read_text(encoding="utf-8").count(" test-exhaustive") == 2

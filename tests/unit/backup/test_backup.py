@@ -294,6 +294,7 @@ def copier(source: Path) -> Callable[[Path], Path]:
     return copy
 
 
+@pytest.mark.exhaustive
 def test_a_power_cut_leaves_no_half_snapshot(place: Place) -> None:
     """Whatever of the unsynced arrived: each snapshot that counts is sound, and one that was acknowledged counts."""
     place.back_up()

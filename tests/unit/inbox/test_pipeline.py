@@ -181,6 +181,7 @@ def steps_of_a_whole_run(folder: Path) -> int:
     return disk.count
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("batch", [1, 128])
 def test_a_crash_at_any_step_loses_and_doubles_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int

@@ -479,6 +479,7 @@ def test_other_readers_of_yaml_see_the_same_values(metadata: ModelMetadata) -> N
     assert loaded == expected
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=examples(40), deadline=None)  # hundreds of prefixes each
 @given(good_metadata(), DIGESTS)
 def test_a_truncated_dump_is_never_taken_for_a_whole_one(
@@ -498,6 +499,7 @@ def test_a_truncated_dump_is_never_taken_for_a_whole_one(
             assert sidecar.cut_short
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=examples(60), deadline=None)  # hundreds of prefixes each
 @given(good_metadata(), st.permutations([f.name for f in SIDECAR_FIELDS]), st.booleans())
 def test_a_prefix_that_is_sealed_by_digests_says_nothing_else(

@@ -682,6 +682,7 @@ def test_the_registry_without_an_end(stage: Stage) -> None:
     stage.check(stage.root / "clean")
 
 
+@pytest.mark.exhaustive
 def test_a_rebuild_that_is_killed_is_done_again(stage: Stage) -> None:
     """Killed before, after or within any step: a further rebuild comes to the same end."""
     disk = stage.crash(None, "before")
@@ -696,6 +697,7 @@ def test_a_rebuild_that_is_killed_is_done_again(stage: Stage) -> None:
                 raise AssertionError(f"crash {moment} step {number} ({step}) of {disk.steps}: {error!r}") from error
 
 
+@pytest.mark.exhaustive
 def test_a_rebuild_in_a_power_cut_is_done_again(stage: Stage) -> None:
     """Whatever of the unsynced arrived: the same."""
     steps = stage.crash(None, "before").steps
@@ -713,6 +715,7 @@ def test_a_rebuild_in_a_power_cut_is_done_again(stage: Stage) -> None:
                 raise AssertionError(f"power cut before step {number} of {steps}; arrived {left}: {error!r}") from error
 
 
+@pytest.mark.exhaustive
 def test_a_damaged_json_file_never_passes_for_a_sound_one(stage: Stage) -> None:
     """At no step is a registry left that opens with what the damaged file says instead of what the lines say."""
     steps = stage.crash(None, "before").steps
