@@ -21,6 +21,7 @@ from ..problems import quoted
 from ..registry.boundary import Boundary
 from ..registry.described import look_at_files
 from ..registry.entry import EntryFields, as_fields, sequence_of
+from ..registry.excerpt import Excerpt
 from ..registry.outcomes import Retired
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
@@ -54,7 +55,8 @@ def gather_model(
     return model_facts(
         found,
         siblings,
-        registry.history(model_id, over_gaps=True),
+        # The whole history of a large registry takes seconds to parse.
+        Excerpt(RegistryFiles(Path(registry.registry_path))).lines_about(model_id),
         [*look_at_files(found, boundary)] if retired is None else [],
         _slot_facts(registry, config, slot, siblings, former, now) if siblings else None,
         order_of,
