@@ -1,4 +1,4 @@
-"""`report --model` and `report --compare` write the pages of models."""
+"""`report --model` and `report --compare` write pages of models, `report --policy` what other rules would have done."""
 
 from __future__ import annotations
 
@@ -59,11 +59,26 @@ def test_a_comparison_has_only_the_differences(home: Home) -> None:
     assert "<h1>3 models compared</h1>" in home.text("report", "--compare", "old", "new", "other")
 
 
+def test_what_other_rules_would_have_done(home: Home) -> None:
+    """The overview shows the size as it was and under the rules of the file, what would have been missed, and today."""
+    home.text("promote", "old", "--reason", "answers better live")
+    policy = home.folder / "last-one.yaml"
+    policy.write_text(rules().removeprefix("retention: "))
+    page = home.text("report", "--policy", str(policy))
+    assert "What last-one.yaml would have done" in page
+    assert "would have retired 1 model (" in page
+    assert '<span class="bad">1 model</span> of these was wanted later' in page
+    section = page.partition('aria-labelledby="trial"')[2].partition("</section>")[0]
+    assert (section.count('<path class="line" d='), section.count('<path class="line other" d=')) == (1, 1)
+    assert section.count('<path class="rej" d=') == 1
+    assert "would have done" not in home.text("report")
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
         (("--model", "old", "--compare", "old", "new"), "ask for one of them"),
-        (("--model", "old", "--pair", "USD/EUR"), "limit the overview"),
+        (("--model", "old", "--pair", "USD/EUR"), "are about the overview"),
         (("--compare", "old"), "needs 2 to 20 models, and 1 are given"),
         (("--compare",), "needs 2 to 20 models, and 0 are given"),
         (("old", "new"), "Write --compare before models"),

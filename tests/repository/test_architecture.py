@@ -193,8 +193,8 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "report": (
         "charts facts figures pages",
         "attention beside decisions drawing",
-        "model_facts slots",
-        "gather gather_models render",
+        "model_facts slots trial",
+        "gather gather_models gather_trial render",
         "__init__",
     ),
     "report/charts": ("labels scale svg thinning", "chart times", "axes", "amounts calendar metric", "__init__"),
@@ -286,7 +286,7 @@ PURE = words("""
     registry/repair/undone
     feed/steps replica/record serving/course serving/names
     report/attention report/beside report/decisions report/drawing report/facts report/figures report/model_facts
-    report/pages report/slots
+    report/pages report/slots report/trial
     retention/budget retention/differences retention/entries retention/forecast retention/foresight retention/groups
     retention/occasions retention/outcomes retention/plan retention/rules
     retention/simulation retention/times

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..base.instants import parse_time
 from ..base.units import parse_duration
-from ..errors import EntryNotFound
+from ..errors import EntryNotFound, StorageError
 from ..model.slot import Slot, slot_of
 from ..problems import quoted
 from .common import nearest, now
@@ -21,6 +22,7 @@ from .completion import Complete, complete_alias, complete_model, complete_pair,
 from .output import print_lines
 
 if TYPE_CHECKING:
+    from ..config.retention import RetentionSection
     from ..registry.outcomes import Retired
     from ..registry.registry import ModelRegistry
 
@@ -37,6 +39,7 @@ __all__ = [
     "model_argument",
     "no_slot",
     "pair_option",
+    "read_policy",
     "resolved",
     "type_option",
     "variant_option",
@@ -45,6 +48,7 @@ __all__ = [
 MODEL = "ID"
 """The metavar of a model: its id, or `PAIR:TYPE[:VARIANT][@ALIAS]`."""
 _SHOWN_MAX = 5
+_POLICY_BYTES_MAX = 1 << 20
 
 
 class OptionWithOldNames(click.Option):
@@ -147,6 +151,18 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return None if value is None else parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(f"{quoted(value)} is {error}") from error
+
+
+def read_policy(file: Path) -> RetentionSection:
+    """Return the rules of a file that has the settings of `retention:`. Raises StorageError and ConfigError."""
+    from ..base.disk import read_regular
+    from ..config.load import parse_retention
+
+    try:
+        data = read_regular(file, _POLICY_BYTES_MAX)
+    except OSError as error:
+        raise StorageError("read the policy", file, error) from error
+    return parse_retention(data, file=file.absolute())
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

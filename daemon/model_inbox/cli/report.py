@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .arguments import MODEL, as_instant, find_model, pair_option, type_option
+from .arguments import MODEL, as_instant, find_model, pair_option, read_policy, type_option
 from .common import App, Command, now, pass_app
 from .completion import complete_model
 from .output import print_json
+
+if TYPE_CHECKING:
+    from ..report.facts import Choice
 
 __all__ = ["report"]
 
@@ -23,6 +27,7 @@ _COMPARED_MAX = 20
     examples=[
         "model-inbox report -o report.html",
         "model-inbox report --pair EUR/USD --since 30d > eur-usd.html",
+        "model-inbox report --policy stricter.yaml -o tried.html",
         "model-inbox report --model USD/EUR:lightgbm@champion -o champion.html",
         "model-inbox report --compare usd_eur_20251024 usd_eur_20251025 -o compared.html",
     ],
@@ -34,6 +39,13 @@ _COMPARED_MAX = 20
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="The file to write. Without it the page is printed.",
+)
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also what these retention rules would have done in the last year.",
 )
 @click.option("--model", "given", metavar=MODEL, shell_complete=complete_model, help="The page of this model.")
 @click.option("--compare", "is_comparison", is_flag=True, help="The page of what differs between models.")
@@ -52,6 +64,7 @@ def report(
     pair: str | None,
     model_type: str | None,
     since: datetime | None,
+    policy_file: Path | None,
     as_json: bool,
 ) -> None:
     """Write a page that shows the registry and the inbox, as one HTML file.
@@ -61,13 +74,17 @@ def report(
     more, each beside the first. The file needs no other file and no network. FILE is replaced at once, so that who has
     it open never sees a half. With --json, what was written where, or the page.
     """
-    _check_usage(given, models, is_comparison=is_comparison, is_limited=bool(pair or model_type or since))
+    from ..report.facts import Choice
+
+    _check_usage(
+        given, models, is_comparison=is_comparison, is_limited=bool(pair or model_type or since or policy_file)
+    )
     if given is not None:
         page = _page_of_model(app, given)
     elif is_comparison:
         page = _page_of_comparison(app, models)
     else:
-        page = _overview(app, pair, model_type, since)
+        page = _overview(app, Choice(pair, model_type, since=since), policy_file)
     if output is not None:
         from ..base.disk import Disk, replace_file
 
@@ -84,23 +101,27 @@ def _check_usage(given: str | None, models: tuple[str, ...], *, is_comparison: b
     if given is not None and is_comparison:
         raise click.UsageError("--model and --compare are two pages: ask for one of them.")
     if (given is not None or is_comparison) and is_limited:
-        raise click.UsageError("--pair, --type and --since limit the overview, not the page of a model.")
+        raise click.UsageError("--pair, --type, --since and --policy are about the overview, not about models.")
     if models and not is_comparison:
         raise click.UsageError("Write --compare before models, or --model before a single one.")
     if is_comparison and not 2 <= len(models) <= _COMPARED_MAX:
         raise click.UsageError(f"--compare needs 2 to {_COMPARED_MAX} models, and {len(models)} are given.")
 
 
-def _overview(app: App, pair: str | None, model_type: str | None, since: datetime | None) -> str:
+def _overview(app: App, choice: Choice, policy_file: Path | None) -> str:
     from .. import __version__
-    from ..report.facts import Choice
     from ..report.gather import gather
+    from ..report.gather_trial import gather_trial
     from ..report.render import render_overview
 
-    config = app.config
+    config, moment = app.config, now()
+    other = read_policy(policy_file) if policy_file is not None else None
     with app.reading() as registry:
-        facts = gather(registry, config, now(), Choice(pair, model_type, since=since), version=__version__)
-    return render_overview(facts)
+        facts = gather(registry, config, moment, choice, version=__version__)
+        trial = None
+        if other is not None and policy_file is not None:
+            trial = gather_trial(registry, config.retention, other, policy_file.name, moment)
+    return render_overview(facts, trial=trial)
 
 
 def _page_of_model(app: App, given: str) -> str:

@@ -12,9 +12,9 @@ import click
 
 from ..base.instants import canonical_instant, parse_stored
 from ..base.units import counted, format_size
-from ..errors import ModelInboxError, StorageError
+from ..errors import ModelInboxError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .arguments import as_instant, as_seconds
+from .arguments import as_instant, as_seconds, read_policy
 from .common import App, Command, Group, Refused, ask, now, pass_app
 from .output import Column, print_json, print_lines, print_problems, print_table, when
 from .progress import progress_bar
@@ -34,8 +34,6 @@ _COLUMNS = (
     Column("SIZE", rank=3, right=True),
     Column("WHY", rank=1, least=16, words=True),
 )
-
-_POLICY_BYTES_MAX = 1 << 20
 
 
 class ChangedMeanwhile(ModelInboxError):
@@ -90,8 +88,8 @@ def plan(app: App, *, policy_file: Path | None, diff_file: Path | None, moment: 
     """
     from ..retention.apply import plan_retention
 
-    section = _policy(policy_file) if policy_file is not None else app.config.retention
-    other = _policy(diff_file) if diff_file is not None else None
+    section = read_policy(policy_file) if policy_file is not None else app.config.retention
+    other = read_policy(diff_file) if diff_file is not None else None
     with app.reading() as registry:
         if other is not None:
             _compare(registry, section, other, moment if moment is not None else now(), as_json=as_json)
@@ -194,7 +192,7 @@ def simulate(app: App, *, policy_file: Path | None, over: float, override_breake
     """
     from ..retention.simulation import simulate as replay
 
-    section = _policy(policy_file) if policy_file is not None else app.config.retention
+    section = read_policy(policy_file) if policy_file is not None else app.config.retention
     with app.reading() as registry, progress_bar("read", shown=not as_json and sys.stderr.isatty()):
         past = registry.past()
     end = now()
@@ -258,17 +256,6 @@ def _before(end: datetime, seconds: float) -> datetime:
         return end - timedelta(seconds=seconds)
     except OverflowError:
         return datetime.min.replace(tzinfo=UTC)
-
-
-def _policy(file: Path) -> RetentionSection:
-    from ..base.disk import read_regular
-    from ..config.load import parse_retention
-
-    try:
-        data = read_regular(file, _POLICY_BYTES_MAX)
-    except OSError as error:
-        raise StorageError("read the policy", file, error) from error
-    return parse_retention(data, file=file.absolute())
 
 
 def _registrations(made: RetentionPlan) -> set[tuple[str, int]]:

@@ -28,6 +28,7 @@ from .drawing import calendar_of, chart_of, disk_of, sparkline
 from .facts import ANY, Metric, Overview, SlotFacts
 from .model_facts import Measured, ModelFacts, Neighbour
 from .pages import Links, OneFile, anchor_of
+from .trial import Trial
 
 __all__ = ["TEXT_MAX", "content_policy", "environment", "render_comparison", "render_model", "render_overview"]
 
@@ -38,10 +39,10 @@ _START = 160
 _HYPHENED = re.compile(r"((?<!\S)[^\s-]+-\S{1,140}(?!\S))")
 
 
-def render_overview(facts: Overview, links: Links | None = None) -> str:
-    """Return the overview as a document. `links` are those of a single file by default."""
+def render_overview(facts: Overview, links: Links | None = None, trial: Trial | None = None) -> str:
+    """Return the overview as a document. `links` are those of a single file by default; `trial` are other rules."""
     anchors = {anchor_of(one.slot) for one in facts.slots if one.models}
-    return _render("overview.html", facts, links, anchors=anchors)
+    return _render("overview.html", facts, links, anchors=anchors, trial=trial)
 
 
 def render_model(facts: ModelFacts, links: Links | None = None) -> str:

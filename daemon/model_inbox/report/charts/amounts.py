@@ -126,7 +126,7 @@ def bytes_chart(spec: BytesChart) -> Chart:
 def _regrets(
     regrets: Sequence[Regret], times: TimeScale, corners: Sequence[tuple[float, float]], places: Places
 ) -> Iterator[Svg]:
-    """Yield a cross at the line for each model that would have been missed, and what became of the latest ones."""
+    """Yield a cross at the line for each model that would have been missed, and its id where there is room."""
     columns = {times(one.at) // 8: one for one in sorted(regrets, key=lambda one: one.at)}
     spots = {one: (times(one.at), _height_at(corners, times(one.at))) for one in columns.values()}
     for x, y in spots.values():
@@ -134,7 +134,7 @@ def _regrets(
         places.around(x, y, 5)
     for one in [*columns.values()][: -_NOTES_MAX - 1 : -1]:
         x, y = spots[one]
-        shown = plain(one.why, 60)
+        shown = fitted(plain(one.model_id), times.end - times.start)
         candidates = [
             Label(shown, x + across, y + down, anchor)
             for down in (-12, 22, -30, 40)

@@ -102,9 +102,11 @@ class Places:
 
     def find(self, candidates: Iterable[Label]) -> Label | None:
         """Return the first label whose place is free, and take it; None if none is."""
-        for label in candidates:
+        for candidate in candidates:
+            # As it is written, with one digit: a tenth of a pixel can make two texts touch.
+            label = candidate._replace(x=round(candidate.x, 1), y=round(candidate.y, 1))
             box = label.box
-            if self.area.holds(box) and not any(box.meets(other) for other in self.taken):
+            if label.text and self.area.holds(box) and not any(box.meets(other) for other in self.taken):
                 self.taken.append(box)
                 return label
         return None

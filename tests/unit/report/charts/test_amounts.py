@@ -55,14 +55,16 @@ def test_what_other_rules_would_have_done() -> None:
     """Two lines with their names, and a cross on the second one for each model that would have been missed."""
     was = Series("as it was", [(day(0), 100), (day(10), 900)])
     would = Series("policy.yaml", [(day(0), 100), (day(10), 300)])
-    made = bytes_chart(BytesChart("c", "bytes", [was, would], [Regret(day(5), "m", "promoted 3 days later")]))
+    made = bytes_chart(
+        BytesChart("c", "bytes", [was, would], [Regret(day(5), "eur-usd-0801", "promoted 3 days later")])
+    )
     assert [found.get("class") for found in by_class(made, "line")] == ["line", "line other"]
     (cross,) = by_class(made, "rej")
     across, down = zip(*corners(cross.get("d", "")), strict=True)
     second = {y for x, y in corners(by_class(made, "other")[0].get("d", "")) if x < sum(across) / len(across)}
     assert second == {sum(down) / len(down)}
-    assert {"as it was", "policy.yaml", "promoted 3 days later"} <= {one.text for one in by_class(made, "note")}
-    assert ("6 Aug 2026 00:00", "", "", "m: promoted 3 days later") in made.table.rows
+    assert {"as it was", "policy.yaml", "eur-usd-0801"} <= {one.text for one in by_class(made, "note")}
+    assert ("6 Aug 2026 00:00", "", "", "eur-usd-0801: promoted 3 days later") in made.table.rows
     assert "1 model would have been missed" in (tree(made)[1].text or "")
 
 

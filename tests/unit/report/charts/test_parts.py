@@ -112,6 +112,7 @@ def test_a_label_goes_where_there_is_room() -> None:
     assert places.find([Label("abc", 0, 20, "start")]) is not None
     assert places.find([Label("abc", 0, 25, "start"), Label("abc", 0, 60, "start")]) == ("abc", 0, 60, "start")
     assert places.find([Label("abc", 90, 20, "start")]) is None
+    assert places.find([Label("", 90, 90, "start")]) is None
     places.along([(0, 80), (100, 80)], 2)
     assert places.find([Label("abc", 50, 82, "middle")]) is None
 
