@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from ..model.receipt import REASON_NAME
 
-__all__ = ["DROP_ID", "claimed_at", "is_older", "kept_name", "original_name"]
+__all__ = ["DROP_ID", "REASON_LIKE", "claimed_at", "is_older", "original_name"]
 
 DROP_ID = re.compile(r"(?P<at>\d{8}T\d{12})Z-\d{4,}-(?P<stem>[A-Za-z0-9._-]{1,64})", re.ASCII)
+REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")
 
 
 def claimed_at(drop_id: str) -> datetime | None:
@@ -33,14 +34,6 @@ def is_older(
     return at is not None and now - corrected(at) > timedelta(seconds=keep_seconds)
 
 
-_REASON_LIKE = re.compile(rf"(dropped\.)*{re.escape(REASON_NAME)}")
-
-
-def kept_name(name: str) -> str:
-    """Return the name of a file in its claim: its own, but where our reasons will have that one."""
-    return f"dropped.{name}" if _REASON_LIKE.fullmatch(name) else name
-
-
 def original_name(kept: str) -> str:
     """Return the name that a file in a claim had in the inbox."""
-    return kept.removeprefix("dropped.") if _REASON_LIKE.fullmatch(kept) else kept
+    return kept.removeprefix("dropped.") if REASON_LIKE.fullmatch(kept) else kept

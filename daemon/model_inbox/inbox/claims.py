@@ -30,7 +30,7 @@ from ..model.owner import OwnerFields
 from ..model.sidecar import Sidecar
 from ..problems import Problem
 from ..registry.entry import EntryFields
-from .claim_names import DROP_ID, kept_name, original_name
+from .claim_names import DROP_ID, REASON_LIKE, original_name
 from .drop import TRIES_NAME, Sighting, safe_stem
 from .folder import Inbox
 
@@ -207,7 +207,7 @@ class Claims:
             drop_id, folder, stem, stage, first if SIDECAR.fullmatch(first) else f"{stem}{SIDECAR_SUFFIX}", began=began
         )
         for name, found in sightings.items():
-            kept, there = kept_name(name), self._inbox.path / name
+            kept, there = _kept_name(name), self._inbox.path / name
             path = folder / kept
             try:
                 self._disk.rename(there, path)
@@ -277,7 +277,7 @@ class Claims:
     def join_rejected(self, stray: Sighting, drop_id: str) -> None:
         """Move a file to a rejected drop, durably, and never over a file there. Raises StorageError."""
         folder = self._inbox.rejected_dir / drop_id
-        move_file(self._disk, self._inbox.path / stray.name, folder / kept_name(stray.name))
+        move_file(self._disk, self._inbox.path / stray.name, folder / _kept_name(stray.name))
         try:
             self._disk.fsync_dir(folder)
             self._disk.fsync_dir(self._inbox.path)
@@ -457,3 +457,8 @@ class Claims:
             return
         except OSError as error:
             raise StorageError("remove", folder, error) from error
+
+
+def _kept_name(name: str) -> str:
+    """Return the name of a file in its claim: its own, but where our reasons will have that one."""
+    return f"dropped.{name}" if REASON_LIKE.fullmatch(name) else name
