@@ -15,6 +15,8 @@ from mlflow import MlflowClient
 
 from model_inbox import ModelMetadata, ModelRegistry
 from model_inbox.cli import root
+from model_inbox.mirror.client import Client
+from model_inbox.mirror.plan import Version
 from support.mlflow_servers import Server, free_port
 from support.waiting import wait_until
 
@@ -160,6 +162,44 @@ def test_every_change_follows(it: Mirrored) -> None:
     assert it.tags("a")["model_inbox.retired"] == ""
     assert it.run("verify", "--deep") == CLEAN
     assert len(it.versions()) == 3
+
+
+def test_an_alias_that_moves_always_names_a_version(it: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never removed on its way from one model to another, also if the first is retired at once."""
+    removed: list[str] = []
+    delete_alias, delete_version = Client.delete_alias, Client.delete_version
+
+    def delete_alias_noted(client: Client, name: str, alias: str) -> None:
+        removed.append(alias)
+        delete_alias(client, name, alias)
+
+    def delete_version_noted(client: Client, version: Version) -> None:
+        removed.extend(alias for alias, number in client.aliases(version.name).items() if number == version.number)
+        delete_version(client, version)
+
+    monkeypatch.setattr(Client, "delete_alias", delete_alias_noted)
+    monkeypatch.setattr(Client, "delete_version", delete_version_noted)
+    it.configure(retired="delete")
+    it.register("a", "b", "c")
+    with it.open() as registry:
+        registry.promote("a", "champion", reason="first")
+    it.run("mirror", "--once")
+    with it.open() as registry:
+        registry.promote("b", "champion", reason="better")
+    it.run("mirror", "--once")
+    with it.open() as registry:
+        registry.promote("c", "champion", reason="best")
+        registry.delete_model("b", reason="old")
+        registry.tag("c", {"region": "eu"})
+    it.run("mirror", "--once")
+    numbers = {one.tags["model_inbox.model_id"]: one.version for one in it.versions()}
+    assert it.aliases() == {"champion": numbers["c"]}
+    assert removed == []
+    assert it.run("verify") == CLEAN
+    with it.open() as registry:
+        registry.remove_alias("champion", "c")
+    it.run("mirror", "--once")
+    assert removed == ["champion"]
 
 
 def test_retired_models_are_deleted_by_choice(it: Mirrored) -> None:

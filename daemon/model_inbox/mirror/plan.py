@@ -157,25 +157,29 @@ def fault_of(entry: Mapping[str, Any]) -> str:
 
 
 def changes_of(lines: Iterable[Line], epoch: str) -> Iterator[Wanted]:
-    """Yield what these lines make of each model: one value for each, in the order in which they last changed."""
+    """Yield what these lines make of each model: one value for each, in the order in which they last changed.
+
+    Those that were retired come last, unless their id was used again.
+    """
     latest: dict[tuple[str, int], Wanted] = {}
     for line in lines:
         for one in _changes(line, epoch):
             key = (one.model_id, int(one.entry.get("sequence") or 0))
             latest.pop(key, None)
             latest[key] = one
-    yield from latest.values()
+    # Who retires may be deleted in MLflow: who follows it under its alias has that before. Only an id that was used
+    # again keeps its order.
+    live = {one.model_id for one in latest.values() if one.retired is None}
+    yield from sorted(latest.values(), key=lambda one: one.retired is not None and one.model_id not in live)
 
 
 def _changes(line: Line, epoch: str) -> Iterator[Wanted]:
-    # Who loses an alias comes before who gets it.
+    # Who gets an alias comes before who loses it: in MLflow it moves in one step, and always names a version.
+    if line.changes_entry and line.entry is not None:
+        yield Wanted(line.entry, line.sequence, epoch)
     also = line.detail.get("also", {}) if line.detail is not None else {}
     for entry in also.values():
         if entry is not None:
             yield Wanted(entry, line.sequence, epoch)
-    if not line.changes_entry:
-        return
-    if line.entry is not None:
-        yield Wanted(line.entry, line.sequence, epoch)
-    elif line.removed is not None:
+    if line.changes_entry and line.entry is None and line.removed is not None:
         yield Wanted(line.removed, line.sequence, epoch, {"at": line.time, "reason": line.reason})

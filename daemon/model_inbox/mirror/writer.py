@@ -167,7 +167,7 @@ class Writer:
             name, run, MODEL_FOLDER, tags, description if len(description) <= _DESCRIPTION_MAX else ""
         )
         version = self._without_doubles(made, wanted)
-        self._set_aliases(version, _aliases(wanted), former=())
+        self._set_aliases(version, wanted.entry, _aliases(wanted), former=())
         if version.run_id == run.run_id:
             self._finish(run.run_id, entry, tags)
 
@@ -227,7 +227,9 @@ class Writer:
         files, entry_file = self._add_files(version, wanted, back)
         tags = self._tags(wanted, files, entry_file)
         changed, gone = tag_changes(tags, version.tags, only_content=True)
-        did = self._set_aliases(version, _aliases(wanted), former=None if compare else _aliases_said(version))
+        did = self._set_aliases(
+            version, wanted.entry, _aliases(wanted), former=None if compare else _aliases_said(version)
+        )
         if not changed and not gone:
             return did
         changed, gone = tag_changes(tags, version.tags)
@@ -271,7 +273,7 @@ class Writer:
 
     def supersede(self, version: Version) -> None:
         """Mark the version of a model whose id belongs to another model by now."""
-        self._set_aliases(version, (), former=_aliases_said(version))
+        self._set_aliases(version, _entry_said(version), (), former=_aliases_said(version))
         self._client.set_version_tag(
             version, f"{PREFIX}retired", '{"at":"","reason":"its model is registered no more"}'
         )
@@ -292,8 +294,13 @@ class Writer:
             self._client.delete_run(version.run_id)
         self._client.delete_version(version)
 
-    def _set_aliases(self, version: Version, wanted: Iterable[str], *, former: Iterable[str] | None) -> bool:
-        """Set and remove aliases of a version. `former` are those that it has as far as is known; None: read them."""
+    def _set_aliases(
+        self, version: Version, entry: EntryFields, wanted: Iterable[str], *, former: Iterable[str] | None
+    ) -> bool:
+        """Set and remove aliases of a version. `former` are those that it has as far as is known; None: read them.
+
+        An alias that the registry gives to another model now stays until that model's version gets it, in one step.
+        """
         wanted = {alias for alias in wanted if not alias_fault(alias)}
         there: Mapping[str, int] | None = None
         if former is None:
@@ -304,10 +311,17 @@ class Writer:
             self._client.set_alias(version.name, alias, version.number)
         for alias in sorted(known - wanted):
             there = there if there is not None else self._client.aliases(version.name)
-            # Another version may have it by now.
-            if there.get(alias) == version.number:
+            # Another version may have it by now, or gets it soon: until then somebody may be served by this one.
+            if there.get(alias) == version.number and not self._is_given(alias, entry):
                 self._client.delete_alias(version.name, alias)
         return wanted != known
+
+    def _is_given(self, alias: str, entry: EntryFields) -> bool:
+        """Return whether the registry has an alias of this entry's slot, whichever model it names."""
+        slot = slot_of(entry)
+        return (
+            self._registry.get_model(slot.currency_pair, slot.model_type, variant=slot.variant, alias=alias) is not None
+        )
 
     # --- names and tags -----------------------------------------------------------------------------------------
 
@@ -370,6 +384,15 @@ def must_be_mirrored(entry: Mapping[str, object]) -> None:
 
 def _aliases(wanted: Wanted) -> Sequence[str]:
     return tuple(wanted.entry.get("aliases") or ()) if wanted.retired is None else ()
+
+
+def _entry_said(version: Version) -> EntryFields:
+    """Return the entry that a version's tags tell of, as far as they do."""
+    try:
+        back = entry_of_tags(version.tags)
+    except ValueError:
+        back = None
+    return back.entry if back is not None else as_fields({})
 
 
 def _aliases_said(version: Version) -> Sequence[str]:

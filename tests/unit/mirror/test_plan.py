@@ -101,9 +101,17 @@ def test_of_several_changes_the_last_counts() -> None:
 
 
 def test_who_loses_an_alias_changes_too() -> None:
-    """And before the one who gets it."""
+    """And after the one who gets it, so that it always names a version."""
     moved = line(5, "promote", "b", entry=entry("b", sequence=2), detail={"also": {"a": entry("a", sequence=1)}})
-    assert [one.model_id for one in changes_of([moved], "1-a")] == ["a", "b"]
+    assert [one.model_id for one in changes_of([moved], "1-a")] == ["b", "a"]
+
+
+def test_who_is_retired_comes_last() -> None:
+    """The version is perhaps deleted, and who follows it under its alias must be there before."""
+    moved = line(5, "promote", "b", entry=entry("b", sequence=2), detail={"also": {"a": entry("a", sequence=1)}})
+    gone = line(6, "retire", "a", removed=entry("a", sequence=1))
+    labelled = line(7, "tag", "b", entry=entry("b", sequence=2))
+    assert [one.model_id for one in changes_of([moved, gone, labelled], "1-a")] == ["b", "a"]
 
 
 def test_a_retired_model_and_the_next_of_its_id_are_two() -> None:
