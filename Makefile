@@ -66,7 +66,7 @@ example-server: env-example-server ## serve forecasts with the models of the reg
 
 # --- checks ---------------------------------------------------------------------------------------------------------
 
-check: lint types docs test test-exhaustive test-tasks test-system test-systemd test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
+check: lint types docs test test-exhaustive test-tasks test-system test-systemd test-page test-frameworks test-frameworks-older test-classics-older test-mlflow test-mlflow-older test-mlflow-stack test-examples ## everything that must hold
 
 lint: env-test ## ruff: rules and format
 	$(VENV)-test/bin/ruff check

@@ -68,6 +68,37 @@ def test_it_can_be_printed(browser: Browser, file_of: FileOf, name: str) -> None
         assert page.page.pdf().startswith(b"%PDF")
 
 
+def test_tables_are_sorted_by_their_heads(browser: Browser, file_of: FileOf) -> None:
+    """By keyboard as by mouse: upwards, then downwards, and the head says which; numbers count as numbers."""
+    with opened(browser, file_of("four months")) as page:
+        table = page.page.locator("table.sortable").first
+        heads = table.locator("thead th")
+        at = heads.all_inner_texts().index("Models")
+        column = f"(table) => [...table.tBodies[0].rows].map((row) => Number(row.cells[{at}].textContent))"
+        before = table.evaluate(column)
+        heads.nth(at).locator("button").focus()
+        for way, wanted in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True))):
+            page.page.keyboard.press("Enter")
+            assert heads.nth(at).get_attribute("aria-sort") == way
+            assert table.evaluate(column) == wanted
+    assert len(set(before)) > 2
+
+
+def test_rows_are_filtered_by_words(browser: Browser, file_of: FileOf) -> None:
+    """Only rows with all words stay, their number is said, and without words all are there again."""
+    with opened(browser, file_of("four months")) as page:
+        field = page.page.locator("label.filter").last
+        rows = field.locator("xpath=following-sibling::*[1]//tbody/tr")
+        count = rows.count()
+        field.locator("input").fill("promote EUR-USD")
+        left = [row.inner_text().lower() for row in rows.all() if row.is_visible()]
+        assert 0 < len(left) < count
+        assert all("promote" in text and "eur-usd" in text for text in left)
+        assert field.locator("output").inner_text() == f"{len(left)} of {count}"
+        field.locator("input").fill("")
+        assert sum(row.is_visible() for row in rows.all()) == count
+
+
 def test_hostile_texts_stay_text(browser: Browser, file_of: FileOf) -> None:
     """No element, no script and no dialog comes of them, and none turns the line round."""
     dialogs: list[str] = []
