@@ -19,6 +19,7 @@ from ..exit_codes import EXIT_DONE, EXIT_REFUSED
 from ..problems import quoted
 from .arguments import MODEL, as_instant, find_model
 from .common import App, Command, Group, now, pass_app
+from .completion import complete_model
 from .output import print_fields, print_json, print_lines
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _opened(app: App, uri: str | None) -> Iterator[_Setting]:
 @uri_option
 @click.option("--all", "everything", is_flag=True, help="All registered models. This is the default.")
 @click.option("--since", callback=as_instant, metavar="TIME", help="Models that were registered at TIME or later.")
-@click.option("--model-id", metavar=MODEL, help="Only this model.")
+@click.option("--model-id", metavar=MODEL, shell_complete=complete_model, help="Only this model.")
 @click.option("--dry-run", is_flag=True, help="Only say which models would be pushed.")
 @pass_app
 def push(
@@ -397,7 +398,7 @@ def _age(text: str) -> str:
     examples=["model-inbox mlflow retry", "model-inbox mlflow retry usd_eur_20251025"],
     exits={1: "MLflow still refuses some of them, or ID is not set aside", 75: "MLflow cannot be reached"},
 )
-@click.argument("model_id", metavar="[ID]", required=False)
+@click.argument("model_id", metavar="[ID]", required=False, shell_complete=complete_model)
 @uri_option
 @pass_app
 def retry(app: App, *, model_id: str | None, tracking_uri: str | None, as_json: bool) -> int:
