@@ -52,7 +52,7 @@ __all__ = ["import_models"]
 @type_option("The kind of model, if the names do not say it.")
 @variant_option("Their variant.")
 @inbox_option
-@click.option("--wait", callback=as_seconds, metavar="TIME", help="How long to wait for each answer, like 30s.")
+@click.option("--wait", callback=as_seconds, metavar="DURATION", help="How long to wait for each answer, like 30s.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
 @pass_app
 def import_models(
