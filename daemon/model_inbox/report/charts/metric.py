@@ -216,7 +216,8 @@ class _Drawing:
                 yield element("path", class_="margin", d=f"{path_of((*corners, *back))}Z")
             yield element("path", class_="gate", d=path_of(corners))
             self._places.along(corners, 1)
-            self._gate_ends.append((gate.label, corners[-1][1]))
+            if gate.label:
+                self._gate_ends.append((gate.label, corners[-1][1]))
 
     def band(self, holder: str) -> Iterator[Svg]:
         """Yield the band of the models in use, with a mark for each promotion and rollback."""
