@@ -76,7 +76,8 @@ DOORS = {
 INSIDE: dict[str, tuple[str, ...]] = {
     "base": (
         """
-        accounts acl boot file_systems importable leases log loopback margins owners shapes standard_streams units
+        accounts acl boot collector file_systems importable leases log loopback margins owners shapes
+        standard_streams units
         """,
         "disk flocks instants yaml_faults yaml_numbers",
         "strict_yaml",
@@ -274,7 +275,7 @@ FACES = words("pickles pickles/formats pickles/process pickles/rules pickles/tre
 # No clock, no disk, no randomness: values in, values out. The name of a room stands for all of it.
 PURE = words("""
     exit_codes problems errors
-    base/instants base/shapes base/units base/strict_yaml base/yaml_faults base/yaml_numbers
+    base/collector base/instants base/shapes base/units base/strict_yaml base/yaml_faults base/yaml_numbers
     model/checks model/file_names model/metadata model/owner model/sidecar model/sidecar_fields model/sidecar_schema
     model/sidecar_parts model/sidecar_writer model/slot
     model/conditions/condition model/conditions/paths model/conditions/words

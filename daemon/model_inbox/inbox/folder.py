@@ -20,7 +20,6 @@ from ..base.machine import Machine
 from ..config.settings import InboxSection
 from ..model.file_names import SIDECAR, stem_of
 from ..model.sidecar import Sidecar, parse_sidecar
-from ..pickles import looks_complete
 from ..problems import Problem
 from .crowd import in_turns
 from .drop import Drop, Sighting, pair
@@ -332,6 +331,9 @@ class Inbox(Sight):
                 # A writer that has the file mapped changes it without a trace: nothing seen now is remembered.
                 known.complete = known.sidecar = None
                 return Look(lease, complete=False)
+            # Imported here: commands that find an empty inbox need nothing of the scanner.
+            from ..pickles import looks_complete
+
             racy = self._is_racy(known.sighting)
             complete = SIDECAR.fullmatch(name) is not None or known.complete or looks_complete(fd)
             known.complete = None if racy else complete

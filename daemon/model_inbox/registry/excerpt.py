@@ -8,15 +8,15 @@ changes a file.
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 import orjson
 
+from ..base.collector import collector_paused
 from ..base.disk import read_bytes
 from ..errors import RegistryCorrupted, RegistryError, RegistryMissing, RegistryTooNew
 from ..problems import is_unicode
@@ -94,7 +94,7 @@ class Excerpt:
         found: dict[str, EntryFields | None] = {}
         if not all(value is None or is_unicode(value) for value in (currency_pair, model_type)):
             return {}
-        with _collector_paused():
+        with collector_paused():
             for data in self._segments():
                 # By id: the last line of this segment that sets or removes the entry.
                 latest: dict[str, bytes | EntryFields | None] = {}
@@ -261,15 +261,3 @@ def _entries_at(path: Path, data: bytes, places: Iterator[int] | list[int]) -> d
     except ValueError:
         return parse_checkpoint(path, data)
     return found
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    # Thousands of entries and no reference cycles: the collector would look at all of them again and again.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

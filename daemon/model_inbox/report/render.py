@@ -20,6 +20,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..base.collector import collector_paused
 from ..base.units import counted, format_size
 from ..problems import escaped
 from . import figures
@@ -56,10 +57,9 @@ def render_comparison(facts: ComparisonFacts, links: Links | None = None) -> str
 
 
 def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
-    return (
-        environment()
-        .get_template(template)
-        .render(
+    with collector_paused():
+        made = environment().get_template(template)
+        return made.render(
             facts=facts,
             links=links if links is not None else OneFile(),
             style=Markup(style_sheet()),  # noqa: S704  # a file of this package
@@ -67,7 +67,6 @@ def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
             policy=content_policy(),
             **more,
         )
-    )
 
 
 @cache

@@ -35,6 +35,7 @@ METRICS_MAX = 12
 _USUAL_GAPS = 12
 _QUIET_FACTOR = 3
 _SPARK = 16
+_SECONDS = len("2026-11-28T12:00:00Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def slot_facts(
     `former` are models in the trash by their ids, for the value of the one that was in service before, `taken` is how
     many models retention takes next.
     """
-    newest_first = sorted(entries, key=_order, reverse=True)
+    newest_first = _newest_first(entries)
     axis = TimeAxis(newest_first[: room.points])
     service = _service(newest_first, now)
     newest = [_Model.of(entry) for entry in newest_first[: max(room.points, room.models)]]
@@ -183,6 +184,16 @@ def _find(
 ) -> _Model | None:
     found = next((one for one in entries if one["model_id"] == model_id), (others or {}).get(model_id))
     return _Model.of(found) if found is not None else None
+
+
+def _newest_first(entries: Sequence[EntryFields]) -> list[EntryFields]:
+    texts = [entry.get("trained_at") for entry in entries]
+    if all(isinstance(text, str) and len(text) == _SECONDS and text.endswith("Z") for text in texts):
+        # As we write them: in this form the order of texts is that of instants, and need not be parsed.
+        return sorted(
+            entries, key=lambda entry: (entry["trained_at"], sequence_of(entry), entry["model_id"]), reverse=True
+        )
+    return sorted(entries, key=_order, reverse=True)
 
 
 def _order(entry: EntryFields) -> tuple[int, int, str]:

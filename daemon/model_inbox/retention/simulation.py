@@ -21,6 +21,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from ..base.collector import collector_paused
 from ..base.instants import canonical_instant
 from ..base.units import format_duration, spans
 from ..config.retention import RetentionSection
@@ -32,7 +33,6 @@ from .entries import ORDER, OWNER_UID, EntryReader, FormerHolders, Model, former
 from .groups import SectionRules, breaker_problem, protect_future
 from .occasions import Occasions, holds_of, midnights, moments_of, sample_of
 from .outcomes import Group, is_reason_of_rules
-from .plan import collector_paused
 from .times import Times
 
 __all__ = ["SimulatedRetirement", "Simulation", "simulate"]
