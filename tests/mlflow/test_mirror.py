@@ -263,6 +263,25 @@ def test_what_was_left_half_way_is_found(it: Mirrored) -> None:
     assert len(it.runs()) == 2
 
 
+def test_a_version_whose_run_somebody_deleted_is_made_anew(it: Mirrored) -> None:
+    """`mlflow gc` would remove its bytes. So is a registered model that was deleted, and tags that nobody can read."""
+    it.register("a", "b", "c")
+    it.run("push")
+    first, second, _ = it.versions()
+    it.client.delete_run(first.run_id)
+    it.client.set_model_version_tag(it.name, second.version, "model_inbox.artifacts", "{")
+    said = it.run("verify", status=1)
+    assert {one["model_id"] for one in said["different"]} == {"a", "b"}
+    assert it.run("verify", "--repair")["ok"]
+    assert it.run("verify", "--deep") == CLEAN
+    it.client.delete_registered_model(it.name)
+    assert it.run("verify", status=1)["missing"] == ["a", "b", "c"]
+    assert it.run("push")["pushed"] == 3
+    # The runs of the versions that went with the registered model belong to nobody now.
+    assert len(it.run("verify", "--repair")["repaired"]["extra"]) == 3
+    assert it.run("verify", "--deep") == CLEAN
+
+
 def test_spoiled_bytes_are_found_and_made_anew(it: Mirrored, tmp_path: Path) -> None:
     """Only --deep reads them."""
     it.register("a")

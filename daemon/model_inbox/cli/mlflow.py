@@ -142,7 +142,8 @@ def push(
     """
     if everything + (since is not None) + (model_id is not None) > 1:
         raise click.UsageError("--all, --since and --model-id exclude each other: give one of them")
-    from ..mirror.reconcile import Pushed, differences, registered
+    from ..mirror.files import registered
+    from ..mirror.reconcile import Pushed, differences
     from ..mirror.reconcile import push as carry_out
     from ..mirror.writer import Writer
 
@@ -253,22 +254,23 @@ def mirror(app: App, *, tracking_uri: str | None, once: bool, as_json: bool) -> 
 @pass_app
 def verify(app: App, *, tracking_uri: str | None, deep: bool, mend: bool, as_json: bool) -> int:
     """Compare the registry with MLflow: every model, field, alias and digest."""
-    from ..mirror.reconcile import deep_problems, differences, registered, repair
+    from ..mirror.files import registered
+    from ..mirror.reconcile import deep_problems, differences, repair
     from ..mirror.writer import Writer
 
     with _opened(app, tracking_uri) as it, contextlib.ExitStack() as stack:
-        if mend or deep:
-            # Nobody else may write what is compared byte by byte.
+        if mend:
             stack.enter_context(it.folder.lock())
         writer = Writer(it.client, it.registry, it.target, it.folder.work)
         if mend:
             writer.sweep()
         found = differences(it.client, it.registry, it.target)
-        runs = writer.orphans(found)
-        spoiled = []
+        runs, lost = writer.run_problems(found)
+        spoiled = list(lost)
         if deep:
-            checked = deep_problems(it.client, registered(it.registry), found, it.folder.work)
-            spoiled = [one for _, one in checked if one is not None]
+            without = {one.version.run_id for one in lost}
+            checked = deep_problems(it.client, registered(it.registry), found)
+            spoiled += [one for _, one in checked if one is not None and one.version.run_id not in without]
         failed: tuple[Any, ...] = ()
         before = _as_dict(found, spoiled, runs)
         if mend:
@@ -276,7 +278,8 @@ def verify(app: App, *, tracking_uri: str | None, deep: bool, mend: bool, as_jso
             for run_id in runs:
                 it.client.delete_run(run_id)
             found = differences(it.client, it.registry, it.target)
-            runs, spoiled = writer.orphans(found), []
+            runs, lost = writer.run_problems(found)
+            spoiled = list(lost)
     answer = _as_dict(found, spoiled, runs)
     if mend:
         answer["repaired"] = {name: before[name] for name in ("missing", "extra", "different")}

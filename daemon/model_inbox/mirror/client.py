@@ -29,7 +29,6 @@ _TAGS_MAX = 100
 # The mirror has pauses of its own, which tell of the failure. MLflow's defaults wait for minutes inside one call.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -238,6 +237,18 @@ class Client:
                 token = page.token
                 if not token:
                     return tuple(found)
+
+    def is_active(self, run_id: str) -> bool:
+        """Return whether there is such a run, and it was not deleted."""
+        with self._calls("read a run in"):
+            from mlflow.exceptions import MlflowException
+
+            try:
+                return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return False
+                raise
 
     def run(self, run_id: str) -> Run:
         """Return a run."""

@@ -1,6 +1,6 @@
-"""The files of a model, open and held to the digests of its entry while they are sent.
+"""What the registry has of its models: the entries, and the files, open and held to the digests while they are sent.
 
-Owns how they are found and what shows that they changed meanwhile. Never copies one: MLflow's client reads the open
+Owns how files are found and what shows that they changed meanwhile. Never copies one: MLflow's client reads the open
 file itself. Never changes the registry.
 """
 
@@ -20,9 +20,10 @@ from ..registry.entry import EntryFields, files_of_entry, sequence_of
 from ..registry.registry import ModelRegistry
 from ..registry.stored_sidecar import has_sidecar
 from .errors import MlflowRefused
+from .plan import Wanted
 from .tags import MirroredFile, artifact_path
 
-__all__ = ["OpenFile", "model_files"]
+__all__ = ["OpenFile", "is_removed", "model_files", "places_of", "registered"]
 
 # A file that moves to the trash is found at the second try.
 _TRIES = 3
@@ -130,3 +131,11 @@ def _look(fd: int) -> tuple[int, int, int]:
 def places_of(files: Mapping[str, OpenFile]) -> dict[str, MirroredFile]:
     """Return where these files go in a run's artifacts."""
     return {role: file.place for role, file in files.items()}
+
+
+def registered(registry: ModelRegistry) -> list[Wanted]:
+    """Return all registered models as they are now, in the order of their registration."""
+    identity, sequence, entries = registry.stored_entries()
+    epoch = identity.epoch if identity is not None else ""
+    found = [Wanted(entry, sequence, epoch) for entry in entries]
+    return sorted(found, key=lambda one: (int(one.entry.get("sequence") or 0), one.model_id))

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..base.instants import canonical_instant
@@ -25,9 +26,10 @@ from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from .client import Client
 from .errors import MlflowUnreachable
+from .files import registered
 from .plan import Wanted, changes_of
 from .progress import Aside, Folder, Progress
-from .reconcile import differences, registered, repair
+from .reconcile import differences, repair
 from .writer import Target, Writer
 
 __all__ = ["Mirror", "pause"]
@@ -37,6 +39,8 @@ LINES_AT_ONCE = 50
 """So many lines are read as one: of a model that they change several times, the last is what counts."""
 TRIES_MAX = 8
 """A model with which MLflow fails so often, although it answers otherwise, is set aside."""
+PASSING_SECONDS = 300.0
+"""Models that were set aside for a failure that may pass are tried again so often."""
 
 
 def pause(attempt: int) -> float:
@@ -83,6 +87,7 @@ class Mirror:
         self._looks_closely = True
         self._is_swept = False
         self._compare: Compare | None = None
+        self._next_try = monotonic() + PASSING_SECONDS
 
     def run(self, *, until_idle: bool = False) -> None:
         """Go on for ever, or with `until_idle` until MLflow has everything."""
@@ -110,6 +115,7 @@ class Mirror:
                     log.info("mlflow.swept", runs=count)
                 self._is_swept = True
             self._retry_asked()
+            self._retry_passing()
             if self._compare is None and not self._lines:
                 found = self._feed.read()
                 if isinstance(found, Compare):
@@ -224,6 +230,15 @@ class Mirror:
 
     # --- what is set aside --------------------------------------------------------------------------------------
 
+    def _retry_passing(self) -> None:
+        """Try those again that MLflow failed with but did not refuse: its artifact store may have been away."""
+        if monotonic() < self._next_try:
+            return
+        self._next_try = monotonic() + PASSING_SECONDS
+        for one in [one for one in self._progress.set_aside.values() if one.passing]:
+            self._suspect = (one.model_id, TRIES_MAX - 1)
+            self.retry(one.model_id)
+
     def _retry_asked(self) -> None:
         for model_id in self._folder.asked_for():
             self.retry(model_id)
@@ -255,7 +270,8 @@ class Mirror:
         before = self._progress.set_aside.get(model_id)
         text = escaped(str(error), 1000)
         tries = before.tries + 1 if before is not None else 1
-        one = Aside(model_id, line, canonical_instant(self._clock()), text, tries)
+        passing = isinstance(error, MlflowUnreachable)
+        one = Aside(model_id, line, canonical_instant(self._clock()), text, tries, passing)
         log.error("mlflow.set_aside", model_id=model_id, line=line, problem=text, tries=tries)
         self._suspect = ("", 0)
         self._keep(aside={**self._progress.set_aside, model_id: one})

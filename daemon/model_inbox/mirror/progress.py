@@ -29,13 +29,17 @@ _FOLDER_MODE = 0o750
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """A model that MLflow does not take, since when, and why. `line` is the change that was to be made."""
+    """A model that MLflow does not take, since when, and why. `line` is the change that was to be made.
+
+    `passing` models are tried again by the mirror itself: MLflow failed with them, and did not refuse them.
+    """
 
     model_id: str
     line: int
     at: str
     problem: str
     tries: int = 1
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

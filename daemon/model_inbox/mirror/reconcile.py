@@ -19,6 +19,7 @@ from ..registry.registry import ModelRegistry
 from .client import Client
 from .comparison import Differences, Different, compared
 from .errors import MlflowUnreachable
+from .files import registered
 from .plan import Version, Wanted, is_same
 from .tags import REGISTRY_TAG, entry_of_tags
 from .writer import Target, Writer
@@ -41,14 +42,6 @@ class Pushed:
     pushed: int = 0
     unchanged: int = 0
     failed: tuple[Failure, ...] = ()
-
-
-def registered(registry: ModelRegistry) -> list[Wanted]:
-    """Return all registered models as they are now, in the order of their registration."""
-    identity, sequence, entries = registry.stored_entries()
-    epoch = identity.epoch if identity is not None else ""
-    found = [Wanted(entry, sequence, epoch) for entry in entries]
-    return sorted(found, key=lambda one: (int(one.entry.get("sequence") or 0), one.model_id))
 
 
 def differences(client: Client, registry: ModelRegistry, target: Target) -> Differences:
@@ -151,18 +144,18 @@ def _mend(writer: Writer, one: Different, found: Sequence[Version]) -> None:
 
 
 def deep_problems(
-    client: Client, wanted: Iterable[Wanted], found: Differences, work: Path
+    client: Client, wanted: Iterable[Wanted], found: Differences
 ) -> Iterator[tuple[Wanted, Different | None]]:
     """Read the stored bytes of every model back, and yield each model with what is wrong with them, if anything is."""
     for one in wanted:
         versions = [version for version in found.found.get(one.model_id, ()) if is_same(one.entry, version)]
         if not versions:
             continue
-        problems = _wrong_bytes(client, versions[0], work)
+        problems = _wrong_bytes(client, versions[0])
         yield one, Different(one, versions[0], problems) if problems else None
 
 
-def _wrong_bytes(client: Client, version: Version, work: Path) -> tuple[str, ...]:
+def _wrong_bytes(client: Client, version: Version) -> tuple[str, ...]:
     try:
         back = entry_of_tags(version.tags)
     except ValueError as error:
@@ -176,7 +169,7 @@ def _wrong_bytes(client: Client, version: Version, work: Path) -> tuple[str, ...
     problems = []
     for path, digest in wanted.items():
         # One file at a time is here, and none of them longer than it takes to read it.
-        with tempfile.TemporaryDirectory(dir=work, prefix="read-") as folder:
+        with tempfile.TemporaryDirectory(prefix="model-inbox-read-") as folder:
             try:
                 found = digest_regular(client.download(run, path, Path(folder)))
             except FileNotFoundError:

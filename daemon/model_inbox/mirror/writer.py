@@ -10,22 +10,23 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from ..base.log import log
+from ..errors import ModelInboxError
 from ..model.slot import slot_of
 from ..problems import escaped, quoted
 from ..registry.entry import EntryFields, as_fields
 from ..registry.registry import ModelRegistry
 from .client import Client, Run
-from .comparison import Differences
+from .comparison import Differences, Different
 from .errors import MlflowRefused
-from .files import OpenFile, is_removed, model_files, places_of
+from .files import OpenFile, is_removed, model_files, places_of, registered
 from .names import alias_fault, model_name, owner_tags, slot_of_tags
-from .plan import Create, Delete, Keep, Retired, Version, Wanted, fault_of, steps, tag_changes
+from .plan import Create, Delete, Keep, Retired, Version, Wanted, fault_of, is_same, steps, tag_changes
 from .pyfunc import loading_name, pyfunc_files
 from .tags import (
     ENTRY_PATH,
@@ -78,9 +79,11 @@ class Writer:
         self._registry = registry
         self._target = target
         self._work = work
+        self._ours = {REGISTRY_TAG: target.registry_id}
         self._experiment_id = ""
         self._owned: set[str] = set()
         self._said_proxied = False
+        self._left_out: set[str] = set()
         self.goes_through_the_server: bool | None = None
         """Whether artifacts go through MLflow's own process; None: no run was made yet."""
 
@@ -91,8 +94,15 @@ class Writer:
         Raises MlflowRefused for what will not be different next time, MlflowUnreachable, StorageError.
         """
         must_be_mirrored(wanted.entry)
-        if found is None:
-            found = self.find(wanted.model_id)
+        try:
+            return self._apply(wanted, self.find(wanted.model_id) if found is None else found, compare=compare)
+        except ModelInboxError:
+            # What is known of experiment and registered models may be what failed: somebody deleted one.
+            self._experiment_id = ""
+            self._owned.clear()
+            raise
+
+    def _apply(self, wanted: Wanted, found: Sequence[Version], *, compare: bool) -> Outcome:
         planned = steps(wanted, found, self._target.retired, compare=compare)
         kept = {one.version.run_id for one in planned if isinstance(one, Keep)}
         did = False
@@ -122,8 +132,7 @@ class Writer:
 
         Only who holds the mirror's lock may call this, between two models. Return how many runs there were.
         """
-        ours = {STAGE_TAG: "uploading", REGISTRY_TAG: self._target.registry_id}
-        left = self._client.runs(self._experiment(), ours)
+        left = self._client.runs(self._experiment(), {STAGE_TAG: "uploading", **self._ours})
         for run in left:
             model_id = run.tags.get(MODEL_ID_TAG, "")
             version = next((one for one in self.find(model_id) if one.run_id == run.run_id), None)
@@ -131,18 +140,24 @@ class Writer:
                 self._client.delete_run(run.run_id)
             else:
                 entry = self._registry.get_model_info(model_id)
-                back = entry_of_tags(version.tags)
+                back = _read_back(version)
                 known = (
                     as_fields(dict(entry)) if entry is not None else back.entry if back is not None else as_fields({})
                 )
                 self._finish(run.run_id, known, version.tags)
         return len(left)
 
-    def orphans(self, found: Differences) -> tuple[str, ...]:
-        """Return the runs of this registry that no version belongs to."""
+    def run_problems(self, found: Differences) -> tuple[tuple[str, ...], tuple[Different, ...]]:
+        """Return the runs of this registry that no version belongs to, and the versions whose runs are gone."""
         known = {version.run_id for versions in found.found.values() for version in versions}
-        runs = self._client.runs(self._experiment(), {REGISTRY_TAG: self._target.registry_id})
-        return tuple(run.run_id for run in runs if run.run_id not in known)
+        there = {run.run_id for run in self._client.runs(self._experiment(), self._ours)}
+        lost = []
+        for wanted in registered(self._registry):
+            ours = [one for one in found.found.get(wanted.model_id, ()) if is_same(wanted.entry, one)]
+            # Runs may be in another experiment, which mlflow.experiment named before.
+            if ours and ours[0].run_id not in there and not self._client.is_active(ours[0].run_id):
+                lost.append(Different(wanted, ours[0], ("its run was deleted",)))
+        return tuple(sorted(there - known)), tuple(lost)
 
     # --- a new version ------------------------------------------------------------------------------------------
 
@@ -217,12 +232,12 @@ class Writer:
     # --- a version that is there --------------------------------------------------------------------------------
 
     def _update(self, version: Version, wanted: Wanted, *, compare: bool) -> bool:
-        back = entry_of_tags(version.tags)
+        back = _read_back(version)
         if back is None:
             raise MlflowRefused(
                 f"cannot mirror {quoted(wanted.model_id)}: version {version.number} of {quoted(version.name)} has its "
                 "id, and is not in a form that this version writes",
-                hint="Use the newest model-inbox, or delete that version in MLflow",
+                hint="`model-inbox mlflow verify --repair` makes it anew, unless a newer model-inbox wrote it",
             )
         files, entry_file = self._add_files(version, wanted, back)
         tags = self._tags(wanted, files, entry_file)
@@ -295,12 +310,16 @@ class Writer:
         self._client.delete_version(version)
 
     def _set_aliases(
-        self, version: Version, entry: EntryFields, wanted: Iterable[str], *, former: Iterable[str] | None
+        self, version: Version, entry: EntryFields, wanted: Collection[str], *, former: Iterable[str] | None
     ) -> bool:
         """Set and remove aliases of a version. `former` are those that it has as far as is known; None: read them.
 
         An alias that the registry gives to another model now stays until that model's version gets it, in one step.
         """
+        for alias in wanted:
+            if (fault := alias_fault(alias)) and alias not in self._left_out:
+                self._left_out.add(alias)
+                log.warning("mlflow.alias_left_out", alias=escaped(alias), problem=fault)
         wanted = {alias for alias in wanted if not alias_fault(alias)}
         there: Mapping[str, int] | None = None
         if former is None:
@@ -372,7 +391,7 @@ class Writer:
 
     def lacks_bytes(self, wanted: Wanted, version: Version) -> bool:
         """Return whether a version has metadata only although the bytes are here."""
-        back = entry_of_tags(version.tags)
+        back = _read_back(version)
         return back is not None and not back.has_bytes and not is_removed(self._registry, wanted.entry)
 
 
@@ -388,19 +407,21 @@ def _aliases(wanted: Wanted) -> Sequence[str]:
 
 def _entry_said(version: Version) -> EntryFields:
     """Return the entry that a version's tags tell of, as far as they do."""
-    try:
-        back = entry_of_tags(version.tags)
-    except ValueError:
-        back = None
+    back = _read_back(version)
     return back.entry if back is not None else as_fields({})
+
+
+def _read_back(version: Version) -> ReadBack | None:
+    """Return what the tags of a version say; None if they are not in our form, or somebody changed them."""
+    try:
+        return entry_of_tags(version.tags)
+    except ValueError:
+        return None
 
 
 def _aliases_said(version: Version) -> Sequence[str]:
     """Return the aliases that a version was given, as its tags say."""
-    try:
-        back = entry_of_tags(version.tags)
-    except ValueError:
-        return ()
+    back = _read_back(version)
     if back is None or back.retired is not None:
         return ()
     return tuple(alias for alias in back.entry.get("aliases") or () if not alias_fault(alias))

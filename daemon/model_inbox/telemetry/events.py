@@ -668,6 +668,12 @@ EVENTS: dict[str, Event] = {
         "escaped.",
         "Report it, with the traceback.",
     ),
+    "mlflow.alias_left_out": Event(
+        "warning",
+        ("alias", "problem"),
+        "MLflow cannot hold this alias. The tag `model_inbox.aliases` of its version names it all the same.",
+        "Choose another name for the alias, if MLflow's readers need it.",
+    ),
     "mlflow.proxied": Event(
         "info",
         ("scheme",),

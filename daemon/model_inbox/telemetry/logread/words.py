@@ -271,6 +271,7 @@ _OTHERS: dict[str, _Words] = {
     "mlflow.set_aside": lambda f: f"cannot be brought to MLflow: {_problem(f)}",
     "mlflow.taken_back": lambda _: "is in MLflow now",
     "mlflow.failed_unexpectedly": lambda f: f"the mirror failed unexpectedly with it: {_problem(f)}",
+    "mlflow.alias_left_out": lambda f: f"the alias {f.get('alias')} cannot be in MLflow: {_problem(f)}",
     "mlflow.proxied": lambda f: f"artifacts go through MLflow's own server ({f.get('scheme')})",
     "mlflow.large_proxied": lambda f: f"{_bytes(f.get('bytes'))} go through MLflow's own server, which is slow",
     "web.page_failed": lambda f: f"the page {f.get('path')} could not be made: {_problem(f)}",
