@@ -27,9 +27,10 @@ trap 'told=yes; kill -TERM "$daemon" "$pages" 2>/dev/null' INT TERM HUP
 # A signal ends `wait`, and not the daemon.
 status=0
 while :; do
-    wait "$daemon" && status=0 || status=$?
+    wait "$daemon" 2>/dev/null && status=0 || status=$?
     kill -0 "$daemon" 2>/dev/null || break
 done
 [ -n "$told" ] || kill -TERM "$pages" 2>/dev/null
-wait "$pages"
+# Without what the shell says of a process that a signal has ended before it could answer.
+wait "$pages" 2>/dev/null
 exit "$status"

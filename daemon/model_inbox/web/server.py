@@ -134,6 +134,8 @@ def serve(listening: socket.socket, pages: Pages, ready: Callable[[], None]) -> 
     except _Stop:
         server.task_dispatcher.shutdown()
     finally:
+        # Python gives the signals up before the process has ended; another one would kill it then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
         server.close()
     return stopped[0]
 
