@@ -88,7 +88,8 @@ test: env-test ## the tests but the exhaustive ones, with at least 90 % of lines
 		-m 'not exhaustive' -n $(TEST_PROCESSES) --dist loadfile $(COVERAGE_ARGS) $(PYTEST_ARGS)
 
 # The files with tests that are marked as exhaustive. Each test takes long, so they are shared out one by one.
-EXHAUSTIVE_TESTS = tests/crash/test_every_function.py tests/integration/test_large_sidecars.py \
+EXHAUSTIVE_TESTS = tests/crash/test_crash.py tests/crash/test_every_function.py \
+	tests/integration/test_large_sidecars.py \
 	tests/unit/backup/test_backup.py tests/unit/inbox/test_pipeline.py tests/unit/model/test_sidecar.py tests/unit/registry/test_rebuild.py
 test-exhaustive: env-test ## the tests that try every step, every function or the largest, which `test` leaves out
 	$(VENV)-test/bin/python -m pytest $(EXHAUSTIVE_TESTS) -m exhaustive -n $(TEST_PROCESSES) --dist load $(PYTEST_ARGS)

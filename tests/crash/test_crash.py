@@ -99,6 +99,7 @@ def test_a_process_that_dies(stage: Stage) -> None:
                 raise AssertionError(f"crash {moment} step {number} ({step}) of {disk.steps}: {error!r}") from error
 
 
+@pytest.mark.exhaustive
 def test_a_power_cut(stage: Stage) -> None:
     """Whatever of the unsynced arrived: the same, and what was acknowledged is there."""
     disk, _ = stage.run(None, "before")
@@ -126,6 +127,7 @@ OVERTAKEN = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("stage", OVERTAKEN, ids=lambda scenario: scenario.name, indirect=True)
 def test_a_power_cut_after_the_process_that_took_the_place_of_a_dead_one(stage: Stage) -> None:
     """What a second process has acknowledged lasts, whatever the first one did not live to sync."""
