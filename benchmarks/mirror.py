@@ -93,7 +93,7 @@ def measure_large(server: Server, folder: Path, registry: ModelRegistry, target:
     model = folder / "prediction" / "large.pkl"
     registry.register_model(metadata("large", currency_pair="BIG/ONE"), bytearray(size))
     code = (
-        "import resource, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from model_inbox import ModelRegistry\n"
         "from model_inbox.mirror.client import Client\n"
@@ -102,9 +102,11 @@ def measure_large(server: Server, folder: Path, registry: ModelRegistry, target:
         f"registry = ModelRegistry({str(folder / 'registry.json')!r}, {str(folder / 'prediction')!r}, read_only=True)\n"
         f"writer = Writer(Client({server.uri!r}), registry, Target({target.registry_id!r}, 'bench', "
         f"{target.template!r}, 'delete'), Path({str(folder / 'work')!r}))\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        # What getrusage calls the largest is that of the parent, before it became another program.
+        "peak = lambda: int(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0]) // 1024\n"
+        "before = peak()\n"
         "writer.apply(next(one for one in registered(registry) if one.model_id == 'large'))\n"
-        "print(before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"
+        "print(before, peak())\n"
     )
     began = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ _PAGE = 1000
 # MLflow's limits for one call.
 _METRICS_MAX = 900
 _TAGS_MAX = 100
+_UPLOADS = 4
 # The mirror has pauses of its own, which tell of the failure. MLflow's defaults wait for minutes inside one call.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -259,10 +261,18 @@ class Client:
     def upload(self, run: Run, folder: Path) -> None:
         """Add the files below a folder to the artifacts of a run, under the same paths.
 
-        Each is read as it is sent, and large ones in parts where the store has them.
+        Each is read as it is sent, and large ones in parts where the store has them. Several go at a time: the small
+        ones cost their way there and back.
         """
-        with self._calls("store artifacts of"):
-            self._store(run).log_artifacts(str(folder))
+        with self._calls("store artifacts of"), ThreadPoolExecutor(_UPLOADS) as pool:
+            store = self._store(run)
+            sent = [
+                pool.submit(store.log_artifact, str(path), str(path.parent.relative_to(folder)))
+                for path in sorted(folder.rglob("*"))
+                if not path.is_dir()
+            ]
+            for one in sent:
+                one.result()
 
     def download(self, run: Run, path: str, folder: Path) -> Path:
         """Copy one artifact of a run into a folder and return its path. Raises FileNotFoundError if there is none."""
