@@ -194,6 +194,40 @@ def test_the_breaker_stops_a_run_and_not_a_day() -> None:
     assert told.simulate(careful, days=5.0, override_breaker=True).models == 1
 
 
+def test_a_budget_is_looked_at_after_each_registration() -> None:
+    """A large model pushes an old one out of the budget, though a small one takes its place on the same day."""
+    told = Told()
+    told.register(0.5, "old")
+    told.register(1.1, "large", size_bytes=400)
+    told.register(1.2, "small", size_bytes=10)
+    done = told.simulate(section(keep={"last": 1, "daily": 5}, budget=450))
+    assert retired(done) == [("old", "03-02"), ("large", "03-02")]
+    assert retired(told.simulate(section(keep={"last": 1, "daily": 5}))) == [("large", "03-02")]
+
+
+def test_former_holders_are_those_of_each_day() -> None:
+    """The last holder before the present one stays, until another promotion makes a later one that."""
+    told = Told()
+
+    def promote(day: float, model_id: str, former: list[tuple[str, int]]) -> None:
+        references = [{"model_id": name, "sequence": number} for name, number in former]
+        move = {"at": None, "actor": "", "reason": "", "line": len(told.lines) + 1, "former": references}
+        for name, _ in former[-1:]:
+            told.entries[name] = {**told.entries[name], "aliases": [], "promotions": {}}  # type: ignore[typeddict-item]
+        also = {name: told.entries[name] for name, _ in former[-1:]}
+        detail = {"alias": "champion", "also": also}
+        told.change(day, "promote", model_id, detail=detail, aliases=["champion"], promotions={"champion": move})
+
+    told.register(0.1, "a")
+    promote(0.2, "a", [])
+    told.register(0.3, "b")
+    promote(0.4, "b", [("a", 1)])
+    told.register(1.5, "c")
+    promote(3.5, "c", [("a", 1), ("b", 3)])
+    rules = section(keep={"last": 1, "holders": {"alias": "champion", "last": 1}})
+    assert retired(told.simulate(rules)) == [("a", "03-04")]
+
+
 def test_a_model_of_the_future_counts_from_its_day_on() -> None:
     """A model that is dated in the future displaces none before that day; then it does, though nothing is committed."""
     told = Told()
