@@ -147,8 +147,10 @@ class Mirror:
         now, position = self._lines[:LINES_AT_ONCE], self._feed.position
         epoch = position.epoch if position is not None else ""
         pushed = 0
+        # Nobody but us writes these models, and these lines are done for the first time: what they register is new.
+        new = {line.sequence for line in now if line.operation == "register"} if not self._looks_closely else set()
         for wanted in changes_of(now, epoch):
-            pushed += self._apply(wanted)
+            pushed += self._apply(wanted, is_new=wanted.entry.get("sequence") in new)
         self._lines = self._lines[len(now) :]
         if position is not None:
             # A crash before this is written does these lines again, which changes nothing.
@@ -175,13 +177,17 @@ class Mirror:
         self._compare = None
         self._keep(position=position, pushed=self._progress.pushed + pushed + mended.pushed)
         log.info("mlflow.compared", pushed=pushed + mended.pushed, same=found.same, failed=len(mended.failed))
-        self._looks_closely = False
+        # The first lines that come now may be some that the comparison saw.
+        self._looks_closely = True
 
-    def _apply(self, wanted: Wanted, *, compare: bool = False) -> bool:
-        """Bring one model to MLflow, or set it aside. Return whether anything was done. Raises MlflowUnreachable."""
+    def _apply(self, wanted: Wanted, *, compare: bool = False, is_new: bool = False) -> bool:
+        """Bring one model to MLflow, or set it aside. Return whether anything was done. Raises MlflowUnreachable.
+
+        One that `is_new` was never written before, and is not looked for; its version is, after it was made.
+        """
         closely = compare or self._looks_closely
         try:
-            outcome = self._writer.apply(wanted, compare=closely)
+            outcome = self._writer.apply(wanted, () if is_new and not closely else None, compare=closely)
         except MlflowUnreachable as error:
             self._is_swept = False
             self._looks_closely = True

@@ -26,7 +26,7 @@ from .comparison import Differences, Different
 from .errors import MlflowRefused
 from .files import OpenFile, is_removed, model_files, places_of, registered
 from .names import alias_fault, model_name, owner_tags, slot_of_tags
-from .plan import Create, Delete, Keep, Retired, Version, Wanted, fault_of, is_same, steps, tag_changes
+from .plan import Create, Delete, Keep, Retired, Supersede, Version, Wanted, fault_of, is_same, steps, tag_changes
 from .pyfunc import loading_name, pyfunc_files
 from .tags import (
     ENTRY_PATH,
@@ -188,14 +188,15 @@ class Writer:
 
     def _without_doubles(self, made: Version, wanted: Wanted) -> Version:
         """Return the earliest version of the model, and delete those that came later: by a request sent twice, or by
-        somebody who pushed the same model at the same time.
+        somebody who pushed the same model at the same time. Do with an earlier model of that id what is to be done.
         """
-        same = [one for one in self.find(wanted.model_id) if one.name == made.name]
-        same = [one for one in same if one.tags.get(f"{PREFIX}sha256") == made.tags.get(f"{PREFIX}sha256")]
-        first = min([*same, made], key=lambda one: one.number)
-        for one in same:
-            if one.number != first.number:
-                self.delete(one, with_run=one.run_id != first.run_id)
+        found = [one for one in self.find(wanted.model_id) if one.name == made.name or not is_same(wanted.entry, one)]
+        first = min([made, *(one for one in found if is_same(wanted.entry, one))], key=lambda one: one.number)
+        for step in steps(wanted, found, self._target.retired, compare=True):
+            if isinstance(step, Delete):
+                self.delete(step.version, with_run=step.version.run_id != first.run_id)
+            elif isinstance(step, Supersede):
+                self.supersede(step.version)
         return first
 
     def _finish(self, run_id: str, entry: EntryFields, tags: Mapping[str, str]) -> None:
