@@ -33,7 +33,7 @@ help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: env ## start the daemon on inbox/ and models/ with config.yaml, and the pages that show them; Ctrl-C ends both
-	@sh tools/run.sh $(VENV)/bin/python $(CONFIG)
+	@sh $(dir $(firstword $(MAKEFILE_LIST)))tools/run.sh $(VENV)/bin/python $(CONFIG)
 
 # --- installation: docs/operations/systemd.md -----------------------------------------------------------------------------------
 

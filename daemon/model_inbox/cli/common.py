@@ -341,7 +341,10 @@ def act_as_any_owner(*folders: Path) -> None:
 
 
 # What commands import of other packages, some only at need.
-_OTHER_PACKAGES = ("click", "difflib", "json", "orjson", "pydantic", "rich", "structlog", "subprocess", "yaml")
+_OTHER_PACKAGES = (
+    "click", "difflib", "jinja2", "json", "markupsafe", "orjson", "pydantic", "rich", "structlog", "subprocess",
+    "waitress", "yaml",
+)  # fmt: skip
 
 
 def _import_what_is_closed() -> None:
@@ -364,8 +367,8 @@ def _import_what_is_closed() -> None:
         importlib.import_module(name)
     package = __name__.split(".", maxsplit=1)[0]
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        # Both are programs, and run when they are imported.
-        if not module.name.endswith((".__main__", ".worker")):
+        # They are programs, and run when they are imported; the last one where MLflow is.
+        if not module.name.endswith((".__main__", ".worker", ".model_inbox_pyfunc")):
             importlib.import_module(module.name)
 
 
