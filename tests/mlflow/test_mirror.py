@@ -164,6 +164,17 @@ def test_every_change_follows(it: Mirrored) -> None:
     assert len(it.versions()) == 3
 
 
+def test_a_model_without_a_scaler_gets_one(it: Mirrored) -> None:
+    """Its file follows, and the loading code knows of it, as when one replaces another."""
+    it.register("a", "b")
+    it.run("mirror", "--once")
+    with it.open() as registry:
+        registry.replace_scaler("a", [7])
+    it.run("mirror", "--once")
+    assert it.run("verify", "--deep") == CLEAN
+    assert len(it.versions()) == 2
+
+
 def test_an_alias_that_moves_always_names_a_version(it: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is never removed on its way from one model to another, also if the first is retired at once."""
     removed: list[str] = []

@@ -261,7 +261,7 @@ class Writer:
     def _add_files(
         self, version: Version, wanted: Wanted, back: ReadBack
     ) -> tuple[Mapping[str, MirroredFile], EntryFile]:
-        """Store what came since: a scaler that replaced another one, and the entry if changes do not fit into tags."""
+        """Store what came since: another scaler or the first, and the entry if changes do not fit into tags."""
         entry, files = wanted.entry, dict(back.files)
         entry_file = back.entry_file or EntryFile(ENTRY_PATH, "")
         small: dict[str, bytes] = {}
@@ -273,9 +273,10 @@ class Writer:
         if digest != entry_file.sha256 and (not entry_file.sha256 or set(elsewhere) & set(MUTABLE_FIELDS)):
             entry_file = EntryFile(f"model_inbox/entry-{wanted.line}.json", digest)
             small[entry_file.path] = data
-        scaler = files.get("scaler")
-        is_replaced = back.has_bytes and scaler is not None and scaler.sha256 != entry.get("scaler_sha256")
-        if not is_replaced:
+        scaler, digest_wanted = files.get("scaler"), entry.get("scaler_sha256")
+        # A model that had no scaler gets one in the same way.
+        is_there = digest_wanted is None or (scaler is not None and scaler.sha256 == digest_wanted)
+        if is_there or not back.has_bytes:
             if small:
                 self._upload(self._client.run(version.run_id), {}, small)
             return files, entry_file
