@@ -58,11 +58,13 @@ def mode(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full(folder: Path) -> Iterator[None]:
-    """Write until no byte is left."""
+    """Write until no byte is left: a whole page finds no room when a few blocks of a kilobyte are still free."""
     filler = folder / ".filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4096))
+    with filler.open("wb", buffering=0) as file:
+        for size in (4096, 512):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
     try:
         yield
     finally:
