@@ -39,6 +39,7 @@ __all__ = [
     "model_argument",
     "no_slot",
     "pair_option",
+    "policy_option",
     "read_policy",
     "resolved",
     "type_option",
@@ -151,6 +152,17 @@ def as_seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) 
         return None if value is None else parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(f"{quoted(value)} is {error}") from error
+
+
+def policy_option(text: str, option: str = "policy") -> Callable[[_Callback], _Callback]:
+    """Return an option with a file of retention rules, which `read_policy` reads. `text` is its help."""
+    return click.option(
+        f"--{option}",
+        f"{option}_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help=text,
+    )
 
 
 def read_policy(file: Path) -> RetentionSection:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .arguments import MODEL, as_instant, find_model, pair_option, read_policy, type_option
+from .arguments import MODEL, as_instant, find_model, pair_option, policy_option, read_policy, type_option
 from .common import App, Command, now, pass_app
 from .completion import complete_model
 from .output import print_json
@@ -40,13 +40,7 @@ _COMPARED_MAX = 20
     metavar="FILE",
     help="The file to write. Without it the page is printed.",
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Also what these retention rules would have done in the last year.",
-)
+@policy_option("Also what these retention rules would have done in the last year.")
 @click.option("--model", "given", metavar=MODEL, shell_complete=complete_model, help="The page of this model.")
 @click.option("--compare", "is_comparison", is_flag=True, help="The page of what differs between models.")
 @click.argument("models", nargs=-1, metavar=f"[{MODEL}]...", shell_complete=complete_model)

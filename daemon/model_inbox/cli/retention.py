@@ -14,7 +14,7 @@ from ..base.instants import canonical_instant, parse_stored
 from ..base.units import counted, format_size
 from ..errors import ModelInboxError
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED
-from .arguments import as_instant, as_seconds, read_policy
+from .arguments import as_instant, as_seconds, policy_option, read_policy
 from .common import App, Command, Group, Refused, ask, now, pass_app
 from .output import Column, print_json, print_lines, print_problems, print_table, when
 from .progress import progress_bar
@@ -62,20 +62,8 @@ def retention() -> None:
         "model-inbox retention plan --diff stricter.yaml",
     ],
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A file with other rules to try: the settings of `retention:`.",
-)
-@click.option(
-    "--diff",
-    "diff_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Show only what the rules in this file would do differently.",
-)
+@policy_option("A file with other rules to try: the settings of `retention:`.")
+@policy_option("Show only what the rules in this file would do differently.", option="diff")
 @click.option("--now", "moment", callback=as_instant, metavar="TIME", help="Plan as if it were that time.")
 @pass_app
 def plan(app: App, *, policy_file: Path | None, diff_file: Path | None, moment: datetime | None, as_json: bool) -> None:
@@ -171,13 +159,7 @@ def apply(app: App, *, yes: bool, override_breaker: bool, as_json: bool) -> int:
         "model-inbox retention simulate --policy stricter.yaml --over 90d --json",
     ],
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A file with the rules to try: the settings of `retention:`. Without it: the rules in force.",
-)
+@policy_option("A file with the rules to try: the settings of `retention:`. Without it: the rules in force.")
 @click.option(
     "--over", default="365d", show_default=True, callback=as_seconds, metavar="DURATION", help="How far back to begin."
 )
