@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,21 @@ def test_a_policy_may_be_a_whole_configuration(home: Home) -> None:
     (home.folder / "other.yaml").write_text("retention: {mode: sometimes}\n")
     (problem,) = home.error("retention", "plan", "--policy", "other.yaml", status=78)["problems"]
     assert problem["field"] == "retention.mode"
+
+
+def test_a_policy_may_be_a_symlink_or_a_pipe(home: Home, tmp_path: Path) -> None:
+    """As the file of `--config` may be: a mounted configuration is a symlink, `<(...)` of a shell a pipe."""
+    (tmp_path / "policy.yaml").write_text(rules())
+    (home.folder / "linked.yaml").symlink_to(tmp_path / "policy.yaml")
+    made = home.json("retention", "plan", "--policy", "linked.yaml")
+    assert [model["model_id"] for model in made["retire"]] == ["old"]
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, rules().encode())
+        os.close(writing)
+        assert home.json("retention", "plan", "--policy", f"/dev/fd/{reading}") == made
+    finally:
+        os.close(reading)
 
 
 def test_two_policies_are_compared(home: Home) -> None:

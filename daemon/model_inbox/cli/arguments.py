@@ -49,7 +49,6 @@ __all__ = [
 MODEL = "ID"
 """The metavar of a model: its id, or `PAIR:TYPE[:VARIANT][@ALIAS]`."""
 _SHOWN_MAX = 5
-_POLICY_BYTES_MAX = 1 << 20
 
 
 class OptionWithOldNames(click.Option):
@@ -166,12 +165,16 @@ def policy_option(text: str, option: str = "policy") -> Callable[[_Callback], _C
 
 
 def read_policy(file: Path) -> RetentionSection:
-    """Return the rules of a file that has the settings of `retention:`. Raises StorageError and ConfigError."""
-    from ..base.disk import read_regular
+    """Return the rules of a file that has the settings of `retention:`. Raises StorageError and ConfigError.
+
+    The user named the file, so it may be behind a symlink, or a pipe, like the file of `--config`.
+    """
     from ..config.load import parse_retention
+    from ..config.search import CONFIG_BYTES_MAX
 
     try:
-        data = read_regular(file, _POLICY_BYTES_MAX)
+        with file.open("rb") as stream:
+            data = stream.read(CONFIG_BYTES_MAX + 1)
     except OSError as error:
         raise StorageError("read the policy", file, error) from error
     return parse_retention(data, file=file.absolute())
