@@ -164,6 +164,10 @@ def test_two_policies_are_compared(home: Home) -> None:
     assert "Only the file retires 1 model (" in shown
     same = home.text("retention", "plan", "--policy", "policy.yaml", "--diff", "policy.yaml")
     assert "Both do the same with every model." in same
+    assert same.startswith("Of 3 models, the rules of --policy retire 1 (")
+    between = home.text("retention", "plan", "--policy", "policy.yaml", "--diff", "config.yaml")
+    assert "Only the rules of --policy retire 1 model (" in between and "in force" not in between
+    assert "WHY BY --policy" in between
     other_way = home.json("retention", "plan", "--policy", "policy.yaml", "--diff", "config.yaml")
     assert [one["model_id"] for one in other_way["kept"]] == ["old"]
     assert home.tree() == before

@@ -22,7 +22,7 @@ from .trials import print_differences, print_simulation
 
 if TYPE_CHECKING:
     from ..config.retention import RetentionSection
-    from ..registry.registry import ModelRegistry
+    from ..retention.differences import PlanDifferences
     from ..retention.outcomes import RetentionPlan, ToKeep, ToRetire
 
 __all__ = ["retention"]
@@ -78,11 +78,16 @@ def plan(app: App, *, policy_file: Path | None, diff_file: Path | None, moment: 
 
     section = read_policy(policy_file) if policy_file is not None else app.config.retention
     other = read_policy(diff_file) if diff_file is not None else None
+    moment = moment if moment is not None else now()
+    if other is not None:
+        found = _differences(app, section, other, moment)
+        if as_json:
+            print_json(found.as_dict())
+        else:
+            print_differences(found, in_force=policy_file is None)
+        return
     with app.reading() as registry:
-        if other is not None:
-            _compare(registry, section, other, moment if moment is not None else now(), as_json=as_json)
-            return
-        made = plan_retention(registry, section, moment if moment is not None else now())
+        made = plan_retention(registry, section, moment)
         in_use = {model.model_id for model in made.retire if registry.is_in_use(model.model_id)}
     if as_json:
         document = made.as_dict()
@@ -216,20 +221,15 @@ def confirm_clock(app: App, *, as_json: bool) -> None:
         print_lines(f"The clock is confirmed: {when(now(), seconds=True)} UTC (change {sequence} of the history).")
 
 
-def _compare(
-    registry: ModelRegistry, section: RetentionSection, other: RetentionSection, moment: datetime, *, as_json: bool
-) -> None:
-    """Print what `other` would do differently from `section`. Both plans are for the same entries."""
+def _differences(app: App, section: RetentionSection, other: RetentionSection, moment: datetime) -> PlanDifferences:
+    """Return what `other` would do differently from `section`. Both plans are for the same entries."""
     from ..retention.differences import compare_plans
     from ..retention.plan import plan as planned
 
-    _, sequence, entries = registry.stored_entries()
-    before, after = (planned(entries, one, now=moment, sequence=sequence) for one in (section, other))
-    found = compare_plans(before, after)
-    if as_json:
-        print_json(found.as_dict())
-    else:
-        print_differences(found)
+    with app.reading() as registry:
+        _, sequence, entries = registry.stored_entries()
+        before, after = (planned(entries, one, now=moment, sequence=sequence) for one in (section, other))
+    return compare_plans(before, after)
 
 
 def _before(end: datetime, seconds: float) -> datetime:

@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["print_differences", "print_simulation"]
 
-_DIFFERENCES = (
+_COMPARED = (
     Column("MODEL"),
     Column("GROUP", rank=2, least=7),
     Column("TRAINED (UTC)", rank=4),
     Column("SIZE", rank=3, right=True),
+)
+_DIFFERENCES = (
+    *_COMPARED,
     Column("WHY NOW", rank=1, least=16, words=True),
     Column("WHY BY FILE", rank=1, least=16, words=True),
+)
+_DIFFERENCES_OF_FILES = (
+    *_COMPARED,
+    Column("WHY BY --policy", rank=1, least=16, words=True),
+    Column("WHY BY --diff", rank=1, least=16, words=True),
 )
 _REGRETTED = (
     Column("MODEL"),
@@ -44,21 +52,26 @@ _RETIRED = (
 # --- retention plan --diff ---------------------------------------------------------------------------------
 
 
-def print_differences(found: PlanDifferences) -> None:
-    """Print which models two plans treat differently, and why."""
+def print_differences(found: PlanDifferences, *, in_force: bool) -> None:
+    """Print which models two plans treat differently, and why.
+
+    With `in_force` the first plan is that of the rules in force, else that of another file.
+    """
     before, after = found.before, found.after
     total = counted(len(after.keep) + len(after.retire), "model")
     old, new = (f"{len(plan.retire)} ({format_size(plan.bytes_freed)})" for plan in (before, after))
-    print_lines(f"Of {total}, the rules in force retire {old}, those of the file {new}.")
-    for title, some in (("Only the file retires", found.retired), ("Only the rules in force retire", found.kept)):
+    first, second = ("the rules in force", "the file") if in_force else ("the rules of --policy", "the file of --diff")
+    columns = _DIFFERENCES if in_force else _DIFFERENCES_OF_FILES
+    print_lines(f"Of {total}, {first} retire {old}, those of {second} {new}.")
+    for title, some in ((f"Only {second} retires", found.retired), (f"Only {first} retire", found.kept)):
         if some:
             print_lines(f"\n{title} {counted(len(some), 'model')} ({format_size(sum(one.bytes for one in some))}):\n")
-            print_table(_DIFFERENCES, map(_row, some))
+            print_table(columns, map(_row, some))
     if not found.retired and not found.kept:
         print_lines("Both do the same with every model.")
     notes = [*after.warnings, *(problem for _, problem in after.breakers)]
     if notes:
-        print_lines("\nWith the rules of the file:")
+        print_lines(f"\nWith the rules of {second}:")
         print_problems(notes)
 
 
