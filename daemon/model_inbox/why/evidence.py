@@ -16,7 +16,19 @@ from ..problems import Problem, escaped
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line, also_changed
 
-__all__ = ["About", "Answer", "Chance", "Evidence", "Planned", "Refusal", "Rules", "Waiting", "text_of_person", "when"]
+__all__ = [
+    "About",
+    "Answer",
+    "Chance",
+    "Evidence",
+    "Planned",
+    "Refusal",
+    "Rules",
+    "Waiting",
+    "text_of_person",
+    "two_times",
+    "when",
+]
 
 About = Literal[
     "waiting",
@@ -168,10 +180,18 @@ class Evidence:
         return sequence_of(entry) if entry else None
 
 
-def when(moment: object) -> str:
+def when(moment: object, timespec: str = "seconds") -> str:
     """Return a time as it stands in a sentence. `moment` is an instant, or a text of the journal or of an entry."""
     at = moment if isinstance(moment, datetime) else parse_stored(moment)
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if at is not None else "an unknown time"
+    if at is None:
+        return "an unknown time"
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(' ', timespec)} UTC"
+
+
+def two_times(first: object, second: object) -> tuple[str, str]:
+    """Return two times as they stand in one sentence, with as many digits of the second as tell them apart."""
+    told = [(when(first, timespec), when(second, timespec)) for timespec in ("seconds", "milliseconds", "microseconds")]
+    return next((pair for pair in told if pair[0] != pair[1]), told[0])
 
 
 def text_of_person(text: object) -> str:

@@ -12,7 +12,7 @@ from ..problems import escaped, quoted
 from ..registry.alias_stack import promotion_of
 from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line
-from .evidence import Answer, Evidence, text_of_person, when
+from .evidence import Answer, Evidence, text_of_person, two_times, when
 from .rule_text import alias_rules, rules_of_line
 
 __all__ = ["standing"]
@@ -45,7 +45,8 @@ def _newest(evidence: Evidence, entry: EntryFields) -> Answer:
     if _order(best)[0] == _order(entry)[0]:
         why = f"{other} was trained at the same time ({when(entry.get('trained_at'))}) and registered later"
     else:
-        why = f"{other} was trained later ({when(best.get('trained_at'))}; this one {when(entry.get('trained_at'))})"
+        later, this = two_times(best.get("trained_at"), entry.get("trained_at"))
+        why = f"{other} was trained later ({later}; this one {this})"
     registered = f" {other} was registered by change {number}." if number else ""
     return Answer("newest", f"It is not the newest model of {slot}, because {why}.{registered}", number or None)
 
@@ -84,7 +85,8 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
         if entry is None:
             return Answer("promoted", f"The alias {name} never named it.")
         return _never(evidence, alias)
-    since = f" since {when(got.time)} (change {got.sequence})" if got is not None else ""
+    since, until = two_times(got.time if got is not None else None, lost.time if lost is not None else None)
+    since = f" since {since} (change {got.sequence})" if got is not None else ""
     if lost is None:
         # Only a retirement lets go of a model without a move of the alias, and no alias may name a retired one.
         return Answer("promoted", f"The alias {name} named it{since}. How it lost it is unknown.")
@@ -95,7 +97,7 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
         how = f"{what} gave it to {quoted(lost.model_id)}"
     reason = _reason(lost)
     barred = "" if entry is None or alias not in (entry.get("barred") or ()) else " No rule gives it back since then."
-    text = f"The alias {name} named it{since}, until {when(lost.time)}, when {how}{reason}.{barred}"
+    text = f"The alias {name} named it{since}, until {until}, when {how}{reason}.{barred}"
     text += _rules_of_move(evidence, lost, alias)
     return Answer("promoted", text, lost.sequence)
 

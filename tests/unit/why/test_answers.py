@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -227,6 +228,18 @@ def test_a_duplicate_and_a_drop_that_waits() -> None:
             "because 'x' was trained at the same time (2026-11-20 00:00:00 UTC) and registered",
             9,
         ),
+        (
+            entry(trained_at="2026-11-20T00:00:00.100Z"),
+            entry("x", 9, trained_at="2026-11-20T00:00:00.250Z"),
+            "trained later (2026-11-20 00:00:00.250 UTC; this one 2026-11-20 00:00:00.100 UTC)",
+            9,
+        ),
+        (
+            entry(trained_at="2026-11-20T00:00:00.100001Z"),
+            entry("x", 9, trained_at="2026-11-20T00:00:00.100002Z"),
+            "trained later (2026-11-20 00:00:00.100002 UTC; this one 2026-11-20 00:00:00.100001 UTC)",
+            9,
+        ),
     ],
 )
 def test_newest(here: EntryFields, newest: EntryFields | None, said: str, sequence: int | None) -> None:
@@ -271,6 +284,15 @@ def test_a_model_that_lost_an_alias() -> None:
         "cli:ann gave it to 'x': better. No rule gives it back since then.",
         9,
     )
+
+
+def test_an_alias_that_was_lost_within_a_second() -> None:
+    """Both times have as many digits as tell them apart."""
+    here = entry()
+    got, lost = promoted(7, "m"), promoted(8, "x", number=5)
+    lines = (replace(got, time="2026-11-07T10:00:00.100000Z"), replace(lost, time="2026-11-07T10:00:00.250000Z"))
+    said = text(known(registered(here), *lines, now=here), "promoted")
+    assert "since 2026-11-07 10:00:00.100 UTC (change 7), until 2026-11-07 10:00:00.250 UTC, when" in said
 
 
 def test_a_model_that_never_had_an_alias() -> None:
