@@ -72,7 +72,7 @@ def _kept(evidence: Evidence, entry: EntryFields) -> Answer:
     planned = rules.planned
     if planned is None:
         return Answer("kept", "Why it is kept is unknown.")
-    reasons = _joined(map(_in_words, planned.reasons))
+    reasons = _in_words(planned.reasons, entry)
     if planned.is_kept:
         return Answer("kept", f"It is kept, because {reasons}.{_policies(rules)}")
     what_comes = _what_comes(rules.mode, is_stopped=planned.is_stopped)
@@ -108,10 +108,10 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"last ([0-9]+)/all", r"the rule `last: -1` keeps all"),
         (r"last ([0-9]+)/([0-9]+)", r"it is number \1 of the last \2 of its group"),
         (r"min_keep ([0-9]+)/([0-9]+)", r"it is number \1 of the newest \2, which min_keep keeps"),
-        (r"within (\S+)", r"it is at most \1 older than the newest of its group (within)"),
+        (r"within (\S+)", r"it is less than \1 older than the newest of its group (within)"),
         (
             r"registered_within (\S+)",
-            r"it was registered at most \1 before the latest of its group (registered_within)",
+            r"it was registered less than \1 before the latest of its group (registered_within)",
         ),
         (r"(hourly|daily|weekly|monthly|yearly) (\S+)", r"it is the newest of \2 (\1)"),
         (r"best (.+) (\S+) #([0-9]+)", r"it is number \3 by \1, with \2 (best)"),
@@ -119,16 +119,43 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"tags (\[.*\])", r"it has the tags \1"),
         (r"held for (.+)", r"it was held for \1"),
         (r"dated in the future: (.+)", r"it is dated in the future (\1)"),
+        (
+            r"budget (.+): the rules keep (.+); kept only by (.+)",
+            r"the rules keep \2 of its group, the budget is \1, and only \3 kept it",
+        ),
+        # Of this rule the time is that of a registration, of all others that of a training.
+        (
+            r"(registered_within .+): since (\S+)",
+            r"the rule `\1` does not keep it since the registration at \2",
+        ),
         (r"(.+): since (\S+)", r"the rule `\1` does not keep it since the model trained at \2 came"),
         (r"(.+): not eligible, (.+)", r"the rule `\1` does not count it (\2)"),
         (r"tags (\[.*\]): not set", r"it does not have the tags \1"),
+        (
+            r"holders (.+): #([0-9]+)",
+            r"the rule `holders \1` does not keep it (it is number \2 of those that held it before)",
+        ),
         (r"holders (.+): (.+)", r"the rule `holders \1` does not keep it (\2)"),
     )
 )
 
 
-def _in_words(reason: str) -> str:
-    """Return a reason of a plan as part of a sentence. One of another version stays as it is."""
+# Between two reasons in the line of a retirement; one about a budget has such a mark in itself.
+_NEXT_REASON = re.compile("; (?!kept only by )")
+
+
+def _in_words(reasons: Iterable[str], entry: EntryFields | None) -> str:
+    """Return the reasons of a plan for the model with this entry as part of a sentence."""
+    trained_at = entry.get("trained_at") if entry is not None else None
+    return _joined(_reason_in_words(reason, trained_at) for reason in reasons)
+
+
+def _reason_in_words(reason: str, trained_at: str | None) -> str:
+    """Return one reason of a plan in words. One of another version stays as it is."""
+    rule, _, since = reason.rpartition(": since ")
+    if rule.startswith("best ") and since == trained_at:
+        # Models that were there before it are better.
+        return text_of_person(f"the rule `{rule}` never kept it")
     for pattern, words in _WORDS:
         match = pattern.fullmatch(reason)
         if match is not None:
@@ -148,7 +175,7 @@ def _retired(evidence: Evidence, line: Line) -> Answer:
     if line.actor != "retention" and rules_of(line) is None:
         text = f"It was retired at {when(line.time)} by {escaped(line.actor)}{_reason(line)}"
         return Answer("retired", f"{text}.{_in_trash(evidence, line)}", line.sequence)
-    reasons = _joined([_in_words(reason) for reason in line.reason.split("; ")])
+    reasons = _in_words(_NEXT_REASON.split(line.reason), line.removed)
     who = "" if line.actor == "retention" else f", applied by {escaped(line.actor)}"
     text = f"It was retired at {when(line.time)} by the rules of retention{who}: {reasons}.{_in_trash(evidence, line)}"
     part = ["held_keep"] if "held_keep" in line.reason else []

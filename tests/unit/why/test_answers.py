@@ -326,13 +326,16 @@ def kept(planned: Planned | None, mode: str = "enforce", **fields: Any) -> str:
     [
         (
             ("alias 'champion'", "last 3/10", "within 30d"),
-            "the alias 'champion' names it, it is number 3 of the last 10 of its group and it is at most 30d older "
+            "the alias 'champion' names it, it is number 3 of the last 10 of its group and it is less than 30d older "
             "than the newest of its group (within)",
         ),
         (("pinned",), "it is pinned"),
         (("min_keep 2/2",), "it is number 2 of the newest 2, which min_keep keeps"),
         (("last 7/all",), "the rule `last: -1` keeps all"),
-        (("registered_within 7d",), "it was registered at most 7d before the latest of its group (registered_within)"),
+        (
+            ("registered_within 7d",),
+            "it was registered less than 7d before the latest of its group (registered_within)",
+        ),
         (("weekly 2026-W47",), "it is the newest of 2026-W47 (weekly)"),
         (("best 1d.rmse 0.5 #2",), "it is number 2 by 1d.rmse, with 0.5 (best)"),
         (("holders champion 1/3",), "it is number 1 of those that held the alias 'champion' before (holders)"),
@@ -394,6 +397,45 @@ def test_a_model_that_the_rules_retired() -> None:
         "[{keep: {last: 2}, min_keep: 1}].",
         9,
     )
+
+
+OWN = "2026-11-20T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (f"best 1d.rmse 0.5 #3: since {OWN}", "the rule `best 1d.rmse 0.5 #3` never kept it"),
+        (
+            "registered_within 7d: since 2026-11-28T00:00:00Z",
+            "the rule `registered_within 7d` does not keep it since the registration at 2026-11-28T00:00:00Z",
+        ),
+        # A registration at the same time as the training of the model is another thing.
+        (
+            f"registered_within 7d: since {OWN}",
+            f"the rule `registered_within 7d` does not keep it since the registration at {OWN}",
+        ),
+        (
+            "registered_within 7d: not eligible, the time of its registration is missing",
+            "the rule `registered_within 7d` does not count it (the time of its registration is missing)",
+        ),
+        (
+            "holders champion: #3",
+            "the rule `holders champion` does not keep it (it is number 3 of those that held it before)",
+        ),
+        ("holders champion: never held it, or long ago", "the rule `holders champion` does not keep it (never held"),
+        (
+            "budget 20 GiB: the rules keep 25 GiB; kept only by within 30d, daily 2026-11-20",
+            "the rules keep 25 GiB of its group, the budget is 20 GiB, and only within 30d, daily 2026-11-20 kept it",
+        ),
+    ],
+)
+def test_why_no_rule_keeps_it(reason: str, said: str) -> None:
+    """The reasons of a plan and those in the line of a retirement, in the same words."""
+    assert said in kept(Planned((reason, "tags [audit]: not set"), is_kept=False))
+    gone = retired(actor="retention", reason=f"{reason}; tags [audit]: not set", detail={"rules": DIGEST})
+    assert f"by the rules of retention: {said}" in text(known(registered(entry()), gone), "retired")
+    assert "and it does not have the tags [audit]." in text(known(registered(entry()), gone), "retired")
 
 
 def test_a_person_may_apply_the_rules_and_a_hold_may_last_too_long() -> None:
