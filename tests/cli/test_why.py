@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from model_inbox.cli import root
 from support.home import Home
+from support.users import as_user, let_through
 from support.world import World
 
 GATES = [
@@ -207,6 +210,33 @@ def test_for_people_it_is_a_card(lived: Lived) -> None:
     shown = lived.run("why", "held").stdout
     assert shown.startswith("held\n  accepted  It was accepted")
     assert "(change 3)" in shown or "(change 2)" in shown
+
+
+def test_files_that_are_closed_to_this_user(lived: Lived, tmp_path: Path) -> None:
+    """Who may read the journal alone gets its answers; rules, trash and stored sidecars are said to be unknown."""
+    home = tmp_path / "copy"
+    shutil.copytree(lived.world.root, home)
+    for path in (home, *home.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o055 if path.is_dir() else 0o644)
+    for folder in ("models/.trash", "models/prediction", "inbox"):
+        (home / folder).chmod(0o700)
+    for path in (home / "models/history").glob("*.rules.json"):
+        path.chmod(0o600)
+    let_through(home)
+
+    def read(name: str) -> Any:
+        args = ["--config", str(home / lived.world.config_path.name), "why", name, "--json"]
+        return json.loads(CliRunner().invoke(root, args, prog_name="model-inbox").stdout)
+
+    # Another user cannot import anything.
+    assert {answer["about"] for answer in read("first")["answers"]} == {"accepted", "promoted", "retired"}
+    texts = {answer["about"]: answer["text"] for answer in as_user(65534, lambda: read("first"))["answers"]}
+    assert texts.keys() == {"accepted", "promoted", "retired"}
+    assert "the rule `last 3` does not keep it" in texts["retired"]
+    assert "Whether its files are in the trash is not known: the trash is closed to this user." in texts["retired"]
+    assert "The rules of that day are closed to this user (digest " in texts["accepted"]
+    hint = as_user(65534, lambda: read("nothing"))["error"]["hint"]
+    assert "the stored sidecars (which this user may not read)" in hint
 
 
 def test_nothing_is_changed(lived: Lived) -> None:

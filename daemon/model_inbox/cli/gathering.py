@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..base.disk import exists
 from ..base.instants import microseconds_of, parse_stored
 from ..base.units import spans
 from ..choosing.promotion import rules_for, why_not
@@ -68,8 +69,8 @@ class Gatherer:
         self._is_past = at is not None
         self._moment = at if at is not None else now
         self._excerpt = Excerpt(self._files, at)
-        # What this user may not read of the rejected drops, in words.
-        self._closed = ""
+        # What this user may not read of the rejected drops and of the stored sidecars, in words.
+        self._closed = self._closed_sidecars = ""
 
     def model_of_slot(self, given: str) -> EntryFields | None:
         """Return the entry of the model that `PAIR:TYPE[:VARIANT][@ALIAS]` names, None if it names none."""
@@ -120,6 +121,7 @@ class Gatherer:
         """Return where was looked, in words."""
         reached = self._excerpt.reached
         history = f"the history of {str(self._places.registry)!r} up to change {reached}, the stored sidecars"
+        history += self._closed_sidecars
         if self._places.explain is None:
             return f"{history}; there is no inbox at {str(self._places.inbox)!r}"
         return f"{history}, the inbox {str(self._places.inbox)!r}, its receipts and its rejected drops{self._closed}"
@@ -139,14 +141,13 @@ class Gatherer:
         """Add what depends on the entry: those beside it, or what is left of a retired model."""
         entry, model_id = evidence.entry, str(evidence.model_id)
         evidence = replace(evidence, missing=spans(self._excerpt.missing()), is_past=self._is_past)
-        named = named_rules(evidence.life)
-        evidence = replace(evidence, kept={digest: self._kept(digest) for digest in named})
+        evidence = replace(evidence, kept=self._kept(named_rules(evidence.life)))
         settings = self._settings()
         deciding = past_rules(settings) if settings is not None else None
         if entry is None:
             removed = [line.removed for line in evidence.life if line.removed is not None]
             name = trash_name(model_id, sequence_of(removed[-1]) if removed else 0)
-            in_trash = bool(removed) and (self._files.path.parent / ".trash" / name).is_dir()
+            in_trash = self._is_there(self._files.path.parent / ".trash" / name) if removed else False
             rules = _rules(deciding) if deciding is not None else None
             return replace(evidence, rules=rules, in_trash=in_trash, sidecar=self._sidecar_of(model_id))
         slot = slot_of(entry)
@@ -195,7 +196,17 @@ class Gatherer:
         if self._is_past or not is_valid_id(model_id):
             return ""
         path = self._places.storage_dir / f"{model_id}.yaml"
-        return str(path) if path.is_file() else ""
+        is_there = self._is_there(path)
+        if is_there is None:
+            self._closed_sidecars = " (which this user may not read)"
+        return str(path) if is_there else ""
+
+    @staticmethod
+    def _is_there(path: Path) -> bool | None:
+        """Return whether a path exists, None if this user may not look."""
+        with suppress(StorageError):
+            return exists(path)
+        return None
 
     # --- the rules --------------------------------------------------------------------------------------------
 
@@ -205,15 +216,15 @@ class Gatherer:
             settings: Mapping[str, Any] = orjson.loads(rules_text(self._config))
             return settings
         digest = self._excerpt.last_rules()
-        return self._kept(digest) if digest is not None else None
+        return self._kept([digest]).get(digest) if digest is not None else None
 
-    def _kept(self, digest: str) -> Mapping[str, Any] | None:
-        """Return the settings of rules that a line names, None if they are not kept."""
-        text = read_rules(self._files, digest)
-        with suppress(ValueError):
-            settings = orjson.loads(text or b"")
-            return settings if isinstance(settings, dict) else None
-        return None
+    def _kept(self, digests: Iterable[str]) -> dict[str, Mapping[str, Any] | None]:
+        """Return the settings of rules by their digests: None if they are not kept, without those that are closed."""
+        kept: dict[str, Mapping[str, Any] | None] = {}
+        for digest in digests:
+            with suppress(StorageError):
+                kept[digest] = _settings_in(read_rules(self._files, digest))
+        return kept
 
     # --- the inbox --------------------------------------------------------------------------------------------
 
@@ -228,7 +239,7 @@ class Gatherer:
             named = next((answer.get("model_id") for answer in answers), None)
             evidence = replace(evidence, model_id=named if isinstance(named, str) else None)
         refusals = tuple(map(_refusal, refused))
-        kept = {one.rules: self._kept(one.rules) for one in refusals if one.rules is not None}
+        kept = self._kept(one.rules for one in refusals if one.rules is not None)
         evidence = replace(evidence, refusals=refusals, receipt=receipt, kept={**evidence.kept, **kept})
         stem = model_id or _stem_of(drop_id)
         if self._is_past or (drop_id is not None and evidence.is_known and model_id is None):
@@ -306,6 +317,14 @@ def _rules(deciding: Deciding) -> Rules:
     retention = deciding.retention
     mode = retention.mode if retention.policies else "off"
     return Rules(mode, retention.trash_grace.seconds, deciding.held_keep)
+
+
+def _settings_in(text: bytes | None) -> Mapping[str, Any] | None:
+    """Return the settings in the kept text of rules, None without one."""
+    with suppress(ValueError):
+        settings = orjson.loads(text or b"")
+        return settings if isinstance(settings, dict) else None
+    return None
 
 
 def _newest(entries: Sequence[EntryFields], moment: datetime) -> EntryFields | None:

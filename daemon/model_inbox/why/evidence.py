@@ -129,8 +129,9 @@ class Evidence:
     `lines` are the changes of the model with this id, oldest first; one that had the id before it is among them.
     `entry` is its entry then, None if it was not registered. `slot` names its slot, where `models` are registered;
     `newest` is the newest of them, and `aliases` are those that name one. `in_trash` is whether the trash has the files
-    of the model that was retired last. `sidecar` is where a stored sidecar of that id is, "" if there is none.
-    `kept` are the settings of the rules that lines name, by their digests, None if they are not kept.
+    of the model that was retired last, None if it is closed to this user. `sidecar` is where a stored sidecar of that
+    id is, "" if there is none. `kept` are the settings of the rules that lines name, by their digests, None if they are
+    not kept; it does not have those that are closed to this user.
     `registration` is the number of the registration that is meant, None for the latest. `missing` names lines of the
     history that are in no file. `rules` is None if they are not known. `is_past` is true if somebody asked for an
     earlier time.
@@ -149,7 +150,7 @@ class Evidence:
     waiting: tuple[Waiting, ...] = ()
     rules: Rules | None = None
     kept: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
-    in_trash: bool = False
+    in_trash: bool | None = False
     sidecar: str = ""
     registration: int | None = None
     missing: str = ""

@@ -190,6 +190,8 @@ def _in_trash(evidence: Evidence, line: Line) -> str:
         return ""
     if evidence.is_past:
         return " Its files were in the trash then."
+    if evidence.in_trash is None:
+        return " Whether its files are in the trash is not known: the trash is closed to this user."
     if not evidence.in_trash:
         return " Its files are not in the trash, and no line says that they were removed."
     until = ""

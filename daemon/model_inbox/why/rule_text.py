@@ -31,7 +31,9 @@ def text_of_rules(evidence: Evidence, digest: str | None, part: str, names: Coll
     """
     if digest is None:
         return " Which rules counted that day is unknown: they are not named."
-    settings = evidence.kept.get(digest)
+    if digest not in evidence.kept:
+        return f" The rules of that day are closed to this user (digest {digest[:_DIGITS]})."
+    settings = evidence.kept[digest]
     if settings is None:
         return f" The rules of that day are not kept (digest {digest[:_DIGITS]})."
     tell = {"gates": gate_rules, "refused": _refusing, "promotion": alias_rules}.get(part, _retention)

@@ -474,13 +474,20 @@ def test_rules_that_are_not_known() -> None:
             "Which rules counted that day is unknown: they are not named.",
         ),
         ("gates.failed", "gate 'live': x", "ab" * 32, "The rules of that day are not kept (digest abababababab)."),
+        (
+            "gates.failed",
+            "gate 'live': x",
+            "cd" * 32,
+            "rules of that day are closed to this user (digest cdcdcdcdcdcd).",
+        ),
         ("artifact.truncated", "it ends early", DIGEST, "because it ends early (artifact.truncated)."),
     ],
 )
 def test_the_rules_that_refused_a_drop(code: Any, message: str, rules: str | None, said: str) -> None:
     """The gate that its message names, or the checks; what any rules refuse has none."""
     refusal = Refusal("D", NOW, (Problem(code, message),), rules)
-    assert text(known(refusals=(refusal,)), "refused").endswith(said)
+    found = known(refusals=(refusal,), kept={DIGEST: SETTINGS, "ab" * 32: None})
+    assert text(found, "refused").endswith(said)
 
 
 def test_the_gates_that_were_asked_are_shown_as_they_were() -> None:
