@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from ..base.units import format_duration
 from ..problems import escaped
-from ..registry.entry import EntryFields
+from ..registry.entry import EntryFields, sequence_of
 from ..registry.journal import Line, brings_back, rules_of
 from .evidence import Answer, Evidence, Rules, text_of_person, when
 from .rule_text import retention_rules, rules_of_line
@@ -198,7 +198,18 @@ def _in_trash(evidence: Evidence, line: Line) -> str:
     if evidence.rules is not None and evidence.rules.mode == "enforce":
         grace = timedelta(seconds=evidence.rules.trash_grace)
         until = f" until {when(line.at + grace)} at least"
-    return f" Its files are in the trash{until}: `model-inbox restore {escaped(line.model_id)}` brings it back."
+    return f" Its files are in the trash{until}: {_how_to_restore(evidence, line)}."
+
+
+def _how_to_restore(evidence: Evidence, line: Line) -> str:
+    """Return what brings a retired model back. The id may have been used again, and that model retired, too."""
+    command = f"model-inbox restore {escaped(line.model_id)}"
+    after = [one for one in evidence.lines if one.sequence > line.sequence and one.changes_entry]
+    if not after:
+        return f"`{command}` brings it back"
+    command = f"`{command} --sequence {sequence_of(line.removed or {})}`"
+    is_taken = after[-1].entry is not None
+    return f"{command} brings it back{' when no other model has its id any more' if is_taken else ''}"
 
 
 def _reason(line: Line) -> str:

@@ -545,6 +545,19 @@ def test_an_id_that_is_used_again() -> None:
     assert [(answer.about, answer.sequence) for answer in answers(first)] == [("accepted", 3), ("retired", 9)]
 
 
+def test_restoring_a_model_whose_id_is_used_again() -> None:
+    """Its registration is named, without which the other one would be restored; first the id must be free."""
+    before, here = entry(), entry(sequence=20, drop_id="E")
+    second = line(20, "register", here, "drop", drop_id="E", actor="inbox:bob")
+    lines = (registered(before), retired(), second)
+    said = text(known(*lines, registration=3, in_trash=True), "retired")
+    assert "`model-inbox restore m --sequence 3` brings it back when no other model has its id any more." in said
+    gone = Line(22, "2026-11-22T10:00:00.000000Z", "retire", "m", actor="cli:bob", changes_entry=True, removed=here)
+    said = text(known(*lines, gone, registration=3, in_trash=True), "retired")
+    assert "`model-inbox restore m --sequence 3` brings it back." in said
+    assert "`model-inbox restore m` brings it back." in text(known(*lines, gone, in_trash=True), "retired")
+
+
 def test_what_is_missing_is_said() -> None:
     """Lines that are in no file are named at the end."""
     here = entry()
