@@ -126,7 +126,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "feed": ("steps wakeups", "feed", "__init__"),
     "replica": ("record transport", "pull", "__init__"),
     "mirror": (
-        "errors names tags model_inbox_pyfunc",
+        "errors model_files names tags",
         "plan progress pyfunc",
         "client comparison files",
         "writer",
@@ -138,6 +138,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "importing": ("described", "source", "bring", "__init__"),
     "mirrored": ("cache reading source", "registry", "__init__"),
     "gates": ("evaluate", "__init__"),
+    "mirror/model_files": ("model_inbox_pyfunc",),
     "registry/repair": ("evidence undone", "label_recovery verify", "rebuild_plan", "rebuild", "__init__"),
     "why": ("evidence", "rule_text", "arrival keeping standing", "answers", "__init__"),
     "choosing": ("promotion", "apply", "__init__"),

@@ -348,10 +348,11 @@ _OTHER_PACKAGES = (
 
 
 def _import_what_is_closed() -> None:
-    """Import what any command may import later, unless every user can read Python's modules.
+    """Import what any command may import later, and read the lists, unless every user can read Python's modules.
 
     An installation below /root, or in a home that is closed to others, is such a case. To import all takes longer than
-    most commands.
+    most commands. When a module of this package is imported, it defines names, reads the package's files that it needs,
+    and does nothing else; it needs no extra for that. What is no such module is in a folder without an `__init__`.
     """
     import codecs
     import importlib
@@ -361,15 +362,17 @@ def _import_what_is_closed() -> None:
 
     if everybody_can_import(Path(__file__).parents[1], _OTHER_PACKAGES):
         return
-    for encoding in ("ascii", "latin-1", "utf-8-sig", "utf-16", "idna"):
+    for encoding in ("ascii", "cp1252", "idna", "latin-1", "unicode-escape", "utf-16", "utf-8-sig"):
         codecs.lookup(encoding)
     for name in ("difflib", "json", "subprocess", "yaml", "rich.console", "rich.progress", "rich.table", "rich.text"):
         importlib.import_module(name)
     package = __name__.split(".", maxsplit=1)[0]
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-        # They are programs, and run when they are imported; the last one where MLflow is.
-        if not module.name.endswith((".__main__", ".worker", ".model_inbox_pyfunc")):
-            importlib.import_module(module.name)
+        importlib.import_module(module.name)
+    from ..pickles import Allowlist
+
+    # Keeps the text of every list.
+    Allowlist.load()
 
 
 pass_app = click.make_pass_decorator(App)

@@ -1,8 +1,8 @@
 """What makes a mirrored model a model of MLflow: the files that `mlflow.pyfunc.load_model` reads beside the pickles.
 
-Owns `MLmodel`, the code that loads and predicts (`model_inbox_pyfunc`, a file of its own that is copied as it is), and
-`artifacts/loading.json`, which tells that code the digests and what may be imported. Never loads a model, and needs no
-MLflow.
+Owns `MLmodel`, the code that loads and predicts (a file of `model_files/`, which is copied as it is and is no module of
+this package), and `artifacts/loading.json`, which tells that code the digests and what may be imported. Never loads a
+model, and needs no MLflow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from .tags import MODEL_FOLDER, artifact_path
 __all__ = ["loading_name", "pyfunc_files"]
 
 CODE_NAME = "model_inbox_pyfunc.py"
+# Read when this module is imported: a command of root imports it, and then acts as a user who may not be able to.
+_CODE = (Path(__file__).parent / "model_files" / CODE_NAME).read_bytes()
 _VERSION = re.compile(r"\d{1,4}(\.\d{1,6}){0,3}([abcrp.dev+]{1,4}\d{1,6})?", re.ASCII)
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
@@ -35,7 +36,7 @@ def pyfunc_files(entry: Mapping[str, Any]) -> dict[str, bytes]:
     fields = as_fields(entry)
     return {
         "MLmodel": _mlmodel(fields),
-        CODE_NAME: _code(),
+        CODE_NAME: _CODE,
         "requirements.txt": "".join(f"{line}\n" for line in _requirements(fields)).encode(),
         loading_name(entry): _loading(fields),
     }
@@ -45,11 +46,6 @@ def loading_name(entry: Mapping[str, Any]) -> str:
     """Return the name of the file that says how the files of an entry are loaded."""
     line = int(entry.get("scaler_replaced") or 0)
     return f"artifacts/loading{f'-{line}' if line else ''}.json"
-
-
-@cache
-def _code() -> bytes:
-    return Path(__file__).with_name(CODE_NAME).read_bytes()
 
 
 def _mlmodel(entry: EntryFields) -> bytes:

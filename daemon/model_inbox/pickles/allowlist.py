@@ -10,6 +10,7 @@ import difflib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
@@ -85,11 +86,15 @@ def parse_list(text: str) -> Iterator[AllowedName]:
 
 def read_list(framework: str) -> list[AllowedName]:
     """Return the shipped list of one framework. Raise StorageError if its file cannot be read."""
+    return list(parse_list(_text_of(framework)))
+
+
+@cache
+def _text_of(framework: str) -> str:
     try:
-        text = resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")
+        return resources.files(__package__).joinpath("allow", f"{framework}.tsv").read_text("utf-8")
     except OSError as error:
         raise StorageError("read the allowlist", f"{framework}.tsv", error) from error
-    return list(parse_list(text))
 
 
 def explain(name: str) -> dict[str, str | list[str]]:

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..base.collector import collector_paused
@@ -34,6 +34,11 @@ from .trial import Trial
 __all__ = ["TEXT_MAX", "content_policy", "environment", "render_comparison", "render_model", "render_overview"]
 
 _FOLDER = Path(__file__).parent
+# All files are read when this module is imported: a command of root imports it, and then acts as a user who may not be
+# able to read them.
+_TEMPLATES = {path.name: path.read_text(encoding="utf-8") for path in (_FOLDER / "templates").glob("*.html")}
+_STYLES = {path.name: path.read_text(encoding="utf-8") for path in (_FOLDER / "static").glob("*.css")}
+_SCRIPT = (_FOLDER / "static" / "page.js").read_text(encoding="utf-8")
 TEXT_MAX = 2_000
 """How many characters of one text a page contains at most. Ids and names have at most 128."""
 _START = 160
@@ -63,7 +68,7 @@ def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
             facts=facts,
             links=links if links is not None else OneFile(),
             style=Markup(style_sheet()),  # noqa: S704  # a file of this package
-            script=Markup(page_script()),  # noqa: S704  # a file of this package
+            script=Markup(_SCRIPT),  # noqa: S704  # a file of this package
             policy=content_policy(),
             **more,
         )
@@ -72,20 +77,13 @@ def _render(template: str, facts: Any, links: Links | None, **more: Any) -> str:
 @cache
 def style_sheet() -> str:
     """Return the style of all pages."""
-    files = sorted((_FOLDER / "static").glob("*.css"), key=lambda path: (path.name != "page.css", path.name))
-    return "".join(path.read_text(encoding="utf-8") for path in files)
-
-
-@cache
-def page_script() -> str:
-    """Return the script of all pages: sorting and filtering."""
-    return (_FOLDER / "static" / "page.js").read_text(encoding="utf-8")
+    return "".join(_STYLES[name] for name in sorted(_STYLES, key=lambda name: (name != "page.css", name)))
 
 
 @cache
 def content_policy() -> str:
     """Return the Content-Security-Policy of a page: its own style and script, known by their digests, and no more."""
-    style, script = (_digest(text) for text in (style_sheet(), page_script()))
+    style, script = (_digest(text) for text in (style_sheet(), _SCRIPT))
     return (
         f"default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
@@ -100,7 +98,7 @@ def _digest(text: str) -> str:
 def environment() -> Environment:
     """Return the template engine."""
     made = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
+        loader=DictLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
