@@ -150,6 +150,16 @@ def test_metrics_that_cannot_be_read_are_told_in_their_own_words(lone: Home) -> 
     assert "--set version': the value is not YAML" in lone.run("drop", "m.pkl", "--set", "version={").stderr
 
 
+def test_metrics_are_read_from_standard_input_once(lone: Home) -> None:
+    """Also where the model's archive comes from there, it is read for one thing only."""
+    (lone.folder / "m.yaml").write_text(SIDECAR)
+    assert lone.run("drop", "m.pkl", "--metrics", "-", stdin='{"1d": {"rmse": 0.25}}').exit_code == 0
+    assert sidecar_in(lone)["validation_metrics"] == {"1d": {"rmse": 0.25}}
+    for words in (("m.pkl", "--metrics", "-", "--metrics", "-"), ("-", "--metrics", "-")):
+        twice = lone.run("drop", *words, stdin="")
+        assert (twice.exit_code, "Standard input is given twice." in twice.stderr) == (2, True)
+
+
 def test_the_sidecar_and_the_scaler_beside_the_model_are_taken(lone: Home) -> None:
     """Options count more than the sidecar; --no-scaler leaves the scaler out."""
     (lone.folder / "m.yaml").write_text(SIDECAR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -47,6 +48,20 @@ def test_a_file_is_recorded(home: Home, text: str) -> None:
         "realised.rmse": 1e-05,
         "realised.n": 3,
     }
+
+
+def test_standard_input_links_and_pipes_are_recorded(home: Home) -> None:
+    """`-` stands for the first, once. The user names the file, and `<(...)` of a shell is a link to a pipe."""
+    assert home.run("record", "old", "--metrics", "-", "--metrics", "n=3", stdin="rmse: 0.5").exit_code == 0
+    twice = home.run("record", "old", "--metrics", "-", "--metrics", "-", stdin="rmse: 0.5")
+    assert (twice.exit_code, "Standard input is given twice." in twice.stderr) == (2, True)
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "wb") as writer:
+        writer.write(b"mae: 0.25")
+        writer.close()
+        home.text("record", "old", "--metrics", f"/dev/fd/{reading}")
+    recorded = {name: found["value"] for name, found in home.stored()["old"]["recorded"].items()}
+    assert recorded == {"rmse": 0.5, "n": 3, "mae": 0.25}
 
 
 def test_what_cannot_be_recorded_is_refused(home: Home) -> None:

@@ -5,6 +5,7 @@ Owns this vocabulary, and the old spellings that still work. Never changes a reg
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "no_slot",
     "pair_option",
     "policy_option",
+    "read_metrics",
     "read_policy",
     "resolved",
     "type_option",
@@ -165,19 +167,30 @@ def policy_option(text: str, option: str = "policy") -> Callable[[_Callback], _C
 
 
 def read_policy(file: Path) -> RetentionSection:
-    """Return the rules of a file that has the settings of `retention:`. Raises StorageError and ConfigError.
-
-    The user named the file, so it may be behind a symlink, or a pipe, like the file of `--config`.
-    """
+    """Return the rules of a file that has the settings of `retention:`. Raises StorageError and ConfigError."""
     from ..config.load import parse_retention
     from ..config.search import CONFIG_BYTES_MAX
 
+    return parse_retention(_read_named(file, CONFIG_BYTES_MAX, "read the policy"), file=file.absolute())
+
+
+def read_metrics(source: str, limit: int) -> bytes:
+    """Return the bytes of a file of metrics, or of standard input for `-`: at most `limit` + 1. Raises StorageError."""
+    if source == "-":
+        return sys.stdin.buffer.read(limit + 1)
+    return _read_named(Path(source), limit, "read the metrics in")
+
+
+def _read_named(file: Path, limit: int, action: str) -> bytes:
+    """Return at most `limit` + 1 bytes of a file. Raises StorageError.
+
+    The user named the file, so it may be behind a symlink, or a pipe, like the file of `--config`.
+    """
     try:
         with file.open("rb") as stream:
-            data = stream.read(CONFIG_BYTES_MAX + 1)
+            return stream.read(limit + 1)
     except OSError as error:
-        raise StorageError("read the policy", file, error) from error
-    return parse_retention(data, file=file.absolute())
+        raise StorageError(action, file, error) from error
 
 
 # --- models -----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from ..base.units import format_duration, parse_duration
 from ..errors import DropRefused
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import Problem, quoted
-from .arguments import as_instant, as_seconds, pair_option, type_option, variant_option
+from .arguments import as_instant, as_seconds, pair_option, read_metrics, type_option, variant_option
 from .common import App, Command, act_as_owner, now, pass_app
 from .output import print_json, print_lines, print_problems
 
@@ -115,8 +115,8 @@ def _pairs(_ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 @click.option(
     "--metrics",
     multiple=True,
-    metavar="FILE|KEY=NUMBER",
-    help="Its validation metrics: a JSON or YAML file, or one number with its dotted name.",
+    metavar="FILE|-|KEY=NUMBER",
+    help="Its validation metrics: a JSON or YAML file (- is standard input), or one number with its dotted name.",
 )
 @click.option(
     "--set",
@@ -208,6 +208,8 @@ def drop(
     is_archive = str(model) == "-"
     if is_archive and (sidecar is not None or scaler is not None or no_scaler or is_remote(inbox)):
         raise click.UsageError("With `-` all files are in the archive: no --meta, --scaler, --no-scaler or ssh://.")
+    if is_archive + metrics.count("-") > 1:
+        raise click.UsageError("Standard input is given twice.")
     if scaler is not None and no_scaler:
         raise click.UsageError("--scaler and --no-scaler do not go together.")
     if facts and no_provenance:
@@ -264,7 +266,7 @@ def _given(
             name, _, value = source.partition("=")
             given.append((["validation_metrics", *name.split(".")], _parsed(value, f"--metrics {name}")))
         else:
-            given.append((["validation_metrics"], _metrics(Path(source))))
+            given.append((["validation_metrics"], _metrics(source)))
     for key, value in sets:
         first, dot, rest = key.partition(".")
         field = _OTHER_NAMES.get(first, first)
@@ -289,23 +291,17 @@ def _parsed(value: str, what: str) -> Node:
     return a_text("") if document.root is None else without_places(document.root)
 
 
-def _metrics(path: Path) -> Node:
+def _metrics(source: str) -> Node:
     """Return the metrics in a file. Raises DropRefused and StorageError."""
-    from ..base.disk import read_regular
     from ..base.strict_yaml import Pairs
-    from ..errors import StorageError
     from ..model.sidecar_parts import without_places
 
-    try:
-        data = read_regular(path, _YAML_BYTES_MAX)
-    except OSError as error:
-        raise StorageError("read the metrics in", path, error) from error
-    document = _read(data, "file")
+    document = _read(read_metrics(source, _YAML_BYTES_MAX), "file")
     if document.problems:
-        raise DropRefused(f"cannot use the metrics in {quoted(path)}", document.problems)
+        raise DropRefused(f"cannot use the metrics in {quoted(source)}", document.problems)
     if not isinstance(document.root, Pairs):
         raise DropRefused(
-            f"cannot use the metrics in {quoted(path)}: they are no mapping of names to numbers",
+            f"cannot use the metrics in {quoted(source)}: they are no mapping of names to numbers",
             hint='Write it like {"1d": {"rmse": 0.0032}}',
         )
     return without_places(document.root)

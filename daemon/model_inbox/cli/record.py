@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ..base.disk import read_regular
 from ..base.strict_yaml import plain_value, read_yaml
 from ..base.yaml_numbers import number
-from ..errors import MetadataError, StorageError
+from ..errors import MetadataError
 from ..problems import quoted
-from .arguments import as_instant, find_model, model_argument
+from .arguments import as_instant, find_model, model_argument, read_metrics
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -39,8 +37,9 @@ _VALUES_MAX = 10_000
     "sources",
     required=True,
     multiple=True,
-    metavar="FILE|KEY=VALUE",
-    help="A JSON or YAML file of names and numbers, or one number with its dotted name. May be given several times.",
+    metavar="FILE|-|KEY=VALUE",
+    help="A JSON or YAML file of names and numbers (- is standard input), or one number with its dotted name. May be "
+    "given several times.",
 )
 @click.option(
     "--at", callback=as_instant, metavar="TIME", help="When it was measured, in UTC unless it has a zone. Default: now."
@@ -56,8 +55,10 @@ def record(
     argument with a `=` is KEY=VALUE, so the name of a file must not contain one.
     """
     metrics: dict[str, Any] = {}
+    if sources.count("-") > 1:
+        raise click.UsageError("Standard input is given twice.")
     for source in sources:
-        given = _one(source) if "=" in source else _read(Path(source))
+        given = _one(source) if "=" in source else _read(source)
         twice = sorted(metrics.keys() & given.keys())
         if twice:
             raise click.UsageError(f"{quoted(twice[0])} is given twice.")
@@ -80,19 +81,16 @@ def _one(text: str) -> dict[str, Any]:
     return {name: parsed}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(source: str) -> dict[str, Any]:
     """Return the metrics in a file, which is parsed like a sidecar. Raises MetadataError and StorageError."""
-    try:
-        data = read_regular(path, _FILE_BYTES_MAX)
-    except OSError as error:
-        raise StorageError("read the metrics in", path, error) from error
+    data = read_metrics(source, _FILE_BYTES_MAX)
     document = read_yaml(data, called="file", bytes_max=_FILE_BYTES_MAX, depth_max=_DEPTH_MAX, nodes_max=_VALUES_MAX)
     if document.problems:
-        what = f"cannot read the metrics in {quoted(path)} by the rules of a sidecar"
+        what = f"cannot read the metrics in {quoted(source)} by the rules of a sidecar"
         raise MetadataError(what, document.problems)
     value = plain_value(document.root) if document.root is not None else None
     if not isinstance(value, dict):
-        raise MetadataError(f"cannot use {quoted(path)}: it is not a mapping of names to numbers")
+        raise MetadataError(f"cannot use {quoted(source)}: it is not a mapping of names to numbers")
     return value
 
 
