@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
 from model_inbox import ModelMetadata, ModelRegistry
 from model_inbox.cli import root
@@ -106,9 +107,10 @@ def test_a_push_brings_everything_once(it: Mirrored) -> None:
     run = it.client.get_run(one.run_id)
     assert run.info.start_time == 1793512800000
     assert run.info.status == "FINISHED"
+    assert run.info.end_time == run.info.start_time
     assert run.data.metrics == {"1d.rmse": 0.5}
     assert run.data.params["provenance.job"] == "7"
-    assert run.data.tags["model_inbox.stage"] == "complete"
+    assert run.data.tags["model_inbox.sha256"] == one.tags["model_inbox.sha256"]
     assert entry is not None
     assert one.tags["model_inbox.sha256"] == entry["sha256"]
     assert one.tags["model_inbox.label.desk"] == "fx"
@@ -257,8 +259,8 @@ def test_what_was_left_half_way_is_found(it: Mirrored) -> None:
     first, second = it.versions()
     tags = {"model_inbox.registry_id": first.tags["model_inbox.registry_id"], "model_inbox.model_id": "a"}
     experiment = it.client.get_experiment_by_name("model-inbox").experiment_id
-    it.client.create_run(experiment, tags={**tags, "model_inbox.stage": "uploading"})
-    it.client.create_run(experiment, tags={**tags, "model_inbox.stage": "complete"})
+    it.client.create_run(experiment, tags=tags)
+    it.client.set_terminated(it.client.create_run(experiment, tags=tags).info.run_id)
     it.client.create_model_version(it.name, first.source, run_id=first.run_id, tags=dict(first.tags))
     it.client.delete_registered_model_alias(it.name, "champion")
     it.client.set_model_version_tag(it.name, second.version, "model_inbox.version", "9")
@@ -272,6 +274,54 @@ def test_what_was_left_half_way_is_found(it: Mirrored) -> None:
     assert [one.version for one in it.versions()] == [first.version, second.version]
     assert it.client.get_run(first.run_id).info.lifecycle_stage == "active"
     assert len(it.runs()) == 2
+
+
+WRITING_CALLS = ("create_run", "log_batch", "create_model_version", "set_registered_model_alias", "set_terminated")
+
+
+class Killed(BaseException):
+    """The process ends here: every call after it fails, too."""
+
+
+def test_a_kill_after_any_call_leaves_what_the_next_start_finishes(
+    it: Mirrored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in the middle of the upload. Every run ends, and every version is complete and there once."""
+    calls: list[str] = []
+    last = ""
+
+    def counted(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            if last in calls:
+                raise Killed
+            done = original(*arguments, **options)
+            calls.append(name)
+            if name == last:
+                raise Killed
+            return done
+
+        monkeypatch.setattr(owner, name, call)
+
+    for name in WRITING_CALLS:
+        counted(MlflowClient, name)
+    counted(HttpArtifactRepository, "log_artifact")
+    it.register("first")
+    it.run("mirror", "--once")
+    assert set(calls) == {*WRITING_CALLS, "log_artifact"} - {"set_registered_model_alias"}
+    for last in (*WRITING_CALLS, "log_artifact"):
+        it.register(f"after_{last}")
+        with it.open() as registry:
+            registry.set_alias("champion", f"after_{last}")
+        calls.clear()
+        with pytest.raises(Killed):
+            CliRunner().invoke(root, it.command("mirror", "--once")[3:], catch_exceptions=False)
+        last = ""
+        it.run("mirror", "--once")
+        assert {run.info.status for run in it.runs()} == {"FINISHED"}
+        assert len(it.versions()) == len(it.runs())
+    assert it.run("verify", "--deep") == CLEAN
 
 
 def test_a_version_whose_run_somebody_deleted_is_made_anew(it: Mirrored) -> None:

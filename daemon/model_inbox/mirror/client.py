@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,7 @@ class Run:
     run_id: str
     artifact_uri: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    start_time_ms: int = 0
 
     @property
     def goes_through_the_server(self) -> bool:
@@ -190,10 +192,15 @@ class Client:
         """Begin a run."""
         with self._calls("make a run in"):
             made = self._client.create_run(experiment_id, start_time=start_time_ms, tags=dict(tags), run_name=name)
-            return Run(str(made.info.run_id), str(made.info.artifact_uri), tags)
+            return Run(str(made.info.run_id), str(made.info.artifact_uri), tags, start_time_ms)
 
     def log(
-        self, run_id: str, *, metrics: Sequence[Metric] = (), params: Mapping[str, str], tags: Mapping[str, str]
+        self,
+        run_id: str,
+        *,
+        metrics: Sequence[Metric] = (),
+        params: Mapping[str, str] = MappingProxyType({}),
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Add metrics, parameters and tags to a run. What is there already stays once."""
         with self._calls("write a run of"):
@@ -217,25 +224,28 @@ class Client:
                 else:
                     points, given, labels = [], [], labels[_TAGS_MAX // 2 :]
 
-    def end_run(self, run_id: str) -> None:
-        """Mark a run as finished."""
+    def end_run(self, run: Run) -> None:
+        """Mark a run as finished. It ends at its start: how long the training took is not known."""
         with self._calls("end a run in"):
-            self._client.update_run(run_id, status="FINISHED")
+            # `update_run` would ask for the run first.
+            self._client.set_terminated(run.run_id, "FINISHED", run.start_time_ms)
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run, so that `mlflow gc` removes it with its artifacts; one that is gone is deleted already."""
         with self._calls("delete a run in", gone_is_done=True):
             self._client.delete_run(run_id)
 
-    def runs(self, experiment_id: str, tags: Mapping[str, str]) -> tuple[Run, ...]:
-        """Return the runs of an experiment that have all these tags and were not deleted."""
+    def runs(self, experiment_id: str, tags: Mapping[str, str], *, unfinished: bool = False) -> tuple[Run, ...]:
+        """Return the runs of an experiment that have all these tags and were not deleted; or only the `unfinished`."""
         with self._calls("read the runs in"):
             wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+            if unfinished:
+                wanted += " and attributes.status = 'RUNNING'"
             found: list[Run] = []
             token = None
             while True:
                 page = self._client.search_runs([experiment_id], wanted, max_results=_PAGE, page_token=token)
-                found += [Run(one.info.run_id, one.info.artifact_uri, dict(one.data.tags)) for one in page]
+                found += [_as_run(one) for one in page]
                 token = page.token
                 if not token:
                     return tuple(found)
@@ -255,8 +265,7 @@ class Client:
     def run(self, run_id: str) -> Run:
         """Return a run."""
         with self._calls("read a run in"):
-            found = self._client.get_run(run_id)
-            return Run(found.info.run_id, found.info.artifact_uri, dict(found.data.tags))
+            return _as_run(self._client.get_run(run_id))
 
     def upload(self, run: Run, folder: Path) -> None:
         """Add the files below a folder to the artifacts of a run, under the same paths.
@@ -316,6 +325,11 @@ class Client:
 
     def _unreachable(self, what: str, problem: str) -> MlflowUnreachable:
         return unreachable(what, self.shown_uri, problem)
+
+
+def _as_run(found: Any) -> Run:
+    info = found.info
+    return Run(str(info.run_id), str(info.artifact_uri), dict(found.data.tags), int(info.start_time or 0))
 
 
 def _as_version(found: Any) -> Version:

@@ -25,7 +25,6 @@ __all__ = [
     "PREFIX",
     "REGISTRY_TAG",
     "SHA256_TAG",
-    "STAGE_TAG",
     "EntryFile",
     "Metric",
     "MirroredFile",
@@ -49,8 +48,6 @@ FORMAT = "1"
 MODEL_ID_TAG = f"{PREFIX}model_id"
 SHA256_TAG = f"{PREFIX}sha256"
 REGISTRY_TAG = f"{PREFIX}registry_id"
-STAGE_TAG = f"{PREFIX}stage"
-"""On the run alone: `uploading` until all its artifacts are stored, then `complete`."""
 
 _FORMAT_TAG = f"{PREFIX}mirror"
 _LINE_TAG = f"{PREFIX}line"
@@ -64,7 +61,7 @@ _IN_ARTIFACT_TAG = f"{PREFIX}in_artifact"
 _LABEL_PREFIX = f"{PREFIX}label."
 _OWN_TAGS = frozenset(
     {
-        *(_FORMAT_TAG, REGISTRY_TAG, STAGE_TAG, _LINE_TAG, _FILES_TAG, _BYTES_TAG, _RETIRED_TAG),
+        *(_FORMAT_TAG, REGISTRY_TAG, _LINE_TAG, _FILES_TAG, _BYTES_TAG, _RETIRED_TAG),
         *(_ENTRY_PATH_TAG, _ENTRY_SHA256_TAG, _IN_ARTIFACT_TAG, _EPOCH_TAG, f"{PREFIX}slot"),
     }
 )
@@ -223,10 +220,9 @@ def version_tags(
     }
 
 
-def run_tags(tags: Mapping[str, str], *, complete: bool) -> dict[str, str]:
+def run_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of the run that belongs to a version with these tags: the same without the labels' own."""
-    kept = {key: value for key, value in tags.items() if not key.startswith(_LABEL_PREFIX)}
-    return {**kept, STAGE_TAG: "complete" if complete else "uploading"}
+    return {key: value for key, value in tags.items() if not key.startswith(_LABEL_PREFIX)}
 
 
 def params_of(entry: Mapping[str, Any]) -> dict[str, str]:

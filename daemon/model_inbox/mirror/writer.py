@@ -1,8 +1,9 @@
 """Brings one model at a time in MLflow to what the registry says of it.
 
 Owns the order of the calls, so that whatever is cut short is found and finished, or removed, by the next attempt: the
-run and its artifacts come first, then the version that makes them visible, then its aliases, then the mark that the run
-is complete. What `plan` has decided is carried out. Never changes the registry.
+run with its artifacts, metrics and parameters comes first, then the version that makes them visible, then its aliases,
+then the end of the run. A run that has not ended was cut short. Calls that need nothing of each other are made at the
+same time. What `plan` has decided is carried out. Never changes the registry.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -35,7 +39,6 @@ from .tags import (
     MUTABLE_FIELDS,
     PREFIX,
     REGISTRY_TAG,
-    STAGE_TAG,
     EntryFile,
     MirroredFile,
     ReadBack,
@@ -132,19 +135,13 @@ class Writer:
 
         Only who holds the mirror's lock may call this, between two models. Return how many runs there were.
         """
-        left = self._client.runs(self._experiment(), {STAGE_TAG: "uploading", **self._ours})
+        left = self._client.runs(self._experiment(), self._ours, unfinished=True)
         for run in left:
-            model_id = run.tags.get(MODEL_ID_TAG, "")
-            version = next((one for one in self.find(model_id) if one.run_id == run.run_id), None)
-            if version is None:
-                self._client.delete_run(run.run_id)
+            if any(one.run_id == run.run_id for one in self.find(run.tags.get(MODEL_ID_TAG, ""))):
+                # All that it holds was there before its version.
+                self._client.end_run(run)
             else:
-                entry = self._registry.get_model_info(model_id)
-                back = _read_back(version)
-                known = (
-                    as_fields(dict(entry)) if entry is not None else back.entry if back is not None else as_fields({})
-                )
-                self._finish(run.run_id, known, version.tags)
+                self._client.delete_run(run.run_id)
         return len(left)
 
     def run_problems(self, found: Differences) -> tuple[tuple[str, ...], tuple[Different, ...]]:
@@ -168,43 +165,40 @@ class Writer:
             data = entry_bytes(entry)
             entry_file = EntryFile(ENTRY_PATH, hashlib.sha256(data).hexdigest())
             tags = self._tags(wanted, places_of(files), entry_file)
-            run = self._client.create_run(
-                self._experiment(), wanted.model_id, start_time_ms(entry), run_tags(tags, complete=False)
-            )
+            run = self._client.create_run(self._experiment(), wanted.model_id, start_time_ms(entry), run_tags(tags))
             small = {ENTRY_PATH: data}
             if files:
                 small |= {f"{MODEL_FOLDER}/{path}": text for path, text in pyfunc_files(entry).items()}
-            self._upload(run, files, small)
+            points = (*metric_points(entry), *recorded_points(entry))
+            with _beside(partial(self._client.log, run.run_id, metrics=points, params=params_of(entry))):
+                self._upload(run, files, small)
         # From here on the version is visible, with all its bytes. A crash before leaves a run that `sweep` deletes, one
-        # after it a run that `sweep` finishes.
+        # after it a run that `sweep` ends.
         description = str(entry.get("description") or "")
         made = self._client.create_version(
             name, run, MODEL_FOLDER, tags, description if len(description) <= _DESCRIPTION_MAX else ""
         )
-        version = self._without_doubles(made, wanted)
-        self._set_aliases(version, wanted.entry, _aliases(wanted), former=())
-        if version.run_id == run.run_id:
-            self._finish(run.run_id, entry, tags)
+        with _beside(partial(self._set_aliases, made, entry, _aliases(wanted), former=())):
+            found = self.find(wanted.model_id)
+        first = self._without_doubles(made, wanted, found)
+        if first.run_id == run.run_id:
+            self._client.end_run(run)
 
-    def _without_doubles(self, made: Version, wanted: Wanted) -> Version:
+    def _without_doubles(self, made: Version, wanted: Wanted, found: Sequence[Version]) -> Version:
         """Return the earliest version of the model, and delete those that came later: by a request sent twice, or by
         somebody who pushed the same model at the same time. Do with an earlier model of that id what is to be done.
         """
-        found = [one for one in self.find(wanted.model_id) if one.name == made.name or not is_same(wanted.entry, one)]
+        found = [one for one in found if one.name == made.name or not is_same(wanted.entry, one)]
         first = min([made, *(one for one in found if is_same(wanted.entry, one))], key=lambda one: one.number)
+        if first.number != made.number:
+            # Before the later one goes: an alias always names a version.
+            self._set_aliases(first, wanted.entry, _aliases(wanted), former=())
         for step in steps(wanted, found, self._target.retired, compare=True):
             if isinstance(step, Delete):
                 self.delete(step.version, with_run=step.version.run_id != first.run_id)
             elif isinstance(step, Supersede):
                 self.supersede(step.version)
         return first
-
-    def _finish(self, run_id: str, entry: EntryFields, tags: Mapping[str, str]) -> None:
-        points = (*metric_points(entry), *recorded_points(entry))
-        self._client.log(
-            run_id, metrics=points, params=params_of(entry), tags={STAGE_TAG: run_tags(tags, complete=True)[STAGE_TAG]}
-        )
-        self._client.end_run(run_id)
 
     def _upload(self, run: Run, files: Mapping[str, OpenFile], small: Mapping[str, bytes]) -> None:
         """Store files in a run. Those of the model are read by MLflow's client from where they are."""
@@ -251,8 +245,7 @@ class Writer:
         changed, gone = tag_changes(tags, version.tags)
         for key in gone:
             self._client.delete_version_tag(version, key)
-        on_run = run_tags(changed, complete=True)
-        self._client.log(version.run_id, metrics=recorded_points(wanted.entry), params={}, tags=on_run)
+        self._client.log(version.run_id, metrics=recorded_points(wanted.entry), tags=run_tags(changed))
         # How far we are comes last: with it, nothing is left to do.
         for key in sorted(changed, key=lambda key: key in (f"{PREFIX}line", f"{PREFIX}epoch")):
             self._client.set_version_tag(version, key, changed[key])
@@ -401,6 +394,15 @@ def must_be_mirrored(entry: Mapping[str, object]) -> None:
     """Raise MlflowRefused for an entry that cannot be in MLflow at all."""
     if fault := fault_of(entry):
         raise MlflowRefused(f"cannot mirror {quoted(entry.get('model_id'))}: {fault}")
+
+
+@contextmanager
+def _beside(work: Callable[[], object]) -> Iterator[None]:
+    """Do `work` in another thread while the block runs. Both have ended afterwards. Raises what either raised."""
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(work)
+        yield
+        other.result()
 
 
 def _aliases(wanted: Wanted) -> Sequence[str]:

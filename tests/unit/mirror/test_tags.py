@@ -168,9 +168,8 @@ def test_tags_that_somebody_changed_are_damage(key: str, value: str) -> None:
 def test_a_run_has_few_tags() -> None:
     """MLflow takes at most 100 at once, and an entry may have 64 labels."""
     tags = tags_of({**ENTRY, "tags": {f"n{n}": "" for n in range(64)}})
-    assert len(run_tags(tags, complete=False)) < 100
-    assert run_tags(tags, complete=False)["model_inbox.stage"] == "uploading"
-    assert run_tags(tags, complete=True)["model_inbox.stage"] == "complete"
+    assert len(run_tags(tags)) < 100
+    assert run_tags(tags)["model_inbox.sha256"] == tags["model_inbox.sha256"]
 
 
 def test_parameters_are_what_is_known_of_the_training() -> None:
