@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 from pathlib import Path
@@ -64,6 +65,22 @@ def test_a_link_does_not_lead_root_to_another_folder(alices: Home) -> None:
 def test_root_reads_as_the_owner(alices: Home, words: tuple[str, ...]) -> None:
     """Commands that only read give up root's rights, too: what they open is named by files of the owner."""
     assert called(alices, *words)[2] == ALICE
+
+
+def test_a_page_that_the_owner_may_not_write_is_to_be_printed(alices: Home, tmp_path: Path) -> None:
+    """In a folder of root's own. Nobody is told to be root, who the caller is, and nothing is left there."""
+    (tmp_path / "roots").mkdir(mode=0o755)
+    # Imports what another user could not read.
+    alices.run("report", "--help")
+    importlib.import_module("model_inbox.report.gather")
+    importlib.import_module("model_inbox.report.render")
+    status, output, user = called(alices, "report", "-o", str(tmp_path / "roots" / "page.html"))
+    assert (status, user) == (1, ALICE), output
+    assert output.endswith(
+        f"Root's commands act as {ALICE}, the owner of the registry, who may not write there. Print the page instead: "
+        "`model-inbox report > FILE`\n"
+    )
+    assert list((tmp_path / "roots").iterdir()) == []
 
 
 def test_owners_that_differ_are_said(alices: Home) -> None:

@@ -22,6 +22,7 @@ from .owners import Owner, owner_of
 __all__ = [
     "act_as_any_owner",
     "act_as_owner",
+    "acting_as",
     "invoker",
     "is_private_group",
     "name_of_group",
@@ -90,6 +91,11 @@ def invoker() -> int | None:
             return login
     called = os.environ.get("SUDO_UID", "")
     return int(called) if called.isascii() and called.isdecimal() and int(called) < _NO_LOGIN else None
+
+
+def acting_as() -> str | None:
+    """Return the name of the user that this process became by `act_as_owner`; None if it is still the one of before."""
+    return name_of_user(os.geteuid()) if _before else None
 
 
 def act_as_owner(*folders: Path, before: Callable[[], None] = no_op) -> None:

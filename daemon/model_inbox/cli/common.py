@@ -444,6 +444,8 @@ def _hint_for(error: ModelInboxError) -> str:
     """Return a hint to run as the file's owner if the system denied access, else ""."""
     if not isinstance(error, StorageError) or error.errno not in (errno.EACCES, errno.EPERM):
         return ""
+    if (user := users.acting_as()) is not None:
+        return f"Root's commands act as {user}, the owner of the registry or the inbox, who has no access there"
     place = Path(error.path)
     for folder in (place, *place.parents):
         with contextlib.suppress(OSError):

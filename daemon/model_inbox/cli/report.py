@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import StorageError
 from .arguments import MODEL, as_instant, find_model, pair_option, policy_option, read_policy, type_option
 from .common import App, Command, now, pass_app
 from .completion import complete_model
@@ -80,14 +82,28 @@ def report(
     else:
         page = _overview(app, Choice(pair, model_type, since=since), policy_file)
     if output is not None:
-        from ..base.disk import Disk, replace_file
-
-        replace_file(Disk(), output.absolute(), page.encode(), _FILE_MODE)
+        _write(page, output)
     if as_json:
         said = {"file": str(output.absolute())} if output is not None else {"html": page}
         print_json({**said, "bytes": len(page.encode())})
     elif output is None:
         click.echo(page, nl=False)
+
+
+def _write(page: str, output: Path) -> None:
+    """Replace the file by the page. Raises StorageError."""
+    from ..base.disk import Disk, replace_file
+    from ..base.users import acting_as
+
+    try:
+        replace_file(Disk(), output.absolute(), page.encode(), _FILE_MODE)
+    except StorageError as error:
+        if error.errno in (errno.EACCES, errno.EPERM) and (user := acting_as()) is not None:
+            error.hint = (
+                f"Root's commands act as {user}, the owner of the registry, who may not write there. Print the page "
+                "instead: `model-inbox report > FILE`"
+            )
+        raise
 
 
 def _check_usage(given: str | None, models: tuple[str, ...], *, is_comparison: bool, is_limited: bool) -> None:
