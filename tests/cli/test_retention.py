@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,13 @@ def test_the_past_is_simulated_under_other_rules(home: Home) -> None:
     assert "these rules would have retired 1 model (" in shown and "None of them was wanted later." in shown
     assert home.json("retention", "simulate")["retired"] == []
     assert home.tree() == before
+    home.clock += timedelta(days=2)
+    with home.open() as registry:
+        registry.delete_model("old")
+        registry.restore("old")
+    twice = home.text("retention", "simulate", "--policy", "policy.yaml")
+    assert "these rules would have retired 1 model (" in twice and "1 of them was wanted later." in twice
+    assert twice.partition("\nRetired:")[2].count("USD/EUR lightgbm") == 2
     (home.folder / "policy.yaml").write_text("policies: [{keep: {lst: 1}}]\n")
     assert home.error("retention", "simulate", "--policy", "policy.yaml", status=78)["code"] == "config.invalid"
     assert home.run("retention", "simulate", "--over", "long").exit_code == 2

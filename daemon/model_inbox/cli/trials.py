@@ -91,10 +91,10 @@ def _row(one: Difference) -> tuple[str, ...]:
 
 def print_simulation(done: Simulation) -> None:
     """Print what the rules would have retired, with the summary first, then what would have been missed."""
-    freed = sum(one.bytes for one in done.retired)
+    gone = done.models_retired
     print_lines(
         f"From {when(done.begin)} to {when(done.end)} UTC these rules would have retired "
-        f"{counted(len(done.retired), 'model')} ({format_size(freed)}). "
+        f"{counted(len(gone), 'model')} ({format_size(sum(one.bytes for one in gone))}). "
         f"{_regret(done)}{_size(done)}"
     )
     _print_limits(done)
@@ -107,7 +107,7 @@ def print_simulation(done: Simulation) -> None:
 
 
 def _regret(done: Simulation) -> str:
-    count = len(done.regretted)
+    count = len({(one.model_id, one.sequence) for one in done.regretted})
     if not count:
         return "None of them was wanted later. " if done.retired else ""
     return f"{count} of them {'was' if count == 1 else 'were'} wanted later. "

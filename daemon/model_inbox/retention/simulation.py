@@ -97,6 +97,11 @@ class Simulation:
     missing: tuple[tuple[int, int], ...] = ()
 
     @property
+    def models_retired(self) -> tuple[SimulatedRetirement, ...]:
+        """The last retirement of each model that would have been retired: one that was restored may go twice."""
+        return tuple({(one.model_id, one.sequence): one for one in self.retired}.values())
+
+    @property
     def regretted(self) -> tuple[SimulatedRetirement, ...]:
         """The retirements that would have been regretted."""
         return tuple(one for one in self.retired if one.regret is not None)

@@ -293,7 +293,9 @@ def test_a_restored_model_is_there_again_within_the_grace() -> None:
     told.register(0.5, "a")
     told.register(1.5, "b")
     told.change(3.0, "restore", "a")
-    assert retired(told.simulate(section(trash_grace="7d"))) == [("a", "03-02"), ("a", "03-04")]
+    done = told.simulate(section(trash_grace="7d"))
+    assert retired(done) == [("a", "03-02"), ("a", "03-04")]
+    assert done.models_retired == done.retired[1:]
     assert retired(told.simulate(section(trash_grace="1d"))) == [("a", "03-02")]
 
 
