@@ -1,7 +1,8 @@
-"""The rules that decided, kept for as long as the history: one file for each set of rules, named by its digest.
+"""The rules that decided, kept beside the history: one file for each set of rules, named by its digest.
 
 Owns these files, and that one is durable before the first line that names it. A line that a rule decided names its
 rules by the SHA-256 of their text in `detail.rules`. Knows nothing of what the text says: `config.rules` makes it.
+Never removes a file: a handle that has kept its rules goes on naming them without looking again.
 """
 
 from __future__ import annotations

@@ -110,6 +110,19 @@ def test_a_disk_that_cannot_keep_the_rules(tmp_path: Path) -> None:
         assert rules_path(tmp_path, FIRST).read_bytes() == FIRST
 
 
+def test_rules_outlast_the_lines_that_name_them(folder: Path) -> None:
+    """Pruning leaves all rules: this handle goes on naming those of a pruned line without looking for their file."""
+    clock = Clock()
+    clock.ahead(60)
+    with open_registry(folder, clock=clock, disk=QuickDisk()) as registry:
+        first = registry.decide_by(FIRST)
+        assert registry.prune_history(30) == 1
+        assert "register a" not in named(registry)
+        register(registry, "c", first)
+    assert read_rules(RegistryFiles(folder / "registry.json"), first) == FIRST
+    assert verify(folder / "registry.json", folder / "prediction") == []
+
+
 def test_verify_misses_rules_that_lines_name(folder: Path) -> None:
     """A file that is gone and one with other bytes are problems with its name; a start mends one in force."""
     check = lambda: verify(folder / "registry.json", folder / "prediction")  # noqa: E731  # in four lines
