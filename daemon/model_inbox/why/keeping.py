@@ -121,7 +121,7 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"dated in the future: (.+)", r"it is dated in the future (\1)"),
         (
             r"budget (.+): the rules keep (.+); kept only by (.+)",
-            r"the rules keep \2 of its group, the budget is \1, and only \3 kept it",
+            r"the rules keep \2 of its group, more than its budget of \1, and this one only by \3",
         ),
         # Of this rule the time is that of a registration, of all others that of a training.
         (

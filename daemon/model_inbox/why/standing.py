@@ -32,7 +32,7 @@ def _newest(evidence: Evidence, entry: EntryFields) -> Answer:
     slot = quoted(evidence.slot, 200)
     if entry.get("held"):
         return Answer("newest", f"It is not the newest model of {slot}, because it is held.")
-    if instant_microseconds(entry.get("trained_at")) > microseconds_of(evidence.moment):
+    if _trained(entry) > microseconds_of(evidence.moment):
         trained = when(entry.get("trained_at"))
         return Answer("newest", f"It is not the newest model of {slot}, because it is dated in the future: {trained}.")
     best = evidence.newest
@@ -42,8 +42,10 @@ def _newest(evidence: Evidence, entry: EntryFields) -> Answer:
         of = "and no other is registered there" if is_alone else f"of the {evidence.models} that are registered there"
         return Answer("newest", f"{text}, {of}.")
     other, number = quoted(best["model_id"]), sequence_of(best)
-    if _order(best)[0] == _order(entry)[0]:
-        why = f"{other} was trained at the same time ({when(entry.get('trained_at'))}) and registered later"
+    if _trained(best) == _trained(entry):
+        # Entries from before the history have no number; then the order of the ids decides.
+        later = "registered later" if number != sequence_of(entry) else "its id comes later in the alphabet"
+        why = f"{other} was trained at the same time ({when(entry.get('trained_at'))}) and {later}"
     else:
         later, this = two_times(best.get("trained_at"), entry.get("trained_at"))
         why = f"{other} was trained later ({later}; this one {this})"
@@ -51,8 +53,8 @@ def _newest(evidence: Evidence, entry: EntryFields) -> Answer:
     return Answer("newest", f"It is not the newest model of {slot}, because {why}.{registered}", number or None)
 
 
-def _order(entry: EntryFields) -> tuple[int, int, str]:
-    return instant_microseconds(entry.get("trained_at")), sequence_of(entry), str(entry["model_id"])
+def _trained(entry: EntryFields) -> int:
+    return instant_microseconds(entry.get("trained_at"))
 
 
 # --- promoted ---------------------------------------------------------------------------------------------------------

@@ -228,6 +228,7 @@ def test_a_duplicate_and_a_drop_that_waits() -> None:
             "because 'x' was trained at the same time (2026-11-20 00:00:00 UTC) and registered",
             9,
         ),
+        (entry(sequence=0), entry("x", 0), "(2026-11-20 00:00:00 UTC) and its id comes later in the alphabet.", None),
         (
             entry(trained_at="2026-11-20T00:00:00.100Z"),
             entry("x", 9, trained_at="2026-11-20T00:00:00.250Z"),
@@ -426,7 +427,7 @@ OWN = "2026-11-20T00:00:00Z"
         ("holders champion: never held it, or long ago", "the rule `holders champion` does not keep it (never held"),
         (
             "budget 20 GiB: the rules keep 25 GiB; kept only by within 30d, daily 2026-11-20",
-            "the rules keep 25 GiB of its group, the budget is 20 GiB, and only within 30d, daily 2026-11-20 kept it",
+            "the rules keep 25 GiB of its group, more than its budget of 20 GiB, and this one only by within 30d, ",
         ),
     ],
 )
