@@ -17,6 +17,7 @@ import pytest
 
 from support.home import Home
 from support.places import ROOT
+from support.processes import unmeasured
 from support.users import let_through
 from support.waiting import wait_until
 from support.world import must_be_root
@@ -40,7 +41,7 @@ class Place:
         let_through(folder)
         self.folder = folder / "state"
         self.folder.mkdir()
-        self.environment = os.environ | {"PYTHONPATH": str(folder / "closed")}
+        self.environment = unmeasured() | {"PYTHONPATH": str(folder / "closed")}
         shutil.copytree(ROOT / "daemon", folder / "closed", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "closed").chmod(0o700)
         Home(self.folder).register("eur-usd-1")

@@ -26,7 +26,7 @@ from model_inbox.cli import root
 from model_inbox.cli.reload import _report
 from model_inbox.config.load import load_config, parse_config
 from model_inbox.errors import TRANSIENT, ConfigError, StorageError, is_transient
-from model_inbox.pickles import Allowlist
+from model_inbox.pickles import Allowlist, allowlist
 from model_inbox.producer import Answers
 from model_inbox.service.reload import open_server
 from support.crash_kit import metadata
@@ -160,6 +160,8 @@ def test_allowlists_that_cannot_be_read_just_now(monkeypatch: pytest.MonkeyPatch
     """The lists are files of the installation: an error while they are read says nothing about the settings."""
     folder = Path(str(resources.files("model_inbox.pickles"))) / "allow"
     unreadable(monkeypatch, folder / "builtins.tsv", number)
+    # A list that this process has read is not read again.
+    allowlist._text_of.cache_clear()
     with pytest.raises(StorageError, match="allowlist") as caught:
         Allowlist.load(["builtins"])
     assert caught.value.exit_status == 75

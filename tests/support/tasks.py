@@ -36,7 +36,7 @@ _BLOCK = re.compile(
 )
 MARKS = re.compile(r"run(?:: exit (?P<code>\d+))?|output|file: (?P<file>[\w./-]+)|shown: (?P<why>.+)")
 # Digests, ages, sizes, and numbers of more than one digit: times, names of drops.
-_VARYING = re.compile(r"\b[0-9a-f]{12,}\b|\b\d+[smhd]\b|\b[\d.]+ [KMG]?i?B\b|\d{2,}")
+_VARYING = re.compile(r"\b[0-9a-f]{12,}\b|\b\d+[smhd]\b|\b[\d.]+ [KMG]?i?B\b|\d{2,}(?:\.\d+)?")
 _MODELS = re.compile(r"<!-- models: ([\w ]+) -->")
 
 
