@@ -6,11 +6,12 @@ although it failed, or twice although it was made once: who calls looks again.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -29,13 +30,12 @@ _PAGE = 1000
 _METRICS_MAX = 900
 _TAGS_MAX = 100
 _UPLOADS = 4
-_NO_URLS = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 # The mirror has pauses of its own, which tell of the failure. MLflow's defaults wait for minutes inside one call.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    _NO_URLS: "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _REFUSALS = frozenset(
     {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_LIMIT_EXCEEDED", "RESOURCE_ALREADY_EXISTS"}
@@ -227,14 +227,10 @@ class Client:
 
     def end_run(self, run: Run) -> None:
         """Mark a run as finished. It ends at its start: how long the training took is not known."""
-        with self._calls("end a run in"):
-            from mlflow import environment_variables
-
-            if hasattr(environment_variables, _NO_URLS):
-                self._client.set_terminated(run.run_id, "FINISHED", run.start_time_ms)
-            else:
-                # MLflow 2 would print two lines on stdout. This asks for the run first, and leaves its end open.
-                self._client.update_run(run.run_id, status="FINISHED")
+        # MLflow 2 prints two lines on stdout, and has no setting for it.
+        with self._calls("end a run in"), redirect_stdout(io.StringIO()):
+            # `update_run` would ask for the run first.
+            self._client.set_terminated(run.run_id, "FINISHED", run.start_time_ms)
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run, so that `mlflow gc` removes it with its artifacts; one that is gone is deleted already."""
