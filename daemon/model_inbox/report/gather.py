@@ -42,9 +42,9 @@ from ..registry.outcomes import Retired
 from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..registry.segments import lines_of_operations, newest_lines
-from ..retention.apply import plan_retention
 from ..retention.forecast import Expected, expected
 from ..retention.outcomes import RetentionPlan
+from ..retention.plan import plan
 from ..telemetry.health import Daemon, assess, find_daemon, state_of
 from ..telemetry.status_file import disk_left
 from .attention import needs
@@ -113,7 +113,7 @@ class _Gathering:
         groups = groups_of(stored, self.choice)
         # Without rules nothing goes, and it need not be worked out for each model.
         section = self.config.retention
-        plan = plan_retention(self.registry, section, self.now) if section.policies else RetentionPlan((), (), 0)
+        made = plan(stored, section, now=self.now) if section.policies else RetentionPlan((), (), 0)
         daemon = self._try("the status of the daemon", self._find_daemon)
         waiting, waiting_total = self._try("the inbox", lambda: self._waiting(daemon)) or ((), 0)
         drops, drops_total = self._try("the receipts", self._drops) or ((), 0)
@@ -122,13 +122,13 @@ class _Gathering:
         lines = self._try("the decisions in the history", self._decision_lines) or {}
         retired = self._try("the trash", self.registry.retired) or []
         former = {one.model_id: one.entry for one in retired}
-        retention = self._retention(plan, daemon, stored)
+        retention = self._retention(made, daemon, stored)
         slots = self._slots(groups, lines, rejections, former, retention.by_slot)
         trash = self._trash(retired)
         history = self._try("the history", self._history) or ()
         disks = self._disks(groups, trash)
         problems = self._problems(daemon)
-        breakers = [problem for _, problem in plan.breakers]
+        breakers = [problem for _, problem in made.breakers]
         return Overview(
             host=socket.gethostname(),
             version=self.version,
@@ -137,7 +137,7 @@ class _Gathering:
             registry_path=self.registry.registry_path,
             choice=self.choice,
             daemon=state_of(daemon.document, daemon.holding) if daemon is not None else "unknown",
-            attention=needs(problems, rejected, waiting, slots, breakers, plan.warnings, _held(groups)),
+            attention=needs(problems, rejected, waiting, slots, breakers, made.warnings, _held(groups)),
             slots=slots,
             slots_total=len(groups),
             models_total=sum(map(len, groups.values())),
@@ -291,13 +291,13 @@ class _Gathering:
         gates = tuple(gate for gate in self.config.gates if gate.match.matches(slot))
         return Asked(gates, tuple(compared), order_of_metrics(self.config, slot))
 
-    def _retention(self, plan: RetentionPlan, daemon: Daemon | None, stored: Sequence[EntryFields]) -> Retention:
+    def _retention(self, made: RetentionPlan, daemon: Daemon | None, stored: Sequence[EntryFields]) -> Retention:
         status = (daemon.document or {}) if daemon is not None and daemon.wrote_document else {}
         said = status.get("retention") or {}
         next_run = parse_stored(said.get("next_run_at")) if isinstance(said, Mapping) else None
         slots = {str(entry["model_id"]): slot_of(entry) for entry in stored}
         at = next_run or self.now
-        allowed = plan.allowed()
+        allowed = made.allowed()
         taken = [
             Taken(one.model_id, slots[one.model_id], at, "; ".join(one.reasons), one.bytes)
             for one in allowed
@@ -310,14 +310,14 @@ class _Gathering:
         ]
         taken += (one for one in self._held_too_long(stored, slots) if self.choice.matches(one.slot))
         taken.sort(key=lambda one: one.at)
-        kept = Counter(_rule(kept.reasons[0]) for kept in plan.keep if self.choice.matches(slots[kept.model_id]))
+        kept = Counter(_rule(kept.reasons[0]) for kept in made.keep if self.choice.matches(slots[kept.model_id]))
         return Retention(
             mode=self.config.retention.mode,
             next_run=next_run,
             taken=tuple(taken),
             taken_bytes=sum(one.bytes for one in taken),
             by_slot=Counter(one.slot for one in taken),
-            stopped=len(plan.retire) - len(allowed),
+            stopped=len(made.retire) - len(allowed),
             kept=tuple(kept.most_common(KEPT)),
             kept_total=sum(kept.values()),
         )
