@@ -49,6 +49,11 @@ class Choice:
     variant: str | None = None
     since: datetime | None = None
 
+    @property
+    def is_of_slots(self) -> bool:
+        """Return whether not all slots are shown."""
+        return (self.pair, self.model_type, self.variant) != (None, None, None)
+
     def matches(self, slot: Slot) -> bool:
         """Return whether a slot is shown."""
         wanted = zip((self.pair, self.model_type, self.variant), slot, strict=True)

@@ -10,7 +10,7 @@ import contextlib
 import re
 import socket
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -43,7 +43,7 @@ from ..registry.paths import RegistryFiles
 from ..registry.registry import ModelRegistry
 from ..registry.segments import lines_of_operations, newest_lines
 from ..retention.forecast import Expected, expected
-from ..retention.outcomes import RetentionPlan
+from ..retention.outcomes import RetentionPlan, ToKeep, ToRetire
 from ..retention.plan import plan
 from ..telemetry.health import Daemon, assess, find_daemon, state_of
 from ..telemetry.status_file import disk_left
@@ -126,7 +126,8 @@ class _Gathering:
         slots = self._slots(groups, lines, rejections, former, retention.by_slot)
         trash = self._trash(retired)
         history = self._try("the history", self._history) or ()
-        disks = self._disks(groups, trash)
+        slot_bytes = _slot_bytes(groups, trash)
+        disks = self._disks(slot_bytes)
         problems = self._problems(daemon)
         breakers = [problem for _, problem in made.breakers]
         return Overview(
@@ -152,7 +153,7 @@ class _Gathering:
             trash_total=len(trash),
             trash_bytes=sum(one.bytes for one in trash),
             disks=disks,
-            slot_bytes=_slot_bytes(groups, trash),
+            slot_bytes=slot_bytes,
             history=history,
             history_total=sequence,
             unread=tuple(self.unread),
@@ -295,22 +296,19 @@ class _Gathering:
         status = (daemon.document or {}) if daemon is not None and daemon.wrote_document else {}
         said = status.get("retention") or {}
         next_run = parse_stored(said.get("next_run_at")) if isinstance(said, Mapping) else None
-        slots = {str(entry["model_id"]): slot_of(entry) for entry in stored}
         at = next_run or self.now
+        entries = {str(entry["model_id"]): entry for entry in stored}
         allowed = made.allowed()
         taken = [
-            Taken(one.model_id, slots[one.model_id], at, "; ".join(one.reasons), one.bytes)
-            for one in allowed
-            if self.choice.matches(slots[one.model_id])
+            *(_taken(one, entries[one.model_id], at) for one in allowed),
+            *(_taken(one, entries[one.model_id], one.at, is_expected=True) for one in self._expected(stored)),
+            *self._held_too_long(stored),
         ]
-        taken += [
-            Taken(one.model_id, slots[one.model_id], one.at, "; ".join(one.reasons), one.bytes, is_expected=True)
-            for one in self._expected(stored)
-            if self.choice.matches(slots[one.model_id])
-        ]
-        taken += (one for one in self._held_too_long(stored, slots) if self.choice.matches(one.slot))
-        taken.sort(key=lambda one: one.at)
-        kept = Counter(_rule(kept.reasons[0]) for kept in made.keep if self.choice.matches(slots[kept.model_id]))
+        taken = sorted((one for one in taken if self.choice.matches(one.slot)), key=lambda one: one.at)
+        keep: Iterable[ToKeep] = made.keep
+        if self.choice.is_of_slots:
+            keep = (one for one in keep if self.choice.matches(slot_of(entries[one.model_id])))
+        kept = Counter(_rule(one.reasons[0]) for one in keep)
         return Retention(
             mode=self.config.retention.mode,
             next_run=next_run,
@@ -329,15 +327,15 @@ class _Gathering:
         steps = max(1, min(DAYS, FORESEEN_MAX // max(len(stored), 1)))
         return expected(stored, self.config.retention, self.now, days=DAYS, steps=steps)
 
-    def _held_too_long(self, stored: Sequence[EntryFields], slots: Mapping[str, Slot]) -> list[Taken]:
+    def _held_too_long(self, stored: Sequence[EntryFields]) -> list[Taken]:
         """Return the models that are held and go in the next days, because they have been held for long."""
         keep = timedelta(seconds=self.config.registry.held_keep)
         found = []
         for entry in stored:
             since = parse_stored(entry.get("held_since")) if entry.get("held") and not entry.get("pinned") else None
             if since is not None and since + keep <= self.now + timedelta(days=DAYS):
-                model_id, at = str(entry["model_id"]), max(since + keep, self.now)
-                found.append(Taken(model_id, slots[model_id], at, "held for registry.held_keep", size_of(entry)))
+                at, why = max(since + keep, self.now), "held for registry.held_keep"
+                found.append(Taken(str(entry["model_id"]), slot_of(entry), at, why, size_of(entry)))
         return found
 
     def _trash(self, retired: Sequence[Retired]) -> list[Trashed]:
@@ -368,15 +366,14 @@ class _Gathering:
     def _is_since(self, at: datetime | None) -> bool:
         return self.choice.since is None or at is None or at >= self.choice.since
 
-    def _disks(self, groups: Mapping[Slot, Sequence[EntryFields]], trash: Sequence[Trashed]) -> tuple[DiskUse, ...]:
+    def _disks(self, slot_bytes: Sequence[SlotBytes]) -> tuple[DiskUse, ...]:
         left = {disk["folder"]: disk for disk in self._left()}
         disk = left.get("models") or {}
-        models = sum(size_of(entry) for entries in groups.values() for entry in entries)
         registry = Path(self.registry.registry_path)
         free, size = disk.get("free_bytes"), disk.get("size_bytes")
         return (
-            DiskUse("Registered models", models, str(registry.parent), free, size),
-            DiskUse("Trash", sum(one.bytes for one in trash), str(registry.parent), free, size),
+            DiskUse("Registered models", sum(one.bytes for one in slot_bytes), str(registry.parent), free, size),
+            DiskUse("Trash", sum(one.trash for one in slot_bytes), str(registry.parent), free, size),
             DiskUse("Registry and its history", _bytes_of(self._files()), str(registry.parent), free, size),
         )
 
@@ -408,6 +405,10 @@ def _slot_bytes(groups: Mapping[Slot, Sequence[EntryFields]], trash: Sequence[Tr
         for slot in {*groups, *in_trash}
     ]
     return tuple(sorted(found, key=lambda one: (-one.bytes - one.trash, one.slot)))
+
+
+def _taken(one: ToRetire | Expected, entry: EntryFields, at: datetime, *, is_expected: bool = False) -> Taken:
+    return Taken(one.model_id, slot_of(entry), at, "; ".join(one.reasons), one.bytes, is_expected)
 
 
 def _held(groups: Mapping[Slot, Sequence[EntryFields]]) -> list[tuple[str, str]]:
