@@ -70,17 +70,20 @@ def report(
     more, each beside the first. The file needs no other file and no network. FILE is replaced at once, so that who has
     it open never sees a half. With --json, what was written where, or the page.
     """
+    from ..base.collector import collector_paused
     from ..report.facts import Choice
 
     _check_usage(
         given, models, is_comparison=is_comparison, is_limited=bool(pair or model_type or since or policy_file)
     )
-    if given is not None:
-        page = _page_of_model(app, given)
-    elif is_comparison:
-        page = _page_of_comparison(app, models)
-    else:
-        page = _overview(app, Choice(pair, model_type, since=since), policy_file)
+    # From the opening to the page: between two pauses the collector would walk all entries of a large registry.
+    with collector_paused():
+        if given is not None:
+            page = _page_of_model(app, given)
+        elif is_comparison:
+            page = _page_of_comparison(app, models)
+        else:
+            page = _overview(app, Choice(pair, model_type, since=since), policy_file)
     if output is not None:
         _write(page, output)
     if as_json:
