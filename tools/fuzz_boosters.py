@@ -46,6 +46,10 @@ FRAME = pd.DataFrame(DATA, columns=list("abcdef")).assign(
     g=pd.Categorical(RANDOM.choice(list("uvwxyz"), 1000)), h=pd.Categorical(RANDOM.integers(0, 50, 1000))
 )
 TEXTS = FRAME.assign(g=FRAME["g"].astype(str), h=FRAME["h"].astype(str))
+WORDS = FRAME[["a"]].assign(
+    t=[" ".join(words) for words in RANDOM.choice(["up", "down", "flat", "fast", "slow", "big"], (1000, 5))],
+    v=[list(row) for row in DATA[:, :4]],
+)
 NUMBERS = (-1, 0, 1, 2, 30, 31, 32, 99_999_999, -99_999_999, 2**31 - 1, -(2**31))
 
 
@@ -182,7 +186,7 @@ def use_xgboost(data: bytes) -> None:
 
 
 def catboost_models() -> list[bytes]:
-    """Return symmetric and other trees, with categories and several classes."""
+    """Return symmetric and other trees, with categories, several classes, texts and embeddings."""
     common = {"iterations": 10, "verbose": 0, "thread_count": 1, "allow_writing_files": False}
     by_category = {"cat_features": ["g", "h"]}
     found = [
@@ -192,6 +196,11 @@ def catboost_models() -> list[bytes]:
         catboost.CatBoostRegressor(grow_policy="Lossguide", **common).fit(TEXTS, TARGET, **by_category),
         catboost.CatBoostClassifier(grow_policy="Depthwise", depth=4, **common).fit(DATA, CLASSES),
         catboost.CatBoostClassifier(depth=4, **common).fit(DATA, CLASSES),
+        catboost.CatBoostClassifier(depth=4, **common).fit(WORDS[["a", "t"]], CLASSES, text_features=["t"]),
+        catboost.CatBoostRegressor(depth=4, **common).fit(WORDS[["a", "v"]], TARGET, embedding_features=["v"]),
+        catboost.CatBoostClassifier(depth=3, **common).fit(
+            WORDS.head(100), CLASSES[:100], text_features=["t"], embedding_features=["v"]
+        ),
     ]
     return [model.__getstate__()["__model"] for model in found]
 
@@ -200,10 +209,14 @@ def use_catboost(data: bytes) -> None:
     """Load, and predict in every way."""
     model = catboost.CatBoost()
     model.__setstate__({"__model": data})
-    categorical = set(model.get_cat_feature_indices())
-    columns = range(min(len(model.feature_names_), COLUMNS_MAX))
-    rows = TEXTS.head(64)
-    frame = pd.DataFrame({place: rows["g"] if place in categorical else rows["a"] for place in columns})
+    kinds = {
+        **dict.fromkeys(model.get_cat_feature_indices(), TEXTS["g"]),
+        **dict.fromkeys(model.get_text_feature_indices(), WORDS["t"]),
+        **dict.fromkeys(model.get_embedding_feature_indices(), WORDS["v"]),
+    }
+    # CatBoost compares the names, and stops at others.
+    names = model.feature_names_[:COLUMNS_MAX]
+    frame = pd.concat({name: kinds.get(place, TEXTS["a"]).head(64) for place, name in enumerate(names)}, axis=1)
     model.predict(frame, thread_count=1)
     model.calc_leaf_indexes(frame, thread_count=1)
     model.get_feature_importance()

@@ -419,6 +419,23 @@ def catboost_recipes() -> Iterator[tuple[str, Callable[[], Any], tuple[Any, ...]
         (PRICES, RETURNS),
     )
     yield "plain", lambda: cat.CatBoost({**quiet, "loss_function": "MultiRMSE"}), (PRICES, np.c_[UP, RETURNS])
+    news = pd.DataFrame(
+        {
+            "last": RETURNS,
+            "news": [f"rates {'up' if up else 'down'} in {place % 7} banks" for place, up in enumerate(DIRECTION)],
+            "vector": PRICES.tolist(),
+        }
+    )
+    texts, vectors = {"text_features": ["news"]}, {"embedding_features": ["vector"]}
+    yield "texts", lambda: cat.CatBoostClassifier(**texts, **quiet), (news.drop(columns="vector"), DIRECTION)
+    yield "embeddings", lambda: cat.CatBoostRegressor(**vectors, **quiet), (news.drop(columns="news"), RETURNS)
+    letters = {"dictionary_id": "Letters", "token_level_type": "Letter", "gram_order": "3"}
+    yield (
+        "texts in letters",
+        lambda: cat.CatBoostClassifier(dictionaries=[letters], feature_calcers=["BoW", "NaiveBayes"], **texts, **quiet),
+        (news.drop(columns="vector"), LABELS),
+    )
+    yield "both", lambda: cat.CatBoostClassifier(**texts, **vectors, **quiet), (news, LABELS)
 
 
 RECIPES = {

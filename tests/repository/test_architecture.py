@@ -256,7 +256,9 @@ INSIDE: dict[str, tuple[str, ...]] = {
     "pickles/trees": (
         "fault",
         "flatbuffer number_text shape ubjson",
-        "catboost_statistics lightgbm_text nodes xgboost_model",
+        "byte_stream catboost_statistics lightgbm_text nodes xgboost_model",
+        "catboost_calcers",
+        "catboost_embeddings catboost_texts",
         "catboost_model",
         "__init__",
     ),
@@ -311,7 +313,8 @@ PURE = words("""
     pickles/rules/formula_rules pickles/rules/python_rules pickles/rules/scipy_rules pickles/rules/costs
     pickles/rules/mesh_rules pickles/rules/spline_rules pickles/rules/state_space_rules
     pickles/rules/neighbor_rules pickles/rules/svm_rules pickles/rules/tree_rules pickles/rules/zone_rules
-    pickles/trees/__init__ pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/fault
+    pickles/trees/__init__ pickles/trees/byte_stream pickles/trees/catboost_calcers pickles/trees/catboost_embeddings
+    pickles/trees/catboost_model pickles/trees/catboost_statistics pickles/trees/catboost_texts pickles/trees/fault
     pickles/trees/flatbuffer pickles/trees/lightgbm_text pickles/trees/nodes pickles/trees/number_text
     pickles/trees/shape pickles/trees/ubjson pickles/trees/xgboost_model
 """)

@@ -237,7 +237,7 @@ FINDINGS: Mapping[str, Callable[[str, str], Problem]] = {
     ),
     "unchecked-part": lambda name, detail: artifact_unsupported(
         f"the model in {quoted(name)} cannot be checked: {detail}",
-        "Turn texts and embeddings into numbers before the model, and train it with these",
+        "Train it without likelihoods (LDA:likelihood=true), or turn embeddings into numbers before the model",
     ),
     "bad-zip": lambda _, detail: artifact_malformed(
         f"the archive does not have the layout that torch writes: {detail}", _TORCH

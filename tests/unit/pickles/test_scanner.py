@@ -81,9 +81,10 @@ def test_worker_imports_what_scanning_needs_and_nothing_else() -> None:
         hook_rules mesh_rules neighbor_rules numpy_rules python_rules quantized_rules scipy_rules spline_rules
         state_space_rules svm_rules table torch_object_rules torch_rules tree_rules zone_rules
     """
-    trees = (
-        "catboost_model catboost_statistics fault flatbuffer lightgbm_text nodes number_text shape ubjson xgboost_model"
-    )
+    trees = """
+        byte_stream catboost_calcers catboost_embeddings catboost_model catboost_statistics catboost_texts fault
+        flatbuffer lightgbm_text nodes number_text shape ubjson xgboost_model
+    """
     assert {name for name in imported if name.startswith("model_inbox")} == {
         *(f"model_inbox.pickles.{name}" for name in pickles.split()),
         *(f"model_inbox.pickles.formats.{name}" for name in formats.split()),

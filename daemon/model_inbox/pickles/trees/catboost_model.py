@@ -12,7 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+from .byte_stream import ByteStream
+from .catboost_calcers import Calculated
+from .catboost_embeddings import check_embeddings
 from .catboost_statistics import Known, check_base, check_statistics, key_of
+from .catboost_texts import check_texts
 from .fault import NotATree, Unchecked, check_inside, require
 from .flatbuffer import Table, root_table
 
@@ -24,18 +28,22 @@ _DEPTH_MAX = 16
 """CatBoost itself grows no deeper symmetric tree."""
 _DIMENSIONS_MAX = 1 << 20
 _INDEX_MAX = 10_000_000
-_STATISTICS_PART = "static_provider_v1"
+_STATISTICS_PART, _TEXTS_PART, _EMBEDDINGS_PART = "static_provider_v1", "text_process_v2\0", "embed_process_1\0"
+_PARTS = (_STATISTICS_PART, _TEXTS_PART, _EMBEDDINGS_PART)
+"""The parts behind the trees, in the order in which CatBoost writes them."""
 _WHERE = "the trees"
 
 # Numbers of the fields of TModelTrees.
 _DIMENSION, _SPLITS, _SIZES, _STARTS, _CATEGORICAL, _FLOAT, _ONE_HOT, _STATISTIC = range(8)
 _LEAF_VALUES, _LEAF_WEIGHTS, _STEPS, _LEAF_OF_NODE, _TEXT, _ESTIMATED = range(8, 14)
 _MULTI_BIAS, _PACKED, _EMBEDDING = 16, 17, 18
-_BORDERS = {_FLOAT: 3, _ONE_HOT: 1, _STATISTIC: 1}
+_BORDERS = {_FLOAT: 3, _ESTIMATED: 3, _ONE_HOT: 1, _STATISTIC: 1}
 """For each kind of feature, the field of its table with its borders or values: each of them is one possible split."""
+_USED = (3, 4)
+"""The fields of texts and embeddings that tell whether the model uses them."""
 _BORDERS_OF_BUCKET = 254
 """The evaluator keeps a byte for this many borders of a feature."""
-_POSITIONS = {_FLOAT: (1, 2), _CATEGORICAL: (0, 1)}
+_POSITIONS = {_FLOAT: (1, 2), _CATEGORICAL: (0, 1), _TEXT: (0, 1), _EMBEDDING: (0, 1)}
 """The fields with the place of a feature: among those of its kind, and in a row of data."""
 
 
@@ -54,8 +62,9 @@ def check_catboost(data: bytes) -> None:
     require(trees.count(_MULTI_BIAS, 8) in (0, 1, dimensions), "the model has another number of biases than of outputs")
     _check_positions(trees)
     parts = core.texts(3)
-    _refuse_unchecked(trees, parts)
-    _check_statistics(trees, parts, data[8 + size :])
+    if parts != [part for part in _PARTS if part in parts]:
+        raise Unchecked("it has other parts than trees, statistics, texts and embeddings")
+    _check_calculated(trees, _check_parts(trees, parts, data[8 + size :]))
     splits, sizes, starts = (trees.numbers(field, "i") for field in (_SPLITS, _SIZES, _STARTS))
     borders = [feature.count(field, 4) for kind, field in _BORDERS.items() for feature in trees.tables(kind)]
     known = sum(borders)
@@ -78,19 +87,6 @@ def check_catboost(data: bytes) -> None:
     require(weights in (0, leaves // dimensions), f"{_WHERE} have {weights} weights of leaves")
 
 
-def _refuse_unchecked(trees: Table, parts: Sequence[str]) -> None:
-    """CatBoost turns texts and embeddings into numbers by tables behind the trees, whose offsets it does not verify.
-
-    They are flatbuffers, packed dictionaries and graphs of neighbours (catboost/private/libs/text_features and
-    embedding_features).
-    """
-    for kind, what in ((_TEXT, "texts"), (_EMBEDDING, "embeddings"), (_ESTIMATED, "texts or embeddings")):
-        if trees.count(kind, 4):
-            raise Unchecked(f"it has features that are {what}")
-    if not {_STATISTICS_PART}.issuperset(parts) or len(parts) > 1:
-        raise Unchecked("it has other parts than trees and statistics")
-
-
 def _check_positions(trees: Table) -> None:
     """CatBoost makes its rows as wide as the last feature of each kind needs, so the numbers have to rise."""
     flat_places: set[int] = set()
@@ -106,8 +102,45 @@ def _check_positions(trees: Table) -> None:
             flat_places.add(flat)
 
 
-def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
-    """Check the features that stand for categories by statistics, and their tables behind the trees."""
+def _check_parts(trees: Table, parts: Sequence[str], data: bytes) -> Sequence[Calculated | None]:
+    """Check the tables behind the trees. Return what those of texts and of embeddings calculate."""
+    stream = ByteStream(data)
+    stream.take(_check_statistics(trees, parts, data))
+    texts = check_texts(stream) if _TEXTS_PART in parts else None
+    embeddings = check_embeddings(stream) if _EMBEDDINGS_PART in parts else None
+    require(not parts or stream.left == 0, "there is something behind the tables of the model")
+    return (texts, embeddings)
+
+
+def _check_calculated(trees: Table, calculated: Sequence[Calculated | None]) -> None:
+    """Check the features that are calculated from texts and embeddings: which calcer, and which of its outputs."""
+    known = [{source.number(0, "i", -1): source for source in trees.tables(field)} for field in (_TEXT, _EMBEDDING)]
+    for sources, used, by in zip(known, _USED, calculated, strict=True):
+        if by is None:
+            continue
+        for number, source in sources.items():
+            # CatBoost calculates for those that are marked as used.
+            require(
+                number < by.features or not source.number(used, "b", 1),
+                f"the model has text or embedding {number}, and tables for {by.features}",
+            )
+    for number, feature in enumerate(trees.tables(_ESTIMATED)):
+        where, kind = f"calculated feature {number}", feature.number(4, "b")
+        by = calculated[kind] if kind in (0, 1) else None
+        if by is None:
+            raise NotATree(f"{where} is of a kind without tables")
+        id_, output = feature.struct_bytes(1, 16), feature.number(2, "i", -1)
+        outputs = by.outputs.get(id_, 0)
+        require(0 <= output < outputs, f"{where} is output {output}, and its calcer has {outputs}")
+        source_number = feature.number(0, "i", -1)
+        require(
+            source_number in known[kind] and by.feature_of.get(id_) == source_number,
+            f"{where} is calculated from text or embedding {source_number}, which is another one",
+        )
+
+
+def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> int:
+    """Check the features that stand for categories by statistics. Return how many bytes their tables take."""
     known = Known(
         {feature.number(0, "i", -1) for feature in trees.tables(_CATEGORICAL)},
         {feature.number(1, "i", -1) for feature in trees.tables(_FLOAT)},
@@ -115,10 +148,7 @@ def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
     for feature in trees.tables(_ONE_HOT):
         number = feature.number(0, "i", -1)
         require(number in known.categorical, f"the model has values of category {number}, which is no feature")
-    classes: dict[bytes, int] = {}
-    if parts[:1] == [_STATISTICS_PART]:
-        end, classes = check_statistics(data, known)
-        require(end == len(data), "there is something behind the tables of statistics")
+    end, classes = check_statistics(data, known) if _STATISTICS_PART in parts else (0, {})
     for number, feature in enumerate(trees.tables(_STATISTIC)):
         where = f"statistic {number}"
         statistic = feature.table(0)
@@ -129,6 +159,7 @@ def _check_statistics(trees: Table, parts: Sequence[str], data: bytes) -> None:
             raise NotATree(f"{where} has no table")
         border = statistic.number(1, "i")
         require(0 <= border < max(1, table), f"{where} has border {border}, and its table has {table} classes")
+    return end
 
 
 def _check_symmetric(sizes: Sequence[int], dimensions: int, values: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
-from .fault import require
+from .fault import NotATree, require
 
 __all__ = ["Table", "root_table"]
 
@@ -71,6 +71,18 @@ class Table:
         size = struct.calcsize(layout)
         begin, count = self._vector(field, 1)
         return list(struct.iter_unpack(layout, self._buffer[begin : begin + count - count % size]))
+
+    def struct_bytes(self, field: int, size: int) -> bytes:
+        """Return the bytes of a struct in the table."""
+        place = self._at(field)
+        if place is None:
+            raise NotATree("the model's flatbuffer has a table without a struct")
+        require(place <= len(self._buffer) - size, "the model's flatbuffer is cut off")
+        return self._buffer[place : place + size]
+
+    def require_vector(self, field: int) -> None:
+        """Raise NotATree if the field is not there: its reader would follow a null pointer."""
+        require(self._at(field) is not None, "the model's flatbuffer has a table without a vector")
 
     def texts(self, field: int) -> list[str]:
         """Return a vector of texts."""

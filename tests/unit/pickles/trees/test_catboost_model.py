@@ -110,7 +110,7 @@ def test_tables_are_complete_and_nothing_follows() -> None:
     assert fault(core + statistics[:-1]) == "table of statistics 1 is cut off"
     assert fault(core) == "the tables of statistics are cut off"
     assert fault(core + bytes(4)) == "statistic 0 has no table"
-    assert fault(core + statistics + b"x") == "there is something behind the tables of statistics"
+    assert fault(core + statistics + b"x") == "there is something behind the tables of the model"
 
 
 def test_model_that_is_cut_off_anywhere_is_refused() -> None:
@@ -140,9 +140,9 @@ def test_other_formats_are_named(model: bytes, message: str) -> None:
 
 
 def test_parts_that_no_check_reads_are_refused() -> None:
-    """The tables that turn texts and embeddings into numbers have a name in the core."""
+    """The tables behind the trees have names in the core."""
     name = b"static_provider_v1"
-    with pytest.raises(Unchecked, match="it has other parts than trees and statistics"):
+    with pytest.raises(Unchecked, match="it has other parts than trees, statistics, texts and embeddings"):
         check_catboost(BY_CATEGORY.replace(name, b"text_provider_v001"))
 
 
