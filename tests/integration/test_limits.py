@@ -106,11 +106,14 @@ class Program:
             assert process.wait(PATIENCE_SECONDS) == 0
 
     def put(self, stem: str, data: bytes) -> None:
-        """Put a model with its sidecar into the inbox."""
-        inbox = self.folder / "inbox"
-        (inbox / f"{stem}.pkl").write_bytes(data)
-        (inbox / f"{stem}.yaml").write_text(SIDECAR)
-        give_to_plain_user(inbox)
+        """Put a model with its sidecar into the inbox, each as a whole file that is its owner's already."""
+        made = self.folder / "made"
+        made.mkdir(exist_ok=True)
+        (made / f"{stem}.pkl").write_bytes(data)
+        (made / f"{stem}.yaml").write_text(SIDECAR)
+        give_to_plain_user(made)
+        for name in (f"{stem}.pkl", f"{stem}.yaml"):
+            (made / name).rename(self.folder / "inbox" / name)
 
 
 def until(is_so: Callable[[], bool]) -> None:

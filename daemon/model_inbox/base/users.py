@@ -95,7 +95,7 @@ def invoker() -> int | None:
 
 def acting_as() -> str | None:
     """Return the name of the user that this process became by `act_as_owner`; None if it is still the one of before."""
-    return name_of_user(os.geteuid()) if _before else None
+    return name_of_user(os.geteuid()) if _before and os.geteuid() != 0 else None
 
 
 def act_as_owner(*folders: Path, before: Callable[[], None] = no_op) -> None:
