@@ -60,7 +60,7 @@ def why(app: App, *, given: str, at: datetime | None, as_json: bool) -> None:
         return
     print_lines(evidence.model_id if evidence.model_id is not None else given)
     change = {answer: f" (change {answer.sequence})" if answer.sequence is not None else "" for answer in found}
-    print_fields((answer.about, answer.text + change[answer]) for answer in found)
+    print_fields((answer.about, answer.with_rules + change[answer]) for answer in found)
 
 
 def _places(app: App) -> Places:

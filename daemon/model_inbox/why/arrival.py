@@ -50,13 +50,13 @@ def _refused(evidence: Evidence) -> Iterator[Answer]:
     for refusal in evidence.refusals[-_SHOWN_MAX:]:
         text = f"The drop {quoted(refusal.drop_id, 120)} was refused at {when(refusal.at)}"
         if refusal.problems:
-            text += f", because {_because(refusal.problems)}.{_rules_of_refusal(evidence, refusal)}"
+            text += f", because {_because(refusal.problems)}."
         else:
             text += ". Why is not known: its reason.json is missing or damaged, or closed to this user."
         if earlier > 0:
             text += f" {counted(earlier, 'earlier drop')} of it {'was' if earlier == 1 else 'were'} refused, too."
             earlier = 0
-        yield Answer("refused", text)
+        yield Answer("refused", text, rules=_rules_of_refusal(evidence, refusal))
 
 
 def _rules_of_refusal(evidence: Evidence, refusal: Refusal) -> str:
@@ -96,10 +96,11 @@ def _accepted(evidence: Evidence) -> Iterator[Answer]:
                 "and no gate was asked for that"
             )
         text += f".{_notes(evidence, line)}"
+        rules = ""
         if entry.get("origin") == "inbox":
             names = {outcome["gate"] for outcome in entry.get("gates") or ()}
-            text += rules_of_line(evidence, line, "gates", names)
-        yield Answer("accepted", text, line.sequence)
+            rules = rules_of_line(evidence, line, "gates", names)
+        yield Answer("accepted", text, line.sequence, rules)
         return
     rebuilt = next((line for line in evidence.life if line.operation == "rebuild" and line.entry is not None), None)
     if rebuilt is not None:

@@ -51,15 +51,24 @@ _TEXT_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, in a few sentences. `sequence` is the change of the history that says it, None if none does."""
+    """One answer, in a few sentences. `sequence` is the change of the history that says it, None if none does.
+
+    `rules` is a sentence with the text of the rules that decided, or why it is not known; "" if no rule did.
+    """
 
     about: About
     text: str
     sequence: int | None = None
+    rules: str = ""
+
+    @property
+    def with_rules(self) -> str:
+        """Return all sentences, those about the rules at the end."""
+        return f"{self.text} {self.rules}".rstrip()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as a JSON object."""
-        return {"about": self.about, "text": self.text, "sequence": self.sequence}
+        return {"about": self.about, "text": self.with_rules, "sequence": self.sequence}
 
 
 class Refusal(NamedTuple):

@@ -74,13 +74,13 @@ def _kept(evidence: Evidence, entry: EntryFields) -> Answer:
         return Answer("kept", "Why it is kept is unknown.")
     reasons = _in_words(planned.reasons, entry)
     if planned.is_kept:
-        return Answer("kept", f"It is kept, because {reasons}.{_policies(rules)}")
+        return Answer("kept", f"It is kept, because {reasons}.", rules=_policies(rules))
     what_comes = _what_comes(rules.mode, is_stopped=planned.is_stopped)
-    return Answer("kept", f"No rule of retention keeps it: {reasons}. {what_comes}{_policies(rules)}")
+    return Answer("kept", f"No rule of retention keeps it: {reasons}. {what_comes}", rules=_policies(rules))
 
 
 def _policies(rules: Rules) -> str:
-    return f" The rules: {retention_rules(rules.settings)}." if rules.settings else ""
+    return f"The rules: {retention_rules(rules.settings)}." if rules.settings else ""
 
 
 def _what_comes(mode: str, *, is_stopped: bool) -> str:
@@ -179,7 +179,7 @@ def _retired(evidence: Evidence, line: Line) -> Answer:
     who = "" if line.actor == "retention" else f", applied by {escaped(line.actor)}"
     text = f"It was retired at {when(line.time)} by the rules of retention{who}: {reasons}.{_in_trash(evidence, line)}"
     part = ["held_keep"] if "held_keep" in line.reason else []
-    return Answer("retired", text + rules_of_line(evidence, line, "retention", part), line.sequence)
+    return Answer("retired", text, line.sequence, rules_of_line(evidence, line, "retention", part))
 
 
 def _in_trash(evidence: Evidence, line: Line) -> str:

@@ -26,18 +26,18 @@ def rules_of_line(evidence: Evidence, line: Line, part: str, names: Collection[s
 def text_of_rules(evidence: Evidence, digest: str | None, part: str, names: Collection[str] = ()) -> str:
     """Return a sentence with a part of rules: `gates`, `refused`, `promotion` or `retention`.
 
-    `names` are the gates or the aliases that are meant, or for `refused` the messages about gates and checks. It begins
-    with a space, and says if nothing is known.
+    `names` are the gates or the aliases that are meant, or for `refused` the messages about gates and checks. It
+    says if nothing is known.
     """
     if digest is None:
-        return " Which rules counted that day is unknown: they are not named."
+        return "Which rules counted that day is unknown: they are not named."
     if digest not in evidence.kept:
-        return f" The rules of that day are closed to this user (digest {digest[:_DIGITS]})."
+        return f"The rules of that day are closed to this user (digest {digest[:_DIGITS]})."
     settings = evidence.kept[digest]
     if settings is None:
-        return f" The rules of that day are not kept (digest {digest[:_DIGITS]})."
+        return f"The rules of that day are not kept (digest {digest[:_DIGITS]})."
     tell = {"gates": gate_rules, "refused": _refusing, "promotion": alias_rules}.get(part, _retention)
-    return f" The rules of that day ({digest[:_DIGITS]}): {tell(settings, names)}."
+    return f"The rules of that day ({digest[:_DIGITS]}): {tell(settings, names)}."
 
 
 def _refusing(settings: Mapping[str, Any], messages: Collection[str]) -> str:

@@ -100,8 +100,7 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
     reason = _reason(lost)
     barred = "" if entry is None or alias not in (entry.get("barred") or ()) else " No rule gives it back since then."
     text = f"The alias {name} named it{since}, until {until}, when {how}{reason}.{barred}"
-    text += _rules_of_move(evidence, lost, alias)
-    return Answer("promoted", text, lost.sequence)
+    return Answer("promoted", text, lost.sequence, _rules_of_move(evidence, lost, alias))
 
 
 def _loses(evidence: Evidence, line: Line) -> bool:
@@ -115,7 +114,7 @@ def _holds(evidence: Evidence, entry: EntryFields, alias: str, moves: Sequence[L
         way = " by a rollback" if line.operation == "rollback" else ""
         way += " past its gates" if (line.detail or {}).get("override_gates") else ""
         text = f"The alias {name} names it since {when(line.time)}: {_who(line)} gave it{way}{_reason(line)}"
-        return Answer("promoted", f"{text}.{_rules_of_move(evidence, line, alias)}", line.sequence)
+        return Answer("promoted", f"{text}.", line.sequence, _rules_of_move(evidence, line, alias))
     told = promotion_of(entry, alias)
     if told is None or not told["actor"]:
         return Answer("promoted", f"The alias {name} names it. Since when, and why, is unknown.")
@@ -143,7 +142,7 @@ def _never(evidence: Evidence, alias: str) -> Answer:
         return Answer("promoted", f"{text}. Whether a rule of `promotion` counted then is unknown.")
     chance = evidence.rules.chances.get(alias)
     if chance is None:
-        how = "nobody gave it to it by hand, and no rule of `promotion` does so here"
+        how = "nobody gave it the alias by hand, and no rule of `promotion` does so here"
         return Answer("promoted", f"{text}: {how}.")
-    rule = f" The rule: {alias_rules(evidence.rules.settings, [alias])}." if evidence.rules.settings else ""
-    return Answer("promoted", f"{text}, because {chance.text}.{rule}", chance.line)
+    rule = f"The rule: {alias_rules(evidence.rules.settings, [alias])}." if evidence.rules.settings else ""
+    return Answer("promoted", f"{text}, because {chance.text}.", chance.line, rule)

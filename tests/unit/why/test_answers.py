@@ -77,7 +77,7 @@ def about(evidence: Evidence, what: str) -> list[Answer]:
 
 def text(evidence: Evidence, what: str) -> str:
     (found,) = about(evidence, what)
-    return found.text
+    return found.with_rules
 
 
 def test_nothing_is_answered_where_nothing_is_known() -> None:
@@ -96,9 +96,9 @@ def test_a_model_from_the_inbox_was_accepted() -> None:
             "accepted",
             "It was accepted: the drop 'D' of alice was registered at 2026-11-03 10:00:00 UTC. Its sidecar and its "
             "pickles had no problem, and it was complete: its files had the SHA-256 that its sidecar gives. No gate "
-            "was asked. The rules of that day (5d5d5d5d5d5d): checks: {model_types: [lightgbm]}, no gate for this "
-            "slot.",
+            "was asked.",
             3,
+            "The rules of that day (5d5d5d5d5d5d): checks: {model_types: [lightgbm]}, no gate for this slot.",
         )
     ]
 
@@ -267,7 +267,7 @@ def test_a_model_with_an_alias() -> None:
         7, "m", reason="1d.rmse 0.4 is better", actor="promotion", detail={"rule": True, "rules": DIGEST}
     )
     (found,) = about(known(registered(here), by_rule, now=here), "promoted")
-    assert (found.text, found.sequence) == (
+    assert (found.with_rules, found.sequence) == (
         "The alias 'champion' names it since 2026-11-07 10:00:00 UTC: the rule of `promotion` gave it: 1d.rmse 0.4 is "
         "better. The rules of that day (5d5d5d5d5d5d): promotion: [{alias: champion, when: {metric: 1d.rmse, order: "
         "min, by: 5%}}].",
@@ -280,7 +280,7 @@ def test_a_model_that_lost_an_alias() -> None:
     here = entry(barred=["champion"])
     lost = promoted(9, "x", number=5, reason="better", detail={"also": {"m": here}})
     (found,) = about(known(registered(here), promoted(7, "m"), lost, now=here), "promoted")
-    assert (found.text, found.sequence) == (
+    assert (found.with_rules, found.sequence) == (
         "The alias 'champion' named it since 2026-11-07 10:00:00 UTC (change 7), until 2026-11-09 10:00:00 UTC, when "
         "cli:ann gave it to 'x': better. No rule gives it back since then.",
         9,
@@ -302,11 +302,11 @@ def test_a_model_that_never_had_an_alias() -> None:
     told = {"aliases": frozenset({"champion"}), "now": here}
     chance = Chance("its 1d.rmse 0.6 is not better than 0.5 of 'x', which has it", 8)
     (found,) = about(known(registered(here), rules=rules(chances={"champion": chance}), **told), "promoted")
-    assert (found.text, found.sequence) == (
+    assert (found.with_rules, found.sequence) == (
         "The alias 'champion' never named it, because its 1d.rmse 0.6 is not better than 0.5 of 'x', which has it.",
         8,
     )
-    assert "nobody gave it to it by hand, and no rule" in text(
+    assert "nobody gave it the alias by hand, and no rule" in text(
         known(registered(here), rules=rules(), **told), "promoted"
     )
     assert text(known(registered(here), **told), "promoted").endswith(
@@ -391,7 +391,7 @@ def test_a_model_that_the_rules_retired() -> None:
     """Since when each rule did not keep it, and until when it can be restored."""
     gone = retired(actor="retention", reason="last 2: since 2026-11-22T00:00:00Z", detail={"rules": DIGEST})
     (found,) = about(known(registered(entry()), gone, rules=rules(), in_trash=True), "retired")
-    assert (found.text, found.sequence) == (
+    assert (found.with_rules, found.sequence) == (
         "It was retired at 2026-11-09 10:00:00 UTC by the rules of retention: the rule `last 2` does not keep it since "
         "the model trained at 2026-11-22T00:00:00Z came. Its files are in the trash until 2026-11-16 10:00:00 UTC at "
         "least: `model-inbox restore m` brings it back. The rules of that day (5d5d5d5d5d5d): retention.policies: "
@@ -585,5 +585,5 @@ def test_hostile_texts_are_escaped_and_cut(hostile: str) -> None:
             rules=rules(planned=Planned((hostile,))),
         )
     )
-    assert all(answer.text.isprintable() and len(answer.text) < 3_000 for answer in found)
+    assert all(answer.with_rules.isprintable() and len(answer.with_rules) < 3_000 for answer in found)
     assert len(found) >= 6
