@@ -73,6 +73,21 @@ def test_every_kind_of_page_is_right(browser: Browser, site: str, kind: str) -> 
     assert (bool(reached), faults) == (True, [])
 
 
+def test_the_heads_of_rows_are_not_broken(browser: Browser, site: str) -> None:
+    """On a phone the names in the page of a model are as long as they are, and leave the rest to what they say."""
+    lines = (
+        "(one) => { const range = document.createRange(); range.selectNodeContents(one); "
+        "return new Set([...range.getClientRects()].map((box) => box.top)).size }"
+    )
+    with opened(browser, site + models_of(browser, site)[0], width=WIDTHS[0]) as page:
+        heads = page.evaluate(f"[...document.querySelectorAll('.notes th')].map({lines})")
+        share = "(row) => row.cells[0].offsetWidth / row.offsetWidth"
+        shares = page.evaluate(f"[...document.querySelectorAll('.notes tr:first-child')].map({share})")
+    assert len(heads) > 10
+    assert set(heads) == {1}
+    assert max(shares) < 0.4
+
+
 def test_links_lead_to_pages(browser: Browser, site: str) -> None:
     """From the overview to a model, from there to another one and back, by clicking."""
     with opened(browser, site + "/") as page:

@@ -42,6 +42,7 @@ _SCRIPT = (_FOLDER / "static" / "page.js").read_text(encoding="utf-8")
 TEXT_MAX = 2_000
 """How many characters of one text a page contains at most. Ids and names have at most 128."""
 _START = 160
+_FOLDED = 1.5
 _HYPHENED = re.compile(r"((?<!\S)[^\s-]+-\S{1,140}(?!\S))")
 
 
@@ -133,7 +134,7 @@ def environment() -> Environment:
         "percent": figures.percent,
         "size": format_size,
     }
-    made.globals |= {"any_choice": ANY}
+    made.globals |= {"any_choice": ANY, "text_max": TEXT_MAX}
     return made
 
 
@@ -168,7 +169,8 @@ def _gain(metric: Metric) -> Markup:
     if metric.gain is None:
         return Markup()
     shown = figures.percent(metric.gain)
-    if metric.order is None or not metric.gain:
+    # What is too small to be shown is neither better nor worse.
+    if metric.order is None or shown == figures.percent(0.0):
         return Markup("{}").format(shown)
     kind, word = ("bad", "worse") if metric.gain < 0 else ("good", "better")
     return Markup('{} <span class="{}">{}</span>').format(figures.percent(abs(metric.gain)).lstrip("+"), kind, word)
@@ -241,10 +243,13 @@ def _time(shown: Any) -> Any:
 
 
 def long_text(value: object, start: int = _START) -> Markup:
-    """Return a text whose rest can be opened if it is longer than `start`. Of a very long one the length is said."""
+    """Return a text whose rest can be opened if it is much longer than `start`. Of a very long one the length is said.
+
+    A rest of a few words is not worth a click.
+    """
     text = "" if value is None else str(value)
-    if len(text) <= start:
-        return _whole_words(escaped(text, start))
+    if len(text) <= min(start * _FOLDED, TEXT_MAX):
+        return _whole_words(escaped(text, len(text)))
     more = f"… {len(text):,} characters" + (f", the first {TEXT_MAX:,} here" if len(text) > TEXT_MAX else "")
     begin, rest = text[:start], text[start:]
     if (space := begin.rfind(" ")) > start // 2:

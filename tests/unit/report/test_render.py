@@ -23,6 +23,7 @@ from model_inbox.report.facts import (
     Choice,
     DiskUse,
     Drop,
+    Metric,
     Overview,
     Rejected,
     Retention,
@@ -178,6 +179,23 @@ def test_a_long_text_is_shortened_and_its_length_said() -> None:
     page = render_overview(overview(history=(Change(1, NOW, "tag", "m", "x", "word " * 20_000),)))
     assert len(page) < 30_000
     assert "100,000 characters, the first 2,000 here" in Read(page).text
+
+
+def test_a_rest_of_a_few_words_is_not_folded() -> None:
+    """Nobody has to open a text to read the last words of it."""
+    page = render_overview(overview(history=(Change(1, NOW, "tag", "m", "x", "word " * 40 + "end"),)))
+    assert "long" not in Read(page).values("class")
+    assert "word word end" in Read(page).text
+
+
+@pytest.mark.parametrize(
+    ("gain", "says"),
+    [(0.0, "0.0 %"), (0.0004, "0.0 %"), (-0.0004, "0.0 %"), (0.001, "0.1 % better"), (-0.118, "11.8 % worse")],
+)
+def test_what_is_too_small_to_be_shown_is_not_better(gain: float, says: str) -> None:
+    """A gain has a word beside it only if its figure is not 0."""
+    shown = environment().filters["gain"](Metric("1d.rmse", "min", (), 0, gain=gain))
+    assert shown.striptags() == says
 
 
 def test_ids_are_not_shortened() -> None:
