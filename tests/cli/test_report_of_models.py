@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.home import Home, rules
+from support.pages import Read
 
 
 def test_the_page_of_a_model_says_what_show_says(home: Home) -> None:
@@ -41,6 +42,28 @@ def test_a_retired_model_has_a_page(home: Home) -> None:
     assert "retired, in the trash" in page
     assert "a leak" in page
     assert "neither registered nor in the trash" in home.error("report", "--model", "nobody", status=1)["message"]
+
+
+@pytest.mark.parametrize("model_id", ["new", "old", "other"])
+def test_the_page_of_a_model_says_what_why_says(home: Home, model_id: str) -> None:
+    """The same sentences as the command's: of a model in service, of one that is held, and of a retired one."""
+    home.text("promote", "new", "--reason", "better on <marquee>Monday</marquee> \u202e")
+    home.text("hold", "old", "--reason", "`drifts")
+    home.text("delete", "other", "--reason", "a leak")
+    read = Read(home.text("report", "--model", model_id))
+    answers = home.json("why", model_id)["answers"]
+    assert len(answers) >= 2
+    for answer in answers:
+        assert f"{answer['about'].capitalize()} {answer['text'].replace('`', '')}" in read.text.replace("`", "")
+    assert "marquee" not in read.tags
+
+
+def test_a_machine_without_an_inbox_says_so(home: Home) -> None:
+    """Where only the registry is, the page of a model says what that says, and that there is no inbox."""
+    assert not (home.folder / "inbox").exists()
+    text = Read(home.text("report", "--model", "new")).text
+    assert "Newest It is the newest model of 'USD/EUR:lightgbm'" in text
+    assert f"there is no inbox at '{home.folder / 'inbox'}'" in text
 
 
 def test_a_comparison_has_only_the_differences(home: Home) -> None:

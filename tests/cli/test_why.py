@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from model_inbox.cli import root
 from support.home import Home
+from support.pages import Read
 from support.users import as_user, let_through
 from support.world import World
 
@@ -224,9 +225,12 @@ def test_files_that_are_closed_to_this_user(lived: Lived, tmp_path: Path) -> Non
         path.chmod(0o600)
     let_through(home)
 
+    def run(*command: str) -> str:
+        args = ["--config", str(home / lived.world.config_path.name), *command]
+        return CliRunner().invoke(root, args, prog_name="model-inbox").stdout
+
     def read(name: str) -> Any:
-        args = ["--config", str(home / lived.world.config_path.name), "why", name, "--json"]
-        return json.loads(CliRunner().invoke(root, args, prog_name="model-inbox").stdout)
+        return json.loads(run("why", name, "--json"))
 
     # Another user cannot import anything.
     assert {answer["about"] for answer in read("first")["answers"]} == {"accepted", "promoted", "retired"}
@@ -237,6 +241,12 @@ def test_files_that_are_closed_to_this_user(lived: Lived, tmp_path: Path) -> Non
     assert "The rules of that day are closed to this user (digest " in texts["accepted"]
     hint = as_user(65534, lambda: read("nothing"))["error"]["hint"]
     assert "the stored sidecars (which this user may not read)" in hint
+    run("report", "--model", "last")
+    page = Read(as_user(65534, lambda: run("report", "--model", "last"))).text
+    assert "Not shown the trash could not be read: " in page
+    assert "Accepted It was accepted: the drop " in page
+    assert "The rules of that day are closed to this user (digest " in page
+    assert "its receipts and its rejected drops (which this user may not read)" in page
 
 
 def test_nothing_is_changed(lived: Lived) -> None:

@@ -194,7 +194,7 @@ INSIDE: dict[str, tuple[str, ...]] = {
     ),
     "report": (
         "charts facts figures pages",
-        "attention beside decisions drawing",
+        "attention beside decisions drawing partial",
         "model_facts slots trial",
         "gather gather_models gather_trial render",
         "__init__",
@@ -220,10 +220,11 @@ INSIDE: dict[str, tuple[str, ...]] = {
         "arguments check_gates conditions",
         """
         alias allowlist backup check config_trial delete diff drop gathering get history inbox listing log_source
-        mlflow pin promote rebuild record rejected reload replace_scaler replica report retention run schema status tag
-        trash verify web
+        mlflow pin promote rebuild record rejected reload replace_scaler replica retention run schema status tag trash
+        verify
         """,
         "config mlflow_import wait why",
+        "report web",
         "log_traces show",
         "logs",
         "init",

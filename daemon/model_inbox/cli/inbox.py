@@ -22,9 +22,10 @@ from .common import App, Command, Group, act_as_owner, now, pass_app
 from .output import Column, age, print_fields, print_json, print_lines, print_problems, print_table, when
 
 if TYPE_CHECKING:
+    from ..config.settings import Config
     from ..inbox.explain import Explained
 
-__all__ = ["inbox", "look_options"]
+__all__ = ["inbox", "look_options", "look_options_of"]
 
 _COLUMNS = (
     Column("NAME"),
@@ -111,22 +112,27 @@ def _is_bad_news(one: Explained) -> bool:
 
 
 def look_options(app: App) -> tuple[Path, dict[str, Any]]:
-    """Return the inbox's path, and the arguments for `inbox.explain`."""
+    """Return the inbox's path, and the arguments for `inbox.explain`. Root becomes the owner of the inbox first."""
+    act_as_owner(app.inbox())
+    return app.config.inbox.path, look_options_of(app.config)
+
+
+def look_options_of(config: Config) -> dict[str, Any]:
+    """Return the arguments for `inbox.explain`."""
     from ..inbox.folder import limits_of
     from ..telemetry.health import find_daemon
 
-    section = app.config.inbox
-    act_as_owner(app.inbox())
+    section = config.inbox
     status: Mapping[str, Any] | None = None
     # Some users may not read the status file. The inbox is then explained without it.
     with contextlib.suppress(StorageError):
-        found = find_daemon(app.config.registry.path, section.path)
+        found = find_daemon(config.registry.path, section.path)
         status = found.document if found.wrote_document else None
     polling = section.watcher == "polling"
     if section.watcher == "auto":
         with contextlib.suppress(OSError):
             polling = is_network_file_system(section.path)
-    return section.path, {"limits": limits_of(section, polling=polling), "clock": now, "status": status}
+    return {"limits": limits_of(section, polling=polling), "clock": now, "status": status}
 
 
 def _name_in(inbox_path: Path, file: str) -> str:

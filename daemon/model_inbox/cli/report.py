@@ -141,11 +141,12 @@ def _page_of_model(app: App, given: str) -> str:
     from .. import __version__
     from ..report.gather_models import gather_model
     from ..report.render import render_model
+    from .why import said_of_model
 
     config = app.config
     with app.reading() as registry:
         model_id = find_model(registry, given)
-        facts = gather_model(registry, config, model_id, now(), version=__version__)
+        facts = gather_model(registry, config, model_id, now(), said_of_model, version=__version__)
     return render_model(facts)
 
 

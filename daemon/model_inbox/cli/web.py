@@ -50,6 +50,7 @@ def web(app: App, *, as_json: bool) -> int:
     from ..web.pages import Site
     from ..web.server import serve
     from ..web.sockets import listening, url_of
+    from .why import said_of_model
 
     configure(format="json" if as_json else "auto")
     log = get_logger()
@@ -71,7 +72,7 @@ def web(app: App, *, as_json: bool) -> int:
                 )
                 threading.Thread(target=site.prepare, name="prepare", daemon=True).start()
 
-            site = Site(settings, now, __version__)
+            site = Site(settings, now, __version__, said_of_model)
             signal_name = serve(made, site, begin)
     except ModelInboxError as error:
         problems = [str(problem) for problem in getattr(error, "problems", ())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import EntryNotFound, StorageError
+from ..errors import EntryNotFound
 from ..problems import quoted
 from .arguments import MODEL, as_instant, find_model, resolved
 from .common import App, Command, act_as_owner, now, pass_app
@@ -17,11 +18,13 @@ from .completion import complete_model
 from .output import print_fields, print_json, print_lines
 
 if TYPE_CHECKING:
+    from ..config.settings import Config
     from ..inbox.explain import Explained
+    from ..report.model_facts import Said
     from ..why.evidence import Evidence
     from .gathering import Gatherer, Places
 
-__all__ = ["why"]
+__all__ = ["said_of_model", "why"]
 
 
 @click.command(
@@ -63,29 +66,43 @@ def why(app: App, *, given: str, at: datetime | None, as_json: bool) -> None:
     print_fields((answer.about, answer.with_rules + change[answer]) for answer in found)
 
 
+def said_of_model(config: Config, model_id: str, moment: datetime) -> Said:
+    """Return the answers about a model, for its page. Raises what `Gatherer` raises."""
+    from ..report.model_facts import Reason, Said
+    from ..why.answers import answers
+    from .gathering import Gatherer
+
+    gatherer = Gatherer(_places_in(config), config, moment)
+    found = answers(gatherer.of_model(model_id))
+    reasons = (Reason(one.about, one.text, one.sequence, one.rules) for one in found)
+    return Said(tuple(reasons), gatherer.looked_at())
+
+
 def _places(app: App) -> Places:
     """Return where to look. Root becomes the owner of that first. Raises RegistryMissing."""
-    from .gathering import Places
-
     where = app.places
     act_as_owner(where.registry.parent, where.storage_dir)
     app.must_exist()
-    try:
-        inbox = app.inbox()
-    except StorageError:
-        # A machine that only reads the registry has no inbox.
-        return Places(where.registry, where.storage_dir, where.inbox, None)
-    act_as_owner(inbox)
-    return Places(where.registry, where.storage_dir, inbox, partial(_explain, app))
+    if os.path.lexists(where.inbox):
+        act_as_owner(where.inbox)
+    return _places_in(app.config)
 
 
-def _explain(app: App, names: Sequence[str]) -> Sequence[Explained]:
+def _places_in(config: Config) -> Places:
+    from .gathering import Places
+
+    registry, inbox = config.registry, config.inbox.path
+    # A machine that only reads the registry has no inbox.
+    explain = partial(_explain, config) if os.path.lexists(inbox) else None
+    return Places(registry.path, registry.storage_dir, inbox, explain)
+
+
+def _explain(config: Config, names: Sequence[str]) -> Sequence[Explained]:
     """Return what names in the inbox wait for."""
     from ..inbox.explain import explain
-    from .inbox import look_options
+    from .inbox import look_options_of
 
-    inbox, options = look_options(app)
-    return explain(names, inbox, **options)
+    return explain(names, config.inbox.path, **look_options_of(config))
 
 
 def _find(app: App, gatherer: Gatherer, given: str, at: datetime | None) -> Evidence:

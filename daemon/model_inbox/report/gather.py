@@ -10,12 +10,12 @@ import contextlib
 import re
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..base.collector import collector_paused
 from ..base.disk import read_regular
@@ -23,7 +23,6 @@ from ..base.file_systems import is_network_file_system
 from ..base.instants import parse_stored
 from ..config.metric_orders import order_of_metrics
 from ..config.settings import Config
-from ..errors import ModelInboxError
 from ..inbox.claim_names import claimed_at
 from ..inbox.explain import Explained, look_over
 from ..inbox.folder import limits_of
@@ -62,9 +61,9 @@ from .facts import (
     SlotFacts,
     Taken,
     Trashed,
-    Unread,
     Waiting,
 )
+from .partial import Parts
 from .slots import Asked, groups_of, room_for, size_of, slot_facts
 
 __all__ = ["gather"]
@@ -77,8 +76,6 @@ TRASHED = 24
 KEPT = 8
 DAYS = 14
 FORESEEN_MAX = 20_000
-
-_Value = TypeVar("_Value")
 
 
 def gather(
@@ -99,14 +96,14 @@ def gather(
 
 @dataclass
 class _Gathering:
-    """The reading for one page. `unread` are the parts that could not be read so far."""
+    """The reading for one page."""
 
     registry: ModelRegistry
     config: Config
     now: datetime
     choice: Choice
     version: str
-    unread: list[Unread] = field(default_factory=list)
+    parts: Parts = field(default_factory=Parts)
 
     def overview(self) -> Overview:
         identity, sequence, stored = self.registry.stored_entries()
@@ -114,18 +111,18 @@ class _Gathering:
         # Without rules nothing goes, and it need not be worked out for each model.
         section = self.config.retention
         made = plan(stored, section, now=self.now) if section.policies else RetentionPlan((), (), 0)
-        daemon = self._try("the status of the daemon", self._find_daemon)
-        waiting, waiting_total = self._try("the inbox", lambda: self._waiting(daemon)) or ((), 0)
-        drops, drops_total = self._try("the receipts", self._drops) or ((), 0)
-        rejections, rejected_total = self._try("the rejected drops", self._rejections) or ([], 0)
+        daemon = self.parts.read("the status of the daemon", self._find_daemon)
+        waiting, waiting_total = self.parts.read("the inbox", lambda: self._waiting(daemon)) or ((), 0)
+        drops, drops_total = self.parts.read("the receipts", self._drops) or ((), 0)
+        rejections, rejected_total = self.parts.read("the rejected drops", self._rejections) or ([], 0)
         rejected = tuple(drop for drop, _ in rejections)
-        lines = self._try("the decisions in the history", self._decision_lines) or {}
-        retired = self._try("the trash", self.registry.retired) or []
+        lines = self.parts.read("the decisions in the history", self._decision_lines) or {}
+        retired = self.parts.read("the trash", self.registry.retired) or []
         former = {one.model_id: one.entry for one in retired}
         retention = self._retention(made, daemon, stored)
         slots = self._slots(groups, lines, rejections, former, retention.by_slot)
         trash = self._trash(retired)
-        history = self._try("the history", self._history) or ()
+        history = self.parts.read("the history", self._history) or ()
         slot_bytes = _slot_bytes(groups, trash)
         disks = self._disks(slot_bytes)
         problems = self._problems(daemon)
@@ -156,16 +153,8 @@ class _Gathering:
             slot_bytes=slot_bytes,
             history=history,
             history_total=sequence,
-            unread=tuple(self.unread),
+            unread=tuple(self.parts.unread),
         )
-
-    def _try(self, part: str, read: Callable[[], _Value]) -> _Value | None:
-        """Return what can be read of a part. None if it cannot, and then the page says so."""
-        try:
-            return read()
-        except (ModelInboxError, OSError) as error:
-            self.unread.append(Unread(part, str(error)))
-            return None
 
     # --- the daemon and its folders -----------------------------------------------------------------------------------
 

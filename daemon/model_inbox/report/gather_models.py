@@ -7,7 +7,7 @@ locks nothing.
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,39 +30,53 @@ from .beside import ComparisonFacts, compared
 from .decisions import OPERATIONS, by_slot
 from .drawing import charts_with
 from .facts import SlotFacts
-from .model_facts import ModelFacts, model_facts
+from .model_facts import ModelFacts, Said, model_facts
+from .partial import Parts
 from .slots import Asked, Room, slot_facts
 
-__all__ = ["gather_comparison", "gather_model"]
+__all__ = ["Tell", "gather_comparison", "gather_model"]
 
 _ROOM = Room(slots=1, charted=1, metrics=8, points=400, models=0)
 
 
+Tell = Callable[[Config, str, datetime], Said]
+"""Returns why the model with this id is where it is, at a time."""
+
+
 def gather_model(
-    registry: ModelRegistry, config: Config, model_id: str, now: datetime, *, version: str = ""
+    registry: ModelRegistry, config: Config, model_id: str, now: datetime, tell: Tell, *, version: str = ""
 ) -> ModelFacts:
     """Return all that the page of a model says, also of a retired one whose files are in the trash.
 
-    Raises EntryNotFound if there is no such model, and what reading the registry raises.
+    Raises EntryNotFound if there is no such model, and what reading the registry raises; other parts are named in
+    `unread`.
     """
+    parts = Parts()
     found, retired = _find(registry, model_id)
     slot = slot_of(found)
     siblings = _siblings(registry, slot)
-    former = {one.model_id: one.entry for one in registry.retired() if slot_of(one.entry) == slot}
+    in_trash = parts.read("the trash", registry.retired) or []
+    former = {one.model_id: one.entry for one in in_trash if slot_of(one.entry) == slot}
+    of_slot = _slot_facts(registry, config, slot, siblings, former, now, parts) if siblings else None
+    # The whole history of a large registry takes seconds to parse.
+    files = RegistryFiles(Path(registry.registry_path))
+    lines = parts.read("its history", lambda: Excerpt(files).lines_about(model_id)) or []
+    said = parts.read("why it is where it is", lambda: tell(config, model_id, now)) or Said()
     order_of = order_of_metrics(config, slot)
     boundary = Boundary(Path(registry.registry_path).parent, Path(registry.storage_dir))
     grace = timedelta(seconds=config.retention.trash_grace.seconds)
     return model_facts(
         found,
         siblings,
-        # The whole history of a large registry takes seconds to parse.
-        Excerpt(RegistryFiles(Path(registry.registry_path))).lines_about(model_id),
+        lines,
         [*look_at_files(found, boundary)] if retired is None else [],
-        _slot_facts(registry, config, slot, siblings, former, now) if siblings else None,
+        of_slot,
         order_of,
         charts_with,
         about=_about(registry, version),
         now=now,
+        said=said,
+        unread=parts.unread,
         former=former,
         retired_at=retired.at if retired is not None else None,
         kept_until=retired.at + grace if retired is not None else None,
@@ -111,9 +125,13 @@ def _slot_facts(
     siblings: Sequence[EntryFields],
     former: Mapping[str, EntryFields],
     now: datetime,
+    parts: Parts,
 ) -> SlotFacts:
     files = RegistryFiles(Path(registry.registry_path))
-    lines = by_slot(lines_of_operations(files.journal, files.history, OPERATIONS)).get(slot, ())
+    every = parts.read(
+        "the decisions in the history", lambda: by_slot(lines_of_operations(files.journal, files.history, OPERATIONS))
+    )
+    lines = (every or {}).get(slot, ())
     asked = Asked(
         tuple(gate for gate in config.gates if gate.match.matches(slot)),
         tuple(rule.when.metric for rule in config.promotion if rule.match.matches(slot)),

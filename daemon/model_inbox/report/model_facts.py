@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..base.instants import canonical_instant, parse_stored
 from ..base.margins import Order
@@ -21,9 +21,9 @@ from ..registry.entry import EntryFields, GateOutcome, sequence_of
 from ..registry.journal import Line
 from .beside import Figures, Head, figures_of, head_of, in_words, metrics_of
 from .charts import Chart, MetricChart, Point, Sign, metric_chart
-from .facts import Change, SlotFacts
+from .facts import Change, SlotFacts, Unread
 
-__all__ = ["Duel", "Measured", "ModelFacts", "Neighbour", "model_facts"]
+__all__ = ["Duel", "Measured", "ModelFacts", "Neighbour", "Reason", "Said", "model_facts"]
 
 NEIGHBOURS = 3
 """How many models before and after it are shown."""
@@ -68,6 +68,29 @@ class Measured:
     recorded_at: datetime | None
 
 
+class Reason(NamedTuple):
+    """A reason why the model is where it is, in sentences; about what, by which change, and by the text of which rules.
+
+    `change` is None, and `rules` empty, if it is none and if there are none.
+    """
+
+    about: str
+    text: str
+    change: int | None = None
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Why the model is where it is, and where was looked for that."""
+
+    reasons: tuple[Reason, ...] = ()
+    looked_at: str = ""
+
+
+NOTHING_SAID = Said()
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """All that the page of a model says.
@@ -87,6 +110,7 @@ class ModelFacts:
     state_level: str
     retired_at: datetime | None
     kept_until: datetime | None
+    said: Said
     notes: tuple[tuple[str, str], ...]
     features: tuple[str, ...]
     beside: tuple[tuple[Head, str], ...]
@@ -105,6 +129,7 @@ class ModelFacts:
     imports_listed: tuple[tuple[str, str], ...]
     history: tuple[Change, ...]
     history_total: int
+    unread: tuple[Unread, ...]
 
 
 def model_facts(
@@ -118,6 +143,8 @@ def model_facts(
     *,
     about: Mapping[str, Any],
     now: datetime,
+    said: Said = NOTHING_SAID,
+    unread: Sequence[Unread] = (),
     former: Mapping[str, EntryFields] | None = None,
     retired_at: datetime | None = None,
     kept_until: datetime | None = None,
@@ -141,6 +168,7 @@ def model_facts(
         state_level=level,
         retired_at=retired_at,
         kept_until=kept_until,
+        said=said,
         notes=tuple((name, value) for name, value in _notes(entry) if value),
         features=tuple(map(str, _listed(entry.get("features_used")))),
         beside=tuple((head_of(other), why) for other, why in others),
@@ -161,6 +189,7 @@ def model_facts(
         ],
         history=tuple(_change(line, model_id) for line in reversed(lines[-HISTORY_LINES:])),
         history_total=len(lines),
+        unread=tuple(unread),
     )
 
 

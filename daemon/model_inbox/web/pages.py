@@ -27,7 +27,7 @@ from ..registry.paths import status_paths
 from ..registry.registry import ModelRegistry
 from ..report.facts import Choice
 from ..report.gather import gather
-from ..report.gather_models import gather_comparison, gather_model
+from ..report.gather_models import Tell, gather_comparison, gather_model
 from ..report.pages import Served
 from ..report.render import content_policy, render_comparison, render_model, render_overview
 from .answers import Page, page_about
@@ -72,12 +72,15 @@ class _Kept:
 class Site:
     """All pages of one registry. `read_config` returns the settings that hold now, and `clock` the time.
 
-    `version` is that of this package.
+    `version` is that of this package, and `tell` returns why a model is where it is.
     """
 
-    def __init__(self, read_config: Callable[[], Config], clock: Callable[[], datetime], version: str) -> None:
+    def __init__(
+        self, read_config: Callable[[], Config], clock: Callable[[], datetime], version: str, tell: Tell
+    ) -> None:
         self._read_config = read_config
         self._version = version
+        self._tell = tell
         self._clock = clock
         self._lock = threading.Lock()
         self._registry: ModelRegistry | None = None
@@ -89,7 +92,7 @@ class Site:
         with self._lock:
             now = self._clock()
             try:
-                make = _page_of(path, query, now, self._version)
+                make = _page_of(path, query, now, self._version, self._tell)
                 config = self._read_config()
                 registry = self._opened(config)
                 return self._current(path, query, make, registry, config, now)
@@ -162,7 +165,7 @@ def _stamps(config: Config) -> Iterator[tuple[int, ...]]:
             yield found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _page_of(path: str, query: _Query, now: datetime, version: str) -> _Make:
+def _page_of(path: str, query: _Query, now: datetime, version: str, tell: Tell) -> _Make:
     """Return what makes the page of a path. Raises _NoPageError if there is none."""
     if path in ("", "/"):
         choice = _choice(query, now)
@@ -173,7 +176,7 @@ def _page_of(path: str, query: _Query, now: datetime, version: str) -> _Make:
     if first == "model" and model_id:
         _has_only(query, ())
         return lambda registry, config, at: render_model(
-            gather_model(registry, config, model_id, at, version=version), _LINKS
+            gather_model(registry, config, model_id, at, tell, version=version), _LINKS
         )
     if path == "/compare":
         _has_only(query, ("id",))

@@ -14,10 +14,11 @@ from model_inbox.registry.entry import EntryFields, as_fields
 from model_inbox.registry.journal import Line
 from model_inbox.report.beside import ComparisonFacts, compared
 from model_inbox.report.drawing import charts_with
-from model_inbox.report.facts import SlotFacts
-from model_inbox.report.model_facts import ModelFacts, model_facts
+from model_inbox.report.facts import SlotFacts, Unread
+from model_inbox.report.model_facts import ModelFacts, Reason, Said, model_facts
 from model_inbox.report.render import render_comparison, render_model
 from model_inbox.report.slots import Asked, Room, slot_facts
+from support.pages import Read
 
 START = datetime(2026, 8, 1, tzinfo=UTC)
 NOW = START + timedelta(days=30)
@@ -205,7 +206,9 @@ def test_hostile_texts_stay_text(kind) -> None:
     """Markup, marks of direction, long texts, thousands of metrics, and values of other kinds than they should be."""
     record = line(9, "record", "m2", detail={"metrics": {HOSTILE: float("nan"), "x": "text"}, "at": None})
     if kind == "model":
-        page = render_model(facts_of(hostile(2), [entry(3), hostile(2), entry(1)], record))
+        odd = (f"`{HOSTILE}`", f"`{HOSTILE}", HOSTILE * 2000)
+        said = Said(tuple(Reason("held", text, None, text) for text in odd), HOSTILE * 2000)
+        page = render_model(facts_of(hostile(2), [entry(3), hostile(2), entry(1)], record, said=said))
     else:
         found = compared([hostile(2), entry(1), entry(3)], lambda _: None)
         page = render_comparison(ComparisonFacts(**ABOUT, at=NOW, compared=found))
@@ -227,3 +230,29 @@ def test_a_page_of_a_retired_model() -> None:
     assert found.state == "retired, in the trash"
     assert "model-inbox restore m2" in page
     assert "31 Aug 2026" in page
+
+
+def test_why_it_is_where_it_is_stands_on_its_page() -> None:
+    """Each answer with its change, commands as code, the rules for who asks for them, and where was looked."""
+    said = Said(
+        (
+            Reason("held", "It is held. `model-inbox unhold m2` releases it.", 7, "The rules: gates: []."),
+            Reason("kept", "It is kept, because it is pinned."),
+        ),
+        "the history up to change 9",
+    )
+    page = render_model(facts_of(entry(2), [entry(2)], said=said))
+    text = Read(page).text
+    assert "Held It is held. model-inbox unhold m2 releases it. change 7 The rules The rules: gates: []." in text
+    assert "Kept It is kept, because it is pinned. Metrics" in text
+    assert "Found in the history up to change 9." in text
+    assert "<code>model-inbox unhold m2</code>" in page
+
+
+def test_what_cannot_be_read_costs_nothing_else() -> None:
+    """A page names what it lacks and why, and has all its other parts."""
+    unread = [Unread("why it is where it is", f"cannot read '{HOSTILE}'")]
+    text = Read(render_model(facts_of(entry(2), [entry(2)], unread=unread))).text
+    assert "Not shown why it is where it is could not be read: cannot read '\"><script>alert(1)</script>" in text
+    assert "No answer was found." in text
+    assert "What the registry says of it" in text

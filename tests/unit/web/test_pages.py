@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, unquote
 import pytest
 from structlog.testing import capture_logs
 
+from model_inbox.cli.why import said_of_model
 from model_inbox.config.load import parse_config
 from model_inbox.config.settings import Config
 from model_inbox.web.answers import Page
@@ -28,7 +29,7 @@ class Shown:
         self.home = Home(folder)
         self.now = T0 + 10 * DAY
         self.config = self.parse("")
-        self.site = Site(lambda: self.config, lambda: self.now, "1.2.3")
+        self.site = Site(lambda: self.config, lambda: self.now, "1.2.3", said_of_model)
 
     def parse(self, text: str) -> Config:
         return parse_config(text.encode(), file=self.home.folder / "config.yaml")
@@ -67,7 +68,7 @@ def test_a_commit_is_seen_by_the_next_request(shown: Shown) -> None:
 
 def test_what_has_not_changed_has_the_same_name(shown: Shown) -> None:
     """Whoever asks again has the page already; of two processes, each gives it the same name."""
-    other = Site(lambda: shown.config, lambda: shown.now, "1.2.3")
+    other = Site(lambda: shown.config, lambda: shown.now, "1.2.3", said_of_model)
     assert shown.page().etag == shown.page().etag == other("/", {}).etag != ""
     other.close()
 
@@ -197,7 +198,7 @@ def test_a_page_that_takes_long_is_kept_for_longer(shown: Shown) -> None:
     (shown.home.folder / "inbox").mkdir()
     began = shown.now
     times = iter([began, began + timedelta(seconds=3)])
-    shown.site = Site(lambda: shown.config, lambda: next(times, shown.now), "1.2.3")
+    shown.site = Site(lambda: shown.config, lambda: next(times, shown.now), "1.2.3", said_of_model)
     slow = shown.page()
     shown.now = began + timedelta(seconds=11)
     (shown.home.folder / "inbox" / "stray.pkl").write_bytes(b"no pickle")
