@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.tracking._model_registry.client import ModelRegistryClient
 
 from model_inbox import ModelMetadata, ModelRegistry
 from model_inbox.cli import root
@@ -121,6 +124,10 @@ def test_a_push_brings_everything_once(it: Mirrored) -> None:
     assert it.aliases() == {"champion": one.version}
     assert json.loads(it.tags("b")["model_inbox.aliases"]) == ["latest"]
     assert json.loads(it.tags("b")["model_inbox.in_artifact"]) == ["description", "features_used"]
+    # Only what does not fit into tags is whole in a file.
+    stored = {one.tags["model_inbox.model_id"]: it.client.list_artifacts(one.run_id) for one in it.versions()}
+    assert [item.path for item in stored["a"]] == ["model"]
+    assert [item.path for item in stored["b"]] == ["model", "model_inbox"]
 
 
 def test_a_push_of_some(it: Mirrored) -> None:
@@ -164,6 +171,41 @@ def test_every_change_follows(it: Mirrored) -> None:
     assert it.tags("a")["model_inbox.retired"] == ""
     assert it.run("verify", "--deep") == CLEAN
     assert len(it.versions()) == 3
+
+
+def test_a_whole_entry_that_an_earlier_version_stored_stays(it: Mirrored, tmp_path: Path) -> None:
+    """It wrote one for every model. Changes go on there, and the file is still held to its digest."""
+    it.register("a")
+    it.run("push")
+    version, entry = it.versions()[0], tmp_path / "entry.json"
+    entry.write_bytes(b"{}\n")
+    it.client.log_artifact(version.run_id, str(entry), "model_inbox")
+    digest = hashlib.sha256(b"{}\n").hexdigest()
+    for key, value in (("entry_path", "model_inbox/entry.json"), ("entry_sha256", digest)):
+        it.client.set_model_version_tag(it.name, version.version, f"model_inbox.{key}", value)
+    with it.open() as registry:
+        registry.tag("a", {"region": "eu"})
+    it.run("mirror", "--once")
+    assert it.tags("a")["model_inbox.label.region"] == "eu"
+    assert it.tags("a")["model_inbox.entry_sha256"] == digest
+    assert it.run("verify", "--deep") == CLEAN
+    entry.write_bytes(b"[]\n")
+    it.client.log_artifact(version.run_id, str(entry), "model_inbox")
+    assert "model_inbox/entry.json" in it.run("verify", "--deep", status=1)["different"][0]["problems"][0]
+
+
+def test_changes_that_no_longer_fit_into_tags_are_in_a_file(it: Mirrored) -> None:
+    """A model whose entry fitted gets the whole entry as a file then."""
+    it.register("a")
+    it.run("mirror", "--once")
+    assert it.tags("a")["model_inbox.entry_path"] == ""
+    with it.open() as registry:
+        registry.record("a", {f"live.{number}": 0.5 for number in range(200)})
+    it.run("mirror", "--once")
+    tags = it.tags("a")
+    assert json.loads(tags["model_inbox.in_artifact"]) == ["recorded"]
+    assert re.fullmatch(r"model_inbox/entry-\d+\.json", tags["model_inbox.entry_path"])
+    assert it.run("verify", "--deep") == CLEAN
 
 
 def test_a_model_without_a_scaler_gets_one(it: Mirrored) -> None:
@@ -276,7 +318,14 @@ def test_what_was_left_half_way_is_found(it: Mirrored) -> None:
     assert len(it.runs()) == 2
 
 
-WRITING_CALLS = ("create_run", "log_batch", "create_model_version", "set_registered_model_alias", "set_terminated")
+WRITING_CALLS = {
+    "create_run": MlflowClient,
+    "log_batch": MlflowClient,
+    "log_artifact": HttpArtifactRepository,
+    "create_model_version": MlflowClient,
+    "set_registered_model_alias": ModelRegistryClient,
+    "set_terminated": MlflowClient,
+}
 
 
 class Killed(BaseException):
@@ -304,13 +353,12 @@ def test_a_kill_after_any_call_leaves_what_the_next_start_finishes(
 
         monkeypatch.setattr(owner, name, call)
 
-    for name in WRITING_CALLS:
-        counted(MlflowClient, name)
-    counted(HttpArtifactRepository, "log_artifact")
+    for name, owner in WRITING_CALLS.items():
+        counted(owner, name)
     it.register("first")
     it.run("mirror", "--once")
-    assert set(calls) == {*WRITING_CALLS, "log_artifact"} - {"set_registered_model_alias"}
-    for last in (*WRITING_CALLS, "log_artifact"):
+    assert set(calls) == set(WRITING_CALLS) - {"set_registered_model_alias"}
+    for last in WRITING_CALLS:
         it.register(f"after_{last}")
         with it.open() as registry:
             registry.set_alias("champion", f"after_{last}")

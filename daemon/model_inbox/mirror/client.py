@@ -68,6 +68,7 @@ class Client:
             os.environ.setdefault(name, value)
         try:
             from mlflow import MlflowClient
+            from mlflow.tracking._model_registry.client import ModelRegistryClient
         except ImportError as error:
             raise client_missing(error) from error
         # What it logs goes to the same stderr as our lines, and says nothing that our errors do not say.
@@ -75,6 +76,7 @@ class Client:
         self.tracking_uri = tracking_uri
         with self._calls("use"):
             self._client: Any = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+            self._versions: Any = ModelRegistryClient(tracking_uri, tracking_uri)
 
     @property
     def shown_uri(self) -> str:
@@ -132,7 +134,7 @@ class Client:
     # --- versions -----------------------------------------------------------------------------------------------
 
     def versions(self, tag: str, value: str) -> tuple[Version, ...]:
-        """Return all model versions with this tag, of one model the earlier first."""
+        """Return all model versions with this tag, of one registered model the earlier first."""
         with self._calls("read the model versions in"):
             found: list[Version] = []
             token = None
@@ -140,8 +142,9 @@ class Client:
                 page = self._client.search_model_versions(
                     filter_string=f"tags.`{tag}` = '{value}'",
                     max_results=_PAGE,
-                    # The default order changes with every change: pages would overlap, or leave some out.
-                    order_by=["name ASC", "version_number ASC"],
+                    # The default order changes with every change: pages would overlap, or leave some out. By name
+                    # first, PostgreSQL walks through the index of all versions: it has no statistics of new tables.
+                    order_by=["version_number ASC", "name ASC"],
                     page_token=token,
                 )
                 found += [_as_version(one) for one in page]
@@ -180,7 +183,8 @@ class Client:
     def set_alias(self, name: str, alias: str, number: int) -> None:
         """Let an alias name a version, and no other one of that registered model any more."""
         with self._calls("set an alias in"):
-            self._client.set_registered_model_alias(name, alias, str(number))
+            # Its public method reads the registered model first, with all of its versions: it could be a prompt.
+            self._versions.set_registered_model_alias(name, alias, str(number))
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Remove an alias."""

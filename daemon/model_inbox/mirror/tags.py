@@ -33,6 +33,7 @@ __all__ = [
     "entry_bytes",
     "entry_of_bytes",
     "entry_of_tags",
+    "fields_elsewhere",
     "metric_points",
     "params_of",
     "recorded_points",
@@ -70,6 +71,7 @@ _ELSEWHERE = "(in the artifact that model_inbox.entry_path names)"
 MODEL_FOLDER = "model"
 """The folder of a run's artifacts that a model version points to: MLmodel, its code, and `artifacts/`."""
 ENTRY_PATH = "model_inbox/entry.json"
+"""The artifact with the whole entry. It is there if a field fits into no tag; earlier versions always wrote it."""
 
 # MLflow 2.22 allows 5,000 characters in the value of a version's tag, 3.x 100,000; its database had 5,000 for long.
 _TAG_CHARACTERS_MAX = 5000
@@ -220,6 +222,11 @@ def version_tags(
     }
 
 
+def fields_elsewhere(tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the fields that do not fit into these tags, and need the artifact with the whole entry."""
+    return _list_of_text(tags.get(_IN_ARTIFACT_TAG, "[]"))
+
+
 def run_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of the run that belongs to a version with these tags: the same without the labels' own."""
     return {key: value for key, value in tags.items() if not key.startswith(_LABEL_PREFIX)}
@@ -277,7 +284,7 @@ def entry_of_tags(tags: Mapping[str, str]) -> ReadBack | None:
     """Return what `version_tags` wrote; None if the version is none of ours. Raises ValueError if it is damaged."""
     if tags.get(_FORMAT_TAG) != FORMAT or MODEL_ID_TAG not in tags:
         return None
-    elsewhere = _list_of_text(tags.get(_IN_ARTIFACT_TAG, "[]"))
+    elsewhere = fields_elsewhere(tags)
     fields = {}
     for key, value in tags.items():
         name = key.removeprefix(PREFIX)

@@ -1,8 +1,8 @@
 """Brings one model at a time in MLflow to what the registry says of it.
 
 Owns the order of the calls, so that whatever is cut short is found and finished, or removed, by the next attempt: the
-run with its artifacts, metrics and parameters comes first, then the version that makes them visible, then its aliases,
-then the end of the run. A run that has not ended was cut short. Calls that need nothing of each other are made at the
+run with its artifacts, metrics and parameters comes first, then the version that makes them visible, then its aliases
+and the end of the run. A run that has not ended was cut short. Calls that need nothing of each other are made at the
 same time. What `plan` has decided is carried out. Never changes the registry.
 """
 
@@ -44,6 +44,7 @@ from .tags import (
     ReadBack,
     entry_bytes,
     entry_of_tags,
+    fields_elsewhere,
     metric_points,
     params_of,
     recorded_points,
@@ -162,30 +163,30 @@ class Writer:
         entry = wanted.entry
         name = self._registered_model(entry)
         with model_files(self._registry, entry) as files:
-            data = entry_bytes(entry)
-            entry_file = EntryFile(ENTRY_PATH, hashlib.sha256(data).hexdigest())
-            tags = self._tags(wanted, places_of(files), entry_file)
-            run = self._client.create_run(self._experiment(), wanted.model_id, start_time_ms(entry), run_tags(tags))
-            small = {ENTRY_PATH: data}
+            tags, small = self._described(wanted, places_of(files))
             if files:
                 small |= {f"{MODEL_FOLDER}/{path}": text for path, text in pyfunc_files(entry).items()}
             points = (*metric_points(entry), *recorded_points(entry))
-            with _beside(partial(self._client.log, run.run_id, metrics=points, params=params_of(entry))):
-                self._upload(run, files, small)
+            with self._laid_out(files, small) as folder:
+                run = self._client.create_run(self._experiment(), wanted.model_id, start_time_ms(entry), run_tags(tags))
+                self._note_way(run, files)
+                with _beside(partial(self._client.log, run.run_id, metrics=points, params=params_of(entry))):
+                    self._client.upload(run, folder)
         # From here on the version is visible, with all its bytes. A crash before leaves a run that `sweep` deletes, one
-        # after it a run that `sweep` ends.
+        # after it a run that `sweep` ends, or an alias that is missing: the position is before this model.
         description = str(entry.get("description") or "")
         made = self._client.create_version(
             name, run, MODEL_FOLDER, tags, description if len(description) <= _DESCRIPTION_MAX else ""
         )
-        with _beside(partial(self._set_aliases, made, entry, _aliases(wanted), former=())):
+        with (
+            _beside(partial(self._set_aliases, made, entry, _aliases(wanted), former=())),
+            _beside(partial(self._client.end_run, run)),
+        ):
             found = self.find(wanted.model_id)
-        first = self._without_doubles(made, wanted, found)
-        if first.run_id == run.run_id:
-            self._client.end_run(run)
+        self._without_doubles(made, wanted, found)
 
-    def _without_doubles(self, made: Version, wanted: Wanted, found: Sequence[Version]) -> Version:
-        """Return the earliest version of the model, and delete those that came later: by a request sent twice, or by
+    def _without_doubles(self, made: Version, wanted: Wanted, found: Sequence[Version]) -> None:
+        """Keep the earliest version of the model, and delete those that came later: by a request sent twice, or by
         somebody who pushed the same model at the same time. Do with an earlier model of that id what is to be done.
         """
         found = [one for one in found if one.name == made.name or not is_same(wanted.entry, one)]
@@ -198,11 +199,27 @@ class Writer:
                 self.delete(step.version, with_run=step.version.run_id != first.run_id)
             elif isinstance(step, Supersede):
                 self.supersede(step.version)
-        return first
+
+    def _described(self, wanted: Wanted, files: Mapping[str, MirroredFile]) -> tuple[dict[str, str], dict[str, bytes]]:
+        """Return the tags of a new version, and the artifact with the whole entry if a part of it fits into no tag."""
+        tags = self._tags(wanted, files, EntryFile("", ""))
+        if not fields_elsewhere(tags):
+            return tags, {}
+        data = entry_bytes(wanted.entry)
+        return self._tags(wanted, files, EntryFile(ENTRY_PATH, hashlib.sha256(data).hexdigest())), {ENTRY_PATH: data}
 
     def _upload(self, run: Run, files: Mapping[str, OpenFile], small: Mapping[str, bytes]) -> None:
-        """Store files in a run. Those of the model are read by MLflow's client from where they are."""
-        self._note_way(run, sum(file.place.size for file in files.values()))
+        """Store files in a run that is there."""
+        self._note_way(run, files)
+        with self._laid_out(files, small) as folder:
+            self._client.upload(run, folder)
+
+    @contextmanager
+    def _laid_out(self, files: Mapping[str, OpenFile], small: Mapping[str, bytes]) -> Iterator[Path]:
+        """Yield a folder with what is to be uploaded. MLflow's client reads the files of the model where they are.
+
+        Raises MlflowRefused in the end if one of those was changed meanwhile.
+        """
         with tempfile.TemporaryDirectory(dir=self._work, prefix="upload-") as made:
             folder = Path(made)
             for path, data in small.items():
@@ -212,11 +229,12 @@ class Writer:
                 (folder / file.place.path).parent.mkdir(parents=True, exist_ok=True)
                 # The open file itself: what is renamed over its name meanwhile is another file.
                 os.symlink(f"/proc/{os.getpid()}/fd/{file.fd}", folder / file.place.path)
-            self._client.upload(run, folder)
+            yield folder
         for file in files.values():
             file.must_be_unchanged()
 
-    def _note_way(self, run: Run, size: int) -> None:
+    def _note_way(self, run: Run, files: Mapping[str, OpenFile]) -> None:
+        size = sum(file.place.size for file in files.values())
         self.goes_through_the_server = run.goes_through_the_server
         if self.goes_through_the_server and not self._said_proxied:
             self._said_proxied = True
@@ -256,14 +274,13 @@ class Writer:
     ) -> tuple[Mapping[str, MirroredFile], EntryFile]:
         """Store what came since: another scaler or the first, and the entry if changes do not fit into tags."""
         entry, files = wanted.entry, dict(back.files)
-        entry_file = back.entry_file or EntryFile(ENTRY_PATH, "")
+        entry_file = back.entry_file or EntryFile("", "")
         small: dict[str, bytes] = {}
-        tags = self._tags(wanted, files, entry_file)
-        written = entry_of_tags(tags)
-        elsewhere = written.elsewhere if written is not None else ()
+        elsewhere = set(fields_elsewhere(self._tags(wanted, files, entry_file)))
         data = entry_bytes(entry)
         digest = hashlib.sha256(data).hexdigest()
-        if digest != entry_file.sha256 and (not entry_file.sha256 or set(elsewhere) & set(MUTABLE_FIELDS)):
+        # What never changes is in the file that was written first.
+        if digest != entry_file.sha256 and (elsewhere & set(MUTABLE_FIELDS) if entry_file.sha256 else elsewhere):
             entry_file = EntryFile(f"model_inbox/entry-{wanted.line}.json", digest)
             small[entry_file.path] = data
         scaler, digest_wanted = files.get("scaler"), entry.get("scaler_sha256")
