@@ -61,6 +61,27 @@ def test_values_are_accepted_and_load_as_they_were(framework: str, label: str, v
             assert alike(serving.load(data, report.imports), expected), f"{label}, {way}"
 
 
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("string_view", ["short", None, "naïve, and longer than twelve bytes"] * 3),
+        ("binary_view", [b"\xff" * 3, b"\xff" * 30]),
+    ],
+)
+def test_views_of_arrow_load_as_they_were(kind: str, values: list[Any], tmp_path: Path) -> None:
+    """pandas can neither print nor compare such columns."""
+    pyarrow = pytest.importorskip("pyarrow")
+    column = pd.Series(values, dtype=pd.ArrowDtype(pyarrow.type_for_alias(kind)))
+    serving = Serving(tmp_path)
+    for saved in ({"column": column, "frame": column.to_frame("a")}, column[1:]):
+        for way, data in saving.saved_plainly(saved, tmp_path):
+            report = scan_bytes(data, ALLOWLIST)
+            assert report.problems == (), way
+            loaded = serving.load(data, report.imports)
+            found = loaded["frame"]["a"] if isinstance(saved, dict) else loaded
+            assert [None if one is pd.NA else one for one in found] == values[-len(found) :]
+
+
 @pytest.mark.parametrize("framework", ["Python", "numpy", "pandas"])
 def test_at_most_one_file_in_a_hundred_is_refused(framework: str) -> None:
     """Of the files of the test above, which this one sums up."""

@@ -108,7 +108,29 @@ def wide(levels: int) -> bytes:
     return found
 
 
+LONG = b"a value of more than twelve bytes"
+
+
+def view(value: bytes, number: int = 0, begin: int = 0, size: int | None = None) -> bytes:
+    """A view of a value in a buffer, or with the value in itself."""
+    size = len(value) if size is None else size
+    if len(value) <= 12:
+        return struct.pack("<i12s", size, value)
+    return struct.pack("<i4sii", size, value[:4], number, begin)
+
+
+def views(*items: bytes, buffers: tuple[bytes, ...] = (LONG,), name: str = "string_view") -> bytes:
+    """Opcodes of an array of views."""
+    return array(kind(name), len(items), 0, 0, None, b"".join(items), *buffers)
+
+
 HONEST = {
+    "views": views(view(b"short"), view(LONG), view(b""), view("zwölf Bytes".encode())),
+    "views of two buffers": views(view(LONG, 1, 2), view(LONG), buffers=(LONG, b"xy" + LONG)),
+    "views of bytes": views(view(b"\xff" * 12), view(b"\xff" * 13), buffers=(b"\xff" * 13,), name="binary_view"),
+    "views of nothing": views(view(b"short"), buffers=()),
+    "a part of the views": array(kind("string_view"), 1, 0, 1, None, bytes(16) + view(LONG), LONG),
+    "a view of letters of two bytes": views(view("ö".encode() * 20, 0, 2, 36), buffers=("ö".encode() * 20,)),
     "text": array(kind(TEXT), 2, 0, 0, None, offsets(0, 1, 3), b"abc"),
     "text with a null": array(kind(TEXT), 3, 1, 0, b"\x05", offsets(0, 1, 1, 2), b"ab"),
     "a part of the text": array(kind(TEXT), 2, -1, 1, b"\x07", offsets(0, 1, 2, 3), b"abc"),
@@ -171,7 +193,25 @@ HOSTILE = {
     "index behind the dictionary": dictionary(b"\x00\x02\x00\x00", "a", "b"),
     "negative index": dictionary(b"\x00\xff\x00\x00", "a", "b"),
     "name of a nested type": kind("list<item: int64>"),
-    "views": kind("string_view"),
+    "view behind its buffer": views(view(LONG, 0, 1)),
+    "view before its buffer": views(view(LONG, 0, -1)),
+    "giant view": views(view(LONG, 0, 0, 2**31 - 1)),
+    "negative view": views(view(LONG, 0, 0, -1)),
+    "view of another buffer": views(view(LONG, 1)),
+    "view of a negative buffer": views(view(LONG, -1)),
+    "view without buffers": views(view(LONG), buffers=()),
+    "view that begins with another value": views(view(b"b" + LONG[1:])),
+    "short view with something behind it": views(struct.pack("<i12s", 2, b"abc")),
+    "views behind their buffer": array(kind("string_view"), 2, 0, 0, None, view(b"a")),
+    "offset of views": array(kind("string_view"), 1, 0, 1, None, view(b"a")),
+    "view of no UTF-8": views(view(b"\xff" * 12)),
+    "buffer of no UTF-8": views(view(b"\xff" * 13), buffers=(b"\xff" * 13,)),
+    "view that begins inside of a letter": views(
+        view(("ö" * 20).encode()[1:], 0, 1, 37), buffers=(("ö" * 20).encode(),)
+    ),
+    "view that ends inside of a letter": views(view(("ö" * 20).encode(), 0, 0, 37), buffers=(("ö" * 20).encode(),)),
+    "views without views": array(kind("string_view"), 1, 0, 0, None),
+    "views of lists": kind("list_view"),
     "array for a buffer": build.called(build.named("pyarrow.lib", "py_buffer"), build.array()),
     "no type": array(b"N", 1, 0, 0, None, bytes(8)),
     "a function for an array": build.called(build.named("pyarrow.lib", "_restore_array"), build.named("numpy", "log")),

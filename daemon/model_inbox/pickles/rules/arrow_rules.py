@@ -2,8 +2,8 @@
 
 Owns the check that an Arrow array lies inside its buffers. Arrow trusts what it is given: offsets, lengths and numbers
 of nulls that do not fit the buffers make it read and write outside of them. Nested arrays (lists, structs, maps) are
-checked with their parts: each list lies inside the array of its items. The layouts of views, runs and unions are not
-supported.
+checked with their parts: each list lies inside the array of its items. The layouts of views of lists, runs and unions
+are not supported.
 """
 
 from __future__ import annotations
@@ -45,6 +45,13 @@ _WIDTHS = {
 
 _OFFSETS = {"string": "i", "binary": "i", "large_string": "q", "large_binary": "q"}
 """The types of varying length, with the format of their offsets."""
+
+_VIEWS = ("string_view", "binary_view")
+"""The types whose values lie anywhere in any number of buffers, and if they are short, in the view itself."""
+_VIEW = "<i12s"
+_IN_BUFFER = "<iii"
+"""The rest of a view that is not short: a copy of the first four bytes, the number of the buffer, and the place."""
+_SHORT_MAX = 12
 
 _INDEXES = {
     "int8": "b",
@@ -122,8 +129,8 @@ def _type_for_alias(_recorder: Recorder, callee: Global, args: tuple[Any, ...]) 
     must(len(args) == 1 and type(args[0]) is str, "not the name of a type")
     name = args[0]
     must(
-        name in _WIDTHS or name in _OFFSETS or name in ("bool", "null"),
-        "this type of Arrow is not supported: cast the column to another type, as string to large_string",
+        name in _WIDTHS or name in _OFFSETS or name in _VIEWS or name in ("bool", "null"),
+        "this type of Arrow is not supported: cast the column to another type, as large_string",
     )
     return instance_of(callee, TypeValue(name, _WIDTHS.get(name, 0)))
 
@@ -254,7 +261,8 @@ def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
     if known.name == "null":
         must(buffers == [None] and nulls in (-1, length) and length <= 1 << 20, "not an array of nulls")
         return ArrowValue(known, length)
-    must(len(buffers) == _buffers_of(known), "the number of buffers is wrong")
+    least = _buffers_of(known)
+    must(len(buffers) == least or (known.name in _VIEWS and len(buffers) > least), "the number of buffers is wrong")
     data = [_bytes_of(buffer) for buffer in buffers]
     _check_nulls(recorder, data[0], length, nulls, offset)
     values = data[1] if len(data) > 1 and data[1] is not None else b""
@@ -262,6 +270,8 @@ def _check_array(recorder: Recorder, parts: Any) -> ArrowValue:
         _check_parts(recorder, known, children, values, length, offset)
     elif known.name in _OFFSETS:
         _check_text(recorder, known, values, data[2] or b"", length, offset)
+    elif known.name in _VIEWS:
+        _check_views(recorder, known, data, length, offset)
     elif known.name == "bool":
         must(len(values) * 8 >= offset + length, "the values are outside of their buffer")
     else:
@@ -366,13 +376,65 @@ def _check_text(
                 starts = bytes(begins[at - numbers[0]] for at in numbers if at < len(data))
                 must(all(byte & 0xC0 != 0x80 for byte in starts), "a text begins inside of a character")
     if is_text:
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        try:
-            for piece in _pieces(recorder, data, first, before - first):
-                decoder.decode(piece)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            must(condition=False, otherwise="the text is not UTF-8")
+        _check_utf8(recorder, data, first, before - first)
+
+
+def _check_utf8(recorder: Recorder, data: bytes | bytearray, start: int, length: int) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for piece in _pieces(recorder, data, start, length):
+            decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        must(condition=False, otherwise="the text is not UTF-8")
+
+
+def _check_views(
+    recorder: Recorder, known: TypeValue, data: list[bytes | bytearray | None], length: int, offset: int
+) -> None:
+    """Each value lies in a buffer, and begins there as the view says; or it is short, and is followed by zeros.
+
+    The whole of each buffer of texts is UTF-8, and each text begins and ends between two characters.
+    """
+    assert recorder.stream is not None  # noqa: S101 - a call is recorded only while a stream is parsed
+    views = data[1] or b""
+    width = struct.calcsize(_VIEW)
+    must(len(views) >= (offset + length) * width, "the views are outside of their buffer")
+    buffers = [one or b"" for one in data[2:]]
+    sources = [recorder.stream.payload(one) for one in buffers]
+    is_text = known.name == "string_view"
+    if is_text:
+        for buffer in buffers:
+            _check_utf8(recorder, buffer, 0, len(buffer))
+    for piece in _pieces(recorder, views, offset * width, length * width):
+        for size, rest in struct.iter_unpack(_VIEW, piece):
+            if size <= _SHORT_MAX:
+                must(size >= 0 and not any(rest[size:]), "a view is of no known form")
+                if is_text:
+                    must(_is_utf8(rest[:size]), "the text is not UTF-8")
+                continue
+            _, number, begin = struct.unpack(_IN_BUFFER, rest)
+            must(0 <= number < len(buffers), "a view is in no buffer")
+            must(0 <= begin <= len(buffers[number]) - size, "a view is outside of its buffer")
+            must(sources[number].read_at(begin, 4) == rest[:4], "a view begins with other bytes than its value")
+            after = sources[number].read_at(begin + size, 1)
+            must(
+                not is_text or not (_goes_on(rest[:1]) or _goes_on(after)),
+                "a text begins or ends inside of a character",
+            )
+
+
+def _goes_on(byte: bytes) -> bool:
+    """Return whether a byte of UTF-8 continues the character before it. None does at the end of the data."""
+    return b"\x80" <= byte < b"\xc0"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 ARROW_CALLS: dict[str, Rule] = {
