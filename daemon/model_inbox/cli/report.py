@@ -124,7 +124,6 @@ def _check_usage(given: str | None, models: tuple[str, ...], *, is_comparison: b
 def _overview(app: App, choice: Choice, policy_file: Path | None) -> str:
     from .. import __version__
     from ..report.gather import gather
-    from ..report.gather_trial import gather_trial
     from ..report.render import render_overview
 
     config, moment = app.config, now()
@@ -133,6 +132,8 @@ def _overview(app: App, choice: Choice, policy_file: Path | None) -> str:
         facts = gather(registry, config, moment, choice, version=__version__)
         trial = None
         if other is not None and policy_file is not None:
+            from ..report.gather_trial import gather_trial
+
             trial = gather_trial(registry, config.retention, other, policy_file.name, moment)
     return render_overview(facts, trial=trial)
 

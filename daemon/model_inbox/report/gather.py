@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +296,9 @@ class _Gathering:
         keep: Iterable[ToKeep] = made.keep
         if self.choice.is_of_slots:
             keep = (one for one in keep if self.choice.matches(slot_of(entries[one.model_id])))
-        kept = Counter(_rule(one.reasons[0]) for one in keep)
+        kept = Counter[str]()
+        for reason, count in Counter(one.reasons[0] for one in keep).items():
+            kept[_rule(reason)] += count
         return Retention(
             mode=self.config.retention.mode,
             next_run=next_run,
@@ -378,7 +379,6 @@ def _bytes_of(files: RegistryFiles) -> int:
     return total
 
 
-@lru_cache(maxsize=4096)
 def _rule(reason: str) -> str:
     """Return the rule in a reason to keep a model, without what is different for each model: last 3/10 is last 10."""
     return re.sub(r" [0-9]+/([0-9]+)", r" \1", reason.partition(":")[0], count=1)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from statistics import median
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ _USUAL_GAPS = 12
 _QUIET_FACTOR = 3
 _SPARK = 16
 _SECONDS = len("2026-11-28T12:00:00Z")
+_STORED_ORDER = itemgetter("trained_at", "sequence", "model_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +190,10 @@ def _find(
 
 def _newest_first(entries: Sequence[EntryFields]) -> list[EntryFields]:
     texts = [entry.get("trained_at") for entry in entries]
-    if all(isinstance(text, str) and len(text) == _SECONDS and text.endswith("Z") for text in texts):
+    numbers = {type(entry.get("sequence")) for entry in entries}
+    if numbers == {int} and all(isinstance(text, str) and len(text) == _SECONDS and text[-1] == "Z" for text in texts):
         # As we write them: in this form the order of texts is that of instants, and need not be parsed.
-        return sorted(
-            entries, key=lambda entry: (entry["trained_at"], sequence_of(entry), entry["model_id"]), reverse=True
-        )
+        return sorted(entries, key=_STORED_ORDER, reverse=True)
     return sorted(entries, key=_order, reverse=True)
 
 
