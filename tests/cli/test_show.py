@@ -76,6 +76,19 @@ def test_show_of_what_is_not_there(home: Home) -> None:
     assert home.json("show", "old", "--as-of", "2026-01-01T12:00:00Z")["model_id"] == "old"
 
 
+def test_show_needs_no_whole_history(home: Home) -> None:
+    """A file of the history was removed: the card has all that is left, and the numbers of the changes that are not."""
+    with home.open() as registry:
+        registry.change_segment()
+        reached = registry.sequence
+        registry.pin("old", reason="audit")
+    (home.registry_path.parent / "history" / f"{0:020d}.jsonl").unlink()
+    history = home.text("show", "old").partition("\nhistory\n")[2].splitlines()
+    assert len(history) == 2
+    assert " pin by " in history[0]
+    assert history[1] == f"  changes 1-{reached} are missing: `model-inbox verify` says where"
+
+
 def test_show_cuts_a_long_history(home: Home) -> None:
     """The card ends with the last ten changes and says how many were before."""
     for number in range(11):

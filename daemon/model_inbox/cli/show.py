@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..base.instants import parse_stored
-from ..base.units import format_size
+from ..base.units import format_size, spans
 from ..errors import EntryNotFound
 from ..model.owner import owner_in_words
 from ..problems import quoted
@@ -18,6 +18,8 @@ from ..registry.boundary import Boundary
 from ..registry.changes import change_of
 from ..registry.described import imports_in_words, look_at_files, origin_in_words
 from ..registry.entry import EntryFields, as_fields
+from ..registry.excerpt import Excerpt
+from ..registry.paths import RegistryFiles
 from .arguments import as_instant, find_model, model_argument
 from .common import App, Command, now, pass_app
 from .output import (
@@ -64,7 +66,9 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
         if as_json:
             print_json(found)
             return
-        changes = registry.history(model_id)
+        # The whole history of a large registry takes seconds to parse.
+        excerpt = Excerpt(RegistryFiles(Path(registry.registry_path)))
+        changes, missing = excerpt.lines_about(model_id), excerpt.missing()
     entry, moment = as_fields(found), now()
     print_lines(str(entry["model_id"]))
     print_fields(_facts(entry, moment))
@@ -96,6 +100,8 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
         what, why = change_of(line, model_id)
         why = f"{why} {line.drop_id or ''}".strip()
         print_lines(f"{when(line.at)}  {what} by {line.actor}{f': {why}' if why else ''}", indent=2, hanging=20)
+    if missing:
+        print_lines(f"changes {spans(missing)} are missing: `model-inbox verify` says where", indent=2)
 
 
 def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]:
