@@ -26,6 +26,8 @@ NAMES_MAX = 2000
 FINDINGS_MAX = 100
 ATTRIBUTES_MAX = 1000
 DEPTH_MAX = 100
+_BYTES, _MICROSECONDS, _CALLS = range(3)
+"""The places in what a class costs."""
 _ITEM_BYTES = 40
 """What an item of a dictionary needs in it."""
 
@@ -47,27 +49,29 @@ class Global(type):
     name: str
     uses: set[str]
     recorder: Recorder
-    rule: Rule
     attributes: set[str] | None
     """Attributes that passed the checks in an earlier state. None if a rule has to see every state."""
     cost: list[int]
-    """What its objects cost a load so far: bytes and microseconds. A list, because to set an attribute of a class is
-    slow."""
+    """What its objects cost a load so far: bytes and microseconds without those of calls, and the number of calls. A
+    list, because to set an attribute of a class is slow."""
+    called: tuple[Recorder, Rule, set[str], list[int]]
+    """Recorder, rule, uses and cost, for calls: a file can have millions, and to look up an attribute of a class is
+    slow, too."""
     call_cost: tuple[int, int]
     state_microseconds: int
+    state_rule: StateRule | None
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        cls.uses.add("c")
+        recorder, rule, uses, cost = cls.called
+        uses.add("c")
         if kwargs:
-            cls.recorder.note("keyword-arguments", cls.name)
+            recorder.note("keyword-arguments", cls.name)
         try:
-            result = cls.rule(cls.recorder, cls, args)
+            result = rule(recorder, cls, args)
         except BadArguments as error:
-            cls.recorder.note("bad-arguments", cls.name, str(error))
+            recorder.note("bad-arguments", cls.name, str(error))
             result = None
-        cost, (size, time) = cls.cost, cls.call_cost
-        cost[0] += size
-        cost[1] += time
+        cost[_CALLS] += 1
         if result is None:
             result = instance_of(cls)
             result.kept = args if cls.attributes is not None else _copied(args)
@@ -143,7 +147,7 @@ class Stub(metaclass=Global):
         self.kept = kept if self.kept is None else (self.kept, kept)
         if type(state) is dict:
             # A file can give one dictionary to any number of objects, and each copies it.
-            cls.cost[0] += _ITEM_BYTES * len(state)
+            cls.cost[_BYTES] += _ITEM_BYTES * len(state)
 
     def __setitem__(self, key: object, value: object) -> None:
         type(self).uses.add("s")
@@ -256,7 +260,8 @@ def instance_of(cls: Global, value: Any = None) -> Any:
 
 def stand_in(cls: Global, real: Any) -> Any:
     """Return a new object of a stub class that is hashed and compared as `real` is."""
-    made = instance_of(cls)
+    made: Any = object.__new__(cls)  # type: ignore[arg-type]  # as in `instance_of`: a call less, for millions
+    made.kept = None
     made.real = real
     return made
 
@@ -266,14 +271,20 @@ def depth_of(items: Any, levels: int = 1) -> int:
 
     0 if there are no objects in it.
     """
-    deepest = 0
     if _LEAVES.issuperset(map(type, items)):
         return 0
+    deepest = 0
     for item in items:
+        kind = type(item)
+        if kind in _LEAVES:
+            continue
         if isinstance(item, Stub):
-            deepest = max(deepest, getattr(item, "depth", 0) + 1)
-        elif levels and type(item) in (list, tuple):
-            deepest = max(deepest, depth_of(item, levels - 1))
+            depth = getattr(item, "depth", 0) + 1
+        elif levels and (kind is tuple or kind is list):
+            depth = depth_of(item, levels - 1)
+        else:
+            continue
+        deepest = max(deepest, depth)
     return deepest
 
 
@@ -363,13 +374,14 @@ class Recorder:
         return stub
 
     def _new_class(self, name: str) -> Global:
-        rule = staticmethod(self.rule_of(name))
-        has_rule = name in self._state_rules or self._default_state_rule(name) is not None
-        attributes: set[str] | None = None if has_rule else set()
+        rule, uses, cost = self.rule_of(name), set[str](), [0, 0, 0]
+        state_rule = self._state_rules.get(name) or self._default_state_rule(name)
+        attributes: set[str] | None = None if state_rule is not None else set()
         members: dict[str, Any] = {
-            "__slots__": (), "name": name, "uses": set(), "recorder": self, "rule": rule, "attributes": attributes,
-            "cost": [0, 0], "call_cost": self._call_cost(name),
-            "state_microseconds": self._state_microseconds(name) if has_rule else 0,
+            "__slots__": (), "name": name, "uses": uses, "recorder": self, "attributes": attributes, "cost": cost,
+            "called": (self, rule, uses, cost), "call_cost": self._call_cost(name),
+            "state_rule": None if state_rule is None else staticmethod(state_rule),
+            "state_microseconds": 0 if state_rule is None else self._state_microseconds(name),
         }  # fmt: skip
         if name in self._need_a_state:
             members["__new__"] = _awaited
@@ -384,7 +396,7 @@ class Recorder:
     def build(self, target: Stub, state: Any) -> None:
         """Check the state that BUILD gives to an object."""
         cls = type(target)
-        cls.cost[1] += cls.state_microseconds
+        cls.cost[_MICROSECONDS] += cls.state_microseconds
         # Python's classes without a rule have their attributes in a dictionary, which bounds the recursion.
         held = state.values() if type(state) is dict else state if type(state) in (tuple, list) else ()
         if cls.attributes is None and (depth := depth_of(held)):
@@ -409,10 +421,9 @@ class Recorder:
             for part in state:
                 if type(part) is dict and any(_is_dunder(key) for key in part):
                     self.note("bad-state", cls.name, "an attribute with a special name")
-        rule = self._state_rules.get(cls.name) or self._default_state_rule(cls.name)
-        if rule is not None:
+        if cls.state_rule is not None:
             try:
-                rule(self, target, state)
+                cls.state_rule(self, target, state)
             except BadArguments as error:
                 self.note("bad-state", cls.name, str(error))
 
@@ -448,8 +459,9 @@ class Recorder:
 
     def charge(self, cls: Global, size: int, microseconds: int = 0) -> None:
         """Record that a load needs so many bytes and so much time for an object of this class."""
-        cls.cost[0] += size
-        cls.cost[1] += microseconds
+        cost = cls.cost
+        cost[_BYTES] += size
+        cost[_MICROSECONDS] += microseconds
 
     def real_bytes(self, data: bytes | bytearray) -> bytes:
         """Return the bytes that `data` stands for. The stream skips large payloads: their bytes are in the file."""
@@ -499,8 +511,12 @@ class Recorder:
         Without what plain values need, which are the same in a scan.
         """
         found: dict[str, Any] = {}
-        for at, key in enumerate(("bytes", "microseconds")):
-            by_name = {name: cls.cost[at] for name, cls in {**self._internal, **self._classes}.items() if cls.cost[at]}
+        for at, key in ((_BYTES, "bytes"), (_MICROSECONDS, "microseconds")):
+            costs = {
+                name: cls.cost[at] + cls.cost[_CALLS] * cls.call_cost[at]
+                for name, cls in {**self._internal, **self._classes}.items()
+            }
+            by_name = {name: cost for name, cost in costs.items() if cost}
             found[key] = sum(by_name.values())
             found[f"most_{key}"] = max(by_name, key=by_name.__getitem__, default="")
         found["bytes"] += sum(stream.skipped for stream in self.streams)

@@ -354,7 +354,10 @@ def _reconstruct(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
         "not (ndarray, (0,), b'b')",
     )
     # The state of every class of arrays is checked as that of an array, and needs the same permission.
-    return new_array(recorder, None, ())
+    made = new_array(recorder, None, ())
+    # There is no object among the arguments, so none has to be looked for.
+    made.depth = 0
+    return made
 
 
 def _array_state(recorder: Recorder, target: Stub, state: Any) -> None:
@@ -410,22 +413,22 @@ def _from_buffer(recorder: Recorder, _callee: Global, args: tuple[Any, ...]) -> 
 
 
 def _scalar(recorder: Recorder, callee: Global, args: tuple[Any, ...]) -> Any:
-    must(len(args) == 2, "not (dtype, bytes)")
+    if len(args) != 2:
+        raise BadArguments("not (dtype, bytes)")
+    dtype, data = args
     # A file can have millions of numbers of one dtype, and a dtype does not change once it has a state.
-    reader = getattr(getattr(args[0], "value", None), "reader", None)
-    if reader is not None and type(args[1]) is bytes and len(args[1]) == reader.size:
-        made = stand_in(callee, reader.unpack(args[1])[0])
+    reader = getattr(getattr(dtype, "value", None), "reader", None)
+    if reader is not None and type(data) is bytes and len(data) == reader.size:
+        made = stand_in(callee, reader.unpack(data)[0])
         made.depth = 1
         return made
-    described = dtype_of(args[0])
-    must(
-        type(args[1]) is bytes and len(args[1]) == described.itemsize, "the contents do not have the size of the dtype"
-    )
+    described = dtype_of(dtype)
+    must(type(data) is bytes and len(data) == described.itemsize, "the contents do not have the size of the dtype")
     if described.itemsize > _SMALL_BYTES:
         recorder.charge(callee, described.itemsize)
     if form := _FORMS.get((described.kind, described.itemsize)):
         described.reader = struct.Struct((">" if described.is_big else "<") + form)
-    return stand_in(callee, _hashed_as(described, args[1]))
+    return stand_in(callee, _hashed_as(described, data))
 
 
 _FORMS = {
