@@ -277,6 +277,7 @@ lock: ## resolve the locks in requirements/ again (the only thing that needs uv)
 	$(LOCK) -c requirements/test.txt --group dev --group mlflow -o requirements/mlflow.txt
 	$(LOCK) -c requirements/test.txt --group dev --group mlflow-older \
 		--overrides requirements/mlflow-older-overrides.in -o requirements/mlflow-older.txt
+	$(LOCK) -c requirements/mlflow.txt --extra mlflow -o requirements/mlflow-client.txt
 	$(LOCK) -c requirements/test.txt --group dev --group page -o requirements/page.txt
 	$(LOCK) -c requirements/frameworks.txt --group example -o requirements/example.txt
 	$(LOCK) -c requirements/frameworks.txt --group example-lstm --group torch -o requirements/example-lstm.txt

@@ -202,6 +202,7 @@ WANTED = {
     "classics": [*GROUPS["dev"], *GROUPS["classics-older"]],
     "mlflow": [*GROUPS["dev"], *GROUPS["mlflow"]],
     "mlflow-older": [*GROUPS["dev"], *GROUPS["mlflow-older"]],
+    "mlflow-client": [Requirement(text) for text in PYPROJECT["project"]["optional-dependencies"]["mlflow"]],
     "page": [*GROUPS["dev"], *GROUPS["page"]],
     "example": GROUPS["example"],
     "example-server": GROUPS["example-server"],

@@ -24,9 +24,9 @@ CONSUMER = "carol"
 STRANGER = "dave"
 
 
-def wheels() -> Path:
-    """Return a folder with the wheels of the lock, for the system's Python; downloaded when the lock changed."""
-    lock = ROOT / "requirements" / "run.txt"
+def wheels(lock_name: str = "run") -> Path:
+    """Return a folder with the wheels of a lock, for the system's Python; downloaded when the lock changed."""
+    lock = ROOT / "requirements" / f"{lock_name}.txt"
     key = hashlib.sha256(lock.read_bytes() + PYTHON.resolve().name.encode()).hexdigest()[:16]
     folder = ROOT / f".venv-wheels-{key}"
     if not folder.exists():
@@ -68,6 +68,14 @@ class Installed:
         copy_tree(wheels(), self.machine.root / "run/wheels", ())
         for user in (*PRODUCERS, CONSUMER, STRANGER):
             self.machine.run("useradd", "--no-create-home", user)
+
+    def add_mlflow_client(self) -> None:
+        """Install MLflow's client beside the program, from its lock."""
+        copy_tree(wheels("mlflow-client"), self.machine.root / "run/wheels-mlflow", ())
+        pip = ("/opt/model-inbox/current/bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+        options = ("--no-index", "--find-links", "/run/wheels-mlflow", "--no-compile", "--require-hashes")
+        lock = f"{SOURCES}/requirements/mlflow-client.txt"
+        self.machine.run(*pip, "install", *options, "-r", lock, env={"PIP_CONFIG_FILE": "/dev/null"})
 
     def name_groups(self) -> None:
         """Put the people into their groups, as the operator does after the installation."""
