@@ -13,6 +13,7 @@ from model_inbox.cli.config_trial import try_out
 from model_inbox.config.load import load_config, parse_config
 from support.home import Home
 from support.people import ALICE, BOB
+from support.ports import reserve_port
 from support.users import as_user, in_child, let_through
 
 
@@ -91,8 +92,8 @@ def test_config_check_tries_the_folders_and_makes_none(empty: Home) -> None:
 
 def test_config_check_tries_the_port(empty: Home) -> None:
     """One that another program has is a problem, a free one is none."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = reserve_port()
+    with socket.create_server(("127.0.0.1", port)):
         told = refusals(empty, f"metrics: {{listen: '127.0.0.1:{port}'}}\n")
         assert told == {"metrics.listen": f"cannot listen on 127.0.0.1:{port}: Address already in use"}
     assert refusals(empty, f"metrics: {{listen: '127.0.0.1:{port}'}}\n") == {}

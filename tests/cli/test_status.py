@@ -28,6 +28,7 @@ from model_inbox.registry.paths import status_paths
 from model_inbox.telemetry.health import assess
 from model_inbox.telemetry.status_file import Publisher, read_status
 from model_inbox.telemetry.watchdog import Heartbeat
+from support.ports import reserve_port
 from support.waiting import wait_until
 from support.world import Clock, FailingDisk, World, must_be_root
 
@@ -51,12 +52,6 @@ def program(world: World, *args: str) -> tuple[int, str]:
 def problems(answer: dict[str, Any]) -> list[str]:
     """The codes of what is not well, but for the disk of this machine, which is not ours to fill or empty."""
     return [p["code"] for p in answer["problems"] if p["code"] != "status.disk_nearly_full"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(name="world")
@@ -262,7 +257,7 @@ def scrape(port: int) -> dict[tuple[str, str], float]:
 
 def test_metrics_are_written_and_served(world: World) -> None:
     """The file for node_exporter and the answer on the loopback address tell of the same drops; both can change."""
-    port, textfile = free_port(), world.root / "model_inbox.prom"
+    port, textfile = reserve_port(), world.root / "model_inbox.prom"
     world.configure(metrics={"listen": f"127.0.0.1:{port}", "textfile": str(textfile)})
     with world.daemon() as daemon:
         world.put("m")

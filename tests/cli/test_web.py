@@ -18,14 +18,10 @@ import pytest
 
 from support.home import Home
 from support.places import ROOT
+from support.ports import reserve_port
 from support.waiting import wait_until
 
 PROGRAM = [str(Path(sys.executable).with_name("model-inbox"))]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 class OverSocket(http.client.HTTPConnection):
@@ -47,7 +43,7 @@ class Web:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.home = Home(folder)
-        self.port = free_port()
+        self.port = reserve_port()
         self.log = folder / "web.log"
         self.configure(web={"listen": f"127.0.0.1:{self.port}"} | settings)
 

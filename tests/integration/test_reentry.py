@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -29,6 +28,7 @@ from model_inbox.service import reporter
 from model_inbox.service.service import Service
 from model_inbox.telemetry.status_file import Publisher, read_status
 from model_inbox.telemetry.watchdog import Heartbeat
+from support.ports import reserve_port
 from support.waiting import wait_until
 from support.world import World, pickled
 
@@ -44,12 +44,6 @@ QUERIES = (
     "retired",
     "registrations",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def ask(port: int, seconds: float) -> tuple[str, float]:
@@ -155,7 +149,7 @@ def test_nothing_asks_the_registry_from_below_a_commit(tmp_path: Path, monkeypat
     monkeypatch.setattr(reporter, "PUBLISH_SECONDS", 0.0)
     monkeypatch.setattr(reporter, "PUBLISH_SECONDS_MAX", 0.0)
     queries = Queries(monkeypatch)
-    port = free_port()
+    port = reserve_port()
     world = World(tmp_path, {"metrics": {"listen": f"127.0.0.1:{port}"}})
     config = world.config
     publisher = Publisher(status_paths(config.registry.path, config.inbox.path))
@@ -218,7 +212,7 @@ def stepping(running: Service) -> Iterator[None]:
 
 def test_a_reader_is_answered_while_a_digest_is_held_up(tmp_path: Path) -> None:
     """With the loop stuck in the middle of a model's digest, metrics come within a second, as they were before."""
-    port = free_port()
+    port = reserve_port()
     world = World(tmp_path, {"metrics": {"listen": f"127.0.0.1:{port}"}})
     heart = Held()
     with world.running(heartbeat=heart) as running:
@@ -240,7 +234,7 @@ def test_a_reader_is_answered_while_a_digest_is_held_up(tmp_path: Path) -> None:
 
 def test_a_reader_is_answered_while_a_scan_is_held_up(tmp_path: Path) -> None:
     """With the process that scans stopped in its tracks, metrics come within a second."""
-    port = free_port()
+    port = reserve_port()
     world = World(tmp_path, {"metrics": {"listen": f"127.0.0.1:{port}"}})
     running = Service(world.config, world.machine())
     try:

@@ -21,7 +21,8 @@ from model_inbox import ModelMetadata, ModelRegistry
 from model_inbox.cli import root
 from model_inbox.mirror.client import Client
 from model_inbox.mirror.plan import Version
-from support.mlflow_servers import Server, free_port
+from support.mlflow_servers import Server
+from support.ports import reserve_port
 from support.waiting import wait_until
 
 PAIRS = iter(f"P{number}/EUR" for number in range(1000))
@@ -427,7 +428,7 @@ def test_what_cannot_be_mirrored_is_set_aside(it: Mirrored) -> None:
 def test_a_mirror_that_waits_for_mlflow_ends_when_it_is_told_to(it: Mirrored) -> None:
     """It says why it waits; only one is at work; SIGTERM ends it at once, with 0."""
     it.register("a")
-    right, it.uri = it.uri, f"http://127.0.0.1:{free_port()}"
+    right, it.uri = it.uri, f"http://127.0.0.1:{reserve_port()}"
     it.configure()
     with subprocess.Popen(it.command("mirror"), stderr=subprocess.DEVNULL) as process:
         state = it.folder / "mlflow-state" / "mlflow.json"

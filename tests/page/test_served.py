@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser
 
 from browser import SCHEMES, WIDTHS, by_keyboard, cut_or_covered, opened, outside, overflow, violations
 from registries import PROGRAM
+from support.ports import reserve_port
 from support.waiting import wait_until
 
 
@@ -29,8 +29,7 @@ def answers(address: str) -> bool:
 @pytest.fixture(scope="module", name="site")
 def _site(config_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the pages of four months."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = reserve_port()
     config = config_of("four months")
     served = config.with_name("served.yaml")
     served.write_text(json.dumps({**json.loads(config.read_text()), "web": {"listen": f"127.0.0.1:{port}"}}))

@@ -16,13 +16,14 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from support.ports import reserve_port
 
 START_SECONDS = 120.0
 END_SECONDS = 15.0
@@ -36,13 +37,6 @@ QUIET = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONWARNINGS": "ignore",
 }
-
-
-def free_port() -> int:
-    """Return a port of the loopback address that nobody listens at now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class Server:
@@ -128,7 +122,7 @@ def mlflow_on_sqlite(folder: Path, *, port: int | None = None, **env: str) -> Se
 
 
 def _mlflow(folder: Path, stores: Sequence[str], port: int | None, env: Mapping[str, str]) -> Server:
-    port = port or free_port()
+    port = port or reserve_port()
     command = [program("mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *stores]
     # The server starts programs of its environment (uvicorn, gunicorn) by their names.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -169,7 +163,7 @@ class Postgres:
         programs = postgres_programs()
         if programs is None:
             raise RuntimeError("there is no PostgreSQL here. On Debian or Ubuntu: sudo apt-get install postgresql")
-        self.programs, self.data, self.port = programs, folder / "postgres", free_port()
+        self.programs, self.data, self.port = programs, folder / "postgres", reserve_port()
 
     @property
     def uri(self) -> str:
@@ -216,7 +210,7 @@ def company(folder: Path) -> Iterator[Server]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        port = free_port()
+        port = reserve_port()
 
         command = [program("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
         store = Server("s3", command, port, "/moto-api/", folder)

@@ -6,7 +6,6 @@ import getpass
 import os
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pytest
 from model_inbox import ModelRegistry, drop
 from model_inbox.producer.remote import SSH_VARIABLE
 from support.crash_kit import metadata
+from support.ports import reserve_port
 from support.waiting import wait_until
 from support.world import World, pickled, sidecar
 
@@ -26,8 +26,7 @@ def _ssh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The words of an ssh that reaches a sshd of this user, by a key that was made for it."""
     # sshd refuses keys below a folder that others may write to, so its rights are ours alone.
     folder = tmp_path_factory.mktemp("sshd")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = reserve_port()
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     shutil.copy(folder / "user.pub", folder / "authorized_keys")

@@ -10,7 +10,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model_inbox import ModelMetadata, ModelRegistry, drop
 from support.places import ROOT
+from support.ports import reserve_port
 from support.waiting import wait_until
 
 REQUESTS_MIN = 3000
@@ -127,9 +127,7 @@ class World:
 
     def serve(self) -> int:
         """Start the server, and return its port once a worker answers."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
+        port = reserve_port()
         options = ["--app-dir", str(ROOT / "examples" / "server"), "--workers", "2", "--port", str(port)]
         self.start([sys.executable, "-m", "uvicorn", *options, "--no-access-log", "serve:app"], self.log)
         wait_until(lambda: self.log.read_text().count("Application startup complete") == 2, self.processes[-1], 120)

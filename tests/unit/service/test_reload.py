@@ -23,6 +23,7 @@ from model_inbox.model.metadata import ModelMetadata
 from model_inbox.service.reload import scanner_of
 from model_inbox.service.service import Service
 from model_inbox.telemetry.logging import configure
+from support.ports import reserve_port
 from support.world import Clock, SharedScanner, World, pickled
 
 DAY = 86_400.0
@@ -454,7 +455,7 @@ def log_file(it: Reloaded) -> None:
 
 
 def listen(it: Reloaded) -> None:
-    first, second = free_port(), free_port()
+    first, second = reserve_port(), reserve_port()
     it.reload(metrics={"listen": f"127.0.0.1:{first}"})
     socket.create_connection(("127.0.0.1", first)).close()
     it.reload(metrics={"listen": f"127.0.0.1:{second}"})
@@ -464,12 +465,6 @@ def listen(it: Reloaded) -> None:
     it.reload(metrics={"listen": None})
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", second))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 SHOWN: dict[str, Callable[[Reloaded], None]] = {
@@ -575,7 +570,7 @@ def test_a_bad_file_changes_nothing(it: Reloaded) -> None:
 
 def test_an_address_that_cannot_be_had_is_a_bad_file(it: Reloaded) -> None:
     """A port that somebody has is told as a problem of `metrics.listen`, and the old address is still served."""
-    first = free_port()
+    first = reserve_port()
     it.reload(metrics={"listen": f"127.0.0.1:{first}"})
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
