@@ -100,8 +100,9 @@ def rejected_purge(it: Installation, uid: int) -> bool:
     """What was rejected just now is too young, as the service's clock is ahead of that of a command."""
     folder = it.inbox / "rejected" / f"20260101T000000000000Z-0001-{next(names)}"
     rejected(it).rename(folder)
-    it.command(uid, "rejected", "purge", "--all", "--yes")
-    return not folder.exists()
+    status, output = it.command(uid, "rejected", "purge", "--all", "--yes")
+    assert (status == 0) == (not folder.exists()), output
+    return status == 0
 
 
 def remove_stored(it: Installation, uid: int) -> bool:
