@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -82,7 +83,7 @@ class Excerpt:
 
     def first_entry(self, model_id: str) -> EntryFields | None:
         """Return the entry that a model had before the first line that is kept, or None."""
-        base = self._base()
+        base = self._base
         if base is None or not is_unicode(model_id):
             return None
         path, data = base
@@ -103,7 +104,7 @@ class Excerpt:
                 for model_id, last in latest.items():
                     if model_id not in found:
                         found[model_id] = _entry_in(last) if isinstance(last, bytes) else last
-            base = self._base()
+            base = self._base
             if base is not None:
                 path, data = base
                 before = _entries_at(path, data, _places(data, *_needles(b": ", currency_pair, model_type)))
@@ -125,8 +126,12 @@ class Excerpt:
             with suppress(FileNotFoundError):
                 yield read_bytes(path)
 
+    @cached_property
     def _base(self) -> tuple[Path, bytes] | None:
-        """Return the file with the entries before the first line that is kept; None if there were none."""
+        """The file with the entries before the first line that is kept; None if there were none.
+
+        It can be nearly all of a registry, so it is read and checked once.
+        """
         history = self._files.history
         segments = history_segments(history)
         begins = base_sequence(segments[0]) if segments else self._header.base_sequence
@@ -185,7 +190,7 @@ class Excerpt:
                         if parse_time(oldest) <= at:
                             return int(head[1])
                 end = begin - 1
-        if self._base() is None:
+        if self._base is None:
             return 0
         raise RegistryError(
             f"cannot tell the registry as of {format_time(at)}: its history begins at {oldest or 'its first line'}",
