@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from support.home import Home, rules
@@ -56,6 +58,22 @@ def test_the_page_of_a_model_says_what_why_says(home: Home, model_id: str) -> No
     for answer in answers:
         assert f"{answer['about'].capitalize()} {answer['text'].replace('`', '')}" in read.text.replace("`", "")
     assert "marquee" not in read.tags
+
+
+@pytest.mark.parametrize("value", [None, 3, True, "text", ["x", 3, None], {"a": 1}, [{"gate": 1}], [{"gate": "g"}]])
+@pytest.mark.parametrize("name", ["gates", "barred"])
+def test_adopted_entries_have_pages_whatever_is_in_them(empty: Home, name: str, value: object) -> None:
+    """Another program wrote what only this one should: the model is shown, and why it is there."""
+    (empty.folder / "config.yaml").write_text("promotion: [{when: {metric: 1d.rmse, order: min}}]\n" + rules("off"))
+    empty.registry_path.parent.mkdir()
+    seed = {"model_id": "m", "currency_pair": "USD/EUR", "model_type": "lightgbm", "trained_at": "2025-10-01T00:00:00Z"}
+    empty.registry_path.write_text(json.dumps({"m": {**seed, "origin": "inbox", name: value}}))
+    with empty.open():
+        # It is adopted.
+        pass
+    page = Read(empty.text("report", "--model", "m")).text
+    assert "Newest It is the newest model of 'USD/EUR:lightgbm'" in page
+    assert empty.text("show", "m").splitlines()[0] == "m"
 
 
 def test_a_machine_without_an_inbox_says_so(home: Home) -> None:

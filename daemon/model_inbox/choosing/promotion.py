@@ -18,7 +18,7 @@ from ..model.conditions.paths import parse_path
 from ..model.slot import Slot
 from ..problems import escaped, quoted
 from ..registry.alias_stack import Target, promotion_of, read_stack, target_of
-from ..registry.entry import EntryFields, sequence_of
+from ..registry.entry import EntryFields, barred_of, failed_gates, sequence_of
 
 __all__ = ["Decision", "WhyNot", "decide", "rules_for", "why_not"]
 
@@ -144,14 +144,14 @@ def _not_better(rule: PromotionSection, entry: EntryFields, holder: EntryFields 
 
 def _what_bars(entry: EntryFields, alias: str) -> str:
     """Return what a model lacks that no rule may give an alias to."""
-    failed = sorted({outcome["gate"] for outcome in entry.get("gates") or () if not outcome["passed"]})
+    failed = failed_gates(entry)
     reasons = [
         (
             "it was registered from Python, and a rule takes only what came through the inbox",
             entry.get("origin") != "inbox",
         ),
         ("it is held", bool(entry.get("held"))),
-        ("a rollback left it, and no rule gives the alias back to such a model", alias in (entry.get("barred") or ())),
+        ("a rollback left it, and no rule gives the alias back to such a model", alias in barred_of(entry)),
         (f"it did not pass {', '.join(map(escaped, failed))} of its gates", bool(failed)),
     ]
     return " and ".join(text for text, counts in reasons if counts)
@@ -163,6 +163,6 @@ def _percent(gain: Fraction, old: float) -> str:
 
 def _may_get(entry: EntryFields, alias: str) -> bool:
     """Return whether a rule may give the alias to this model, whatever its metrics."""
-    if entry.get("origin") != "inbox" or entry.get("held") or alias in (entry.get("barred") or ()):
+    if entry.get("origin") != "inbox" or entry.get("held") or alias in barred_of(entry):
         return False
-    return all(outcome["passed"] for outcome in entry.get("gates") or ())
+    return not failed_gates(entry)

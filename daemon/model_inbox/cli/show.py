@@ -17,7 +17,7 @@ from ..problems import quoted
 from ..registry.boundary import Boundary
 from ..registry.changes import change_of
 from ..registry.described import imports_in_words, look_at_files, origin_in_words
-from ..registry.entry import EntryFields, as_fields
+from ..registry.entry import EntryFields, as_fields, barred_of, outcomes_of
 from ..registry.excerpt import Excerpt
 from ..registry.paths import RegistryFiles
 from .arguments import as_instant, find_model, model_argument
@@ -80,11 +80,10 @@ def show(app: App, *, model_id: str, as_of: datetime | None, as_json: bool) -> N
             (name, f"{short_number(found['value'])} ({when(parse_stored(found['at']))} UTC)")
             for name, found in sorted(entry["recorded"].items())
         )
-    if entry.get("gates"):
+    if gates := outcomes_of(entry):
         print_lines("\ngates")
         print_fields(
-            (outcome["gate"], f"{'passed' if outcome['passed'] else 'failed'}: {outcome['says']}")
-            for outcome in entry["gates"]
+            (outcome["gate"], f"{'passed' if outcome['passed'] else 'failed'}: {outcome['says']}") for outcome in gates
         )
     print_lines("\nfiles")
     print_fields(_files(entry, Boundary(Path(registry.registry_path).parent, Path(registry.storage_dir))))
@@ -129,7 +128,7 @@ def _facts(entry: EntryFields, moment: datetime) -> Iterator[tuple[str, object]]
     held_since = when(parse_stored(entry.get("held_since")))
     yield "held", f"since {held_since} UTC: {entry.get('held')}" if entry.get("held") else None
     yield "aliases", ", ".join(entry.get("aliases") or ())
-    if barred := entry.get("barred"):
+    if barred := barred_of(entry):
         yield "barred", f"no rule gives it {', '.join(barred)}: a rollback left it"
     yield "tags", ", ".join(f"{name}={value}" if value else name for name, value in tags.items())
     yield "description", entry.get("description")

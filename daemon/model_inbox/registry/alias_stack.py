@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from .entry import EntryFields, ModelReference, Promotion, as_fields, sequence_of
+from .entry import EntryFields, ModelReference, Promotion, as_fields, barred_of, sequence_of
 
 __all__ = ["FORMER_MAX", "Stack", "Target", "give", "promotion_of", "read_stack", "release", "take", "target_of"]
 
@@ -105,7 +105,7 @@ def give(
         "line": line,
         "former": [ModelReference(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]],
     }
-    barred = [name for name in entry.get("barred") or () if by_rule or name != alias]
+    barred = [name for name in barred_of(entry) if by_rule or name != alias]
     return _with(
         entry,
         aliases=sorted({*(entry.get("aliases") or ()), alias}),
@@ -120,7 +120,7 @@ def take(entry: EntryFields, alias: str, *, bar: bool) -> EntryFields:
         entry,
         aliases=[name for name in entry.get("aliases") or () if name != alias],
         promotions={name: one for name, one in _promotions(entry).items() if name != alias},
-        barred=sorted({*(entry.get("barred") or ()), *([alias] if bar else ())}),
+        barred=sorted({*barred_of(entry), *([alias] if bar else ())}),
     )
 
 
@@ -131,7 +131,7 @@ def release(entry: EntryFields, alias: str, former: Sequence[Target]) -> EntryFi
         kept = [ModelReference(model_id=one.model_id, sequence=one.sequence) for one in former[-FORMER_MAX:]]
         promotions[alias] = {"at": None, "actor": "", "reason": "", "line": 0, "former": kept}
     aliases = [name for name in entry.get("aliases") or () if name != alias]
-    return _with(entry, aliases=aliases, promotions=promotions, barred=entry.get("barred") or [])
+    return _with(entry, aliases=aliases, promotions=promotions, barred=barred_of(entry))
 
 
 def _former_in(promotion: Promotion) -> tuple[Target, ...]:

@@ -9,7 +9,7 @@ no clock.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, NoReturn, TypedDict, Unpack, cast
 
 from ..base.shapes import Field, document, object_schema
@@ -41,14 +41,17 @@ __all__ = [
     "Role",
     "StoredFile",
     "as_fields",
+    "barred_of",
     "changed_entry",
     "dated_entry",
     "entry_schema",
+    "failed_gates",
     "files_of_entry",
     "imports_when_loaded",
     "metadata_of",
     "new_entry",
     "numbered_entry",
+    "outcomes_of",
     "sequence_of",
     "shown",
 ]
@@ -323,6 +326,32 @@ def sequence_of(entry: Mapping[str, Any]) -> int:
     """Return the number of the line that registered an entry; 0 for an adopted one, which has none."""
     sequence = entry.get("sequence")
     return sequence if isinstance(sequence, int) else 0
+
+
+def outcomes_of(entry: Mapping[str, Any]) -> list[GateOutcome]:
+    """Return what came of the gates that were asked for a model. An adopted entry may have anything under this name."""
+    return [cast("GateOutcome", one) for one in _listed(entry.get("gates")) if _is_outcome(one)]
+
+
+def failed_gates(entry: Mapping[str, Any]) -> list[str]:
+    """Return the gates that a model did not pass. What is no outcome, in an adopted entry, is one that failed."""
+    gates = entry.get("gates")
+    outcomes = gates if isinstance(gates, list | tuple) else [gates] if gates else []
+    read = [one if isinstance(one, Mapping) else {} for one in outcomes]
+    return sorted({str(one.get("gate", "unreadable")) for one in read if not one.get("passed")})
+
+
+def barred_of(entry: Mapping[str, Any]) -> list[str]:
+    """Return the aliases that no rule gives to a model. An adopted entry may have anything under this name."""
+    return [one for one in _listed(entry.get("barred")) if isinstance(one, str)]
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _is_outcome(value: object) -> bool:
+    return isinstance(value, Mapping) and value.keys() >= {"gate", "passed", "says"} and isinstance(value["gate"], str)
 
 
 def files_of_entry(entry: EntryFields) -> Iterator[StoredFile]:

@@ -17,7 +17,7 @@ from ..base.units import format_size
 from ..model.owner import owner_in_words
 from ..registry.changes import change_of
 from ..registry.described import SeenFile, imports_in_words, origin_in_words
-from ..registry.entry import EntryFields, GateOutcome, sequence_of
+from ..registry.entry import EntryFields, GateOutcome, barred_of, outcomes_of, sequence_of
 from ..registry.journal import Line
 from .beside import Figures, Head, figures_of, head_of, in_words, metrics_of
 from .charts import Chart, MetricChart, Point, Sign, metric_chart
@@ -159,7 +159,7 @@ def model_facts(
     lead = [metric.name for metric in slot.metrics[:3]] if slot is not None else [*names][:3]
     state, level = _state(entry, slot, retired_at, place)
     own = [line for line in lines if _is_of(line, entry)]
-    gates = [one for one in entry.get("gates") or () if isinstance(one, Mapping) and "says" in one]
+    gates = outcomes_of(entry)
     return ModelFacts(
         **about,
         at=now,
@@ -234,7 +234,7 @@ def _notes(entry: EntryFields) -> Iterator[tuple[str, str]]:
     yield "Pinned", "yes" if entry.get("pinned") else ""
     yield "Held", f"since {_moment(entry.get('held_since'))}: {entry.get('held')}" if entry.get("held") else ""
     yield "Aliases", in_words(_listed(entry.get("aliases")))
-    barred = in_words(_listed(entry.get("barred")))
+    barred = in_words(barred_of(entry))
     yield "Barred", f"no rule gives it {barred}: a rollback left it" if barred else ""
     yield "Tags", in_words(_mapping(entry.get("tags")))
     yield "Provenance", in_words(_mapping(entry.get("provenance")))

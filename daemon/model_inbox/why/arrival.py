@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ..base.units import counted
 from ..problems import Problem, escaped, problems_in, quoted
-from ..registry.entry import EntryFields, sequence_of
+from ..registry.entry import EntryFields, outcomes_of, sequence_of
 from ..registry.journal import Line
 from .evidence import Answer, Evidence, Refusal, Waiting, text_of_person, when
 from .rule_text import rules_of_line, text_of_rules
@@ -98,7 +98,7 @@ def _accepted(evidence: Evidence) -> Iterator[Answer]:
         text += f".{_notes(evidence, line)}"
         rules = ""
         if entry.get("origin") == "inbox":
-            names = {outcome["gate"] for outcome in entry.get("gates") or ()}
+            names = {outcome["gate"] for outcome in outcomes_of(entry)}
             rules = rules_of_line(evidence, line, "gates", names)
         yield Answer("accepted", text, line.sequence, rules)
         return
@@ -122,9 +122,9 @@ def _drop_of(line: Line) -> str:
 
 def _conditions(entry: EntryFields) -> str:
     how = _COMPLETE.get(str(entry.get("integrity")), "how its files were known to be complete is unknown")
-    passed = [outcome for outcome in entry.get("gates") or () if outcome["passed"]]
+    passed = [outcome for outcome in outcomes_of(entry) if outcome["passed"]]
     text = f"Its sidecar and its pickles had no problem, and it was complete: {how}"
-    if not entry.get("gates"):
+    if not outcomes_of(entry):
         return f"{text}. No gate was asked"
     if not passed:
         return text

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..base.instants import instant_microseconds, microseconds_of
 from ..problems import escaped, quoted
 from ..registry.alias_stack import promotion_of
-from ..registry.entry import EntryFields, sequence_of
+from ..registry.entry import EntryFields, barred_of, sequence_of
 from ..registry.journal import Line
 from .evidence import Answer, Evidence, text_of_person, two_times, when
 from .rule_text import alias_rules, rules_of_line
@@ -98,7 +98,7 @@ def _of_alias(evidence: Evidence, alias: str, moves: Sequence[Line]) -> Answer:
         what = f"a rollback by {escaped(lost.actor)}" if lost.operation == "rollback" else _who(lost)
         how = f"{what} gave it to {quoted(lost.model_id)}"
     reason = _reason(lost)
-    barred = "" if entry is None or alias not in (entry.get("barred") or ()) else " No rule gives it back since then."
+    barred = "" if entry is None or alias not in barred_of(entry) else " No rule gives it back since then."
     text = f"The alias {name} named it{since}, until {until}, when {how}{reason}.{barred}"
     return Answer("promoted", text, lost.sequence, _rules_of_move(evidence, lost, alias))
 
