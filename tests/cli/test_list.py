@@ -68,7 +68,13 @@ def test_an_unknown_pair_or_type_says_which_exist(home: Home) -> None:
     assert error["hint"] == "Registered of 'USD/EUR': 'lightgbm'"
     assert "'USD/EUR'" in home.error("list", "--pair", "USD/EUF", "--type", "lightgbm", status=1)["hint"]
     early = home.error("list", "--pair", "USD/EUR", "--as-of", "2025-01-01", status=1)
-    assert early["hint"] == "No models are registered"
+    assert early["hint"] == "No models were registered at 2025-01-01 00:00:00 UTC"
+    assert early["message"].endswith("no model of that currency pair was registered at 2025-01-01 00:00:00 UTC")
+
+
+def test_an_earlier_time_without_models_is_named(home: Home) -> None:
+    """Models that came later are not denied."""
+    assert home.text("list", "--as-of", "2025-01-01") == "No models were registered at 2025-01-01 00:00:00 UTC.\n"
 
 
 def test_variants_are_shown_and_asked_for(home: Home) -> None:

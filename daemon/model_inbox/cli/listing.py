@@ -110,7 +110,7 @@ def list_models(
         entries = registry.list_models(pair, model_type, variant=variant, as_of=as_of)
         if not entries:
             known = registry.list_models(as_of=as_of)
-            _must_be_known(known, currency_pair=pair, model_type=model_type, variant=variant)
+            _must_be_known(known, as_of, currency_pair=pair, model_type=model_type, variant=variant)
     wanted = [*conditions, *tags, *conditions_of(alias=alias, held=held or None, now=now())]
     table = Table(entries)
     found = find(table, wanted, sort, limit)
@@ -121,7 +121,7 @@ def list_models(
     if as_json:
         print_json(found.entries if columns is None else [as_values(entry, columns) for entry in found.entries])
     elif not found.entries:
-        print_lines("No models match." if entries else "No models are registered.")
+        print_lines("No models match." if entries else f"No models {_registered(as_of, many=True)}.")
     elif columns is not None:
         print_table(*table_of(found.entries, columns))
     else:
@@ -159,8 +159,15 @@ def _print_models(entries: Sequence[Entry], named: Iterable[FieldPath], as_of: d
     print_table([*usual[:at], *more_columns, *usual[at:]], rows)
 
 
-def _must_be_known(entries: Sequence[Entry], **asked: str | None) -> None:
-    """Raise EntryNotFound if a pair, a type or a variant was asked for: none is registered.
+def _registered(as_of: datetime | None, *, many: bool = False) -> str:
+    """Return the end of a sentence that says what is or was registered: "are registered"."""
+    if as_of is None:
+        return "are registered" if many else "is registered"
+    return f"{'were' if many else 'was'} registered at {when(as_of, seconds=True)} UTC"
+
+
+def _must_be_known(entries: Sequence[Entry], as_of: datetime | None, **asked: str | None) -> None:
+    """Raise EntryNotFound if a pair, a type or a variant was asked for of which none is registered, or was `as_of`.
 
     Says which are, nearest first. `asked` has these fields of an entry.
     """
@@ -179,8 +186,8 @@ def _must_be_known(entries: Sequence[Entry], **asked: str | None) -> None:
         more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
         of = "".join(f" of {quoted(other)}" for other in others.values())
         raise EntryNotFound(
-            f"cannot list {quoted(value)}: no model{of} of that {noun} is registered",
-            hint=f"Registered{of}: {listed}{more}" if found else "No models are registered",
+            f"cannot list {quoted(value)}: no model{of} of that {noun} {_registered(as_of)}",
+            hint=f"Registered{of}: {listed}{more}" if found else f"No models {_registered(as_of, many=True)}",
         )
 
 
