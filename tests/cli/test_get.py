@@ -37,7 +37,7 @@ def test_a_variant_is_a_slot_of_its_own(home: Home) -> None:
         (["--pair", "USD/EUR", "--type", "lightgbm", "--variant", "7d"], "Did you mean USD/EUR:lightgbm?"),
         (["--pair", "USD/EUR", "--type", "lightgbm", "--alias", "champion"], "with the alias 'champion'"),
         (["--pair", "USD/EUR", "--type", "lightgbm", "--trained-before", "2025-01-01"], "trained before 2025-01-01"),
-        (["--pair", "USD/EUR", "--type", "lightgbm", "--as-of", "2025-01-01"], "was registered then"),
+        (["--pair", "USD/EUR", "--type", "lightgbm", "--as-of", "2025-01-01"], "  No model was registered then"),
     ],
 )
 def test_without_a_model_nothing_is_printed(home: Home, words: list[str], said: str) -> None:

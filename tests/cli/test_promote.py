@@ -39,6 +39,9 @@ def test_alias_list_says_who_is_what(home: Home) -> None:
     assert home.text("alias", "list") == "There are no aliases.\n"
     home.text("promote", "old", "--reason", "first")
     home.text("promote", "new", "--reason", "second")
+    assert home.text("alias", "list", "--pair", "USD/CHF") == "There are no aliases of these models.\n"
+    early = home.text("alias", "list", "--as-of", "2025-01-01")
+    assert early == "There were no aliases at 2025-01-01 00:00:00 UTC.\n"
     (told,) = home.json("alias", "list")
     since = told.pop("since")
     actor = told.pop("actor")

@@ -125,7 +125,10 @@ def list_aliases(
         print_json([_as_dict(one) for one in found])
         return
     if not found:
-        print_lines("There are no aliases.")
+        of = " of these models" if any(name is not None for name in wanted) else ""
+        are = "are" if as_of is None else "were"
+        at = "" if as_of is None else f" at {when(as_of, seconds=True)} UTC"
+        print_lines(f"There {are} no aliases{of}{at}.")
         return
     print_table(_COLUMNS, [_row(one) for one in found])
 

@@ -254,5 +254,5 @@ def no_slot(given: str, entries: Iterable[Mapping[str, Any]], where: str) -> Ent
     names = sorted(str(slot) for slot in _slots(entries))
     near = nearest(given.partition("@")[0], names)
     shown = ", ".join(names[:_SHOWN_MAX]) + (", ..." if len(names) > _SHOWN_MAX else "")
-    hint = f"Did you mean {near}?" if near else f"There are {shown}" if names else "There are no models"
+    hint = f"Did you mean {near}?" if near else f"There are {shown}" if names else f"No model {where}"
     return EntryNotFound(f"cannot find {quoted(given)}: no model of this pair, type and variant {where}", hint=hint)
