@@ -24,11 +24,38 @@ settings.register_profile(
 settings.load_profile("model-inbox")
 
 
+# Here the same lines run thousands of times: to measure them doubles the time, and tests elsewhere cover them.
+UNMEASURED = tuple(Path(__file__).with_name(name) for name in ("crash", "properties"))
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Measure no coverage in the folders of UNMEASURED."""
+    if any(item.path.is_relative_to(folder) for folder in UNMEASURED):
+        item.add_marker("no_cover")
+
+
 @pytest.fixture(name="memory_folder")
 def _memory_folder() -> Iterator[Path]:
     """A folder in memory: for tests of what is done in which order, which need no medium to wait for."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as name:
         yield Path(name)
+
+
+@pytest.fixture(scope="session", autouse=True, name="wish_to_measure")
+def _wish_to_measure() -> str | None:
+    """Take the wish to measure coverage out of the environment of processes, and return it.
+
+    A process that is measured starts 0.15 s later, writes a file into the checkout when it ends, and says on stderr if
+    it cannot: as another user, say. So only processes of tests that ask for it (`measured`) are measured.
+    """
+    return os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
+@pytest.fixture(name="measured")
+def _measured(wish_to_measure: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure the coverage of the processes that a test starts: where a process is what is tested, and little else."""
+    if wish_to_measure is not None:
+        monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", wish_to_measure)
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +65,6 @@ def _same_user() -> Iterator[None]:
     yield
     if os.getresuid() != before:
         pytest.exit(f"the test before made this process the user {os.getuid()}: {os.environ['PYTEST_CURRENT_TEST']}", 3)
-
-
-@pytest.fixture(autouse=True)
-def _same_log() -> Iterator[None]:
-    """Leave no configuration of the log for the first line of a later test: a command's is for its own process."""
-    yield
-    configure_at_first_line(lambda: None)
 
 
 @pytest.fixture(autouse=True)

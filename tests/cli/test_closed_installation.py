@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import pytest
 
 from support.home import Home
 from support.places import ROOT
-from support.processes import unmeasured
+from support.ports import reserve_port
 from support.users import let_through
 from support.waiting import wait_until
 from support.world import must_be_root
@@ -41,12 +40,11 @@ class Place:
         let_through(folder)
         self.folder = folder / "state"
         self.folder.mkdir()
-        self.environment = unmeasured() | {"PYTHONPATH": str(folder / "closed")}
+        self.environment = os.environ | {"PYTHONPATH": str(folder / "closed")}
         shutil.copytree(ROOT / "daemon", folder / "closed", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "closed").chmod(0o700)
         Home(self.folder).register("eur-usd-1")
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = int(server.getsockname()[1])
+        self.port = reserve_port()
         (self.folder / "config.yaml").write_text(json.dumps({"web": {"listen": f"127.0.0.1:{self.port}"}}))
         for path in (self.folder, *self.folder.rglob("*")):
             os.chown(path, OWNER, OWNER)

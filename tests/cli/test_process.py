@@ -27,6 +27,8 @@ from model_inbox import ModelMetadata, ModelRegistry
 
 PROGRAM = [str(Path(sys.executable).with_name("model-inbox"))]
 MODULE = [sys.executable, "-m", "model_inbox"]
+
+pytestmark = pytest.mark.usefixtures("measured")
 PATIENCE_SECONDS = 30.0
 
 SIDECAR = """model_type: lightgbm

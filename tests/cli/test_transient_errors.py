@@ -30,7 +30,6 @@ from model_inbox.pickles import Allowlist, allowlist
 from model_inbox.producer import Answers
 from model_inbox.service.reload import open_server
 from support.crash_kit import metadata
-from support.processes import unmeasured
 from support.waiting import wait_until
 from support.world import World
 
@@ -112,9 +111,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(2), os.dup(2)))
 sys.argv = ["model-inbox", "run"]
 main()
 """
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=tmp_path, env=unmeasured(), capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 75, done.stderr
     assert "Too many open files" in done.stderr.splitlines()[-1]
 

@@ -15,7 +15,6 @@ import pytest
 
 from support import pickle_builders as build
 from support.limits import give_to_plain_user, under
-from support.processes import unmeasured
 
 SCAN = """
 import json, sys
@@ -56,7 +55,6 @@ def scanned(
     done = subprocess.run(
         [sys.executable, "-c", SCAN, str(memory_limit), str(cpu_seconds), *map(str, paths)],
         preexec_fn=under(limits),
-        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=120,
