@@ -41,21 +41,26 @@ def _memory_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(scope="session", autouse=True, name="wish_to_measure")
-def _wish_to_measure() -> str | None:
-    """Take the wish to measure coverage out of the environment of processes, and return it.
+WISH = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Take the wish to measure coverage out of the environment of processes, and keep it for `measured`.
 
     A process that is measured starts 0.15 s later, writes a file into the checkout when it ends, and says on stderr if
-    it cannot: as another user, say. So only processes of tests that ask for it (`measured`) are measured.
+    it cannot: as another user, say. Before each test, as coverage renews it when it goes on after UNMEASURED.
     """
-    return os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    wish = os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+    if wish is not None:
+        item.config.stash[WISH] = wish
 
 
 @pytest.fixture(name="measured")
-def _measured(wish_to_measure: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure the coverage of the processes that a test starts: where a process is what is tested, and little else."""
-    if wish_to_measure is not None:
-        monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", wish_to_measure)
+    if WISH in request.config.stash:
+        monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", request.config.stash[WISH])
 
 
 @pytest.fixture(autouse=True)

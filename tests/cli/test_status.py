@@ -32,6 +32,8 @@ from support.ports import reserve_port
 from support.waiting import wait_until
 from support.world import Clock, FailingDisk, World, must_be_root
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 PROGRAM = str(Path(sys.executable).with_name("model-inbox"))
 
 

@@ -21,6 +21,8 @@ from support.places import ROOT
 from support.ports import reserve_port
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("measured")
+
 PROGRAM = [str(Path(sys.executable).with_name("model-inbox"))]
 
 
