@@ -134,6 +134,7 @@ def xgboost_models() -> list[bytes]:
             ({}, plain),
             ({"tree_method": "hist"}, frame),
             ({"tree_method": "hist", "max_cat_to_onehot": 100}, frame),
+            ({"tree_method": "hist", "gamma": 30}, frame),
             ({"tree_method": "exact", "gamma": 30}, plain),
             ({"booster": "dart"}, plain),
             ({"booster": "gblinear"}, plain),

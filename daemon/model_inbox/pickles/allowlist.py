@@ -62,7 +62,7 @@ _IMPLIED: Mapping[str, tuple[str, ...]] = {
 }
 """Frameworks whose names are in the pickles of a framework, too. `builtins` always is."""
 
-RULES_VERSION = 21
+RULES_VERSION = 22
 """Increased with each change of the rules for arguments, so that an older verdict is recognised as older."""
 
 

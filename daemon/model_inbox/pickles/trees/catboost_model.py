@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
+from typing import Any
 
 from .byte_stream import ByteStream
 from .catboost_calcers import Calculated
@@ -82,7 +83,12 @@ def check_catboost(data: bytes) -> None:
     check_inside((bucket for bucket, _, _ in packed), buckets, f"{_WHERE}, packed splits", "bucket of a feature")
     values = trees.count(_LEAF_VALUES, 8)
     steps = trees.structs(_STEPS, "<HH")
-    leaves = _check_nodes(trees, steps, bounds, values) if steps else _check_symmetric(sizes, dimensions, values)
+    leaf_of = trees.numbers(_LEAF_OF_NODE, "I")
+    # For CatBoost trees are symmetric only without both.
+    if steps or leaf_of:
+        leaves = _check_nodes(steps, leaf_of, bounds, dimensions, values)
+    else:
+        leaves = _check_symmetric(sizes, dimensions, values)
     weights = trees.count(_LEAF_WEIGHTS, 8)
     require(weights in (0, leaves // dimensions), f"{_WHERE} have {weights} weights of leaves")
 
@@ -170,14 +176,14 @@ def _check_symmetric(sizes: Sequence[int], dimensions: int, values: int) -> int:
     return values
 
 
-def _check_nodes(trees: Table, steps: Sequence[tuple[int, int]], bounds: Sequence[int], values: int) -> int:
+def _check_nodes(
+    steps: Sequence[tuple[Any, ...]], leaf_of: Sequence[int], bounds: Sequence[int], dimensions: int, values: int
+) -> int:
     """Check trees of nodes. A node without a distance on a side ends there, and has a leaf."""
-    leaf_of = trees.numbers(_LEAF_OF_NODE, "I")
     require(
         len(steps) == len(leaf_of) == bounds[-1],
         f"{_WHERE} have {bounds[-1]} nodes, {len(steps)} distances and {len(leaf_of)} leaves of nodes",
     )
-    dimensions = trees.number(_DIMENSION, "i")
     for tree, (begin, end) in enumerate(pairwise(bounds)):
         require(begin < end, f"tree {tree} has no nodes")
         parents = 0

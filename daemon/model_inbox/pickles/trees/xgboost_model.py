@@ -204,7 +204,7 @@ def _check_tree(tree: Mapping[str, Any], features: int, groups: int, where: str)
                 raise NotATree(
                     f"{where}, node {node}: it decides by feature {feature}, and there are {features} features"
                 )
-    _check_categories(tree, left, where)
+    _check_categories(tree, where)
 
 
 def _length(tree: Mapping[str, Any], key: str, where: str) -> int:
@@ -248,10 +248,12 @@ def _check_parents(parents: Sequence[int], left: Sequence[int], right: Sequence[
         raise NotATree(f"{where}, node {node}: its right child does not come directly after its left one")
 
 
-def _check_categories(tree: Mapping[str, Any], left: Sequence[int], where: str) -> None:
+def _check_categories(tree: Mapping[str, Any], where: str) -> None:
     kinds = _integers(tree, "split_type", where)
     require({0, 1}.issuperset(kinds), f"{where}: split_type has a number that is not 0 or 1")
-    by_category = [node for node, kind in enumerate(kinds) if kind and left[node] != -1] if any(kinds) else []
+    # Also leaves, which were splits before they were pruned: XGBoost saves the categories of each such node, and aborts
+    # where it finds none.
+    by_category = [node for node, kind in enumerate(kinds) if kind] if any(kinds) else []
     nodes = _integers(tree, "categories_nodes", where)
     require(nodes == by_category, f"{where}: categories_nodes are not the nodes that decide by category")
     starts, sizes = _integers(tree, "categories_segments", where), _integers(tree, "categories_sizes", where)

@@ -6,6 +6,7 @@ values. Its tables of statistics have the places 0 to 5 for them.
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_steps_of_a_tree_stay_inside_of_it() -> None:
     assert fault(twice) == "tree 0: 1 nodes are the child of no node, or of two"
     leaf = once(BY_LEAF, integers(0, 1, -1, 2, 3, 4, 5, -1, 6, 7)[4:], integers(0, 9, -1, 2, 3, 4, 5, -1, 6, 7)[4:])
     assert fault(leaf) == "tree 0, node 1: its leaf begins at 9, and there are 8 values"
+
+
+@pytest.mark.parametrize(("model", "field"), [(SYMMETRIC, 11), (SYMMETRIC, 10), (BY_LEAF, 11), (BY_LEAF, 10)])
+def test_distances_and_leaves_of_nodes_come_together(model: bytes, field: int) -> None:
+    """CatBoost goes through the nodes of a tree that has either; of symmetric trees both are empty."""
+    trees = root_table(model[8 : 8 + int.from_bytes(model[4:8], "little")]).table(1)
+    assert trees is not None
+    place = trees._at(field)
+    assert place is not None
+    place += 8 + int.from_bytes(model[8 + place : 12 + place], "little")
+    count = int.from_bytes(model[place : place + 4], "little")
+    changed = model[:place] + struct.pack("<I", 0 if count else 1) + model[place + 4 :]
+    assert re.fullmatch("the trees have [0-9]+ nodes, [0-9]+ distances and [0-9]+ leaves of nodes", fault(changed))
 
 
 def tables() -> tuple[bytes, bytes]:

@@ -117,6 +117,19 @@ def test_model_that_xgboost_writes_is_accepted() -> None:
     assert fault(MODEL["Model"]) == ""
 
 
+def test_a_leaf_that_was_pruned_keeps_its_categories() -> None:
+    """XGBoost saves the categories of each node that is marked so, also of leaves that were splits before."""
+    model = copy.deepcopy(MODEL)
+    model["Model"]["learner"]["gradient_booster"]["model"]["trees"][0] |= {
+        "categories": [2, 1, 3],
+        "categories_nodes": [1, 2],
+        "categories_segments": [0, 1],
+        "categories_sizes": [1, 2],
+        "split_type": [0, 1, 1, 0, 0, 0, 0],
+    }
+    assert fault(model) == ""
+
+
 LEARN = "Model.learner"
 TREES = f"{LEARN}.gradient_booster.model"
 NODES = f"{TREES}.trees.0"
@@ -136,6 +149,8 @@ PARAM = "the learner's parameters"
         (f"{NODES}.split_indices.0", 2, "tree 0, node 0: it decides by feature 2, and there are 2 features"),
         (f"{NODES}.categories_nodes.0", 0, "tree 0: categories_nodes are not the nodes that decide by category"),
         (f"{NODES}.split_type.0", 1, "tree 0: categories_nodes are not the nodes that decide by category"),
+        (f"{NODES}.split_type.1", 1, "tree 0: categories_nodes are not the nodes that decide by category"),
+        (f"{NODES}.split_type.5", 1, "tree 0: categories_nodes are not the nodes that decide by category"),
         (f"{NODES}.categories_sizes.0", 9, "tree 0, node 2: its categories are outside of the table"),
         (f"{NODES}.categories.0", 2**30, "tree 0, node 2, place 0: 1073741824 is no category (0 to 16777215)"),
         (f"{NODES}.tree_param.num_nodes", "9", "tree 0: left_children has 7 numbers, and there are 9 nodes"),
