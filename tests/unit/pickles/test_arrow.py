@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 from model_inbox.pickles import Allowlist, load, scan_bytes
+from model_inbox.pickles.rules import arrow_rules
 from support import pickle_builders as build
 
 ALLOWLIST = Allowlist.load()
@@ -122,6 +123,14 @@ def view(value: bytes, number: int = 0, begin: int = 0, size: int | None = None)
 def views(*items: bytes, buffers: tuple[bytes, ...] = (LONG,), name: str = "string_view") -> bytes:
     """Opcodes of an array of views."""
     return array(kind(name), len(items), 0, 0, None, b"".join(items), *buffers)
+
+
+def one_buffer_again(times: int) -> bytes:
+    """Opcodes of an array of one view, which names one buffer so many times."""
+    numbers = build.value(1) + build.value(0) + build.value(0)
+    named = buffer(LONG) + b"q\xf0" + b"h\xf0" * (times - 1)
+    whole = b"(" + kind("string_view") + numbers + b"](N" + buffer(view(LONG)) + named + b"e](eNt"
+    return build.called(build.named("pyarrow.lib", "_restore_array"), whole)
 
 
 HONEST = {
@@ -247,6 +256,15 @@ def test_array_that_does_not_fit_is_refused(opcodes: bytes) -> None:
     """A number that does not fit the others refuses the file, before Arrow sees it."""
     codes = {problem.code for problem in scan_bytes(build.pickled(opcodes), ALLOWLIST).problems}
     assert codes == {"artifact.forbidden_arguments"}
+
+
+def test_a_buffer_that_is_named_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name takes two bytes of a file, and the text that it names may take seconds to read."""
+    read = []
+    real = arrow_rules._check_utf8
+    monkeypatch.setattr(arrow_rules, "_check_utf8", lambda *given: read.append(given[1]) or real(*given))
+    assert scan_bytes(build.pickled(one_buffer_again(1000)), ALLOWLIST).problems == ()
+    assert [bytes(data) for data in read] == [LONG]
 
 
 def test_load_copies_buffers_and_lets_arrow_validate(monkeypatch: pytest.MonkeyPatch) -> None:

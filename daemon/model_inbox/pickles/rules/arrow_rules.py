@@ -404,7 +404,8 @@ def _check_views(
     sources = [recorder.stream.payload(one) for one in buffers]
     is_text = known.name == "string_view"
     if is_text:
-        for buffer in buffers:
+        # A file can name one buffer any number of times.
+        for buffer in {id(buffer): buffer for buffer in buffers}.values():
             _check_utf8(recorder, buffer, 0, len(buffer))
     for piece in _pieces(recorder, views, offset * width, length * width):
         for size, rest in struct.iter_unpack(_VIEW, piece):
