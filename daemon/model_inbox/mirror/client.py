@@ -231,7 +231,8 @@ class Client:
 
     def end_run(self, run: Run) -> None:
         """Mark a run as finished. It ends at its start: how long the training took is not known."""
-        # MLflow 2 prints two lines on stdout, and has no setting for it.
+        # MLflow 2 prints two lines on stdout, and has no setting for it. Other threads write nothing there meanwhile:
+        # what the mirror logs goes to stderr.
         with self._calls("end a run in"), redirect_stdout(io.StringIO()):
             # `update_run` would ask for the run first.
             self._client.set_terminated(run.run_id, "FINISHED", run.start_time_ms)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from model_inbox import ModelMetadata, ModelRegistry
+from model_inbox import ModelRegistry
 from model_inbox.config.settings import Config
 from model_inbox.report.facts import Choice
 from model_inbox.report.gather import gather
+from support.crash_kit import metadata
 from support.pages import NOW
 
 
@@ -28,19 +29,9 @@ class _BusyRegistry(ModelRegistry):
 
 
 def _register(registry: ModelRegistry, number: int, pair: str = "EUR/USD") -> None:
-    metadata = ModelMetadata(
-        model_id=f"m-{pair[:3].lower()}-{number}",
-        model_type="lightgbm",
-        currency_pair=pair,
-        trained_at=NOW - timedelta(days=100 - number),
-        version="1",
-        validation_metrics={"1d": {"rmse": 0.1}},
-        min_samples=100,
-        calibration_ok=True,
-        features_used=["x"],
-        horizons=[1],
-    )
-    registry.register_model(metadata, {"number": number})
+    at = NOW - timedelta(days=100 - number)
+    chosen = metadata(f"m-{pair[:3].lower()}-{number}", currency_pair=pair, trained_at=at)
+    registry.register_model(chosen, {"number": number})
 
 
 def _config(folder: Path) -> Config:

@@ -7,12 +7,16 @@ and one calcer of each kind with two classes. The other has an embedding of thre
 from __future__ import annotations
 
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from model_inbox.pickles.trees import NotATree, Unchecked, check_catboost
+from model_inbox.pickles.trees import Unchecked, check_catboost
 from model_inbox.pickles.trees.flatbuffer import Table, root_table
+from support.tree_faults import fault_of
+
+fault = partial(fault_of, check_catboost)
 
 DATA = Path(__file__).parents[3] / "data" / "trees"
 TEXTS = (DATA / "catboost-texts.cbm").read_bytes()
@@ -21,15 +25,6 @@ PAIRS = 1
 """The place of the dictionary of pairs."""
 OUTPUTS = 2
 """How many outputs the calcer of the first calculated feature has, in both models."""
-
-
-def fault(model: bytes) -> str:
-    """What is wrong with a model, or ""."""
-    try:
-        check_catboost(model)
-    except NotATree as error:
-        return str(error)
-    return ""
 
 
 def put(model: bytes, place: int, layout: str, *numbers: float) -> bytes:

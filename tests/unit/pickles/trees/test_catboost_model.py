@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from model_inbox.pickles.trees import NotATree, Unchecked, check_catboost
+from model_inbox.pickles.trees import Unchecked, check_catboost
 from model_inbox.pickles.trees.flatbuffer import root_table
+from support.tree_faults import fault_of
+
+fault = partial(fault_of, check_catboost)
 
 DATA = Path(__file__).parents[3] / "data" / "trees"
 SYMMETRIC = (DATA / "catboost-symmetric.cbm").read_bytes()
@@ -24,15 +28,6 @@ BY_LEAF = (DATA / "catboost-lossguide.cbm").read_bytes()
 def integers(*numbers: int) -> bytes:
     """A vector of integers in a flatbuffer: its length, then the numbers."""
     return struct.pack(f"<{len(numbers) + 1}i", len(numbers), *numbers)
-
-
-def fault(model: bytes) -> str:
-    """What is wrong with a model, or ""."""
-    try:
-        check_catboost(model)
-    except NotATree as error:
-        return str(error)
-    return ""
 
 
 def once(model: bytes, before: bytes, after: bytes) -> bytes:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_inbox.pickles.trees import NotATree, check_lightgbm
+from model_inbox.pickles.trees import check_lightgbm
+from support.tree_faults import fault_of
+
+fault = partial(fault_of, check_lightgbm)
 
 NUMBERS = """Tree=0
 num_leaves=3
@@ -108,15 +112,6 @@ def text(*trees: str, header: str = HEADER, end: str = END) -> str:
     """A model, with the table of sizes that belongs to its trees."""
     sizes = " ".join(str(len(tree)) for tree in trees)
     return f"{header}tree_sizes={sizes}\n\n{''.join(trees)}{end}"
-
-
-def fault(model: str) -> str:
-    """What is wrong with a model, or ""."""
-    try:
-        check_lightgbm(model)
-    except NotATree as error:
-        return str(error)
-    return ""
 
 
 def test_text_that_lightgbm_writes_is_accepted() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from model_inbox.pickles.trees import NotATree, check_xgboost
 from model_inbox.pickles.trees.ubjson import TypedArray, read_ubjson
+from support.tree_faults import fault_of
 
 NO_NODE = 2**31 - 1
 PARAMETERS = {"base_score": "0", "num_class": "0", "num_feature": "2", "num_target": "1"}
@@ -83,14 +84,8 @@ def ubj(value: Any) -> bytes:
 
 def fault(model: Any) -> str:
     """What is wrong with a model, or "". Both formats give the same answer."""
-    answers = []
-    for data in (ubj(model), json.dumps(model, separators=(",", ":")).encode()):
-        try:
-            check_xgboost(data)
-        except NotATree as error:
-            answers.append(str(error))
-        else:
-            answers.append("")
+    forms = (ubj(model), json.dumps(model, separators=(",", ":")).encode())
+    answers = [fault_of(check_xgboost, data) for data in forms]
     assert answers[0] == answers[1]
     return answers[0]
 
