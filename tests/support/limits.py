@@ -36,7 +36,7 @@ def give_to_plain_user(folder: Path) -> None:
         # A daemon that is at work there may have removed it meanwhile.
         with suppress(FileNotFoundError):
             os.chown(path, PLAIN_UID, PLAIN_UID)
-    for parent in folder.parents[:3]:
+    for parent in folder.parents[:4]:
         if len(parent.parts) > 2:
             parent.chmod(parent.stat().st_mode | 0o055)
 

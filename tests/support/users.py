@@ -51,7 +51,7 @@ def in_child(become: Callable[[], None], what: Callable[[], Any]) -> Any:
 
 
 def let_through(folder: Path) -> None:
-    """Let everybody pass to a folder of pytest, which makes its own for us alone."""
-    for place in (folder, *folder.parents[:3]):
+    """Let everybody pass to a folder of a test or one in it. pytest makes its own for us alone, up to four deep."""
+    for place in (folder, *folder.parents[:4]):
         if os.access(place, os.W_OK) and len(place.parts) > 2:
             place.chmod(place.stat().st_mode | 0o055)
