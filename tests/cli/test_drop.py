@@ -155,6 +155,8 @@ def test_metrics_are_read_from_standard_input_once(lone: Home) -> None:
     (lone.folder / "m.yaml").write_text(SIDECAR)
     assert lone.run("drop", "m.pkl", "--metrics", "-", stdin='{"1d": {"rmse": 0.25}}').exit_code == 0
     assert sidecar_in(lone)["validation_metrics"] == {"1d": {"rmse": 0.25}}
+    nothing = lone.run("drop", "m.pkl", "--metrics", "-", stdin="\n").stderr
+    assert "cannot use the metrics from standard input: there are none" in nothing
     for words in (("m.pkl", "--metrics", "-", "--metrics", "-"), ("-", "--metrics", "-")):
         twice = lone.run("drop", *words, stdin="")
         assert (twice.exit_code, "Standard input is given twice." in twice.stderr) == (2, True)

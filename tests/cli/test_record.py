@@ -55,6 +55,8 @@ def test_standard_input_links_and_pipes_are_recorded(home: Home) -> None:
     assert home.run("record", "old", "--metrics", "-", "--metrics", "n=3", stdin="rmse: 0.5").exit_code == 0
     twice = home.run("record", "old", "--metrics", "-", "--metrics", "-", stdin="rmse: 0.5")
     assert (twice.exit_code, "Standard input is given twice." in twice.stderr) == (2, True)
+    nothing = home.run("record", "old", "--metrics", "-", stdin="").stderr
+    assert "cannot use the metrics from standard input: there are none" in nothing
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing, "wb") as writer:
         writer.write(b"mae: 0.25")

@@ -37,7 +37,9 @@ __all__ = [
     "as_seconds",
     "find_model",
     "find_retired",
+    "metrics_in",
     "model_argument",
+    "no_metrics",
     "no_slot",
     "pair_option",
     "policy_option",
@@ -172,6 +174,17 @@ def read_policy(file: Path) -> RetentionSection:
     from ..config.search import CONFIG_BYTES_MAX
 
     return parse_retention(_read_named(file, CONFIG_BYTES_MAX, "read the policy"), file=file.absolute())
+
+
+def metrics_in(source: str) -> str:
+    """Return what an error calls metrics from there: a file, or standard input for `-`."""
+    return "the metrics from standard input" if source == "-" else f"the metrics in {quoted(source)}"
+
+
+def no_metrics(source: str, data: bytes) -> str:
+    """Return the error for bytes from there that are not a mapping."""
+    fault = "they are not a mapping of names to numbers" if data.strip() else "there are none"
+    return f"cannot use {metrics_in(source)}: {fault}"
 
 
 def read_metrics(source: str, limit: int) -> bytes:

@@ -20,7 +20,16 @@ from ..base.units import format_duration, parse_duration
 from ..errors import DropRefused
 from ..exit_codes import EXIT_DONE, EXIT_REFUSED, EXIT_TRY_AGAIN
 from ..problems import Problem, quoted
-from .arguments import as_instant, as_seconds, pair_option, read_metrics, type_option, variant_option
+from .arguments import (
+    as_instant,
+    as_seconds,
+    metrics_in,
+    no_metrics,
+    pair_option,
+    read_metrics,
+    type_option,
+    variant_option,
+)
 from .common import App, Command, act_as_owner, now, pass_app
 from .output import print_json, print_lines, print_problems
 
@@ -296,14 +305,12 @@ def _metrics(source: str) -> Node:
     from ..base.strict_yaml import Pairs
     from ..model.sidecar_parts import without_places
 
-    document = _read(read_metrics(source, _YAML_BYTES_MAX), "file")
+    data = read_metrics(source, _YAML_BYTES_MAX)
+    document = _read(data, "file")
     if document.problems:
-        raise DropRefused(f"cannot use the metrics in {quoted(source)}", document.problems)
+        raise DropRefused(f"cannot use {metrics_in(source)}", document.problems)
     if not isinstance(document.root, Pairs):
-        raise DropRefused(
-            f"cannot use the metrics in {quoted(source)}: they are no mapping of names to numbers",
-            hint='Write it like {"1d": {"rmse": 0.0032}}',
-        )
+        raise DropRefused(no_metrics(source, data), hint='Write it like {"1d": {"rmse": 0.0032}}')
     return without_places(document.root)
 
 

@@ -12,7 +12,7 @@ from ..base.strict_yaml import plain_value, read_yaml
 from ..base.yaml_numbers import number
 from ..errors import MetadataError
 from ..problems import quoted
-from .arguments import as_instant, find_model, model_argument, read_metrics
+from .arguments import as_instant, find_model, metrics_in, model_argument, no_metrics, read_metrics
 from .common import App, Command, pass_app, reason_option
 from .output import print_json, print_lines
 
@@ -86,11 +86,11 @@ def _read(source: str) -> dict[str, Any]:
     data = read_metrics(source, _FILE_BYTES_MAX)
     document = read_yaml(data, called="file", bytes_max=_FILE_BYTES_MAX, depth_max=_DEPTH_MAX, nodes_max=_VALUES_MAX)
     if document.problems:
-        what = f"cannot read the metrics in {quoted(source)} by the rules of a sidecar"
+        what = f"cannot read {metrics_in(source)} by the rules of a sidecar"
         raise MetadataError(what, document.problems)
     value = plain_value(document.root) if document.root is not None else None
     if not isinstance(value, dict):
-        raise MetadataError(f"cannot use {quoted(source)}: it is not a mapping of names to numbers")
+        raise MetadataError(no_metrics(source, data))
     return value
 
 
